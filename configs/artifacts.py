@@ -1,0 +1,118 @@
+"""Every path the jobs write or read, in one place. Standard library only.
+
+A root is a local path or a gs:// URL. A root is whole when its `manifest.json` exists: that file is
+written last, and readers refuse a root without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from configs.features import VOCAB_ITEMS, VOCAB_USERS
+
+
+def join(root: str, *parts: str) -> str:
+    """Joins path parts with `/`, for local paths and URLs alike."""
+    return "/".join([root.rstrip("/") or "/", *parts])
+
+
+def shard_name(prefix: str, shard: int, shards: int, suffix: str = "") -> str:
+    """`prefix-00003-of-00008suffix`."""
+    return f"{prefix}-{shard:05d}-of-{shards:05d}{suffix}"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What `pipeline.preprocess` writes and the trainer reads.
+
+    Shard s of n of a group-by dataset holds the keys that leave the remainder s when divided by n,
+    ascending.
+    """
+
+    root: str
+
+    @property
+    def manifest(self) -> str:
+        return join(self.root, "manifest.json")
+
+    @property
+    def transform_fn(self) -> str:
+        """The directory that `tft.TFTransformOutput` takes."""
+        return join(self.root, "transform")
+
+    @property
+    def vocab_users(self) -> str:
+        return join(self.transform_fn, "transform_fn", "assets", VOCAB_USERS)
+
+    @property
+    def vocab_items(self) -> str:
+        return join(self.transform_fn, "transform_fn", "assets", VOCAB_ITEMS)
+
+    @property
+    def items_for_user(self) -> str:
+        """Prefix of the shards with one row a user."""
+        return join(self.root, "items_for_user")
+
+    @property
+    def users_for_item(self) -> str:
+        """Prefix of the shards with one row an item."""
+        return join(self.root, "users_for_item")
+
+    @property
+    def rejected(self) -> str:
+        """Directory of the rows that were kept aside, JSON lines."""
+        return join(self.root, "rejected")
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the trainer writes and `pipeline.batch_predict` reads.
+
+    Shard s of n of a factor table is a float32 .npy array whose row r belongs to index s + r * n:
+    the layout of the dataset's shards, so that a worker meets a user's row and factors together.
+    """
+
+    root: str
+
+    @property
+    def manifest(self) -> str:
+        return join(self.root, "manifest.json")
+
+    @property
+    def checkpoints(self) -> str:
+        return join(self.root, "checkpoints")
+
+    @property
+    def saved_model(self) -> str:
+        return join(self.root, "saved_model")
+
+    @property
+    def logs(self) -> str:
+        """TensorBoard summaries."""
+        return join(self.root, "logs")
+
+    @property
+    def user_factors(self) -> str:
+        """Prefix of the shards of the users' factors."""
+        return join(self.root, "factors", "user_factors")
+
+    @property
+    def item_factors(self) -> str:
+        """Prefix of the shards of the items' factors."""
+        return join(self.root, "factors", "item_factors")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What `pipeline.batch_predict` writes."""
+
+    root: str
+
+    @property
+    def manifest(self) -> str:
+        return join(self.root, "manifest.json")
+
+    @property
+    def text(self) -> str:
+        """Prefix of the shards in text form, one visitor a line."""
+        return join(self.root, "predictions")

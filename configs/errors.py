@@ -1,0 +1,9 @@
+"""The one exception for whatever a user can put right."""
+
+
+class UserError(Exception):
+    """A mistake in input, settings or paths.
+
+    The message is one line that names what is wrong and what to do. The commands print it as
+    `error: <message>` without a traceback and exit with status 2.
+    """

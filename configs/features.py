@@ -1,0 +1,21 @@
+"""Names of columns, features and vocabularies, as both sides spell them."""
+
+# Interaction columns: what every source gives.
+VISITOR_ID = "visitorId"
+CONTENT_ID = "contentId"
+DURATION_MS = "duration_ms"
+TIME_MS = "time_ms"
+
+# Encoded columns: what the transform_fn gives.
+USER_ID = "userId"
+ITEM_ID = "itemId"
+RATING = "rating"
+
+# Vocabularies in the transform_fn's assets; line n is the id of index n.
+VOCAB_USERS = "vocab_users"
+VOCAB_ITEMS = "vocab_items"
+
+# Features of a row (tf.train.Example) in items_for_user and users_for_item.
+KEY = "key"
+INDICES = "indices"
+VALUES = "values"

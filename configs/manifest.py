@@ -1,0 +1,39 @@
+"""What a dataset, a model and a set of predictions say of themselves, and when it can be trusted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from configs import __version__
+from configs.errors import UserError
+
+SCHEMA_VERSION = 1
+
+
+def stamp(kind: str, content: Mapping[str, Any]) -> str:
+    """The JSON text of a manifest of the given kind (`dataset`, `model`, `predictions`)."""
+    head = {"kind": kind, "schema_version": SCHEMA_VERSION, "code_version": __version__}
+    return json.dumps(head | dict(content), indent=2, sort_keys=False, ensure_ascii=False) + "\n"
+
+
+def parse(text: str | bytes, kind: str, path: str) -> dict[str, Any]:
+    """Reads a manifest and checks that this code can read what it stands for.
+
+    Raises:
+        UserError: not JSON, of another kind, or of another schema version.
+    """
+    try:
+        manifest = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{path} is not a manifest ({error}); make the {kind} again") from error
+    found = manifest.get("kind") if isinstance(manifest, dict) else None
+    if found != kind:
+        raise UserError(f"{path} belongs to a {found or 'stranger'}, not to a {kind}; check the path")
+    version = manifest.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has schema version {version}, this code reads {SCHEMA_VERSION}; make the {kind} again"
+        )
+    return manifest

@@ -1,0 +1,203 @@
+"""Validated settings: YAML, then overrides from the command line. An unknown key is an error."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from configs.errors import UserError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _as_date(value: Any) -> Any:
+    """Takes 2024-01-31, and the export's own 20240131 (which YAML reads as a number)."""
+    text = str(value)
+    if len(text) == 8 and text.isdigit():
+        return f"{text[:4]}-{text[4:6]}-{text[6:]}"
+    return value
+
+
+Date = Annotated[datetime.date, BeforeValidator(_as_date)]
+
+
+class SourceSettings(_Section):
+    """Where interactions come from, and which of them count."""
+
+    kind: Literal["ga360", "ga4", "table"] = Field("ga360", description="What the files hold.")
+    input: str | None = Field(None, description="Glob of the files, local or gs://.")
+    start_date: Date | None = Field(None, description="First day of the window, inclusive.")
+    end_date: Date | None = Field(None, description="Last day of the window, inclusive.")
+    include_intraday: bool = Field(
+        False, description="Read ga_sessions_intraday_* and events_intraday_* too; they are not final."
+    )
+    content_dimension_index: int = Field(
+        10, ge=1, description="GA360: index of the hit's custom dimension that holds the contentId."
+    )
+    visitor_key: Literal["visitor", "visit"] = Field(
+        "visitor", description="GA360: `visitor` is fullVisitorId, `visit` is fullVisitorId-visitNumber."
+    )
+    content_parameter: str = Field(
+        "content_id",
+        min_length=1,
+        description="GA4: event parameter that holds the contentId; page_location loses its query and fragment.",
+    )
+    prefer_user_id: bool = Field(False, description="GA4: user_id where set, else user_pseudo_id.")
+    visitor_column: str = Field("visitorId", description="Table: column of the visitor's id.")
+    content_column: str = Field("contentId", description="Table: column of the content's id.")
+    value_column: str | None = Field(
+        None, description="Table: column of the duration in ms or the rating; none makes each row weigh 1."
+    )
+    time_column: str | None = Field(
+        None, description="Table: column of the time, in ms since 1970 or a timestamp."
+    )
+    min_dwell_ms: float = Field(
+        0, ge=0, description="A pair of visitor and content whose summed dwell is below is dropped and counted."
+    )
+    max_dwell_ms: float | None = Field(
+        None, gt=0, description="A summed dwell above counts as this (a tab left open), and is counted."
+    )
+    max_reject_fraction: float = Field(
+        0.01, ge=0, le=1, description="The job fails where more of the rows than this are rejected."
+    )
+
+    @model_validator(mode="after")
+    def _ranges(self) -> SourceSettings:
+        if self.start_date and self.end_date and self.start_date > self.end_date:
+            raise ValueError(f"start_date {self.start_date} lies after end_date {self.end_date}")
+        if self.max_dwell_ms is not None and self.max_dwell_ms < self.min_dwell_ms:
+            raise ValueError("max_dwell_ms is below min_dwell_ms")
+        return self
+
+
+class RatingSettings(_Section):
+    """From a duration in ms (or a table's value) to a rating."""
+
+    kind: Literal["median", "log", "linear", "binary", "ordinal"] = "median"
+    scale: float = Field(0.3, gt=0, description="median, linear: factor of the duration.")
+    cap: float = Field(1.0, gt=0, description="median: greatest rating.")
+    epsilon: float = Field(1000.0, gt=0, description="log: log(1 + duration / epsilon), in ms.")
+    ordinal: dict[str, float] = Field(
+        default_factory=dict, description="ordinal: rating of each answer in the table's value column."
+    )
+
+    @model_validator(mode="after")
+    def _ordinal_needs_its_table(self) -> RatingSettings:
+        if (self.kind == "ordinal") != bool(self.ordinal):
+            raise ValueError("kind: ordinal and a table `ordinal:` of answers and ratings go together")
+        return self
+
+
+class DatasetSettings(_Section):
+    """How the dataset is laid out and what it leaves out."""
+
+    min_items_per_user: int = Field(1, ge=1, description="Visitors with fewer contents are left out, counted.")
+    min_users_per_item: int = Field(1, ge=1, description="Contents with fewer visitors are left out, counted.")
+    shards: int | None = Field(None, ge=1, le=99_999, description="Files a side; none chooses from the data.")
+    gzip: bool = Field(False, description="Compress the TFRecords.")
+
+
+class TrainingSettings(_Section):
+    """WALS. The names are those of TensorFlow 1's WALSMatrixFactorization where it had them."""
+
+    embedding_dimension: int = Field(32, ge=1, le=8192)
+    unobserved_weight: float = Field(0.1, ge=0, description="w0, the weight of every cell without an entry.")
+    regularization_coeff: float = Field(0.1, ge=0, description="lambda.")
+    frequency_exponent: float = Field(
+        0.0, ge=0, le=2, description="nu: lambda_i = lambda (|obs_i| + w0 m)^nu; 0 is one lambda for all rows."
+    )
+    row_weights: float | None = Field(1.0, ge=0, description="R, one weight for all users; none weighs nothing.")
+    col_weights: float | None = Field(1.0, ge=0, description="C, one weight for all items; none weighs nothing.")
+    row_weights_file: str | None = Field(None, description="CSV of visitorId,weight: R by visitor, default 1.")
+    col_weights_file: str | None = Field(None, description="CSV of contentId,weight: C by content, default 1.")
+    max_sweeps: int = Field(20, ge=1, description="A sweep solves one side; two are a pass.")
+    solver: Literal["auto", "cholesky", "cg", "block"] = "auto"
+    tolerance: float = Field(0.0, ge=0, description="Stop when a pass lowers the loss by less than this share.")
+    seed: int = Field(42, ge=0)
+    init_stddev: float | None = Field(None, gt=0, description="Of the random start; none is 1/sqrt(k).")
+    table_dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+class PredictionSettings(_Section):
+    """Batch prediction."""
+
+    top_k: int = Field(10, ge=1, description="Recommendations a visitor.")
+    include_seen: bool = Field(False, description="Also recommend what the visitor has already.")
+    formats: tuple[Literal["text", "jsonl"], ...] = Field(("text", "jsonl"), min_length=1)
+
+
+class Settings(_Section):
+    """One run: where its parts lie, and how each step behaves."""
+
+    source: SourceSettings = SourceSettings()
+    rating: RatingSettings = RatingSettings()
+    dataset: DatasetSettings = DatasetSettings()
+    training: TrainingSettings = TrainingSettings()
+    prediction: PredictionSettings = PredictionSettings()
+    dataset_dir: str | None = None
+    model_dir: str | None = None
+    predictions_dir: str | None = None
+    beam: dict[str, str | int | float | bool | list[str]] = Field(
+        default_factory=dict, description="Beam's own options by name, e.g. runner, temp_location."
+    )
+
+
+def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Reads a YAML file; `overrides` maps dotted keys (`source.kind`) to values, None meaning not given.
+
+    Raises:
+        UserError: the file is missing, not YAML, or holds an unknown key or a wrong value.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            tree = yaml.safe_load(file) or {}
+    except FileNotFoundError:
+        raise UserError(f"config {path} does not exist; see configs/local.yaml for one") from None
+    except OSError as error:
+        raise UserError(f"config {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"config {path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise UserError(f"config {path} holds no settings by name (source:, training:, ...)")
+    for dotted, value in (overrides or {}).items():
+        if value is not None:
+            _put(tree, dotted.split("."), value)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(f"config {path}: {_say(error)}") from error
+
+
+def _put(tree: dict[str, Any], parts: list[str], value: Any) -> None:
+    for part in parts[:-1]:
+        if not isinstance(tree.get(part), dict):
+            tree[part] = {}
+        tree = tree[part]
+    tree[parts[-1]] = value
+
+
+def _say(error: ValidationError) -> str:
+    """Pydantic's findings in one line, each with the key it is about."""
+    findings = []
+    for finding in error.errors():
+        key = ".".join(str(part) for part in finding["loc"]) or "settings"
+        if finding["type"] == "extra_forbidden":
+            findings.append(f"unknown key {key}{_known(finding['loc'])}")
+        else:
+            findings.append(f"{key}: {finding['msg'].removeprefix('Value error, ')}")
+    return "; ".join(findings)
+
+
+def _known(loc: tuple[int | str, ...]) -> str:
+    section: Any = Settings
+    for part in loc[:-1]:
+        field = getattr(section, "model_fields", {}).get(part)
+        section = field.annotation if field else None
+    names = getattr(section, "model_fields", None)
+    return f" (known: {', '.join(names)})" if names else ""
