@@ -3,8 +3,8 @@
 # Interaction columns: what every source gives.
 VISITOR_ID = "visitorId"
 CONTENT_ID = "contentId"
-DURATION_MS = "duration_ms"
-TIME_MS = "time_ms"
+AMOUNT = "amount"  # dwell in ms, or the rating a table gives
+TIME_MS = "time_ms"  # of the last view, since 1970
 
 # Encoded columns: what the transform_fn gives.
 USER_ID = "userId"

@@ -18,6 +18,16 @@ def stamp(kind: str, content: Mapping[str, Any]) -> str:
     return json.dumps(head | dict(content), indent=2, sort_keys=False, ensure_ascii=False) + "\n"
 
 
+def kind_of(text: str | bytes) -> str | None:
+    """The kind a manifest names, None where the text is no manifest."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    kind = found.get("kind") if isinstance(found, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
 def parse(text: str | bytes, kind: str, path: str) -> dict[str, Any]:
     """Reads a manifest and checks that this code can read what it stands for.
 
@@ -28,7 +38,7 @@ def parse(text: str | bytes, kind: str, path: str) -> dict[str, Any]:
         manifest = json.loads(text)
     except ValueError as error:
         raise UserError(f"{path} is not a manifest ({error}); make the {kind} again") from error
-    found = manifest.get("kind") if isinstance(manifest, dict) else None
+    found = kind_of(text)
     if found != kind:
         raise UserError(f"{path} belongs to a {found or 'stranger'}, not to a {kind}; check the path")
     version = manifest.get("schema_version")

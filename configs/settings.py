@@ -51,8 +51,9 @@ class SourceSettings(_Section):
     prefer_user_id: bool = Field(False, description="GA4: user_id where set, else user_pseudo_id.")
     visitor_column: str = Field("visitorId", description="Table: column of the visitor's id.")
     content_column: str = Field("contentId", description="Table: column of the content's id.")
-    value_column: str | None = Field(
-        None, description="Table: column of the duration in ms or the rating; none makes each row weigh 1."
+    duration_column: str | None = Field(None, description="Table: column of the dwell in ms; summed a pair.")
+    rating_column: str | None = Field(
+        None, description="Table: column of a rating, or of an answer that rating.ordinal names; the last counts."
     )
     time_column: str | None = Field(
         None, description="Table: column of the time, in ms since 1970 or a timestamp."
@@ -73,18 +74,20 @@ class SourceSettings(_Section):
             raise ValueError(f"start_date {self.start_date} lies after end_date {self.end_date}")
         if self.max_dwell_ms is not None and self.max_dwell_ms < self.min_dwell_ms:
             raise ValueError("max_dwell_ms is below min_dwell_ms")
+        if self.duration_column and self.rating_column:
+            raise ValueError("give duration_column or rating_column, not both")
         return self
 
 
 class RatingSettings(_Section):
-    """From a duration in ms (or a table's value) to a rating."""
+    """From a dwell in ms (or a table's rating) to the rating that is factorised."""
 
     kind: Literal["median", "log", "linear", "binary", "ordinal"] = "median"
-    scale: float = Field(0.3, gt=0, description="median, linear: factor of the duration.")
+    scale: float | None = Field(None, gt=0, description="Factor: of median 0.3 by default, of linear 1.")
     cap: float = Field(1.0, gt=0, description="median: greatest rating.")
     epsilon: float = Field(1000.0, gt=0, description="log: log(1 + duration / epsilon), in ms.")
     ordinal: dict[str, float] = Field(
-        default_factory=dict, description="ordinal: rating of each answer in the table's value column."
+        default_factory=dict, description="ordinal: rating of each answer in the table's rating_column."
     )
 
     @model_validator(mode="after")
@@ -129,6 +132,7 @@ class PredictionSettings(_Section):
 
     top_k: int = Field(10, ge=1, description="Recommendations a visitor.")
     include_seen: bool = Field(False, description="Also recommend what the visitor has already.")
+    block_size: int = Field(4096, ge=1, description="Visitors scored at once; bounds a worker's memory.")
     formats: tuple[Literal["text", "jsonl"], ...] = Field(("text", "jsonl"), min_length=1)
 
 
@@ -143,6 +147,7 @@ class Settings(_Section):
     dataset_dir: str | None = None
     model_dir: str | None = None
     predictions_dir: str | None = None
+    catalogue: str | None = Field(None, description="CSV of contentId,title,category, to show results with.")
     beam: dict[str, str | int | float | bool | list[str]] = Field(
         default_factory=dict, description="Beam's own options by name, e.g. runner, temp_location."
     )

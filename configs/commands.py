@@ -1,0 +1,67 @@
+"""What the commands have in common: flags, overrides, and how an error reaches the user."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from configs.errors import UserError
+from configs.settings import Settings, load_settings
+
+
+def parser(prog: str, description: str, **kwargs: Any) -> argparse.ArgumentParser:
+    """A parser with `--config` and `--set`, which every job takes."""
+    result = argparse.ArgumentParser(prog=prog, description=description, allow_abbrev=False, **kwargs)
+    result.add_argument("--config", required=True, metavar="YAML", help="settings, e.g. configs/local.yaml")
+    result.add_argument(
+        "--set",
+        dest="assignments",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="overrides one setting of the config, e.g. --set training.seed=7; repeatable",
+    )
+    return result
+
+
+def settings_from(args: argparse.Namespace, flags: Mapping[str, Any]) -> Settings:
+    """Reads the config; `--set` wins over it, and the job's own `flags` (dotted key -> value) over both."""
+    overrides: dict[str, Any] = {}
+    for assignment in args.assignments:
+        key, separator, text = assignment.partition("=")
+        if not separator or not key:
+            raise UserError(f"--set {assignment}: write it as KEY=VALUE, e.g. training.seed=7")
+        try:
+            overrides[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            overrides[key] = text
+    overrides.update({key: value for key, value in flags.items() if value is not None})
+    return load_settings(args.config, overrides)
+
+
+def required(value: str | None, flag: str) -> str:
+    """The value of a path that may come from the config or from a flag.
+
+    Raises:
+        UserError: neither gives it.
+    """
+    if not value:
+        raise UserError(f"no {flag}: pass --{flag} or set {flag} in the config")
+    return value
+
+
+def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns its exit status: 0, 2 for what the user can put right, 130 when interrupted."""
+    try:
+        main(argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,116 @@
+"""An output appears whole or not at all: written beside its place, then moved there.
+
+On a local disk the move is one rename of the directory. On gs:// the objects are copied, the manifest last,
+and readers refuse a root without a manifest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from configs import manifest
+from configs.artifacts import join
+from configs.errors import UserError
+
+MANIFEST = "manifest.json"
+
+
+@contextmanager
+def staged(root: str, kind: str, replace: bool) -> Iterator[str]:
+    """Gives a root to write to; moves it to `root` at the end, or removes it where an error comes.
+
+    Args:
+        root: where the output shall be.
+        kind: the kind its manifest names.
+        replace: whether an output of this kind that is there already may be replaced.
+
+    Raises:
+        UserError: `root` is not empty, and may not be replaced.
+    """
+    root = root.rstrip("/")
+    _refuse_occupied(root, kind, replace)
+    staging = f"{root}.partial"
+    remove(staging)
+    try:
+        yield staging
+        publish(staging, root)
+    except BaseException:
+        remove(staging)
+        raise
+
+
+def publish(staging: str, root: str) -> None:
+    """Moves a finished output to its place, removing what was there."""
+    if not is_remote(root):
+        remove(root)
+        os.makedirs(os.path.dirname(os.path.abspath(root)), exist_ok=True)
+        os.rename(staging, root)
+        return
+    remove(root)
+    names = [path[len(staging) + 1 :] for path in list_files(staging)]
+    names.sort(key=lambda name: name == MANIFEST)
+    for name in names:
+        FileSystems.rename([join(staging, name)], [join(root, name)])
+
+
+def read_manifest(path: str, kind: str) -> dict:
+    """Reads the manifest of a finished output.
+
+    Raises:
+        UserError: there is none, or this code cannot read what it stands for.
+    """
+    if not FileSystems.exists(path):
+        raise UserError(f"{path.removesuffix('/' + MANIFEST)} is no finished {kind} (no {MANIFEST} in it)")
+    with FileSystems.open(path) as file:
+        return manifest.parse(file.read(), kind, path)
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Writes a small file whole, as it is."""
+    if not is_remote(path):
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        file.write(data)
+
+
+def remove(root: str) -> None:
+    """Removes a directory with all that is in it, if it is there."""
+    if is_remote(root):
+        paths = list_files(root)
+        if paths:
+            FileSystems.delete(paths)
+    elif os.path.lexists(root):
+        FileSystems.delete([root])
+
+
+def list_files(root: str) -> list[str]:
+    """All files below a root."""
+    if is_remote(root):
+        (match,) = FileSystems.match([join(root, "**")])
+        return [metadata.path for metadata in match.metadata_list]
+    return [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
+
+
+def is_remote(path: str) -> bool:
+    return "://" in path
+
+
+def _refuse_occupied(root: str, kind: str, replace: bool) -> None:
+    if not is_remote(root) and os.path.exists(root) and not os.path.isdir(root):
+        raise UserError(f"{root} is a file; name a directory for the {kind}")
+    if not list_files(root):
+        return
+    if not replace:
+        raise UserError(f"{root} is not empty; name another directory or pass --replace")
+    path = join(root, MANIFEST)
+    if not FileSystems.exists(path):
+        raise UserError(f"{root} holds files but no {kind}; --replace would lose them, remove them by hand")
+    with FileSystems.open(path) as file:
+        found = manifest.kind_of(file.read())
+    if found != kind:
+        raise UserError(f"{root} holds {found or 'something else'}, no {kind}; name another directory")

@@ -1,0 +1,163 @@
+"""Rows of a sparse matrix as TFRecords of tf.train.Example, by columns, without TensorFlow.
+
+A record is framed as TFRecord does it: the length (uint64), its masked CRC-32C, the bytes, their masked
+CRC-32C, little-endian. Encoding and decoding of the Examples is tfx_bsl's, in C++.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import google_crc32c
+import numpy as np
+import pyarrow as pa
+from apache_beam.io.filesystems import FileSystems
+from tfx_bsl.coders import example_coder
+
+from configs.errors import UserError
+from configs.features import INDICES, KEY, VALUES
+
+_LENGTH = struct.Struct("<Q")
+_CRC = struct.Struct("<I")
+_HEAD = struct.Struct("<QI")
+_RECORD_LIMIT = 1 << 31  # a protocol buffer cannot be longer, so a longer one is a damaged length
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a sparse matrix.
+
+    keys int64[n]; offsets int64[n + 1]; indices int64[offsets[n]]; values float32[offsets[n]]. Row r has the
+    entries offsets[r]:offsets[r + 1].
+    """
+
+    keys: np.ndarray
+    offsets: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+def encode(rows: Rows) -> list[bytes]:
+    """Serialises each row as a tf.train.Example with `key`, `indices` and `values`."""
+    ones = pa.array(np.arange(len(rows) + 1, dtype=np.int64))
+    offsets = pa.array(rows.offsets.astype(np.int64, copy=False))
+    batch = pa.RecordBatch.from_arrays(
+        [
+            pa.LargeListArray.from_arrays(ones, pa.array(rows.keys.astype(np.int64, copy=False))),
+            pa.LargeListArray.from_arrays(offsets, pa.array(rows.indices.astype(np.int64, copy=False))),
+            pa.LargeListArray.from_arrays(offsets, pa.array(rows.values.astype(np.float32, copy=False))),
+        ],
+        names=[KEY, INDICES, VALUES],
+    )
+    return example_coder.RecordBatchToExamplesEncoder(None).encode(batch)
+
+
+def frame(records: list[bytes]) -> bytes:
+    """Joins records into the bytes of a TFRecord file."""
+    out = bytearray()
+    for record in records:
+        length = _LENGTH.pack(len(record))
+        out += length
+        out += _CRC.pack(_masked_crc(length))
+        out += record
+        out += _CRC.pack(_masked_crc(record))
+    return bytes(out)
+
+
+def read_row_batches(path: str, batch_size: int = 8192) -> Iterator[Rows]:
+    """Reads a file of rows, `batch_size` of them at a time; gzip by its suffix `.gz`.
+
+    Raises:
+        UserError: the file is missing, truncated or damaged, naming the record.
+    """
+    decoder = example_coder.ExamplesToRecordBatchDecoder()
+    batch: list[bytes] = []
+    for record in read_records(path):
+        batch.append(record)
+        if len(batch) == batch_size:
+            yield _decode(decoder, batch, path)
+            batch = []
+    if batch:
+        yield _decode(decoder, batch, path)
+
+
+def read_rows(path: str) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Reads a file of rows one by one: key, indices int64[n], values float32[n]."""
+    for rows in read_row_batches(path):
+        for row, key in enumerate(rows.keys.tolist()):
+            entries = slice(rows.offsets[row], rows.offsets[row + 1])
+            yield key, rows.indices[entries], rows.values[entries]
+
+
+def read_records(path: str) -> Iterator[bytes]:
+    """Reads the records of a TFRecord file and checks their checksums.
+
+    Raises:
+        UserError: the file is missing, truncated or damaged, naming the record.
+    """
+    number = 0
+    try:
+        with FileSystems.open(path) as file:
+            while head := _read(file, _HEAD.size):
+                number += 1
+                yield _read_body(file, head)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; make the dataset again") from None
+    except (OSError, EOFError, ValueError) as error:
+        raise UserError(f"{path}, record {number}: {error}; make the dataset again") from error
+
+
+def _read_body(file: BinaryIO, head: bytes) -> bytes:
+    if len(head) < _HEAD.size:
+        raise ValueError("the file ends within a record")
+    length, crc = _HEAD.unpack(head)
+    if _masked_crc(head[: _LENGTH.size]) != crc or length > _RECORD_LIMIT:
+        raise ValueError("the length's checksum does not fit")
+    body = _read(file, length + _CRC.size)
+    if len(body) < length + _CRC.size:
+        raise ValueError("the file ends within a record")
+    if _masked_crc(body[:length]) != _CRC.unpack(body[length:])[0]:
+        raise ValueError("the checksum does not fit")
+    return body[:length]
+
+
+def _read(file: BinaryIO, size: int) -> bytes:
+    """Reads `size` bytes, or what is left of the file."""
+    data = file.read(size)
+    while data and len(data) < size:
+        more = file.read(size - len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+def _decode(decoder: example_coder.ExamplesToRecordBatchDecoder, batch: list[bytes], path: str) -> Rows:
+    columns = decoder.DecodeBatch(batch)
+    try:
+        keys = columns.column(KEY)
+    except KeyError:
+        raise UserError(f"{path} holds no rows of a dataset (no feature `{KEY}`); check the path") from None
+    empty = np.zeros(len(batch) + 1, np.int64)
+    if INDICES not in columns.schema.names:
+        return Rows(_flat(keys), empty, np.zeros(0, np.int64), np.zeros(0, np.float32))
+    indices, values = columns.column(INDICES), columns.column(VALUES)
+    lengths = np.asarray(indices.value_lengths().fill_null(0), np.int64)
+    offsets = empty
+    np.cumsum(lengths, out=offsets[1:])
+    return Rows(_flat(keys), offsets, _flat(indices), _flat(values))
+
+
+def _flat(column: pa.LargeListArray) -> np.ndarray:
+    return column.flatten().to_numpy(zero_copy_only=False)
+
+
+def _masked_crc(data: bytes) -> int:
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
