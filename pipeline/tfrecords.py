@@ -1,14 +1,14 @@
-"""Rows of a sparse matrix as TFRecords of tf.train.Example, by columns, without TensorFlow.
+"""TFRecord files of a dataset's rows, read and written by columns, without TensorFlow.
 
 A record is framed as TFRecord does it: the length (uint64), its masked CRC-32C, the bytes, their masked
-CRC-32C, little-endian. Encoding and decoding of the Examples is tfx_bsl's, in C++.
+CRC-32C, little-endian. The Examples are decoded by tfx_bsl, in C++.
 """
 
 from __future__ import annotations
 
+import itertools
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import google_crc32c
@@ -19,6 +19,7 @@ from tfx_bsl.coders import example_coder
 
 from configs.errors import UserError
 from configs.features import INDICES, KEY, VALUES
+from pipeline.examples import Rows
 
 _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
@@ -26,43 +27,12 @@ _HEAD = struct.Struct("<QI")
 _RECORD_LIMIT = 1 << 31  # a protocol buffer cannot be longer, so a longer one is a damaged length
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Some rows of a sparse matrix.
-
-    keys int64[n]; offsets int64[n + 1]; indices int64[offsets[n]]; values float32[offsets[n]]. Row r has the
-    entries offsets[r]:offsets[r + 1].
-    """
-
-    keys: np.ndarray
-    offsets: np.ndarray
-    indices: np.ndarray
-    values: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-
-def encode(rows: Rows) -> list[bytes]:
-    """Serialises each row as a tf.train.Example with `key`, `indices` and `values`."""
-    ones = pa.array(np.arange(len(rows) + 1, dtype=np.int64))
-    offsets = pa.array(rows.offsets.astype(np.int64, copy=False))
-    batch = pa.RecordBatch.from_arrays(
-        [
-            pa.LargeListArray.from_arrays(ones, pa.array(rows.keys.astype(np.int64, copy=False))),
-            pa.LargeListArray.from_arrays(offsets, pa.array(rows.indices.astype(np.int64, copy=False))),
-            pa.LargeListArray.from_arrays(offsets, pa.array(rows.values.astype(np.float32, copy=False))),
-        ],
-        names=[KEY, INDICES, VALUES],
-    )
-    return example_coder.RecordBatchToExamplesEncoder(None).encode(batch)
-
-
-def frame(records: list[bytes]) -> bytes:
-    """Joins records into the bytes of a TFRecord file."""
+def frame(data: bytes, begins: Sequence[int]) -> bytes:
+    """Joins records, which lie one after the other in `data`, into the bytes of a TFRecord file."""
     out = bytearray()
-    for record in records:
-        length = _LENGTH.pack(len(record))
+    for begin, end in itertools.pairwise(begins):
+        record = data[begin:end]
+        length = _LENGTH.pack(end - begin)
         out += length
         out += _CRC.pack(_masked_crc(length))
         out += record
