@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -47,3 +48,9 @@ def parse(text: str | bytes, kind: str, path: str) -> dict[str, Any]:
             f"{path} has schema version {version}, this code reads {SCHEMA_VERSION}; make the {kind} again"
         )
     return manifest
+
+
+def fingerprint(manifest: Mapping[str, Any]) -> str:
+    """What tells one dataset from another: a digest of its files' names and checksums."""
+    files = sorted((name, file["crc32c"]) for name, file in manifest["files"].items())
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
