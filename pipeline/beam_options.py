@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 from collections.abc import Callable, Sequence
 
@@ -12,7 +13,9 @@ from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, 
 from configs.errors import UserError
 from configs.settings import Settings
 
-_RAISED_IN_WORKER = re.compile(r"(?:^|\n)(?:configs\.errors\.)?UserError: (.*?)(?: \[while running .*)?(?:\n|$)")
+# Beam puts the step's name behind the message, and across processes the message comes within a traceback's text.
+_STEP = re.compile(r" \[while running .*\Z", re.DOTALL)
+_IN_TRACEBACK = re.compile(r"^(?:configs\.errors\.)?UserError: (.*)$", re.MULTILINE)
 
 
 def from_settings(settings: Settings, argv: Sequence[str]) -> PipelineOptions:
@@ -42,17 +45,23 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> N
     Raises:
         UserError: one was raised while building, or in a worker.
     """
+    logging.getLogger("apache_beam.runners.common").addFilter(_is_no_user_error)
     try:
         pipeline = beam.Pipeline(options=options)
         build(pipeline)
         pipeline.run().wait_until_finish()
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(_STEP.sub("", str(error))) from error
     except Exception as error:
-        found = _RAISED_IN_WORKER.search(str(error))
+        found = _IN_TRACEBACK.search(str(error))
         if found:
-            raise UserError(found.group(1).strip()) from error
+            raise UserError(_STEP.sub("", found.group(1))) from error
         raise
+
+
+def _is_no_user_error(record: logging.LogRecord) -> bool:
+    """Keeps Beam from logging a traceback of what the user will read in one line."""
+    return not (record.exc_info and isinstance(record.exc_info[1], UserError))
 
 
 def _refuse_unknown(flags: Sequence[str]) -> None:
