@@ -19,3 +19,11 @@ VOCAB_ITEMS = "vocab_items"
 KEY = "key"
 INDICES = "indices"
 VALUES = "values"
+
+# A block of interactions on its way through TFT: a row of lists. Each visitor and content stands in it once;
+# interaction i is of visitorId[visitor_place[i]] and contentId[content_place[i]].
+VISITOR_PLACE = "visitor_place"
+CONTENT_PLACE = "content_place"
+VISITOR_COUNT = "visitor_count"  # interactions of each visitor in the block
+CONTENT_COUNT = "content_count"  # interactions of each content in the block
+MEDIAN = "median"  # of the amounts, in ms for a dwell

@@ -1,0 +1,62 @@
+"""Interactions as the blocks that TFT takes, and the encoded blocks it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from configs.features import (
+    AMOUNT,
+    CONTENT_COUNT,
+    CONTENT_ID,
+    CONTENT_PLACE,
+    VISITOR_COUNT,
+    VISITOR_ID,
+    VISITOR_PLACE,
+)
+
+# The types by which TFT reads lists of ids and numbers; a block is one row of them.
+BLOCK = pa.schema(
+    [
+        pa.field(VISITOR_ID, pa.large_list(pa.large_binary())),
+        pa.field(VISITOR_COUNT, pa.large_list(pa.int64())),
+        pa.field(VISITOR_PLACE, pa.large_list(pa.int64())),
+        pa.field(CONTENT_ID, pa.large_list(pa.large_binary())),
+        pa.field(CONTENT_COUNT, pa.large_list(pa.int64())),
+        pa.field(CONTENT_PLACE, pa.large_list(pa.int64())),
+        pa.field(AMOUNT, pa.large_list(pa.float32())),
+    ]
+)
+_BLOCK_INTERACTIONS = 1 << 20
+
+
+def make_blocks(pairs: pa.Table) -> Iterator[pa.RecordBatch]:
+    """Cuts interactions (one row a pair) into blocks."""
+    for start in range(0, pairs.num_rows, _BLOCK_INTERACTIONS):
+        yield _block(pairs.slice(start, _BLOCK_INTERACTIONS))
+
+
+def _block(pairs: pa.Table) -> pa.RecordBatch:
+    visitors, contents = _by_id(pairs[VISITOR_ID]), _by_id(pairs[CONTENT_ID])
+    amounts = pairs[AMOUNT].to_numpy().astype(np.float32)
+    arrays = [_one_row(pa.array(column)) for column in (*visitors, *contents, amounts)]
+    return pa.RecordBatch.from_arrays(arrays, schema=BLOCK)
+
+
+def _by_id(column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray, np.ndarray]:
+    """Each id once, how often it stands in the column int64[ids], and each row's place among them int64[n]."""
+    encoded = column.combine_chunks().dictionary_encode()
+    places = encoded.indices.to_numpy().astype(np.int64)
+    counts = np.bincount(places, minlength=len(encoded.dictionary))
+    return encoded.dictionary.cast(pa.large_binary()), counts, places
+
+
+def _one_row(values: pa.Array) -> pa.LargeListArray:
+    return pa.LargeListArray.from_arrays(pa.array([0, len(values)], pa.int64()), values)
+
+
+def values_of(block: pa.RecordBatch, name: str) -> np.ndarray:
+    """The flat values of one column of an encoded block."""
+    return block.column(block.schema.get_field_index(name)).flatten().to_numpy(zero_copy_only=False)

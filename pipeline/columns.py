@@ -1,0 +1,128 @@
+"""Arrow columns on their way through the pipeline: checks of ids and numbers, shards, bytes for a shuffle."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def field(structs: pa.Array, name: str) -> pa.Array:
+    """A field of structs, null where the struct is; nulls where the structs have no such field."""
+    if pa.types.is_null(structs.type) or structs.type.get_field_index(name) < 0:
+        return pa.nulls(len(structs))
+    return pc.struct_field(structs, name)
+
+
+def ids(column: pa.Array) -> pa.BinaryArray:
+    """A column of ids as bytes; integers as their digits, floats without a needless fraction."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_null(column.type):
+        return pa.nulls(len(column), pa.binary())
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        column = column.cast(pa.string())
+    return column.cast(pa.binary())
+
+
+def faults_of_ids(column: pa.BinaryArray) -> np.ndarray:
+    """What keeps an id out of a vocabulary: object[n] of `empty`, `newline`, `not_utf8` or None.
+
+    TFT drops such ids from a text vocabulary without a word. A null counts as sound: what it means depends on
+    the source.
+    """
+    faults = np.full(len(column), None, object)
+    faults[_mask(pc.equal(pc.binary_length(column), 0))] = "empty"
+    faults[_mask(pc.match_substring_regex(column, r"[\r\n]"))] = "newline"
+    try:
+        column.cast(pa.string()).validate(full=True)
+    except pa.ArrowInvalid:
+        for place, value in enumerate(column.to_pylist()):
+            if value is not None and not _is_utf8(value):
+                faults[place] = "not_utf8"
+    return faults
+
+
+def integers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """A column of integers, written as integers, whole floats or digits.
+
+    Returns:
+        int64[n], and bool[n]: whether there is an integer at all; where not, the number is 0.
+    """
+    if pa.types.is_null(column.type):
+        return np.zeros(len(column), np.int64), np.zeros(len(column), bool)
+    if pa.types.is_binary(column.type) or pa.types.is_string(column.type):
+        # Nineteen digits may pass 2^63; no time or duration in an export needs them, though an id does.
+        is_number = pc.match_substring_regex(column, r"^-?[0-9]{1,18}$")
+        column = pc.if_else(is_number, column, pa.scalar(None, column.type)).cast(pa.string()).cast(pa.int64())
+    elif pa.types.is_floating(column.type):
+        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 1e18))
+        column = pc.if_else(whole, column, pa.scalar(None, column.type)).cast(pa.int64())
+    elif not pa.types.is_signed_integer(column.type):
+        return np.zeros(len(column), np.int64), np.zeros(len(column), bool)
+    return column.cast(pa.int64()).fill_null(0).to_numpy(), _mask(column.is_valid())
+
+
+def floats(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """A column of numbers, written as numbers or text.
+
+    Returns:
+        float64[n], and bool[n]: whether there is a finite number at all; where not, the number is 0.
+    """
+    if pa.types.is_null(column.type):
+        return np.zeros(len(column)), np.zeros(len(column), bool)
+    if pa.types.is_binary(column.type) or pa.types.is_string(column.type):
+        is_number = pc.match_substring_regex(column, r"^ *[-+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][-+]?[0-9]+)? *$")
+        text = pc.if_else(is_number, column, pa.scalar(None, column.type)).cast(pa.string())
+        column = pc.utf8_ltrim(pc.utf8_trim_whitespace(text), "+").cast(pa.float64())
+    numbers = column.cast(pa.float64(), safe=False)
+    values = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    sound = np.isfinite(values)
+    return np.where(sound, values, 0.0), sound
+
+
+def shard_of(column: pa.BinaryArray, shards: int) -> np.ndarray:
+    """The shard of each id, int64[n]: CRC-32 of its bytes, so the same on every machine."""
+    codes = column.dictionary_encode()
+    of_id = np.array([zlib.crc32(value) % shards for value in codes.dictionary.to_pylist()], np.int64)
+    return of_id[codes.indices.to_numpy()] if len(of_id) else np.zeros(0, np.int64)
+
+
+def split(batch: pa.RecordBatch, shards: np.ndarray) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The rows of each shard, in the order they had."""
+    order = np.argsort(shards, kind="stable")
+    ordered = batch.take(pa.array(order))
+    found, starts = np.unique(shards[order], return_index=True)
+    ends = np.append(starts[1:], len(order))
+    for shard, start, end in zip(found.tolist(), starts.tolist(), ends.tolist(), strict=True):
+        yield shard, ordered.slice(start, end - start)
+
+
+def to_bytes(batch: pa.RecordBatch) -> bytes:
+    """An Arrow IPC stream, for a shuffle."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
+def from_bytes(blocks: Iterator[bytes]) -> pa.Table:
+    """The rows of all blocks; there is at least one block."""
+    return pa.concat_tables([pa.ipc.open_stream(block).read_all() for block in blocks])
+
+
+def _mask(column: pa.Array) -> np.ndarray:
+    return column.fill_null(False).to_numpy(zero_copy_only=False)
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

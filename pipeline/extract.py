@@ -1,0 +1,113 @@
+"""What all sources share when they turn a file's records into columns: the account of what became of each."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from configs.settings import SourceSettings
+from pipeline import columns
+from pipeline.readers import RawBatch
+
+# A file's records are the same thing everywhere; their parts (a session's hits) are counted on their own.
+RECORDS = "records"
+
+
+@dataclass
+class Extract:
+    """What came out of some records.
+
+    table: the source's columns. rejects: rows kept aside, as JSON lines. counts: by dotted name, e.g.
+    `records.read`, `records.skipped.no_visitor_id`, `hits.rejected.content_id_newline`, `seen.date.20240101`.
+    """
+
+    table: pa.RecordBatch
+    rejects: list[bytes]
+    counts: Counter[str]
+
+
+@dataclass
+class Ledger:
+    """Keeps the account of one batch while a source goes through it."""
+
+    path: str
+    numbers: np.ndarray
+    rejects: list[bytes] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def reject(self, unit: str, reason: str, number: int, **row: Any) -> None:
+        """Keeps one row aside with its reason, its file and its record's place there."""
+        self.counts[f"{unit}.rejected.{reason}"] += 1
+        line = {"reason": reason, "unit": unit, "file": self.path, "record": number}
+        line.update({name: _readable(value) for name, value in row.items() if value is not None})
+        self.rejects.append(json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace"))
+
+    def reject_where(
+        self, unit: str, reasons: np.ndarray, numbers: np.ndarray, **table: pa.Array | None
+    ) -> np.ndarray:
+        """Keeps rows aside by an object[n] of reasons, None where the row is sound; returns bool[n]: sound."""
+        sound = reasons == None  # noqa: E711 - elementwise
+        for place in np.flatnonzero(~sound).tolist():
+            row = {name: column[place].as_py() for name, column in table.items() if column is not None}
+            self.reject(unit, reasons[place], int(numbers[place]), **row)
+        return sound
+
+    def skip(self, unit: str, reason: str, count: int) -> None:
+        """Counts rows that are sound and of no use."""
+        if count:
+            self.counts[f"{unit}.skipped.{reason}"] += int(count)
+
+
+def open_ledger(raw: RawBatch, path: str) -> Ledger:
+    """Begins the account of a batch with the records that could not be read at all."""
+    ledger = Ledger(path, raw.numbers)
+    ledger.counts[f"{RECORDS}.read"] = len(raw.numbers) + len(raw.malformed)
+    for number, complaint in raw.malformed:
+        ledger.reject(RECORDS, "malformed", number, complaint=complaint)
+    return ledger
+
+
+def column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column of a batch; nulls where the file has no such field at all."""
+    place = batch.schema.get_field_index(name)
+    return batch.column(place) if place >= 0 else pa.nulls(batch.num_rows)
+
+
+def within_window(dates: pa.Array, source: SourceSettings, ledger: Ledger) -> np.ndarray:
+    """bool[n]: the records dated (YYYYMMDD) within the window; counts the others, and the days seen."""
+    dates = columns.ids(dates).cast(pa.string(), safe=False)
+    for found in pc.value_counts(dates).to_pylist():
+        ledger.counts[f"seen.date.{found['values']}"] += found["counts"]
+    inside = np.ones(len(dates), bool)
+    if source.start_date:
+        first = pa.scalar(_compact(source.start_date))
+        inside &= pc.greater_equal(dates, first).fill_null(False).to_numpy(zero_copy_only=False)
+    if source.end_date:
+        last = pa.scalar(_compact(source.end_date))
+        inside &= pc.less_equal(dates, last).fill_null(False).to_numpy(zero_copy_only=False)
+    ledger.skip(RECORDS, "outside_window", len(dates) - inside.sum())
+    return inside
+
+
+def faults(kind: str, ids: pa.BinaryArray) -> np.ndarray:
+    """object[n] of reasons like `content_id_newline`, None where the id is sound or null."""
+    found = columns.faults_of_ids(ids)
+    for place in np.flatnonzero(found != None):  # noqa: E711 - elementwise
+        found[place] = f"{kind}_{found[place]}"
+    return found
+
+
+def _compact(date: datetime.date) -> str:
+    return date.strftime("%Y%m%d")
+
+
+def _readable(value: Any) -> Any:
+    """Ids as text; bytes that are no UTF-8 as backslash escapes."""
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value

@@ -1,0 +1,143 @@
+"""Newline-delimited JSON -> Arrow, by blocks; record by record only where a block holds something odd."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.json
+
+_BLOCK_BYTES = 1 << 24
+
+
+def blocks(file: BinaryIO) -> Iterator[tuple[list[bytes], bool]]:
+    """Lines of a file, a block at a time, each with whether its last line is ended by a newline."""
+    rest = b""
+    while data := file.read(_BLOCK_BYTES):
+        lines = (rest + data).split(b"\n")
+        rest = lines.pop()
+        if lines:
+            yield lines, True
+    if rest:
+        yield [rest], False
+
+
+def parse(lines: list[bytes], schema: pa.Schema) -> tuple[pa.RecordBatch, np.ndarray, list[tuple[int, str]]]:
+    """Parses lines of JSON objects.
+
+    Args:
+        lines: one object a line; blank lines are no records.
+        schema: the fields to read; string leaves also take integers, which bq extract writes as strings.
+
+    Returns:
+        The records, their places among the lines int64[records], and place and complaint of each bad line.
+    """
+    blank = not all(line.strip() for line in lines)
+    if not blank:
+        for variant in (schema, _with_integers(schema)):
+            try:
+                return _parse_block(lines, variant), np.arange(len(lines)), []
+            except (pa.ArrowInvalid, UnicodeDecodeError):
+                continue
+    return _parse_lines(lines, schema)
+
+
+def _parse_block(lines: list[bytes], schema: pa.Schema) -> pa.RecordBatch:
+    data = b"\n".join(lines)
+    table = pyarrow.json.read_json(
+        io.BytesIO(data),
+        read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
+        parse_options=pyarrow.json.ParseOptions(
+            explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior="ignore"
+        ),
+    )
+    if table.num_rows != len(lines):
+        raise pa.ArrowInvalid("a line holds more than one record")
+    batch = table.combine_chunks().to_batches()[0]
+    batch.validate(full=True)  # an id that is not UTF-8 passes Arrow's parser
+    return batch
+
+
+def _parse_lines(
+    lines: list[bytes], schema: pa.Schema
+) -> tuple[pa.RecordBatch, np.ndarray, list[tuple[int, str]]]:
+    target = pa.struct(list(schema))
+    records, places, malformed = [], [], []
+    for place, line in enumerate(lines):
+        if not line.strip():
+            continue
+        try:
+            record = _conform(_load(line), target, "record")
+        except (ValueError, RecursionError) as error:
+            malformed.append((place, " ".join(str(error).split())))
+        else:
+            records.append(record)
+            places.append(place)
+    batch = pa.RecordBatch.from_struct_array(pa.array(records, type=_as_binary(target)))
+    return batch, np.array(places, np.int64), malformed
+
+
+def _load(line: bytes) -> Any:
+    # Bytes that are no UTF-8 are carried as surrogates, so that they reach the check of ids as they are.
+    return json.loads(line.decode("utf-8", "surrogateescape"))
+
+
+def _conform(value: Any, target: pa.DataType, name: str) -> Any:
+    """The value in the shape of the type; leaves as bytes.
+
+    Raises:
+        ValueError: an object where a list is due, and the like.
+    """
+    if value is None:
+        return None
+    if pa.types.is_struct(target):
+        if not isinstance(value, dict):
+            raise ValueError(f"{name} is no object")
+        return {item.name: _conform(value.get(item.name), item.type, item.name) for item in target}
+    if pa.types.is_list(target):
+        if not isinstance(value, list):
+            raise ValueError(f"{name} is no list")
+        return [_conform(item, target.value_type, name) for item in value]
+    if isinstance(value, (dict, list)):
+        raise ValueError(f"{name} is no plain value")
+    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can write and UTF-8 cannot
+        return text.encode("utf-8", "surrogatepass")
+
+
+def _with_integers(schema: pa.Schema) -> pa.Schema:
+    """The schema for an export whose integers are JSON numbers: only the fields marked as such."""
+
+    def convert(item: pa.Field) -> pa.Field:
+        return item.with_type(_map_leaves(item, convert))
+
+    return pa.schema([convert(item) for item in schema])
+
+
+def _map_leaves(item: pa.Field, convert: Any) -> pa.DataType:
+    kind = item.type
+    if pa.types.is_struct(kind):
+        return pa.struct([convert(child) for child in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(convert(kind.value_field))
+    is_integer = (item.metadata or {}).get(b"integer") == b"yes"
+    return pa.int64() if is_integer else kind
+
+
+def integer(name: str) -> pa.Field:
+    """A field that BigQuery types INT64: a string of digits in `bq extract`'s JSON, a number elsewhere."""
+    return pa.field(name, pa.string(), metadata={b"integer": b"yes"})
+
+
+def _as_binary(target: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(target):
+        return pa.struct([pa.field(item.name, _as_binary(item.type)) for item in target])
+    if pa.types.is_list(target):
+        return pa.list_(_as_binary(target.value_type))
+    return pa.binary() if pa.types.is_string(target) else target

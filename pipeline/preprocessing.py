@@ -1,0 +1,95 @@
+"""preprocessing_fn: what TF-Transform learns from the interactions, and how they are encoded.
+
+A block of interactions is a row of lists (configs/features.py), in which each id stands once with its count.
+So TFT counts and looks up an id once a block, not once an interaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from configs.features import (
+    AMOUNT,
+    CONTENT_COUNT,
+    CONTENT_ID,
+    CONTENT_PLACE,
+    ITEM_ID,
+    MEDIAN,
+    RATING,
+    USER_ID,
+    VISITOR_COUNT,
+    VISITOR_ID,
+    VISITOR_PLACE,
+    VOCAB_ITEMS,
+    VOCAB_USERS,
+)
+from configs.settings import DatasetSettings, RatingSettings
+
+FEATURE_SPEC = {
+    VISITOR_ID: tf.io.VarLenFeature(tf.string),
+    VISITOR_COUNT: tf.io.VarLenFeature(tf.int64),
+    VISITOR_PLACE: tf.io.VarLenFeature(tf.int64),
+    CONTENT_ID: tf.io.VarLenFeature(tf.string),
+    CONTENT_COUNT: tf.io.VarLenFeature(tf.int64),
+    CONTENT_PLACE: tf.io.VarLenFeature(tf.int64),
+    AMOUNT: tf.io.VarLenFeature(tf.float32),
+}
+
+_QUANTILE_ERROR = 1e-4  # share of the interactions by which the median's rank may be off
+_MEDIAN_SCALE = 0.3
+_LINEAR_SCALE = 1.0
+
+Tensors = dict[str, tf.Tensor | tf.SparseTensor]
+
+
+def make_preprocessing_fn(rating: RatingSettings, dataset: DatasetSettings) -> Callable[[Tensors], Tensors]:
+    """The preprocessing_fn for TFT.
+
+    It takes one block, the features of FEATURE_SPEC with shape [1, None], and gives `userId` int64,
+    `itemId` int64 and `rating` float32, [1, interactions], with -1 for an id that a minimum count left out;
+    and `median` float32 [1].
+    """
+
+    def preprocessing_fn(inputs: Tensors) -> Tensors:
+        amounts = inputs[AMOUNT]
+        median = tft.quantiles(amounts.values, num_buckets=2, epsilon=_QUANTILE_ERROR)[0, 0]
+        users = _encode(inputs, VISITOR_ID, VISITOR_COUNT, VISITOR_PLACE, VOCAB_USERS, dataset.min_items_per_user)
+        items = _encode(inputs, CONTENT_ID, CONTENT_COUNT, CONTENT_PLACE, VOCAB_ITEMS, dataset.min_users_per_item)
+        ratings = rate(amounts.values, median, rating)
+        encoded = {USER_ID: users, ITEM_ID: items, RATING: ratings}
+        outputs: Tensors = {
+            name: tf.SparseTensor(amounts.indices, values, amounts.dense_shape) for name, values in encoded.items()
+        }
+        outputs[MEDIAN] = tf.fill(amounts.dense_shape[:1], median)
+        return outputs
+
+    return preprocessing_fn
+
+
+def rate(amounts: tf.Tensor, median: tf.Tensor, settings: RatingSettings) -> tf.Tensor:
+    """Ratings float32[n] of dwells in ms, or of a table's own ratings; the formulas by kind."""
+    if settings.kind == "median":
+        scale = settings.scale or _MEDIAN_SCALE
+        return tf.minimum(tf.constant(settings.cap, tf.float32), scale * amounts / median)
+    if settings.kind == "log":
+        return tf.math.log1p(amounts / settings.epsilon)
+    if settings.kind == "binary":
+        return tf.ones_like(amounts)
+    return (settings.scale or _LINEAR_SCALE) * amounts  # linear; ordinal answers are ratings already
+
+
+def _encode(
+    inputs: Mapping[str, tf.SparseTensor], ids: str, counts: str, places: str, vocabulary: str, least: int
+) -> tf.Tensor:
+    """The index of each interaction's id, int64[n]."""
+    asset = tft.vocabulary(
+        inputs[ids].values,
+        weights=inputs[counts].values,  # integers: TFT adds them up without rounding
+        frequency_threshold=least if least > 1 else None,
+        vocab_filename=vocabulary,
+    )
+    indices = tft.apply_vocabulary(inputs[ids].values, asset, default_value=-1)
+    return tf.gather(indices, inputs[places].values)

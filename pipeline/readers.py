@@ -1,0 +1,253 @@
+"""Export files -> Arrow record batches: NDJSON, Avro, Parquet, CSV, plain or gzip, through Beam's file systems.
+
+What a file holds is told by its first bytes, not by its name. Only the fields that a source asks for are read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import fastavro
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from configs.errors import UserError
+from pipeline import ndjson
+
+_GZIP, _AVRO, _PARQUET = b"\x1f\x8b", b"Obj\x01", b"PAR1"
+_BATCH_ROWS = 1 << 15
+_CSV_BLOCK_BYTES = 1 << 23
+_LIST_WRAPPERS = {"list", "element", "item", "array", "bag", "array_element"}
+_NULL = "null"
+
+
+@dataclass
+class RawBatch:
+    """Some records of a file.
+
+    columns: the fields asked for, as the file types them. numbers: int64[rows], each record's place in its
+    file, from 1. malformed: place and complaint of each record that could not be read.
+    """
+
+    columns: pa.RecordBatch
+    numbers: np.ndarray
+    malformed: list[tuple[int, str]] = field(default_factory=list)
+
+
+def read_export(path: str, schema: pa.Schema) -> Iterator[RawBatch]:
+    """Reads a Google Analytics export file: NDJSON, Avro or Parquet.
+
+    Args:
+        path: the file.
+        schema: the fields to read, nested; leaves are strings where the file may hold strings or integers.
+
+    Raises:
+        UserError: the file cannot be read to its end, naming the record; or it is none of the three.
+    """
+    with _opened(path) as (file, head):
+        if head.startswith(_AVRO):
+            yield from _numbered(_read_avro(file, schema), path)
+        elif head.startswith(_PARQUET):
+            yield from _numbered(_read_parquet(file, schema), path)
+        elif not head or head.lstrip()[:1] in (b"{", b""):
+            yield from _named(_read_ndjson(file, schema), path)
+        else:
+            raise UserError(f"{path} is not newline-delimited JSON, Avro or Parquet; check source.input")
+
+
+def read_table(path: str, names: list[str]) -> Iterator[RawBatch]:
+    """Reads the named columns of a CSV or Parquet file; the ids' columns may come dictionary-encoded.
+
+    Raises:
+        UserError: the file cannot be read to its end, or lacks one of the columns.
+    """
+    with _opened(path) as (file, head):
+        if head.startswith(_PARQUET):
+            parquet = pyarrow.parquet.ParquetFile(file)
+            _refuse_missing(names, parquet.schema_arrow.names, path)
+            batches = parquet.iter_batches(batch_size=8 * _BATCH_ROWS, columns=names)
+            yield from _numbered(batches, path)
+        elif head.startswith(_AVRO) or b"\0" in head:
+            raise UserError(f"{path} is not CSV or Parquet; check source.input and source.kind")
+        else:
+            yield from _named(_read_csv(file, names, path), path)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[tuple[BinaryIO, bytes]]:
+    """Opens a file, looking through gzip; gives it with its first bytes, positioned at its start."""
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
+            head = file.read(512)
+            file.seek(0)
+            if head.startswith(_GZIP):
+                file = stack.enter_context(gzip.GzipFile(fileobj=file))
+                head = file.read(512)
+                file.seek(0)
+                if head.startswith(_PARQUET):  # needs to be read from its end
+                    plain = stack.enter_context(tempfile.TemporaryFile())
+                    shutil.copyfileobj(file, plain)
+                    plain.seek(0)
+                    file = plain
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist") from None
+        except (OSError, EOFError, zlib.error, BeamIOError) as error:
+            raise UserError(f"{path} cannot be read: {_one_line(error)}") from error
+        yield file, head
+
+
+def _read_ndjson(file: BinaryIO, schema: pa.Schema) -> Iterator[RawBatch]:
+    number = 1
+    for lines, whole in ndjson.blocks(file):
+        columns, places, malformed = ndjson.parse(lines, schema)
+        if not whole and malformed and malformed[-1][0] == len(lines) - 1:
+            raise EOFError(f"the last record, {number + len(lines) - 1}, ends within its JSON")
+        yield RawBatch(
+            columns, places + number, [(number + place, complaint) for place, complaint in malformed]
+        )
+        number += len(lines)
+
+
+def _read_avro(file: BinaryIO, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    reader = fastavro.reader(file)
+    wanted = pa.struct(list(schema))
+    projection = _project_avro(reader.writer_schema, wanted)
+    file.seek(0)
+    reader = fastavro.reader(file, reader_schema=projection)
+    target = _as_avro_types(wanted, projection)
+    records: list[Any] = []
+    for record in reader:
+        records.append(record)
+        if len(records) == _BATCH_ROWS:
+            yield _from_records(records, target)
+            records = []
+    if records:
+        yield _from_records(records, target)
+
+
+def _from_records(records: list[Any], target: pa.StructType) -> pa.RecordBatch:
+    return pa.RecordBatch.from_struct_array(pa.array(records, type=target))
+
+
+def _project_avro(avro: Any, wanted: pa.DataType) -> Any:
+    """Keeps of an Avro schema the fields that an Arrow type names."""
+    if isinstance(avro, list):
+        return [branch if branch == _NULL else _project_avro(branch, wanted) for branch in avro]
+    if isinstance(avro, dict) and avro["type"] == "array" and pa.types.is_list(wanted):
+        return {**avro, "items": _project_avro(avro["items"], wanted.value_type)}
+    if isinstance(avro, dict) and avro["type"] == "record" and pa.types.is_struct(wanted):
+        names = {item.name: item.type for item in wanted}
+        kept = [item for item in avro["fields"] if item["name"] in names]
+        fields = [{**item, "type": _project_avro(item["type"], names[item["name"]])} for item in kept]
+        return {**avro, "fields": fields}
+    return avro
+
+
+def _as_avro_types(wanted: pa.DataType, avro: Any) -> pa.DataType:
+    """The wanted Arrow type with the leaves as the Avro schema types them."""
+    if isinstance(avro, list):
+        branches = [branch for branch in avro if branch != _NULL]
+        return _as_avro_types(wanted, branches[0]) if len(branches) == 1 else wanted
+    if pa.types.is_list(wanted) and isinstance(avro, dict) and avro["type"] == "array":
+        return pa.list_(_as_avro_types(wanted.value_type, avro["items"]))
+    if pa.types.is_struct(wanted) and isinstance(avro, dict) and avro["type"] == "record":
+        types = {item["name"]: item["type"] for item in avro["fields"]}
+        return pa.struct(
+            [pa.field(f.name, _as_avro_types(f.type, types[f.name])) for f in wanted if f.name in types]
+        )
+    name = avro["type"] if isinstance(avro, dict) else avro
+    leaves = {"long": pa.int64(), "int": pa.int64(), "double": pa.float64(), "float": pa.float64()}
+    return leaves.get(name, pa.string()) if isinstance(name, str) else wanted
+
+
+def _read_parquet(file: BinaryIO, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    parquet = pyarrow.parquet.ParquetFile(file)
+    wanted = set(_leaves(pa.struct(list(schema)), ()))
+    paths = [parquet.schema.column(index).path for index in range(len(parquet.schema))]
+    kept = [path for path in paths if tuple(p for p in path.split(".") if p not in _LIST_WRAPPERS) in wanted]
+    yield from parquet.iter_batches(batch_size=_BATCH_ROWS, columns=kept)
+
+
+def _leaves(wanted: pa.DataType, prefix: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if pa.types.is_list(wanted):
+        yield from _leaves(wanted.value_type, prefix)
+    elif pa.types.is_struct(wanted):
+        for item in wanted:
+            yield from _leaves(item.type, (*prefix, item.name))
+    else:
+        yield prefix
+
+
+def _read_csv(file: BinaryIO, names: list[str], path: str) -> Iterator[RawBatch]:
+    malformed: list[tuple[int, str]] = []
+
+    def keep_aside(row: pyarrow.csv.InvalidRow) -> str:
+        malformed.append((row.number or 0, f"{row.actual_columns} columns where {row.expected_columns} are due"))
+        return "skip"
+
+    header = pyarrow.csv.open_csv(io.BytesIO(file.readline() or b"\n")).schema.names
+    file.seek(0)
+    _refuse_missing(names, header, path)
+    reader = pyarrow.csv.open_csv(
+        file,
+        read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=_CSV_BLOCK_BYTES),
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=keep_aside),
+        convert_options=pyarrow.csv.ConvertOptions(
+            check_utf8=False,
+            column_types={name: pa.binary() for name in names},
+            include_columns=names,
+            strings_can_be_null=False,
+        ),
+    )
+    number = 1
+    for batch in reader:
+        yield RawBatch(batch, np.arange(number, number + batch.num_rows), malformed[:])
+        number += batch.num_rows + len(malformed)
+        malformed.clear()
+
+
+def _refuse_missing(names: list[str], found: list[str], path: str) -> None:
+    for name in names:
+        if name not in found:
+            raise UserError(f"{path} has no column {name}; it has {', '.join(found)}")
+
+
+def _numbered(batches: Iterator[pa.RecordBatch], path: str) -> Iterator[RawBatch]:
+    def raw() -> Iterator[RawBatch]:
+        number = 1
+        for batch in batches:
+            yield RawBatch(batch, np.arange(number, number + batch.num_rows))
+            number += batch.num_rows
+
+    return _named(raw(), path)
+
+
+def _named(batches: Iterator[RawBatch], path: str) -> Iterator[RawBatch]:
+    """Gives each complaint about a file its name and the record at which it came."""
+    last = 0
+    try:
+        for batch in batches:
+            if len(batch.numbers):
+                last = int(batch.numbers[-1])
+            yield batch
+    except UserError:
+        raise
+    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zlib.error, pa.ArrowException) as error:
+        raise UserError(f"{path}, after record {last}: {_one_line(error)}; export the file again") from error
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,190 @@
+"""Sources: each reads its files and gives the same interactions, rejects and account."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+
+from configs.errors import UserError
+from configs.settings import RatingSettings, SourceSettings
+from pipeline import columns, ga4, ga360, readers, sessions, table
+from pipeline.blocks import make_blocks
+from pipeline.extract import Extract
+from pipeline.readers import RawBatch
+
+REJECTS, COUNTS = "rejects", "counts"
+
+_SHARD_BYTES = 1 << 25  # of input a shard, so that a worker sorts one in its memory
+_MOST_SHARDS = 4096
+
+
+@dataclass(frozen=True)
+class Input:
+    """The files a job reads.
+
+    files: paths, sorted. size: bytes of all.
+    """
+
+    files: list[str]
+    size: int
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """blocks: one-row record batches (pipeline.blocks.BLOCK). rejects: JSON lines. counts: Counters by name."""
+
+    blocks: beam.PCollection
+    rejects: beam.PCollection
+    counts: beam.PCollection
+
+
+def match_input(source: SourceSettings) -> Input:
+    """Lists the files of the source.
+
+    Raises:
+        UserError: no glob is given, or no file matches it.
+    """
+    if not source.input:
+        raise UserError("no input: pass --input GLOB or set source.input in the config")
+    try:
+        (match,) = FileSystems.match([source.input])
+    except (BeamIOError, ValueError) as error:
+        raise UserError(f"{source.input} cannot be listed: {' '.join(str(error).split())}") from error
+    found = [file for file in match.metadata_list if not _is_hidden(file.path)]
+    kept = [file for file in found if source.include_intraday or "_intraday_" not in os.path.basename(file.path)]
+    if not kept:
+        only = f"; {len(found)} intraday files do, which source.include_intraday reads" if found else ""
+        raise UserError(f"no file matches {source.input}{only}")
+    return Input(sorted(file.path for file in kept), sum(file.size_in_bytes for file in kept))
+
+
+@dataclass
+class ReadInteractions(beam.PTransform):
+    """Export files -> interactions, one row a pair of visitor and content.
+
+    Views of a visitor are brought together first: a session may be split over two days, and a pair over many
+    sessions and files.
+    """
+
+    files: Input
+    source: SourceSettings
+    rating: RatingSettings
+
+    def expand(self, pipeline: beam.Pipeline) -> Interactions:
+        shards = min(_MOST_SHARDS, self.files.size // _SHARD_BYTES + 1)
+        kind = kind_of(self.source, self.rating)
+        read = (
+            pipeline
+            | "Files" >> beam.Create(self.files.files, reshuffle=len(self.files.files) > 1)
+            | "Read" >> beam.ParDo(_ReadFile(kind, shards)).with_outputs(REJECTS, COUNTS, main="views")
+        )
+        combined = (
+            read.views
+            | "ByVisitor" >> beam.GroupByKey()
+            | "Combine" >> beam.ParDo(_CombineShard(kind)).with_outputs(COUNTS, main="blocks")
+        )
+        counts = (read[COUNTS], combined[COUNTS]) | "AllCounts" >> beam.Flatten()
+        return Interactions(combined.blocks, read[REJECTS], counts)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of source, as functions of columns.
+
+    read: path -> raw batches. extract: raw batch, path -> columns with their account. early: shrinks a batch
+    before the shuffle. combine: all columns of some visitors -> interactions with their account.
+    """
+
+    read: Callable[[str], Iterator[RawBatch]]
+    extract: Callable[[RawBatch, str], Extract]
+    early: Callable[[pa.Table], pa.Table] | None
+    combine: Callable[[pa.Table], tuple[pa.Table, Counter[str]]]
+
+
+def kind_of(source: SourceSettings, rating: RatingSettings) -> Kind:
+    """The functions of the source that the settings name."""
+    bound = partial(sessions.bound_dwell, least_ms=source.min_dwell_ms, greatest_ms=source.max_dwell_ms)
+    summed = partial(_summed, bound=bound)
+    if source.kind == "ga360":
+        return Kind(
+            partial(readers.read_export, schema=ga360.SCHEMA),
+            partial(ga360.extract, source=source),
+            None,
+            partial(_dwelt, bound=bound),
+        )
+    if source.kind == "ga4":
+        return Kind(
+            partial(readers.read_export, schema=ga4.SCHEMA),
+            partial(ga4.extract, source=source),
+            sessions.sum_pairs,
+            summed,
+        )
+    return Kind(
+        partial(readers.read_table, names=table.column_names(source)),
+        partial(table.extract, source=source, rating=rating),
+        None,
+        _last if source.rating_column else summed,
+    )
+
+
+Bound = Callable[[pa.Table], tuple[pa.Table, Counter[str]]]
+
+
+def _dwelt(views: pa.Table, bound: Bound) -> tuple[pa.Table, Counter[str]]:
+    return bound(sessions.sum_pairs(sessions.dwell(views)))
+
+
+def _summed(rows: pa.Table, bound: Bound) -> tuple[pa.Table, Counter[str]]:
+    return bound(sessions.sum_pairs(rows))
+
+
+def _last(rows: pa.Table) -> tuple[pa.Table, Counter[str]]:
+    return sessions.last_of_pairs(rows), Counter()
+
+
+class _ReadFile(beam.DoFn):
+    """path -> (shard, bytes of columns); rejects and counts aside."""
+
+    def __init__(self, kind: Kind, shards: int):
+        self._kind, self._shards = kind, shards
+
+    def process(self, path: str) -> Iterator[object]:
+        counts: Counter[str] = Counter()
+        for raw in self._kind.read(path):
+            extract = self._kind.extract(raw, path)
+            counts.update(extract.counts)
+            for reject in extract.rejects:
+                yield beam.pvalue.TaggedOutput(REJECTS, reject)
+            batch = extract.table
+            if self._kind.early and batch.num_rows:
+                batch = self._kind.early(pa.Table.from_batches([batch])).combine_chunks().to_batches()[0]
+            shards = columns.shard_of(batch.column(0), self._shards)
+            for shard, rows in columns.split(batch, shards):
+                yield shard, columns.to_bytes(rows)
+        yield beam.pvalue.TaggedOutput(COUNTS, counts)
+
+
+class _CombineShard(beam.DoFn):
+    """(shard, bytes of columns) -> blocks; counts aside."""
+
+    def __init__(self, kind: Kind):
+        self._kind = kind
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[object]:
+        pairs, counts = self._kind.combine(columns.from_bytes(iter(element[1])))
+        counts["pairs.read"] = pairs.num_rows
+        yield from make_blocks(pairs)
+        yield beam.pvalue.TaggedOutput(COUNTS, counts)
+
+
+def _is_hidden(path: str) -> bool:
+    """Markers and leftovers of other tools: _SUCCESS, .crc."""
+    return os.path.basename(path).startswith(("_", "."))
