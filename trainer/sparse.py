@@ -1,0 +1,86 @@
+"""Rows of a sparse matrix in compact form: what every solver reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse
+
+_NONE = np.zeros(0, np.float32)
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """Some rows of a sparse matrix.
+
+    Attributes:
+        keys: int64 [r], the index of each row in its side's table.
+        indptr: int64 [r + 1]; row i has the entries indptr[i] : indptr[i + 1].
+        indices: int32 [nnz], columns, ascending in a row. values: float32 [nnz].
+        weights: float32 [nnz], the entries' own weights E, or empty where all are 1.
+    """
+
+    keys: np.ndarray
+    indptr: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    weights: np.ndarray = field(default_factory=lambda: _NONE)
+
+    @classmethod
+    def from_matrix(cls, matrix: scipy.sparse.csr_matrix, weights: scipy.sparse.csr_matrix | None = None) -> SparseRows:
+        """All rows of a CSR matrix with sorted indices; `weights` holds E at the same places."""
+        own = _NONE if weights is None else weights.data.astype(np.float32, copy=False)
+        return cls(
+            np.arange(matrix.shape[0], dtype=np.int64),
+            matrix.indptr.astype(np.int64),
+            matrix.indices.astype(np.int32, copy=False),
+            matrix.data.astype(np.float32, copy=False),
+            own,
+        )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def entries(self) -> int:
+        return len(self.indices)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """int64 [r], entries of each row."""
+        return np.diff(self.indptr)
+
+    def counts(self, size: int) -> np.ndarray:
+        """int64 [size], entries of each key of a side."""
+        counts = np.zeros(size, np.int64)
+        counts[self.keys] = self.lengths
+        return counts
+
+    def transpose(self, columns: int) -> SparseRows:
+        """The columns as rows; keys must be 0 .. r - 1 in order."""
+        order = np.argsort(self.indices, kind="stable")
+        indptr = np.zeros(columns + 1, np.int64)
+        np.cumsum(np.bincount(self.indices, minlength=columns), out=indptr[1:])
+        rows = np.repeat(np.arange(len(self), dtype=np.int32), self.lengths)[order]
+        weights = self.weights[order] if len(self.weights) else _NONE
+        return SparseRows(np.arange(columns, dtype=np.int64), indptr, rows, self.values[order], weights)
+
+    def split(self, entries: int) -> Iterator[SparseRows]:
+        """Blocks of whole rows with about `entries` entries each; a longer row is a block of its own."""
+        first = 0
+        while first < len(self):
+            limit = self.indptr[first] + entries
+            last = max(first + 1, int(np.searchsorted(self.indptr, limit, side="right")) - 1)
+            low, high = self.indptr[first], self.indptr[last]
+            yield replace(
+                self,
+                keys=self.keys[first:last],
+                indptr=self.indptr[first : last + 1] - low,
+                indices=self.indices[low:high],
+                values=self.values[low:high],
+                weights=self.weights[low:high] if len(self.weights) else _NONE,
+            )
+            first = last
