@@ -22,6 +22,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from configs import commands
 from configs.errors import UserError
 from pipeline.sample_catalogue import make_catalogue
 from pipeline.sample_export import Plan, write_exports
@@ -45,22 +46,16 @@ class Report:
     seconds: float = 0.0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses the flags and writes the sample.
+
+    Raises:
+        UserError: whatever the user can put right.
+    """
     args = _parser().parse_args(argv)
-    try:
-        size = size_from(
-            args.visitors, args.contents, args.days, args.interactions, args.start_date, args.seed
-        )
-        plan = Plan(
-            tuple(dict.fromkeys(args.layouts)), tuple(dict.fromkeys(args.formats)), args.files_per_day
-        )
-        report = make_sample(args.output_dir, size, plan, args.replace)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    _show(args.output_dir, size, report)
-    return 0
+    size = size_from(args.visitors, args.contents, args.days, args.interactions, args.start_date, args.seed)
+    plan = Plan(tuple(dict.fromkeys(args.layouts)), tuple(dict.fromkeys(args.formats)), args.files_per_day)
+    _show(args.output_dir, size, make_sample(args.output_dir, size, plan, args.replace))
 
 
 def make_sample(output_dir: str, size: Size, plan: Plan, replace: bool = False) -> Report:
@@ -197,4 +192,4 @@ def _show(output_dir: str, size: Size, report: Report) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(commands.run(main))

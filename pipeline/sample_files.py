@@ -1,4 +1,4 @@
-"""The sample's files: three renderings of the same rows, and an output directory that is whole or not there."""
+"""The files of the sample: three renderings of the same rows, and a directory that is whole or not there."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ Climate
 Chess
   the Sicilian Defence; the Queen's Gambit; the Caro-Kann; the Ruy Lopez; the King's Indian; the London System
   rook endings; opposite bishops; the outside passed pawn; zugzwang; king activity; the Lucena position
-  the candidates' tournament; the world title match; the olympiad; rapid play; the junior championship; club nights
+  the candidates' tournament; the world title match; the olympiad; rapid play; juniors; club nights
   the knight sacrifice; the windmill; pins and skewers; the smothered mate; the quiet move; the Greek gift
 Film
   film noir; the femme fatale; the detective story; the heist film; the unreliable narrator; neon and rain
@@ -74,15 +74,15 @@ Money
   inflation; the central bank; interest rates; the yield curve; exchange rates; trade deficits
   the weekly budget; student loans; credit scores; the tax return; second-hand cars; wedding costs
 Technology
-  language models; face recognition; recommender systems; self-driving cars; machine translation; speech synthesis
+  language models; face search; recommender systems; driverless cars; machine translation; synthetic speech
   password managers; the data breach; end-to-end encryption; phishing; browser cookies; passkeys
   mechanical keyboards; e-readers; the folding phone; noise cancelling; smart watches; old laptops
   open source; code review; legacy systems; the command line; version control; the rewrite
 Books
-  the locked-room mystery; the cosy crime novel; Nordic noir; the country-house murder; spy fiction; the amateur sleuth
+  the locked room; the cosy crime novel; Nordic noir; the poisoned vicar; spy fiction; amateur sleuths
   the Russian novel; Middlemarch; the epistolary novel; Proust; the Victorian serial; Jane Austen
   the prose poem; the sonnet; haiku; the long poem; poetry in translation; war poetry
-  the fantasy trilogy; first-contact fiction; the generation ship; magic systems; the alternate history; climate fiction
+  the fantasy trilogy; first contact; the generation ship; magic systems; alternate history; climate fiction
 Cycling
   the mountain stage; the time trial; the bunch sprint; the breakaway; the cobbled classic; the yellow jersey
   gravel bikes; the steel frame; tubeless tyres; disc brakes; the dropper post; chain wax
@@ -96,7 +96,7 @@ Architecture
 History
   the Roman road; Pompeii; the legions; the aqueduct; Hadrian's Wall; the Roman kitchen
   the silk road; the spice trade; the Hanseatic League; the tea clippers; the salt tax; Venice's arsenal
-  the Viking longship; the monastery scribes; the black death; the village fair; the Domesday Book; the crusader castle
+  Viking longships; monastery scribes; the black death; the village fair; Domesday; crusader castles
   the code breakers; the Berlin airlift; the space race; the home front; the hotline; the suffragettes
 """,
     "; ",
