@@ -84,3 +84,22 @@ class SparseRows:
                 weights=self.weights[low:high] if len(self.weights) else _NONE,
             )
             first = last
+
+    def take(self, positions: np.ndarray) -> SparseRows:
+        """The rows at the given positions, in that order."""
+        lengths = self.lengths[positions]
+        indptr = np.zeros(len(positions) + 1, np.int64)
+        np.cumsum(lengths, out=indptr[1:])
+        places = np.repeat(self.indptr[positions] - indptr[:-1], lengths) + np.arange(indptr[-1])
+        weights = self.weights[places] if len(self.weights) else _NONE
+        return SparseRows(self.keys[positions], indptr, self.indices[places], self.values[places], weights)
+
+    def joined(self) -> SparseRows:
+        """The same sorted by key, the rows of one key joined in their order."""
+        rows = self.take(np.argsort(self.keys, kind="stable"))
+        keys, firsts = np.unique(rows.keys, return_index=True)
+        return replace(rows, keys=keys, indptr=np.append(rows.indptr[firsts], rows.entries))
+
+    def key_of(self, entry: int) -> int:
+        """The key of the row that holds an entry."""
+        return int(self.keys[np.searchsorted(self.indptr, entry, side="right") - 1])

@@ -1,0 +1,64 @@
+"""Small datasets as the pipeline lays them out, written without it: for the trainer's tests."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+import tensorflow as tf
+
+from configs import manifest
+from configs.artifacts import Dataset, shard_name
+from configs.features import INDICES, KEY, VALUES
+
+
+def example(key: int, indices, values) -> bytes:
+    """A row as a serialised tf.train.Example."""
+    feature = {
+        KEY: tf.train.Feature(int64_list=tf.train.Int64List(value=[key])),
+        INDICES: tf.train.Feature(int64_list=tf.train.Int64List(value=indices)),
+        VALUES: tf.train.Feature(float_list=tf.train.FloatList(value=values)),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def write_rows(prefix: str, matrix: sp.csr_matrix, shards: int = 2, compressed: bool = False, piece: int = 10**9):
+    """Writes one side; rows without entries have no record; a row longer than `piece` has several."""
+    paths = []
+    for shard in range(shards):
+        path = shard_name(prefix, shard, shards, ".gz" if compressed else "")
+        with tf.io.TFRecordWriter(path, "GZIP" if compressed else None) as writer:
+            for key in range(shard, matrix.shape[0], shards):
+                row = matrix[[key]]
+                for start in range(0, row.nnz, piece):
+                    part = slice(start, start + piece)
+                    writer.write(example(key, row.indices[part].tolist(), row.data[part].tolist()))
+        paths.append(path)
+    return paths
+
+
+def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, **layout) -> str:
+    """Writes a dataset of users x items with its manifest and vocabularies; gives its root."""
+    root.mkdir(parents=True, exist_ok=True)
+    dataset, matrix = Dataset(str(root)), sp.csr_matrix(matrix, dtype=np.float32)
+    matrix.sort_indices()
+    paths = write_rows(dataset.items_for_user, matrix, **layout)
+    transposed = matrix.T.tocsr()
+    transposed.sort_indices()
+    paths += write_rows(dataset.users_for_item, transposed, **layout)
+    for path, ids in ((dataset.vocab_users, users), (dataset.vocab_items, items)):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(b"".join(name + b"\n" for name in ids or ()))
+    files = {
+        Path(path).name: {"crc32c": f"{zlib.crc32(Path(path).read_bytes()):08x}"} for path in paths
+    }
+    content = {
+        "users": matrix.shape[0],
+        "items": matrix.shape[1],
+        "interactions": matrix.nnz,
+        "files": files,
+    }
+    Path(dataset.manifest).write_text(manifest.stamp("dataset", content))
+    return str(root)

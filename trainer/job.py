@@ -1,0 +1,138 @@
+"""A training job: dataset directory -> model directory."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+import tensorflow as tf
+
+from configs import manifest
+from configs.artifacts import Dataset, Model
+from configs.errors import UserError
+from configs.settings import TrainingSettings
+from trainer import data, export, report, storage, weights
+from trainer.checkpoints import Checkpoints
+from trainer.cluster import Alone, Cluster
+from trainer.data import DatasetInfo, RowFiles
+from trainer.solver import Solver
+from trainer.train import Factorization, fit, random_table
+from trainer.wals import Objective, Side
+
+
+def train(settings: TrainingSettings, dataset_dir: str, model_dir: str, replace: bool) -> dict[str, Any]:
+    """Trains on a dataset and writes the model, its manifest last; gives the manifest.
+
+    Raises:
+        UserError: no such dataset, a model there already, a checkpoint of something else, wrong weights.
+    """
+    started, cluster, model = time.time(), Alone(), Model(model_dir)
+    info = data.read_info(dataset_dir)
+    checkpoints = Checkpoints(model.checkpoints, _identity(settings, info))
+    _make_room(model, checkpoints, replace)
+    with report.progress(settings.max_sweeps) as display:
+        display.say(f"reading {info.interactions:,} interactions of {info.users:,} users and {info.items:,} items")
+        state = _start(settings, info, cluster)
+        resumed = checkpoints.restore(state)
+        if resumed:
+            display.say(f"going on after sweep {resumed}, from {model.checkpoints}")
+        display.say(f"solver: {state.solver.describe(settings.embedding_dimension)}")
+        display.sweeps_done(state.history)
+        reason = fit(state, settings.max_sweeps, settings.tolerance, display.after_sweep, checkpoints.save)
+        display.say(f"{reason}; writing {model_dir}")
+        state.turn_back()
+        _write(model, info, state)
+    content = _manifest(settings, info, state, reason, resumed, started)
+    storage.write_bytes(model.manifest, manifest.stamp("model", content).encode())
+    storage.remove(model.checkpoints)
+    report.summary(model_dir, content)
+    return content
+
+
+def _identity(settings: TrainingSettings, info: DatasetInfo) -> dict[str, Any]:
+    return {"dataset": info.fingerprint, "users": info.users, "items": info.items} | settings.model_dump(mode="json")
+
+
+def _make_room(model: Model, checkpoints: Checkpoints, replace: bool) -> None:
+    """Refuses a directory that holds something else; with `replace`, removes a model that is there."""
+    root = model.root.rstrip("/")
+    if not tf.io.gfile.exists(root):
+        return
+    if not tf.io.gfile.isdir(root):
+        raise UserError(f"{root} is a file; name a directory for the model")
+    found = {name.rstrip("/") for name in tf.io.gfile.listdir(root)}
+    own = {path[len(root) + 1 :].split("/")[0] for path in (model.checkpoints, model.logs, model.saved_model)}
+    own |= {"factors", "manifest.json"}
+    if found - own:
+        raise UserError(f"{root} holds {sorted(found - own)[0]}, no model; name another directory")
+    if "manifest.json" in found:
+        if not replace:
+            raise UserError(f"{root} holds a model; name another directory or pass --replace")
+        if (kind := manifest.kind_of(storage.read_bytes(model.manifest))) != "model":
+            raise UserError(f"{root} holds {kind or 'something else'}, no model; name another directory")
+        storage.remove(model.manifest)  # first: what is half removed is no model
+    elif found and not replace or checkpoints.matches():
+        return  # the checkpoint decides whether it may go on
+    for name in sorted(found - {"manifest.json"}):
+        storage.remove(f"{root}/{name}")
+
+
+def _start(settings: TrainingSettings, info: DatasetInfo, cluster: Cluster) -> Factorization:
+    dataset, k = Dataset(info.root), settings.embedding_dimension
+    sides, blocks = [], []
+    for number, (prefix, size, others) in enumerate(
+        (
+            (dataset.items_for_user, info.users, info.items),
+            (dataset.users_for_item, info.items, info.users),
+        )
+    ):
+        files = RowFiles(info.shards(prefix), size, others, cluster.rank, cluster.size)
+        blocks.append(files.load())
+        counts = data.count(blocks[-1], files.own_size)
+        table = random_table(size, k, settings.seed, number, settings.init_stddev, cluster)
+        own = _weights(settings, dataset, number, size)[cluster.rank :: cluster.size]
+        sides.append(Side(table, counts, own, size))
+    objective = Objective(
+        settings.unobserved_weight, settings.regularization_coeff, settings.frequency_exponent
+    )
+    return Factorization(*sides, *blocks, objective, Solver(settings.solver), cluster)
+
+
+def _weights(settings: TrainingSettings, dataset: Dataset, side: int, size: int):
+    """float32 [size]: R for side 0, C for side 1."""
+    if side == 0:
+        scalar, path, vocabulary = settings.row_weights, settings.row_weights_file, dataset.vocab_users
+    else:
+        scalar, path, vocabulary = settings.col_weights, settings.col_weights_file, dataset.vocab_items
+    if path is None:
+        return weights.vector(scalar, size, "row_weights" if side == 0 else "col_weights")
+    return weights.from_file(path, vocabulary, size, scalar)
+
+
+def _write(model: Model, info: DatasetInfo, state: Factorization) -> None:
+    dataset = Dataset(info.root)
+    storage.write_table(model.user_factors, state.rows.table, len(info.shards(dataset.items_for_user)))
+    storage.write_table(model.item_factors, state.cols.table, len(info.shards(dataset.users_for_item)))
+    export.save(model.saved_model, state.rows.table, state.cols, state.objective)
+
+
+def _manifest(
+    settings: TrainingSettings, info: DatasetInfo, state: Factorization, reason: str, resumed: int, started: float
+) -> dict[str, Any]:
+    dataset = Dataset(info.root)
+    return {
+        "dataset": {"root": info.root, "fingerprint": info.fingerprint},
+        "settings": settings.model_dump(mode="json"),
+        "solver": state.solver.describe(settings.embedding_dimension),
+        "users": info.users,
+        "items": info.items,
+        "interactions": info.interactions,
+        "embedding_dimension": settings.embedding_dimension,
+        "user_factor_shards": len(info.shards(dataset.items_for_user)),
+        "item_factor_shards": len(info.shards(dataset.users_for_item)),
+        "stopped": reason,
+        "resumed_after_sweep": resumed,
+        "seconds": round(time.time() - started, 3),
+        "history": [asdict(sweep) for sweep in state.history],
+    }

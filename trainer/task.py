@@ -1,0 +1,75 @@
+"""The job that trains: python -m trainer.task --config configs/local.yaml"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from configs import commands
+
+_EPILOG = """\
+A training that was killed goes on where it was when the same command is started again.
+Any setting of the config can be given as --set KEY=VALUE.
+
+examples:
+  python -m trainer.task --config configs/local.yaml
+  python -m trainer.task --config configs/local.yaml --dataset_dir data/dataset --model_dir data/model --replace \\
+      --set training.embedding_dimension=128 --set training.max_sweeps=16
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses the flags and runs the job.
+
+    Raises:
+        UserError: whatever the user can put right.
+    """
+    parser = commands.parser(
+        "python -m trainer.task",
+        "Reads a dataset and trains the factorisation: factors, SavedModel, manifest.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--dataset_dir", metavar="DIR", help="what pipeline.preprocess wrote, local or gs://")
+    parser.add_argument("--model_dir", metavar="DIR", help="where the model goes, local or gs://")
+    parser.add_argument("--replace", action="store_true", help="replace the model that is there already")
+    args = parser.parse_args(argv)
+    flags = {"dataset_dir": args.dataset_dir, "model_dir": args.model_dir}
+    settings = commands.settings_from(args, flags)
+    dataset_dir = commands.required(settings.dataset_dir, "dataset_dir")
+    model_dir = commands.required(settings.model_dir, "model_dir")
+    _import_tensorflow()  # not before: `--help` and a mistake in the flags answer at once
+    from trainer import job
+
+    job.train(settings.training, dataset_dir, model_dir, args.replace)
+
+
+def _import_tensorflow() -> None:
+    """Imports TensorFlow without its chatter.
+
+    Some of it comes from C++ before any log level is read, so the descriptor itself is held back; it is shown where
+    the import fails.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()  # looks for accelerators, and complains where there is none
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(commands.run(main))
