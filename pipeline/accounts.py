@@ -1,0 +1,191 @@
+"""What a job says of its run: the checks on its counts, the manifest, and the table at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import google_crc32c
+from apache_beam.io.filesystems import FileSystems
+from rich.console import Console
+from rich.table import Table
+
+from configs.artifacts import Dataset, join
+from configs.errors import UserError
+from configs.manifest import stamp
+from configs.settings import Settings, SourceSettings
+from pipeline import publish
+from pipeline.extract import RECORDS
+from pipeline.grouping import SIDES
+from pipeline.sources import Input
+from pipeline.transforms import SUMMARY, TEMPORARY
+from pipeline.vocabulary import iterate_vocabulary
+
+_SHOWN = 10
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Shows that a long step is at work: a spinner on a terminal, a line elsewhere."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status(f"{what} ..."):
+            yield
+    else:
+        console.print(f"{what} ...", highlight=False)
+        yield
+
+
+def take_summary(staging: str) -> dict[str, Any]:
+    """Reads what the pipeline counted, and tidies up behind it."""
+    path = join(staging, SUMMARY)
+    with FileSystems.open(path) as file:
+        summary = json.loads(file.read())
+    FileSystems.delete([path])
+    publish.remove(join(staging, TEMPORARY))
+    return summary
+
+
+def dataset_manifest(
+    summary: Mapping[str, Any], settings: Settings, files: Input, staging: str, started: float
+) -> dict[str, Any]:
+    """What the dataset says of itself.
+
+    Raises:
+        UserError: there is nothing in it, or too much of the input was rejected.
+    """
+    counts: Counter[str] = Counter(summary["counts"])
+    refuse_useless(counts, settings)
+    dataset = Dataset(staging)
+    users, items = _describe_vocabulary(dataset.vocab_users), _describe_vocabulary(dataset.vocab_items)
+    described = {file.pop("name"): file for file in summary["files"]}
+    for path, description in ((dataset.vocab_users, users), (dataset.vocab_items, items)):
+        described[path.removeprefix(f"{staging}/")] = description
+    rejected = by_reason(counts, "rejected")
+    return {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.time() - started, 3),
+        "counts": {
+            "files_read": len(files.files),
+            "rows_read": counts["records.read"],
+            "rows_rejected": sum(rejected.values()),
+            "interactions": counts["pairs.used"],
+            "users": users["records"],
+            "items": items["records"],
+        },
+        "rejected": rejected,
+        "skipped": by_reason(counts, "skipped"),
+        "capped_at_max_dwell": counts["pairs.capped_at_max_dwell"],
+        "median": summary["median"],
+        "days": days_seen(counts),
+        "shards": {side: sum(name.startswith(side) for name in described) for side in SIDES},
+        "compression": "gzip" if settings.dataset.gzip else "none",
+        "files": described,
+        "settings": settings.model_dump(mode="json", include={"source", "rating", "dataset"}),
+    }
+
+
+def _describe_vocabulary(path: str) -> dict[str, Any]:
+    """Number of ids, bytes and checksum of a vocabulary."""
+    records, size, checksum = 0, 0, google_crc32c.Checksum()
+    for line in iterate_vocabulary(path):
+        records, size = records + 1, size + len(line) + 1
+        checksum.update(line + b"\n")
+    return {"records": records, "bytes": size, "crc32c": checksum.hexdigest().decode()}
+
+
+def refuse_useless(counts: Counter[str], settings: Settings) -> None:
+    """Stops a run whose input is empty, elsewhere, or garbage.
+
+    Raises:
+        UserError: saying which, and what was found instead.
+    """
+    source = settings.source
+    rejected = by_reason(counts, "rejected")
+    rejected_rows = sum(count for name, count in counts.items() if name.startswith(f"{RECORDS}.rejected."))
+    read = counts[f"{RECORDS}.read"]
+    if read == 0:
+        raise UserError(f"{source.input}: the files hold no rows")
+    if counts[f"{RECORDS}.skipped.outside_window"] == read - rejected_rows and read > rejected_rows:
+        days = days_seen(counts)
+        raise UserError(
+            f"no row lies in the window {source.start_date or '...'} to {source.end_date or '...'}; "
+            f"the files hold {days['first']} to {days['last']}"
+        )
+    if rejected_rows > source.max_reject_fraction * read:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in rejected.items())
+        raise UserError(
+            f"{rejected_rows} of {read} rows were rejected, more than source.max_reject_fraction "
+            f"{source.max_reject_fraction}: {reasons}"
+        )
+    if counts["pairs.read"] == 0:
+        raise UserError(f"no interactions in {read} rows: {_why_nothing(counts, source)}")
+    if counts["pairs.used"] == 0:
+        raise UserError(
+            f"the minimum counts of dataset.min_items_per_user and min_users_per_item leave none of "
+            f"{counts['pairs.read']} interactions; lower them"
+        )
+
+
+def _why_nothing(counts: Counter[str], source: SourceSettings) -> str:
+    if source.kind == "ga360":
+        seen = _seen(counts, "seen.dimension.")
+        what, key = f"custom dimension {source.content_dimension_index}", str(source.content_dimension_index)
+        setting = "source.content_dimension_index"
+    else:
+        seen = _seen(counts, "seen.parameter.")
+        what, key, setting = f"parameter {source.content_parameter}", source.content_parameter, "source.content_parameter"
+    if source.kind != "table" and key not in seen:
+        shown = ", ".join(f"{name} ({count})" for name, count in list(seen.items())[:_SHOWN]) or "none at all"
+        return f"none has the {what}; seen were {shown}; set {setting}"
+    skipped = by_reason(counts, "skipped")
+    return ", ".join(f"{reason} {count}" for reason, count in skipped.items()) or "all were rejected"
+
+
+def by_reason(counts: Counter[str], fate: str) -> dict[str, int]:
+    """How many rows, hits or pairs met a fate (`rejected`, `skipped`), by reason, the commonest first."""
+    found: Counter[str] = Counter()
+    for name, count in counts.items():
+        unit, _, rest = name.partition(".")
+        if rest.startswith(f"{fate}.") and count:
+            found[f"{unit}.{rest.removeprefix(f'{fate}.')}"] += count
+    return dict(found.most_common())
+
+
+def days_seen(counts: Counter[str]) -> dict[str, str | None]:
+    """First and last day among the rows read, as the export writes them (YYYYMMDD)."""
+    days = sorted(day for day in _seen(counts, "seen.date.") if day.isdigit())
+    return {"first": days[0] if days else None, "last": days[-1] if days else None}
+
+
+def _seen(counts: Counter[str], prefix: str) -> dict[str, int]:
+    found = Counter({name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)})
+    return dict(found.most_common())
+
+
+def write_manifest(path: str, kind: str, content: Mapping[str, Any]) -> None:
+    """Writes the manifest, which makes the output whole: call it last."""
+    publish.write_file(path, stamp(kind, content).encode())
+
+
+def show_dataset(root: str, manifest: Mapping[str, Any]) -> None:
+    """Prints the table at the end of preprocessing."""
+    table = Table(title=f"dataset {root}", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name, count in manifest["counts"].items():
+        table.add_row(name.replace("_", " "), f"{count:,}")
+    for fate in ("rejected", "skipped"):
+        for reason, count in manifest[fate].items():
+            table.add_row(f"{fate}: {reason}", f"{count:,}")
+    if manifest["median"] is not None:
+        table.add_row("median", f"{manifest['median']:,.0f}")
+    if manifest["days"]["first"]:
+        table.add_row("days", f"{manifest['days']['first']} - {manifest['days']['last']}")
+    table.add_row("seconds", f"{manifest['seconds']:.1f}")
+    Console().print(table)

@@ -1,0 +1,79 @@
+"""The job that makes a dataset: python -m pipeline.preprocess --config configs/local.yaml"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported: no chatter in a job's output
+
+from configs import commands
+from configs.artifacts import Dataset
+from configs.settings import Settings
+
+_EPILOG = """\
+Beam's own options pass through, e.g. --runner=DataflowRunner --project=P --region=R --temp_location=gs://B/tmp;
+those under `beam:` in the config are the defaults. Any setting of the config can be given as --set KEY=VALUE.
+
+examples:
+  python -m pipeline.preprocess --config configs/local.yaml
+  python -m pipeline.preprocess --config configs/local.yaml --source ga4 --input 'export/events_2024*' \\
+      --dataset_dir data/ga4 --start_date 2024-01-01 --end_date 2024-01-31
+  python -m pipeline.preprocess --config configs/local.yaml --source table --input ratings.csv \\
+      --set source.rating_column=stars --set rating.kind=linear --dataset_dir data/ratings
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses the flags and runs the job.
+
+    Raises:
+        UserError: whatever the user can put right.
+    """
+    parser = commands.parser(
+        "python -m pipeline.preprocess",
+        "Reads Google Analytics exports (or a table), and writes vocabularies, group-by TFRecords and the transform_fn.",
+        epilog=_EPILOG,
+    )
+    flags = {
+        "input": ("source.input", "GLOB", "files to read, local or gs://; quote it"),
+        "source": ("source.kind", "ga360|ga4|table", "what the files hold"),
+        "start_date": ("source.start_date", "DATE", "first day of the window, e.g. 2024-01-31"),
+        "end_date": ("source.end_date", "DATE", "last day of the window, inclusive"),
+        "dataset_dir": ("dataset_dir", "DIR", "where the dataset goes, local or gs://"),
+    }
+    for name, (_, metavar, text) in flags.items():
+        parser.add_argument(f"--{name}", metavar=metavar, help=text)
+    parser.add_argument("--replace", action="store_true", help="replace the dataset that is there already")
+    args, beam_flags = parser.parse_known_args(argv)
+    settings = commands.settings_from(args, {key: getattr(args, name) for name, (key, *_) in flags.items()})
+    preprocess(settings, beam_flags, args.replace)
+
+
+def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> dict:
+    """Makes the dataset that the settings describe; returns its manifest.
+
+    Raises:
+        UserError: whatever the user can put right.
+    """
+    # Not before: `--help` and a mistake in the flags answer at once.
+    from pipeline import accounts, beam_options, publish, sources, transforms
+
+    started = time.time()
+    root = commands.required(settings.dataset_dir, "dataset_dir")
+    options = beam_options.from_settings(settings, beam_flags)
+    files = sources.match_input(settings.source)
+    with publish.staged(root, "dataset", replace) as staging:
+        with accounts.waiting(f"preprocessing {len(files.files)} files"):
+            beam_options.run(lambda pipeline: transforms.preprocess(pipeline, settings, files, staging), options)
+        summary = accounts.take_summary(staging)
+        manifest = accounts.dataset_manifest(summary, settings, files, staging, started)
+        accounts.write_manifest(Dataset(staging).manifest, "dataset", manifest)
+    accounts.show_dataset(root, manifest)
+    return manifest
+
+
+if __name__ == "__main__":
+    sys.exit(commands.run(main))

@@ -1,0 +1,121 @@
+"""Encoded blocks -> the TFRecord files of both group-by datasets."""
+
+from __future__ import annotations
+
+import gzip
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import apache_beam as beam
+import google_crc32c
+import numpy as np
+import pyarrow as pa
+from apache_beam.io.filesystems import FileSystems
+
+from configs.artifacts import join, shard_name
+from configs.features import MEDIAN
+from pipeline import examples, tfrecords
+from pipeline.blocks import values_of
+from pipeline.examples import Rows
+from pipeline.grouping import SIDES, encoded_interactions, group, partition, shards_for
+from pipeline.publish import write_file
+
+COUNTS = "counts"
+_ROWS_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True)
+class RowFiles:
+    """files: a dict a file (name, records, interactions, bytes, crc32c). counts: Counters by name. medians: floats."""
+
+    files: beam.PCollection
+    counts: beam.PCollection
+    medians: beam.PCollection
+
+
+@dataclass
+class WriteRows(beam.PTransform):
+    """Groups encoded interactions by user and by item and writes `items_for_user-*` and `users_for_item-*`.
+
+    Takes the one-row record batches that TFT gives, and a singleton: how many interactions there are.
+    """
+
+    root: str
+    interactions: beam.PCollection
+    shards: int | None
+    compressed: bool
+
+    def expand(self, blocks: beam.PCollection) -> RowFiles:
+        shards = self.interactions | "Shards" >> beam.Map(shards_for, self.shards)
+        partitioned = blocks | "Partition" >> beam.ParDo(_Partition(), beam.pvalue.AsSingleton(shards)).with_outputs(
+            COUNTS, MEDIAN, main="entries"
+        )
+        every_shard = shards | "EveryShard" >> beam.FlatMap(_every_shard)
+        files = (
+            (partitioned.entries, every_shard)
+            | "AllEntries" >> beam.Flatten()
+            | "ByShard" >> beam.GroupByKey()
+            | "Write" >> beam.ParDo(_WriteShard(self.root, self.compressed), beam.pvalue.AsSingleton(shards))
+        )
+        return RowFiles(files, partitioned[COUNTS], partitioned[MEDIAN])
+
+
+class _Partition(beam.DoFn):
+    """block -> ((side, shard), bytes of entries); counts and the median aside."""
+
+    def process(self, block: pa.RecordBatch, shards: int) -> Iterator[object]:
+        users, items, ratings, dropped = encoded_interactions(block)
+        yield beam.pvalue.TaggedOutput(COUNTS, Counter(dropped, **{"pairs.used": len(users)}))
+        yield beam.pvalue.TaggedOutput(MEDIAN, float(values_of(block, MEDIAN)[0]))
+        yield from partition(users, items, ratings, shards)
+
+
+def _every_shard(shards: int) -> Iterator[tuple[tuple[str, int], bytes]]:
+    """Nothing for each shard, so that each has its file, be it empty."""
+    return (((side, shard), b"") for side in SIDES for shard in range(shards))
+
+
+class _WriteShard(beam.DoFn):
+    """((side, shard), bytes of entries) -> a file, described."""
+
+    def __init__(self, root: str, compressed: bool):
+        self._root, self._compressed = root, compressed
+
+    def process(self, element: tuple[tuple[str, int], Iterable[bytes]], shards: int) -> Iterator[dict]:
+        (side, shard), blocks = element
+        rows = group(blocks)
+        data = b"".join(_framed(rows))
+        if self._compressed:
+            data = gzip.compress(data, compresslevel=6, mtime=0)  # no clock: same rows, same bytes
+        name = shard_name(side, shard, shards, ".gz" if self._compressed else "")
+        write_once(join(self._root, name), data)
+        yield {
+            "name": name,
+            "records": len(rows),
+            "interactions": len(rows.indices),
+            "bytes": len(data),
+            "crc32c": f"{google_crc32c.value(data):08x}",
+        }
+
+
+def write_once(path: str, data: bytes) -> None:
+    """Writes beside and renames, so that a bundle that is retried or doubled leaves the one file, whole."""
+    beside = f"{path}.{uuid.uuid4().hex}"
+    write_file(beside, data)
+    FileSystems.rename([beside], [path])
+
+
+def _framed(rows: Rows) -> Iterator[bytes]:
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        end = min(start + _ROWS_AT_ONCE, len(rows))
+        first, last = rows.offsets[start], rows.offsets[end]
+        some = Rows(
+            rows.keys[start:end],
+            rows.offsets[start : end + 1] - first,
+            rows.indices[first:last],
+            rows.values[first:last],
+        )
+        data, begins = examples.encode(some)
+        yield tfrecords.frame(data, np.asarray(begins).tolist())

@@ -1,0 +1,78 @@
+"""The preprocessing pipeline, from files to files. Wiring only: what the steps do stands in other modules."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+
+import apache_beam as beam
+import tensorflow_transform.beam as tft_beam
+from tensorflow_transform import DatasetMetadata
+from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
+
+from configs.artifacts import Dataset, join
+from configs.settings import Settings
+from pipeline.blocks import BLOCK
+from pipeline.preprocessing import FEATURE_SPEC, make_preprocessing_fn
+from pipeline.publish import write_file
+from pipeline.row_files import WriteRows
+from pipeline.sources import Input, ReadInteractions
+
+SUMMARY = "summary.json"
+TEMPORARY = "tmp"
+
+
+def preprocess(pipeline: beam.Pipeline, settings: Settings, files: Input, root: str) -> None:
+    """Builds the pipeline that writes a dataset's files, and a summary for its manifest, below `root`."""
+    dataset = Dataset(root)
+    found = pipeline | "Interactions" >> ReadInteractions(files, settings.source, settings.rating)
+    found.rejects | "Rejected" >> beam.io.WriteToText(join(dataset.rejected, "rejected"), ".jsonl")
+
+    metadata = DatasetMetadata.from_feature_spec(FEATURE_SPEC)
+    representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(metadata.schema)
+    config = tensor_adapter.TensorAdapterConfig(BLOCK, representations)
+    preprocessing_fn = make_preprocessing_fn(settings.rating, settings.dataset)
+    with tft_beam.Context(temp_dir=join(root, TEMPORARY)):
+        (encoded, _), transform_fn = (
+            (found.blocks, config)
+            | "AnalyzeAndTransform"
+            >> tft_beam.AnalyzeAndTransformDataset(preprocessing_fn, output_record_batches=True)
+        )
+        transform_fn | "WriteTransformFn" >> tft_beam.WriteTransformFn(dataset.transform_fn)
+
+    before = found.counts | "SumBefore" >> beam.CombineGlobally(sum_counts)
+    interactions = before | "CountInteractions" >> beam.Map(lambda counts: counts["pairs.read"])
+    rows = encoded | "Batches" >> beam.Map(lambda pair: pair[0]) | "Rows" >> WriteRows(
+        root, interactions, settings.dataset.shards, settings.dataset.gzip
+    )
+    after = rows.counts | "SumAfter" >> beam.CombineGlobally(sum_counts)
+    (
+        pipeline
+        | "Once" >> beam.Create([join(root, SUMMARY)])
+        | "WriteSummary"
+        >> beam.Map(
+            write_summary,
+            beam.pvalue.AsSingleton(before),
+            beam.pvalue.AsSingleton(after),
+            beam.pvalue.AsIter(rows.medians),
+            beam.pvalue.AsIter(rows.files),
+        )
+    )
+
+
+def sum_counts(counts: Iterable[Counter[str]]) -> Counter[str]:
+    """Adds up Counters by name."""
+    total: Counter[str] = Counter()
+    for some in counts:
+        total.update(some)
+    return total
+
+
+def write_summary(
+    path: str, before: Counter[str], after: Counter[str], medians: Iterable[float], files: Iterable[dict]
+) -> None:
+    """Writes what a dataset's manifest is made of; the submitter reads it when the pipeline has ended."""
+    described = sorted(files, key=lambda file: file["name"])
+    summary = {"counts": sum_counts([before, after]), "median": next(iter(medians), None), "files": described}
+    write_file(path, json.dumps(summary).encode())
