@@ -40,7 +40,7 @@ class NdjsonWriter:
     """Newline-delimited JSON, gzip, the same bytes whenever it is written."""
 
     def __init__(self, path: str, fields: Fields) -> None:
-        self._file = open(path, "wb")
+        self._file = open(path, "wb")  # noqa: SIM115 - until close()
         self._gzip = gzip.GzipFile(
             filename="", fileobj=self._file, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0
         )
@@ -63,7 +63,7 @@ class AvroWriter:
     """Avro as `bq extract` writes it: every field a union with null, repeated fields arrays; deflate."""
 
     def __init__(self, path: str, fields: Fields) -> None:
-        self._file = open(path, "wb")
+        self._file = open(path, "wb")  # noqa: SIM115 - until close()
         schema = fastavro.parse_schema(avro_schema(fields))
         # The marker between blocks is random by default.
         self._writer = FastAvroWriter(self._file, schema, codec="deflate", sync_marker=b"wals sample rows")
@@ -166,11 +166,15 @@ class OutputDirectory:
         path = os.path.join(self.root, INVENTORY)
         try:
             with open(path, encoding="utf-8") as file:
-                return set(json.load(file)["files"]) | {INVENTORY}
+                owned = {os.path.normpath(name) for name in json.load(file)["files"]} | {INVENTORY}
         except FileNotFoundError:
             return set()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} is no list of a sample's files; move it away") from error
+        outside = sorted(name for name in owned if name.startswith(("..", os.sep)))
+        if outside:
+            raise UserError(f"{path} lists {outside[0]}, which is outside; move it away")
+        return owned
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
@@ -206,19 +210,13 @@ class OutputDirectory:
         written = sum(os.path.getsize(os.path.join(self._staging, name)) for name in self.names)
         for name in sorted(self._owned - set(self.names) - {INVENTORY}):
             with contextlib.suppress(FileNotFoundError):
-                os.remove(self._inside(name))
+                os.remove(os.path.join(self.root, name))
         # The inventory first: whatever is moved after it is known to be ours.
         for name in reversed(self.names):
             os.makedirs(os.path.dirname(os.path.join(self.root, name)), exist_ok=True)
             os.replace(os.path.join(self._staging, name), os.path.join(self.root, name))
         self._remove_empty_folders()
         return written
-
-    def _inside(self, name: str) -> str:
-        path = os.path.normpath(os.path.join(self.root, name))
-        if os.path.relpath(path, self.root).startswith(".."):
-            raise UserError(f"{os.path.join(self.root, INVENTORY)} lists {name}, outside; move it away")
-        return path
 
     def _remove_empty_folders(self) -> None:
         for folder in {os.path.dirname(name) for name in self._owned} - {""}:

@@ -81,7 +81,8 @@ def show(
             f"{predictions.root} holds none of the visitors of {dataset.root}; make the predictions again"
         )
     for row in chosen:
-        console.print(_table(users[row.key], shelves.read(row), lists.get(users[row.key]), catalogue))
+        visitor, width = users[row.key], min(_WIDTH, console.width)
+        console.print(_table(visitor, shelves.read(row), lists.get(visitor), catalogue, width))
     if not catalogue:
         console.print(
             f"No catalogue at {escape(catalogue_path or _CATALOGUE)}: contents are shown by their ids."
@@ -116,13 +117,14 @@ def _table(
     history: list[tuple[str, float]],
     recommended: list[tuple[str, float]] | None,
     catalogue: dict[str, tuple[str, str]],
+    width: int,
 ) -> Table:
     shelves = Counter(catalogue[content][1] for content, _ in history if content in catalogue)
     most = "".join(f", most of {_printable(category)}" for category, _ in shelves.most_common(1) if category)
     title = Text.assemble(
         "Visitor ", (_printable(visitor)[:60], "bold"), f": {len(history)} contents read{most}"
     )
-    table = Table(title=title, title_justify="left", title_style="", width=_WIDTH)
+    table = Table(title=title, title_justify="left", title_style="", width=width)
     table.add_column("", no_wrap=True)
     table.add_column("rating", justify="right", no_wrap=True)
     if catalogue:

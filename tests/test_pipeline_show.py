@@ -1,5 +1,6 @@
 """pipeline.show: whom it chooses, what it prints, and what it says when something is missing."""
 
+import io
 import json
 import os
 from pathlib import Path
@@ -78,10 +79,9 @@ class World:
         return json.dumps({"visitorId": user, "recommendations": entries[::-1]}) + "\n"
 
     def print(self, catalogue: bool = True, visitors: int = 5, visitor_ids=(), width: int = 100) -> str:
-        console = Console(width=width, record=True, file=open(os.devnull, "w"))
-        with console.file:
-            path = str(self.catalogue) if catalogue else None
-            show.show(self.dataset, self.predictions, path, visitors, visitor_ids, console)
+        console = Console(width=width, record=True, file=io.StringIO())
+        path = str(self.catalogue) if catalogue else None
+        show.show(self.dataset, self.predictions, path, visitors, visitor_ids, console)
         return console.export_text()
 
 

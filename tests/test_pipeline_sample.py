@@ -1,0 +1,437 @@
+"""pipeline.sample: the same flags give the same bytes, and the data have a shape to recommend from."""
+
+import csv
+import datetime
+import gzip
+import itertools
+import json
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import fastavro
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from configs import commands
+from configs.errors import UserError
+from pipeline import sample, sample_export, sample_files
+from pipeline.sample_catalogue import make_catalogue, scramble, visitor_ids
+from pipeline.sample_export import Plan
+from pipeline.sample_rows import pseudo_id
+from pipeline.sample_visits import activity, make_steps
+
+DAY = datetime.date(2024, 1, 1)
+GA = Plan(("ga360", "ga4"), ("ndjson",), 1)
+
+
+def make(root: Path, visitors=120, contents=60, days=3, seed=1, plan=GA, interactions=None, **options):
+    size = sample.size_from(visitors, contents, days, interactions, DAY, seed)
+    return sample.make_sample(str(root), size, plan, **options)
+
+
+def lines(root: Path, pattern: str) -> list[dict]:
+    paths = sorted(root.glob(pattern))
+    assert paths
+    return [orjson.loads(line) for path in paths for line in gzip.decompress(path.read_bytes()).splitlines()]
+
+
+def contents_of(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory) -> Path:
+    """What the command writes without further flags, and the table of the same visits."""
+    root = tmp_path_factory.mktemp("default") / "export"
+    flags = ["--output_dir", str(root), "--layouts", "ga360", "ga4", "table"]
+    assert commands.run(sample.main, flags) == 0
+    return root
+
+
+# The rules in plain Python: (visitor, content) -> [dwell in ms, time of the last view in ms].
+
+
+def by_ga360_rules(sessions: list[dict]) -> dict[tuple[str, str], list[int]]:
+    visits = defaultdict(list)
+    for session in sessions:
+        for hit in session["hits"]:
+            if hit["type"] == "PAGE":
+                content = [d["value"] for d in hit["customDimensions"] if d["index"] == "10"]
+                start = int(session["visitStartTime"]) * 1000
+                view = (int(hit["time"]), int(hit["hitNumber"]), start, content[0] if content else None)
+                visits[session["fullVisitorId"], session["visitId"]].append(view)
+    pairs = defaultdict(lambda: [0, 0])
+    for (visitor, _), views in visits.items():
+        views.sort(key=lambda view: view[:2])
+        for view, following in zip(views, [*views[1:], None], strict=True):
+            if view[3] is not None:
+                pair = pairs[visitor, view[3]]
+                pair[0] += following[0] - view[0] if following else 0
+                pair[1] = max(pair[1], view[2] + view[0])
+    return {pair: values for pair, values in pairs.items() if values[0] > 0}
+
+
+def by_ga4_rules(events: list[dict]) -> dict[tuple[str, str], list[int]]:
+    pairs = defaultdict(lambda: [0, 0])
+    for event in events:
+        params = {p["key"]: next(iter(p["value"].values())) for p in event["event_params"]}
+        if event.get("user_pseudo_id") is not None and "content_id" in params:
+            pair = pairs[event["user_pseudo_id"], params["content_id"]]
+            pair[0] += int(params.get("engagement_time_msec", 0))
+            if event["event_name"] == "page_view":
+                pair[1] = max(pair[1], int(event["event_timestamp"]) // 1000)
+    return {pair: values for pair, values in pairs.items() if values[0] > 0}
+
+
+@pytest.fixture(scope="module")
+def sessions(default) -> list[dict]:
+    return lines(default, "ga360/*.ndjson.gz")
+
+
+@pytest.fixture(scope="module")
+def events(default) -> list[dict]:
+    return lines(default, "ga4/*.ndjson.gz")
+
+
+@pytest.fixture(scope="module")
+def interactions(sessions) -> dict[tuple[str, str], list[int]]:
+    return by_ga360_rules(sessions)
+
+
+def test_both_layouts_and_the_table_hold_the_same_interactions(default, interactions, events):
+    ga4 = by_ga4_rules(events)
+    assert ga4 == {
+        (pseudo_id(visitor), content): values for (visitor, content), values in interactions.items()
+    }
+    (path,) = (default / "table").glob("interactions-*.parquet")
+    table = pq.read_table(path)
+    assert table.schema.field("duration_ms").type == pa.int64()
+    assert table.schema.field("time").type == pa.timestamp("us", tz="UTC")
+    times = table["time"].cast(pa.int64()).to_numpy() // 1000
+    columns = (table[name].to_pylist() for name in ("visitorId", "contentId", "duration_ms"))
+    rows = list(zip(*columns, times.tolist(), strict=True))
+    assert len(rows) == len(interactions)
+    assert {(visitor, content): [ms, time] for visitor, content, ms, time in rows} == interactions
+
+
+def test_the_default_size_is_as_described(default, interactions):
+    catalogue = list(csv.reader((default / "catalogue.csv").read_text().splitlines()))
+    assert catalogue[0] == ["contentId", "title", "category"]
+    assert len(catalogue) == 401
+    assert len({visitor for visitor, _ in interactions}) == 2000
+    assert {content for _, content in interactions} <= {row[0] for row in catalogue}
+    assert 30_000 < len(interactions) < 40_000
+    assert len(list((default / "ga360").iterdir())) == len(list((default / "ga4").iterdir())) == 7
+
+
+def test_rows_are_as_bq_extract_writes_them(default):
+    for path in sorted((default / "ga360").glob("*.ndjson.gz")):
+        day = path.name.removeprefix("ga_sessions_").removesuffix(".ndjson.gz")
+        midnight = datetime.datetime.strptime(day + "+0000", "%Y%m%d%z").timestamp()
+        for session in lines(path.parent, path.name):
+            assert session["date"] == day
+            assert len(session["fullVisitorId"]) == 19
+            assert session["fullVisitorId"].isdigit()
+            assert session["visitId"] == session["visitStartTime"]
+            hits = session["hits"]
+            assert [hit["hitNumber"] for hit in hits] == [str(n + 1) for n in range(len(hits))]
+            times = [int(hit["time"]) for hit in hits]
+            assert times == sorted(times)
+            assert times[0] == 0
+            assert midnight <= int(session["visitStartTime"])
+            assert int(session["visitStartTime"]) + times[-1] / 1000 < midnight + 86_400
+            assert session["totals"]["hits"] == str(len(hits))
+    for event in lines(default, "ga4/events_20240102.ndjson.gz"):
+        at = datetime.datetime.fromtimestamp(int(event["event_timestamp"]) / 1e6, datetime.UTC)
+        assert event["event_date"] == at.strftime("%Y%m%d") == "20240102"
+        kinds = {p["key"]: list(p["value"]) for p in event["event_params"]}
+        assert kinds["page_location"] == ["string_value"]
+        assert kinds.get("engagement_time_msec", ["int_value"]) == ["int_value"]
+
+
+def test_real_exports_oddities_are_there(sessions, events, interactions):
+    hits = Counter()
+    seen_in = defaultdict(set)
+    for session in sessions:
+        for number, hit in enumerate(session["hits"]):
+            dimensions = {d["index"]: d["value"] for d in hit["customDimensions"]}
+            hits[hit["type"], "10" in dimensions, number == len(session["hits"]) - 1] += 1
+            if hit["type"] == "PAGE" and "10" in dimensions:
+                seen_in[session["fullVisitorId"], dimensions["10"]].add((session["date"], session["visitId"]))
+    assert hits["PAGE", False, False] > 1000  # home pages between others
+    assert hits["EVENT", True, False] > 1000
+    assert hits["PAGE", True, True] > 1000  # last pages without dwell ...
+    assert len(seen_in.keys() - interactions.keys()) > 100  # ... some of them never seen elsewhere
+    assert sum(len({day for day, _ in visits}) > 1 for visits in seen_in.values()) > 1000
+    ids = {session["fullVisitorId"] for session in sessions}
+    assert any(name.startswith("0") for name in ids)
+    visits = [(session["fullVisitorId"], session["visitId"]) for session in sessions]
+    assert len(set(visits)) == len(visits)
+    numbers = defaultdict(list)
+    for session in sessions:  # in order of time
+        numbers[session["fullVisitorId"]].append(int(session["visitNumber"]))
+    assert all(found == list(range(found[0], found[0] + len(found))) for found in numbers.values())
+
+    names = Counter(event["event_name"] for event in events)
+    assert min(names[name] for name in ("page_view", "user_engagement", "scroll", "session_start")) > 1000
+    anonymous = [event for event in events if "user_pseudo_id" not in event]
+    assert 0.005 < len(anonymous) / len(events) < 0.05
+    assert any("content_id" in {p["key"] for p in event["event_params"]} for event in anonymous)
+    people = {(event["user_id"], event["user_pseudo_id"]) for event in events if "user_id" in event}
+    assert len(people) == len({user for user, _ in people}) == len({pseudo for _, pseudo in people}) > 100
+
+
+def test_popularity_and_activity_are_long_tailed(interactions):
+    for place in (0, 1):
+        counts = np.sort([*Counter(pair[place] for pair in interactions).values()])[::-1]
+        assert 0.25 < counts[: len(counts) // 10].sum() / counts.sum() < 0.6
+    per_visitor = np.array([*Counter(visitor for visitor, _ in interactions).values()])
+    assert per_visitor.min() < 3
+    assert np.median(per_visitor) < 0.75 * per_visitor.mean()
+
+
+def test_a_factorisation_finds_the_tastes(default, interactions):
+    _, visitor = np.unique([visitor for visitor, _ in interactions], return_inverse=True)
+    ids, content = np.unique([content for _, content in interactions], return_inverse=True)
+    held_out = np.random.default_rng(0).random(len(visitor)) < 0.2
+    train, test = np.zeros((2, visitor.max() + 1, len(ids)), bool)
+    train[visitor[~held_out], content[~held_out]] = True
+    test[visitor[held_out], content[held_out]] = True
+
+    def top(scores: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        return np.argpartition(np.where(seen, np.inf, -scores), 10, axis=1)[:, :10]
+
+    def recall(scores: np.ndarray) -> float:
+        hits = np.take_along_axis(test, top(scores, train), axis=1).sum(axis=1)
+        some = test.any(axis=1)
+        return float((hits[some] / np.minimum(test.sum(axis=1)[some], 10)).mean())
+
+    seen = train.astype(np.float32)
+    right = np.linalg.eigh(seen.T @ seen)[1][:, -16:]  # the 16 leading right singular vectors
+    factors = seen @ right @ right.T
+    popular = np.broadcast_to(train.sum(axis=0), train.shape)
+    assert recall(factors) > 2 * recall(popular)
+    assert recall(factors) > 0.3
+
+    rows = csv.DictReader((default / "catalogue.csv").read_text().splitlines())
+    category_of = {row["contentId"]: row["category"] for row in rows}
+    category = np.unique([category_of[name] for name in ids], return_inverse=True)[1]
+    counts = seen @ np.eye(category.max() + 1)[category]
+    own = category[top(factors, train)] == counts.argmax(axis=1)[:, None]
+    assert own.mean() > 0.4
+    assert np.mean(category == counts.argmax(axis=1)[:, None]) < 0.12
+
+
+def test_the_same_flags_give_the_same_bytes_and_another_seed_others(tmp_path, monkeypatch):
+    plan = Plan(("ga360", "ga4", "table"), ("ndjson", "avro", "parquet"), 2)
+    make(tmp_path / "a", plan=plan)
+    # The clock and the number of files that may be open do not matter.
+    monkeypatch.setattr("time.time", lambda: 1.0e9)
+    monkeypatch.setattr(sample_export, "_OPEN_FILES", 12)
+    make(tmp_path / "b", plan=plan)
+    first, second = contents_of(tmp_path / "a"), contents_of(tmp_path / "b")
+    assert len(first) == 3 * 2 * 3 * 2 + 3
+    assert [name for name in first if first[name] != second.get(name)] == []
+    make(tmp_path / "c", plan=plan, seed=2)
+    third = contents_of(tmp_path / "c")
+    assert [name for name in first if first[name] == third[name]] == []
+
+
+def test_layouts_and_formats_asked_for_do_not_change_each_other(tmp_path):
+    make(tmp_path / "all", plan=Plan(("table", "ga4", "ga360"), ("parquet", "ndjson"), 1))
+    everything = contents_of(tmp_path / "all")
+    make(tmp_path / "one", plan=Plan(("ga4",), ("ndjson",), 1))
+    one = contents_of(tmp_path / "one")
+    del one["sample.json"]
+    assert len(one) == 4
+    assert {name: everything[name] for name in one} == one
+
+
+def test_the_three_formats_hold_the_same_rows(tmp_path):
+    make(tmp_path, plan=Plan(("ga360", "ga4"), ("ndjson", "avro", "parquet"), 1))
+
+    def plain(value, texts: bool):
+        """Without NULLs, and INT64 as strings where `texts`: as JSON has them."""
+        if isinstance(value, dict):
+            return {key: plain(inner, texts) for key, inner in value.items() if inner is not None}
+        if isinstance(value, list):
+            return [plain(inner, texts) for inner in value]
+        return str(value) if texts and isinstance(value, int) and not isinstance(value, bool) else value
+
+    for layout, prefix in (("ga360", "ga_sessions_"), ("ga4", "events_")):
+        for day in ("20240101", "20240102", "20240103"):
+            rows = lines(tmp_path, f"{layout}/{prefix}{day}.ndjson.gz")
+            assert rows == [plain(row, False) for row in rows]
+            with open(tmp_path / f"{layout}-avro/{prefix}{day}.avro", "rb") as file:
+                assert [plain(row, True) for row in fastavro.reader(file)] == rows
+            table = pq.read_table(tmp_path / f"{layout}-parquet/{prefix}{day}.parquet")
+            assert [plain(row, True) for row in table.to_pylist()] == rows
+    hits = pq.read_schema(tmp_path / "ga360-parquet/ga_sessions_20240101.parquet").field("hits").type
+    assert pa.types.is_list(hits)
+    assert hits.value_type.field("time").type == pa.int64()
+    with open(tmp_path / "ga360-avro/ga_sessions_20240101.avro", "rb") as file:
+        schema = fastavro.reader(file).writer_schema
+    fields = {field["name"]: field["type"] for field in schema["fields"]}
+    assert schema["name"].rsplit(".")[-1] == "Root"
+    assert fields["visitId"] == ["null", "long"]
+    assert fields["hits"]["type"] == "array"
+    assert fields["hits"]["items"]["name"] == "root.Hits"
+
+
+def test_several_files_a_day_hold_what_one_holds(tmp_path):
+    make(tmp_path / "one")
+    make(tmp_path / "three", plan=Plan(("ga360", "ga4"), ("ndjson",), 3))
+    for layout, name in (("ga360", "ga_sessions_20240102"), ("ga4", "events_20240102")):
+        parts = sorted(path.name for path in (tmp_path / "three" / layout).glob(f"{name}*"))
+        assert parts == [f"{name}-{part:012d}.ndjson.gz" for part in range(3)]
+        split = [lines(tmp_path / "three", f"{layout}/{part}") for part in parts]
+        assert all(split)
+        whole = lines(tmp_path / "one", f"{layout}/{name}.ndjson.gz")
+        assert sorted(str(row) for part in split for row in part) == sorted(map(str, whole))
+
+
+@pytest.mark.parametrize(
+    ("visitors", "contents", "days", "wanted"),
+    [(1, 1, 1, None), (3, 2, 1, 3), (40, 13, 2, None), (300, 500, 1, 9000), (900, 2000, 30, 2500)],
+)
+def test_sizes_are_those_of_the_flags(tmp_path, visitors, contents, days, wanted):
+    report = make(
+        tmp_path, visitors, contents, days, interactions=wanted, plan=Plan(("ga360", "table"), ("ndjson",), 1)
+    )
+    pairs = by_ga360_rules(lines(tmp_path, "ga360/*.ndjson.gz"))
+    assert len({visitor for visitor, _ in pairs}) == visitors
+    assert len(list((tmp_path / "ga360").iterdir())) == days
+    assert len((tmp_path / "catalogue.csv").read_text().splitlines()) == contents + 1
+    assert report.table_rows == len(pairs)
+    assert len(pairs) == pytest.approx(
+        wanted or visitors * max(1.0, contents / 8), rel=0.12, abs=visitors / 2
+    )
+    described = json.loads((tmp_path / "sample.json").read_text())
+    assert described["interactions"] == len(pairs)
+    assert described["visitors"] == visitors
+
+
+def test_blocks_are_of_bounded_size_and_cover_all_visitors():
+    size = sample.size_from(200_000, 5000, 7, 3_000_000, DAY, 3)
+    assert size.blocks > 10
+    edges = [size.block(number) for number in range(size.blocks)]
+    assert edges[0][0] == 0
+    assert edges[-1][1] == 200_000
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(edges))
+    steps = make_steps(size, make_catalogue(5000, 3), 7, activity(size))
+    assert len(steps.pairs) == pytest.approx(200_000, rel=0.05)
+    assert len(np.unique(steps.pairs[:, 0] * 5000 + steps.pairs[:, 1])) == len(steps.pairs)
+
+
+def test_ids_and_titles_are_all_different():
+    for contents in (1, 7, 400, 30_000):
+        catalogue = make_catalogue(contents, 42)
+        assert len(set(catalogue.titles)) == len(set(catalogue.content_ids)) == contents
+        assert all(len(name) == 9 and name.isdigit() for name in catalogue.content_ids)
+        assert max(map(len, catalogue.titles)) < 100
+    assert len(set(make_catalogue(400, 42).categories)) == 16
+    for bits in (4, 9):
+        assert len(set(scramble(np.arange(1 << bits), bits, 5).tolist())) == 1 << bits
+    assert len(set(visitor_ids(0, 50_000, 42))) == 50_000
+    assert visitor_ids(100, 103, 42) == visitor_ids(0, 200, 42)[100:103]
+
+
+def test_a_directory_with_files_is_refused_and_keeps_them(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="is not empty"):
+        make(tmp_path)
+    assert contents_of(tmp_path) == {"notes.txt": b"mine"}
+
+
+def test_replace_touches_only_what_a_sample_has_made(tmp_path):
+    make(tmp_path, days=3, plan=Plan(("ga360", "ga4"), ("ndjson",), 1))
+    (tmp_path / "ga360" / "notes.txt").write_text("mine")
+    make(tmp_path, days=2, plan=Plan(("ga360",), ("ndjson",), 1), replace=True)
+    assert sorted(contents_of(tmp_path)) == [
+        "catalogue.csv",
+        "ga360/ga_sessions_20240101.ndjson.gz",
+        "ga360/ga_sessions_20240102.ndjson.gz",
+        "ga360/notes.txt",
+        "sample.json",
+    ]
+    assert not (tmp_path / "ga4").exists()
+    real = tmp_path / "ga360" / "ga_sessions_20240103.ndjson.gz"
+    real.write_bytes(b"a real export")
+    before = contents_of(tmp_path)
+    with pytest.raises(UserError, match=r"ga_sessions_20240103.ndjson.gz was not made by this command"):
+        make(tmp_path, days=3, seed=5, replace=True)
+    assert contents_of(tmp_path) == before
+
+
+def test_an_inventory_that_points_elsewhere_deletes_nothing(tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sample.json").write_text('{"files": ["../precious"]}')
+    with pytest.raises(UserError, match="outside"):
+        make(tmp_path / "out", replace=True)
+    assert (tmp_path / "precious").read_text() == "mine"
+    (tmp_path / "out" / "sample.json").write_text("{}")
+    with pytest.raises(UserError, match="no list of a sample's files"):
+        make(tmp_path / "out", replace=True)
+
+
+def test_a_failed_run_leaves_nothing_that_looks_whole(tmp_path, monkeypatch):
+    make(tmp_path, seed=1)
+    before = contents_of(tmp_path)
+
+    def fail(self, rows):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sample_files.NdjsonWriter, "write", fail)
+    with pytest.raises(UserError, match="No space left on device"):
+        make(tmp_path, seed=2, replace=True)
+    assert contents_of(tmp_path) == before
+    with pytest.raises(UserError):
+        make(tmp_path / "new")
+    assert contents_of(tmp_path / "new") == {}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("--visitors 0", "not within 1"),
+        ("--contents 0", "not within 1"),
+        ("--days 0", "not within 1"),
+        ("--files_per_day 0", "not within 1"),
+        ("--seed -1", "not within 0"),
+        ("--visitors many", "no whole number"),
+        ("--start_date tomorrow", "no date"),
+        ("--layouts ga5", "invalid choice"),
+        ("--formats csv", "invalid choice"),
+        ("--visitors 10 --interactions 9", "choose 10 to 660"),
+        ("--visitors 10 --interactions 661", "choose 10 to 660"),
+    ],
+)
+def test_wrong_flags_are_refused_before_anything_is_written(tmp_path, capsys, flags, words):
+    argv = ["--output_dir", str(tmp_path / "out"), *flags.split()]
+    try:
+        status = commands.run(sample.main, argv)
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "error: " in error
+    assert words in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_needs_neither_tensorflow_nor_beam(tmp_path):
+    code = (
+        "import sys; from pipeline import sample; sample.main(sys.argv[1:]); "
+        "print(*{name.partition('.')[0] for name in sys.modules} & {'tensorflow', 'apache_beam', 'tfx_bsl'})"
+    )
+    flags = ["--output_dir", str(tmp_path / "out"), "--visitors", "20", "--contents", "20", "--days", "2"]
+    done = subprocess.run([sys.executable, "-c", code, *flags], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].strip() == ""
+    assert "visitors" in done.stdout
+    assert [line[:10] for line in done.stderr.splitlines()] == ["2024-01-01", "2024-01-02"]
