@@ -44,9 +44,7 @@ def parse(text: str | bytes, kind: str, path: str) -> dict[str, Any]:
         raise UserError(f"{path} belongs to a {found or 'stranger'}, not to a {kind}; check the path")
     version = manifest.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise UserError(
-            f"{path} has schema version {version}, this code reads {SCHEMA_VERSION}; make the {kind} again"
-        )
+        raise UserError(f"{path} has schema version {version}, this code reads {SCHEMA_VERSION}; make the {kind} again")
     return manifest
 
 

@@ -55,9 +55,7 @@ class SourceSettings(_Section):
     rating_column: str | None = Field(
         None, description="Table: column of a rating, or of an answer that rating.ordinal names; the last counts."
     )
-    time_column: str | None = Field(
-        None, description="Table: column of the time, in ms since 1970 or a timestamp."
-    )
+    time_column: str | None = Field(None, description="Table: column of the time, in ms since 1970 or a timestamp.")
     min_dwell_ms: float = Field(
         0, ge=0, description="A pair of visitor and content whose summed dwell is below is dropped and counted."
     )

@@ -12,13 +12,13 @@ from typing import Any
 
 import google_crc32c
 from apache_beam.io.filesystems import FileSystems
-from rich.console import Console
-from rich.table import Table
-
 from configs.artifacts import Dataset, join
 from configs.errors import UserError
 from configs.manifest import stamp
 from configs.settings import Settings, SourceSettings
+from rich.console import Console
+from rich.table import Table
+
 from pipeline import publish
 from pipeline.extract import RECORDS
 from pipeline.grouping import SIDES
@@ -139,7 +139,11 @@ def _why_nothing(counts: Counter[str], source: SourceSettings) -> str:
         setting = "source.content_dimension_index"
     else:
         seen = _seen(counts, "seen.parameter.")
-        what, key, setting = f"parameter {source.content_parameter}", source.content_parameter, "source.content_parameter"
+        what, key, setting = (
+            f"parameter {source.content_parameter}",
+            source.content_parameter,
+            "source.content_parameter",
+        )
     if source.kind != "table" and key not in seen:
         shown = ", ".join(f"{name} ({count})" for name, count in list(seen.items())[:_SHOWN]) or "none at all"
         return f"none has the {what}; seen were {shown}; set {setting}"

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-
 from configs.features import (
     AMOUNT,
     CONTENT_COUNT,

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
 from configs.settings import SourceSettings
+
 from pipeline import columns
 from pipeline.readers import RawBatch
 
@@ -49,9 +49,7 @@ class Ledger:
         line.update({name: _readable(value) for name, value in row.items() if value is not None})
         self.rejects.append(json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace"))
 
-    def reject_where(
-        self, unit: str, reasons: np.ndarray, numbers: np.ndarray, **table: pa.Array | None
-    ) -> np.ndarray:
+    def reject_where(self, unit: str, reasons: np.ndarray, numbers: np.ndarray, **table: pa.Array | None) -> np.ndarray:
         """Keeps rows aside by an object[n] of reasons, None where the row is sound; returns bool[n]: sound."""
         sound = reasons == None  # noqa: E711 - elementwise
         for place in np.flatnonzero(~sound).tolist():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
 from configs.settings import SourceSettings
+
 from pipeline import columns
 from pipeline.extract import RECORDS, Extract, Ledger, column, faults, open_ledger, within_window
 from pipeline.ndjson import integer
@@ -91,9 +91,7 @@ class _Pages:
         self.session, self.time, self.number, self.content = session, time, number, content
 
 
-def _pages(
-    hits: pa.Array, sound: np.ndarray, numbers: np.ndarray, source: SourceSettings, ledger: Ledger
-) -> _Pages:
+def _pages(hits: pa.Array, sound: np.ndarray, numbers: np.ndarray, source: SourceSettings, ledger: Ledger) -> _Pages:
     if pa.types.is_null(hits.type):
         none = np.zeros(0, np.int64)
         return _Pages(none, none, none, pa.array([], pa.binary()))

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
-
 from configs.features import ITEM_ID, RATING, USER_ID
+
 from pipeline import columns
 from pipeline.blocks import values_of
 from pipeline.examples import Rows
@@ -18,9 +18,7 @@ SIDES = (ITEMS_FOR_USER, USERS_FOR_ITEM)
 
 _SHARD_INTERACTIONS = 2_000_000  # sorted and encoded at once: about 150 MB of a worker's memory
 _MOST_SHARDS = 10_000
-_ENTRIES = pa.schema(
-    [pa.field("key", pa.int64()), pa.field("index", pa.int64()), pa.field("value", pa.float32())]
-)
+_ENTRIES = pa.schema([pa.field("key", pa.int64()), pa.field("index", pa.int64()), pa.field("value", pa.float32())])
 
 
 def shards_for(interactions: int, chosen: int | None) -> int:
@@ -48,9 +46,7 @@ def partition(
 ) -> Iterator[tuple[tuple[str, int], bytes]]:
     """Sends each interaction to its shard on either side: the remainder of its key."""
     for side, keys, indices in ((ITEMS_FOR_USER, users, items), (USERS_FOR_ITEM, items, users)):
-        batch = pa.RecordBatch.from_arrays(
-            [pa.array(keys), pa.array(indices), pa.array(ratings)], schema=_ENTRIES
-        )
+        batch = pa.RecordBatch.from_arrays([pa.array(keys), pa.array(indices), pa.array(ratings)], schema=_ENTRIES)
         for shard, entries in columns.split(batch, keys % shards):
             yield (side, shard), columns.to_bytes(entries)
 

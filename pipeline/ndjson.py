@@ -62,9 +62,7 @@ def _parse_block(lines: list[bytes], schema: pa.Schema) -> pa.RecordBatch:
     return batch
 
 
-def _parse_lines(
-    lines: list[bytes], schema: pa.Schema
-) -> tuple[pa.RecordBatch, np.ndarray, list[tuple[int, str]]]:
+def _parse_lines(lines: list[bytes], schema: pa.Schema) -> tuple[pa.RecordBatch, np.ndarray, list[tuple[int, str]]]:
     target = pa.struct(list(schema))
     records, places, malformed = [], [], []
     for place, line in enumerate(lines):

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     parser = commands.parser(
         "python -m pipeline.preprocess",
-        "Reads Google Analytics exports (or a table), and writes vocabularies, group-by TFRecords and the transform_fn.",
+        "Reads Google Analytics exports or a table; writes vocabularies, group-by TFRecords and the transform_fn.",
         epilog=_EPILOG,
     )
     flags = {

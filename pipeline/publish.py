@@ -12,7 +12,6 @@ from contextlib import contextmanager
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
-
 from configs import manifest
 from configs.artifacts import join
 from configs.errors import UserError

@@ -22,8 +22,8 @@ import pyarrow.csv
 import pyarrow.parquet
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
-
 from configs.errors import UserError
+
 from pipeline import ndjson
 
 _GZIP, _AVRO, _PARQUET = b"\x1f\x8b", b"Obj\x01", b"PAR1"
@@ -115,9 +115,7 @@ def _read_ndjson(file: BinaryIO, schema: pa.Schema) -> Iterator[RawBatch]:
         columns, places, malformed = ndjson.parse(lines, schema)
         if not whole and malformed and malformed[-1][0] == len(lines) - 1:
             raise EOFError(f"the last record, {number + len(lines) - 1}, ends within its JSON")
-        yield RawBatch(
-            columns, places + number, [(number + place, complaint) for place, complaint in malformed]
-        )
+        yield RawBatch(columns, places + number, [(number + place, complaint) for place, complaint in malformed])
         number += len(lines)
 
 
@@ -165,9 +163,7 @@ def _as_avro_types(wanted: pa.DataType, avro: Any) -> pa.DataType:
         return pa.list_(_as_avro_types(wanted.value_type, avro["items"]))
     if pa.types.is_struct(wanted) and isinstance(avro, dict) and avro["type"] == "record":
         types = {item["name"]: item["type"] for item in avro["fields"]}
-        return pa.struct(
-            [pa.field(f.name, _as_avro_types(f.type, types[f.name])) for f in wanted if f.name in types]
-        )
+        return pa.struct([pa.field(f.name, _as_avro_types(f.type, types[f.name])) for f in wanted if f.name in types])
     name = avro["type"] if isinstance(avro, dict) else avro
     leaves = {"long": pa.int64(), "int": pa.int64(), "double": pa.float64(), "float": pa.float64()}
     return leaves.get(name, pa.string()) if isinstance(name, str) else wanted

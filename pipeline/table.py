@@ -7,9 +7,9 @@ import datetime
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
+
 from pipeline import columns
 from pipeline.extract import RECORDS, Extract, faults, open_ledger, within_window
 from pipeline.readers import RawBatch
@@ -25,9 +25,7 @@ def column_names(source: SourceSettings) -> list[str]:
     if (source.start_date or source.end_date) and not source.time_column:
         raise UserError("start_date and end_date need source.time_column where the source is a table")
     names = [source.visitor_column, source.content_column]
-    return names + [
-        name for name in (source.duration_column or source.rating_column, source.time_column) if name
-    ]
+    return names + [name for name in (source.duration_column or source.rating_column, source.time_column) if name]
 
 
 def extract(raw: RawBatch, path: str, source: SourceSettings, rating: RatingSettings) -> Extract:
@@ -49,7 +47,12 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rating: RatingSett
         times, has_time = _milliseconds(batch.column(source.time_column))
         days = pc.strftime(pa.array(times, pa.timestamp("ms")), format="%Y%m%d")
         inside = within_window(days, source, ledger)
-        batch, numbers, times, has_time = batch.filter(pa.array(inside)), numbers[inside], times[inside], has_time[inside]
+        batch, numbers, times, has_time = (
+            batch.filter(pa.array(inside)),
+            numbers[inside],
+            times[inside],
+            has_time[inside],
+        )
 
     visitors = columns.ids(batch.column(source.visitor_column))
     contents = columns.ids(batch.column(source.content_column))

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 import apache_beam as beam
 import tensorflow_transform.beam as tft_beam
+from configs.artifacts import Dataset, join
+from configs.settings import Settings
 from tensorflow_transform import DatasetMetadata
 from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
-from configs.artifacts import Dataset, join
-from configs.settings import Settings
 from pipeline.blocks import BLOCK
 from pipeline.preprocessing import FEATURE_SPEC, make_preprocessing_fn
 from pipeline.publish import write_file
@@ -35,16 +35,17 @@ def preprocess(pipeline: beam.Pipeline, settings: Settings, files: Input, root: 
     preprocessing_fn = make_preprocessing_fn(settings.rating, settings.dataset)
     with tft_beam.Context(temp_dir=join(root, TEMPORARY)):
         (encoded, _), transform_fn = (
-            (found.blocks, config)
-            | "AnalyzeAndTransform"
-            >> tft_beam.AnalyzeAndTransformDataset(preprocessing_fn, output_record_batches=True)
-        )
+            found.blocks,
+            config,
+        ) | "AnalyzeAndTransform" >> tft_beam.AnalyzeAndTransformDataset(preprocessing_fn, output_record_batches=True)
         transform_fn | "WriteTransformFn" >> tft_beam.WriteTransformFn(dataset.transform_fn)
 
     before = found.counts | "SumBefore" >> beam.CombineGlobally(sum_counts)
     interactions = before | "CountInteractions" >> beam.Map(lambda counts: counts["pairs.read"])
-    rows = encoded | "Batches" >> beam.Map(lambda pair: pair[0]) | "Rows" >> WriteRows(
-        root, interactions, settings.dataset.shards, settings.dataset.gzip
+    rows = (
+        encoded
+        | "Batches" >> beam.Map(lambda pair: pair[0])
+        | "Rows" >> WriteRows(root, interactions, settings.dataset.shards, settings.dataset.gzip)
     )
     after = rows.counts | "SumAfter" >> beam.CombineGlobally(sum_counts)
     (

@@ -55,9 +55,7 @@ def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, **lay
         Path(path).name: {"crc32c": f"{zlib.crc32(Path(path).read_bytes()):08x}"} for path in paths
     }
     content = {
-        "users": matrix.shape[0],
-        "items": matrix.shape[1],
-        "interactions": matrix.nnz,
+        "counts": {"users": matrix.shape[0], "items": matrix.shape[1], "interactions": matrix.nnz},
         "files": files,
     }
     Path(dataset.manifest).write_text(manifest.stamp("dataset", content))

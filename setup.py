@@ -1,0 +1,41 @@
+"""The packages and what they need. Dataflow's workers install this file (--setup_file)."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "configs" / "__init__.py").read_text()).group(1)
+
+setup(
+    name="wals-recommender",
+    version=VERSION,
+    description="Recommendations from Google Analytics by weighted alternating least squares, every night",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.12",
+    packages=["configs", "pipeline", "trainer"],
+    package_data={"configs": ["*.yaml"], "pipeline": ["sql/*.sql"]},
+    install_requires=[
+        "apache-beam[gcp]==2.77.*",
+        "fastavro>=1.9",
+        "google-cloud-bigquery>=3.20",
+        "google-crc32c>=1.5",
+        "numba>=0.60",
+        "numpy>=1.26",
+        "orjson>=3.10",
+        "pyarrow>=18",
+        "pydantic>=2.7",
+        "pyyaml>=6",
+        "rich>=13",
+        "scipy>=1.13",
+        "tensorflow==2.21.*",
+        "tensorflow-transform==1.21.*",
+        "threadpoolctl>=3.5",
+    ],
+    extras_require={
+        "dev": ["hypothesis", "pytest", "ruff", "setuptools", "uv"],
+    },
+)
