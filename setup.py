@@ -12,7 +12,7 @@ setup(
     name="wals-recommender",
     version=VERSION,
     description="Recommendations from Google Analytics by weighted alternating least squares, every night",
-    long_description=(HERE / "README.md").read_text(),
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",

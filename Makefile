@@ -1,0 +1,76 @@
+# Everything a person or a nightly run does with this project. `make help` lists it.
+#
+# The jobs take CONFIG=...; what else they need stands in that file (see README.md). ARGS=... goes to the job,
+# e.g. make pipeline ARGS="--source ga4 --input 'export/events_*' --replace"
+
+CONFIG ?= configs/local.yaml
+PYTHON ?= python3.11
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SAMPLE := data/export
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format sample pipeline train predict pipeline-then-train show lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup: $(READY)  ## make .venv with the locked versions
+
+$(READY): requirements.lock
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not installed; set PYTHON=... to a Python 3.11"; exit 2; }
+	@echo "setting up $(VENV) (about 3 GB) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install --quiet --no-cache-dir --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
+	@UV_CACHE_DIR=$(VENV)/cache $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@rm -rf $(VENV)/cache
+	@touch $@
+
+run: setup $(SAMPLE)  ## sample export -> dataset -> model -> predictions, and a look at them
+	@$(BIN)/python -m pipeline.preprocess --config $(CONFIG) --replace $(ARGS)
+	@$(BIN)/python -m trainer.task --config $(CONFIG) --replace
+	@$(BIN)/python -m pipeline.batch_predict --config $(CONFIG) --replace
+	@$(BIN)/python -m pipeline.show --config $(CONFIG)
+
+$(SAMPLE): | setup
+	@$(BIN)/python -m pipeline.sample --output_dir $@
+
+sample: setup  ## make a sample export in data/export
+	@$(BIN)/python -m pipeline.sample --output_dir $(SAMPLE) --replace $(ARGS)
+
+pipeline: setup  ## Google Analytics export -> dataset
+	@$(BIN)/python -m pipeline.preprocess --config $(CONFIG) $(ARGS)
+
+train: setup  ## dataset -> model
+	@$(BIN)/python -m trainer.task --config $(CONFIG) $(ARGS)
+
+predict: setup  ## model -> predictions
+	@$(BIN)/python -m pipeline.batch_predict --config $(CONFIG) $(ARGS)
+
+pipeline-then-train: pipeline train  ## both, one after the other
+
+show: setup  ## what five visitors read, and what is recommended to them
+	@$(BIN)/python -m pipeline.show --config $(CONFIG) $(ARGS)
+
+test: setup  ## the test suite
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup  ## style, imports, known traps
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: setup  ## rewrite the code in the house style
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+lock: setup  ## resolve the versions anew
+	@$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --extra dev --custom-compile-command "make lock" --output-file requirements.lock setup.py
+
+clean:  ## remove .venv and data
+	rm -rf $(VENV) data
