@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-
 from configs import manifest
 from configs.artifacts import Dataset, join
 from configs.errors import UserError
 from configs.features import INDICES, KEY, VALUES
+
 from trainer.sparse import SparseRows
 
 _RECORDS = 4096  # parsed at once
@@ -65,7 +65,7 @@ def read_info(root: str) -> DatasetInfo:
     with tf.io.gfile.GFile(path, "rb") as file:
         content: dict[str, Any] = manifest.parse(file.read(), "dataset", path)
     try:
-        users, items, interactions = (int(content[name]) for name in ("users", "items", "interactions"))
+        users, items, interactions = (int(content["counts"][name]) for name in ("users", "items", "interactions"))
         fingerprint, files = manifest.fingerprint(content), tuple(content["files"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} lacks {error}; make the dataset again") from error

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 import tensorflow as tf
-
 from configs import manifest
 from configs.artifacts import Dataset, Model
 from configs.errors import UserError
 from configs.settings import TrainingSettings
+
 from trainer import data, export, report, storage, weights
 from trainer.checkpoints import Checkpoints
 from trainer.cluster import Alone, Cluster
@@ -72,7 +72,7 @@ def _make_room(model: Model, checkpoints: Checkpoints, replace: bool) -> None:
         if (kind := manifest.kind_of(storage.read_bytes(model.manifest))) != "model":
             raise UserError(f"{root} holds {kind or 'something else'}, no model; name another directory")
         storage.remove(model.manifest)  # first: what is half removed is no model
-    elif found and not replace or checkpoints.matches():
+    elif (found and not replace) or checkpoints.matches():
         return  # the checkpoint decides whether it may go on
     for name in sorted(found - {"manifest.json"}):
         storage.remove(f"{root}/{name}")
