@@ -51,9 +51,7 @@ def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, **lay
     for path, ids in ((dataset.vocab_users, users), (dataset.vocab_items, items)):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_bytes(b"".join(name + b"\n" for name in ids or ()))
-    files = {
-        Path(path).name: {"crc32c": f"{zlib.crc32(Path(path).read_bytes()):08x}"} for path in paths
-    }
+    files = {Path(path).name: {"crc32c": f"{zlib.crc32(Path(path).read_bytes()):08x}"} for path in paths}
     content = {
         "counts": {"users": matrix.shape[0], "items": matrix.shape[1], "interactions": matrix.nnz},
         "files": files,

@@ -66,7 +66,10 @@ def run(oracle, start, solver, sweeps=4, blocks=1):
 def assert_equal_fit(found, expected, tolerance=1e-4):
     for table, wanted in zip(found[:2], expected[:2], strict=True):
         assert np.abs(table - wanted).max() <= tolerance * np.abs(wanted).max()
-    np.testing.assert_allclose(found[2], expected[2], rtol=1e-5, atol=2e-6)
+    for (loss, rwse), (wanted_loss, wanted_rwse) in zip(found[2], expected[2], strict=True):
+        assert loss == pytest.approx(wanted_loss, rel=1e-5)
+        # The unregularised loss is a difference of sums: where nearly all is fitted, float32 shows in it.
+        assert rwse**2 == pytest.approx(wanted_rwse**2, rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize("solver", EXACT, ids=lambda solver: solver.method)

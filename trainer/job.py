@@ -93,9 +93,7 @@ def _start(settings: TrainingSettings, info: DatasetInfo, cluster: Cluster) -> F
         table = random_table(size, k, settings.seed, number, settings.init_stddev, cluster)
         own = _weights(settings, dataset, number, size)[cluster.rank :: cluster.size]
         sides.append(Side(table, counts, own, size))
-    objective = Objective(
-        settings.unobserved_weight, settings.regularization_coeff, settings.frequency_exponent
-    )
+    objective = Objective(settings.unobserved_weight, settings.regularization_coeff, settings.frequency_exponent)
     return Factorization(*sides, *blocks, objective, Solver(settings.solver), cluster)
 
 

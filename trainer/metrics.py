@@ -56,9 +56,7 @@ def _rank(scores, users, seen_indptr, seen, truth_indptr, truth, top, totals):
         totals[1] += gain / ideal
 
 
-def ranking(
-    users: np.ndarray, items: np.ndarray, held_out: SparseRows, seen: SparseRows, k: int = 20
-) -> Ranking:
+def ranking(users: np.ndarray, items: np.ndarray, held_out: SparseRows, seen: SparseRows, k: int = 20) -> Ranking:
     """Recall@k and NDCG@k.
 
     Args:

@@ -28,9 +28,7 @@ class Display:
 
     def after_sweep(self, sweep: Sweep) -> None:
         side = "users" if sweep.sweep % 2 else "items"
-        self.say(
-            f"sweep {sweep.sweep} ({side}): loss {sweep.loss:.6g}, RWSE {sweep.rwse:.6g}, {sweep.seconds:.2f} s"
-        )
+        self.say(f"sweep {sweep.sweep} ({side}): loss {sweep.loss:.6g}, RWSE {sweep.rwse:.6g}, {sweep.seconds:.2f} s")
         self._progress.update(self._task, completed=sweep.sweep)
 
 

@@ -76,10 +76,8 @@ class Solver:
             return job[0](data, side, shared, settings, job[1], out)
 
         threads = self.threads or available_cores()
-        if threads == 1 or len(jobs) == 1:
-            results = [run(job) for job in jobs]
-        else:
-            results = list(_pool(threads).map(run, jobs))
+        alone = threads == 1 or len(jobs) == 1
+        results = list(map(run, jobs) if alone else _pool(threads).map(run, jobs))
         return np.sum(results, axis=0) if results else np.zeros(3)
 
     def _limit(self, k: int) -> int:

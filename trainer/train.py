@@ -99,14 +99,14 @@ def fit(
     max_sweeps: int,
     tolerance: float = 0.0,
     after_sweep: Callable[[Sweep], None] = lambda sweep: None,
-    after_pass: Callable[[Factorization], bool | None] = lambda state: None,
+    after_pass: Callable[[Factorization], str | None] = lambda state: None,
 ) -> str:
     """Sweeps until a stop rule holds; the state may have sweeps behind it already.
 
     Args:
         max_sweeps: in all, with those of the history.
         tolerance: stop when a pass lowers the loss by less than this share of it; 0 never stops.
-        after_sweep, after_pass: called in this order; `after_pass` returns True to stop.
+        after_sweep, after_pass: called in this order; `after_pass` returns why to stop, or None.
 
     Returns:
         Why it stopped, in words.
@@ -115,9 +115,9 @@ def fit(
         if reason := converged(state.history, tolerance):
             return reason
         after_sweep(state.sweep())
-        if len(state.history) % 2 == 0 or len(state.history) == max_sweeps:
-            if after_pass(state):
-                return "a stop rule of the caller"
+        ends = len(state.history) % 2 == 0 or len(state.history) == max_sweeps
+        if ends and (reason := after_pass(state)):
+            return reason
     return f"{max_sweeps} sweeps done"
 
 
