@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Sequence
 
 from configs import commands
@@ -80,8 +79,13 @@ def show(
             f"{predictions.root} holds none of the visitors of {dataset.root}; make the predictions again"
         )
     for row in chosen:
-        visitor, width = users[row.key], min(_WIDTH, console.width)
-        console.print(_table(visitor, shelves.read(row), lists.get(visitor), catalogue, width))
+        visitor, favourite = users[row.key], shelves.favourite(row)
+        most = f", most of {_printable(shelves.names[favourite])}" if favourite >= 0 else ""
+        title = Text.assemble(
+            "Visitor ", (_printable(visitor)[:60], "bold"), f": {len(row.indices)} contents read{most}"
+        )
+        width = min(_WIDTH, console.width)
+        console.print(_table(title, shelves.read(row), lists.get(visitor), catalogue, width))
     if not catalogue:
         console.print(
             f"No catalogue at {escape(catalogue_path or _CATALOGUE)}: contents are shown by their ids."
@@ -112,31 +116,28 @@ def _keys(visitor_ids: Sequence[str], users: Sequence[str], dataset: Dataset) ->
 
 
 def _table(
-    visitor: str,
+    title: Text,
     history: list[tuple[str, float]],
     recommended: list[tuple[str, float]] | None,
     catalogue: dict[str, tuple[str, str]],
     width: int,
 ) -> Table:
-    shelves = Counter(catalogue[content][1] for content, _ in history if content in catalogue)
-    most = "".join(f", most of {_printable(category)}" for category, _ in shelves.most_common(1) if category)
-    title = Text.assemble(
-        "Visitor ", (_printable(visitor)[:60], "bold"), f": {len(history)} contents read{most}"
-    )
+    """What one visitor read and what is recommended; recommended categories they have read of are green."""
     table = Table(title=title, title_justify="left", title_style="", width=width)
     table.add_column("", no_wrap=True)
     table.add_column("rating", justify="right", no_wrap=True)
     if catalogue:
         table.add_column("category", no_wrap=True)
     table.add_column("content", no_wrap=True, overflow="ellipsis", ratio=1)
+    read = {catalogue[content][1] for content, _ in history if content in catalogue}
 
     def add(heading: str, contents: list[tuple[str, float]]) -> None:
         for number, (content, value) in enumerate(contents[:_LINES]):
-            title, category = catalogue.get(content, (content, ""))
-            style = "green" if category in shelves else ""
+            name, category = catalogue.get(content, (content, ""))
+            style = "green" if category in read else ""
             cells = [Text(heading if number == 0 else ""), Text(f"{value:.3f}")]
             cells += [Text(_printable(category), style)] if catalogue else []
-            table.add_row(*cells, Text(_printable(title)))
+            table.add_row(*cells, Text(_printable(name)))
 
     add("read", history)
     table.add_section()

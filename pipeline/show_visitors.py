@@ -15,12 +15,12 @@ _NONE = -1
 
 
 class Shelves:
-    """Categories of the contents, by number: `of_item` int64[items], -1 where the catalogue knows none."""
+    """Categories of the contents, by number in `names`: `of_item` int64[items], -1 where none is known."""
 
     def __init__(self, items: Sequence[str], catalogue: Mapping[str, tuple[str, str]]) -> None:
         self._items = items
-        names = sorted({category for _, category in catalogue.values() if category})
-        number = {name: place for place, name in enumerate(names)}
+        self.names = sorted({category for _, category in catalogue.values() if category})
+        number = {name: place for place, name in enumerate(self.names)}
         self.of_content = {
             content: number.get(category, _NONE) for content, (_, category) in catalogue.items()
         }

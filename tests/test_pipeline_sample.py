@@ -242,6 +242,13 @@ def test_the_same_flags_give_the_same_bytes_and_another_seed_others(tmp_path, mo
     assert [name for name in first if first[name] == third[name]] == []
 
 
+def test_the_seed_decides_what_is_read():
+    catalogue = make_catalogue(60, 1)
+    sizes = [sample.size_from(50, 60, 3, None, DAY, seed) for seed in (1, 1, 2)]
+    first, again, other = (make_steps(size, catalogue, 0, (1.5, 1.0)).dwell_ms.tolist() for size in sizes)
+    assert first == again != other
+
+
 def test_layouts_and_formats_asked_for_do_not_change_each_other(tmp_path):
     make(tmp_path / "all", plan=Plan(("table", "ga4", "ga360"), ("parquet", "ndjson"), 1))
     everything = contents_of(tmp_path / "all")
@@ -328,8 +335,23 @@ def test_blocks_are_of_bounded_size_and_cover_all_visitors():
     assert len(np.unique(steps.pairs[:, 0] * 5000 + steps.pairs[:, 1])) == len(steps.pairs)
 
 
+@pytest.mark.parametrize(("visitors", "contents", "days"), [(3, 20_000, 1), (400, 400, 7)])
+def test_visits_lie_within_a_day_and_do_not_overlap(visitors, contents, days):
+    most = None if days > 1 else visitors * 3000  # hours of reading, if it were not made to fit
+    size = sample.size_from(visitors, contents, days, most, DAY, 4)
+    steps = make_steps(size, make_catalogue(contents, 4), 0, activity(size))
+    assert (steps.dwell_ms[steps.pair >= 0] > 0).all()
+    assert (steps.dwell_ms[steps.pair < 0] == 0).all()
+    begin_ms = steps.start_s * 1000
+    end_ms = begin_ms + np.bincount(steps.session, steps.dwell_ms + steps.home_ms)
+    midnight_ms = (size.start_s + steps.day * 86_400) * 1000
+    assert ((midnight_ms <= begin_ms) & (end_ms < midnight_ms + 86_400_000)).all()
+    same_visitor = steps.visitor[1:] == steps.visitor[:-1]
+    assert (end_ms[:-1] < begin_ms[1:])[same_visitor].all()
+
+
 def test_ids_and_titles_are_all_different():
-    for contents in (1, 7, 400, 30_000):
+    for contents in (1, 7, 400, 70_000):
         catalogue = make_catalogue(contents, 42)
         assert len(set(catalogue.titles)) == len(set(catalogue.content_ids)) == contents
         assert all(len(name) == 9 and name.isdigit() for name in catalogue.content_ids)

@@ -120,7 +120,9 @@ def test_more_visitors_come_from_the_same_tastes_then_from_outside_the_range(sma
 
 def test_history_is_best_rated_first_ties_by_content_and_six_long(world):
     world.add("reader", [0, 3, 5, 7, 11, 12, 20], [9], [0.2, 0.9, 0.5, 0.5, 0.1, 0.3, 0.05])
-    world.write()
+    swapped = ITEMS.copy()
+    swapped[5], swapped[7] = "c07", "c05"  # so that equal ratings are not in order of their ids already
+    world.write(swapped)
     titles = [line for line in world.print().splitlines() if "Title of" in line]
     assert [line.split("Title of ")[1][:3] for line in titles] == [
         "c03", "c05", "c07", "c12", "c00", "c11", "c09",
@@ -128,6 +130,14 @@ def test_history_is_best_rated_first_ties_by_content_and_six_long(world):
     assert "0.900" in titles[0]
     assert "Chess" in titles[0]
     assert "Film" in titles[3]
+
+
+def test_the_favourite_category_has_most_contents_and_ratings_decide_between_equals(world):
+    world.add("many", [0, 1, 2, 10, 11], [9], [0.1, 0.1, 0.1, 1.0, 1.0])
+    world.add("equal", [0, 1, 20, 21, 10], [9], [0.4, 0.4, 0.4, 0.5, 1.0])
+    text = world.write().print(visitor_ids=["many", "equal"])
+    assert "Visitor many: 5 contents read, most of Chess" in text
+    assert "Visitor equal: 5 contents read, most of Music" in text
 
 
 def test_recommendations_are_in_the_order_of_rank_with_their_scores(world):
