@@ -27,6 +27,7 @@ from pipeline.transforms import SUMMARY, TEMPORARY
 from pipeline.vocabulary import iterate_vocabulary
 
 _SHOWN = 10
+_VISITOR_FIELD = {"ga360": "fullVisitorId", "ga4": "user_pseudo_id"}
 
 
 @contextlib.contextmanager
@@ -60,7 +61,7 @@ def dataset_manifest(
         UserError: there is nothing in it, or too much of the input was rejected.
     """
     counts: Counter[str] = Counter(summary["counts"])
-    refuse_useless(counts, settings)
+    refuse_useless(counts, settings, Dataset(staging).rejected)
     dataset = Dataset(staging)
     users, items = _describe_vocabulary(dataset.vocab_users), _describe_vocabulary(dataset.vocab_items)
     described = {file.pop("name"): file for file in summary["files"]}
@@ -99,7 +100,7 @@ def _describe_vocabulary(path: str) -> dict[str, Any]:
     return {"records": records, "bytes": size, "crc32c": checksum.hexdigest().decode()}
 
 
-def refuse_useless(counts: Counter[str], settings: Settings) -> None:
+def refuse_useless(counts: Counter[str], settings: Settings, rejected_dir: str) -> None:
     """Stops a run whose input is empty, elsewhere, or garbage.
 
     Raises:
@@ -117,11 +118,19 @@ def refuse_useless(counts: Counter[str], settings: Settings) -> None:
             f"no row lies in the window {source.start_date or '...'} to {source.end_date or '...'}; "
             f"the files hold {days['first']} to {days['last']}"
         )
+    if (
+        _VISITOR_FIELD.get(source.kind)
+        and max(counts[f"{RECORDS}.rejected.visitor_id_missing"], counts[f"{RECORDS}.skipped.no_visitor_id"]) == read
+    ):
+        raise UserError(
+            f"no row has a {_VISITOR_FIELD[source.kind]}: are these {source.kind} exports? "
+            "--source says what the files hold"
+        )
     if rejected_rows > source.max_reject_fraction * read:
         reasons = ", ".join(f"{reason} {count}" for reason, count in rejected.items())
         raise UserError(
             f"{rejected_rows} of {read} rows were rejected, more than source.max_reject_fraction "
-            f"{source.max_reject_fraction}: {reasons}"
+            f"{source.max_reject_fraction}: {reasons}; the first: {_first_rejected(rejected_dir)}"
         )
     if counts["pairs.read"] == 0:
         raise UserError(f"no interactions in {read} rows: {_why_nothing(counts, source)}")
@@ -130,6 +139,19 @@ def refuse_useless(counts: Counter[str], settings: Settings) -> None:
             f"the minimum counts of dataset.min_items_per_user and min_users_per_item leave none of "
             f"{counts['pairs.read']} interactions; lower them"
         )
+
+
+def _first_rejected(rejected_dir: str) -> str:
+    """Where the first of the rejected rows stands; its ids are nobody's business."""
+    for path in sorted(publish.list_files(rejected_dir)):
+        with FileSystems.open(path) as file:
+            line = file.readline()
+        if line:
+            row = json.loads(line)
+            return " ".join(
+                [f"{row['reason']}, {row['file']}, record {row['record']}", row.get("complaint", "")]
+            ).strip()
+    return "not found"
 
 
 def _why_nothing(counts: Counter[str], source: SourceSettings) -> str:

@@ -95,6 +95,8 @@ def shard_of(column: pa.BinaryArray, shards: int) -> np.ndarray:
 
 def split(batch: pa.RecordBatch, shards: np.ndarray) -> Iterator[tuple[int, pa.RecordBatch]]:
     """The rows of each shard, in the order they had."""
+    if not batch.num_rows:
+        return
     order = np.argsort(shards, kind="stable")
     ordered = batch.take(pa.array(order))
     found, starts = np.unique(shards[order], return_index=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import itertools
 import shutil
 import tempfile
 import zlib
@@ -188,10 +189,11 @@ def _leaves(wanted: pa.DataType, prefix: tuple[str, ...]) -> Iterator[tuple[str,
 
 
 def _read_csv(file: BinaryIO, names: list[str], path: str) -> Iterator[RawBatch]:
-    malformed: list[tuple[int, str]] = []
+    malformed: dict[int, str] = {}
 
     def keep_aside(row: pyarrow.csv.InvalidRow) -> str:
-        malformed.append((row.number or 0, f"{row.actual_columns} columns where {row.expected_columns} are due"))
+        # Arrow counts the header as the first row.
+        malformed[(row.number or 1) - 1] = f"{row.actual_columns} columns where {row.expected_columns} are due"
         return "skip"
 
     header = pyarrow.csv.open_csv(io.BytesIO(file.readline() or b"\n")).schema.names
@@ -210,9 +212,13 @@ def _read_csv(file: BinaryIO, names: list[str], path: str) -> Iterator[RawBatch]
     )
     number = 1
     for batch in reader:
-        yield RawBatch(batch, np.arange(number, number + batch.num_rows), malformed[:])
-        number += batch.num_rows + len(malformed)
-        malformed.clear()
+        numbers = itertools.islice((n for n in itertools.count(number) if n not in malformed), batch.num_rows)
+        places = np.fromiter(numbers, np.int64, batch.num_rows)
+        number = int(places[-1]) + 1 if len(places) else number
+        passed = [(place, malformed.pop(place)) for place in sorted(malformed) if place < number]
+        yield RawBatch(batch, places, passed)
+    if malformed:
+        yield RawBatch(pa.RecordBatch.from_pylist([], reader.schema), np.zeros(0, np.int64), sorted(malformed.items()))
 
 
 def _refuse_missing(names: list[str], found: list[str], path: str) -> None:
