@@ -6,6 +6,7 @@ python -m pipeline.show --config configs/local.yaml
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -37,7 +38,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     dataset = Dataset(commands.required(settings.dataset_dir, "dataset_dir"))
     predictions = Predictions(commands.required(settings.predictions_dir, "predictions_dir"))
-    show(dataset, predictions, args.catalogue, args.visitors, args.visitor_id, Console())
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(width=100)  # a log has no width of its own
+    show(dataset, predictions, args.catalogue, args.visitors, args.visitor_id, console)
 
 
 def show(
@@ -70,8 +74,7 @@ def show(
         chosen, favourites = rows.of_keys(_keys(visitor_ids, users, dataset)), {}
     else:
         chosen, favourites = show_visitors.choose(rows, shelves, visitors, everybody)
-    favourite_of = {users[key]: shelf for key, shelf in favourites.items()}
-    share = show_visitors.Share(shelves, favourite_of) if everybody else None
+    share = show_visitors.Share(shelves, {users[k]: v for k, v in favourites.items()}) if everybody else None
     wanted = {users[row.key] for row in chosen}
     lists = show_inputs.read_recommendations(predictions, wanted, share)
     if not lists:
@@ -79,13 +82,10 @@ def show(
             f"{predictions.root} holds none of the visitors of {dataset.root}; make the predictions again"
         )
     for row in chosen:
-        visitor, favourite = users[row.key], shelves.favourite(row)
-        most = f", most of {_printable(shelves.names[favourite])}" if favourite >= 0 else ""
-        title = Text.assemble(
-            "Visitor ", (_printable(visitor)[:60], "bold"), f": {len(row.indices)} contents read{most}"
-        )
+        visitor, history = users[row.key], shelves.read(row)
+        title = _title(visitor, len(history), shelves.favourite_name(row))
         width = min(_WIDTH, console.width)
-        console.print(_table(title, shelves.read(row), lists.get(visitor), catalogue, width))
+        console.print(_table(title, history, lists.get(visitor), catalogue, width))
     if not catalogue:
         console.print(
             f"No catalogue at {escape(catalogue_path or _CATALOGUE)}: contents are shown by their ids."
@@ -113,6 +113,11 @@ def _keys(visitor_ids: Sequence[str], users: Sequence[str], dataset: Dataset) ->
         if name not in index:
             raise UserError(f"visitor {name} is not in {dataset.root} (which holds {len(users)} visitors)")
     return [index[name] for name in dict.fromkeys(visitor_ids)]
+
+
+def _title(visitor: str, contents: int, favourite: str) -> Text:
+    most = f", most of {_printable(favourite)}" if favourite else ""
+    return Text.assemble("Visitor ", (_printable(visitor)[:60], "bold"), f": {contents} contents read{most}")
 
 
 def _table(

@@ -36,6 +36,11 @@ class Shelves:
         weights = 1 + values / (1 + np.abs(values).sum())
         return int(np.argmax(np.bincount(shelves[known], weights[known])))
 
+    def favourite_name(self, row: Row) -> str:
+        """The name of the favourite category, or an empty text."""
+        number = self.favourite(row)
+        return "" if number == _NONE else self.names[number]
+
     def read(self, row: Row) -> List:
         """What a visitor read, best first, ties by contentId."""
         pairs = [(self._items[i], float(v)) for i, v in zip(row.indices, row.values, strict=True)]
