@@ -66,7 +66,8 @@ def read_info(root: str) -> DatasetInfo:
         content: dict[str, Any] = manifest.parse(file.read(), "dataset", path)
     try:
         users, items, interactions = (int(content["counts"][name]) for name in ("users", "items", "interactions"))
-        fingerprint, files = manifest.fingerprint(content), tuple(content["files"])
+        files = tuple(content["files"])
+        fingerprint = manifest.fingerprint(content)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} lacks {error}; make the dataset again") from error
     return DatasetInfo(root, users, items, interactions, fingerprint, files)

@@ -17,7 +17,8 @@ from trainer.checkpoints import Checkpoints
 from trainer.cluster import Alone, Cluster
 from trainer.data import DatasetInfo, RowFiles
 from trainer.solver import Solver
-from trainer.train import Factorization, fit, random_table
+from trainer.summaries import Summaries
+from trainer.train import Factorization, Sweep, fit, random_table
 from trainer.wals import Objective, Side
 
 
@@ -39,7 +40,14 @@ def train(settings: TrainingSettings, dataset_dir: str, model_dir: str, replace:
             display.say(f"going on after sweep {resumed}, from {model.checkpoints}")
         display.say(f"solver: {state.solver.describe(settings.embedding_dimension)}")
         display.sweeps_done(state.history)
-        reason = fit(state, settings.max_sweeps, settings.tolerance, display.after_sweep, checkpoints.save)
+        summaries = Summaries(model.logs)
+
+        def after_sweep(sweep: Sweep) -> None:
+            display.after_sweep(sweep)
+            summaries.write(sweep, state)
+
+        reason = fit(state, settings.max_sweeps, settings.tolerance, after_sweep, checkpoints.save)
+        summaries.close()
         display.say(f"{reason}; writing {model_dir}")
         state.turn_back()
         _write(model, info, state)

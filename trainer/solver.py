@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -41,6 +41,10 @@ class Solver:
     def starts_warm(self, k: int) -> bool:
         """Whether any row's solution may depend on what the table holds."""
         return self.method in ("cg", "block") or (self.method == "auto" and k > LARGEST_EXACT)
+
+    def exact(self) -> Solver:
+        """For rows that have no last solution to start from: fold-in."""
+        return replace(self, method="cholesky")
 
     def describe(self, k: int) -> str:
         """The solver in a line, for people."""

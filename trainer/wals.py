@@ -195,7 +195,7 @@ def sweep(
     sums = solve(blocks, side, fixed, basis, objective, solver, cluster)
     fit, own, weight, other = cluster.sum(np.append(sums, penalty(fixed, side.size, objective)))
     cells = objective.unobserved_weight * side.size * fixed.size
-    return Loss(fit + own + other, fit, cells + weight), basis.vectors
+    return Loss(float(fit + own + other), float(fit), float(cells + weight)), basis.vectors
 
 
 def project(
@@ -226,4 +226,4 @@ def project(
     rotate(own.table, basis.vectors.T)
     regularized += penalty(fixed, rows_trained_on, objective)
     cells = objective.unobserved_weight * count * fixed.size
-    return own.table, Loss(fit + regularized, fit, cells + weight)
+    return own.table, Loss(float(fit + regularized), float(fit), float(cells + weight))

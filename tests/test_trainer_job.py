@@ -1,0 +1,241 @@
+"""python -m trainer.task: dataset directory -> model directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import tensorflow as tf
+from datasets import write_dataset
+from oracles import DenseWals
+
+from configs import commands
+from configs.artifacts import Model
+from trainer import job, storage, task
+from trainer.checkpoints import Checkpoints
+
+N, M, K = 40, 25, 6
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    rng = np.random.default_rng(2)
+    return sp.csr_matrix(np.where(rng.random((N, M)) < 0.25, rng.random((N, M)) + 0.2, 0).astype("f"))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory, matrix):
+    return write_dataset(tmp_path_factory.mktemp("data") / "dataset", matrix, shards=3)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "c.yaml"
+    path.write_text(f"training:\n  embedding_dimension: {K}\n  max_sweeps: 6\n  regularization_coeff: 0.2\n")
+    return str(path)
+
+
+def run(config, dataset, model, *flags):
+    arguments = ["--config", config, "--dataset_dir", str(dataset), "--model_dir", str(model), *flags]
+    return commands.run(task.main, arguments)
+
+
+def manifest(model):
+    return json.loads((Path(model) / "manifest.json").read_text())
+
+
+def losses(model):
+    return [sweep["loss"] for sweep in manifest(model)["history"]]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, config, dataset):
+    root = tmp_path_factory.mktemp("trained") / "model"
+    assert run(config, dataset, root) == 0
+    return root
+
+
+def test_factors_equal_the_oracle_and_shards_hold_their_ids(trained, matrix):
+    model, dense = Model(str(trained)), matrix.toarray()
+    rows, cols = storage.read_table(model.user_factors), storage.read_table(model.item_factors)
+    assert rows.shape == (N, K) and cols.shape == (M, K) and rows.dtype == np.float32
+    part = np.load(trained / "factors" / "user_factors-00001-of-00003.npy")
+    np.testing.assert_array_equal(part, rows[1::3])
+    oracle = DenseWals(dense != 0, dense, np.ones(N), np.ones(M), 0.1, 0.2)
+    # The items' last sweep is the solution for the users' factors, in the coordinates in which both are written.
+    np.testing.assert_allclose(cols, oracle.solve_cols(rows), rtol=1e-3, atol=1e-4 * np.abs(cols).max())
+    loss, rwse = oracle.loss(rows, cols)
+    last = manifest(trained)["history"][-1]
+    assert last["loss"] == pytest.approx(loss, rel=1e-5) and last["rwse"] == pytest.approx(rwse, rel=1e-5)
+    assert last["sweep"] == 6
+
+
+def test_the_manifest_says_what_made_the_model(trained, dataset):
+    content = manifest(trained)
+    assert content["kind"] == "model" and content["dataset"]["root"] == dataset
+    assert content["settings"]["embedding_dimension"] == K and content["solver"] == f"exact (auto, k = {K})"
+    assert content["user_factor_shards"] == 3 and content["users"] == N
+    assert not (trained / "checkpoints").exists()
+
+
+def test_saved_model_recommends_and_projects(trained, matrix):
+    model = tf.saved_model.load(Model(str(trained)).saved_model)
+    rows, cols = (storage.read_table(getattr(Model(str(trained)), name)) for name in ("user_factors", "item_factors"))
+    found = model.signatures["recommend"](userId=tf.constant([3, 0], tf.int64), k=tf.constant(5))
+    scores = rows[[3, 0]] @ cols.T
+    np.testing.assert_array_equal(found["itemIds"], np.argsort(-scores, axis=1)[:, :5])
+    np.testing.assert_allclose(found["scores"], -np.sort(-scores, axis=1)[:, :5], rtol=1e-5)
+    indices = np.array([matrix[7].indices.tolist() + [-1] * 3, [-1] * (matrix[7].nnz + 3)], np.int64)
+    values = np.where(indices >= 0, 1.0, 9.0).astype("f")
+    values[0, : matrix[7].nnz] = matrix[7].data
+    found = model.signatures["project"](indices=tf.constant(indices), values=tf.constant(values))["factors"]
+    dense = matrix[7].toarray()
+    expected = DenseWals(dense != 0, dense, np.ones(1), np.ones(M), 0.1, 0.2).solve_rows(cols)
+    np.testing.assert_allclose(found[:1], expected, rtol=1e-3, atol=1e-5)
+    assert not found.numpy()[1].any()
+
+
+def test_two_runs_with_one_seed_are_the_same_bit_for_bit(tmp_path, config, dataset, trained):
+    assert run(config, dataset, tmp_path / "again") == 0
+    assert run(config, dataset, tmp_path / "other", "--set", "training.seed=7") == 0
+    for name in ("user_factors-00000-of-00003.npy", "item_factors-00002-of-00003.npy"):
+        first, again, other = (root / "factors" / name for root in (trained, tmp_path / "again", tmp_path / "other"))
+        assert first.read_bytes() == again.read_bytes() != other.read_bytes()
+
+
+def test_summaries_for_tensorboard(trained):
+    tags: dict[str, list[float]] = {}
+    for path in (trained / "logs").iterdir():
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            for value in tf.compat.v1.Event.FromString(record).summary.value:
+                tags.setdefault(value.tag, []).append(float(tf.make_ndarray(value.tensor)))
+    assert set(tags) == {"WALS_loss", "WALS_RWSE", "seconds", "norm/row_factors", "norm/col_factors"}
+    np.testing.assert_allclose(tags["WALS_loss"], losses(trained), rtol=1e-5)
+    model = Model(str(trained))
+    norms = [tags["norm/row_factors"][-1], tags["norm/col_factors"][-1]]
+    tables = [storage.read_table(model.user_factors), storage.read_table(model.item_factors)]
+    np.testing.assert_allclose(norms, [np.linalg.norm(table) for table in tables], rtol=1e-5)
+
+
+def killed_after(monkeypatch, sweeps):
+    """Makes the next run die as by a kill right after the checkpoint of `sweeps`."""
+    save = Checkpoints.save
+
+    def save_and_die(self, state):
+        save(self, state)
+        if len(state.history) == sweeps:
+            raise SystemExit(9)
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_die)
+
+
+@pytest.mark.parametrize("solver", ["auto", "cg"])
+def test_a_killed_run_goes_on_to_the_same_model(tmp_path, monkeypatch, config, dataset, solver, capsys):
+    flags = ("--set", f"training.solver={solver}")
+    assert run(config, dataset, tmp_path / "whole", *flags) == 0
+    with monkeypatch.context() as patch:
+        killed_after(patch, 4)
+        with pytest.raises(SystemExit):
+            run(config, dataset, tmp_path / "m", *flags)
+    assert not (tmp_path / "m" / "manifest.json").exists()
+    capsys.readouterr()
+    assert run(config, dataset, tmp_path / "m", *flags) == 0
+    shown = capsys.readouterr().out
+    assert "going on after sweep 4" in shown and "sweep 4 (" not in shown
+    np.testing.assert_allclose(losses(tmp_path / "m"), losses(tmp_path / "whole"), rtol=1e-6)
+    np.testing.assert_array_equal(
+        *(storage.read_table(Model(str(tmp_path / name)).user_factors) for name in ("m", "whole"))
+    )
+
+
+def test_a_checkpoint_of_something_else_is_refused_and_kept(tmp_path, monkeypatch, config, dataset, matrix, capsys):
+    with monkeypatch.context() as patch:
+        killed_after(patch, 2)
+        with pytest.raises(SystemExit):
+            run(config, dataset, tmp_path / "m")
+    before = sorted(path.relative_to(tmp_path) for path in (tmp_path / "m").rglob("*.npy"))
+    other = write_dataset(tmp_path / "other", matrix * 2)
+    for arguments, named in (
+        ((dataset, "--set", "training.embedding_dimension=9"), "embedding_dimension (6, now 9)"),
+        ((dataset, "--set", "training.seed=1"), "seed (42, now 1)"),
+        ((other,), "dataset"),
+    ):
+        capsys.readouterr()
+        assert run(config, arguments[0], tmp_path / "m", *arguments[1:]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and error.count("\n") == 1 and named in error
+    assert sorted(path.relative_to(tmp_path) for path in (tmp_path / "m").rglob("*.npy")) == before
+    assert run(config, other, tmp_path / "m", "--replace") == 0
+    assert manifest(tmp_path / "m")["dataset"]["root"] == other
+    assert manifest(tmp_path / "m")["resumed_after_sweep"] == 0
+
+
+def test_mistakes_are_one_line(tmp_path, config, dataset, trained, capsys):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("")
+    for arguments, named in (
+        ((dataset, trained), "holds a model"),
+        ((dataset, tmp_path / "file"), "is a file"),
+        ((dataset, tmp_path / "full", "--replace"), "thesis.txt"),
+        ((tmp_path / "nothing", tmp_path / "m"), "no finished dataset"),
+        ((dataset, tmp_path / "m", "--set", "training.row_weights_file=/none.csv"), "/none.csv"),
+        ((dataset, tmp_path / "m", "--set", "training.frobnicate=1"), "frobnicate"),
+    ):
+        capsys.readouterr()
+        assert run(config, *arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and error.count("\n") == 1 and named in error
+    assert (tmp_path / "full" / "thesis.txt").exists() and (trained / "manifest.json").exists()
+
+
+def test_replace_takes_the_place_of_a_model(tmp_path, config, dataset):
+    assert run(config, dataset, tmp_path / "m") == 0
+    assert run(config, dataset, tmp_path / "m", "--replace", "--set", "training.embedding_dimension=3") == 0
+    assert storage.read_table(Model(str(tmp_path / "m")).user_factors).shape == (N, 3)
+
+
+def test_a_failed_write_leaves_no_model(tmp_path, monkeypatch, config, dataset):
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(job.export, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        run(config, dataset, tmp_path / "m")
+    assert not (tmp_path / "m" / "manifest.json").exists()
+
+
+def test_missing_shards_are_named(tmp_path):
+    storage.write_table(str(tmp_path / "t"), np.ones((7, 2), "f"), 3)
+    (tmp_path / "t-00001-of-00003.npy").unlink()
+    with pytest.raises(Exception, match="some of the 3 shards are missing"):
+        storage.read_table(str(tmp_path / "t"))
+
+
+def test_a_process_killed_in_training_is_started_again(tmp_path, config, dataset):
+    """A real SIGKILL, of a real process, with nothing on its output but its own lines."""
+    command = [sys.executable, "-m", "trainer.task", "--config", config, "--dataset_dir", dataset]
+    command += ["--model_dir", str(tmp_path / "m"), "--set", "training.max_sweeps=40000"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "CUDA_VISIBLE_DEVICES": ""}
+    first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.time() + 60
+    while not list((tmp_path / "m").glob("checkpoints/sweep-*/state.json")) and time.time() < deadline:
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    state = max((tmp_path / "m").glob("checkpoints/sweep-*/state.json"))
+    content = json.loads(state.read_text())
+    content["identity"]["max_sweeps"] = len(content["history"]) + 2
+    state.write_text(json.dumps(content))
+    command[-1] = f"training.max_sweeps={len(content['history']) + 2}"
+    again = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert again.returncode == 0 and again.stderr == ""
+    assert manifest(tmp_path / "m")["resumed_after_sweep"] == len(content["history"])

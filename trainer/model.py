@@ -1,0 +1,236 @@
+"""WALSMatrixFactorization, as TensorFlow 1 had it, without estimators, sessions or input functions.
+
+TensorFlow 1: tf.contrib.factorization.WALSMatrixFactorization(n, m, 32, regularization_coeff=0.1, max_sweeps=20)
+here:         trainer.WALSMatrixFactorization(n, m, 32, regularization_coeff=0.1, max_sweeps=20)
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from configs.artifacts import Dataset, Model
+
+from trainer import data, inputs, storage, wals, weights
+from trainer.cluster import Alone
+from trainer.held_out import HeldOut
+from trainer.solver import Method, Solver
+from trainer.sparse import SparseRows
+from trainer.train import Factorization, Sweep, fit, random_table
+
+
+class WALSMatrixFactorization:
+    """Weighted alternating least squares; the objective stands at the head of `trainer.wals`.
+
+    Args:
+        num_rows, num_cols: of the matrix; None takes them from what `fit` is given.
+        embedding_dimension: k, the factors of a row.
+        unobserved_weight: w0. regularization_coeff: lambda; None is 0. frequency_exponent: nu.
+        row_init, col_init: "random" (seeded N(0, init_stddev), by default 1/sqrt(k)), an array [n, k], the directory
+            of an earlier model, or an earlier WALSMatrixFactorization.
+        row_weights, col_weights: R and C: None (observed entries weigh what all cells weigh), a scalar, a vector, or
+            the path of a CSV file `visitorId,weight` (`contentId,weight`) where `fit` is given a dataset directory.
+        max_sweeps: a sweep solves one side.
+        solver: "auto", "cholesky", "cg", "block", or a `trainer.solver.Solver`.
+
+    Raises:
+        ValueError: an argument out of range, naming it.
+    """
+
+    def __init__(
+        self,
+        num_rows: int | None = None,
+        num_cols: int | None = None,
+        embedding_dimension: int = 32,
+        unobserved_weight: float = 0.1,
+        regularization_coeff: float | None = None,
+        row_init: Any = "random",
+        col_init: Any = "random",
+        row_weights: Any = 1,
+        col_weights: Any = 1,
+        max_sweeps: int = 20,
+        *,
+        frequency_exponent: float = 0.0,
+        solver: Method | Solver = "auto",
+        tolerance: float = 0.0,
+        seed: int = 42,
+        init_stddev: float | None = None,
+    ):
+        sizes = {"num_rows": num_rows, "num_cols": num_cols, "embedding_dimension": embedding_dimension}
+        for name, value in (sizes | {"max_sweeps": max_sweeps}).items():
+            if value is not None and (int(value) != value or value < 1):
+                raise ValueError(f"{name} is {value}; it must be a whole number of at least 1")
+        numbers = {
+            "unobserved_weight": unobserved_weight,
+            "regularization_coeff": regularization_coeff or 0.0,
+            "frequency_exponent": frequency_exponent,
+            "tolerance": tolerance,
+        }
+        for name, value in numbers.items():
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} is {value}; it must be finite and not negative")
+        if init_stddev is not None and not (math.isfinite(init_stddev) and init_stddev > 0):
+            raise ValueError(f"init_stddev is {init_stddev}; it must be finite and above 0")
+        self._sizes, self._k = (num_rows, num_cols), embedding_dimension
+        self._objective = wals.Objective(unobserved_weight, regularization_coeff or 0.0, frequency_exponent)
+        self._init, self._weights = (row_init, col_init), (row_weights, col_weights)
+        self._max_sweeps, self._tolerance = max_sweeps, tolerance
+        self._seed, self._stddev = seed, init_stddev
+        self._solver = solver if isinstance(solver, Solver) else Solver(solver)
+        self._state: Factorization | None = None
+
+    @property
+    def solver(self) -> str:
+        """The solver in words, as the default chose it for k."""
+        return self._solver.describe(self._k)
+
+    @property
+    def history(self) -> list[Sweep]:
+        """Loss, RWSE and seconds of every sweep done."""
+        return list(self._fitted.history)
+
+    @property
+    def completed_sweeps(self) -> int:
+        return len(self._fitted.history)
+
+    def fit(
+        self,
+        matrix: Any = None,
+        *,
+        passes: int | None = None,
+        callback: Callable[[int, float, float, float], None] | None = None,
+        entry_weights: Any = None,
+        input_rows: Any = None,
+        input_cols: Any = None,
+        held_out: HeldOut | None = None,
+    ) -> WALSMatrixFactorization:
+        """Trains from the start given to the constructor.
+
+        Args:
+            matrix: scipy.sparse or tf.SparseTensor [num_rows, num_cols], or a dataset directory.
+            passes: over both sides; None for max_sweeps.
+            callback: called after each pass with pass, loss, RWSE and seconds.
+            entry_weights: E, with the entries of `matrix`.
+            input_rows, input_cols: in place of `matrix`, batches of SparseTensors as TensorFlow 1's input functions
+                gave them: [num_rows, num_cols] each with some of the rows, and [num_cols, num_rows] with some of the
+                columns.
+            held_out: stops when its metric no longer improves.
+
+        Raises:
+            ValueError: whatever is wrong with the data, before anything is computed.
+        """
+        rows, cols, dataset = self._read(matrix, entry_weights, input_rows, input_cols)
+        sides = []
+        for number, blocks in enumerate((rows, cols)):
+            size = self._sizes[number]
+            counts = data.count(blocks, size)
+            sides.append(wals.Side(self._start(number, size), counts, self._vector(number, size, dataset), size))
+        state = Factorization(*sides, rows, cols, self._objective, self._solver)
+
+        def after_pass(state: Factorization) -> str | None:
+            last = state.history[-1]
+            seconds = sum(sweep.seconds for sweep in state.history if sweep.pass_number == last.pass_number)
+            if callback is not None:
+                callback(last.pass_number, last.loss, last.rwse, seconds)
+            return held_out.after_pass(state) if held_out is not None else None
+
+        fit(state, self._max_sweeps if passes is None else 2 * passes, self._tolerance, after_pass=after_pass)
+        state.turn_back()
+        self._state = state
+        return self
+
+    def get_row_factors(self) -> np.ndarray:
+        """float32 [num_rows, k]."""
+        return self._fitted.rows.table
+
+    def get_col_factors(self) -> np.ndarray:
+        """float32 [num_cols, k]."""
+        return self._fitted.cols.table
+
+    def get_projections(self, rows: Any, projection_weights: Any = None, project_row: bool = True) -> np.ndarray:
+        """Folds in rows that were never trained on: their row solve with the columns fixed as they are now.
+
+        Args:
+            rows: sparse [n, num_cols] (with project_row=False columns as rows: [n, num_rows]).
+            projection_weights: R of these rows: None for 1, a scalar or a vector [n].
+
+        Returns:
+            float32 [n, k]; an empty row gives zeros.
+        """
+        return self._project(rows, projection_weights, None, project_row)[0]
+
+    def evaluate(self, matrix: Any, entry_weights: Any = None, projection_weights: Any = None) -> dict[str, float]:
+        """Refits the given rows with the columns fixed; gives WALS_loss, WALS_RWSE and completed_sweeps."""
+        loss = self._project(matrix, projection_weights, entry_weights, True)[1]
+        return {"WALS_loss": loss.total, "WALS_RWSE": loss.rwse, "completed_sweeps": self.completed_sweeps}
+
+    def _project(self, matrix, projection_weights, entry_weights, project_row) -> tuple[np.ndarray, wals.Loss]:
+        state = self._fitted
+        fixed, own = (state.cols, state.rows) if project_row else (state.rows, state.cols)
+        rows, _ = inputs.to_rows(matrix, "rows", entry_weights, columns=fixed.size)
+        scale = weights.vector(1 if projection_weights is None else projection_weights, len(rows), "projection_weights")
+        return wals.project(rows, scale, fixed, own.size, self._objective, self._solver.exact())
+
+    @property
+    def _fitted(self) -> Factorization:
+        if self._state is None:
+            raise ValueError("this model is not trained yet; call fit first")
+        return self._state
+
+    def _read(self, matrix, entry_weights, input_rows, input_cols) -> tuple[list[SparseRows], list[SparseRows], Any]:
+        """Both sides' blocks, and the dataset they come from, if any; sets the sizes."""
+        if (matrix is None) == (input_rows is None and input_cols is None):
+            raise ValueError("pass either a matrix or input_rows and input_cols")
+        if isinstance(matrix, str | os.PathLike):
+            info = data.read_info(os.fspath(matrix))
+            dataset = Dataset(info.root)
+            self._set_sizes(info.users, info.items)
+            users = data.RowFiles(info.shards(dataset.items_for_user), info.users, info.items)
+            items = data.RowFiles(info.shards(dataset.users_for_item), info.items, info.users)
+            return users.load(), items.load(), dataset
+        if matrix is not None:
+            rows, columns = inputs.to_rows(matrix, "matrix", entry_weights)
+            self._set_sizes(len(rows), columns)
+            return [rows], [rows.transpose(columns)], None
+        if input_rows is None or input_cols is None:
+            raise ValueError("input_rows and input_cols go together")
+        rows, columns = inputs.to_rows(input_rows, "input_rows")
+        self._set_sizes(len(rows), columns)
+        cols, _ = inputs.to_rows(input_cols, "input_cols", columns=len(rows))
+        if len(cols) != columns or cols.entries != rows.entries:
+            raise ValueError(
+                f"input_cols is {len(cols)} x {len(rows)} with {cols.entries} entries, input_rows {len(rows)} x "
+                f"{columns} with {rows.entries}: one must be the transpose of the other"
+            )
+        return [rows], [cols], None
+
+    def _set_sizes(self, rows: int, cols: int) -> None:
+        for name, wanted, found in (("num_rows", self._sizes[0], rows), ("num_cols", self._sizes[1], cols)):
+            if wanted is not None and wanted != found:
+                raise ValueError(f"the matrix has {found} {name[4:]}, and {name} is {wanted}")
+            if found < 1:
+                raise ValueError(f"the matrix has no {name[4:]}")
+        self._sizes = rows, cols
+
+    def _start(self, number: int, size: int) -> np.ndarray:
+        init, name = self._init[number], ("row_init", "col_init")[number]
+        if isinstance(init, WALSMatrixFactorization):
+            init = init.get_col_factors() if number else init.get_row_factors()
+        elif isinstance(init, str | os.PathLike) and init != "random":
+            model = Model(os.fspath(init))
+            init = storage.read_table(model.item_factors if number else model.user_factors)
+        if isinstance(init, str):
+            return random_table(size, self._k, self._seed, number, self._stddev, Alone())
+        return inputs.to_table(init, size, self._k, name)
+
+    def _vector(self, number: int, size: int, dataset: Dataset | None) -> np.ndarray:
+        given, name = self._weights[number], ("row_weights", "col_weights")[number]
+        if isinstance(given, str | os.PathLike):
+            if dataset is None:
+                raise ValueError(f"{name} by file needs the ids of a dataset directory; pass a vector")
+            vocabulary = dataset.vocab_items if number else dataset.vocab_users
+            return weights.from_file(os.fspath(given), vocabulary, size, 1.0)
+        return weights.vector(given, size, name)
