@@ -119,9 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--output_dir", required=True, help="folder to write; empty, or with --replace")
-    add(
-        "--visitors", type=_whole(1, _LIMIT), default=2000, help="visitors, each with one interaction or more"
-    )
+    add("--visitors", type=_whole(1, _LIMIT), default=2000, help="visitors, each with one interaction or more")
     add("--contents", type=_whole(1, _LIMIT), default=400, help="contents in the catalogue")
     add("--days", type=_whole(1, 3660), default=7, help="days of visits")
     add("--interactions", type=_whole(1, 100 * _LIMIT), help="about so many pairs of visitor and content")

@@ -41,9 +41,7 @@ class NdjsonWriter:
 
     def __init__(self, path: str, fields: Fields) -> None:
         self._file = open(path, "wb")  # noqa: SIM115 - until close()
-        self._gzip = gzip.GzipFile(
-            filename="", fileobj=self._file, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0
-        )
+        self._gzip = gzip.GzipFile(filename="", fileobj=self._file, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0)
 
     def write(self, rows: Iterable[Row]) -> None:
         lines: list[bytes] = []

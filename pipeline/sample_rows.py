@@ -85,9 +85,7 @@ class Block:
         self.page_ms = steps.page_ms.tolist()
         scrolls = (rng.random(views) < 0.2) & (steps.dwell_ms >= _EVENT_MIN_DWELL_MS)
         self.scroll_ms = np.where(scrolls, steps.dwell_ms // 2, 0).tolist()  # 0: no such event
-        self.campaign = np.where(
-            rng.random(views) < 0.06, rng.integers(len(_SUFFIXES), size=views), -1
-        ).tolist()
+        self.campaign = np.where(rng.random(views) < 0.06, rng.integers(len(_SUFFIXES), size=views), -1).tolist()
         self.channel = rng.integers(len(_CHANNELS), size=sessions).tolist()
         self.subscriber = (rng.random(len(visitor_ids)) < 0.3).tolist()
         self.anonymous = (rng.random(sessions) < 0.02).tolist()
@@ -112,9 +110,7 @@ class Ga360:
         self._home = {"pagePath": "/", "pageTitle": "Home"}
         self._categories = [{"index": number(CATEGORY), "value": name} for name in catalogue.categories]
         self._ids = [{"index": number(CONTENT), "value": content_id} for content_id in catalogue.content_ids]
-        self._subscriber = [
-            {"index": number(SUBSCRIBER), "value": value} for value in ("non-subscriber", "subscriber")
-        ]
+        self._subscriber = [{"index": number(SUBSCRIBER), "value": value} for value in ("non-subscriber", "subscriber")]
 
     def rows(self, block: Block, sessions: Iterable[int]) -> Iterator[Row]:
         """One row a visit."""
@@ -210,9 +206,7 @@ class Ga4:
             "events without consent": sum("user_pseudo_id" not in row for row in rows),
         }
 
-    def _events(
-        self, block: Block, session: int, start_s: int, session_id: list[Row], person: Row
-    ) -> Iterator[Row]:
+    def _events(self, block: Block, session: int, start_s: int, session_id: list[Row], person: Row) -> Iterator[Row]:
         date, made = _date(start_s), 0
 
         def event(time_ms: int, name: str, params: list[Row]) -> Row:

@@ -166,9 +166,7 @@ def make_steps(size: Size, catalogue: Catalogue, number: int, reading: tuple[flo
     # Each visit ends on a page without dwell: the home page, or one more content.
     sessions = len(visits.visitor)
     exits = np.where(rng.random(sessions) < 0.45, HOME, tastes.draw(rng, visits.visitor, 0)[0])
-    order = np.argsort(
-        np.concatenate([session + 0.999 * rng.random(len(pair)), np.arange(sessions) + 0.9995])
-    )
+    order = np.argsort(np.concatenate([session + 0.999 * rng.random(len(pair)), np.arange(sessions) + 0.9995]))
     session = np.concatenate([session, np.arange(sessions)])[order]
     content = np.concatenate([pair_content[pair], exits])[order]
     dwell_ms, home_ms = _fit(rng, session, content, np.concatenate([dwell_ms, np.zeros(sessions)])[order])

@@ -33,9 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     if args.visitors < 1:
         raise UserError(f"--visitors {args.visitors}: show at least one")
-    settings = commands.settings_from(
-        args, {"dataset_dir": args.dataset_dir, "predictions_dir": args.predictions_dir}
-    )
+    settings = commands.settings_from(args, {"dataset_dir": args.dataset_dir, "predictions_dir": args.predictions_dir})
     dataset = Dataset(commands.required(settings.dataset_dir, "dataset_dir"))
     predictions = Predictions(commands.required(settings.predictions_dir, "predictions_dir"))
     console = Console()
@@ -78,18 +76,14 @@ def show(
     wanted = {users[row.key] for row in chosen}
     lists = show_inputs.read_recommendations(predictions, wanted, share)
     if not lists:
-        raise UserError(
-            f"{predictions.root} holds none of the visitors of {dataset.root}; make the predictions again"
-        )
+        raise UserError(f"{predictions.root} holds none of the visitors of {dataset.root}; make the predictions again")
     for row in chosen:
         visitor, history = users[row.key], shelves.read(row)
         title = _title(visitor, len(history), shelves.favourite_name(row))
         width = min(_WIDTH, console.width)
         console.print(_table(title, history, lists.get(visitor), catalogue, width))
     if not catalogue:
-        console.print(
-            f"No catalogue at {escape(catalogue_path or _CATALOGUE)}: contents are shown by their ids."
-        )
+        console.print(f"No catalogue at {escape(catalogue_path or _CATALOGUE)}: contents are shown by their ids.")
     if share and (line := share.line()):
         console.print(line)
 

@@ -86,9 +86,7 @@ class RowShards:
         return [found[key] for key in keys]
 
 
-def read_recommendations(
-    predictions: Predictions, wanted: Set[str], listener: Listener | None
-) -> dict[str, List]:
+def read_recommendations(predictions: Predictions, wanted: Set[str], listener: Listener | None) -> dict[str, List]:
     """The recommendations of the visitors `wanted`; `listener` hears of everybody's.
 
     Raises:

@@ -21,9 +21,7 @@ class Shelves:
         self._items = items
         self.names = sorted({category for _, category in catalogue.values() if category})
         number = {name: place for place, name in enumerate(self.names)}
-        self.of_content = {
-            content: number.get(category, _NONE) for content, (_, category) in catalogue.items()
-        }
+        self.of_content = {content: number.get(category, _NONE) for content, (_, category) in catalogue.items()}
         self.of_item = np.array([self.of_content.get(item, _NONE) for item in items], np.int64)
 
     def favourite(self, row: Row) -> int:
@@ -47,9 +45,7 @@ class Shelves:
         return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
 
 
-def choose(
-    rows: Iterable[Row], shelves: Shelves, count: int, everybody: bool
-) -> tuple[list[Row], dict[int, int]]:
+def choose(rows: Iterable[Row], shelves: Shelves, count: int, everybody: bool) -> tuple[list[Row], dict[int, int]]:
     """Chooses `count` visitors who read neither little nor much, of as many favourite categories as can be.
 
     Args:

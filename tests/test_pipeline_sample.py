@@ -105,9 +105,7 @@ def interactions(sessions) -> dict[tuple[str, str], list[int]]:
 
 def test_both_layouts_and_the_table_hold_the_same_interactions(default, interactions, events):
     ga4 = by_ga4_rules(events)
-    assert ga4 == {
-        (pseudo_id(visitor), content): values for (visitor, content), values in interactions.items()
-    }
+    assert ga4 == {(pseudo_id(visitor), content): values for (visitor, content), values in interactions.items()}
     (path,) = (default / "table").glob("interactions-*.parquet")
     table = pq.read_table(path)
     assert table.schema.field("duration_ms").type == pa.int64()
@@ -315,9 +313,7 @@ def test_sizes_are_those_of_the_flags(tmp_path, visitors, contents, days, wanted
     assert len(list((tmp_path / "ga360").iterdir())) == days
     assert len((tmp_path / "catalogue.csv").read_text().splitlines()) == contents + 1
     assert report.table_rows == len(pairs)
-    assert len(pairs) == pytest.approx(
-        wanted or visitors * max(1.0, contents / 8), rel=0.12, abs=visitors / 2
-    )
+    assert len(pairs) == pytest.approx(wanted or visitors * max(1.0, contents / 8), rel=0.12, abs=visitors / 2)
     described = json.loads((tmp_path / "sample.json").read_text())
     assert described["interactions"] == len(pairs)
     assert described["visitors"] == visitors

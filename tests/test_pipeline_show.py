@@ -42,9 +42,7 @@ class World:
         )
         self.catalogue = root / "catalogue.csv"
         self.config = root / "config.yaml"
-        self.config.write_text(
-            f"dataset_dir: {self.dataset.root}\npredictions_dir: {self.predictions.root}\n"
-        )
+        self.config.write_text(f"dataset_dir: {self.dataset.root}\npredictions_dir: {self.predictions.root}\n")
         self.users: list[str] = []
         self.rows: list[tuple[int, list[int], list[float]]] = []
         self.lists: dict[str, list[str]] = {}
@@ -189,9 +187,7 @@ def test_the_choice_reads_no_more_rows_than_it_needs(small, monkeypatch):
     monkeypatch.setattr(show, "_EVERYBODY", 0)
     monkeypatch.setattr("pipeline.show_visitors._CANDIDATES", 2)
     read = []
-    monkeypatch.setattr(
-        "pipeline.show_inputs.read_rows", lambda p: (read.append(p), tfrecords.read_rows(p))[1]
-    )
+    monkeypatch.setattr("pipeline.show_inputs.read_rows", lambda p: (read.append(p), tfrecords.read_rows(p))[1])
     text = small.print(visitors=2)
     assert text.count("Visitor ") == 2
     assert "Of all" not in text
