@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import tensorflow as tf
-from datasets import example, write_dataset
 
 from configs.artifacts import Dataset
 from configs.errors import UserError
+from tests.datasets import example, write_dataset
 from trainer import data
 
 

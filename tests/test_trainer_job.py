@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import tensorflow as tf
-from datasets import write_dataset
-from oracles import DenseWals
 
 from configs import commands
 from configs.artifacts import Model
+from tests.datasets import write_dataset
+from tests.oracles import DenseWals
 from trainer import job, storage, task
 from trainer.checkpoints import Checkpoints
 

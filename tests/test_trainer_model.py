@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import tensorflow as tf
-from datasets import write_dataset
-from oracles import DenseWals
 
 from configs.errors import UserError
+from tests.datasets import write_dataset
+from tests.oracles import DenseWals
 from trainer import WALSMatrixFactorization
 from trainer.held_out import HeldOut
 from trainer.inputs import to_rows

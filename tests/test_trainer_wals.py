@@ -7,8 +7,8 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import DenseWals
 
+from tests.oracles import DenseWals
 from trainer import wals
 from trainer.solver import Solver
 from trainer.sparse import SparseRows

@@ -112,20 +112,20 @@ def add_gram(z, rows, width, g):
 
 
 @compiled
-def factor(z, rows, width, g, use_g, s):
-    """Cholesky factor of I + z z' (+ g), lower, into `s` with the reciprocals of the diagonal on the diagonal.
+def factor_and_solve(z, size, width, g, use_g, s, y):
+    """y <- (I + z z' (+ g))^-1 y in place, by a Cholesky factor that is left in `s`.
 
-    z [rows, width]; g, s [rows, >= rows rounded up to 16]; rows a multiple of 4, width one of 16. `g` is read where
-    `use_g`. The matrix is positive definite with no eigenvalue below 1 whatever z is, so no pivot can fail.
+    z [padded, width], g, s [padded, >= size rounded up to 16], where padded is size rounded up to 4, width a multiple of
+    16, and the padding of z and g is zeros; y [size]. `g` is read where `use_g`. The factor is lower, with the
+    reciprocals of its diagonal on the diagonal. The matrix has no eigenvalue below 1 whatever z is, so no pivot can fail.
     """
     zero = np.float32(0)
     four = (zero, zero, zero, zero)
     empty = four + four + four + four
-    for i in range(0, rows, 4):
-        end = (i + 19) // 16 * 16
+    for i in range(0, size, 4):
         # Entries not yet computed count as zeros in the dot products below, which run in whole vectors.
         for r in range(4):
-            for d in range(end):
+            for d in range((i + 19) // 16 * 16):
                 s[i + r, d] = zero
         for j in range(0, i + 4, 4):
             sums = _load(g, i, j) if use_g else empty
@@ -135,11 +135,6 @@ def factor(z, rows, width, g, use_g, s):
                 _factor_tile(s, j, sums)
             else:
                 _store(s, i, j, _divide_tile(s, j, sums))
-
-
-@compiled
-def solve_factored(s, size, y):
-    """y <- (L L')^-1 y in place, for L of `factor`; y [size]."""
     for i in range(size):
         v = np.float32(0)
         for j in range(i):

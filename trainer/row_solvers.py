@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainer.kernels import add_gram, compiled, factor, solve_factored
+from trainer.kernels import add_gram, compiled, factor_and_solve
 
 # Entries handled at once: a longer row is gathered and summed piece by piece, so that no row is too long.
 PIECE = 1024
@@ -41,6 +41,13 @@ def _longest(rows, indptr):
     for row in rows:
         longest = max(longest, indptr[row + 1] - indptr[row])
     return (longest + 15) // 16 * 16
+
+
+@compiled
+def _set_scale(shared, regularization, scale):
+    """scale = D_i^(-1/2)."""
+    for d in range(len(scale)):
+        scale[d] = np.float32(1) / np.sqrt(shared[d] + regularization)
 
 
 @compiled
@@ -60,29 +67,29 @@ def _weigh(data, side, w0, row, roots, targets):
 
 
 @compiled
-def _gather(table, indices, count, roots, scale, z):
-    """Z of `count` entries as [entries, k]; the padding is zeros."""
+def _gather(table, indices, low, first, count, roots, scale, padded, width, z):
+    """z[:padded, :width] = Z of the entries first .. first + count, as [entries, k]; the padding is zeros."""
     k = table.shape[1]
     for e in range(count):
-        j, root = indices[e], roots[e]
+        j, root = indices[low + first + e], roots[first + e]
         for d in range(k):
             z[e, d] = root * scale[d] * table[j, d]
-        for d in range(k, z.shape[1]):
+        for d in range(k, width):
             z[e, d] = 0
-    for e in range(count, z.shape[0]):
-        for d in range(z.shape[1]):
+    for e in range(count, padded):
+        for d in range(width):
             z[e, d] = 0
 
 
 @compiled
-def _gather_transposed(table, indices, count, roots, scale, start, width, z):
-    """Z' of `count` entries for the dimensions start .. start + width, as [dimensions, entries], padded likewise."""
+def _gather_transposed(table, indices, low, first, count, roots, scale, start, size, padded, width, z):
+    """z[:padded, :width] = Z' of the entries for `size` dimensions from `start`, as [dimensions, entries]."""
     for e in range(count):
-        j, root = indices[e], roots[e]
-        for d in range(width):
+        j, root = indices[low + first + e], roots[first + e]
+        for d in range(size):
             z[d, e] = root * scale[start + d] * table[j, start + d]
-    for d in range(z.shape[0]):
-        for e in range(count if d < width else 0, z.shape[1]):
+    for d in range(padded):
+        for e in range(count if d < size else 0, width):
             z[d, e] = 0
 
 
@@ -106,22 +113,27 @@ def _finish(data, side, shared, w0, row, t, scale, roots, u, sums):
 
 
 @compiled
-def _normal_equations(table, entries, roots, targets, scale, start, width, z, g, right):
-    """right += Z_B' targets for the block of dimensions; where the row is longer than a piece, g += Z_B' Z_B too.
+def _normal_equations(table, entries, low, n, roots, targets, scale, start, size, z, g, right):
+    """right += Z_B' targets for the dimensions start .. start + size; where the row is longer than a piece, g = Z_B'Z_B.
 
     Otherwise z holds Z_B' when it returns, and g is left alone.
     """
-    n = len(entries)
+    padded = (size + 3) // 4 * 4
+    if n > PIECE:
+        for c in range(padded):
+            for d in range(padded):
+                g[c, d] = 0
     for first in range(0, n, PIECE):
         count = min(PIECE, n - first)
-        _gather_transposed(table, entries[first:], count, roots[first:], scale, start, width, z)
-        for d in range(width):
+        width = (count + 15) // 16 * 16
+        _gather_transposed(table, entries, low, first, count, roots, scale, start, size, padded, width, z)
+        for d in range(size):
             total = np.float32(0)
             for e in range(count):
                 total += z[d, e] * targets[first + e]
             right[d] += total
         if n > PIECE:
-            add_gram(z, z.shape[0], z.shape[1], g)
+            add_gram(z, padded, width, g)
 
 
 @compiled
@@ -130,45 +142,40 @@ def solve_exact(data, side, shared, settings, rows, out):
     keys, indptr, indices = data[0], data[1], data[2]
     table, w0, k = side[3], settings[0], side[3].shape[1]
     width, longest = (k + 15) // 16 * 16, _longest(rows, indptr)
-    largest = min(width, longest)
-    space = np.empty(largest * max(width, min(longest, PIECE)), np.float32)
+    largest, piece = min(width, longest), min(longest, PIECE)
+    z, zt = np.empty((largest, width), np.float32), np.empty((width if longest > k else 0, piece), np.float32)
     s, g = np.empty((largest, largest), np.float32), np.empty((largest, largest), np.float32)
     roots, y, scale = np.empty(longest, np.float32), np.empty(longest, np.float32), np.empty(k, np.float32)
     t, sums = np.empty(width, np.float32), np.zeros(3)
     for row in rows:
-        key, n = keys[row], indptr[row + 1] - indptr[row]
-        entries = indices[indptr[row] : indptr[row + 1]]
-        scale[:] = np.float32(1) / np.sqrt(shared[0] + side[1][key])
+        key, low, n = keys[row], indptr[row], indptr[row + 1] - indptr[row]
+        _set_scale(shared[0], side[1][key], scale)
         sums[2] += _weigh(data, side, w0, row, roots, y)
-        t[:] = 0
-        wide, split = n <= k, n > max(k, PIECE)
-        size = n if wide else k
-        columns = width if wide else (min(n, PIECE) + 15) // 16 * 16
-        z = space[: (size + 3) // 4 * 4 * columns].reshape((size + 3) // 4 * 4, columns)
-        if wide:
-            _gather(table, entries, n, roots, scale, z)
-        else:
-            g[:] = 0
-            _normal_equations(table, entries, roots, y, scale, 0, k, z, g, t)
-        factor(z, z.shape[0], 0 if split else columns, g, split, s)
-        solve_factored(s, size, y if wide else t)
-        if wide:
+        for d in range(width):
+            t[d] = 0
+        if n <= k:
+            _gather(table, indices, low, 0, n, roots, scale, (n + 3) // 4 * 4, width, z)
+            factor_and_solve(z, n, width, g, False, s, y)
             for e in range(n):
                 for d in range(width):
                     t[d] += y[e] * z[e, d]
+        else:
+            _normal_equations(table, indices, low, n, roots, y, scale, 0, k, zt, g, t)
+            factor_and_solve(zt, k, 0 if n > PIECE else (n + 15) // 16 * 16, g, n > PIECE, s, t)
         _finish(data, side, shared, w0, row, t, scale, roots, out[key], sums)
     return sums
 
 
 @compiled
-def _normal_product(table, entries, roots, scale, x, r, subtract, z, gathered, out):
+def _normal_product(table, entries, low, n, roots, scale, x, r, subtract, z, gathered, out):
     """out = Z'Z x, or Z'(r - Z x) where `subtract`; piece by piece, the pieces gathered unless z holds the only one."""
-    n, width = len(entries), len(x)
-    out[:] = 0
+    width = len(x)
+    for d in range(width):
+        out[d] = 0
     for first in range(0, n, PIECE):
         count = min(PIECE, n - first)
         if not gathered:
-            _gather(table, entries[first:], count, roots[first:], scale, z)
+            _gather(table, entries, low, first, count, roots, scale, count, width, z)
         for e in range(count):
             y = np.float32(0)
             for d in range(width):
@@ -180,11 +187,11 @@ def _normal_product(table, entries, roots, scale, x, r, subtract, z, gathered, o
 
 
 @compiled
-def _conjugate_gradient(table, entries, roots, targets, scale, steps, z, t, space):
+def _conjugate_gradient(table, entries, low, n, roots, targets, scale, steps, z, t, space):
     """`steps` of conjugate gradient on (I + Z'Z) t = Z' r, from the t given."""
-    width, whole = len(t), len(entries) <= PIECE
+    width, whole = len(t), n <= PIECE
     residual, direction, image = space[0], space[1], space[2]
-    _normal_product(table, entries, roots, scale, t, targets, True, z, False, residual)
+    _normal_product(table, entries, low, n, roots, scale, t, targets, True, z, False, residual)
     norm = np.float32(0)
     for d in range(width):
         residual[d] -= t[d]
@@ -194,7 +201,7 @@ def _conjugate_gradient(table, entries, roots, targets, scale, steps, z, t, spac
     for _ in range(steps):
         if norm <= enough:
             break
-        _normal_product(table, entries, roots, scale, direction, targets, False, z, whole, image)
+        _normal_product(table, entries, low, n, roots, scale, direction, targets, False, z, whole, image)
         curvature = np.float32(0)
         for d in range(width):
             image[d] += direction[d]
@@ -218,13 +225,11 @@ def solve_conjugate_gradient(data, side, shared, settings, rows, out):
     roots, targets, scale = np.empty(longest, np.float32), np.empty(longest, np.float32), np.empty(k, np.float32)
     t, space, sums = np.empty(width, np.float32), np.empty((3, width), np.float32), np.zeros(3)
     for row in rows:
-        key = keys[row]
-        entries = indices[indptr[row] : indptr[row + 1]]
-        scale[:] = np.float32(1) / np.sqrt(shared[0] + side[1][key])
+        key, low, n = keys[row], indptr[row], indptr[row + 1] - indptr[row]
+        _set_scale(shared[0], side[1][key], scale)
         sums[2] += _weigh(data, side, w0, row, roots, targets)
         _start(out[key], scale, t)
-        part = z[: (min(len(entries), PIECE) + 3) // 4 * 4]
-        _conjugate_gradient(table, entries, roots, targets, scale, steps, part, t, space)
+        _conjugate_gradient(table, indices, low, n, roots, targets, scale, steps, z, t, space)
         _finish(data, side, shared, w0, row, t, scale, roots, out[key], sums)
     return sums
 
@@ -232,30 +237,31 @@ def solve_conjugate_gradient(data, side, shared, settings, rows, out):
 @compiled
 def _start(u, scale, t):
     """t = D^(1/2) u; a dimension that the fixed side does not have (its D is huge) starts at 0."""
-    t[:] = 0
+    for d in range(len(t)):
+        t[d] = 0
     for d in range(len(u)):
         if scale[d] > np.float32(1e-10):
             t[d] = u[d] / scale[d]
 
 
 @compiled
-def _subtract_predictions(table, entries, roots, u, residuals):
+def _subtract_predictions(table, entries, low, n, roots, u, residuals):
     """residuals -= W^(1/2) V u."""
-    for e in range(len(entries)):
-        j, p = entries[e], np.float32(0)
+    for e in range(n):
+        j, p = entries[low + e], np.float32(0)
         for d in range(len(u)):
             p += u[d] * table[j, d]
         residuals[e] -= roots[e] * p
 
 
 @compiled
-def _subtract_block(table, entries, roots, scale, start, step, z, residuals):
-    """residuals -= Z_B step; step [dimensions of the block]."""
-    for first in range(0, len(entries), PIECE):
-        count = min(PIECE, len(entries) - first)
-        if len(entries) > PIECE:
-            _gather_transposed(table, entries[first:], count, roots[first:], scale, start, len(step), z)
-        for d in range(len(step)):
+def _subtract_block(table, entries, low, n, roots, scale, start, size, step, z, residuals):
+    """residuals -= Z_B step, for the dimensions start .. start + size; z holds Z_B' where one piece is all."""
+    for first in range(0, n, PIECE):
+        count = min(PIECE, n - first)
+        if n > PIECE:
+            _gather_transposed(table, entries, low, first, count, roots, scale, start, size, size, count, z)
+        for d in range(size):
             for e in range(count):
                 residuals[first + e] -= step[d] * z[d, e]
 
@@ -269,28 +275,25 @@ def solve_block_descent(data, side, shared, settings, rows, out):
     keys, indptr, indices = data[0], data[1], data[2]
     table, w0, k = side[3], settings[0], side[3].shape[1]
     block, longest = min(settings[2], side[3].shape[1]), _longest(rows, indptr)
-    padded, full = (block + 3) // 4 * 4, (block + 15) // 16 * 16
-    space = np.empty(padded * min(longest, PIECE), np.float32)
-    s, g, right = np.empty((full, full), np.float32), np.empty((full, full), np.float32), np.empty(block, np.float32)
+    padded = (block + 15) // 16 * 16
+    z, right = np.empty((padded, min(longest, PIECE)), np.float32), np.empty(block, np.float32)
+    s, g = np.empty((padded, padded), np.float32), np.empty((padded, padded), np.float32)
     roots, residuals = np.empty(longest, np.float32), np.empty(longest, np.float32)
     t, scale, sums = np.empty(k, np.float32), np.empty(k, np.float32), np.zeros(3)
     for row in rows:
-        key, n = keys[row], indptr[row + 1] - indptr[row]
-        entries = indices[indptr[row] : indptr[row + 1]]
-        scale[:] = np.float32(1) / np.sqrt(shared[0] + side[1][key])
+        key, low, n = keys[row], indptr[row], indptr[row + 1] - indptr[row]
+        _set_scale(shared[0], side[1][key], scale)
         sums[2] += _weigh(data, side, w0, row, roots, residuals)
         _start(out[key], scale, t)
-        columns = (min(n, PIECE) + 15) // 16 * 16
-        z = space[: padded * columns].reshape(padded, columns)
-        _subtract_predictions(table, entries, roots, out[key], residuals)
+        _subtract_predictions(table, indices, low, n, roots, out[key], residuals)
         for start in range(0, k, block):
-            width = min(block, k - start)
-            right[:width] = -t[start : start + width]
-            g[:] = 0
-            _normal_equations(table, entries, roots, residuals, scale, start, width, z, g, right)
-            factor(z, padded, 0 if n > PIECE else columns, g, n > PIECE, s)
-            solve_factored(s, width, right)
-            t[start : start + width] += right[:width]
-            _subtract_block(table, entries, roots, scale, start, right[:width], z, residuals)
+            size = min(block, k - start)
+            for d in range(size):
+                right[d] = -t[start + d]
+            _normal_equations(table, indices, low, n, roots, residuals, scale, start, size, z, g, right)
+            factor_and_solve(z, size, 0 if n > PIECE else (n + 15) // 16 * 16, g, n > PIECE, s, right)
+            for d in range(size):
+                t[start + d] += right[d]
+            _subtract_block(table, indices, low, n, roots, scale, start, size, right, z, residuals)
         _finish(data, side, shared, w0, row, t, scale, roots, out[key], sums)
     return sums
