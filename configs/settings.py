@@ -150,6 +150,17 @@ class Settings(_Section):
         default_factory=dict, description="Beam's own options by name, e.g. runner, temp_location."
     )
 
+    @model_validator(mode="after")
+    def _ratings_fit_the_source(self) -> Settings:
+        given = self.source.kind == "table" and self.source.rating_column
+        if given and self.rating.kind in ("median", "log"):
+            raise ValueError(
+                f"rating.kind {self.rating.kind} is for dwell; for rating_column take linear, binary or ordinal"
+            )
+        if self.rating.kind == "ordinal" and not given:
+            raise ValueError("rating.kind ordinal needs a table with source.rating_column")
+        return self
+
 
 def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Settings:
     """Reads a YAML file; `overrides` maps dotted keys (`source.kind`) to values, None meaning not given.

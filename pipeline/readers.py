@@ -76,10 +76,7 @@ def read_table(path: str, names: list[str]) -> Iterator[RawBatch]:
     """
     with _opened(path) as (file, head):
         if head.startswith(_PARQUET):
-            parquet = pyarrow.parquet.ParquetFile(file)
-            _refuse_missing(names, parquet.schema_arrow.names, path)
-            batches = parquet.iter_batches(batch_size=8 * _BATCH_ROWS, columns=names)
-            yield from _numbered(batches, path)
+            yield from _numbered(_read_parquet_table(file, names, path), path)
         elif head.startswith(_AVRO) or b"\0" in head:
             raise UserError(f"{path} is not CSV or Parquet; check source.input and source.kind")
         else:
@@ -176,6 +173,12 @@ def _read_parquet(file: BinaryIO, schema: pa.Schema) -> Iterator[pa.RecordBatch]
     paths = [parquet.schema.column(index).path for index in range(len(parquet.schema))]
     kept = [path for path in paths if tuple(p for p in path.split(".") if p not in _LIST_WRAPPERS) in wanted]
     yield from parquet.iter_batches(batch_size=_BATCH_ROWS, columns=kept)
+
+
+def _read_parquet_table(file: BinaryIO, names: list[str], path: str) -> Iterator[pa.RecordBatch]:
+    parquet = pyarrow.parquet.ParquetFile(file)
+    _refuse_missing(names, parquet.schema_arrow.names, path)
+    yield from parquet.iter_batches(batch_size=8 * _BATCH_ROWS, columns=names)
 
 
 def _leaves(wanted: pa.DataType, prefix: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -1,0 +1,103 @@
+"""Settings, manifests and commands: what is accepted, and what a mistake is answered with."""
+
+from pathlib import Path
+
+import pytest
+
+from configs import commands, manifest
+from configs.artifacts import Dataset, Model, join, shard_name
+from configs.errors import UserError
+from configs.settings import load_settings
+
+CONFIGS = sorted(path for path in (Path(__file__).parents[1] / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_shipped_config_loads(path):
+    assert load_settings(str(path)).source.kind in ("ga360", "ga4", "table")
+
+
+def write(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sorce: {}", "unknown key sorce (known: source, rating, dataset"),
+        ("source: {inputs: x}", "unknown key source.inputs (known: kind, input"),
+        ("source: {kind: ga5}", "source.kind: Input should be 'ga360', 'ga4' or 'table'"),
+        ("training: {embedding_dimension: 0}", "training.embedding_dimension: Input should be greater than or equal"),
+        ("source: {start_date: 20240201, end_date: 2024-01-01}", "start_date 2024-02-01 lies after end_date"),
+        ("source: {min_dwell_ms: 5, max_dwell_ms: 4}", "max_dwell_ms is below min_dwell_ms"),
+        ("source: {kind: table, rating_column: a, duration_column: b}", "duration_column or rating_column, not both"),
+        ("source: {kind: table, rating_column: stars}", "rating.kind median is for dwell"),
+        ("rating: {kind: ordinal}", "kind: ordinal and a table `ordinal:`"),
+        ("source: [", "is not YAML"),
+        ("- 1", "holds no settings by name"),
+    ],
+)
+def test_a_mistake_is_named_in_one_line(tmp_path, text, said):
+    with pytest.raises(UserError) as caught:
+        load_settings(write(tmp_path, text))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_config_that_is_missing():
+    with pytest.raises(UserError, match=r"config nowhere.yaml does not exist; see configs/local.yaml"):
+        load_settings("nowhere.yaml")
+
+
+def test_flags_win_over_assignments_and_those_over_the_file(tmp_path):
+    path = write(tmp_path, "source: {kind: ga4, content_parameter: a}\ntraining: {seed: 1, max_sweeps: 4}\n")
+    parser = commands.parser("test", "test")
+    args = parser.parse_args(["--config", path, "--set", "training.seed=2", "--set", "source.content_parameter=b"])
+    settings = commands.settings_from(args, {"source.content_parameter": "c", "source.kind": None})
+    found = (
+        settings.source.kind,
+        settings.source.content_parameter,
+        settings.training.seed,
+        settings.training.max_sweeps,
+    )
+    assert found == ("ga4", "c", 2, 4)
+
+
+def test_dates_as_yaml_and_as_exports_write_them(tmp_path):
+    source = load_settings(write(tmp_path, "source: {start_date: 2024-01-31, end_date: 20240201}")).source
+    assert (str(source.start_date), str(source.end_date)) == ("2024-01-31", "2024-02-01")
+
+
+def test_run_gives_exit_statuses(capsys):
+    def fails(argv):
+        raise UserError("do this")
+
+    assert commands.run(lambda argv: None) == 0
+    assert commands.run(fails) == 2
+    assert capsys.readouterr().err == "error: do this\n"
+
+
+def test_manifest_round_trip_and_refusals():
+    text = manifest.stamp("dataset", {"counts": {"users": 3}})
+    assert manifest.parse(text, "dataset", "p")["counts"] == {"users": 3}
+    with pytest.raises(UserError, match="belongs to a dataset, not to a model"):
+        manifest.parse(text, "model", "p")
+    with pytest.raises(UserError, match="has schema version 99, this code reads 1; make the dataset again"):
+        manifest.parse(text.replace('"schema_version": 1', '"schema_version": 99'), "dataset", "p")
+    with pytest.raises(UserError, match="is not a manifest"):
+        manifest.parse("{", "dataset", "p")
+
+
+def test_fingerprint_tells_datasets_apart():
+    one = {"files": {"a": {"crc32c": "1"}, "b": {"crc32c": "2"}}}
+    other = {"files": {"a": {"crc32c": "2"}, "b": {"crc32c": "1"}}}
+    reordered = {"files": dict(reversed(one["files"].items()))}
+    assert manifest.fingerprint(one) == manifest.fingerprint(reordered) != manifest.fingerprint(other)
+
+
+def test_paths():
+    assert join("gs://bucket/a/", "b") == "gs://bucket/a/b"
+    assert Dataset("d").vocab_users == "d/transform/transform_fn/assets/vocab_users"
+    assert shard_name(Model("m").user_factors, 3, 8, ".npy") == "m/factors/user_factors-00003-of-00008.npy"
