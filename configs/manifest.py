@@ -52,3 +52,8 @@ def fingerprint(manifest: Mapping[str, Any]) -> str:
     """What tells one dataset from another: a digest of its files' names and checksums."""
     files = sorted((name, file["crc32c"]) for name, file in manifest["files"].items())
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+
+def digest(manifest: Mapping[str, Any]) -> str:
+    """What tells one model from another: a digest of all that its manifest says."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()

@@ -12,13 +12,13 @@ from typing import Any
 
 import google_crc32c
 from apache_beam.io.filesystems import FileSystems
+from rich.console import Console
+from rich.table import Table
+
 from configs.artifacts import Dataset, join
 from configs.errors import UserError
 from configs.manifest import stamp
 from configs.settings import Settings, SourceSettings
-from rich.console import Console
-from rich.table import Table
-
 from pipeline import publish
 from pipeline.extract import RECORDS
 from pipeline.grouping import SIDES
@@ -42,9 +42,9 @@ def waiting(what: str) -> Iterator[None]:
         yield
 
 
-def take_summary(staging: str) -> dict[str, Any]:
+def take_summary(staging: str, name: str = SUMMARY) -> Any:
     """Reads what the pipeline counted, and tidies up behind it."""
-    path = join(staging, SUMMARY)
+    path = join(staging, name)
     with FileSystems.open(path) as file:
         summary = json.loads(file.read())
     FileSystems.delete([path])
@@ -214,4 +214,17 @@ def show_dataset(root: str, manifest: Mapping[str, Any]) -> None:
     if manifest["days"]["first"]:
         table.add_row("days", f"{manifest['days']['first']} - {manifest['days']['last']}")
     table.add_row("seconds", f"{manifest['seconds']:.1f}")
+    Console().print(table)
+
+
+def show_predictions(root: str, manifest: Mapping[str, Any]) -> None:
+    """Prints the table at the end of batch prediction."""
+    table = Table(title=f"predictions {root}", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name, count in manifest["counts"].items():
+        table.add_row(name.replace("_", " "), f"{count:,}")
+    table.add_row("files", f"{len(manifest['files']):,}")
+    table.add_row("seconds", f"{manifest['seconds']:.1f}")
+    table.add_row("visitors a second", f"{manifest['counts']['visitors'] / max(manifest['seconds'], 1e-3):,.0f}")
     Console().print(table)

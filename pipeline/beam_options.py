@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, TypeOptions
+
 from configs.errors import UserError
 from configs.settings import Settings
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+
 from configs.features import (
     AMOUNT,
     CONTENT_COUNT,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from configs.features import INDICES, KEY, VALUES
 
 _MESSAGE_1 = b"\x0a"  # field 1, length-delimited

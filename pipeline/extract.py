@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from configs.settings import SourceSettings
 
+from configs.settings import SourceSettings
 from pipeline import columns
 from pipeline.readers import RawBatch
 

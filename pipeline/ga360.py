@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from configs.settings import SourceSettings
 
+from configs.settings import SourceSettings
 from pipeline import columns
 from pipeline.extract import RECORDS, Extract, Ledger, column, faults, open_ledger, within_window
 from pipeline.ndjson import integer

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
-from configs.features import ITEM_ID, RATING, USER_ID
 
+from configs.features import ITEM_ID, RATING, USER_ID
 from pipeline import columns
 from pipeline.blocks import values_of
 from pipeline.examples import Rows

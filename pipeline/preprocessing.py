@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 import tensorflow_transform as tft
+
 from configs.features import (
     AMOUNT,
     CONTENT_COUNT,

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+
 from configs import manifest
 from configs.artifacts import join
 from configs.errors import UserError
@@ -67,6 +68,12 @@ def read_manifest(path: str, kind: str) -> dict:
         raise UserError(f"{path.removesuffix('/' + MANIFEST)} is no finished {kind} (no {MANIFEST} in it)")
     with FileSystems.open(path) as file:
         return manifest.parse(file.read(), kind, path)
+
+
+def make_directory(root: str) -> None:
+    """Makes a directory where the storage has such a thing."""
+    if not is_remote(root):
+        os.makedirs(root, exist_ok=True)
 
 
 def write_file(path: str, data: bytes) -> None:

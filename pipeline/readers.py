@@ -23,8 +23,8 @@ import pyarrow.csv
 import pyarrow.parquet
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
-from configs.errors import UserError
 
+from configs.errors import UserError
 from pipeline import ndjson
 
 _GZIP, _AVRO, _PARQUET = b"\x1f\x8b", b"Obj\x01", b"PAR1"

@@ -13,9 +13,9 @@ import google_crc32c
 import numpy as np
 import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
+
 from configs.artifacts import join, shard_name
 from configs.features import MEDIAN
-
 from pipeline import examples, tfrecords
 from pipeline.blocks import values_of
 from pipeline.examples import Rows

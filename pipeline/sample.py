@@ -17,13 +17,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from configs import commands
-from configs.errors import UserError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from configs import commands
+from configs.errors import UserError
 from pipeline.sample_catalogue import make_catalogue
 from pipeline.sample_export import Plan, write_exports
 from pipeline.sample_files import FORMATS, OutputDirectory

@@ -14,9 +14,9 @@ import fastavro
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-from configs.errors import UserError
 from fastavro.write import Writer as FastAvroWriter
 
+from configs.errors import UserError
 from pipeline.sample_rows import Fields, Row
 
 INVENTORY = "sample.json"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from configs.artifacts import shard_name
 from configs.features import CONTENT_ID, VISITOR_ID
-
 from pipeline.sample_catalogue import Catalogue, visitor_ids
 from pipeline.sample_files import OutputDirectory
 from pipeline.sample_visits import HOME, Size, Steps, activity, make_steps

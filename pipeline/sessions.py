@@ -11,6 +11,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from configs.features import AMOUNT, CONTENT_ID, TIME_MS, VISITOR_ID
 
 INTERACTIONS = pa.schema(

@@ -10,13 +10,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from configs import commands
-from configs.artifacts import Dataset, Predictions
-from configs.errors import UserError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+
+from configs import commands
+from configs.artifacts import Dataset, Predictions
+from configs.errors import UserError
 
 _CATALOGUE = "data/export/catalogue.csv"
 _LINES = 6  # contents a list

@@ -13,9 +13,9 @@ import numpy as np
 import orjson
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+
 from configs.artifacts import Dataset, Predictions
 from configs.errors import UserError
-
 from pipeline.tfrecords import read_rows
 
 List = list[tuple[str, float]]  # contentId and score or rating, best first

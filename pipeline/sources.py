@@ -12,9 +12,9 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
+
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
-
 from pipeline import columns, ga4, ga360, readers, sessions, table
 from pipeline.blocks import make_blocks
 from pipeline.extract import Extract

@@ -7,9 +7,9 @@ import datetime
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
-
 from pipeline import columns
 from pipeline.extract import RECORDS, Extract, faults, open_ledger, within_window
 from pipeline.readers import RawBatch

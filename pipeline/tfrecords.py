@@ -15,10 +15,10 @@ import google_crc32c
 import numpy as np
 import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
-from configs.errors import UserError
-from configs.features import INDICES, KEY, VALUES
 from tfx_bsl.coders import example_coder
 
+from configs.errors import UserError
+from configs.features import INDICES, KEY, VALUES
 from pipeline.examples import Rows
 
 _LENGTH = struct.Struct("<Q")

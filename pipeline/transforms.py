@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 import apache_beam as beam
 import tensorflow_transform.beam as tft_beam
-from configs.artifacts import Dataset, join
-from configs.settings import Settings
 from tensorflow_transform import DatasetMetadata
 from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
+from configs.artifacts import Dataset, join
+from configs.settings import Settings
 from pipeline.blocks import BLOCK
 from pipeline.preprocessing import FEATURE_SPEC, make_preprocessing_fn
 from pipeline.publish import write_file

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+
 from configs.errors import UserError
 
 _BLOCK_BYTES = 1 << 24

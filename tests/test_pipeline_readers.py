@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from exports import event, hit, session, write_ndjson
 
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
 from pipeline import ga4, ga360, readers, table
-from exports import event, hit, session, write_ndjson
 
 
 def read(path, schema=ga360.SCHEMA):

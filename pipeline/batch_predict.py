@@ -1,0 +1,147 @@
+"""The job that makes predictions: python -m pipeline.batch_predict --config configs/local.yaml"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before tfx_bsl may load TensorFlow: no chatter
+
+from configs import commands, manifest
+from configs.artifacts import Dataset, Model, Predictions, join
+from configs.errors import UserError
+from configs.settings import Settings
+
+_EPILOG = """\
+Beam's own options pass through, e.g. --runner=DataflowRunner; those under `beam:` in the config are the defaults.
+Any setting of the config can be given as --set KEY=VALUE.
+
+example:
+  python -m pipeline.batch_predict --config configs/local.yaml --set prediction.top_k=20 --replace
+"""
+SUMMARY = "summary.json"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses the flags and runs the job.
+
+    Raises:
+        UserError: whatever the user can put right.
+    """
+    parser = commands.parser(
+        "python -m pipeline.batch_predict",
+        "Recommends the top K contents to every visitor of a dataset, by the site's own ids.",
+        epilog=_EPILOG,
+    )
+    flags = {
+        "dataset_dir": ("dataset_dir", "DIR", "the dataset, local or gs://"),
+        "model_dir": ("model_dir", "DIR", "the model that was trained on it"),
+        "output_dir": ("predictions_dir", "DIR", "where the predictions go"),
+        "top_k": ("prediction.top_k", "K", "recommendations a visitor"),
+    }
+    for name, (_, metavar, text) in flags.items():
+        parser.add_argument(f"--{name}", metavar=metavar, help=text)
+    parser.add_argument("--replace", action="store_true", help="replace the predictions that are there already")
+    args, beam_flags = parser.parse_known_args(argv)
+    settings = commands.settings_from(args, {key: getattr(args, name) for name, (key, *_) in flags.items()})
+    predict(settings, beam_flags, args.replace)
+
+
+def predict(settings: Settings, beam_flags: Sequence[str], replace: bool) -> dict:
+    """Makes the predictions that the settings describe; returns their manifest.
+
+    Raises:
+        UserError: whatever the user can put right.
+    """
+    # Not before: `--help` and a mistake in the flags answer at once.
+    import apache_beam as beam
+
+    from pipeline import accounts, beam_options, predict_shard, publish
+
+    started = time.time()
+    root = commands.required(settings.predictions_dir, "output_dir")
+    options = beam_options.from_settings(settings, beam_flags)
+    plan, model_manifest = _plan(settings)
+    with publish.staged(root, "predictions", replace) as staging:
+        publish.make_directory(staging)
+
+        def build(pipeline: beam.Pipeline) -> None:
+            files = (
+                pipeline
+                | "Shards" >> beam.Create(range(plan.user_shards), reshuffle=plan.user_shards > 1)
+                | "Predict" >> beam.ParDo(predict_shard.PredictShard(plan, staging))
+            )
+            (
+                pipeline
+                | "Once" >> beam.Create([join(staging, SUMMARY)])
+                | "WriteSummary" >> beam.Map(_write_summary, beam.pvalue.AsIter(files))
+            )
+
+        with accounts.waiting(f"recommending to {plan.users:,} visitors"):
+            beam_options.run(build, options)
+        files = accounts.take_summary(staging, SUMMARY)
+        content = _manifest(files, settings, plan, model_manifest, started)
+        accounts.write_manifest(Predictions(staging).manifest, "predictions", content)
+    accounts.show_predictions(root, content)
+    return content
+
+
+def _plan(settings: Settings):
+    """Reads what dataset and model say of themselves, and whether they belong together."""
+    from pipeline import predict_shard, publish
+
+    dataset = Dataset(commands.required(settings.dataset_dir, "dataset_dir").rstrip("/"))
+    model = Model(commands.required(settings.model_dir, "model_dir").rstrip("/"))
+    made = publish.read_manifest(dataset.manifest, "dataset")
+    trained = publish.read_manifest(model.manifest, "model")
+    if trained["dataset"]["fingerprint"] != manifest.fingerprint(made):
+        raise UserError(f"{model.root} was trained on another dataset than {dataset.root}; train again on this one")
+    items, top_k = made["counts"]["items"], settings.prediction.top_k
+    if top_k > items:
+        raise UserError(f"top_k {top_k} is larger than the catalogue of {items} contents; ask for {items} or fewer")
+    plan = predict_shard.Plan(
+        dataset=dataset,
+        model=model,
+        users=made["counts"]["users"],
+        items=items,
+        user_shards=made["shards"]["items_for_user"],
+        item_shards=made["shards"]["users_for_item"],
+        compressed=made["compression"] == "gzip",
+        top_k=top_k,
+        include_seen=settings.prediction.include_seen,
+        block_size=settings.prediction.block_size,
+        formats=settings.prediction.formats,
+    )
+    return plan, trained
+
+
+def _write_summary(path: str, files: Iterable[dict]) -> None:
+    from pipeline.publish import write_file
+
+    write_file(path, json.dumps(sorted(files, key=lambda file: file["name"])).encode())
+
+
+def _manifest(files: list[dict], settings: Settings, plan, trained: dict, started: float) -> dict:
+    first = [file for file in files if file["format"] == plan.formats[0]]
+    counts = {
+        "visitors": sum(file["records"] for file in first),
+        "contents": plan.items,
+        "recommendations": sum(file["recommendations"] for file in first),
+        "visitors_with_fewer": sum(file["with_fewer"] for file in first),
+    }
+    described = {file["name"]: {name: file[name] for name in ("records", "bytes", "crc32c")} for file in files}
+    return {
+        "seconds": round(time.time() - started, 3),
+        "counts": counts,
+        "model_fingerprint": manifest.digest(trained),
+        "dataset_fingerprint": trained["dataset"]["fingerprint"],
+        "files": described,
+        "settings": settings.model_dump(mode="json", include={"prediction"}),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(commands.run(main))
