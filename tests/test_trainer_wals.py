@@ -13,7 +13,7 @@ from trainer import wals
 from trainer.solver import Solver
 from trainer.sparse import SparseRows
 
-EXACT = [Solver("cholesky"), Solver("auto"), Solver("cg", steps=60), Solver("block", block=999)]
+EXACT = [Solver("cholesky"), Solver("auto", steps=60), Solver("cg", steps=60), Solver("block", block=999)]
 
 
 def problem(n, m, k, seed=0, density=0.3, w0=0.1, lam=0.3, nu=0.0, entry_weights=False, zeros=False):
@@ -238,6 +238,29 @@ def test_any_shape_equals_the_oracle(n, m, k, seed, density, nu):
 
 
 def test_auto_says_what_it_does():
-    assert Solver("auto").describe(64) == "exact (auto, k = 64)"
-    assert "conjugate gradient" in Solver("auto").describe(1024) and "512" in Solver("auto").describe(1024)
+    assert Solver("auto").describe(32) == "exact (auto, k = 32)"
+    assert Solver("auto").describe(64) == "conjugate gradient, 3 steps (auto, k = 64)"
+    large = "exact for rows of up to 512 entries, conjugate gradient, 3 steps for longer ones (auto, k = 1024)"
+    assert Solver("auto").describe(1024) == large
     assert Solver("block", block=32).describe(1024) == "block descent, blocks of 32"
+    assert Solver("cholesky").describe(1024) == "exact"
+
+
+def test_auto_starts_warm_exactly_where_it_iterates():
+    assert [Solver("auto").starts_warm(k) for k in (8, 32, 64, 256, 512, 1024)] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_auto_for_large_k_solves_long_rows_by_conjugate_gradient():
+    oracle, start = problem(4, 1300, 520, density=0.6, lam=30.0)
+    assert oracle.observed.sum(1).min() > 512
+    assert Solver().starts_warm(520)
+    found = run(oracle, start, Solver(steps=30), sweeps=1)[0]
+    expected = oracle.solve_rows(start[1])
+    assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()

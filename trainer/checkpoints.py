@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
 from configs.artifacts import join, shard_name
 from configs.errors import UserError
-
 from trainer import storage
 from trainer.train import Factorization, Sweep
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
 from configs import manifest
 from configs.artifacts import Dataset, join
 from configs.errors import UserError
 from configs.features import INDICES, KEY, VALUES
-
 from trainer.sparse import SparseRows
 
 _RECORDS = 4096  # parsed at once

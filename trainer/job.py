@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 import tensorflow as tf
+
 from configs import manifest
 from configs.artifacts import Dataset, Model
 from configs.errors import UserError
 from configs.settings import TrainingSettings
-
 from trainer import data, export, report, storage, weights
 from trainer.checkpoints import Checkpoints
 from trainer.cluster import Alone, Cluster

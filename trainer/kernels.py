@@ -115,9 +115,9 @@ def add_gram(z, rows, width, g):
 def factor_and_solve(z, size, width, g, use_g, s, y):
     """y <- (I + z z' (+ g))^-1 y in place, by a Cholesky factor that is left in `s`.
 
-    z [padded, width], g, s [padded, >= size rounded up to 16], where padded is size rounded up to 4, width a multiple of
-    16, and the padding of z and g is zeros; y [size]. `g` is read where `use_g`. The factor is lower, with the
-    reciprocals of its diagonal on the diagonal. The matrix has no eigenvalue below 1 whatever z is, so no pivot can fail.
+    z [padded, width], g, s [padded, >= size rounded up to 16], where padded is size rounded up to 4, width a multiple
+    of 16, and the padding of z and g is zeros; y [size]. `g` is read where `use_g`. The factor is lower, with the
+    reciprocals of its diagonal on the diagonal. The matrix has no eigenvalue below 1 whatever z is: no pivot can fail.
     """
     zero = np.float32(0)
     four = (zero, zero, zero, zero)

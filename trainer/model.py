@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from configs.artifacts import Dataset, Model
 
+from configs.artifacts import Dataset, Model
 from trainer import data, inputs, storage, wals, weights
 from trainer.cluster import Alone
 from trainer.held_out import HeldOut

@@ -94,8 +94,8 @@ def _gather_transposed(table, indices, low, first, count, roots, scale, start, s
 
 
 @compiled
-def _finish(data, side, shared, w0, row, t, scale, roots, u, sums):
-    """u = D^(-1/2) t, and the row's share of the loss added to `sums`."""
+def _finish(data, side, shared, w0, row, t, scale, roots, q, known, u, sums):
+    """u = D^(-1/2) t, and the row's share of the loss added to `sums`; q = Z t where `known`."""
     keys, indptr, indices, values, _ = data
     table = side[3]
     squares, fit = np.float32(0), np.float32(0)
@@ -105,8 +105,11 @@ def _finish(data, side, shared, w0, row, t, scale, roots, u, sums):
         fit += shared[1][d] * u[d] * u[d]
     for e in range(indptr[row + 1] - indptr[row]):
         a, j, p = values[indptr[row] + e], indices[indptr[row] + e], np.float32(0)
-        for d in range(len(u)):
-            p += u[d] * table[j, d]
+        if known:
+            p = q[e] / roots[e]
+        else:
+            for d in range(len(u)):
+                p += u[d] * table[j, d]
         fit += w0 * a * (a - np.float32(2) * p) + roots[e] * roots[e] * (a - p) * (a - p)
     sums[0] += fit
     sums[1] += side[1][keys[row]] * squares
@@ -114,7 +117,7 @@ def _finish(data, side, shared, w0, row, t, scale, roots, u, sums):
 
 @compiled
 def _normal_equations(table, entries, low, n, roots, targets, scale, start, size, z, g, right):
-    """right += Z_B' targets for the dimensions start .. start + size; where the row is longer than a piece, g = Z_B'Z_B.
+    """right += Z_B' targets for the dimensions start .. start + size; of a row longer than a piece, g = Z_B'Z_B.
 
     Otherwise z holds Z_B' when it returns, and g is left alone.
     """
@@ -162,13 +165,13 @@ def solve_exact(data, side, shared, settings, rows, out):
         else:
             _normal_equations(table, indices, low, n, roots, y, scale, 0, k, zt, g, t)
             factor_and_solve(zt, k, 0 if n > PIECE else (n + 15) // 16 * 16, g, n > PIECE, s, t)
-        _finish(data, side, shared, w0, row, t, scale, roots, out[key], sums)
+        _finish(data, side, shared, w0, row, t, scale, roots, y, False, out[key], sums)
     return sums
 
 
 @compiled
-def _normal_product(table, entries, low, n, roots, scale, x, r, subtract, z, gathered, out):
-    """out = Z'Z x, or Z'(r - Z x) where `subtract`; piece by piece, the pieces gathered unless z holds the only one."""
+def _normal_product(table, entries, low, n, roots, scale, x, z, gathered, q, out):
+    """q = Z x and out = Z'Z x, piece by piece; the pieces are gathered unless z holds the only one."""
     width = len(x)
     for d in range(width):
         out[d] = 0
@@ -180,39 +183,58 @@ def _normal_product(table, entries, low, n, roots, scale, x, r, subtract, z, gat
             y = np.float32(0)
             for d in range(width):
                 y += z[e, d] * x[d]
-            if subtract:
-                y = r[first + e] - y
+            q[first + e] = y
             for d in range(width):
                 out[d] += y * z[e, d]
 
 
 @compiled
-def _conjugate_gradient(table, entries, low, n, roots, targets, scale, steps, z, t, space):
-    """`steps` of conjugate gradient on (I + Z'Z) t = Z' r, from the t given."""
-    width, whole = len(t), n <= PIECE
+def _begin(table, entries, low, n, roots, scale, targets, t, z, q, residual):
+    """residual = Z'(r - Z t) - t, and q = Z t; leaves Z in z where one piece is all."""
+    width = len(t)
+    for d in range(width):
+        residual[d] = -t[d]
+    for first in range(0, n, PIECE):
+        count = min(PIECE, n - first)
+        _gather(table, entries, low, first, count, roots, scale, count, width, z)
+        for e in range(count):
+            y = np.float32(0)
+            for d in range(width):
+                y += z[e, d] * t[d]
+            q[first + e] = y
+            y = targets[first + e] - y
+            for d in range(width):
+                residual[d] += y * z[e, d]
+
+
+@compiled
+def _conjugate_gradient(table, entries, low, n, roots, targets, scale, steps, z, t, space, q, change):
+    """`steps` of conjugate gradient on (I + Z'Z) t = Z' r, from the t given; leaves q = Z t."""
+    width = len(t)
     residual, direction, image = space[0], space[1], space[2]
-    _normal_product(table, entries, low, n, roots, scale, t, targets, True, z, False, residual)
+    _begin(table, entries, low, n, roots, scale, targets, t, z, q, residual)
     norm = np.float32(0)
     for d in range(width):
-        residual[d] -= t[d]
         direction[d] = residual[d]
         norm += residual[d] * residual[d]
     enough = np.float32(1e-13) * norm
     for _ in range(steps):
         if norm <= enough:
             break
-        _normal_product(table, entries, low, n, roots, scale, direction, targets, False, z, whole, image)
+        _normal_product(table, entries, low, n, roots, scale, direction, z, n <= PIECE, change, image)
         curvature = np.float32(0)
         for d in range(width):
             image[d] += direction[d]
             curvature += image[d] * direction[d]
-        before, norm = norm, np.float32(0)
+        before, step, norm = norm, norm / curvature, np.float32(0)
         for d in range(width):
-            t[d] += before / curvature * direction[d]
-            residual[d] -= before / curvature * image[d]
+            t[d] += step * direction[d]
+            residual[d] -= step * image[d]
             norm += residual[d] * residual[d]
         for d in range(width):
             direction[d] = residual[d] + norm / before * direction[d]
+        for e in range(n):
+            q[e] += step * change[e]
 
 
 @compiled
@@ -223,14 +245,15 @@ def solve_conjugate_gradient(data, side, shared, settings, rows, out):
     width, longest = (k + 15) // 16 * 16, _longest(rows, indptr)
     z = np.empty((min(longest, PIECE), width), np.float32)
     roots, targets, scale = np.empty(longest, np.float32), np.empty(longest, np.float32), np.empty(k, np.float32)
+    q, change = np.empty(longest, np.float32), np.empty(longest, np.float32)
     t, space, sums = np.empty(width, np.float32), np.empty((3, width), np.float32), np.zeros(3)
     for row in rows:
         key, low, n = keys[row], indptr[row], indptr[row + 1] - indptr[row]
         _set_scale(shared[0], side[1][key], scale)
         sums[2] += _weigh(data, side, w0, row, roots, targets)
         _start(out[key], scale, t)
-        _conjugate_gradient(table, indices, low, n, roots, targets, scale, steps, z, t, space)
-        _finish(data, side, shared, w0, row, t, scale, roots, out[key], sums)
+        _conjugate_gradient(table, indices, low, n, roots, targets, scale, steps, z, t, space, q, change)
+        _finish(data, side, shared, w0, row, t, scale, roots, q, True, out[key], sums)
     return sums
 
 
@@ -295,5 +318,5 @@ def solve_block_descent(data, side, shared, settings, rows, out):
             for d in range(size):
                 t[start + d] += right[d]
             _subtract_block(table, indices, low, n, roots, scale, start, size, right, z, residuals)
-        _finish(data, side, shared, w0, row, t, scale, roots, out[key], sums)
+        _finish(data, side, shared, w0, row, t, scale, roots, residuals, False, out[key], sums)
     return sums

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
+from trainer import parallel
 from trainer.sparse import SparseRows
 
 Method = Literal["auto", "cholesky", "cg", "block"]
 
+# What `auto` does by k, as measured on sparse data of 10 to 100 entries a row. Up to the first, and from the second on,
+# the exact solution costs no more than conjugate gradient (which also has to turn its start into the new basis).
+EXACT_UP_TO, EXACT_FROM = 32, 256
 # The largest system that `auto` factorises: beyond it, conjugate gradient from the last pass's solution is as good for
 # the loss and many times cheaper.
 LARGEST_EXACT = 512
@@ -28,19 +29,26 @@ class Solver:
 
     Attributes:
         method: `cholesky` exact; `cg` conjugate gradient and `block` block descent, both from the last solution;
-            `auto` exact up to systems of size LARGEST_EXACT, conjugate gradient beyond.
+            `auto` exact for small and for large k, with conjugate gradient for rows whose system is too large, and
+            conjugate gradient for the k between.
         steps: of conjugate gradient. block: dimensions of a block.
         threads: None for one a core.
     """
 
     method: Method = "auto"
-    steps: int = 4
+    steps: int = 3
     block: int = 64
     threads: int | None = None
 
     def starts_warm(self, k: int) -> bool:
         """Whether any row's solution may depend on what the table holds."""
-        return self.method in ("cg", "block") or (self.method == "auto" and k > LARGEST_EXACT)
+        return self._limit(k) < k
+
+    def _limit(self, k: int) -> int:
+        """The largest system, of size min(entries, k), that is solved exactly."""
+        if self.method == "cholesky" or (self.method == "auto" and k <= EXACT_UP_TO):
+            return k
+        return LARGEST_EXACT if self.method == "auto" and k >= EXACT_FROM else 0
 
     def exact(self) -> Solver:
         """For rows that have no last solution to start from: fold-in."""
@@ -48,15 +56,15 @@ class Solver:
 
     def describe(self, k: int) -> str:
         """The solver in a line, for people."""
-        if self.method == "cg" or self.method == "block":
-            detail = f"{self.steps} steps" if self.method == "cg" else f"blocks of {self.block}"
-            return {"cg": "conjugate gradient", "block": "block descent"}[self.method] + f", {detail}"
-        if self.method == "auto" and k > LARGEST_EXACT:
-            return (
-                f"exact for rows of up to {LARGEST_EXACT} entries, conjugate gradient ({self.steps} steps) for longer"
-                f" ones (auto, k = {k})"
-            )
-        return "exact" + (f" (auto, k = {k})" if self.method == "auto" else "")
+        limit, why = self._limit(k), f" (auto, k = {k})" if self.method == "auto" else ""
+        iterative = f"conjugate gradient, {self.steps} steps"
+        if self.method == "block":
+            iterative = f"block descent, blocks of {self.block}"
+        if limit >= k:
+            return f"exact{why}"
+        if limit:
+            return f"exact for rows of up to {limit} entries, {iterative} for longer ones{why}"
+        return iterative + why
 
     def solve(
         self,
@@ -79,15 +87,8 @@ class Solver:
         def run(job) -> np.ndarray:
             return job[0](data, side, shared, settings, job[1], out)
 
-        threads = self.threads or available_cores()
-        alone = threads == 1 or len(jobs) == 1
-        results = list(map(run, jobs) if alone else _pool(threads).map(run, jobs))
+        results = parallel.each(run, jobs, self.threads)
         return np.sum(results, axis=0) if results else np.zeros(3)
-
-    def _limit(self, k: int) -> int:
-        if self.method == "cholesky":
-            return k
-        return LARGEST_EXACT if self.method == "auto" else 0
 
 
 def plan(rows: SparseRows, k: int, limit: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -116,12 +117,3 @@ def _cut(order: np.ndarray, work: np.ndarray) -> list[np.ndarray]:
     ends = np.cumsum(work + 20_000.0)  # what a row costs beside its arithmetic
     cuts = np.searchsorted(ends, np.linspace(0, ends[-1], min(_PIECES, len(order)) + 1)[1:-1])
     return [piece for piece in np.split(order, cuts) if len(piece)]
-
-
-def available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@lru_cache(maxsize=4)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="wals")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
 from configs.artifacts import shard_name
 from configs.errors import UserError
 

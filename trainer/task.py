@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 
 from configs import commands
+from configs.quiet import held_back_stderr
 
 _EPILOG = """\
 A training that was killed goes on where it was when the same command is started again.
@@ -31,7 +29,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         "python -m trainer.task",
         "Reads a dataset and trains the factorisation: factors, SavedModel, manifest.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--dataset_dir", metavar="DIR", help="what pipeline.preprocess wrote, local or gs://")
     parser.add_argument("--model_dir", metavar="DIR", help="where the model goes, local or gs://")
@@ -41,34 +38,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = commands.settings_from(args, flags)
     dataset_dir = commands.required(settings.dataset_dir, "dataset_dir")
     model_dir = commands.required(settings.model_dir, "model_dir")
-    _import_tensorflow()  # not before: `--help` and a mistake in the flags answer at once
-    from trainer import job
+    # Not before: `--help` and a mistake in the flags answer at once.
+    with held_back_stderr():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()  # looks for accelerators, and complains where there is none
+        from trainer import job
 
     job.train(settings.training, dataset_dir, model_dir, args.replace)
-
-
-def _import_tensorflow() -> None:
-    """Imports TensorFlow without its chatter.
-
-    Some of it comes from C++ before any log level is read, so the descriptor itself is held back; it is shown where
-    the import fails.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
-        stderr = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()  # looks for accelerators, and complains where there is none
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 if __name__ == "__main__":

@@ -29,12 +29,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trainer import parallel
 from trainer.cluster import Alone, Cluster
 from trainer.solver import Solver
 from trainer.sparse import SparseRows
 
 # Rows multiplied at once: their products stay in the cache, and their float32 sums short.
-_BLOCK = 4096
+_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class Basis:
     @classmethod
     def of(cls, gramian: np.ndarray) -> Basis:
         """The basis of a float64 [k, k] Gramian."""
-        eigenvalues, vectors = np.linalg.eigh(gramian)
+        with parallel.blas_threads(parallel.cores() if len(gramian) > 512 else 1):
+            eigenvalues, vectors = np.linalg.eigh(gramian)
         return cls(vectors, np.maximum(eigenvalues, 0.0))
 
     def shared(self, w0: float, least_regularization: float, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -113,18 +115,30 @@ class Basis:
 
 def gramian(table: np.ndarray) -> np.ndarray:
     """V'V as float64 [k, k], of a float32 [n, k] table."""
-    total = np.zeros((table.shape[1], table.shape[1]))
-    for start in range(0, len(table), _BLOCK):
-        block = table[start : start + _BLOCK]
-        total += block.T @ block
-    return total
+
+    def part(start: int) -> np.ndarray:
+        total = np.zeros((table.shape[1], table.shape[1]))
+        for block in _blocks(table[start : start + stretch]):
+            total += block.T @ block
+        return total
+
+    # A few stretches whatever the machine: each has a sum of its own, and the same order of adding everywhere.
+    stretch = max(_BLOCK, -(-len(table) // 8))
+    return sum(parallel.each(part, range(0, len(table), stretch)), np.zeros((table.shape[1],) * 2))
 
 
 def rotate(table: np.ndarray, vectors: np.ndarray) -> None:
     """table <- table vectors, in place; vectors [k, k]."""
-    vectors = vectors.astype(np.float32)
-    for start in range(0, len(table), _BLOCK):
-        table[start : start + _BLOCK] = table[start : start + _BLOCK] @ vectors
+    vectors = np.ascontiguousarray(vectors, np.float32)
+
+    def turn(block: np.ndarray) -> None:
+        block[:] = block @ vectors
+
+    parallel.each(turn, _blocks(table))
+
+
+def _blocks(table: np.ndarray) -> list[np.ndarray]:
+    return [table[start : start + _BLOCK] for start in range(0, len(table), _BLOCK)]
 
 
 def regularization(counts: np.ndarray, others: int, objective: Objective) -> np.ndarray:

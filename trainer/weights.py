@@ -6,8 +6,8 @@ import csv
 import io
 
 import numpy as np
-from configs.errors import UserError
 
+from configs.errors import UserError
 from trainer import storage
 
 

@@ -1,0 +1,81 @@
+"""What a figure must be read with: the machine, its load, its limits, and runs side by side."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+
+
+def describe() -> str:
+    """Processor, cores and load in a line."""
+    name = platform.processor() or "unknown processor"
+    try:
+        with open("/proc/cpuinfo") as file:
+            name = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    load = os.getloadavg()[0]
+    return f"{name}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, load {load:.1f}"
+
+
+def shared_data() -> Path:
+    """The directory of the real data; ends the run where it is absent."""
+    root = Path(os.environ.get("WALS_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not root.is_dir():
+        sys.exit("this benchmark needs the shared data: set WALS_SHARED_DATA to its directory")
+    return root
+
+
+def blas_environment() -> dict[str, str]:
+    """OpenBLAS takes some AMD processors with AVX-512 for older ones; both sides get the kernels that fit."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            text = file.read()
+    except OSError:
+        return {}
+    return {"OPENBLAS_CORETYPE": "SkylakeX"} if "avx512f" in text and "AMD" in text else {}
+
+
+def worker(python: str, script: str, *arguments: str, fresh_cache: str | None = None) -> dict:
+    """Runs a script in a process of its own, two threads at most; its last line is its result as JSON."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment |= blas_environment()
+    if fresh_cache:
+        environment["NUMBA_CACHE_DIR"] = fresh_cache
+    if python != sys.executable:
+        environment["OPENBLAS_NUM_THREADS"] = "1"  # implicit has threads of its own and asks for this
+    done = subprocess.run([python, script, *arguments], env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def limits() -> tuple[float, float]:
+    """Measured float32 GEMM rate (flop/s) and memory bandwidth (bytes/s, two threads reading)."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    a = np.random.default_rng(0).random((2048, 2048), np.float32)
+    rates = []
+    for _ in range(5):
+        started = time.perf_counter()
+        a @ a
+        rates.append(2 * 2048**3 / (time.perf_counter() - started))
+    big = np.ones(1 << 26, np.float32)
+    halves = np.split(big, 2)
+    speeds = []
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(5):
+            started = time.perf_counter()
+            list(pool.map(np.max, halves))
+            speeds.append(big.nbytes / (time.perf_counter() - started))
+    return statistics.median(rates), max(speeds)

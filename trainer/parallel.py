@@ -1,0 +1,47 @@
+"""All cores, by threads of our own.
+
+BLAS's own threads keep spinning for a while after each product, on the cores that the row solvers then need: they cost
+a third of a sweep (k = 64, two cores). So BLAS gets one thread, and blocks are spread here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+_In, _Out = TypeVar("_In"), TypeVar("_Out")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def each(function: Callable[[_In], _Out], items: Iterable[_In], threads: int | None = None) -> list[_Out]:
+    """The function's results in the order of the items, on `threads` threads (None: one a core), BLAS on one each."""
+    items = list(items)
+    with blas_threads(1):
+        if threads == 1 or len(items) < 2:
+            return [function(item) for item in items]
+        return list(_pool(threads or cores()).map(function, items))
+
+
+def blas_threads(count: int) -> AbstractContextManager:
+    """BLAS on so many threads, within `with`."""
+    return _blas().limit(limits=count, user_api="blas")
+
+
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@lru_cache(maxsize=4)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="wals")
