@@ -15,7 +15,13 @@ from configs.settings import Settings, load_settings
 
 def parser(prog: str, description: str, **kwargs: Any) -> argparse.ArgumentParser:
     """A parser with `--config` and `--set`, which every job takes."""
-    result = argparse.ArgumentParser(prog=prog, description=description, allow_abbrev=False, **kwargs)
+    result = argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # the examples keep their lines
+        **kwargs,
+    )
     result.add_argument("--config", required=True, metavar="YAML", help="settings, e.g. configs/local.yaml")
     result.add_argument(
         "--set",

@@ -23,8 +23,9 @@ from pipeline import publish
 from pipeline.extract import RECORDS
 from pipeline.grouping import SIDES
 from pipeline.sources import Input
-from pipeline.transforms import SUMMARY, TEMPORARY
 from pipeline.vocabulary import iterate_vocabulary
+
+SUMMARY, TEMPORARY = "summary.json", "tmp"  # of a job at work, below its staging root
 
 _SHOWN = 10
 _VISITOR_FIELD = {"ga360": "fullVisitorId", "ga4": "user_pseudo_id"}
@@ -42,9 +43,9 @@ def waiting(what: str) -> Iterator[None]:
         yield
 
 
-def take_summary(staging: str, name: str = SUMMARY) -> Any:
+def take_summary(staging: str) -> Any:
     """Reads what the pipeline counted, and tidies up behind it."""
-    path = join(staging, name)
+    path = join(staging, SUMMARY)
     with FileSystems.open(path) as file:
         summary = json.loads(file.read())
     FileSystems.delete([path])

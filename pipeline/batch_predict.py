@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before tfx_bsl may load TensorFlow: no chatter
 
 from configs import commands, manifest
 from configs.artifacts import Dataset, Model, Predictions, join
@@ -22,7 +19,6 @@ Any setting of the config can be given as --set KEY=VALUE.
 example:
   python -m pipeline.batch_predict --config configs/local.yaml --set prediction.top_k=20 --replace
 """
-SUMMARY = "summary.json"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -76,13 +72,13 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool) -> dic
             )
             (
                 pipeline
-                | "Once" >> beam.Create([join(staging, SUMMARY)])
+                | "Once" >> beam.Create([join(staging, accounts.SUMMARY)])
                 | "WriteSummary" >> beam.Map(_write_summary, beam.pvalue.AsIter(files))
             )
 
         with accounts.waiting(f"recommending to {plan.users:,} visitors"):
             beam_options.run(build, options)
-        files = accounts.take_summary(staging, SUMMARY)
+        files = accounts.take_summary(staging)
         content = _manifest(files, settings, plan, model_manifest, started)
         accounts.write_manifest(Predictions(staging).manifest, "predictions", content)
     accounts.show_predictions(root, content)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported: no chatter in a job's output
-
 from configs import commands
 from configs.artifacts import Dataset
+from configs.quiet import import_tensorflow
 from configs.settings import Settings
 
 _EPILOG = """\
@@ -59,6 +57,7 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
         UserError: whatever the user can put right.
     """
     # Not before: `--help` and a mistake in the flags answer at once.
+    import_tensorflow()
     from pipeline import accounts, beam_options, publish, sources, transforms
 
     started = time.time()

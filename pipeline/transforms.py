@@ -13,14 +13,12 @@ from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
 from configs.artifacts import Dataset, join
 from configs.settings import Settings
+from pipeline.accounts import SUMMARY, TEMPORARY
 from pipeline.blocks import BLOCK
 from pipeline.preprocessing import FEATURE_SPEC, make_preprocessing_fn
 from pipeline.publish import write_file
 from pipeline.row_files import WriteRows
 from pipeline.sources import Input, ReadInteractions
-
-SUMMARY = "summary.json"
-TEMPORARY = "tmp"
 
 
 def preprocess(pipeline: beam.Pipeline, settings: Settings, files: Input, root: str) -> None:

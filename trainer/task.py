@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from configs import commands
-from configs.quiet import held_back_stderr
+from configs.quiet import import_tensorflow
 
 _EPILOG = """\
 A training that was killed goes on where it was when the same command is started again.
@@ -39,11 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset_dir = commands.required(settings.dataset_dir, "dataset_dir")
     model_dir = commands.required(settings.model_dir, "model_dir")
     # Not before: `--help` and a mistake in the flags answer at once.
-    with held_back_stderr():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()  # looks for accelerators, and complains where there is none
-        from trainer import job
+    import_tensorflow()
+    from trainer import job
 
     job.train(settings.training, dataset_dir, model_dir, args.replace)
 
