@@ -2,9 +2,9 @@
 
     python benchmarks/wals_speed.py --peer PYTHON_WITH_IMPLICIT [--k 64 128] [--exact 256] [--large 1024]
 
-implicit's objective is ours with w0 = 1, R C = confidence - 1, the same lambda, nu = 0, all ratings 1. Each side runs in
-a process of its own, alternating; a pass is the median of 5 after the first; a whole fit is 15 passes from nothing
-compiled. The loss of both is computed here, in float64, by one function.
+implicit's objective is ours with w0 = 1, R C = confidence - 1, the same lambda, nu = 0, all ratings 1. Each side runs
+in a process of its own, alternating. Seconds a pass are the median over all rounds of the passes after a run's first; a
+whole fit starts with nothing compiled. The loss of both is computed here, in float64, by one function.
 """
 
 from __future__ import annotations
