@@ -15,7 +15,7 @@ SAMPLE := data/export
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format sample pipeline train predict pipeline-then-train show lock clean
+.PHONY: help setup run test lint format reference sample pipeline train predict pipeline-then-train show lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -67,6 +67,9 @@ lint: setup  ## style, imports, known traps
 format: setup  ## rewrite the code in the house style
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
+
+reference: setup  ## rewrite the table of settings in the README
+	@$(BIN)/python -m configs.reference README.md
 
 lock: setup  ## resolve the versions anew
 	@$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \

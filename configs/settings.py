@@ -80,7 +80,11 @@ class SourceSettings(_Section):
 class RatingSettings(_Section):
     """From a dwell in ms (or a table's rating) to the rating that is factorised."""
 
-    kind: Literal["median", "log", "linear", "binary", "ordinal"] = "median"
+    kind: Literal["median", "log", "linear", "binary", "ordinal"] = Field(
+        "median",
+        description="median: min(cap, scale x dwell / median); log: log(1 + dwell / epsilon); "
+        "linear: scale x amount; binary: 1; ordinal: by answer.",
+    )
     scale: float | None = Field(None, gt=0, description="Factor: of median 0.3 by default, of linear 1.")
     cap: float = Field(1.0, gt=0, description="median: greatest rating.")
     epsilon: float = Field(1000.0, gt=0, description="log: log(1 + duration / epsilon), in ms.")
@@ -107,7 +111,7 @@ class DatasetSettings(_Section):
 class TrainingSettings(_Section):
     """WALS. The names are those of TensorFlow 1's WALSMatrixFactorization where it had them."""
 
-    embedding_dimension: int = Field(32, ge=1, le=8192)
+    embedding_dimension: int = Field(32, ge=1, le=8192, description="Factors of each user and item, k.")
     unobserved_weight: float = Field(0.1, ge=0, description="w0, the weight of every cell without an entry.")
     regularization_coeff: float = Field(0.1, ge=0, description="lambda.")
     frequency_exponent: float = Field(
@@ -118,11 +122,12 @@ class TrainingSettings(_Section):
     row_weights_file: str | None = Field(None, description="CSV of visitorId,weight: R by visitor, default 1.")
     col_weights_file: str | None = Field(None, description="CSV of contentId,weight: C by content, default 1.")
     max_sweeps: int = Field(20, ge=1, description="A sweep solves one side; two are a pass.")
-    solver: Literal["auto", "cholesky", "cg", "block"] = "auto"
+    solver: Literal["auto", "cholesky", "cg", "block"] = Field(
+        "auto", description="cholesky solves exactly, cg by conjugate gradient, block by blocks of factors."
+    )
     tolerance: float = Field(0.0, ge=0, description="Stop when a pass lowers the loss by less than this share.")
-    seed: int = Field(42, ge=0)
+    seed: int = Field(42, ge=0, description="Of the random start: one seed, one model.")
     init_stddev: float | None = Field(None, gt=0, description="Of the random start; none is 1/sqrt(k).")
-    table_dtype: Literal["float32", "bfloat16"] = "float32"
 
 
 class PredictionSettings(_Section):
@@ -131,7 +136,9 @@ class PredictionSettings(_Section):
     top_k: int = Field(10, ge=1, description="Recommendations a visitor.")
     include_seen: bool = Field(False, description="Also recommend what the visitor has already.")
     block_size: int = Field(4096, ge=1, description="Visitors scored at once; bounds a worker's memory.")
-    formats: tuple[Literal["text", "jsonl"], ...] = Field(("text", "jsonl"), min_length=1)
+    formats: tuple[Literal["text", "jsonl"], ...] = Field(
+        ("text", "jsonl"), min_length=1, description="Files to write, of each shard of visitors."
+    )
 
 
 class Settings(_Section):
@@ -142,9 +149,9 @@ class Settings(_Section):
     dataset: DatasetSettings = DatasetSettings()
     training: TrainingSettings = TrainingSettings()
     prediction: PredictionSettings = PredictionSettings()
-    dataset_dir: str | None = None
-    model_dir: str | None = None
-    predictions_dir: str | None = None
+    dataset_dir: str | None = Field(None, description="Where the dataset lies, local or gs://.")
+    model_dir: str | None = Field(None, description="Where the model lies.")
+    predictions_dir: str | None = Field(None, description="Where the predictions go.")
     catalogue: str | None = Field(None, description="CSV of contentId,title,category, to show results with.")
     beam: dict[str, str | int | float | bool | list[str]] = Field(
         default_factory=dict, description="Beam's own options by name, e.g. runner, temp_location."

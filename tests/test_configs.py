@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from configs import commands, manifest
+from configs import commands, manifest, reference
 from configs.artifacts import Dataset, Model, join, shard_name
 from configs.errors import UserError
 from configs.settings import load_settings
@@ -101,3 +101,10 @@ def test_paths():
     assert join("gs://bucket/a/", "b") == "gs://bucket/a/b"
     assert Dataset("d").vocab_users == "d/transform/transform_fn/assets/vocab_users"
     assert shard_name(Model("m").user_factors, 3, 8, ".npy") == "m/factors/user_factors-00003-of-00008.npy"
+
+
+def test_the_readme_has_the_settings_as_they_are():
+    page = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert reference.BEGIN in page
+    assert reference.put_into(page) == page, "run `make reference`"
+    assert all(line.rstrip(" |").count("|") >= 3 for line in reference.table().splitlines()[2:]), "each is described"

@@ -78,7 +78,7 @@ def test_batches_of_any_size_give_the_worked_example(tmp_path, size):
             ([[0, 2], [1, 0], [1, 1]], [1.5, 3.5, 2.5]),
             ([[2, 0], [2, 1], [2, 2], [3, 2]], [2.5, 1.5, 4.5, 3.5]),
         ]
-    assert sum((values for _, values in found), []) == [1.5, 3.5, 2.5, 2.5, 1.5, 4.5, 3.5]
+    assert [value for _, values in found for value in values] == [1.5, 3.5, 2.5, 2.5, 1.5, 4.5, 3.5]
 
 
 def test_a_row_without_entries(tmp_path):

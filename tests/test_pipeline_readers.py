@@ -207,7 +207,16 @@ def read_table(path, rating=None, **source):
     return rows, [json.loads(line) for found in extracts for line in found.rejects]
 
 
-CSV = 'visitorId,contentId,ms,when\n007 ,"x,1",5,2024-01-01T00:00:01Z\na,y\n,y,1,2024-01-01\nb,y,nan,2024-01-02\n"c\nd",y,1,2024-01-02\ne,z,2,\nf,ß,2.5,2024-01-02 00:00:00\n'
+CSV = """visitorId,contentId,ms,when
+007 ,"x,1",5,2024-01-01T00:00:01Z
+a,y
+,y,1,2024-01-01
+b,y,nan,2024-01-02
+"c
+d",y,1,2024-01-02
+e,z,2,
+f,ß,2.5,2024-01-02 00:00:00
+"""
 
 
 def test_csv_keeps_ids_and_sets_odd_rows_aside(tmp_path):

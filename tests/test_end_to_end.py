@@ -1,0 +1,143 @@
+"""From export files to predictions, through the commands' own code."""
+
+import csv
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from exports import SHARED, event, make_dataset, needs_shared, ratings, reads, rejected, write_ndjson
+
+from configs.settings import Settings
+from pipeline import batch_predict, textform
+from trainer import job
+
+TRAINING = {"embedding_dimension": 4, "max_sweeps": 10, "regularization_coeff": 0.01, "seed": 3}
+
+
+def train_and_predict(root: Path, training: dict | None = None, **prediction) -> dict[bytes, list[bytes]]:
+    """Trains on root/dataset, predicts, reads the text form back; checks that JSON lines say the same."""
+    names = {"dataset_dir": "dataset", "model_dir": "model", "predictions_dir": "predictions"}
+    tree = {key: str(root / name) for key, name in names.items()}
+    tree |= {"training": training or TRAINING, "prediction": prediction, "beam": {"runner": "FnApiRunner"}}
+    settings = Settings.model_validate(tree)
+    job.train(settings.training, settings.dataset_dir, settings.model_dir, replace=True)
+    batch_predict.predict(settings, [], replace=True)
+    found, same = {}, {}
+    for path in sorted((root / "predictions").glob("predictions-*.txt")):
+        found |= dict(textform.parse_line(line) for line in path.read_bytes().splitlines(keepends=True))
+    for path in sorted((root / "predictions").glob("predictions-*.jsonl")):
+        for line in path.read_text().split("\n")[:-1]:
+            row = json.loads(line)
+            same[row["visitorId"].encode()] = [item["contentId"].encode() for item in row["recommendations"]]
+    assert found == same
+    return found
+
+
+def test_on_the_checkerboard_the_withheld_content_comes_first(tmp_path):
+    """benfred/implicit's fixture: visitor and content fit where both are even or both are odd; one pair is withheld."""
+    size, rows, withheld = 20, [], {}
+    for visitor in range(size):
+        withheld[b"v%d" % visitor] = b"c%d" % ((visitor + 2) % size)
+        contents = {f"c{c}": 1000 for c in range(visitor % 2, size, 2) if c != (visitor + 2) % size}
+        rows.append(reads(f"v{visitor}", contents))
+    make_dataset(tmp_path / "dataset", write_ndjson(tmp_path / "in", rows), rating={"kind": "binary"})
+    found = train_and_predict(tmp_path, top_k=5)
+    assert {visitor: given[0] for visitor, given in found.items()} == withheld
+    seen = ratings(tmp_path / "dataset")
+    assert not {(visitor, content) for visitor, given in found.items() for content in given} & set(seen)
+    assert train_and_predict(tmp_path, top_k=5) == found  # one seed, one answer
+
+
+def test_ids_survive_byte_for_byte_from_export_to_predictions(tmp_path):
+    visitors = ["007", "trailing ", "ü→漢字", "a,b", "tab\there", "v" * 10_000]
+    contents = ["0001", "c ", "ß", "x,y,z", "tab\tthere", "c" * 10_000]
+    rows = [event(v, c, 1000) for n, v in enumerate(visitors) for m, c in enumerate(contents) if (n + m) % 3]
+    make_dataset(tmp_path / "dataset", write_ndjson(tmp_path / "in.ndjson.gz", rows), "ga4")
+    found = train_and_predict(tmp_path, top_k=2)
+    expected = {
+        v.encode(): {c.encode() for m, c in enumerate(contents) if not (n + m) % 3} for n, v in enumerate(visitors)
+    }
+    assert {visitor: set(given) for visitor, given in found.items()} == expected
+
+
+def command(root: Path, *more: str) -> list[str]:
+    """The training command on root/dataset, with enough sweeps to be killed in."""
+    config = root / "config.yaml"
+    config.write_text("training: {embedding_dimension: 8, max_sweeps: 400, seed: 1}\n")
+    paths = ["--dataset_dir", str(root / "dataset"), "--model_dir", str(root / "model")]
+    return [sys.executable, "-m", "trainer.task", "--config", str(config), *paths, *more]
+
+
+def final_loss(root: Path) -> float:
+    return json.loads((root / "model" / "manifest.json").read_text())["history"][-1]["loss"]
+
+
+def test_a_training_that_was_killed_ends_with_the_same_loss(tmp_path):
+    rows = [reads(f"v{v}", {f"c{(v * v + 3 * n) % 37}": 500 + 97 * n for n in range(9)}) for v in range(120)]
+    make_dataset(tmp_path / "dataset", write_ndjson(tmp_path / "in", rows))
+    process = subprocess.Popen(command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "model" / "checkpoints").glob("*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "model" / "manifest.json").exists(), "killed before its end"
+    done = subprocess.run(command(tmp_path), capture_output=True, text=True, check=True)
+    assert "going on after sweep" in done.stdout
+    resumed = final_loss(tmp_path)
+    subprocess.run(command(tmp_path, "--replace"), capture_output=True, check=True)
+    assert resumed == pytest.approx(final_loss(tmp_path), rel=1e-5)
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("kind", "glob", "visitor"),
+    [("ga360", "ga360/ga_sessions_*", "fullVisitorId"), ("ga4", "ga4/events_*", "user_pseudo_id")],
+)
+def test_lastfm_gives_exactly_the_known_interactions(tmp_path, kind, glob, visitor):
+    manifest = make_dataset(tmp_path / "dataset", SHARED / "lastfm" / glob, kind)
+    with gzip.open(SHARED / "lastfm" / "interactions.csv.gz", "rt") as file:
+        rows = list(csv.DictReader(file))
+    durations = {(r[visitor].encode(), r["contentId"].encode()): float(r["session_duration"]) for r in rows}
+    assert len(durations) == 52_668
+    counts = {name: manifest["counts"][name] for name in ("interactions", "users", "items", "rows_rejected")}
+    assert counts == {"interactions": 52_668, "users": 1_880, "items": 4_489, "rows_rejected": 0}
+    assert rejected(tmp_path / "dataset") == []
+    ordered = sorted(durations.values())
+    assert ordered[len(ordered) // 2 - 30] <= manifest["median"] <= ordered[len(ordered) // 2 + 30]
+    expected = {pair: min(1.0, 0.3 * ms / manifest["median"]) for pair, ms in durations.items()}
+    for side in ("items_for_user", "users_for_item"):
+        assert ratings(tmp_path / "dataset", side) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_commands_run_one_after_the_other(tmp_path):
+    """What `make run` does, on a smaller sample."""
+    env = os.environ | {"COLUMNS": "100"}
+
+    def run(module: str, *flags: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", module, *flags], capture_output=True, text=True, env=env, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    config = ["--config", "configs/local.yaml", "--dataset_dir", str(tmp_path / "dataset")]
+    model = ["--model_dir", str(tmp_path / "model")]
+    catalogue = str(tmp_path / "export" / "catalogue.csv")
+    run("pipeline.sample", "--visitors", "200", "--contents", "80", "--output_dir", str(tmp_path / "export"))
+    table = run("pipeline.preprocess", *config, "--input", str(tmp_path / "export/ga360/*"))
+    assert "interactions" in table
+    assert "RWSE" in run("trainer.task", *config, *model)
+    assert "recommendations" in run("pipeline.batch_predict", *config, *model, "--output_dir", str(tmp_path / "out"))
+    shown = run("pipeline.show", *config, "--predictions_dir", str(tmp_path / "out"), "--catalogue", catalogue)
+    assert shown.count("recommended") >= 5
+    with open(catalogue, encoding="utf-8") as file:
+        titles = [row["title"] for row in csv.DictReader(file)]
+    assert sum(title in shown for title in titles) > 10
