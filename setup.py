@@ -36,6 +36,6 @@ setup(
         "threadpoolctl>=3.5",
     ],
     extras_require={
-        "dev": ["hypothesis", "pytest", "ruff", "setuptools", "uv"],
+        "dev": ["gcp-storage-emulator", "hypothesis", "pytest", "ruff", "setuptools", "uv"],
     },
 )

@@ -23,6 +23,7 @@ from pipeline import publish
 from pipeline.extract import RECORDS
 from pipeline.grouping import SIDES
 from pipeline.sources import Input
+from pipeline.storage import open_to_read
 from pipeline.vocabulary import iterate_vocabulary
 
 SUMMARY, TEMPORARY = "summary.json", "tmp"  # of a job at work, below its staging root
@@ -46,7 +47,7 @@ def waiting(what: str) -> Iterator[None]:
 def take_summary(staging: str) -> Any:
     """Reads what the pipeline counted, and tidies up behind it."""
     path = join(staging, SUMMARY)
-    with FileSystems.open(path) as file:
+    with open_to_read(path) as file:
         summary = json.loads(file.read())
     FileSystems.delete([path])
     publish.remove(join(staging, TEMPORARY))
@@ -145,7 +146,7 @@ def refuse_useless(counts: Counter[str], settings: Settings, rejected_dir: str) 
 def _first_rejected(rejected_dir: str) -> str:
     """Where the first of the rejected rows stands; its ids are nobody's business."""
     for path in sorted(publish.list_files(rejected_dir)):
-        with FileSystems.open(path) as file:
+        with open_to_read(path) as file:
             line = file.readline()
         if line:
             row = json.loads(line)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from configs.artifacts import shard_name
 from configs.errors import UserError
+from pipeline.storage import open_to_read
 
 
 def read_blocks(prefix: str, shard: int, shards: int, rows: int, size: int) -> Iterator[np.ndarray]:
@@ -26,7 +25,7 @@ def read_blocks(prefix: str, shard: int, shards: int, rows: int, size: int) -> I
     """
     path = shard_name(prefix, shard, shards, ".npy")
     try:
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        with open_to_read(path) as file:
             major, _ = np.lib.format.read_magic(file)
             read_header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
             shape, fortran, dtype = read_header(file)

@@ -16,6 +16,7 @@ from apache_beam.io.filesystems import FileSystems
 from configs import manifest
 from configs.artifacts import join
 from configs.errors import UserError
+from pipeline.storage import open_to_read
 
 MANIFEST = "manifest.json"
 
@@ -66,7 +67,7 @@ def read_manifest(path: str, kind: str) -> dict:
     """
     if not FileSystems.exists(path):
         raise UserError(f"{path.removesuffix('/' + MANIFEST)} is no finished {kind} (no {MANIFEST} in it)")
-    with FileSystems.open(path) as file:
+    with open_to_read(path) as file:
         return manifest.parse(file.read(), kind, path)
 
 
@@ -116,7 +117,7 @@ def _refuse_occupied(root: str, kind: str, replace: bool) -> None:
     path = join(root, MANIFEST)
     if not FileSystems.exists(path):
         raise UserError(f"{root} holds files but no {kind}; --replace would lose them, remove them by hand")
-    with FileSystems.open(path) as file:
+    with open_to_read(path) as file:
         found = manifest.kind_of(file.read())
     if found != kind:
         raise UserError(f"{root} holds {found or 'something else'}, no {kind}; name another directory")

@@ -21,11 +21,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from configs.errors import UserError
 from pipeline import ndjson
+from pipeline.storage import open_to_read
 
 _GZIP, _AVRO, _PARQUET = b"\x1f\x8b", b"Obj\x01", b"PAR1"
 _BATCH_ROWS = 1 << 15
@@ -88,7 +87,7 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, bytes]]:
     """Opens a file, looking through gzip; gives it with its first bytes, positioned at its start."""
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
+            file = stack.enter_context(open_to_read(path))
             head = file.read(512)
             file.seek(0)
             if head.startswith(_GZIP):
@@ -102,7 +101,7 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, bytes]]:
                     file = plain
         except FileNotFoundError:
             raise UserError(f"{path} does not exist") from None
-        except (OSError, EOFError, zlib.error, BeamIOError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise UserError(f"{path} cannot be read: {_one_line(error)}") from error
         yield file, head
 

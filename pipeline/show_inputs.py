@@ -11,11 +11,12 @@ from typing import Protocol
 
 import numpy as np
 import orjson
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from configs.artifacts import Dataset, Predictions
 from configs.errors import UserError
+from pipeline.storage import open_to_read
 from pipeline.tfrecords import read_rows
 
 List = list[tuple[str, float]]  # contentId and score or rating, best first
@@ -46,7 +47,7 @@ def read_catalogue(path: str, needed: bool) -> dict[str, tuple[str, str]]:
         return {}
     names = ("contentId", "title", "category")
     try:
-        with FileSystems.open(path) as file:
+        with open_to_read(path) as file:
             reader = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
             missing = [name for name in names if name not in (reader.fieldnames or ())]
             if missing:
@@ -99,7 +100,7 @@ def read_recommendations(predictions: Predictions, wanted: Set[str], listener: L
         )
     found: dict[str, List] = {}
     for path in paths:
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        with open_to_read(path) as file:
             for number, line in enumerate(file, 1):
                 if listener is None and found.keys() == wanted:
                     return found

@@ -14,12 +14,13 @@ from typing import BinaryIO
 import google_crc32c
 import numpy as np
 import pyarrow as pa
-from apache_beam.io.filesystems import FileSystems
+from apache_beam.io.filesystem import CompressionTypes
 from tfx_bsl.coders import example_coder
 
 from configs.errors import UserError
 from configs.features import INDICES, KEY, VALUES
 from pipeline.examples import Rows
+from pipeline.storage import open_to_read
 
 _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
@@ -73,7 +74,7 @@ def read_records(path: str) -> Iterator[bytes]:
     """
     number = 0
     try:
-        with FileSystems.open(path) as file:
+        with open_to_read(path, CompressionTypes.AUTO) as file:
             while head := _read(file, _HEAD.size):
                 number += 1
                 yield _read_body(file, head)

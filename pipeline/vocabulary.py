@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
-
 from configs.errors import UserError
+from pipeline.storage import open_to_read
 
 _BLOCK_BYTES = 1 << 24
 
@@ -27,7 +25,7 @@ def iterate_vocabulary(path: str) -> Iterator[bytes]:
     Only the newline ends an id: blanks at its end belong to it.
     """
     try:
-        file = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        file = open_to_read(path)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; make the dataset again") from None
     with file:

@@ -1,0 +1,77 @@
+"""gs:// as well as local paths: against a storage emulator, over HTTP."""
+
+import logging
+import os
+
+import pytest
+from apache_beam.io.filesystems import FileSystems
+from exports import make_dataset, reads, write_ndjson
+from gcp_storage_emulator.server import create_server
+
+from configs.errors import UserError
+from configs.settings import SourceSettings
+from pipeline import publish, sources, storage
+from pipeline.vocabulary import read_vocabulary
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """A bucket of its own on a free port of the loopback interface."""
+    before = {name: os.environ.get(name) for name in ("STORAGE_EMULATOR_HOST", "NO_GCE_CHECK", "GOOGLE_CLOUD_PROJECT")}
+    logging.getLogger("gcp_storage_emulator").setLevel(logging.ERROR)
+    server = create_server("127.0.0.1", 0, in_memory=True, default_bucket="bucket")
+    server.start()
+    os.environ["STORAGE_EMULATOR_HOST"] = f"http://127.0.0.1:{server._api._httpd.server_port}"
+    os.environ |= {"NO_GCE_CHECK": "true", "GOOGLE_CLOUD_PROJECT": "project"}
+    yield "gs://bucket"
+    server.stop()
+    for name, value in before.items():
+        os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+
+
+# The client library asks for credentials in a way that it warns about itself, and leaves its sockets to the collector.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning", "ignore::DeprecationWarning")
+
+
+def test_an_export_on_gs_gives_the_dataset_of_the_local_one(bucket, tmp_path):
+    rows = [reads("a", {"x": 1000, "y": 3000}), reads("b", {"x": 500})]
+    local = write_ndjson(tmp_path / "in" / "ga_sessions_20240101.ndjson.gz", rows)
+    publish.write_file(f"{bucket}/in/ga_sessions_20240101.ndjson.gz", local.read_bytes())
+    publish.write_file(f"{bucket}/in/ga_sessions_intraday_20240102.ndjson", b"{oops\n")
+    make_dataset(tmp_path / "local", local)
+    make_dataset(tmp_path / "remote", f"{bucket}/in/ga_sessions_*")
+    for name in ("items_for_user-00000-of-00001", "users_for_item-00000-of-00001"):
+        assert (tmp_path / "remote" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
+
+
+def test_an_output_on_gs_appears_whole_or_not_at_all(bucket):
+    root = f"{bucket}/out"
+
+    def write(content: bytes) -> None:
+        with publish.staged(root, "dataset", replace=True) as staging:
+            publish.write_file(f"{staging}/part/one", content)
+            if content == b"broken":
+                raise UserError("no")
+            publish.write_file(f"{staging}/manifest.json", b'{"kind": "dataset", "schema_version": 1}')
+
+    with pytest.raises(UserError):
+        write(b"broken")
+    assert publish.list_files(root) == publish.list_files(f"{root}.partial") == []
+    write(b"first")
+    with pytest.raises(UserError):
+        write(b"broken")
+    assert storage.open_to_read(f"{root}/part/one").read() == b"first"
+    write(b"second")
+    assert storage.open_to_read(f"{root}/part/one").read() == b"second"
+    assert sorted(publish.list_files(root)) == [f"{root}/manifest.json", f"{root}/part/one"]
+    assert publish.read_manifest(f"{root}/manifest.json", "dataset")["schema_version"] == 1
+    with pytest.raises(UserError, match="is not empty"), publish.staged(root, "dataset", replace=False):
+        pytest.fail("it was handed out all the same")
+
+
+def test_what_is_missing_on_gs_is_said_as_on_a_disk(bucket):
+    with pytest.raises(UserError, match=r"gs://bucket/none does not exist"):
+        read_vocabulary(f"{bucket}/none")
+    with pytest.raises(UserError, match=r"no file matches gs://bucket/none\*"):
+        sources.match_input(SourceSettings(input=f"{bucket}/none*"))
+    assert not FileSystems.exists(f"{bucket}/none")
