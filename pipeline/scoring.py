@@ -1,11 +1,16 @@
 """Scores and top K: u . v for a block of visitors against all contents, without a table of all scores.
 
-A tile of scores is one matrix product; a compiled pass over it keeps the K best of each visitor in a heap.
+A tile of scores is one matrix product in float32; a compiled pass over it keeps the best of each visitor in a heap.
+How BLAS rounds a score depends on the processor and on where the score stands in a tile, so that equal contents
+would not tie, and another size of block would give other answers. Therefore the tiles only choose candidates, a few
+more than asked for. Their scores are computed again in float64, in one order, and it is checked that none of
+the others can belong among the best. So the answer depends on nothing but the factors.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -14,12 +19,23 @@ import numpy as np
 import threadpoolctl
 
 _VISITORS, _CONTENTS = 256, 2048  # of a tile: 2 MB of scores, which stay in a core's cache
+_SPARE = 6  # candidates beyond k + k / 8; the fewer, the more visitors need a second look
+
+# One block at a time: it uses all cores by itself, Beam's threads would only share them, and BLAS's number of threads
+# belongs to the process. Memory so stays the same however many bundles run in a worker.
+_ONE_BLOCK = threading.Lock()
+
+# nnan: with NaN (there is none) out of the way, the search for a stretch's greatest score becomes vector instructions.
+_FAST = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"nnan", "nsz", "reassoc", "contract"}}
+_STRICT = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 
 def top_k(
     users: np.ndarray, items: np.ndarray, offsets: np.ndarray, seen: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The K best items of each user, ties by the lower place.
+    """The k best items of each user, ties by the lower place.
+
+    A score is the float64 dot product, rounded to float32; two that are equal as float32 tie.
 
     Args:
         users: float32[b, d].
@@ -34,28 +50,17 @@ def top_k(
     """
     places = np.full((len(users), k), -1, np.int64)
     scores = np.full((len(users), k), -np.inf, np.float32)
+    longest = _longest(items)
 
-    def some(start: int) -> None:
+    def band(start: int) -> None:
         rows = slice(start, start + _VISITORS)
-        _tile_rows(users[rows], items, offsets[start : start + _VISITORS + 1], seen, places[rows], scores[rows])
+        bounds = offsets[start : start + _VISITORS + 1]
+        chosen = _candidates(users[rows], items, bounds, seen, k)
+        _settle(users[rows], items, bounds, seen, *chosen, longest, places[rows], scores[rows])
 
-    with threadpoolctl.threadpool_limits(1, "blas"):  # the threads are ours: one a band of visitors
-        list(_pool().map(some, range(0, len(users), _VISITORS)))
-    order = np.lexsort((np.where(places < 0, len(items), places), -scores), axis=1)
-    return np.take_along_axis(places, order, 1), np.take_along_axis(scores, order, 1)
-
-
-def _tile_rows(
-    users: np.ndarray,
-    items: np.ndarray,
-    offsets: np.ndarray,
-    seen: np.ndarray,
-    places: np.ndarray,
-    scores: np.ndarray,
-) -> None:
-    for first in range(0, len(items), _CONTENTS):
-        tile = users @ items[first : first + _CONTENTS].T
-        _keep_best(tile, first, offsets, seen, places, scores)
+    with _ONE_BLOCK, threadpoolctl.threadpool_limits(1, "blas"):  # the threads are ours: one a band of visitors
+        list(_pool().map(band, range(0, len(users), _VISITORS)))
+    return places, scores
 
 
 @cache
@@ -63,34 +68,126 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(len(os.sched_getaffinity(0)))
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _candidates(
+    users: np.ndarray, items: np.ndarray, offsets: np.ndarray, seen: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Heaps of the best by BLAS's scores: places int64[b, c] and scores float32[b, c], the worst on top."""
+    count = min(len(items), k + _SPARE + k // 8)
+    places = np.full((len(users), count), -1, np.int64)
+    scores = np.full((len(users), count), -np.inf, np.float32)
+    space = np.empty(len(users) * _CONTENTS, np.float32)
+    for first in range(0, len(items), _CONTENTS):
+        some = items[first : first + _CONTENTS]
+        tile = space[: len(users) * len(some)].reshape(len(users), len(some))
+        np.matmul(users, some.T, out=tile)
+        _keep_best(tile, first, offsets, seen, places, scores)
+    return places, scores
+
+
+@numba.njit(**_FAST)
 def _keep_best(tile, first, offsets, seen, places, scores):
     """Merges a tile float32[b, t] of scores of the items `first`... into each row's heap, the worst on top."""
     rows, width = tile.shape
     for row in range(rows):
-        line = tile[row]
         for entry in range(offsets[row], offsets[row + 1]):
             column = seen[entry] - first
             if 0 <= column < width:
-                line[column] = -np.inf
-        heap_scores, heap_places = scores[row], places[row]
-        worst = heap_scores[0]
+                tile[row, column] = -np.inf
+        worst = scores[row, 0]
         for start in range(0, width, 64):
             end = min(start + 64, width)
-            best = line[start]
+            best = tile[row, start]
             for column in range(start, end):  # vectorises; most stretches hold nothing of interest
-                best = max(best, line[column])
+                best = max(best, tile[row, column])
             if best > worst:
                 for column in range(start, end):
-                    if line[column] > worst:
-                        _replace_worst(heap_scores, heap_places, line[column], first + column)
-                        worst = heap_scores[0]
+                    if tile[row, column] > worst:
+                        _sift(scores[row], places[row], scores.shape[1], tile[row, column], first + column)
+                        worst = scores[row, 0]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _replace_worst(scores, places, score, place):
+@numba.njit(**_STRICT)
+def _settle(users, items, offsets, seen, chosen, rough, longest, places, scores):
+    """Fills places and scores [b, k] from the candidates [b, c] and their rough scores."""
+    rows, k = places.shape
+    for row in range(rows):
+        for number in range(chosen.shape[1]):
+            if chosen[row, number] >= 0:
+                _offer(users[row], items, chosen[row, number], scores[row], places[row])
+        error = _error(users[row], longest)
+        # What was not chosen has at most the worst candidate's score, give or take the error.
+        left_out = chosen.shape[1] < len(items) and rough[row, 0] > -np.inf
+        if left_out and error > 0 and scores[row, 0] <= rough[row, 0] + error:
+            _look_again(users[row], items, seen[offsets[row] : offsets[row + 1]], error, scores[row], places[row])
+        for size in range(k - 1, 0, -1):  # heap sort: the worst goes to the end
+            score, place = scores[row, size], places[row, size]
+            scores[row, size], places[row, size] = scores[row, 0], places[row, 0]
+            _sift(scores[row], places[row], size, score, place)
+
+
+@numba.njit(**_STRICT)
+def _look_again(user, items, seen, error, scores, places):
+    """Goes through all items for one user; for where too many scores lie too close together."""
+    skip = np.zeros(len(items), np.bool_)
+    for place in seen:
+        skip[place] = True
+    scores[:] = -np.inf
+    places[:] = -1
+    for place in range(len(items)):
+        if not skip[place] and _rough_score(user, items, place) + error >= scores[0]:
+            _offer(user, items, place, scores, places)
+
+
+@numba.njit(**_STRICT)
+def _offer(user, items, place, scores, places):
+    """Puts an item into the heap if it belongs there, by its score in float64, summed in order."""
+    total = 0.0
+    for d in range(items.shape[1]):
+        total += np.float64(user[d]) * np.float64(items[place, d])  # exact: 24 + 24 bits
+    score = np.float32(total)
+    if score > scores[0] or (score == scores[0] and place < places[0]):
+        _sift(scores, places, len(scores), score, place)
+
+
+@numba.njit(**_FAST)
+def _rough_score(user, items, place):
+    total = np.float32(0)
+    for d in range(items.shape[1]):
+        total += user[d] * items[place, d]
+    return total
+
+
+@numba.njit(**_STRICT)
+def _error(user, longest):
+    """How far a rough score may lie from the one in float64, rounded.
+
+    In whatever order, d products summed in float32 err by at most about d 2^-24 |u| |v| (Higham, Accuracy and
+    Stability of Numerical Algorithms, 3.5); the rounding adds one part, numbers next to 0 the last term.
+    """
+    dimensions, square = len(user), 0.0
+    for d in range(dimensions):
+        square += np.float64(user[d]) ** 2
+    if square == 0 or longest == 0:
+        return 0.0
+    return 1.01 * (dimensions + 2) * (2.0**-24 * np.sqrt(square) * longest + 2.0**-126)
+
+
+@numba.njit(**_STRICT)
+def _longest(items):
+    """The greatest norm of a row, float64."""
+    greatest = 0.0
+    for place in range(items.shape[0]):
+        square = 0.0
+        for d in range(items.shape[1]):
+            square += np.float64(items[place, d]) ** 2
+        greatest = max(greatest, square)
+    return np.sqrt(greatest)
+
+
+@numba.njit(**_STRICT)
+def _sift(scores, places, size, score, place):
     """Puts an entry in the place of a heap's top; worse is a lower score, or a higher place among equals."""
-    size, parent = len(scores), 0
+    parent = 0
     while True:
         child = 2 * parent + 1
         if child >= size:

@@ -1,7 +1,9 @@
 r"""The text form of predictions: `visitorId<TAB>contentId,contentId,contentId`, one visitor a line.
 
-An id that holds a backslash, a tab or a comma has them escaped as `\\`, `\t` and `\,`; every other id stands as
-it is. Ids never hold line ends. `parse_line` is the inverse of `format_line`.
+Within an id, a backslash, a tab and a comma are written `\\`, `\t` and `\,`. So that every reader of lines sees one
+line, whatever it takes for a line's end, those characters are escaped too: `\n`, `\r`, and as `\xHH`, byte by byte,
+VT, FF, FS, GS, RS, NEL (U+0085), LS and PS (U+2028, U+2029). Every other id stands as it is. `parse_line` is the
+inverse of `format_line`. docs/predictions.md says it to users.
 """
 
 from __future__ import annotations
@@ -9,22 +11,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_SPECIAL = re.compile(rb"[\\\t,]")
-_ESCAPED = {b"\\": b"\\\\", b"\t": b"\\t", b",": b"\\,"}
-_PLAIN = {b"\\": b"\\", b"t": b"\t", b",": b","}
-_ID = rb"((?:[^\\\t,]|\\[\\t,])*)"
-_LINE = re.compile(_ID + rb"\t(.*)", re.DOTALL)
-_CONTENT = re.compile(_ID + rb"(?:,|\Z)")
+_SPECIAL = re.compile(rb"[\\\t,\n\r\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]")
+_ESCAPED = {b"\\": rb"\\", b"\t": rb"\t", b",": rb"\,", b"\n": rb"\n", b"\r": rb"\r"}
+_PLAIN = {b"\\": b"\\", b"t": b"\t", b",": b",", b"n": b"\n", b"r": b"\r"}
+_ESCAPE = rb"\\(?:[\\t,nr]|x[0-9a-f]{2})"
+_BACK = re.compile(rb"\\(x[0-9a-f]{2}|.)", re.DOTALL)
+# Possessive (++): an id of any length is matched in one go, or refused in one go.
+_ID = re.compile(rb"(?:[^\\\t,\n\r]++|" + _ESCAPE + rb")++")
+_CONTENTS = re.compile(rb"(?:%s(?:,%s)*+)?" % (_ID.pattern, _ID.pattern))
 
 
 def escape(name: bytes) -> bytes:
     """An id as it stands in the text form."""
-    return _SPECIAL.sub(lambda found: _ESCAPED[found[0]], name)
+    return _SPECIAL.sub(_escaped, name)
 
 
 def unescape(text: bytes) -> bytes:
     """The id that stands in the text form."""
-    return re.sub(rb"\\(.)", lambda found: _PLAIN[found[1]], text)
+    return _BACK.sub(
+        lambda found: _PLAIN[found[1]] if len(found[1]) == 1 else bytes.fromhex(found[1][1:].decode()), text
+    )
 
 
 def format_line(visitor: bytes, escaped_contents: Iterable[bytes]) -> bytes:
@@ -38,15 +44,14 @@ def parse_line(line: bytes) -> tuple[bytes, list[bytes]]:
     Raises:
         ValueError: the line is not of this form.
     """
-    line = line.removesuffix(b"\n")
-    head = _LINE.fullmatch(line)
-    if head is None:
+    visitor, tab, contents = line.removesuffix(b"\n").partition(b"\t")
+    if not tab or not _ID.fullmatch(visitor):
         raise ValueError(f"no tab behind a visitorId: {line[:80]!r}")
-    contents, place, rest = [], 0, head[2]
-    while rest and place <= len(rest):
-        found = _CONTENT.match(rest, place)
-        if found is None:
-            raise ValueError(f"a stray tab or backslash among the contents: {line[:80]!r}")
-        contents.append(unescape(found[1]))
-        place = found.end() if found.end() > found.end(1) else len(rest) + 1
-    return unescape(head[1]), contents
+    if not _CONTENTS.fullmatch(contents):
+        raise ValueError(f"a stray tab, comma, backslash or line end among the contents: {line[:80]!r}")
+    return unescape(visitor), [unescape(content) for content in _ID.findall(contents)]
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    text = found[0]
+    return _ESCAPED.get(text) or b"".join(b"\\x%02x" % byte for byte in text)
