@@ -48,6 +48,9 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> N
     logging.getLogger("apache_beam.runners.common").addFilter(_is_no_user_error)
     try:
         pipeline = beam.Pipeline(options=options)
+    except ValueError as error:  # a runner of another name, or one that lacks an option it needs
+        raise UserError(" ".join(str(error).split())) from error
+    try:
         build(pipeline)
         pipeline.run().wait_until_finish()
     except UserError as error:
@@ -69,6 +72,8 @@ def _refuse_unknown(flags: Sequence[str]) -> None:
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)
     _, unknown = parser.parse_known_args(list(flags))
+    if unknown and not unknown[0].startswith("-"):
+        raise UserError(f"unexpected argument {unknown[0]}: quote a glob, so that the shell leaves it alone")
     if unknown:
         raise UserError(
             f"unknown option {unknown[0]}: neither this command nor Beam has it; --help lists this command's"

@@ -38,6 +38,10 @@ def staged(root: str, kind: str, replace: bool) -> Iterator[str]:
     staging = f"{root}.partial"
     remove(staging)
     try:
+        make_directory(staging)
+    except OSError as error:
+        raise UserError(f"{root} cannot be written: {error.strerror}") from error
+    try:
         yield staging
         publish(staging, root)
     except BaseException:

@@ -58,6 +58,8 @@ def match_input(source: SourceSettings) -> Input:
         (match,) = FileSystems.match([source.input])
     except (BeamIOError, ValueError) as error:
         raise UserError(f"{source.input} cannot be listed: {' '.join(str(error).split())}") from error
+    if os.path.isdir(source.input):
+        raise UserError(f"{source.input} is a directory; name its files, e.g. '{source.input.rstrip('/')}/*'")
     found = [file for file in match.metadata_list if not _is_hidden(file.path)]
     kept = [file for file in found if source.include_intraday or "_intraday_" not in os.path.basename(file.path)]
     if not kept:

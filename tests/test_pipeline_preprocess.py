@@ -216,6 +216,16 @@ def test_an_occupied_output_is_kept_unless_it_may_be_replaced(tmp_path):
         (["--input", "{tmp}/*", "--set", "source.inputs=a"], "unknown key source.inputs"),
         (["--input", "{tmp}/*", "--source", "ga5"], "source.kind"),
         ([], "no input: pass --input GLOB"),
+        (["--input", "{tmp}/*", "{tmp}/b"], "unexpected argument .*/b: quote a glob"),
+        (
+            ["--input", "{tmp}/*", "--set", "source.include_intraday=true", "--runner", "Foo"],
+            "Unexpected pipeline runner",
+        ),
+        (["--input", "{tmp}"], "is a directory; name its files, e.g. '.*/\\*'"),
+        (
+            ["--input", "{tmp}/*", "--set", "source.include_intraday=true", "--dataset_dir", "/proc/none"],
+            "/proc/none cannot be written: No such file or directory",
+        ),
     ],
 )
 def test_a_mistake_on_the_command_line(tmp_path, argv, said):
