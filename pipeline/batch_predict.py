@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import json
 import sys
 import time
@@ -61,6 +63,7 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool) -> dic
     root = commands.required(settings.predictions_dir, "output_dir")
     options = beam_options.from_settings(settings, beam_flags)
     plan, model_manifest = _plan(settings)
+    _check_factors(plan)
     with publish.staged(root, "predictions", replace) as staging:
         publish.make_directory(staging)
 
@@ -79,6 +82,7 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool) -> dic
         with accounts.waiting(f"recommending to {plan.users:,} visitors"):
             beam_options.run(build, options)
         files = accounts.take_summary(staging)
+        _remove_strays(staging, {file["name"] for file in files})
         content = _manifest(files, settings, plan, model_manifest, started)
         accounts.write_manifest(Predictions(staging).manifest, "predictions", content)
     accounts.show_predictions(root, content)
@@ -98,6 +102,7 @@ def _plan(settings: Settings):
     items, top_k = made["counts"]["items"], settings.prediction.top_k
     if top_k > items:
         raise UserError(f"top_k {top_k} is larger than the catalogue of {items} contents; ask for {items} or fewer")
+    _check_files(dataset, made)
     plan = predict_shard.Plan(
         dataset=dataset,
         model=model,
@@ -112,6 +117,55 @@ def _plan(settings: Settings):
         formats=settings.prediction.formats,
     )
     return plan, trained
+
+
+def _check_files(dataset: Dataset, made: dict) -> None:
+    """Looks whether the files that the workers will read are the ones that the manifest describes.
+
+    A vocabulary of other lines would give visitors each other's recommendations; a file of rows that lost its end
+    between two records would have contents recommended to those who have them.
+    """
+    from apache_beam.io.filesystems import FileSystems
+
+    vocabularies = (dataset.vocab_users, dataset.vocab_items)
+    matches = FileSystems.match([glob.escape(dataset.items_for_user) + "-*", *map(glob.escape, vocabularies)])
+    sizes = {file.path.rsplit("/", 1)[-1]: file.size_in_bytes for match in matches for file in match.metadata_list}
+    for name, file in made["files"].items():
+        path = join(dataset.root, name)
+        if not path.startswith((dataset.items_for_user, *vocabularies)):
+            continue
+        size = sizes.get(name.rsplit("/", 1)[-1])
+        if size is None:
+            raise UserError(f"{path} does not exist; make the dataset again")
+        if size != file["bytes"]:
+            raise UserError(f"{path} has {size} bytes where the manifest says {file['bytes']}; make the dataset again")
+
+
+def _check_factors(plan) -> None:
+    """The first shard of both tables, which shows most of what can be wrong before any worker starts."""
+    from pipeline import factors
+
+    tables = (
+        (plan.model.user_factors, plan.user_shards, plan.users),
+        (plan.model.item_factors, plan.item_shards, plan.items),
+    )
+    widths = []
+    for prefix, shards, rows in tables:
+        with contextlib.closing(factors.read_blocks(prefix, 0, shards, len(range(0, rows, shards)), 1)) as blocks:
+            widths.append(next(blocks).shape[1])
+    if widths[0] != widths[1]:
+        raise UserError(f"{plan.model.root}: users have {widths[0]} factors, contents {widths[1]}; train again")
+
+
+def _remove_strays(staging: str, names: set[str]) -> None:
+    """Removes what a bundle that failed, or was done twice, left beside the files that count."""
+    from apache_beam.io.filesystems import FileSystems
+
+    from pipeline.publish import list_files
+
+    strays = [path for path in list_files(staging) if path[len(staging) + 1 :] not in names]
+    if strays:
+        FileSystems.delete(strays)
 
 
 def _write_summary(path: str, files: Iterable[dict]) -> None:

@@ -1,20 +1,21 @@
 """Batch prediction, run whole on datasets and models made here."""
 
 import json
+import shutil
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 from exports import event, make_dataset, write_ndjson
+from predicted import lines_of, make_world, plainly, predict, read_json, read_text, write_model
 
-from configs import manifest
-from configs.artifacts import Dataset, Model, shard_name
+from configs import commands, manifest
+from configs.artifacts import Dataset
 from configs.errors import UserError
-from configs.settings import Settings
-from pipeline import batch_predict, textform, tfrecords
+from pipeline import batch_predict, beam_options
 from pipeline.examples import Rows
 from pipeline.predict_shard import seen_by_block
-from pipeline.vocabulary import read_vocabulary
 
 USERS = ["anna ", "007", "a\tb", "ü", "x" * 10_000, "last"]
 ITEMS = ["0,1", "tab\t", "back\\slash", "ß", "y" * 10_000, " lead", "z1", "z2", "z3"]
@@ -34,69 +35,6 @@ def made(request, tmp_path_factory):
     return root
 
 
-def write_model(root: Path, dataset_manifest: dict, rng, k: int = 3) -> None:
-    model = Model(str(root))
-    (root / "factors").mkdir(parents=True)
-    counts, shards = dataset_manifest["counts"], dataset_manifest["shards"]
-    for prefix, rows, n in (
-        (model.user_factors, counts["users"], shards["items_for_user"]),
-        (model.item_factors, counts["items"], shards["users_for_item"]),
-    ):
-        table = rng.integers(-2, 3, (rows, k)).astype(np.float32)
-        for shard in range(n):
-            np.save(shard_name(prefix, shard, n, ".npy"), table[shard::n])
-    content = {"dataset": {"fingerprint": manifest.fingerprint(dataset_manifest)}}
-    Path(model.manifest).write_text(manifest.stamp("model", content))
-
-
-def table(prefix: str) -> np.ndarray:
-    paths = sorted(Path(prefix).parent.glob(Path(prefix).name + "-*"))
-    parts = [np.load(path) for path in paths]
-    whole = np.zeros((sum(map(len, parts)), parts[0].shape[1]))
-    for shard, part in enumerate(parts):
-        whole[shard :: len(parts)] = part
-    return whole
-
-
-def plainly(root: Path, k: int, include_seen: bool) -> dict[bytes, list[tuple[bytes, float]]]:
-    """Spec section 5: score = u . v, best first, ties by contentId, without what the visitor has."""
-    dataset, model = Dataset(str(root / "dataset")), Model(str(root / "model"))
-    users, items = read_vocabulary(dataset.vocab_users), read_vocabulary(dataset.vocab_items)
-    scores = table(model.user_factors) @ table(model.item_factors).T
-    seen = {key: set() for key in range(len(users))}
-    for path in (root / "dataset").glob("items_for_user-*"):
-        for key, indices, _ in tfrecords.read_rows(str(path)):
-            seen[key] |= set(indices.tolist())
-    found = {}
-    for user, name in enumerate(users):
-        left = [i for i in range(len(items)) if include_seen or i not in seen[user]]
-        left.sort(key=lambda item: (-scores[user, item], items[item]))
-        found[name] = [(items[item], scores[user, item]) for item in left[:k]]
-    return found
-
-
-def predict(root: Path, out: Path, replace: bool = False, **prediction) -> dict:
-    tree = {"dataset_dir": str(root / "dataset"), "model_dir": str(root / "model"), "predictions_dir": str(out)}
-    tree |= {"beam": {"runner": "FnApiRunner"}, "prediction": prediction}
-    return batch_predict.predict(Settings.model_validate(tree), [], replace)
-
-
-def read_text(out: Path) -> dict[bytes, list[bytes]]:
-    lines = [line for path in sorted(out.glob("*.txt")) for line in path.read_bytes().splitlines(keepends=True)]
-    return dict(map(textform.parse_line, lines))
-
-
-def read_json(out: Path) -> dict[bytes, list[tuple[bytes, float]]]:
-    found = {}
-    for path in sorted(out.glob("*.jsonl")):
-        for line in path.read_text().split("\n")[:-1]:
-            row = json.loads(line)
-            given = row["recommendations"]
-            assert [item["rank"] for item in given] == list(range(1, len(given) + 1))
-            found[row["visitorId"].encode()] = [(item["contentId"].encode(), item["score"]) for item in given]
-    return found
-
-
 @pytest.mark.parametrize("options", [{"top_k": 4}, {"top_k": 9, "block_size": 2}, {"top_k": 3, "include_seen": True}])
 def test_predictions_equal_the_plain_rule_in_both_forms(made, tmp_path, options):
     content = predict(made, tmp_path / "out", **options)
@@ -114,6 +52,57 @@ def test_formats_are_a_choice(made, tmp_path):
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".jsonl", ".json"}
 
 
+def test_any_shards_compression_and_block_give_the_same_lines(tmp_path):
+    expected = None
+    for shards, zipped, block in ((1, False, 4096), (1, False, 1), (3, True, 7), (5, False, 64), (200, False, 3)):
+        root, out = make_world(tmp_path / f"{shards}-{block}", shards, zipped), tmp_path / f"out-{shards}-{block}"
+        content = predict(root, out, top_k=12, block_size=block)
+        found = lines_of(out, ".txt"), lines_of(out, ".jsonl")
+        assert len(found[0]) == len(found[1]) == content["counts"]["visitors"] == 150
+        expected = expected or found
+        assert found == expected
+        assert len(content["files"]) == 2 * shards
+
+
+def test_a_visitor_without_a_record_has_a_line_and_the_rule_holds_for_real_scores(tmp_path):
+    root = make_world(tmp_path, 2)
+    predict(root, tmp_path / "out", top_k=12)
+    expected = {
+        name: [(item, float(np.float32(score))) for item, score in given]
+        for name, given in plainly(root, 12, include_seen=False).items()
+    }
+    found = {
+        name: [(item, float(np.float32(score))) for item, score in given]
+        for name, given in read_json(tmp_path / "out").items()
+    }
+    assert found == expected
+    assert len(found) == 150 and {len(given) for given in found.values()} > {12}
+
+
+def test_what_a_failed_bundle_left_is_not_published(tmp_path, monkeypatch):
+    root, ran = make_world(tmp_path, 2), beam_options.run
+
+    def run_and_leave(build, options):
+        ran(build, options)
+        (tmp_path / "out.partial" / "predictions-00000-of-00002.txt.abc").write_text("v0\tc")
+
+    monkeypatch.setattr(beam_options, "run", run_and_leave)
+    content = predict(root, tmp_path / "out", top_k=2)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*content["files"], "manifest.json"}
+
+
+def test_the_manifest_tells_what_the_files_hold(tmp_path):
+    root = make_world(tmp_path, 2)
+    predict(root, tmp_path / "out", top_k=3)
+    content = manifest.parse((tmp_path / "out" / "manifest.json").read_bytes(), "predictions", "manifest.json")
+    for name, file in content["files"].items():
+        data = (tmp_path / "out" / name).read_bytes()
+        assert file == {"records": 75, "bytes": len(data), "crc32c": f"{google_crc32c.value(data):08x}"}
+    trained = json.loads((root / "model" / "manifest.json").read_text())
+    assert content["model_fingerprint"] == manifest.digest(trained)
+    assert content["settings"]["prediction"]["top_k"] == 3
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 def test_blocks_of_seen_items_whatever_the_records(size):
     rows = {0: [5], 4: [1, 2], 5: [], 9: [3]}  # keys of shard 0 of 1; the others have no record
@@ -129,47 +118,105 @@ def test_blocks_of_seen_items_whatever_the_records(size):
     assert found == [rows.get(key, []) for key in range(11)]
 
 
-def damaged(root: Path, tmp_path: Path, what: str) -> Path:
-    import shutil
+def factors(model: Path, table: str) -> list[Path]:
+    return sorted((model / "factors").glob(f"{table}_factors-*"))
 
+
+def change(path: Path, how) -> None:
+    np.save(path, how(np.load(path)))
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text().replace(old, new))
+
+
+def infinite_at_the_end(array: np.ndarray) -> np.ndarray:
+    array[-1, -1] = np.inf
+    return array
+
+
+# What is done to a dataset d and a model m, and what the job says to it.
+DAMAGE = {
+    "no model": (lambda d, m: (m / "manifest.json").unlink(), "model is no finished model"),
+    "no dataset": (lambda d, m: (d / "manifest.json").unlink(), "dataset is no finished dataset"),
+    "old dataset": (
+        lambda d, m: replace(d / "manifest.json", '"schema_version": 1', '"schema_version": 0'),
+        "dataset/manifest.json has schema version 0, this code reads 1",
+    ),
+    "old model": (
+        lambda d, m: replace(m / "manifest.json", '"schema_version": 1', '"schema_version": 0'),
+        "model/manifest.json has schema version 0, this code reads 1",
+    ),
+    "other dataset": (
+        lambda d, m: replace(m / "manifest.json", '"fingerprint": "', '"fingerprint": "0'),
+        "was trained on another dataset than",
+    ),
+    "first shard lost": (
+        lambda d, m: factors(m, "user")[0].unlink(),
+        "user_factors-00000-of-0000.* does not exist",
+    ),
+    "last shard lost": (lambda d, m: factors(m, "item")[-1].unlink(), "item_factors-0000.* does not exist"),
+    "rows": (lambda d, m: change(factors(m, "user")[0], lambda a: a[:1]), "rows of float32 are due; train again"),
+    "float64": (lambda d, m: change(factors(m, "item")[0], np.float64), "rows of float32 are due; train again"),
+    "width": (
+        lambda d, m: [change(path, lambda a: a[:, :2]) for path in factors(m, "item")],
+        "users have 3 factors, contents 2; train again",
+    ),
+    "cut": (
+        lambda d, m: factors(m, "user")[0].write_bytes(factors(m, "user")[0].read_bytes()[:-4]),
+        "user_factors-00000-of-0000.*.npy ends early",
+    ),
+    "no array": (lambda d, m: factors(m, "user")[-1].write_bytes(b"no array"), "user_factors-.* cannot be read"),
+    "nan": (lambda d, m: change(factors(m, "item")[0], lambda a: a * np.nan), "no finite numbers"),
+    "infinite": (
+        lambda d, m: change(factors(m, "user")[-1], infinite_at_the_end),
+        "user_factors-.*no finite numbers",
+    ),
+    "vocabulary": (
+        lambda d, m: replace(Path(Dataset(str(d)).vocab_items), "\n", "\n\n"),
+        "vocab_items has .* bytes where the manifest says",
+    ),
+    "no vocabulary": (
+        lambda d, m: Path(Dataset(str(d)).vocab_users).unlink(),
+        "vocab_users does not exist; make the dataset again",
+    ),
+    "no rows": (
+        lambda d, m: next(d.glob("items_for_user-00000-*")).unlink(),
+        "items_for_user-00000-of-0000.* does not exist; make the dataset again",
+    ),
+    "rows cut": (
+        lambda d, m: max(d.glob("items_for_user-*")).write_bytes(max(d.glob("items_for_user-*")).read_bytes()[:-3]),
+        "items_for_user-0000.* has .* bytes where the manifest says",
+    ),
+    "no row left": (
+        lambda d, m: max(d.glob("items_for_user-*")).write_bytes(b""),
+        "items_for_user-0000.* has 0 bytes where the manifest says",
+    ),
+}
+
+
+def damaged(root: Path, tmp_path: Path, what: str) -> Path:
     copy = tmp_path / "copy"
     shutil.copytree(root, copy)
-    model, dataset = copy / "model", copy / "dataset"
-    first = next(iter(sorted((model / "factors").glob("user_factors-*"))))
-    if what == "no model":
-        (model / "manifest.json").unlink()
-    elif what == "no dataset":
-        (dataset / "manifest.json").unlink()
-    elif what == "other dataset":
-        text = (model / "manifest.json").read_text()
-        (model / "manifest.json").write_text(text.replace('"fingerprint": "', '"fingerprint": "0'))
-    elif what == "no shard":
-        first.unlink()
-    elif what == "shape":
-        np.save(first, np.zeros((1, 3), np.float32))
-    elif what == "cut":
-        first.write_bytes(first.read_bytes()[:-4])
-    elif what == "nan":
-        np.save(first, np.load(first) * np.nan)
+    DAMAGE[what][0](copy / "dataset", copy / "model")
     return copy
 
 
-@pytest.mark.parametrize(
-    ("what", "said"),
-    [
-        ("no model", "model is no finished model"),
-        ("no dataset", "dataset is no finished dataset"),
-        ("other dataset", "was trained on another dataset than"),
-        ("no shard", "user_factors-00000-of-0000.* does not exist"),
-        ("shape", "rows of float32 are due; train again"),
-        ("cut", "user_factors-00000-of-0000.*.npy ends early"),
-        ("nan", "no finite numbers"),
-    ],
-)
-def test_what_does_not_fit_is_named_and_leaves_nothing(made, tmp_path, what, said):
-    with pytest.raises(UserError, match=said):
+@pytest.mark.parametrize("what", DAMAGE)
+def test_what_does_not_fit_is_named_and_leaves_nothing(made, tmp_path, what):
+    with pytest.raises(UserError, match=DAMAGE[what][1]) as caught:
         predict(damaged(made, tmp_path, what), tmp_path / "out", top_k=2)
+    assert len(str(caught.value).splitlines()) == 1
     assert not list(tmp_path.glob("out*"))
+
+
+def test_a_failed_job_leaves_the_old_predictions_untouched(made, tmp_path):
+    predict(made, tmp_path / "out", top_k=2)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    with pytest.raises(UserError, match="no finite numbers"):
+        predict(damaged(made, tmp_path, "infinite"), tmp_path / "out", replace=True, top_k=3)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert not list(tmp_path.glob("out.*"))
 
 
 def test_k_above_the_catalogue_and_an_occupied_output(made, tmp_path):
@@ -185,3 +232,34 @@ def test_k_above_the_catalogue_and_an_occupied_output(made, tmp_path):
 def test_a_directory_of_something_else_is_not_replaced(made, tmp_path):
     with pytest.raises(UserError, match="dataset holds dataset, no predictions"):
         predict(made, made / "dataset", top_k=2, replace=True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--top_k", "10"], "top_k 10 is larger than the catalogue of 9 contents"),
+        (["--top_k", "0"], "prediction.top_k"),
+        (["--no_such_flag=1"], "unknown option --no_such_flag=1"),
+        (["--set", "prediction.formats=[csv]"], "prediction.formats"),
+    ],
+)
+def test_the_command_says_a_mistake_in_one_line(made, tmp_path, capsys, flags, said):
+    config = tmp_path / "config.yaml"
+    config.write_text("beam: {runner: FnApiRunner}\n")
+    places = ["--dataset_dir", str(made / "dataset"), "--model_dir", str(made / "model")]
+    argv = ["--config", str(config), *places, "--output_dir", str(tmp_path / "out"), *flags]
+    assert commands.run(batch_predict.main, argv) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.startswith("error: ") and error.count("\n") == 1
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_the_command_writes_and_tells(made, tmp_path, capsys):
+    config = tmp_path / "config.yaml"
+    config.write_text("beam: {runner: FnApiRunner}\nprediction: {top_k: 9}\n")
+    places = ["--dataset_dir", str(made / "dataset"), "--model_dir", str(made / "model")]
+    argv = ["--config", str(config), *places, "--output_dir", str(tmp_path / "out"), "--top_k", "2"]
+    assert commands.run(batch_predict.main, argv) == 0
+    told = capsys.readouterr().out
+    assert all(what in told for what in ("visitors", "contents", "recommendations", "files", "visitors a second"))
+    assert {len(given) for given in read_json(tmp_path / "out").values()} == {0, 2}

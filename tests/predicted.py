@@ -1,0 +1,119 @@
+"""Datasets and models made without TFT or training, and predictions read back: for the tests of batch prediction."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+
+from configs import manifest
+from configs.artifacts import Dataset, Model, shard_name
+from configs.settings import Settings
+from pipeline import batch_predict, examples, textform, tfrecords
+from pipeline.examples import Rows
+from pipeline.vocabulary import read_vocabulary
+
+
+def write_model(root: Path, dataset_manifest: dict, rng, k: int = 3, real: bool = False) -> None:
+    model = Model(str(root))
+    (root / "factors").mkdir(parents=True)
+    counts, shards = dataset_manifest["counts"], dataset_manifest["shards"]
+    for prefix, rows, n in (
+        (model.user_factors, counts["users"], shards["items_for_user"]),
+        (model.item_factors, counts["items"], shards["users_for_item"]),
+    ):
+        table = (rng.standard_normal((rows, k)) if real else rng.integers(-2, 3, (rows, k))).astype(np.float32)
+        for shard in range(n):
+            np.save(shard_name(prefix, shard, n, ".npy"), table[shard::n])
+    content = {"dataset": {"fingerprint": manifest.fingerprint(dataset_manifest)}}
+    Path(model.manifest).write_text(manifest.stamp("model", content))
+
+
+def write_dataset(root: Path, rows: dict[int, list[int]], users: int, items: int, shards: int, zipped: bool) -> dict:
+    """A dataset of made ids without TFT, quickly; users that `rows` does not name have no record."""
+    dataset, suffix = Dataset(str(root)), ".gz" if zipped else ""
+    Path(dataset.vocab_users).parent.mkdir(parents=True)
+    files = {}
+    for path, count, letter in ((dataset.vocab_users, users, "v"), (dataset.vocab_items, items, "c")):
+        Path(path).write_text("".join(f"{letter}{number * 7919 % 10_007:05d}\n" for number in range(count)))
+        files[str(Path(path).relative_to(root))] = {"bytes": Path(path).stat().st_size}
+    for shard in range(shards):
+        keys = [key for key in sorted(rows) if key % shards == shard]
+        flat = np.array([item for key in keys for item in rows[key]], np.int64)
+        offsets = np.cumsum([0] + [len(rows[key]) for key in keys])
+        data, begins = examples.encode(Rows(np.array(keys, np.int64), offsets, flat, np.ones(len(flat), np.float32)))
+        framed = tfrecords.frame(data, begins.tolist())
+        name = shard_name(dataset.items_for_user, shard, shards, suffix)
+        Path(name).write_bytes(gzip.compress(framed) if zipped else framed)
+        files[Path(name).name] = {"bytes": Path(name).stat().st_size}
+    content = {
+        "counts": {"users": users, "items": items, "interactions": sum(map(len, rows.values()))},
+        "shards": {"items_for_user": shards, "users_for_item": shards},
+        "compression": "gzip" if zipped else "none",
+        "files": {name: file | {"crc32c": "0"} for name, file in files.items()},
+    }
+    Path(dataset.manifest).write_text(manifest.stamp("dataset", content))
+    return content
+
+
+def make_world(root: Path, shards: int, zipped: bool = False) -> Path:
+    """The same 150 visitors, 90 contents and real factors, however many shards; every third visitor has no record."""
+    rng = np.random.default_rng(7)
+    rows = {key: sorted(rng.choice(90, rng.integers(1, 85), replace=False).tolist()) for key in range(150) if key % 3}
+    made = write_dataset(root / "dataset", rows, 150, 90, shards, zipped)
+    write_model(root / "model", made, np.random.default_rng(8), k=9, real=True)
+    return root
+
+
+def table(prefix: str) -> np.ndarray:
+    paths = sorted(Path(prefix).parent.glob(Path(prefix).name + "-*"))
+    parts = [np.load(path) for path in paths]
+    whole = np.zeros((sum(map(len, parts)), parts[0].shape[1]))
+    for shard, part in enumerate(parts):
+        whole[shard :: len(parts)] = part
+    return whole
+
+
+def plainly(root: Path, k: int, include_seen: bool) -> dict[bytes, list[tuple[bytes, float]]]:
+    """Spec section 5: score = u . v, best first, ties by contentId, without what the visitor has."""
+    dataset, model = Dataset(str(root / "dataset")), Model(str(root / "model"))
+    users, items = read_vocabulary(dataset.vocab_users), read_vocabulary(dataset.vocab_items)
+    scores = table(model.user_factors) @ table(model.item_factors).T
+    seen = {key: set() for key in range(len(users))}
+    for path in (root / "dataset").glob("items_for_user-*"):
+        for key, indices, _ in tfrecords.read_rows(str(path)):
+            seen[key] |= set(indices.tolist())
+    found = {}
+    for user, name in enumerate(users):
+        left = [i for i in range(len(items)) if include_seen or i not in seen[user]]
+        left.sort(key=lambda item: (-scores[user, item], items[item]))
+        found[name] = [(items[item], scores[user, item]) for item in left[:k]]
+    return found
+
+
+def predict(root: Path, out: Path, replace: bool = False, **prediction) -> dict:
+    tree = {"dataset_dir": str(root / "dataset"), "model_dir": str(root / "model"), "predictions_dir": str(out)}
+    tree |= {"beam": {"runner": "FnApiRunner"}, "prediction": prediction}
+    return batch_predict.predict(Settings.model_validate(tree), [], replace)
+
+
+def read_text(out: Path) -> dict[bytes, list[bytes]]:
+    lines = [line for path in sorted(out.glob("*.txt")) for line in path.read_bytes().splitlines(keepends=True)]
+    return dict(map(textform.parse_line, lines))
+
+
+def read_json(out: Path) -> dict[bytes, list[tuple[bytes, float]]]:
+    found = {}
+    for path in sorted(out.glob("*.jsonl")):
+        for line in path.read_text().split("\n")[:-1]:
+            row = json.loads(line)
+            given = row["recommendations"]
+            assert [item["rank"] for item in given] == list(range(1, len(given) + 1))
+            found[row["visitorId"].encode()] = [(item["contentId"].encode(), item["score"]) for item in given]
+    return found
+
+
+def lines_of(out: Path, suffix: str) -> list[bytes]:
+    return sorted(line for path in out.glob(f"*{suffix}") for line in path.read_bytes().splitlines(keepends=True))
