@@ -281,3 +281,19 @@ def test_a_table_that_cannot_be_read(tmp_path, data, said):
 def test_a_window_over_a_table_needs_its_time():
     with pytest.raises(UserError, match=r"start_date and end_date need source.time_column"):
         table.column_names(SourceSettings(kind="table", start_date="20240101"))
+
+
+@pytest.mark.parametrize(
+    ("window", "kept"),
+    [
+        ({"start_date": "20240104", "end_date": "20240104"}, ["20240104"]),
+        ({"start_date": "2024-01-04"}, ["20240104", "20240105"]),
+        ({"end_date": "2024-01-04"}, ["20240103", "20240104"]),
+    ],
+)
+def test_both_ends_of_the_window_are_in_it(tmp_path, window, kept):
+    days = ["20240103", "20240104", "20240105"]
+    sessions = extract(ga360, tmp_path, [session(day, 1, [hit(1, 0, "x")], day=day) for day in days], **window)
+    assert [view["visitorId"].decode() for view in sessions.table.to_pylist()] == kept
+    events = extract(ga4, tmp_path, [event(day, "x", 1) | {"event_date": day} for day in days], **window)
+    assert [row["visitorId"].decode() for row in events.table.to_pylist()] == kept
