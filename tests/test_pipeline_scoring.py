@@ -85,6 +85,16 @@ def test_a_user_of_zeros_gets_the_first_places():
     assert run(np.zeros((1, 16), "f4"), v, [{0, 2}], 4)[0] == [[1, 3, 4, 5]]
 
 
+def test_candidates_are_the_best_across_tiles_so_that_a_second_look_is_rare():
+    rng = np.random.default_rng(6)
+    u, v = (rng.standard_normal((n, 8), np.float32) for n in (50, 5000))
+    nothing = np.zeros(51, np.int64), np.zeros(0, np.int64)
+    places, scores = scoring._candidates(u, v, *nothing, 10)
+    np.testing.assert_allclose(scores, np.take_along_axis(exact(u, v), places, 1), atol=1e-5)
+    best = scoring.top_k(u, v, *nothing, 10)[0]
+    assert all(set(row) < set(chosen) for row, chosen in zip(best.tolist(), places.tolist(), strict=True))
+
+
 def test_fewer_than_k_left_are_not_padded_with_anything_real():
     places, scores = run(np.ones((2, 1), "f4"), np.ones((3, 1), "f4"), [{0, 2}, {0, 1, 2}], 5)[1:]
     assert places.tolist() == [[1, -1, -1, -1, -1], [-1] * 5]
