@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -19,11 +20,8 @@ ROOT = Path(__file__).parents[1]
 def describe() -> str:
     """Processor, cores and load in a line."""
     name = platform.processor() or "unknown processor"
-    try:
-        with open("/proc/cpuinfo") as file:
-            name = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
+    with contextlib.suppress(OSError, StopIteration), open("/proc/cpuinfo") as file:  # Linux only
+        name = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
     load = os.getloadavg()[0]
     return f"{name}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, load {load:.1f}"
 
