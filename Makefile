@@ -11,11 +11,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SAMPLE := data/export
+DEBIAN := chromium fonts-dejavu-core
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format reference sample pipeline train predict pipeline-then-train show lock clean
+.PHONY: help setup run test lint format reference sample pipeline train predict pipeline-then-train show lock system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -73,7 +74,11 @@ reference: setup  ## rewrite the table of settings in the README
 
 lock: setup  ## resolve the versions anew
 	@$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --extra dev --custom-compile-command "make lock" --output-file requirements.lock setup.py
+	  --extra dev --extra report --extra serving --extra tuning --custom-compile-command "make lock" --output-file requirements.lock setup.py
+
+system:  ## install, as root, the Debian packages that tests in a browser need
+	@dpkg -s $(DEBIAN) >/dev/null 2>&1 || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN) >/dev/null; }
 
 clean:  ## remove .venv and data
 	rm -rf $(VENV) data
