@@ -28,7 +28,7 @@ $(READY): requirements.lock
 	@echo "setting up $(VENV) (about 3 GB) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/pip install --quiet --no-cache-dir --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
-	@UV_CACHE_DIR=$(VENV)/cache $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@UV_CACHE_DIR=$(VENV)/cache $(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@rm -rf $(VENV)/cache
 	@touch $@
 
