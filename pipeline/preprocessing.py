@@ -27,6 +27,7 @@ from configs.features import (
     VOCAB_USERS,
 )
 from configs.settings import DatasetSettings, RatingSettings
+from pipeline import vocabulary_analyzer
 
 FEATURE_SPEC = {
     VISITOR_ID: tf.io.VarLenFeature(tf.string),
@@ -85,11 +86,6 @@ def _encode(
     inputs: Mapping[str, tf.SparseTensor], ids: str, counts: str, places: str, vocabulary: str, least: int
 ) -> tf.Tensor:
     """The index of each interaction's id, int64[n]."""
-    asset = tft.vocabulary(
-        inputs[ids].values,
-        weights=inputs[counts].values,  # integers: TFT adds them up without rounding
-        frequency_threshold=least if least > 1 else None,
-        vocab_filename=vocabulary,
-    )
+    asset = vocabulary_analyzer.vocabulary(inputs[ids].values, inputs[counts].values, vocabulary, least)
     indices = tft.apply_vocabulary(inputs[ids].values, asset, default_value=-1)
     return tf.gather(indices, inputs[places].values)
