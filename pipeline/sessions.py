@@ -70,19 +70,36 @@ def dwell(views: pa.Table) -> pa.Table:
 
 def sum_pairs(table: pa.Table) -> pa.Table:
     """One row a pair of visitor and content: amounts summed, the latest time; ordered by visitor and content."""
-    pairs = table.group_by([VISITOR_ID, CONTENT_ID]).aggregate([(AMOUNT, "sum"), (TIME_MS, "max")])
-    return _ordered(pairs.rename_columns([VISITOR_ID, CONTENT_ID, AMOUNT, TIME_MS]))
+    if not table.num_rows:
+        return table
+    visitors, of_visitor = _ranks(table[VISITOR_ID])
+    contents, of_content = _ranks(table[CONTENT_ID])
+    pairs = of_visitor * len(contents) + of_content  # below 2^63: each factor is a number of rows in memory
+    order = np.argsort(pairs, kind="stable")  # stable: sums of fractions do not depend on the processor's sort
+    pairs = pairs[order]
+    starts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]]))
+    firsts = pairs[starts]
+    return pa.table(
+        {
+            VISITOR_ID: visitors.take(pa.array(firsts // len(contents))),
+            CONTENT_ID: contents.take(pa.array(firsts % len(contents))),
+            AMOUNT: np.add.reduceat(table[AMOUNT].to_numpy()[order], starts),
+            TIME_MS: np.maximum.reduceat(table[TIME_MS].to_numpy()[order], starts),
+        },
+        schema=INTERACTIONS,
+    )
 
 
 def last_of_pairs(table: pa.Table) -> pa.Table:
     """One row a pair: the amount of the latest row, the greatest where several are latest; ordered likewise."""
-    visitors = table[VISITOR_ID].combine_chunks().dictionary_encode().indices.to_numpy()
-    contents = table[CONTENT_ID].combine_chunks().dictionary_encode().indices.to_numpy()
-    order = np.lexsort((table[AMOUNT].to_numpy(), table[TIME_MS].to_numpy(), contents, visitors))
-    visitors, contents = visitors[order], contents[order]
-    last = np.ones(len(order), bool)
-    last[:-1] = (visitors[1:] != visitors[:-1]) | (contents[1:] != contents[:-1])
-    return _ordered(table.take(pa.array(order[last])))
+    if not table.num_rows:
+        return table
+    _, of_visitor = _ranks(table[VISITOR_ID])
+    contents, of_content = _ranks(table[CONTENT_ID])
+    pairs = of_visitor * len(contents) + of_content
+    order = np.lexsort((table[AMOUNT].to_numpy(), table[TIME_MS].to_numpy(), pairs))
+    last = np.flatnonzero(np.append(pairs[order][1:] != pairs[order][:-1], True))
+    return table.take(pa.array(order[last]))
 
 
 def bound_dwell(pairs: pa.Table, least_ms: float, greatest_ms: float | None) -> tuple[pa.Table, Counter[str]]:
@@ -109,5 +126,10 @@ def bound_dwell(pairs: pa.Table, least_ms: float, greatest_ms: float | None) -> 
     return pairs, counts
 
 
-def _ordered(pairs: pa.Table) -> pa.Table:
-    return pairs.sort_by([(VISITOR_ID, "ascending"), (CONTENT_ID, "ascending")]).select(INTERACTIONS.names)
+def _ranks(column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
+    """Each id once, ascending, and each row's place among them, int64[n]."""
+    encoded = column.combine_chunks().dictionary_encode()
+    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return encoded.dictionary.take(pa.array(order)), rank[encoded.indices.to_numpy()]

@@ -85,7 +85,8 @@ def sum_counts(blocks: Iterable[bytes], least: int) -> bytes:
         return b""
     sums = pa.concat_tables(tables).group_by(_ID).aggregate([(_COUNT, "sum")])
     counts = pa.table([sums[_ID], sums[f"{_COUNT}_sum"]], schema=_COUNTS)
-    return columns.to_bytes(counts.filter(pc.greater_equal(counts[_COUNT], least)).combine_chunks().to_batches()[0])
+    enough = counts.filter(pc.greater_equal(counts[_COUNT], least)).combine_chunks()
+    return columns.to_bytes(enough.to_batches()[0]) if enough.num_rows else b""
 
 
 def _write(shards: Iterable[bytes], path: str) -> np.ndarray:
