@@ -34,6 +34,21 @@ def shared_data() -> Path:
     return root
 
 
+def output() -> Path:
+    """Where figures, plots and the data they were made from go; $WALS_BENCH_OUTPUT or data/bench."""
+    root = Path(os.environ.get("WALS_BENCH_OUTPUT", ROOT / "data" / "bench"))
+    root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def save(name: str, figures: dict) -> None:
+    """Writes NAME.json with the machine, its load and the time beside the figures."""
+    path = output() / f"{name}.json"
+    about = {"machine": describe(), "finished": time.strftime("%Y-%m-%d %H:%M:%S")}
+    path.write_text(json.dumps(about | figures, indent=1) + "\n", encoding="utf-8")
+    print(f"written: {path}")
+
+
 def blas_environment() -> dict[str, str]:
     """OpenBLAS takes some AMD processors with AVX-512 for older ones; both sides get the kernels that fit."""
     try:
@@ -44,18 +59,34 @@ def blas_environment() -> dict[str, str]:
     return {"OPENBLAS_CORETYPE": "SkylakeX"} if "avx512f" in text and "AMD" in text else {}
 
 
-def worker(python: str, script: str, *arguments: str, fresh_cache: str | None = None) -> dict:
-    """Runs a script in a process of its own, two threads at most; its last line is its result as JSON."""
+def worker(
+    python: str, script: str, *arguments: str, fresh_cache: str | None = None, more: dict[str, str] | None = None
+) -> dict:
+    """Runs a script in a process of its own, two threads at most; its last line is its result as JSON.
+
+    The result gains `cpu`, the seconds of user and system time that the process took, which other load moves less than
+    the clock's.
+    """
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment |= blas_environment()
     if fresh_cache:
         environment["NUMBA_CACHE_DIR"] = fresh_cache
     if python != sys.executable:
         environment["OPENBLAS_NUM_THREADS"] = "1"  # implicit has threads of its own and asks for this
+    environment |= more or {}
+    before = os.times()
     done = subprocess.run([python, script, *arguments], env=environment, capture_output=True, text=True)
+    after = os.times()
     if done.returncode:
         sys.exit(f"{' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    return json.loads(done.stdout.strip().splitlines()[-1]) | {"cpu": spent}
+
+
+def resident(field: str = "VmRSS") -> int:
+    """Bytes of this process in memory; VmHWM for the most so far."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field + ":"))
 
 
 def limits() -> tuple[float, float]:

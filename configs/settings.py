@@ -125,6 +125,12 @@ class TrainingSettings(_Section):
     solver: Literal["auto", "cholesky", "cg", "block"] = Field(
         "auto", description="cholesky solves exactly, cg by conjugate gradient, block by blocks of factors."
     )
+    cg_steps: int = Field(
+        3,
+        ge=1,
+        le=1000,
+        description="Steps of conjugate gradient a row and sweep, where the solver takes them; few stop early.",
+    )
     tolerance: float = Field(0.0, ge=0, description="Stop when a pass lowers the loss by less than this share.")
     seed: int = Field(42, ge=0, description="Of the random start: one seed, one model.")
     init_stddev: float | None = Field(None, gt=0, description="Of the random start; none is 1/sqrt(k).")

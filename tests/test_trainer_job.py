@@ -137,6 +137,20 @@ def killed_after(monkeypatch, sweeps):
     monkeypatch.setattr(Checkpoints, "save", save_and_die)
 
 
+def test_more_steps_of_conjugate_gradient_come_nearer_to_the_solution(tmp_path, config, dataset, matrix):
+    dense, errors = matrix.toarray(), []
+    oracle = DenseWals(dense != 0, dense, np.ones(N), np.ones(M), 0.1, 0.2)
+    for steps in (1, 40):
+        root = tmp_path / str(steps)
+        assert run(config, dataset, root, "--set", "training.solver=cg", "--set", f"training.cg_steps={steps}") == 0
+        assert manifest(root)["solver"] == f"conjugate gradient, {steps} steps"
+        rows, cols = (
+            storage.read_table(path) for path in (Model(str(root)).user_factors, Model(str(root)).item_factors)
+        )
+        errors.append(np.abs(cols - oracle.solve_cols(rows)).max())
+    assert errors[0] > 1e-2 > 1e-4 > errors[1]
+
+
 @pytest.mark.parametrize("solver", ["auto", "cg"])
 def test_a_killed_run_goes_on_to_the_same_model(tmp_path, monkeypatch, config, dataset, solver, capsys):
     flags = ("--set", f"training.solver={solver}")

@@ -102,7 +102,7 @@ def _start(settings: TrainingSettings, info: DatasetInfo, cluster: Cluster) -> F
         own = _weights(settings, dataset, number, size)[cluster.rank :: cluster.size]
         sides.append(Side(table, counts, own, size))
     objective = Objective(settings.unobserved_weight, settings.regularization_coeff, settings.frequency_exponent)
-    return Factorization(*sides, *blocks, objective, Solver(settings.solver), cluster)
+    return Factorization(*sides, *blocks, objective, Solver(settings.solver, steps=settings.cg_steps), cluster)
 
 
 def _weights(settings: TrainingSettings, dataset: Dataset, side: int, size: int):

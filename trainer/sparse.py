@@ -61,12 +61,15 @@ class SparseRows:
 
     def transpose(self, columns: int) -> SparseRows:
         """The columns as rows; keys must be 0 .. r - 1 in order."""
-        order = np.argsort(self.indices, kind="stable")
-        indptr = np.zeros(columns + 1, np.int64)
-        np.cumsum(np.bincount(self.indices, minlength=columns), out=indptr[1:])
-        rows = np.repeat(np.arange(len(self), dtype=np.int32), self.lengths)[order]
-        weights = self.weights[order] if len(self.weights) else _NONE
-        return SparseRows(np.arange(columns, dtype=np.int64), indptr, rows, self.values[order], weights)
+        # SciPy counts instead of sorting: no int64 place for every entry, which would outweigh the entries.
+        indptr = self.indptr.astype(np.int32) if self.entries <= np.iinfo(np.int32).max else self.indptr
+        shape = (len(self), columns)
+        turned = scipy.sparse.csr_matrix((self.values, self.indices, indptr), shape).tocsc()
+        rows, starts = turned.indices.astype(np.int32, copy=False), turned.indptr.astype(np.int64)
+        weights = _NONE
+        if len(self.weights):
+            weights = scipy.sparse.csr_matrix((self.weights, self.indices, indptr), shape).tocsc().data
+        return SparseRows(np.arange(columns, dtype=np.int64), starts, rows, turned.data, weights)
 
     def split(self, entries: int) -> Iterator[SparseRows]:
         """Blocks of whole rows with about `entries` entries each; a longer row is a block of its own."""
