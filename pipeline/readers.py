@@ -108,12 +108,13 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, bytes]]:
 
 def _read_ndjson(file: BinaryIO, schema: pa.Schema) -> Iterator[RawBatch]:
     number = 1
-    for lines, whole in ndjson.blocks(file):
-        columns, places, malformed = ndjson.parse(lines, schema)
-        if not whole and malformed and malformed[-1][0] == len(lines) - 1:
-            raise EOFError(f"the last record, {number + len(lines) - 1}, ends within its JSON")
+    for block, whole in ndjson.blocks(file):
+        columns, places, malformed = ndjson.parse(block, schema)
+        lines = ndjson.count_lines(block)
+        if not whole and malformed and malformed[-1][0] == lines - 1:
+            raise EOFError(f"the last record, {number + lines - 1}, ends within its JSON")
         yield RawBatch(columns, places + number, [(number + place, complaint) for place, complaint in malformed])
-        number += len(lines)
+        number += lines
 
 
 def _read_avro(file: BinaryIO, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
