@@ -48,23 +48,18 @@ class Point:
         """A WALSMatrixFactorization with these settings."""
         from trainer import WALSMatrixFactorization
         from trainer.solver import Solver
+        from trainer.weights import by_frequency
 
         return WALSMatrixFactorization(
             embedding_dimension=self.k,
             unobserved_weight=self.w0,
             regularization_coeff=self.regularization(matrix),
             frequency_exponent=self.nu,
-            row_weights=weights(np.diff(matrix.indptr), self.activity),
-            col_weights=weights(np.bincount(matrix.indices, minlength=matrix.shape[1]), self.popularity),
+            row_weights=by_frequency(np.diff(matrix.indptr), self.activity),
+            col_weights=by_frequency(np.bincount(matrix.indices, minlength=matrix.shape[1]), self.popularity),
             solver=Solver(self.solver, steps=self.steps),
             seed=self.seed,
         )
-
-
-def weights(counts: np.ndarray, exponent: float) -> np.ndarray:
-    """float32 weights ~ counts^-exponent whose geometric mean over all entries is 1."""
-    found = np.maximum(counts, 1).astype(float) ** -exponent
-    return (found / np.exp((np.log(found) * counts).sum() / counts.sum())).astype(np.float32)
 
 
 def hold_out(matrix: sp.csr_matrix, seed: int = 0) -> tuple[sp.csr_matrix, sp.csr_matrix]:

@@ -121,6 +121,12 @@ class TrainingSettings(_Section):
     col_weights: float | None = Field(1.0, ge=0, description="C, one weight for all items; none weighs nothing.")
     row_weights_file: str | None = Field(None, description="CSV of visitorId,weight: R by visitor, default 1.")
     col_weights_file: str | None = Field(None, description="CSV of contentId,weight: C by content, default 1.")
+    col_weights_exponent: float = Field(
+        0.0,
+        ge=-2,
+        le=2,
+        description="b: C is multiplied by (users of the item)^-b, scaled to mean 1; above 0 popular items weigh less.",
+    )
     max_sweeps: int = Field(20, ge=1, description="A sweep solves one side; two are a pass.")
     solver: Literal["auto", "cholesky", "cg", "block"] = Field(
         "auto", description="cholesky solves exactly, cg by conjugate gradient, block by blocks of factors."

@@ -151,6 +151,17 @@ def test_more_steps_of_conjugate_gradient_come_nearer_to_the_solution(tmp_path, 
     assert errors[0] > 1e-2 > 1e-4 > errors[1]
 
 
+def test_popular_items_weigh_less(tmp_path, config, dataset, matrix):
+    root, users = tmp_path / "model", (matrix != 0).sum(0).A1
+    assert run(config, dataset, root, "--set", "training.col_weights_exponent=0.4") == 0
+    own = np.maximum(users, 1) ** -0.4
+    own /= np.prod(own ** (users / users.sum()))  # the geometric mean over the entries
+    dense = matrix.toarray()
+    oracle = DenseWals(dense != 0, dense, np.ones(N), own, 0.1, 0.2)
+    rows, cols = (storage.read_table(path) for path in (Model(str(root)).user_factors, Model(str(root)).item_factors))
+    np.testing.assert_allclose(cols, oracle.solve_cols(rows), rtol=1e-3, atol=1e-4 * np.abs(cols).max())
+
+
 @pytest.mark.parametrize("solver", ["auto", "cg"])
 def test_a_killed_run_goes_on_to_the_same_model(tmp_path, monkeypatch, config, dataset, solver, capsys):
     flags = ("--set", f"training.solver={solver}")

@@ -100,6 +100,8 @@ def _start(settings: TrainingSettings, info: DatasetInfo, cluster: Cluster) -> F
         counts = data.count(blocks[-1], files.own_size)
         table = random_table(size, k, settings.seed, number, settings.init_stddev, cluster)
         own = _weights(settings, dataset, number, size)[cluster.rank :: cluster.size]
+        if number == 1 and settings.col_weights_exponent:
+            own = own * weights.by_frequency(counts, settings.col_weights_exponent, cluster)
         sides.append(Side(table, counts, own, size))
     objective = Objective(settings.unobserved_weight, settings.regularization_coeff, settings.frequency_exponent)
     return Factorization(*sides, *blocks, objective, Solver(settings.solver, steps=settings.cg_steps), cluster)

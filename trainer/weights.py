@@ -9,6 +9,7 @@ import numpy as np
 
 from configs.errors import UserError
 from trainer import storage
+from trainer.cluster import Alone, Cluster
 
 
 def vector(weights: float | np.ndarray | None, size: int, name: str) -> np.ndarray:
@@ -28,6 +29,20 @@ def vector(weights: float | np.ndarray | None, size: int, name: str) -> np.ndarr
     if len(wrong):
         raise ValueError(f"{name}[{wrong[0]}] is {array[wrong[0]]}; a weight is finite and not negative")
     return np.ascontiguousarray(array)
+
+
+def by_frequency(counts: np.ndarray, exponent: float, cluster: Cluster | None = None) -> np.ndarray:
+    """counts^-exponent as float32 [n], scaled so that the geometric mean over all entries is 1.
+
+    An exponent above 0 lets an entry of a frequent row (a popular item) count for less, which brings its weight nearer
+    to that of the cells without an entry; the scale keeps the balance with unobserved_weight.
+
+    Args:
+        counts: int [n], observed entries of each row of this process; a row without any counts as one.
+    """
+    logarithms = np.log(np.maximum(counts, 1))
+    total, entries = (cluster or Alone()).sum(np.array([(logarithms * counts).sum(), counts.sum()], np.float64))
+    return np.exp(exponent * (total / max(entries, 1) - logarithms)).astype(np.float32)
 
 
 def read_vocabulary(path: str) -> dict[bytes, int]:
