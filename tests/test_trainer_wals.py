@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -13,7 +15,14 @@ from trainer import wals
 from trainer.solver import Solver
 from trainer.sparse import SparseRows
 
-EXACT = [Solver("cholesky"), Solver("auto", steps=60), Solver("cg", steps=60), Solver("block", block=999)]
+CPU = [Solver("cholesky"), Solver("auto", steps=60), Solver("cg", steps=60), Solver("block", block=999)]
+# TensorFlow's own path, which accelerators take, on the device that every machine has.
+TENSORS = [replace(solver, devices=("CPU:0",)) for solver in CPU]
+EXACT = CPU + TENSORS
+
+
+def name_of(solver):
+    return f"{'tensors' if solver.devices else 'cpu'}-{solver.method}"
 
 
 def problem(n, m, k, seed=0, density=0.3, w0=0.1, lam=0.3, nu=0.0, entry_weights=False, zeros=False):
@@ -24,6 +33,8 @@ def problem(n, m, k, seed=0, density=0.3, w0=0.1, lam=0.3, nu=0.0, entry_weights
     if zeros:
         ratings[rng.random((n, m)) < 0.3] = 0
     own = rng.random((n, m)).astype(np.float32) * 2 if entry_weights else None
+    if entry_weights:
+        own[rng.random((n, m)) < 0.2] = 0  # observed all the same
     oracle = DenseWals(observed, ratings, rng.random(n) + 0.5, rng.random(m) + 0.5, w0, lam, nu, own)
     start = rng.standard_normal((n, k)), rng.standard_normal((m, k))
     return oracle, tuple(table.astype(np.float32) for table in start)
@@ -72,7 +83,7 @@ def assert_equal_fit(found, expected, tolerance=1e-4):
         assert rwse**2 == pytest.approx(wanted_rwse**2, rel=1e-5, abs=1e-6)
 
 
-@pytest.mark.parametrize("solver", EXACT, ids=lambda solver: solver.method)
+@pytest.mark.parametrize("solver", EXACT, ids=name_of)
 @pytest.mark.parametrize(
     "shape",
     [
@@ -110,16 +121,20 @@ def test_blocks_of_rows_give_the_same_as_one(k):
     np.testing.assert_allclose(whole[2], parts[2], rtol=1e-9)
 
 
+@pytest.mark.parametrize("devices", [(), ("CPU:0",)], ids=str)
 @pytest.mark.parametrize("solver", [Solver(), Solver("cg", steps=2), Solver("block", block=3)], ids=str)
-def test_loss_never_rises(solver):
+def test_loss_never_rises(solver, devices):
     oracle, start = problem(60, 45, 10, nu=1.0, lam=0.05)
+    solver = replace(solver, devices=devices)
     losses = [loss for loss, _ in run(oracle, start, solver, sweeps=12)[2]]
     assert all(after <= before * (1 + 1e-6) for before, after in zip(losses, losses[1:], strict=False))
 
 
+@pytest.mark.parametrize("devices", [(), ("CPU:0",)], ids=str)
 @pytest.mark.parametrize("solver", [Solver("cg", steps=2), Solver("block", block=3)], ids=str)
-def test_iterative_solvers_converge_to_the_exact_rows(solver):
+def test_iterative_solvers_converge_to_the_exact_rows(solver, devices):
     oracle, start = problem(40, 30, 9, lam=1.0)
+    solver = replace(solver, devices=devices)
     rows = start[0]
     errors = []
     for _ in range(30):
@@ -140,7 +155,7 @@ def test_permuting_ids_permutes_factors():
     np.testing.assert_allclose(found[1][q], permuted[1], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("solver", EXACT, ids=lambda solver: solver.method)
+@pytest.mark.parametrize("solver", EXACT, ids=name_of)
 def test_an_empty_row_gets_zeros_and_stalls_nothing(solver):
     oracle, start = problem(12, 9, 4)
     oracle.observed[[0, 7]] = False
@@ -170,7 +185,7 @@ def test_an_observed_zero_is_not_the_same_as_no_entry():
     assert abs(run(oracle, start, Solver())[2][-1][0] - run(without, start, Solver())[2][-1][0]) > 1e-2
 
 
-@pytest.mark.parametrize("solver", EXACT, ids=lambda solver: solver.method)
+@pytest.mark.parametrize("solver", EXACT, ids=name_of)
 @pytest.mark.parametrize("w0", [0.0, 0.1])
 @pytest.mark.parametrize("k", [3, 12])
 def test_no_regularisation_on_a_small_dense_matrix_is_no_abort(k, w0, solver):

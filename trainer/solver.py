@@ -33,12 +33,17 @@ class Solver:
             conjugate gradient for the k between.
         steps: of conjugate gradient. block: dimensions of a block.
         threads: None for one a core.
+        devices: names as TensorFlow has them, e.g. GPU:0: rows are solved there, by `tensor_solver`; () for the CPU, by
+            `row_solvers`.
+        table_dtype: bfloat16 keeps the tables in half the memory; solving stays float32.
     """
 
     method: Method = "auto"
     steps: int = 3
     block: int = 64
     threads: int | None = None
+    devices: tuple[str, ...] = ()
+    table_dtype: Literal["float32", "bfloat16"] = "float32"
 
     def starts_warm(self, k: int) -> bool:
         """Whether any row's solution may depend on what the table holds."""
@@ -75,6 +80,8 @@ class Solver:
         out: np.ndarray,
     ) -> np.ndarray:
         """Solves a block of rows into `out`; see `row_solvers` for the arguments and the result."""
+        if self.devices:
+            return self._solve_on_devices(rows, side, shared, w0, out)
         # Compiling the kernels takes seconds: who only serves a model need not wait for that.
         from trainer import row_solvers
 
@@ -89,6 +96,18 @@ class Solver:
 
         results = parallel.each(run, jobs, self.threads)
         return np.sum(results, axis=0) if results else np.zeros(3)
+
+    def _solve_on_devices(self, rows, side, shared, w0, out) -> np.ndarray:
+        from trainer import tensor_solver
+
+        sums, limit = np.zeros(3), self._limit(out.shape[1])
+        exact = np.minimum(rows.lengths, out.shape[1]) <= limit
+        iterative = "block" if self.method == "block" else "cg"
+        for name, which in (("cholesky", exact), (iterative, ~exact)):
+            positions = np.flatnonzero(which & (rows.lengths > 0)).astype(np.int32)
+            method = tensor_solver.Method(name, out.shape[1], self.steps, min(self.block, out.shape[1]))
+            sums += tensor_solver.solve(rows, positions, side, shared, w0, out, method, self.devices, self.table_dtype)
+        return sums
 
 
 def plan(rows: SparseRows, k: int, limit: int) -> tuple[list[np.ndarray], list[np.ndarray]]:

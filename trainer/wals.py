@@ -182,7 +182,17 @@ def solve(
         sums += solver.solve(
             rows, (side.weights, coefficients, weights, table), shared, objective.unobserved_weight, side.table
         )
+    if solver.table_dtype == "bfloat16":
+        _round(side.table)
     return sums
+
+
+def _round(table: np.ndarray) -> None:
+    """The nearest bfloat16 of each factor, in place."""
+    from ml_dtypes import bfloat16  # comes with TensorFlow
+
+    for block in _blocks(table):
+        block[:] = block.astype(bfloat16)
 
 
 def sweep(
