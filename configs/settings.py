@@ -153,6 +153,33 @@ class PredictionSettings(_Section):
     )
 
 
+class ColdStartSettings(_Section):
+    """What answers visitors of whom little is known; learned into the SavedModel when it is trained."""
+
+    min_ratings: int = Field(10, ge=0, description="A visitor with more ratings than this has factors of their own.")
+    min_site_ratings: int = Field(100, ge=0, description="With this many ratings in all or fewer, popularity answers.")
+
+
+class ServingSettings(_Section):
+    """The server, and where it finds the versions of a model."""
+
+    directory: str = Field("data/serving", description="Holds NAME/VERSION; TensorFlow Serving's base path is NAME.")
+    name: str = Field("wals", pattern=r"^[A-Za-z0-9._-]+$", description="Of the model, in the addresses.")
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 lets other machines in.")
+    port: int = Field(8501, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    poll_seconds: float = Field(2.0, gt=0, description="How often to look for a new version.")
+    max_k: int = Field(100, ge=1, description="Greatest k of a request.")
+    max_batch: int = Field(256, ge=1, description="Most rows of a request.")
+    max_history: int = Field(1000, ge=1, description="Most contents of a history in a request.")
+    max_id_bytes: int = Field(1024, ge=1, description="Longest id of a request.")
+    max_body_bytes: int = Field(1 << 20, ge=1024, description="Largest body of a request.")
+    max_waiting: int = Field(
+        256, ge=1, description="Requests at work or waiting; one more is told to come again (429)."
+    )
+    threads: int = Field(2, ge=1, description="Requests computed at once.")
+    timeout_seconds: float = Field(10.0, gt=0, description="A request that takes longer is answered 504.")
+
+
 class Settings(_Section):
     """One run: where its parts lie, and how each step behaves."""
 
@@ -161,6 +188,8 @@ class Settings(_Section):
     dataset: DatasetSettings = DatasetSettings()
     training: TrainingSettings = TrainingSettings()
     prediction: PredictionSettings = PredictionSettings()
+    cold_start: ColdStartSettings = ColdStartSettings()
+    serving: ServingSettings = ServingSettings()
     dataset_dir: str | None = Field(None, description="Where the dataset lies, local or gs://.")
     model_dir: str | None = Field(None, description="Where the model lies.")
     predictions_dir: str | None = Field(None, description="Where the predictions go.")

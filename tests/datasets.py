@@ -48,9 +48,11 @@ def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, **lay
     transposed = matrix.T.tocsr()
     transposed.sort_indices()
     paths += write_rows(dataset.users_for_item, transposed, **layout)
+    users = users or [b"v%d" % number for number in range(matrix.shape[0])]
+    items = items or [b"c%d" % number for number in range(matrix.shape[1])]
     for path, ids in ((dataset.vocab_users, users), (dataset.vocab_items, items)):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_bytes(b"".join(name + b"\n" for name in ids or ()))
+        Path(path).write_bytes(b"".join(name + b"\n" for name in ids))
     files = {Path(path).name: {"crc32c": f"{zlib.crc32(Path(path).read_bytes()):08x}"} for path in paths}
     content = {
         "counts": {"users": matrix.shape[0], "items": matrix.shape[1], "interactions": matrix.nnz},

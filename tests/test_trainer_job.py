@@ -86,13 +86,9 @@ def test_the_manifest_says_what_made_the_model(trained, dataset):
     assert not (trained / "checkpoints").exists()
 
 
-def test_saved_model_recommends_and_projects(trained, matrix):
+def test_saved_model_projects_rows_of_the_dataset(trained, matrix):
     model = tf.saved_model.load(Model(str(trained)).saved_model)
-    rows, cols = (storage.read_table(getattr(Model(str(trained)), name)) for name in ("user_factors", "item_factors"))
-    found = model.signatures["recommend"](userId=tf.constant([3, 0], tf.int64), k=tf.constant(5))
-    scores = rows[[3, 0]] @ cols.T
-    np.testing.assert_array_equal(found["itemIds"], np.argsort(-scores, axis=1)[:, :5])
-    np.testing.assert_allclose(found["scores"], -np.sort(-scores, axis=1)[:, :5], rtol=1e-5)
+    cols = storage.read_table(Model(str(trained)).item_factors)
     indices = np.array([matrix[7].indices.tolist() + [-1] * 3, [-1] * (matrix[7].nnz + 3)], np.int64)
     values = np.where(indices >= 0, 1.0, 9.0).astype("f")
     values[0, : matrix[7].nnz] = matrix[7].data

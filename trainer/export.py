@@ -1,75 +1,124 @@
-"""A trained model -> SavedModel.
-
-Signatures:
-    recommend: userId int64 [b], k int32 -> itemIds int64 [b, k], scores float32 [b, k], best first;
-    project: indices int64 [b, n], padded with -1, and values float32 [b, n] -> factors float32 [b, dimension], the
-        row solve of `wals` with R = 1 and the items' column weights.
-"""
+"""A trained model -> SavedModel: the tables in the order of the ids' bytes, and the vocabularies as assets."""
 
 from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from trainer import wals
+from configs.artifacts import Dataset
+from configs.errors import UserError
+from configs.features import VOCAB_ITEMS, VOCAB_USERS
+from configs.settings import ColdStartSettings
+from trainer import storage, wals
+from trainer.recommender import Recommender, Tables
+from trainer.sparse import SparseRows
 
 
-class Recommender(tf.Module):
-    """Both tables and the graph functions over them."""
+def save(
+    path: str,
+    dataset: Dataset,
+    rows: wals.Side,
+    cols: wals.Side,
+    blocks: Iterable[SparseRows],
+    objective: wals.Objective,
+    settings: ColdStartSettings,
+) -> None:
+    """Writes the SavedModel.
 
-    def __init__(self, users: np.ndarray, items: wals.Side, objective: wals.Objective):
-        """users float32 [n, k]; items: the items' side, in the same coordinates."""
-        super().__init__(name="wals")
-        gram = wals.gramian(items.table)
-        self.user_factors = tf.Variable(users, trainable=False)
-        self.item_factors = tf.Variable(items.table, trainable=False)
-        self.item_weights = tf.Variable(items.weights, trainable=False)
-        self.shared = tf.Variable((objective.unobserved_weight * gram).astype(np.float32), trainable=False)
-        # So small beside the rest that it only matters where the system is singular.
-        self.floor = tf.constant(max(1e-6 * float(np.trace(gram)) / len(gram), 1e-12), tf.float32)
-        self._objective = objective
+    Args:
+        rows, cols: the users' and the items' side, in the same coordinates.
+        blocks: the users' rows, which the model takes with it: what they have is not recommended to them.
 
-    @tf.function(
-        input_signature=[tf.TensorSpec([None], tf.int64, "userId"), tf.TensorSpec([], tf.int32, "k")], autograph=False
-    )
-    def recommend(self, user_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The k items of the greatest u . v."""
-        scores = tf.matmul(tf.gather(self.user_factors, user_ids), self.item_factors, transpose_b=True)
-        best = tf.math.top_k(scores, k)
-        return {"itemIds": tf.cast(best.indices, tf.int64), "scores": best.values}
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, None], tf.int64, "indices"),
-            tf.TensorSpec([None, None], tf.float32, "values"),
-        ],
-        autograph=False,
-    )
-    def project(self, indices: tf.Tensor, values: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Folds rows in: (w0 G + lambda_i I + sum C_j v_j v_j') u = sum (w0 + C_j) a v_j."""
-        given = tf.cast(indices >= 0, tf.float32)  # [b, n]
-        places = tf.maximum(indices, 0)
-        factors = tf.gather(self.item_factors, places)  # [b, n, k]
-        weights = tf.gather(self.item_weights, places) * given
-        w0, nu = self._objective.unobserved_weight, self._objective.frequency_exponent
-        frequency = tf.reduce_sum(given, 1) + w0 * tf.cast(tf.shape(self.item_factors)[0], tf.float32)
-        ridge = self._objective.regularization_coeff * tf.maximum(frequency, 1e-30) ** nu + self.floor  # [b]
-        identity = tf.eye(tf.shape(self.shared)[0])
-        left = self.shared + ridge[:, None, None] * identity
-        left += tf.einsum("bnk,bn,bnl->bkl", factors, weights, factors)
-        right = tf.einsum("bnk,bn->bk", factors, (w0 * given + weights) * values)
-        return {"factors": tf.linalg.cholesky_solve(tf.linalg.cholesky(left), right[:, :, None])[:, :, 0]}
+    Raises:
+        UserError: the dataset's vocabularies do not fit the tables.
+    """
+    visitors, contents = _ids(dataset.vocab_users, rows.size), _ids(dataset.vocab_items, cols.size)
+    users, items = _order(visitors), _order(contents)
+    place_of_item = _inverse(items)
+    splits, history, ratings = _by_place(blocks, _inverse(users), place_of_item)
+    owner_splits, owners = _transposed(splits, history, cols.size)
+    with tempfile.TemporaryDirectory() as scratch:
+        tables = Tables(
+            users=rows.table[users],
+            items=cols.table[items],
+            item_weights=cols.weights[items],
+            place_of_item=place_of_item,
+            splits=splits,
+            contents=history,
+            ratings=ratings,
+            owner_splits=owner_splits,
+            owners=owners,
+            popularity=cols.counts[items].astype(np.float32),
+            visitor_ids=_write(os.path.join(scratch, VOCAB_USERS), visitors, users),
+            content_ids=_write(os.path.join(scratch, VOCAB_ITEMS), contents, items),
+        )
+        module = Recommender(tables, objective, settings)
+        tf.saved_model.save(module, path, signatures=signatures(module))
 
 
-def save(path: str, users: np.ndarray, items: wals.Side, objective: wals.Objective) -> None:
-    """Writes the SavedModel."""
-    module = Recommender(users, items, objective)
-    tf.saved_model.save(
-        module,
-        path,
-        signatures={
-            "serving_default": module.recommend,
-            "recommend": module.recommend,
-            "project": module.project,
-        },
-    )
+def signatures(module: Recommender) -> dict:
+    """Names of the signatures, and what answers them."""
+    return {
+        "serving_default": module.recommend,
+        "recommend": module.recommend,
+        "recommend_from_history": module.recommend_from_history,
+        "target": module.target,
+        "similar_items": module.similar_items,
+        "explain": module.explain,
+        "history": module.history_of,
+        "project": module.project,
+    }
+
+
+def _ids(path: str, size: int) -> list[bytes]:
+    """The ids of a vocabulary, in the order of their indices; only the newline ends one."""
+    if not storage.exists(path):
+        raise UserError(f"{path} does not exist; make the dataset again")
+    ids = storage.read_bytes(path).split(b"\n")
+    if ids[-1] == b"":
+        ids.pop()
+    if len(ids) != size:
+        raise UserError(f"{path} has {len(ids)} ids where the dataset has {size}; make the dataset again")
+    return ids
+
+
+def _order(ids: Sequence[bytes]) -> np.ndarray:
+    """int64 [n]: the index at each place."""
+    return np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
+
+
+def _inverse(order: np.ndarray) -> np.ndarray:
+    """int64 [n]: the place of each index."""
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    return places
+
+
+def _by_place(
+    blocks: Iterable[SparseRows], place_of_user: np.ndarray, place_of_item: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The users' rows in compact form, rows and their entries in the order of the places."""
+    blocks = list(blocks)
+    owner = np.concatenate([np.repeat(place_of_user[block.keys], block.lengths) for block in blocks])
+    history = np.concatenate([place_of_item[block.indices] for block in blocks])
+    ratings = np.concatenate([block.values for block in blocks])
+    order = np.lexsort((history, owner))
+    splits = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(place_of_user)))])
+    return splits.astype(np.int64), history[order].astype(np.int32), ratings[order].astype(np.float32)
+
+
+def _transposed(splits: np.ndarray, history: np.ndarray, items: int) -> tuple[np.ndarray, np.ndarray]:
+    """Who has each content: int64 [items + 1] and int32 places of visitors, ascending."""
+    owner = np.repeat(np.arange(len(splits) - 1, dtype=np.int32), np.diff(splits))
+    counts = np.bincount(history, minlength=items)
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), owner[np.argsort(history, kind="stable")]
+
+
+def _write(path: str, ids: Sequence[bytes], order: np.ndarray) -> str:
+    with open(path, "wb") as file:
+        file.writelines(ids[index] + b"\n" for index in order)
+    return path

@@ -11,7 +11,7 @@ import tensorflow as tf
 from configs import manifest
 from configs.artifacts import Dataset, Model
 from configs.errors import UserError
-from configs.settings import TrainingSettings
+from configs.settings import ColdStartSettings, TrainingSettings
 from trainer import data, export, report, storage, weights
 from trainer.checkpoints import Checkpoints
 from trainer.cluster import Alone, Cluster
@@ -22,7 +22,13 @@ from trainer.train import Factorization, Sweep, fit, random_table
 from trainer.wals import Objective, Side
 
 
-def train(settings: TrainingSettings, dataset_dir: str, model_dir: str, replace: bool) -> dict[str, Any]:
+def train(
+    settings: TrainingSettings,
+    dataset_dir: str,
+    model_dir: str,
+    replace: bool,
+    cold_start: ColdStartSettings = ColdStartSettings(),  # noqa: B008 - frozen
+) -> dict[str, Any]:
     """Trains on a dataset and writes the model, its manifest last; gives the manifest.
 
     Raises:
@@ -50,8 +56,9 @@ def train(settings: TrainingSettings, dataset_dir: str, model_dir: str, replace:
         summaries.close()
         display.say(f"{reason}; writing {model_dir}")
         state.turn_back()
-        _write(model, info, state)
+        _write(model, info, state, cold_start)
     content = _manifest(settings, info, state, reason, resumed, started)
+    content["cold_start"] = cold_start.model_dump(mode="json")
     storage.write_bytes(model.manifest, manifest.stamp("model", content).encode())
     storage.remove(model.checkpoints)
     report.summary(model_dir, content)
@@ -118,11 +125,11 @@ def _weights(settings: TrainingSettings, dataset: Dataset, side: int, size: int)
     return weights.from_file(path, vocabulary, size, scalar)
 
 
-def _write(model: Model, info: DatasetInfo, state: Factorization) -> None:
+def _write(model: Model, info: DatasetInfo, state: Factorization, cold_start: ColdStartSettings) -> None:
     dataset = Dataset(info.root)
     storage.write_table(model.user_factors, state.rows.table, len(info.shards(dataset.items_for_user)))
     storage.write_table(model.item_factors, state.cols.table, len(info.shards(dataset.users_for_item)))
-    export.save(model.saved_model, state.rows.table, state.cols, state.objective)
+    export.save(model.saved_model, dataset, state.rows, state.cols, state.row_blocks, state.objective, cold_start)
 
 
 def _manifest(

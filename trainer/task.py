@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     import_tensorflow()
     from trainer import job
 
-    job.train(settings.training, dataset_dir, model_dir, args.replace)
+    job.train(settings.training, dataset_dir, model_dir, args.replace, settings.cold_start)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,296 @@
+"""The SavedModel's signatures: string ids in, string ids out. docs/serving.md describes them for callers.
+
+Contents and visitors stand in tables in the order of their ids' bytes; a *place* is a row of these tables, where an
+itemId or userId is an index of the dataset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from configs import cold_start
+from configs.settings import ColdStartSettings
+from trainer import graph, wals
+
+_K = tf.TensorSpec(None, tf.int32, "k")  # of any rank: one for all rows, or one a row
+_VISITORS = tf.TensorSpec([None], tf.string, "visitorId")
+_CONTENTS = tf.TensorSpec([None], tf.string, "contentId")
+_NONE = -1
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What goes into the model; u visitors, m contents, n interactions, d factors, by place.
+
+    Attributes:
+        users float32 [u, d]. items float32 [m, d]. item_weights float32 [m], C.
+        place_of_item: int64 [m], the place of each itemId.
+        splits, contents, ratings: what each visitor has: int64 [u + 1], int32 [n] places ascending, float32 [n].
+        owner_splits, owners: who has each content: int64 [m + 1], int32 [n].
+        popularity: float32 [m].
+        visitor_ids, content_ids: paths of the vocabularies, line n being the id at place n.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    item_weights: np.ndarray
+    place_of_item: np.ndarray
+    splits: np.ndarray
+    contents: np.ndarray
+    ratings: np.ndarray
+    owner_splits: np.ndarray
+    owners: np.ndarray
+    popularity: np.ndarray
+    visitor_ids: str
+    content_ids: str
+
+
+def _signature(*specs: tf.TensorSpec):
+    return tf.function(input_signature=specs, autograph=False)
+
+
+class Ids(tf.Module):
+    """A vocabulary as an asset: ids -> places and back, byte for byte."""
+
+    def __init__(self, path: str, name: str):
+        super().__init__(name=name)
+        line, whole = tf.lookup.TextFileIndex.LINE_NUMBER, tf.lookup.TextFileIndex.WHOLE_LINE
+        asset = tf.saved_model.Asset(path)
+        to_place = tf.lookup.TextFileInitializer(asset.asset_path, tf.string, whole, tf.int64, line)
+        to_id = tf.lookup.TextFileInitializer(asset.asset_path, tf.int64, line, tf.string, whole)
+        self._asset = asset
+        self._places = tf.lookup.StaticHashTable(to_place, _NONE)
+        self._ids = tf.lookup.StaticHashTable(to_id, "")
+
+    def places(self, ids: tf.Tensor) -> tf.Tensor:
+        return self._places.lookup(ids)
+
+    def ids(self, places: tf.Tensor) -> tf.Tensor:
+        """The ids; empty for -1."""
+        return self._ids.lookup(places)
+
+
+class Recommender(tf.Module):
+    """The tables and the signatures over them."""
+
+    def __init__(self, tables: Tables, objective: wals.Objective, settings: ColdStartSettings):
+        super().__init__(name="wals")
+        self.visitors, self.contents = Ids(tables.visitor_ids, "visitors"), Ids(tables.content_ids, "contents")
+        self._objective, self._settings, self._ratings_of_site = objective, settings, len(tables.contents)
+        gram = wals.gramian(tables.items)
+        # So small beside the rest that it only matters where the system is singular.
+        self._floor = max(1e-10 * float(np.trace(gram)) / len(gram), 1e-30)
+        norms = np.linalg.norm(tables.items.astype(np.float64), axis=1, keepdims=True)
+        variables = {
+            "users": tables.users,
+            "items": tables.items,
+            "item_weights": tables.item_weights,
+            "mean_item": cold_start.mean_item(tables.items),
+            "directions": (tables.items / np.where(norms > 0, norms, 1)).astype(np.float32),
+            "shared": objective.unobserved_weight * gram,
+            "place_of_item": tables.place_of_item,
+            "splits": tables.splits,
+            "history": tables.contents,
+            "ratings": tables.ratings,
+            "owner_splits": tables.owner_splits,
+            "owners": tables.owners,
+            "popularity": tables.popularity,
+        }
+        self.variables_by_name = {
+            name: tf.Variable(value, trainable=False, name=name) for name, value in variables.items()
+        }
+
+    def __getattr__(self, name: str) -> tf.Variable:
+        try:
+            return self.__dict__["variables_by_name"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    @_signature(_VISITORS, _K)
+    def recommend(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The best contents for each visitor, without what the visitor has."""
+        places = self.visitors.places(visitor_ids)
+        entries = graph.rows_of(self.splits, places)
+        own = tf.gather(self.users, tf.maximum(places, 0))
+        history = _wide(graph.take(entries, self.history))
+        return self._recommend(places >= 0, own, history, graph.take(entries, self.ratings), k)
+
+    @_signature(
+        tf.TensorSpec([None, None], tf.string, "contentIds"), tf.TensorSpec([None, None], tf.float32, "ratings"), _K
+    )
+    def recommend_from_history(self, content_ids: tf.Tensor, ratings: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The best contents for visitors of whom no more is known than what they viewed."""
+        check = _check(tf.reduce_all(tf.math.is_finite(ratings)), "ratings must be finite numbers")
+        same = tf.reduce_all(tf.equal(tf.shape(content_ids), tf.shape(ratings)))
+        with tf.control_dependencies([check, _check(same, "contentIds and ratings must have one shape")]):
+            places = self.contents.places(content_ids)
+        known = (places >= 0) & (tf.strings.length(content_ids) > 0)
+        history = tf.ragged.boolean_mask(places, known)
+        ordered = tf.sort(tf.where(known, places, -1 - tf.range(tf.shape(places, tf.int64)[1])), axis=1)
+        once = tf.reduce_all(ordered[:, 1:] != ordered[:, :-1])
+        with tf.control_dependencies([_check(once, "a history names a content twice; give it once")]):
+            nobody = tf.zeros(tf.shape(places)[:1], tf.bool)
+        own = tf.zeros([tf.shape(places)[0], self.items.shape[1]])
+        found = self._recommend(nobody, own, history, tf.ragged.boolean_mask(ratings, known), k)
+        return found | {"known": tf.cast(history.row_lengths(), tf.int32)}
+
+    def _recommend(self, known, own, history: tf.RaggedTensor, ratings: tf.RaggedTensor, k) -> dict[str, tf.Tensor]:
+        limits = self._settings.min_ratings, self._settings.min_site_ratings
+        rules = cold_start.rules(known, history.row_lengths(), self._ratings_of_site, *limits)
+        projected = tf.where(rules.projection)
+        factors = self._project(history, ratings, projected[:, 0])
+        own = tf.tensor_scatter_nd_update(own, projected, factors)
+        most, each = _counts(k, tf.shape(own)[0])
+        instead = rules.popularity, self.popularity.value()
+        places, scores = graph.best(own, self.items, history, most, instead)
+        rule = tf.where(rules.factors, cold_start.FACTORS, cold_start.PROJECTION)
+        rule = tf.where(rules.popularity, cold_start.POPULARITY, rule)
+        return _answer("contentIds", self.contents, places, scores, each) | {"rule": rule}
+
+    @_signature(tf.TensorSpec([None, None], tf.int64, "indices"), tf.TensorSpec([None, None], tf.float32, "values"))
+    def project(self, indices: tf.Tensor, values: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Rows of the dataset (itemIds, padded with -1) -> their factors, with the contents' factors as they are."""
+        given = indices >= 0
+        history = tf.ragged.boolean_mask(tf.gather(self.place_of_item, tf.maximum(indices, 0)), given)
+        rows = tf.range(tf.shape(indices, tf.int64)[0])
+        return {"factors": self._project(history, tf.ragged.boolean_mask(values, given), rows)}
+
+    def _project(self, history: tf.RaggedTensor, ratings: tf.RaggedTensor, rows: tf.Tensor) -> tf.Tensor:
+        """Factors float32 [rows, d] of some rows of a history."""
+        starts = ratings.row_splits
+
+        def one(row: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+            left, factors, weights = self._system(places)
+            given = tf.cast(ratings.values[starts[row] : starts[row + 1]], tf.float64)
+            right = tf.linalg.matvec(factors, weights * given, transpose_a=True)
+            return tf.cast(_solve(left, right), tf.float32)
+
+        return graph.each_row(one, history, rows, self.items.shape[1], tf.float32)
+
+    def _system(self, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Of the row solve of `wals`, (w0 G + lambda_i I + sum C_j v_j v_j') u = sum (w0 + C_j) a_j v_j, with R = 1.
+
+        Returns:
+            The left side float64 [d, d], the factors v_j float64 [n, d] and the weights w0 + C_j float64 [n].
+        """
+        factors = tf.cast(tf.gather(self.items, places), tf.float64)
+        weights = tf.cast(tf.gather(self.item_weights, places), tf.float64)
+        w0, nu = self._objective.unobserved_weight, self._objective.frequency_exponent
+        frequency = tf.cast(tf.size(places), tf.float64) + w0 * self.items.shape[0]
+        ridge = self._objective.regularization_coeff * tf.maximum(frequency, 1e-30) ** nu + self._floor
+        left = self.shared + ridge * tf.eye(self.items.shape[1], dtype=tf.float64)
+        left += tf.matmul(factors, weights[:, None] * factors, transpose_a=True)
+        return left, factors, w0 + weights
+
+    @_signature(_CONTENTS, _K)
+    def target(self, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The visitors who would like each content best, without those who have it."""
+        places = self.contents.places(content_ids)
+        known = places >= 0
+        factors = tf.where(known[:, None], tf.gather(self.items, tf.maximum(places, 0)), self.mean_item[None, :])
+        owners = _wide(graph.take(graph.rows_of(self.owner_splits, places), self.owners))
+        most, each = _counts(k, tf.shape(places)[0])
+        found, scores = graph.best(factors, self.users, owners, most)
+        rule = tf.where(known, cold_start.FACTORS, cold_start.MEAN_ITEM)
+        return _answer("visitorIds", self.visitors, found, scores, each) | {"rule": rule}
+
+    @_signature(_CONTENTS, _K)
+    def similar_items(self, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The contents whose factors point the same way, by cosine; none for a content that the model lacks."""
+        places = self.contents.places(content_ids)
+        itself = tf.RaggedTensor.from_tensor(tf.maximum(places, 0)[:, None])
+        most, each = _counts(k, tf.shape(places)[0])
+        queries = tf.gather(self.directions, tf.maximum(places, 0))
+        found, scores = graph.best(queries, self.directions, itself, most)
+        return _answer("contentIds", self.contents, found, scores, tf.where(places >= 0, each, 0))
+
+    @_signature(_VISITORS, _CONTENTS, _K)
+    def explain(self, visitor_ids: tf.Tensor, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Which of the visitor's contents carry a score: v_i . u = sum_j w_j a_j v_i' A^-1 v_j, for the projected u."""
+        visitors, wanted = self.visitors.places(visitor_ids), self.contents.places(content_ids)
+        visitors = tf.where(wanted >= 0, visitors, _NONE)
+        entries = graph.rows_of(self.splits, visitors)
+        history, ratings = _wide(graph.take(entries, self.history)), graph.take(entries, self.ratings)
+        most, each = _counts(k, tf.shape(visitors)[0])
+        starts = history.row_splits
+
+        def one(row: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+            left, factors, weights = self._system(places)
+            content = tf.cast(tf.gather(self.items, tf.maximum(wanted[row], 0)), tf.float64)
+            given = tf.cast(ratings.values[starts[row] : starts[row + 1]], tf.float64)
+            return weights * given * tf.linalg.matvec(factors, _solve(left, content))
+
+        shares = self._shares(one, history)
+        found = _ragged_best(history, shares, most)
+        answer = _answer("contentIds", self.contents, *found, each)
+        answer["contributions"] = answer.pop("scores")
+        return answer | {"score": tf.cast(tf.reduce_sum(shares, 1), tf.float32)}
+
+    def _shares(self, function, history: tf.RaggedTensor) -> tf.RaggedTensor:
+        splits = history.row_splits
+
+        def one(row: tf.Tensor) -> tf.RaggedTensor:
+            return tf.RaggedTensor.from_tensor(function(row, history.values[splits[row] : splits[row + 1]])[None, :])
+
+        kind = tf.RaggedTensorSpec([1, None], tf.float64)
+        found = tf.map_fn(one, tf.range(history.nrows()), fn_output_signature=kind)
+        return tf.RaggedTensor.from_row_splits(found.flat_values, splits)
+
+    @_signature(_VISITORS, _K)
+    def history_of(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What each visitor has, the best rated first."""
+        entries = graph.rows_of(self.splits, self.visitors.places(visitor_ids))
+        most, each = _counts(k, tf.shape(visitor_ids)[0])
+        found = _ragged_best(_wide(graph.take(entries, self.history)), graph.take(entries, self.ratings), most)
+        answer = _answer("contentIds", self.contents, *found, each)
+        answer["ratings"] = answer.pop("scores")
+        return answer | {"total": tf.cast(entries.row_lengths(), tf.int32)}
+
+
+def _wide(places: tf.RaggedTensor) -> tf.RaggedTensor:
+    return tf.cast(places, tf.int64)
+
+
+def _solve(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    return tf.linalg.cholesky_solve(tf.linalg.cholesky(left), right[:, None])[:, 0]
+
+
+def _check(condition: tf.Tensor, message: str) -> tf.Operation:
+    return tf.debugging.Assert(condition, [message])
+
+
+def _counts(k: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """k of any rank -> the greatest, and one a row."""
+    flat = tf.reshape(k, [-1])
+    fits = (tf.size(flat) == 1) | (tf.size(flat) == rows)
+    checks = [_check(tf.reduce_all(flat >= 1), "k must be at least 1"), _check(fits, "give one k, or one a row")]
+    with tf.control_dependencies(checks):
+        each = tf.broadcast_to(tf.identity(flat), rows[None])
+    return tf.reduce_max(tf.concat([each, [1]], 0)), each
+
+
+def _ragged_best(places: tf.RaggedTensor, values: tf.RaggedTensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The k greatest values of each row, ties by the lower place: places [b, k'] and float32 values; -1 and -inf."""
+    # One column more, so that there is one where no row has entries.
+    width = tf.cast(tf.reduce_max(tf.concat([places.row_lengths(), [0]], 0)), tf.int32) + 1
+    shape = tf.stack([tf.cast(places.nrows(), tf.int32), width])
+    dense = tf.cast(values, tf.float32).to_tensor(-float("inf"), shape=[None, None])
+    dense = tf.pad(dense, [[0, 0], [0, width - tf.shape(dense)[1]]], constant_values=-float("inf"))
+    at = places.to_tensor(_NONE)
+    at = tf.pad(at, [[0, 0], [0, width - tf.shape(at)[1]]], constant_values=_NONE)
+    found = tf.math.top_k(tf.reshape(dense, shape), tf.minimum(k, width))
+    return tf.gather(tf.reshape(at, shape), found.indices, batch_dims=1), found.values
+
+
+def _answer(name: str, ids: Ids, places: tf.Tensor, scores: tf.Tensor, each: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Ids and scores [b, k], and how many of each row count; beyond them stand an empty id and 0."""
+    count = tf.minimum(tf.reduce_sum(tf.cast(places >= 0, tf.int32), 1), each)
+    given = tf.sequence_mask(count, tf.shape(places)[1])
+    return {
+        name: ids.ids(tf.where(given, places, _NONE)),
+        "scores": tf.where(given, scores, 0.0),
+        "count": count,
+    }
