@@ -16,7 +16,7 @@ DEBIAN := chromium fonts-dejavu-core
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format reference sample pipeline train predict pipeline-then-train show lock system clean
+.PHONY: help setup run bench test lint format reference sample pipeline train predict pipeline-then-train show lock system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -72,13 +72,32 @@ format: setup  ## rewrite the code in the house style
 reference: setup  ## rewrite the table of settings in the README
 	@$(BIN)/python -m configs.reference README.md
 
+BENCH := .venv-bench
+BENCH_READY := $(BENCH)/.ready
+
+$(BENCH_READY): requirements-bench.lock | setup
+	@echo "setting up $(BENCH), the peers of the benchmarks (about 1 GB) ..."
+	@$(PYTHON) -m venv --clear $(BENCH)
+	@UV_CACHE_DIR=$(BENCH)/cache $(BIN)/uv pip sync --quiet --python $(BENCH)/bin/python --require-hashes requirements-bench.lock
+	@rm -rf $(BENCH)/cache
+	@touch $@
+
+bench: setup $(BENCH_READY)  ## our speed and quality beside implicit's and Spark's, an hour or so; JSON and plots in data/bench
+	@$(BIN)/python -m benchmarks.wals_speed --peer $(BENCH)/bin/python
+	@$(BIN)/python -m benchmarks.wals_scale --peer $(BENCH)/bin/python
+	@$(BIN)/python -m benchmarks.wals_spark --peer $(BENCH)/bin/python
+	@$(BIN)/python -m benchmarks.wals_quality --peer $(BENCH)/bin/python
+	@$(BIN)/python benchmarks/predict_batch.py --peer $(BENCH)/bin/python
+
 lock: setup  ## resolve the versions anew
 	@$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --extra dev --extra report --extra serving --extra tuning --custom-compile-command "make lock" --output-file requirements.lock setup.py
+	@$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" --output-file requirements-bench.lock benchmarks/requirements.in
 
 system:  ## install, as root, the Debian packages that tests in a browser need
 	@dpkg -s $(DEBIAN) >/dev/null 2>&1 || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN) >/dev/null; }
 
-clean:  ## remove .venv and data
-	rm -rf $(VENV) data
+clean:  ## remove .venv, .venv-bench and data
+	rm -rf $(VENV) $(BENCH) data
