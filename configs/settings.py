@@ -92,6 +92,11 @@ class RatingSettings(_Section):
         default_factory=dict, description="ordinal: rating of each answer in the table's rating_column."
     )
 
+    @property
+    def factor(self) -> float:
+        """The scale, given or by kind."""
+        return self.scale or (0.3 if self.kind == "median" else 1.0)
+
     @model_validator(mode="after")
     def _ordinal_needs_its_table(self) -> RatingSettings:
         if (self.kind == "ordinal") != bool(self.ordinal):

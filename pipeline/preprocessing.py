@@ -40,8 +40,6 @@ FEATURE_SPEC = {
 }
 
 _QUANTILE_ERROR = 1e-4  # share of the interactions by which the median's rank may be off
-_MEDIAN_SCALE = 0.3
-_LINEAR_SCALE = 1.0
 
 Tensors = dict[str, tf.Tensor | tf.SparseTensor]
 
@@ -73,13 +71,12 @@ def make_preprocessing_fn(rating: RatingSettings, dataset: DatasetSettings) -> C
 def rate(amounts: tf.Tensor, median: tf.Tensor, settings: RatingSettings) -> tf.Tensor:
     """Ratings float32[n] of dwells in ms, or of a table's own ratings; the formulas by kind."""
     if settings.kind == "median":
-        scale = settings.scale or _MEDIAN_SCALE
-        return tf.minimum(tf.constant(settings.cap, tf.float32), scale * amounts / median)
+        return tf.minimum(tf.constant(settings.cap, tf.float32), settings.factor * amounts / median)
     if settings.kind == "log":
         return tf.math.log1p(amounts / settings.epsilon)
     if settings.kind == "binary":
         return tf.ones_like(amounts)
-    return (settings.scale or _LINEAR_SCALE) * amounts  # linear; ordinal answers are ratings already
+    return settings.factor * amounts  # linear; ordinal answers are ratings already
 
 
 def _encode(

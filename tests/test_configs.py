@@ -7,9 +7,11 @@ import pytest
 from configs import commands, manifest, reference
 from configs.artifacts import Dataset, Model, join, shard_name
 from configs.errors import UserError
-from configs.settings import load_settings
+from configs.search import load_search
+from configs.settings import TrainingSettings, load_settings
 
-CONFIGS = sorted(path for path in (Path(__file__).parents[1] / "configs").glob("*.yaml"))
+SEARCH = Path(__file__).parents[1] / "configs" / "search.yaml"  # ranges, not settings
+CONFIGS = sorted(path for path in SEARCH.parent.glob("*.yaml") if path != SEARCH)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -108,3 +110,41 @@ def test_the_readme_has_the_settings_as_they_are():
     assert reference.BEGIN in page
     assert reference.put_into(page) == page, "run `make reference`"
     assert all(line.rstrip(" |").count("|") >= 3 for line in reference.table().splitlines()[2:]), "each is described"
+
+
+def test_the_shipped_search_loads_and_covers_the_defaults():
+    search, training = load_search(str(SEARCH)), TrainingSettings()
+    assert search.metric_name == "recall@20" and set(search.space["rating.kind"].choices) >= {"median", "binary"}
+    for key, values in search.space.items():
+        if key.startswith("training."):
+            default = getattr(training, key.removeprefix("training."))
+            assert default in values.choices or values.low <= default <= values.high
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("space: {training.sed: {choices: [1]}}", "space.training.sed cannot be searched (known: ridge, rating.kind"),
+        ("space: {source.kind: {choices: [ga4]}}", "space.source.kind cannot be searched"),
+        ("space: {training.embedding_dimension: {low: 0, high: 8}}", "training.embedding_dimension: 0 is refused"),
+        ("space: {training.solver: {choices: [auto, magic]}}", "training.solver: magic is refused"),
+        ("space: {ridge: {low: 2, high: 1}}", "low 2 must lie below high 1"),
+        ("space: {ridge: {low: 0, high: 1, log: true}}", "log needs a low above 0"),
+        ("space: {ridge: {choices: [1], low: 1, high: 2}}", "give either choices, or low and high"),
+        ("space: {ridge: {high: 2}}", "give either choices, or low and high"),
+        ("space: {rating.kind: {choices: [stars]}}", "give choices among median"),
+        ("space: {ridge: {choices: [1]}, training.regularization_coeff: {choices: [1]}}", "not both"),
+        ("space: {ridge: {choices: [1]}}\nminutes: null", "give trials or minutes"),
+        ("space: {ridge: {choices: [1]}}\nworker: 2", "worker: unknown key"),
+        ("space: {}", "space: Dictionary should have at least 1"),
+        ("[1]", "holds no settings by name"),
+        ("space: [", "is not YAML"),
+    ],
+)
+def test_a_mistake_in_the_search_is_named_in_one_line(tmp_path, text, said):
+    with pytest.raises(UserError) as caught:
+        load_search(write(tmp_path, text))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=r"nowhere\.yaml cannot be read"):
+        load_search("nowhere.yaml")

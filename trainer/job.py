@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +18,7 @@ from trainer.checkpoints import Checkpoints
 from trainer.cluster import Alone, Cluster
 from trainer.data import DatasetInfo, RowFiles
 from trainer.solver import Solver
+from trainer.sparse import SparseRows
 from trainer.summaries import Summaries
 from trainer.train import Factorization, Sweep, fit, random_table
 from trainer.wals import Objective, Side
@@ -94,24 +96,41 @@ def _make_room(model: Model, checkpoints: Checkpoints, replace: bool) -> None:
 
 
 def _start(settings: TrainingSettings, info: DatasetInfo, cluster: Cluster) -> Factorization:
-    dataset, k = Dataset(info.root), settings.embedding_dimension
-    sides, blocks = [], []
-    for number, (prefix, size, others) in enumerate(
-        (
-            (dataset.items_for_user, info.users, info.items),
-            (dataset.users_for_item, info.items, info.users),
-        )
+    dataset, blocks = Dataset(info.root), []
+    for prefix, size, others in (
+        (dataset.items_for_user, info.users, info.items),
+        (dataset.users_for_item, info.items, info.users),
     ):
-        files = RowFiles(info.shards(prefix), size, others, cluster.rank, cluster.size)
-        blocks.append(files.load())
-        counts = data.count(blocks[-1], files.own_size)
+        blocks.append(RowFiles(info.shards(prefix), size, others, cluster.rank, cluster.size).load())
+    return assemble(settings, dataset, blocks, (info.users, info.items), cluster)
+
+
+def assemble(
+    settings: TrainingSettings,
+    dataset: Dataset,
+    blocks: Sequence[Iterable[SparseRows]],
+    sizes: tuple[int, int],
+    cluster: Cluster,
+    threads: int | None = None,
+) -> Factorization:
+    """A fit of these settings before its first sweep.
+
+    Args:
+        blocks: the users' rows and the items' rows, of this process; any entries of the dataset.
+        sizes: users and items, over all processes.
+        threads: that solve rows; None for one a core.
+    """
+    sides, k = [], settings.embedding_dimension
+    for number, size in enumerate(sizes):
         table = random_table(size, k, settings.seed, number, settings.init_stddev, cluster)
+        counts = data.count(blocks[number], len(table))
         own = _weights(settings, dataset, number, size)[cluster.rank :: cluster.size]
         if number == 1 and settings.col_weights_exponent:
             own = own * weights.by_frequency(counts, settings.col_weights_exponent, cluster)
         sides.append(Side(table, counts, own, size))
     objective = Objective(settings.unobserved_weight, settings.regularization_coeff, settings.frequency_exponent)
-    return Factorization(*sides, *blocks, objective, Solver(settings.solver, steps=settings.cg_steps), cluster)
+    solver = Solver(settings.solver, steps=settings.cg_steps, threads=threads)
+    return Factorization(*sides, *blocks, objective, solver, cluster)
 
 
 def _weights(settings: TrainingSettings, dataset: Dataset, side: int, size: int):
