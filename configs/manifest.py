@@ -48,6 +48,14 @@ def parse(text: str | bytes, kind: str, path: str) -> dict[str, Any]:
     return manifest
 
 
+def all_files(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every file below the root but the manifest itself, by name: at least its `bytes` and its `crc32c`.
+
+    `other_files` are those that do not tell one output from another: graphs, whose bytes differ from run to run.
+    """
+    return {**manifest["files"], **manifest.get("other_files", {})}
+
+
 def fingerprint(manifest: Mapping[str, Any]) -> str:
     """What tells one dataset from another: a digest of its files' names and checksums."""
     files = sorted((name, file["crc32c"]) for name, file in manifest["files"].items())

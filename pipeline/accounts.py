@@ -24,6 +24,7 @@ from pipeline.extract import RECORDS
 from pipeline.grouping import SIDES
 from pipeline.sources import Input
 from pipeline.storage import open_to_read
+from pipeline.verify import describe
 from pipeline.vocabulary import iterate_vocabulary
 
 SUMMARY, TEMPORARY = "summary.json", "tmp"  # of a job at work, below its staging root
@@ -197,8 +198,11 @@ def _seen(counts: Counter[str], prefix: str) -> dict[str, int]:
 
 
 def write_manifest(path: str, kind: str, content: Mapping[str, Any]) -> None:
-    """Writes the manifest, which makes the output whole: call it last."""
-    publish.write_file(path, stamp(kind, content).encode())
+    """Writes the manifest, which makes the output whole: call it last. Describes what files are not described yet."""
+    root = path.rpartition("/")[0]
+    names = {found[len(root) + 1 :] for found in publish.list_files(root)} - content["files"].keys()
+    others = {name: describe(join(root, name)) for name in sorted(names)}
+    publish.write_file(path, stamp(kind, {**content, "other_files": others}).encode())
 
 
 def show_dataset(root: str, manifest: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """An output appears whole or not at all: written beside its place, then moved there.
 
-On a local disk the move is one rename of the directory. On gs:// the objects are copied, the manifest last,
-and readers refuse a root without a manifest.
+On a local disk the move is a rename of the directory; what was there steps aside first, as `ROOT.replaced`, and comes
+back where a run was killed between the two. On gs:// the objects are copied, the manifest last, and readers refuse a
+root without a manifest.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from contextlib import contextmanager
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from configs import manifest
+from configs import locks, manifest
 from configs.artifacts import join
 from configs.errors import UserError
 from pipeline.storage import open_to_read
 
 MANIFEST = "manifest.json"
+_REPLACED = ".replaced"
 
 
 @contextmanager
@@ -31,36 +33,54 @@ def staged(root: str, kind: str, replace: bool) -> Iterator[str]:
         replace: whether an output of this kind that is there already may be replaced.
 
     Raises:
-        UserError: `root` is not empty, and may not be replaced.
+        UserError: `root` is not empty, and may not be replaced; or another run is at work on it.
     """
     root = root.rstrip("/")
-    _refuse_occupied(root, kind, replace)
-    staging = f"{root}.partial"
-    remove(staging)
-    try:
-        make_directory(staging)
-    except OSError as error:
-        raise UserError(f"{root} cannot be written: {error.strerror}") from error
-    try:
-        yield staging
-        publish(staging, root)
-    except BaseException:
+    with locks.claim(root):
+        _recover(root)
+        _refuse_occupied(root, kind, replace)
+        staging = f"{root}.partial"
         remove(staging)
-        raise
+        try:
+            make_directory(staging)
+        except OSError as error:
+            raise UserError(f"{root} cannot be written: {error.strerror}") from error
+        try:
+            yield staging
+            publish(staging, root)
+        except BaseException:
+            remove(staging)
+            raise
 
 
 def publish(staging: str, root: str) -> None:
     """Moves a finished output to its place, removing what was there."""
     if not is_remote(root):
-        remove(root)
-        os.makedirs(os.path.dirname(os.path.abspath(root)), exist_ok=True)
+        aside = f"{root}{_REPLACED}"
+        if os.path.lexists(root):
+            os.rename(root, aside)
         os.rename(staging, root)
+        remove(aside)
         return
+    path = join(root, MANIFEST)
+    if FileSystems.exists(path):
+        FileSystems.delete([path])  # first: what is half removed is not whole
     remove(root)
     names = [path[len(staging) + 1 :] for path in list_files(staging)]
     names.sort(key=lambda name: name == MANIFEST)
     for name in names:
         FileSystems.rename([join(staging, name)], [join(root, name)])
+
+
+def _recover(root: str) -> None:
+    """Brings back, or removes, what a killed run had put aside."""
+    aside = f"{root}{_REPLACED}"
+    if is_remote(root) or not os.path.lexists(aside):
+        return
+    if os.path.lexists(root):
+        remove(aside)
+    else:
+        os.rename(aside, root)
 
 
 def read_manifest(path: str, kind: str) -> dict:

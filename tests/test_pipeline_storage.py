@@ -8,6 +8,7 @@ from apache_beam.io.filesystems import FileSystems
 from exports import make_dataset, reads, write_ndjson
 from gcp_storage_emulator.server import create_server
 
+from configs import locks
 from configs.errors import UserError
 from configs.settings import SourceSettings
 from pipeline import publish, sources, storage
@@ -67,6 +68,18 @@ def test_an_output_on_gs_appears_whole_or_not_at_all(bucket):
     assert publish.read_manifest(f"{root}/manifest.json", "dataset")["schema_version"] == 1
     with pytest.raises(UserError, match="is not empty"), publish.staged(root, "dataset", replace=False):
         pytest.fail("it was handed out all the same")
+
+
+def test_a_second_run_on_gs_is_refused(bucket):
+    # One after the other: which of two wins that come at once, the emulator does not decide (no preconditions).
+    refused = pytest.raises(UserError, match=r"gs://bucket/locked: another run is at work on it \(.*process \d+\)")
+    with locks.claim(f"{bucket}/locked/"):
+        with refused, publish.staged(f"{bucket}/locked", "dataset", replace=True):
+            pytest.fail("two runs at once")
+        assert storage.open_to_read(f"{bucket}/locked.lock").read()
+    with locks.claim(f"{bucket}/locked"):
+        pass
+    assert not FileSystems.exists(f"{bucket}/locked.lock")
 
 
 def test_what_is_missing_on_gs_is_said_as_on_a_disk(bucket):

@@ -61,8 +61,9 @@ def train(
         _write(model, info, state, cold_start)
     content = _manifest(settings, info, state, reason, resumed, started)
     content["cold_start"] = cold_start.model_dump(mode="json")
-    storage.write_bytes(model.manifest, manifest.stamp("model", content).encode())
     storage.remove(model.checkpoints)
+    content["files"] = storage.describe_all(model_dir)
+    storage.write_bytes(model.manifest, manifest.stamp("model", content).encode())
     report.summary(model_dir, content)
     return content
 

@@ -7,10 +7,11 @@ import json
 import uuid
 from typing import Any
 
+import google_crc32c
 import numpy as np
 import tensorflow as tf
 
-from configs.artifacts import shard_name
+from configs.artifacts import join, shard_name
 from configs.errors import UserError
 
 
@@ -49,6 +50,21 @@ def read_array(path: str) -> np.ndarray:
         return np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
     except (ValueError, EOFError, tf.errors.NotFoundError) as error:
         raise UserError(f"{path} is missing or damaged ({' '.join(str(error).split())})") from error
+
+
+def describe_all(root: str) -> dict[str, dict[str, Any]]:
+    """Bytes and CRC-32C (hexadecimal) of every file below a directory, by name."""
+    described = {}
+    for folder, _, names in tf.io.gfile.walk(root):
+        for name in names:
+            path, size, checksum = join(folder, name), 0, google_crc32c.Checksum()
+            with tf.io.gfile.GFile(path, "rb") as file:
+                while piece := file.read(1 << 22):
+                    size += len(piece)
+                    checksum.update(piece)
+            relative = path[len(root.rstrip("/")) + 1 :]
+            described[relative] = {"bytes": size, "crc32c": checksum.hexdigest().decode()}
+    return dict(sorted(described.items()))
 
 
 def write_table(prefix: str, table: np.ndarray, shards: int) -> None:
