@@ -16,7 +16,7 @@ DEBIAN := chromium fonts-dejavu-core
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test lint format reference sample pipeline train predict pipeline-then-train show lock system clean
+.PHONY: help setup run bench test lint format reference sample pipeline train tune predict pipeline-then-train show lock system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -49,6 +49,9 @@ pipeline: setup  ## Google Analytics export -> dataset
 
 train: setup  ## dataset -> model
 	@$(BIN)/python -m trainer.task --config $(CONFIG) $(ARGS)
+
+tune: setup  ## look for better settings; data/tuning/best.yaml is a config for train
+	@$(BIN)/python -m trainer.tune --config $(CONFIG) $(ARGS)
 
 predict: setup  ## model -> predictions
 	@$(BIN)/python -m pipeline.batch_predict --config $(CONFIG) $(ARGS)

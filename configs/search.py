@@ -56,7 +56,7 @@ class PruningSettings(_Section):
     """When a trial is given up: below the median of the others after the same pass."""
 
     startup_trials: int = Field(8, ge=0, description="Whole trials before any is pruned.")
-    warmup_passes: int = Field(1, ge=0, description="Passes of a trial before it may be pruned.")
+    warmup_passes: int = Field(2, ge=0, description="Passes of a trial after which it may not be pruned yet.")
     patience: int = Field(2, ge=1, description="Passes without a better value before a trial ends.")
 
 

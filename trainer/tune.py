@@ -1,0 +1,209 @@
+"""The job that looks for good settings: python -m trainer.tune --config configs/local.yaml"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from configs import commands
+from configs.errors import UserError
+from configs.quiet import import_tensorflow
+from configs.search import SearchSettings, load_search
+from configs.settings import RatingSettings, Settings
+
+_SEARCH, _STUDY, _MACHINE = "configs/search.yaml", "data/tuning", "n2-standard-8"
+
+_EPILOG = """\
+Trials train on a part of the dataset's rows and are measured on the rest of them. A search that was stopped or killed
+goes on where it was when the same command is started again. Test data is never read.
+
+examples:
+  python -m trainer.tune --config configs/local.yaml --minutes 10
+  python -m trainer.task --config data/tuning/best.yaml --replace
+  python -m trainer.tune --config configs/local.yaml --vertex_spec REGION-docker.pkg.dev/PROJECT/REPO/IMAGE
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses the flags and runs the search.
+
+    Raises:
+        UserError: whatever the user can put right.
+    """
+    parser = commands.parser(
+        "python -m trainer.tune",
+        "Searches for the settings with the best validation metric; writes them as a config for trainer.task.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--search", default=_SEARCH, metavar="YAML", help=f"what to search (default: {_SEARCH})")
+    parser.add_argument("--dataset_dir", metavar="DIR", help="what pipeline.preprocess wrote, local or gs://")
+    parser.add_argument(
+        "--study_dir", default=_STUDY, metavar="DIR", help=f"where the search is kept, local (default: {_STUDY})"
+    )
+    parser.add_argument("--trials", type=int, metavar="N", help="trials of the study, with those of earlier runs")
+    parser.add_argument("--minutes", type=float, metavar="M", help="time of this run")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one for every core)")
+    parser.add_argument("--replace", action="store_true", help="start over: forget the search that is there")
+    vertex = parser.add_argument_group("Vertex AI hyperparameter tuning (docs/tuning.md)")
+    vertex.add_argument(
+        "--vertex_trial", action="store_true", help="one trial, of the values given as flags: what Vertex AI starts"
+    )
+    vertex.add_argument("--vertex_spec", metavar="IMAGE", help="print the specification of the job, and do nothing")
+    vertex.add_argument("--machine", default=_MACHINE, metavar="TYPE", help=f"of a trial (default: {_MACHINE})")
+    args, others = parser.parse_known_args(argv)
+    settings = commands.settings_from(args, {"dataset_dir": args.dataset_dir})
+    budget = {"trials": args.trials, "minutes": args.minutes, "workers": args.workers}
+    search = load_search(args.search, budget)
+    dataset_dir = commands.required(settings.dataset_dir, "dataset_dir")
+    if args.vertex_trial:
+        params = vertex_params(others, search)
+    elif others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if not args.vertex_trial:
+        _need_optuna()
+    import_tensorflow()
+    if args.vertex_spec:
+        print(vertex_spec(search, dataset_dir, args), end="")
+        return
+    if args.vertex_trial:
+        run_vertex_trial(settings, search, dataset_dir, params)
+        return
+    tune(settings, search, dataset_dir, args.study_dir, args.replace)
+
+
+def _need_optuna() -> None:
+    try:
+        import optuna  # noqa: F401 - only whether it is there
+    except ImportError:
+        raise UserError("tuning needs Optuna: pip install 'wals-recommender[tuning]'") from None
+
+
+def tune(settings: Settings, search: SearchSettings, dataset_dir: str, study_dir: str, replace: bool) -> None:
+    """Searches, writes `best.yaml` and prints the table, also when interrupted.
+
+    Raises:
+        UserError: whatever the user can put right; KeyboardInterrupt.
+    """
+    from trainer import tune_display, tuning
+
+    study = tuning.Study(study_dir)
+    study.make_room(replace)
+    with study.alone():
+        try:
+            with tune_display.progress(search) as display:
+                tuning.search_on(settings, search, dataset_dir, study, display)
+        except KeyboardInterrupt:
+            _finish(settings, search, study)
+            raise
+        _finish(settings, search, study, must=True)
+
+
+def _finish(settings: Settings, search: SearchSettings, study: Any, must: bool = False) -> None:
+    """Writes the best settings so far and prints the table."""
+    from optuna.trial import TrialState
+
+    from trainer import tune_display, tune_worker, tuning
+
+    found = tune_worker.open_study(study.storage, search)
+    trials = tuning.finished(found)
+    whole = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    if not whole:
+        if must:
+            failed = [trial.user_attrs[tune_worker.FAILURE] for trial in trials if trial.state is TrialState.FAIL]
+            why = f"; the first failed with {failed[0]}" if failed else ", give more --minutes"
+            raise UserError(f"no trial came to its end in {study.root}{why}")
+        return
+    best = max(whole, key=lambda trial: trial.value)
+    own = next((trial for trial in whole if trial.user_attrs.get(tune_worker.BASELINE)), None)
+    counts = {
+        "trials": len(trials),
+        "given up early": sum(trial.state is TrialState.PRUNED for trial in trials),
+        "failed": sum(trial.state is TrialState.FAIL for trial in trials),
+    }
+    tune_display.summary(f"search in {study.root}", trials, search, counts)
+    study.best.write_text(best_config(settings, search, best, own), encoding="utf-8")
+    print(f"best settings: {study.best}; train with python -m trainer.task --config {study.best}")
+    stored, wanted = _rating_of(own), _rating_of(best)
+    if stored is not None and wanted != stored:
+        print(
+            f"they rate by {wanted.kind}, the dataset by {stored.kind}: "
+            f"make it again first, python -m pipeline.preprocess --config {study.best} --replace"
+        )
+
+
+def vertex_params(flags: Sequence[str], search: SearchSettings) -> dict[str, Any]:
+    """The parameters of a trial, from the flags that Vertex AI appends.
+
+    Raises:
+        UserError: a value is missing or wrong, or a flag belongs to no setting of the space.
+    """
+    from trainer import hypertune
+
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
+    for key in search.space:
+        parser.add_argument(f"--{hypertune.parameter_id(key)}")
+    values, unknown = parser.parse_known_args(flags)
+    if unknown:
+        raise UserError(f"{unknown[0]}: no setting of the space (known: {', '.join(vars(values))})")
+    return hypertune.values_of(vars(values), search)
+
+
+def run_vertex_trial(settings: Settings, search: SearchSettings, dataset_dir: str, params: Mapping[str, Any]) -> None:
+    """One trial, its metric reported after each pass."""
+    from trainer import hypertune, trial
+
+    material = trial.Material.read(dataset_dir, search)
+    training, rating = trial.settings_of(params, settings.training, material)
+    reporter = hypertune.Reporter(hypertune.metric_id(search))
+
+    def after_pass(number: int, value: float) -> None:
+        print(f"pass {number}: {search.metric_name} {value:.4f}", flush=True)
+        reporter.report(number, value)
+
+    found = trial.run(material, training, rating, search, after_pass)
+    print(f"{search.metric_name} {found.value:.4f} after {found.passes} passes, {found.seconds:.1f} s: {training}")
+
+
+def vertex_spec(search: SearchSettings, dataset_dir: str, args: argparse.Namespace) -> str:
+    """The job's specification as YAML."""
+    from trainer import hypertune, trial, tuning
+
+    kinds, _ = tuning.possible_kinds(search, trial.About.read(dataset_dir))
+    arguments = [f"--config={args.config}", f"--search={args.search}", f"--dataset_dir={dataset_dir}"]
+    arguments += [f"--set={assignment}" for assignment in args.assignments]
+    return yaml.safe_dump(hypertune.job_spec(search, kinds, args.vertex_spec, args.machine, arguments), sort_keys=False)
+
+
+def best_config(settings: Settings, search: SearchSettings, best: Any, own: Any) -> str:
+    """The config with the settings of the best trial, as YAML; the passes after which it was best are its sweeps."""
+    from trainer.tune_worker import BASELINE, PASSES, TRAINING
+
+    training = dict(best.user_attrs[TRAINING])
+    if not best.user_attrs.get(BASELINE):
+        training["max_sweeps"] = min(2 * best.user_attrs[PASSES], settings.training.max_sweeps)
+    rating = _rating_of(best)
+    changed = {"training": training}
+    if rating is not None and rating.kind != settings.rating.kind:
+        changed["rating"] = rating.model_dump(mode="json")
+    content = Settings.model_validate(settings.model_dump() | changed).model_dump(mode="json", exclude_defaults=True)
+    content["training"] = training  # all of it: defaults may change
+    compared = "" if own is None else f", with the config's own settings {own.value:.4f}"
+    head = (
+        f"# Written by python -m trainer.tune: {search.metric_name} {best.value:.4f} on held-out entries of train"
+        f"{compared}.\n"
+    )
+    return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _rating_of(trial: Any) -> RatingSettings | None:
+    from trainer.tune_worker import RATING
+
+    return None if trial is None else RatingSettings.model_validate(trial.user_attrs[RATING])
+
+
+if __name__ == "__main__":
+    sys.exit(commands.run(main))
