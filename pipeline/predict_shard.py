@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
-import google_crc32c
 import numpy as np
-import orjson
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils.shared import Shared
 
+from configs import cold_start
 from configs.artifacts import Dataset, Model, Predictions, shard_name
-from pipeline import factors, scoring, textform, tfrecords
+from pipeline import factors, scoring, tfrecords
+from pipeline.answers import RECOMMENDATIONS, Answers, Names
 from pipeline.examples import Rows
 from pipeline.vocabulary import iterate_vocabulary, read_vocabulary
-
-SUFFIXES = {"text": ".txt", "jsonl": ".jsonl"}
+from pipeline.writers import AnswerFile
 
 
 @dataclass(frozen=True)
@@ -44,8 +40,7 @@ class Plan:
 class Catalogue:
     """All contents, ordered by their ids' bytes, so that the lower place wins a tie.
 
-    factors float32[items, k]; place_of int64[items]: place of each itemId; escaped, quoted: the ids as the text
-    form and JSON write them.
+    factors float32[items, k]; place_of int64[items]: place of each itemId; names: the ids.
     """
 
     def __init__(self, plan: Plan):
@@ -54,8 +49,7 @@ class Catalogue:
         self.factors = factors.read_table(plan.model.item_factors, plan.item_shards, plan.items)[order]
         self.place_of = np.empty(len(ids), np.int64)
         self.place_of[order] = np.arange(len(ids))
-        self.escaped = [textform.escape(ids[item]) for item in order]
-        self.quoted = [orjson.dumps(ids[item].decode()) for item in order]
+        self.names = Names([ids[item] for item in order])
 
 
 class PredictShard(beam.DoFn):
@@ -69,19 +63,18 @@ class PredictShard(beam.DoFn):
 
     def process(self, shard: int) -> Iterator[dict]:
         plan = self._plan
+        prefix = shard_name(Predictions(self._root).text, shard, plan.user_shards)
         with contextlib.ExitStack() as stack:
-            prefix = Predictions(self._root).text
-            names = {form: shard_name(prefix, shard, plan.user_shards, SUFFIXES[form]) for form in plan.formats}
-            files = {form: stack.enter_context(_File(name)) for form, name in names.items()}
+            files = [stack.enter_context(AnswerFile(prefix, form, RECOMMENDATIONS)) for form in plan.formats]
             short = 0
             for visitors, places, scores in self._recommendations(shard):
-                counts = (places >= 0).sum(1)
-                short += int((counts < plan.top_k).sum())
-                for form, file in files.items():
-                    lines = _LINES[form](self._catalogue, visitors, places, scores, counts)
-                    file.write(lines, len(visitors), int(counts.sum()))
-        for form, file in files.items():
-            yield file.describe() | {"format": form, "with_fewer": short}
+                rules = [cold_start.FACTORS] * len(visitors)
+                answers = Answers(visitors, rules, self._catalogue.names, places, scores)
+                short += int((answers.counts < plan.top_k).sum())
+                for file in files:
+                    file.write(answers)
+        for file in files:
+            yield file.describe() | {"with_fewer": short}
 
     def _recommendations(self, shard: int) -> Iterator[tuple[list[bytes], np.ndarray, np.ndarray]]:
         """Blocks of visitors: their ids, and the places and scores of their recommendations."""
@@ -120,66 +113,3 @@ def seen_by_block(
             counts = np.bincount(held_rows[:cut] - start, minlength=stop - start)
             yield np.concatenate([[0], np.cumsum(counts)]), held_items[:cut]
             held_rows, held_items, start = held_rows[cut:], held_items[cut:], stop
-
-
-def _text_lines(
-    catalogue: Catalogue, visitors: list[bytes], places: np.ndarray, scores: np.ndarray, counts: np.ndarray
-) -> bytes:
-    escaped = catalogue.escaped
-    return b"".join(
-        textform.format_line(visitor, [escaped[place] for place in row[:count]]) + b"\n"
-        for visitor, row, count in zip(visitors, places.tolist(), counts.tolist(), strict=True)
-    )
-
-
-def _json_lines(
-    catalogue: Catalogue, visitors: list[bytes], places: np.ndarray, scores: np.ndarray, counts: np.ndarray
-) -> bytes:
-    quoted, lines = catalogue.quoted, []
-    for row, visitor in enumerate(visitors):
-        count = int(counts[row])
-        # The shortest digits that give the same float32, for the whole row at once.
-        digits = orjson.dumps(scores[row, :count], option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-        found = zip(places[row, :count].tolist(), digits[:count], range(1, count + 1), strict=True)
-        given = b",".join(
-            b'{"contentId":%s,"score":%s,"rank":%d}' % (quoted[place], score, rank) for place, score, rank in found
-        )
-        lines.append(b'{"visitorId":%s,"recommendations":[%s]}\n' % (orjson.dumps(visitor.decode()), given))
-    return b"".join(lines)
-
-
-_LINES = {"text": _text_lines, "jsonl": _json_lines}
-
-
-class _File:
-    """A file that is written beside its place and renamed when it is whole."""
-
-    def __init__(self, path: str):
-        self._path, self._beside = path, f"{path}.{uuid.uuid4().hex}"
-        self._crc = google_crc32c.Checksum()
-        self._records = self._recommendations = self._bytes = 0
-
-    def __enter__(self) -> _File:
-        self._file = FileSystems.create(self._beside, compression_type=CompressionTypes.UNCOMPRESSED)
-        return self
-
-    def write(self, data: bytes, records: int, recommendations: int) -> None:
-        self._file.write(data)
-        self._crc.update(data)
-        self._records += records
-        self._recommendations += recommendations
-        self._bytes += len(data)
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self._file.close()
-        if kind is None:
-            FileSystems.rename([self._beside], [self._path])
-
-    def describe(self) -> dict:
-        return {
-            "name": self._path.rsplit("/", 1)[1],
-            "records": self._records,
-            "recommendations": self._recommendations,
-            "bytes": self._bytes,
-            "crc32c": self._crc.hexdigest().decode(),
-        }

@@ -1,0 +1,81 @@
+"""What a prediction job found out for a block of visitors (or of contents), on its way to the files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import orjson
+
+from pipeline import textform
+
+
+class Words(NamedTuple):
+    """How an answer calls its parts: who is answered, the list, and what stands in it."""
+
+    asked: str
+    found: str
+    one: str
+
+
+RECOMMENDATIONS = Words("visitorId", "recommendations", "contentId")
+TARGETS = Words("contentId", "visitors", "visitorId")
+
+
+class Names:
+    """Ids of what is given, by place; and as the formats write them, made when the first of them asks."""
+
+    def __init__(self, ids: Sequence[bytes]):
+        self.ids = ids
+
+    @cached_property
+    def escaped(self) -> list[bytes]:
+        """As the text form writes them."""
+        return [textform.escape(name) for name in self.ids]
+
+    @cached_property
+    def quoted(self) -> list[bytes]:
+        """As JSON writes them."""
+        return [quote(name) for name in self.ids]
+
+
+def quote(name: bytes) -> bytes:
+    """An id as JSON writes it. The dataset's ids are UTF-8."""
+    return orjson.dumps(name.decode())
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A block of b answers of up to K entries each.
+
+    Attributes:
+        asked: ids [b] of those who are answered.
+        rules: [b], by which rule of `configs.cold_start` each was.
+        names: the ids of what is given, by place.
+        places: int64 [b, K], best first; -1 behind an answer's last.
+        scores: float32 [b, K]; -inf there.
+    """
+
+    asked: Sequence[bytes]
+    rules: Sequence[str]
+    names: Names
+    places: np.ndarray
+    scores: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.asked)
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """int64 [b], entries of each answer."""
+        return (self.places >= 0).sum(1)
+
+    def rows(self) -> Iterator[tuple[bytes, str, list[int], np.ndarray]]:
+        """Each answer: who is answered, by which rule, and the places and scores float32 of its entries."""
+        counts = self.counts.tolist()
+        parts = zip(self.asked, self.rules, self.places.tolist(), self.scores, counts, strict=True)
+        for asked, rule, places, scores, count in parts:
+            yield asked, rule, places[:count], scores[:count]
