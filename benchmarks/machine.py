@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from configs.processors import cores
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -23,7 +25,7 @@ def describe() -> str:
     with contextlib.suppress(OSError, StopIteration), open("/proc/cpuinfo") as file:  # Linux only
         name = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
     load = os.getloadavg()[0]
-    return f"{name}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, load {load:.1f}"
+    return f"{name}, {cores()} cores, Python {platform.python_version()}, load {load:.1f}"
 
 
 def shared_data() -> Path:

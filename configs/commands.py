@@ -12,6 +12,8 @@ import yaml
 from configs.errors import UserError
 from configs.settings import Settings, load_settings
 
+Flags = Mapping[str, tuple[str, str, str]]  # flag -> the setting it gives, what its value is called, help
+
 
 def parser(prog: str, description: str, **kwargs: Any) -> argparse.ArgumentParser:
     """A parser with `--config` and `--set`, which every job takes."""
@@ -32,6 +34,18 @@ def parser(prog: str, description: str, **kwargs: Any) -> argparse.ArgumentParse
         help="overrides one setting of the config, e.g. --set training.seed=7; repeatable",
     )
     return result
+
+
+def add_flags(parser_: argparse.ArgumentParser, flags: Flags, output: str) -> None:
+    """Adds a job's own flags, and `--replace` for its output."""
+    for name, (_, metavar, text) in flags.items():
+        parser_.add_argument(f"--{name}", metavar=metavar, help=text)
+    parser_.add_argument("--replace", action="store_true", help=f"replace {output} already there")
+
+
+def settings_with(args: argparse.Namespace, flags: Flags) -> Settings:
+    """Reads the config; `--set` wins over it, and the job's own flags over both."""
+    return settings_from(args, {key: getattr(args, name) for name, (key, *_) in flags.items()})
 
 
 def settings_from(args: argparse.Namespace, flags: Mapping[str, Any]) -> Settings:

@@ -40,11 +40,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "output_dir": ("predictions_dir", "DIR", "where the predictions go"),
         "top_k": ("prediction.top_k", "K", "recommendations a visitor"),
     }
-    for name, (_, metavar, text) in flags.items():
-        parser.add_argument(f"--{name}", metavar=metavar, help=text)
-    parser.add_argument("--replace", action="store_true", help="replace the predictions that are there already")
+    commands.add_flags(parser, flags, "predictions that are")
     args, beam_flags = parser.parse_known_args(argv)
-    settings = commands.settings_from(args, {key: getattr(args, name) for name, (key, *_) in flags.items()})
+    settings = commands.settings_with(args, flags)
     predict(settings, beam_flags, args.replace)
 
 

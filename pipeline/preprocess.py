@@ -42,11 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "end_date": ("source.end_date", "DATE", "last day of the window, inclusive"),
         "dataset_dir": ("dataset_dir", "DIR", "where the dataset goes, local or gs://"),
     }
-    for name, (_, metavar, text) in flags.items():
-        parser.add_argument(f"--{name}", metavar=metavar, help=text)
-    parser.add_argument("--replace", action="store_true", help="replace the dataset that is there already")
+    commands.add_flags(parser, flags, "a dataset that is")
     args, beam_flags = parser.parse_known_args(argv)
-    settings = commands.settings_from(args, {key: getattr(args, name) for name, (key, *_) in flags.items()})
+    settings = commands.settings_with(args, flags)
     preprocess(settings, beam_flags, args.replace)
 
 

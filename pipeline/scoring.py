@@ -9,7 +9,6 @@ the others can belong among the best. So the answer depends on nothing but the f
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -17,6 +16,8 @@ from functools import cache
 import numba
 import numpy as np
 import threadpoolctl
+
+from configs.processors import cores
 
 _VISITORS, _CONTENTS = 256, 2048  # of a tile: 2 MB of scores, which stay in a core's cache
 _SPARE = 6  # candidates beyond k + k / 8; the fewer, the more visitors need a second look
@@ -65,7 +66,7 @@ def top_k(
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    return ThreadPoolExecutor(cores())
 
 
 def _candidates(

@@ -14,8 +14,10 @@ from configs import commands, manifest
 from configs.artifacts import Dataset
 from configs.errors import UserError
 from pipeline import batch_predict, beam_options
+from pipeline.answers import RECOMMENDATIONS, Answers, Names
 from pipeline.examples import Rows
 from pipeline.predict_shard import seen_by_block
+from pipeline.writers import AnswerFile
 
 USERS = ["anna ", "007", "a\tb", "ü", "x" * 10_000, "last"]
 ITEMS = ["0,1", "tab\t", "back\\slash", "ß", "y" * 10_000, " lead", "z1", "z2", "z3"]
@@ -89,6 +91,17 @@ def test_what_a_failed_bundle_left_is_not_published(tmp_path, monkeypatch):
     monkeypatch.setattr(beam_options, "run", run_and_leave)
     content = predict(root, tmp_path / "out", top_k=2)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*content["files"], "manifest.json"}
+
+
+def test_a_bundle_that_fails_takes_its_files_along(tmp_path):
+    def fail() -> None:
+        with AnswerFile(str(tmp_path / "predictions"), "jsonl", RECOMMENDATIONS) as file:
+            file.write(Answers([b"v"], ["factors"], Names([b"c"]), np.zeros((1, 1), int), np.ones((1, 1), "f")))
+            raise ValueError("on the way")
+
+    with pytest.raises(ValueError, match="on the way"):
+        fail()
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_manifest_tells_what_the_files_hold(tmp_path):

@@ -6,7 +6,6 @@ a third of a sweep (k = 64, two cores). So BLAS gets one thread, and blocks are 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -15,12 +14,9 @@ from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
+from configs.processors import cores
+
 _In, _Out = TypeVar("_In"), TypeVar("_Out")
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def each(function: Callable[[_In], _Out], items: Iterable[_In], threads: int | None = None) -> list[_Out]:

@@ -30,12 +30,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         "Reads a dataset and trains the factorisation: factors, SavedModel, manifest.",
         epilog=_EPILOG,
     )
-    parser.add_argument("--dataset_dir", metavar="DIR", help="what pipeline.preprocess wrote, local or gs://")
-    parser.add_argument("--model_dir", metavar="DIR", help="where the model goes, local or gs://")
-    parser.add_argument("--replace", action="store_true", help="replace the model that is there already")
+    flags = {
+        "dataset_dir": ("dataset_dir", "DIR", "what pipeline.preprocess wrote, local or gs://"),
+        "model_dir": ("model_dir", "DIR", "where the model goes, local or gs://"),
+    }
+    commands.add_flags(parser, flags, "a model that is")
     args = parser.parse_args(argv)
-    flags = {"dataset_dir": args.dataset_dir, "model_dir": args.model_dir}
-    settings = commands.settings_from(args, flags)
+    settings = commands.settings_with(args, flags)
     dataset_dir = commands.required(settings.dataset_dir, "dataset_dir")
     model_dir = commands.required(settings.model_dir, "model_dir")
     # Not before: `--help` and a mistake in the flags answer at once.
