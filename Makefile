@@ -16,7 +16,7 @@ DEBIAN := chromium fonts-dejavu-core
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test lint format reference sample pipeline train tune predict pipeline-then-train show lock system clean
+.PHONY: help setup run bench test lint format reference sample pipeline train tune report predict pipeline-then-train show lock system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -52,6 +52,9 @@ train: setup  ## dataset -> model
 
 tune: setup  ## look for better settings; data/tuning/best.yaml is a config for train
 	@$(BIN)/python -m trainer.tune --config $(CONFIG) $(ARGS)
+
+report: setup  ## one HTML file on the data, the model and its quality: data/report.html
+	@$(BIN)/python -m report.page --config $(CONFIG) $(ARGS)
 
 predict: setup  ## model -> predictions
 	@$(BIN)/python -m pipeline.batch_predict --config $(CONFIG) $(ARGS)

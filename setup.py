@@ -16,8 +16,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",
-    packages=["configs", "pipeline", "trainer"],
-    package_data={"configs": ["*.yaml"], "pipeline": ["sql/*.sql"]},
+    packages=["configs", "pipeline", "trainer", "report"],
+    package_data={"configs": ["*.yaml"], "report": ["page.*"], "pipeline": ["sql/*.sql"]},
     install_requires=[
         "apache-beam[gcp]==2.77.*",
         "fastavro>=1.9",

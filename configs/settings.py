@@ -185,6 +185,16 @@ class ServingSettings(_Section):
     timeout_seconds: float = Field(10.0, gt=0, description="A request that takes longer is answered 504.")
 
 
+class ReportSettings(_Section):
+    """The page on a dataset, a model and its quality."""
+
+    output: str = Field("data/report.html", description="The file to write.")
+    evaluation: str | None = Field(None, description="JSON that trainer.evaluate wrote; none leaves quality out.")
+    map_contents: int = Field(2000, ge=1, le=20_000, description="Contents on the map, the most popular ones.")
+    visitors: int = Field(6, ge=0, le=100, description="Visitors shown as examples.")
+    recommendations: int = Field(6, ge=1, le=100, description="Lines of each list of an example.")
+
+
 class Settings(_Section):
     """One run: where its parts lie, and how each step behaves."""
 
@@ -195,6 +205,7 @@ class Settings(_Section):
     prediction: PredictionSettings = PredictionSettings()
     cold_start: ColdStartSettings = ColdStartSettings()
     serving: ServingSettings = ServingSettings()
+    report: ReportSettings = ReportSettings()
     dataset_dir: str | None = Field(None, description="Where the dataset lies, local or gs://.")
     model_dir: str | None = Field(None, description="Where the model lies.")
     predictions_dir: str | None = Field(None, description="Where the predictions go.")

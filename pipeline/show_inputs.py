@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import orjson
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
+from configs import catalogue
 from configs.artifacts import Dataset, Predictions
 from configs.errors import UserError
 from pipeline.storage import open_to_read
@@ -45,15 +44,10 @@ def read_catalogue(path: str, needed: bool) -> dict[str, tuple[str, str]]:
         if needed:
             raise UserError(f"catalogue {path} does not exist")
         return {}
-    names = ("contentId", "title", "category")
     try:
         with open_to_read(path) as file:
-            reader = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
-            missing = [name for name in names if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UserError(f"catalogue {path} has no column {missing[0]} (it needs {', '.join(names)})")
-            return {row[names[0]]: (row[names[1]] or row[names[0]], row[names[2]] or "") for row in reader}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            return catalogue.parse(file, path)
+    except OSError as error:
         raise UserError(f"catalogue {path} cannot be read: {error}") from error
 
 

@@ -1,0 +1,1 @@
+"""What the jobs wrote -> one page to look at."""

@@ -1,0 +1,96 @@
+"use strict";
+(() => {
+  const root = document.documentElement, tip = document.getElementById("tip");
+
+  // One tooltip for charts and map: lines of plain text, the first of them strong.
+  const say = (event, first, ...others) => {
+    tip.replaceChildren(document.createTextNode(first));
+    for (const text of others.filter(Boolean)) {
+      const line = document.createElement("span");
+      line.textContent = text;
+      tip.append(line);
+    }
+    tip.hidden = false;
+    const box = tip.getBoundingClientRect(), gap = 14;
+    tip.style.left = Math.max(4, Math.min(event.clientX + gap, innerWidth - box.width - 4)) + "px";
+    tip.style.top = Math.max(4, event.clientY + gap + box.height > innerHeight ? event.clientY - gap - box.height : event.clientY + gap) + "px";
+  };
+  document.addEventListener("mousemove", (event) => {
+    const text = event.target.dataset && event.target.dataset.tip;
+    if (text) say(event, text);
+    else if (event.target.id !== "plane") tip.hidden = true;
+  });
+
+  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
+  document.getElementById("theme").addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    draw();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
+
+  // The map. A point is [x, y, visitors, category or -1, title, category's name].
+  const points = JSON.parse(document.getElementById("points").textContent);
+  const canvas = document.getElementById("plane"), pen = canvas.getContext("2d"), margin = 24;
+  const most = Math.max(1, ...points.map((point) => point[2]));
+  const hidden = new Set();
+  let wanted = "", near = null;
+  const radius = (point) => 2.5 + 8.5 * Math.sqrt(point[2] / most);
+  const place = (point) => [
+    margin + point[0] * (canvas.clientWidth - 2 * margin),
+    margin + (1 - point[1]) * (canvas.clientHeight - 2 * margin),
+  ];
+  const found = (point) => !wanted || point[4].toLowerCase().includes(wanted);
+  const shown = (point) => !hidden.has(point[3]);
+
+  function draw() {
+    const scale = devicePixelRatio || 1, style = getComputedStyle(root);
+    const colour = (name) => style.getPropertyValue(name).trim();
+    canvas.width = canvas.clientWidth * scale;
+    canvas.height = canvas.clientHeight * scale;
+    pen.setTransform(scale, 0, 0, scale, 0, 0);
+    for (const point of points.filter(shown)) {
+      const [x, y] = place(point);
+      pen.globalAlpha = found(point) ? 0.75 : 0.08;
+      pen.fillStyle = colour(point[3] < 0 ? "--cx" : "--c" + point[3]);
+      pen.beginPath();
+      pen.arc(x, y, radius(point), 0, 2 * Math.PI);
+      pen.fill();
+    }
+    pen.globalAlpha = 1;
+    if (!near) return;
+    const [x, y] = place(near);
+    pen.strokeStyle = colour("--ink");
+    pen.lineWidth = 2;
+    pen.beginPath();
+    pen.arc(x, y, radius(near) + 2, 0, 2 * Math.PI);
+    pen.stroke();
+  }
+
+  canvas.addEventListener("mousemove", (event) => {
+    const box = canvas.getBoundingClientRect();
+    let best = 18, hit = null;
+    for (const point of points) {
+      if (!shown(point) || !found(point)) continue;
+      const [x, y] = place(point);
+      const away = Math.hypot(x - (event.clientX - box.left), y - (event.clientY - box.top)) - radius(point);
+      if (away < best) [best, hit] = [away, point];
+    }
+    if (hit !== near) { near = hit; draw(); }
+    if (hit) say(event, hit[4], hit[5], hit[2].toLocaleString("en") + " visitors");
+    else tip.hidden = true;
+  });
+  canvas.addEventListener("mouseleave", () => { near = null; tip.hidden = true; draw(); });
+  document.getElementById("find").addEventListener("input", (event) => { wanted = event.target.value.toLowerCase(); draw(); });
+  for (const item of document.querySelectorAll(".pick li")) {
+    const toggle = () => {
+      const category = Number(item.dataset.category);
+      if (!hidden.delete(category)) hidden.add(category);
+      item.classList.toggle("off", hidden.has(category));
+      draw();
+    };
+    item.addEventListener("click", toggle);
+    item.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); toggle(); } });
+  }
+  addEventListener("resize", draw);
+  draw();
+})();
