@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "configs" / "__init__.py").read_text()).group(1)
@@ -16,7 +16,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",
-    packages=["configs", "pipeline", "trainer", "report"],
+    packages=find_packages(include=["configs", "pipeline*", "trainer*", "report"]),
     package_data={"configs": ["*.yaml"], "report": ["page.*"], "pipeline": ["sql/*.sql"]},
     install_requires=[
         "apache-beam[gcp]==2.77.*",

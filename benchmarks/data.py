@@ -28,7 +28,7 @@ def made(millions: int) -> Path:
     import pyarrow.dataset as files
 
     from benchmarks import machine
-    from pipeline import sample
+    from pipeline.sample import __main__ as sample
 
     kept, export = machine.output() / f"made-{millions}m.npz", machine.output() / f"made-{millions}m"
     if not kept.exists():

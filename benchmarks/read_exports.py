@@ -75,7 +75,7 @@ def main() -> None:
     args = parser.parse_args()
     sides: dict[str, Callable[[list[str]], int]] = {"loop": loop, "ours": ours, "duckdb": duckdb}
     with tempfile.TemporaryDirectory() as folder:
-        from pipeline import sample
+        from pipeline.sample import __main__ as sample
 
         flags = ["--visitors", str(args.interactions // 12), "--contents", "5000", "--layouts", "ga360"]
         sample.main(["--output_dir", folder + "/sample", "--interactions", str(args.interactions), *flags])

@@ -19,11 +19,12 @@ import pytest
 
 from configs import commands
 from configs.errors import UserError
-from pipeline import sample, sample_export, sample_files
-from pipeline.sample_catalogue import make_catalogue, scramble, visitor_ids
-from pipeline.sample_export import Plan
-from pipeline.sample_rows import pseudo_id
-from pipeline.sample_visits import activity, make_steps
+from pipeline.sample import __main__ as sample
+from pipeline.sample import export, files
+from pipeline.sample.catalogue import make_catalogue, scramble, visitor_ids
+from pipeline.sample.export import Plan
+from pipeline.sample.rows import pseudo_id
+from pipeline.sample.visits import activity, make_steps
 
 DAY = datetime.date(2024, 1, 1)
 GA = Plan(("ga360", "ga4"), ("ndjson",), 1)
@@ -230,7 +231,7 @@ def test_the_same_flags_give_the_same_bytes_and_another_seed_others(tmp_path, mo
     make(tmp_path / "a", plan=plan)
     # The clock and the number of files that may be open do not matter.
     monkeypatch.setattr("time.time", lambda: 1.0e9)
-    monkeypatch.setattr(sample_export, "_OPEN_FILES", 12)
+    monkeypatch.setattr(export, "_OPEN_FILES", 12)
     make(tmp_path / "b", plan=plan)
     first, second = contents_of(tmp_path / "a"), contents_of(tmp_path / "b")
     assert len(first) == 3 * 2 * 3 * 2 + 3
@@ -405,7 +406,7 @@ def test_a_failed_run_leaves_nothing_that_looks_whole(tmp_path, monkeypatch):
     def fail(self, rows):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sample_files.NdjsonWriter, "write", fail)
+    monkeypatch.setattr(files.NdjsonWriter, "write", fail)
     with pytest.raises(UserError, match="No space left on device"):
         make(tmp_path, seed=2, replace=True)
     assert contents_of(tmp_path) == before
@@ -445,7 +446,7 @@ def test_wrong_flags_are_refused_before_anything_is_written(tmp_path, capsys, fl
 
 def test_the_command_needs_neither_tensorflow_nor_beam(tmp_path):
     code = (
-        "import sys; from pipeline import sample; sample.main(sys.argv[1:]); "
+        "import sys; from pipeline.sample import __main__ as sample; sample.main(sys.argv[1:]); "
         "print(*{name.partition('.')[0] for name in sys.modules} & {'tensorflow', 'apache_beam', 'tfx_bsl'})"
     )
     flags = ["--output_dir", str(tmp_path / "out"), "--visitors", "20", "--contents", "20", "--days", "2"]

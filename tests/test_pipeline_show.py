@@ -12,8 +12,9 @@ from rich.console import Console
 from configs import commands, manifest
 from configs.artifacts import Dataset, Predictions, shard_name
 from configs.errors import UserError
-from pipeline import examples, show, tfrecords
+from pipeline import examples, tfrecords
 from pipeline.examples import Rows
+from pipeline.show import __main__ as show
 
 CATEGORIES = ("Chess", "Film", "Music")
 ITEMS = [f"c{number:02d}" for number in range(30)]  # ten of each category, in order
@@ -185,9 +186,9 @@ def test_ids_and_titles_cannot_spoil_the_table(world):
 
 def test_the_choice_reads_no_more_rows_than_it_needs(small, monkeypatch):
     monkeypatch.setattr(show, "_EVERYBODY", 0)
-    monkeypatch.setattr("pipeline.show_visitors._CANDIDATES", 2)
+    monkeypatch.setattr("pipeline.show.choice._CANDIDATES", 2)
     read = []
-    monkeypatch.setattr("pipeline.show_inputs.read_rows", lambda p: (read.append(p), tfrecords.read_rows(p))[1])
+    monkeypatch.setattr("pipeline.show.inputs.read_rows", lambda p: (read.append(p), tfrecords.read_rows(p))[1])
     text = small.print(visitors=2)
     assert text.count("Visitor ") == 2
     assert "Of all" not in text

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.sample_catalogue import TOPICS_PER_CATEGORY, Catalogue
+from pipeline.sample.catalogue import TOPICS_PER_CATEGORY, Catalogue
 
 HOME = -1  # content number of the home page
 _MINUTE_MS = 60_000

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pipeline.show_inputs import List, Row
+from pipeline.show.inputs import List, Row
 
 _FEWEST, _MOST = 5, 20  # contents read by a visitor that is pleasant to look at
 _CANDIDATES = 2000

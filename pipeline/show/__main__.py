@@ -57,25 +57,25 @@ def show(
         UserError: the dataset or the predictions are not there or not finished, or a visitor is unknown.
     """
     # Not before: `--help` and a mistake in the flags answer at once.
-    from pipeline import show_inputs, show_visitors
     from pipeline.publish import read_manifest
+    from pipeline.show import choice, inputs
     from pipeline.vocabulary import read_vocabulary
 
     read_manifest(dataset.manifest, "dataset")
     read_manifest(predictions.manifest, "predictions")
-    catalogue = show_inputs.read_catalogue(catalogue_path or _CATALOGUE, needed=catalogue_path is not None)
+    catalogue = inputs.read_catalogue(catalogue_path or _CATALOGUE, needed=catalogue_path is not None)
     users = [_text(name) for name in read_vocabulary(dataset.vocab_users)]
     items = [_text(name) for name in read_vocabulary(dataset.vocab_items)]
-    shelves = show_visitors.Shelves(items, catalogue)
+    shelves = choice.Shelves(items, catalogue)
     everybody = bool(catalogue) and not visitor_ids and len(users) <= _EVERYBODY
-    rows = show_inputs.RowShards(dataset)
+    rows = inputs.RowShards(dataset)
     if visitor_ids:
         chosen, favourites = rows.of_keys(_keys(visitor_ids, users, dataset)), {}
     else:
-        chosen, favourites = show_visitors.choose(rows, shelves, visitors, everybody)
-    share = show_visitors.Share(shelves, {users[k]: v for k, v in favourites.items()}) if everybody else None
+        chosen, favourites = choice.choose(rows, shelves, visitors, everybody)
+    share = choice.Share(shelves, {users[k]: v for k, v in favourites.items()}) if everybody else None
     wanted = {users[row.key] for row in chosen}
-    lists = show_inputs.read_recommendations(predictions, wanted, share)
+    lists = inputs.read_recommendations(predictions, wanted, share)
     if not lists:
         raise UserError(f"{predictions.root} holds none of the visitors of {dataset.root}; make the predictions again")
     for row in chosen:

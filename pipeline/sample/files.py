@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from fastavro.write import Writer as FastAvroWriter
 
 from configs.errors import UserError
-from pipeline.sample_rows import Fields, Row
+from pipeline.sample.rows import Fields, Row
 
 INVENTORY = "sample.json"
 _STAGING = ".sample-partial"

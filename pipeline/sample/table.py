@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 
 from configs.artifacts import shard_name
 from configs.features import CONTENT_ID, VISITOR_ID
-from pipeline.sample_catalogue import Catalogue, visitor_ids
-from pipeline.sample_files import OutputDirectory
-from pipeline.sample_visits import HOME, Size, Steps, activity, make_steps
+from pipeline.sample.catalogue import Catalogue, visitor_ids
+from pipeline.sample.files import OutputDirectory
+from pipeline.sample.visits import HOME, Size, Steps, activity, make_steps
 
 _ROWS_PER_FILE = 2_500_000
 SCHEMA = pa.schema(

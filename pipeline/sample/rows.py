@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.sample_catalogue import Catalogue
-from pipeline.sample_visits import HOME, Steps
+from pipeline.sample.catalogue import Catalogue
+from pipeline.sample.visits import HOME, Steps
 
 SUBSCRIBER, CATEGORY, CONTENT = 4, 7, 10  # indices of the GA360 custom dimensions
 _SITE = "https://example.com"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.sample_titles import TOPICS, title
+from pipeline.sample.titles import TOPICS, title
 
 TOPICS_PER_CATEGORY = 4
 _POPULARITY_EXPONENT = 1.0

@@ -24,11 +24,11 @@ from rich.table import Table
 
 from configs import commands
 from configs.errors import UserError
-from pipeline.sample_catalogue import make_catalogue
-from pipeline.sample_export import Plan, write_exports
-from pipeline.sample_files import FORMATS, OutputDirectory
-from pipeline.sample_table import write_table
-from pipeline.sample_visits import Size
+from pipeline.sample.catalogue import make_catalogue
+from pipeline.sample.export import Plan, write_exports
+from pipeline.sample.files import FORMATS, OutputDirectory
+from pipeline.sample.table import write_table
+from pipeline.sample.visits import Size
 
 LAYOUTS = ("ga360", "ga4", "table")
 _PER_VISITOR = 17.5  # contents a visitor reads, where the catalogue is large enough for it

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.sample_catalogue import Catalogue, visitor_ids
-from pipeline.sample_files import FORMATS, OutputDirectory, RowWriter
-from pipeline.sample_rows import Block, Ga4, Ga360
-from pipeline.sample_visits import Size, activity, make_steps
+from pipeline.sample.catalogue import Catalogue, visitor_ids
+from pipeline.sample.files import FORMATS, OutputDirectory, RowWriter
+from pipeline.sample.rows import Block, Ga4, Ga360
+from pipeline.sample.visits import Size, activity, make_steps
 
 _TABLES = {"ga360": (Ga360, "ga_sessions_"), "ga4": (Ga4, "events_")}
 _OPEN_FILES = 96
