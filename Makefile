@@ -95,10 +95,10 @@ bench: setup $(BENCH_READY)  ## our speed and quality beside implicit's and Spar
 	@$(BIN)/python -m benchmarks.wals_quality --peer $(BENCH)/bin/python
 	@$(BIN)/python benchmarks/predict_batch.py --peer $(BENCH)/bin/python
 
-lock: setup  ## resolve the versions anew
-	@$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
+lock: setup  ## put what setup.py newly asks for into the locks; UPGRADE=--upgrade resolves all versions anew
+	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --extra dev --extra report --extra serving --extra tuning --custom-compile-command "make lock" --output-file requirements.lock setup.py
-	@$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
+	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --output-file requirements-bench.lock benchmarks/requirements.in
 
 system:  ## install, as root, the Debian packages that tests in a browser need
