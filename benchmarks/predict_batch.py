@@ -39,7 +39,7 @@ def make(users: int, items: int, k: int) -> tuple[np.ndarray, np.ndarray, sp.csr
 
 
 def ours(u: np.ndarray, v: np.ndarray, seen: sp.csr_matrix, top: int) -> np.ndarray:
-    from pipeline import scoring
+    from pipeline.prediction import scoring
 
     block, found = 4096, []
     for start in range(0, len(u), block):

@@ -55,7 +55,8 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool) -> dic
     # Not before: `--help` and a mistake in the flags answer at once.
     import apache_beam as beam
 
-    from pipeline import accounts, beam_options, predict_shard, publish
+    from pipeline import accounts, beam_options, publish
+    from pipeline.prediction import shard
 
     started = time.time()
     root = commands.required(settings.predictions_dir, "output_dir")
@@ -69,7 +70,7 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool) -> dic
             files = (
                 pipeline
                 | "Shards" >> beam.Create(range(plan.user_shards), reshuffle=plan.user_shards > 1)
-                | "Predict" >> beam.ParDo(predict_shard.PredictShard(plan, staging))
+                | "Predict" >> beam.ParDo(shard.PredictShard(plan, staging))
             )
             (
                 pipeline
@@ -89,7 +90,8 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool) -> dic
 
 def _plan(settings: Settings):
     """Reads what dataset and model say of themselves, and whether they belong together."""
-    from pipeline import predict_shard, publish
+    from pipeline import publish
+    from pipeline.prediction.shard import Plan
 
     dataset = Dataset(commands.required(settings.dataset_dir, "dataset_dir").rstrip("/"))
     model = Model(commands.required(settings.model_dir, "model_dir").rstrip("/"))
@@ -101,7 +103,7 @@ def _plan(settings: Settings):
     if top_k > items:
         raise UserError(f"top_k {top_k} is larger than the catalogue of {items} contents; ask for {items} or fewer")
     _check_files(dataset, made)
-    plan = predict_shard.Plan(
+    plan = Plan(
         dataset=dataset,
         model=model,
         users=made["counts"]["users"],
@@ -141,7 +143,7 @@ def _check_files(dataset: Dataset, made: dict) -> None:
 
 def _check_factors(plan) -> None:
     """The first shard of both tables, which shows most of what can be wrong before any worker starts."""
-    from pipeline import factors
+    from pipeline.prediction import factors
 
     tables = (
         (plan.model.user_factors, plan.user_shards, plan.users),

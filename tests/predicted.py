@@ -11,8 +11,9 @@ import numpy as np
 from configs import manifest
 from configs.artifacts import Dataset, Model, shard_name
 from configs.settings import Settings
-from pipeline import batch_predict, examples, textform, tfrecords
+from pipeline import batch_predict, examples, tfrecords
 from pipeline.examples import Rows
+from pipeline.prediction import textform
 from pipeline.vocabulary import read_vocabulary
 
 

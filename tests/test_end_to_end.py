@@ -12,7 +12,8 @@ import pytest
 from exports import SHARED, event, make_dataset, needs_shared, ratings, reads, rejected, write_ndjson
 
 from configs.settings import Settings
-from pipeline import batch_predict, textform
+from pipeline import batch_predict
+from pipeline.prediction import textform
 from trainer import job
 
 UNBUFFERED = {"PYTHONUNBUFFERED": "1"}

@@ -14,10 +14,10 @@ from configs import commands, manifest
 from configs.artifacts import Dataset
 from configs.errors import UserError
 from pipeline import batch_predict, beam_options
-from pipeline.answers import RECOMMENDATIONS, Answers, Names
 from pipeline.examples import Rows
-from pipeline.predict_shard import seen_by_block
-from pipeline.writers import AnswerFile
+from pipeline.prediction.answers import RECOMMENDATIONS, Answers, Names
+from pipeline.prediction.shard import seen_by_block
+from pipeline.prediction.writers import AnswerFile
 
 USERS = ["anna ", "007", "a\tb", "ü", "x" * 10_000, "last"]
 ITEMS = ["0,1", "tab\t", "back\\slash", "ß", "y" * 10_000, " lead", "z1", "z2", "z3"]

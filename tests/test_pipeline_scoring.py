@@ -9,7 +9,7 @@ import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import scoring
+from pipeline.prediction import scoring
 
 
 def exact(users, items):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline import textform
+from pipeline.prediction import textform
 
 LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # all that str.splitlines ends a line at
 odd = st.text("\\t\t,anrx85" + LINE_ENDS, min_size=1)

@@ -16,7 +16,7 @@ from configs import cold_start
 from configs.artifacts import Dataset
 from configs.errors import UserError
 from configs.settings import ColdStartSettings
-from pipeline import scoring
+from pipeline.prediction import scoring
 from tests.datasets import write_dataset
 from tests.oracles import DenseWals
 from trainer import export, wals

@@ -2,8 +2,8 @@
 
 The answers are those of batch prediction: a score is the float64 dot product of two float32 rows, summed in order of
 their elements and rounded to float32; equal scores stand in the order of the table, which is that of the ids' bytes.
-A product in float32 only chooses candidates (`pipeline.scoring` says why), and where it cannot tell, all are scored
-that may belong among the best.
+A product in float32 only chooses candidates (`pipeline.prediction.scoring` says why), and where it cannot tell, all
+are scored that may belong among the best.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ import orjson
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline import textform
-from pipeline.answers import Answers, Words, quote
+from pipeline.prediction import textform
+from pipeline.prediction.answers import Answers, Words, quote
 
 
 class Writer(Protocol):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import orjson
 
-from pipeline import textform
+from pipeline.prediction import textform
 
 
 class Words(NamedTuple):

@@ -13,11 +13,12 @@ from apache_beam.utils.shared import Shared
 
 from configs import cold_start
 from configs.artifacts import Dataset, Model, Predictions, shard_name
-from pipeline import factors, scoring, tfrecords
-from pipeline.answers import RECOMMENDATIONS, Answers, Names
+from pipeline import tfrecords
 from pipeline.examples import Rows
+from pipeline.prediction import factors, scoring
+from pipeline.prediction.answers import RECOMMENDATIONS, Answers, Names
+from pipeline.prediction.writers import AnswerFile
 from pipeline.vocabulary import iterate_vocabulary, read_vocabulary
-from pipeline.writers import AnswerFile
 
 
 @dataclass(frozen=True)
