@@ -16,7 +16,7 @@ DEBIAN := chromium fonts-dejavu-core
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test lint format reference sample pipeline train tune report predict pipeline-then-train show lock system clean
+.PHONY: help setup run bench test lint format reference docs sample pipeline train tune report predict pipeline-then-train show lock system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -78,6 +78,10 @@ format: setup  ## rewrite the code in the house style
 reference: setup  ## rewrite the table of settings in the README
 	@$(BIN)/python -m configs.reference README.md
 
+docs: setup  ## the documentation as a site: data/site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "data/site/index.html"
+
 BENCH := .venv-bench
 BENCH_READY := $(BENCH)/.ready
 
@@ -97,7 +101,7 @@ bench: setup $(BENCH_READY)  ## our speed and quality beside implicit's and Spar
 
 lock: setup  ## put what setup.py newly asks for into the locks; UPGRADE=--upgrade resolves all versions anew
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --extra dev --extra report --extra serving --extra tuning --custom-compile-command "make lock" --output-file requirements.lock setup.py
+	  --extra dev --extra docs --extra report --extra serving --extra tuning --custom-compile-command "make lock" --output-file requirements.lock setup.py
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --output-file requirements-bench.lock benchmarks/requirements.in
 

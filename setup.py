@@ -38,6 +38,7 @@ setup(
     extras_require={
         "serving": ["fastapi>=0.115", "prometheus-client>=0.21", "uvicorn>=0.30"],
         "tuning": ["optuna>=4"],
+        "docs": ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"],
         "report": ["jinja2>=3.1", "plotly>=6", "scikit-learn>=1.5"],
         "dev": [
             "bqemulator",
@@ -47,6 +48,8 @@ setup(
             "gcp-storage-emulator",
             "httpx",
             "hypothesis",
+            "ipykernel",
+            "nbclient",
             "playwright",
             "pytest",
             "pytest-xdist",
