@@ -145,6 +145,13 @@ class TrainingSettings(_Section):
     tolerance: float = Field(0.0, ge=0, description="Stop when a pass lowers the loss by less than this share.")
     seed: int = Field(42, ge=0, description="Of the random start: one seed, one model.")
     init_stddev: float | None = Field(None, gt=0, description="Of the random start; none is 1/sqrt(k).")
+    warm_start: str | None = Field(
+        None,
+        description="Directory of an earlier model to start from, by ids; of other settings, or gone: a cold start.",
+    )
+    warm_start_sweeps: int | None = Field(
+        None, ge=1, description="Sweeps after a warm start; none is a third of the passes of max_sweeps."
+    )
 
 
 class PredictionSettings(_Section):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -31,7 +31,7 @@ _FEATURES = {
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a dataset's manifest says of it."""
+    """What a dataset's manifest says of it; `rating` are the settings its ratings were made with."""
 
     root: str
     users: int
@@ -39,6 +39,7 @@ class DatasetInfo:
     interactions: int
     fingerprint: str
     files: tuple[str, ...]
+    rating: dict[str, Any] = field(default_factory=dict)
 
     def shards(self, prefix: str) -> tuple[str, ...]:
         """Paths of one side's files, in order; prefix: `Dataset.items_for_user` or `users_for_item`.
@@ -68,9 +69,10 @@ def read_info(root: str) -> DatasetInfo:
         users, items, interactions = (int(content["counts"][name]) for name in ("users", "items", "interactions"))
         files = tuple(content["files"])
         fingerprint = manifest.fingerprint(content)
+        rating = dict(content.get("settings", {}).get("rating", {}))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} lacks {error}; make the dataset again") from error
-    return DatasetInfo(root, users, items, interactions, fingerprint, files)
+    return DatasetInfo(root, users, items, interactions, fingerprint, files, rating)
 
 
 @dataclass(frozen=True)

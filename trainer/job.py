@@ -13,7 +13,7 @@ from configs import manifest
 from configs.artifacts import Dataset, Model
 from configs.errors import UserError
 from configs.settings import ColdStartSettings, TrainingSettings
-from trainer import data, export, report, storage, weights
+from trainer import data, export, report, storage, warm, weights
 from trainer.checkpoints import Checkpoints
 from trainer.cluster import Alone, Cluster
 from trainer.data import DatasetInfo, RowFiles
@@ -38,11 +38,15 @@ def train(
     """
     started, cluster, model = time.time(), Alone(), Model(model_dir)
     info = data.read_info(dataset_dir)
-    checkpoints = Checkpoints(model.checkpoints, _identity(settings, info))
+    origin = warm.choose(settings, model_dir, info.rating)
+    sweeps = origin.sweeps(settings)
+    checkpoints = Checkpoints(model.checkpoints, _identity(settings, info) | {"started_from": origin.digest})
     _make_room(model, checkpoints, replace)
-    with report.progress(settings.max_sweeps) as display:
+    with report.progress(sweeps) as display:
         display.say(f"reading {info.interactions:,} interactions of {info.users:,} users and {info.items:,} items")
         state = _start(settings, info, cluster)
+        display.say(origin.describe())
+        account = warm.carry_over(origin, state, Dataset(info.root))
         resumed = checkpoints.restore(state)
         if resumed:
             display.say(f"going on after sweep {resumed}, from {model.checkpoints}")
@@ -54,12 +58,13 @@ def train(
             display.after_sweep(sweep)
             summaries.write(sweep, state)
 
-        reason = fit(state, settings.max_sweeps, settings.tolerance, after_sweep, checkpoints.save)
+        reason = fit(state, sweeps, settings.tolerance, after_sweep, checkpoints.save)
         summaries.close()
         display.say(f"{reason}; writing {model_dir}")
         state.turn_back()
         _write(model, info, state, cold_start)
     content = _manifest(settings, info, state, reason, resumed, started)
+    content["start"] = account
     content["cold_start"] = cold_start.model_dump(mode="json")
     storage.remove(model.checkpoints)
     content["files"] = storage.describe_all(model_dir)
@@ -157,7 +162,7 @@ def _manifest(
 ) -> dict[str, Any]:
     dataset = Dataset(info.root)
     return {
-        "dataset": {"root": info.root, "fingerprint": info.fingerprint},
+        "dataset": {"root": info.root, "fingerprint": info.fingerprint, "rating": info.rating},
         "settings": settings.model_dump(mode="json"),
         "solver": state.solver.describe(settings.embedding_dimension),
         "users": info.users,

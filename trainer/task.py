@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags = {
         "dataset_dir": ("dataset_dir", "DIR", "what pipeline.preprocess wrote, local or gs://"),
         "model_dir": ("model_dir", "DIR", "where the model goes, local or gs://"),
+        "warm_start": ("training.warm_start", "DIR", "an earlier model to start from, e.g. last night's"),
     }
     commands.add_flags(parser, flags, "a model that is")
     args = parser.parse_args(argv)
