@@ -34,6 +34,9 @@ class SourceSettings(_Section):
     input: str | None = Field(None, description="Glob of the files, local or gs://.")
     start_date: Date | None = Field(None, description="First day of the window, inclusive.")
     end_date: Date | None = Field(None, description="Last day of the window, inclusive.")
+    window_days: int | None = Field(
+        None, ge=1, description="Days of a window that slides with end_date, its last; in place of start_date."
+    )
     include_intraday: bool = Field(
         False, description="Read ga_sessions_intraday_* and events_intraday_* too; they are not final."
     )
@@ -68,6 +71,11 @@ class SourceSettings(_Section):
 
     @model_validator(mode="after")
     def _ranges(self) -> SourceSettings:
+        if self.window_days is not None and self.end_date is not None:
+            first = self.end_date - datetime.timedelta(days=self.window_days - 1)
+            if self.start_date not in (None, first):
+                raise ValueError(f"start_date {self.start_date} is not window_days {self.window_days} before end_date")
+            object.__setattr__(self, "start_date", first)  # whoever reads the window need not know of window_days
         if self.start_date and self.end_date and self.start_date > self.end_date:
             raise ValueError(f"start_date {self.start_date} lies after end_date {self.end_date}")
         if self.max_dwell_ms is not None and self.max_dwell_ms < self.min_dwell_ms:

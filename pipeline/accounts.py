@@ -76,6 +76,7 @@ def dataset_manifest(
         "seconds": round(time.time() - started, 3),
         "counts": {
             "files_read": len(files.files),
+            "files_outside_window": files.outside,
             "rows_read": counts["records.read"],
             "rows_rejected": sum(rejected.values()),
             "interactions": counts["pairs.used"],

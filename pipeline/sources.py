@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,17 +26,20 @@ REJECTS, COUNTS = "rejects", "counts"
 
 _SHARD_BYTES = 1 << 25  # of input a shard, so that a worker sorts one in its memory
 _MOST_SHARDS = 4096
+_TABLE_OF_DAY = ("ga360", "ga4")
+_NAME_OF_DAY = re.compile(r"(?:ga_sessions|events)_(?:intraday_)?(\d{8})(?!\d)")
 
 
 @dataclass(frozen=True)
 class Input:
     """The files a job reads.
 
-    files: paths, sorted. size: bytes of all.
+    files: paths, sorted. size: bytes of all. outside: how many more are of days outside the window.
     """
 
     files: list[str]
     size: int
+    outside: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,32 @@ def match_input(source: SourceSettings) -> Input:
     if not kept:
         only = f"; {len(found)} intraday files do, which source.include_intraday reads" if found else ""
         raise UserError(f"no file matches {source.input}{only}")
-    return Input(sorted(file.path for file in kept), sum(file.size_in_bytes for file in kept))
+    inside = [file for file in kept if _may_hold(file.path, source)]
+    if not inside:
+        days = sorted(day for file in kept if (day := _day_of_table(file.path)))
+        raise UserError(
+            f"no file of {source.input} is of the window {source.start_date or '...'} to {source.end_date or '...'}; "
+            f"they are of {days[0]} to {days[-1]}"
+        )
+    return Input(
+        sorted(file.path for file in inside), sum(file.size_in_bytes for file in inside), len(kept) - len(inside)
+    )
+
+
+def _may_hold(path: str, source: SourceSettings) -> bool:
+    """Whether a file may hold rows of the window: a table of Google Analytics is of the one day in its name."""
+    day = _day_of_table(path) if source.kind in _TABLE_OF_DAY else None
+    if day is None:
+        return True
+    return (source.start_date or day) <= day <= (source.end_date or day)
+
+
+def _day_of_table(path: str) -> datetime.date | None:
+    match = _NAME_OF_DAY.match(os.path.basename(path))
+    try:
+        return datetime.datetime.strptime(match[1], "%Y%m%d").date() if match else None
+    except ValueError:
+        return None
 
 
 @dataclass

@@ -72,6 +72,16 @@ def test_dates_as_yaml_and_as_exports_write_them(tmp_path):
     assert (str(source.start_date), str(source.end_date)) == ("2024-01-31", "2024-02-01")
 
 
+def test_a_window_slides_with_its_last_day(tmp_path):
+    path = write(tmp_path, "source: {window_days: 30}")
+    assert load_settings(path).source.start_date is None
+    settings = load_settings(path, {"source.end_date": "2024-03-01"})
+    assert str(settings.source.start_date) == "2024-02-01"
+    assert type(settings).model_validate(settings.model_dump()) == settings
+    with pytest.raises(UserError, match="start_date 2024-02-02 is not window_days 30 before end_date"):
+        load_settings(path, {"source.end_date": "2024-03-01", "source.start_date": "2024-02-02"})
+
+
 def test_run_gives_exit_statuses(capsys):
     def fails(argv):
         raise UserError("do this")

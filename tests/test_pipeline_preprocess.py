@@ -15,8 +15,9 @@ from exports import event, hit, make_dataset, ratings, reads, rejected, session,
 from configs.artifacts import Dataset
 from configs.errors import UserError
 from configs.settings import RatingSettings
-from pipeline import preprocess, sample, tfrecords
+from pipeline import preprocess, tfrecords
 from pipeline.preprocessing import rate
+from pipeline.sample import __main__ as sample
 from pipeline.vocabulary import read_vocabulary
 
 WORKED_EXAMPLE = {44652: 0.231208, 1214205: 1.000000, 32109: 0.166260, 47744: 0.247218, 10512: 0.054431}
@@ -73,7 +74,8 @@ def test_a_small_export_becomes_the_dataset_computed_by_hand(tmp_path):
     # Most interactions first, ties by bytes descending.
     assert read_vocabulary(dataset.vocab_users) == [b"c", b"a", b"b"]
     assert read_vocabulary(dataset.vocab_items) == [b"x", b"z", b"y"]
-    counts = {"files_read": 2, "rows_read": 3, "rows_rejected": 0, "interactions": 5, "users": 3, "items": 3}
+    counts = {"files_read": 2, "files_outside_window": 0, "rows_read": 3, "rows_rejected": 0}
+    counts |= {"interactions": 5, "users": 3, "items": 3}
     assert manifest["counts"] == counts
     assert manifest["median"] == median
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"] == counts
@@ -183,6 +185,22 @@ def test_a_useless_input_is_refused_and_leaves_nothing(tmp_path, rows, sections,
     with pytest.raises(UserError, match=said):
         make_dataset(tmp_path / "out", path, **sections)
     assert [found.name for found in tmp_path.iterdir()] == ["in.ndjson"]
+
+
+def test_a_sliding_window_reads_the_tables_of_its_days_alone(tmp_path):
+    """Tables outside are not even opened: here they hold garbage."""
+    for day in range(1, 6):
+        rows = [session("a", day, [hit(1, 0, f"c{day}"), hit(2, 9)], f"2024010{day}")]
+        write_ndjson(tmp_path / f"ga_sessions_2024010{day}.ndjson", rows if day in (3, 4) else [b"garbage"])
+    write_ndjson(tmp_path / "2024-01-01.ndjson", [session("a", 1, [hit(1, 0, "late"), hit(2, 9)], "20240104")])
+    window = {"window_days": 2, "end_date": "2024-01-04"}
+    manifest = make_dataset(tmp_path / "out", tmp_path / "*.ndjson", source=window)
+    counts = {name: manifest["counts"][name] for name in ("files_read", "files_outside_window", "interactions")}
+    assert counts == {"files_read": 3, "files_outside_window": 3, "interactions": 3}
+    assert manifest["settings"]["source"]["start_date"] == "2024-01-03"
+    later = {"window_days": 2, "end_date": "2024-02-01"}
+    with pytest.raises(UserError, match="window 2024-01-31 to 2024-02-01; they are of 2024-01-01 to 2024-01-05"):
+        make_dataset(tmp_path / "later", tmp_path / "ga_sessions_*", source=later)
 
 
 def test_a_broken_file_among_good_ones_is_named_and_the_old_dataset_stays(tmp_path):
