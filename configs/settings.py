@@ -124,9 +124,9 @@ class DatasetSettings(_Section):
 class TrainingSettings(_Section):
     """WALS. The names are those of TensorFlow 1's WALSMatrixFactorization where it had them."""
 
-    embedding_dimension: int = Field(32, ge=1, le=8192, description="Factors of each user and item, k.")
+    embedding_dimension: int = Field(64, ge=1, le=8192, description="Factors of each user and item, k.")
     unobserved_weight: float = Field(0.1, ge=0, description="w0, the weight of every cell without an entry.")
-    regularization_coeff: float = Field(0.1, ge=0, description="lambda.")
+    regularization_coeff: float = Field(2.0, ge=0, description="lambda.")
     frequency_exponent: float = Field(
         0.0, ge=0, le=2, description="nu: lambda_i = lambda (|obs_i| + w0 m)^nu; 0 is one lambda for all rows."
     )
@@ -135,7 +135,7 @@ class TrainingSettings(_Section):
     row_weights_file: str | None = Field(None, description="CSV of visitorId,weight: R by visitor, default 1.")
     col_weights_file: str | None = Field(None, description="CSV of contentId,weight: C by content, default 1.")
     col_weights_exponent: float = Field(
-        0.0,
+        0.35,
         ge=-2,
         le=2,
         description="b: C is multiplied by (users of the item)^-b, scaled to mean 1; above 0 popular items weigh less.",

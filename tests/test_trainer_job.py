@@ -39,7 +39,8 @@ def dataset(tmp_path_factory, matrix):
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     path = tmp_path_factory.mktemp("config") / "c.yaml"
-    path.write_text(f"training:\n  embedding_dimension: {K}\n  max_sweeps: 6\n  regularization_coeff: 0.2\n")
+    values = {"embedding_dimension": K, "max_sweeps": 6, "regularization_coeff": 0.2, "col_weights_exponent": 0.0}
+    path.write_text(json.dumps({"training": values}))
     return str(path)
 
 
