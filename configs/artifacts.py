@@ -59,6 +59,11 @@ class Dataset:
         return join(self.root, "users_for_item")
 
     @property
+    def items(self) -> str:
+        """What is known of each item, a row an item, in the order of the itemIds."""
+        return join(self.root, "items.parquet")
+
+    @property
     def rejected(self) -> str:
         """Directory of the rows that were kept aside, JSON lines."""
         return join(self.root, "rejected")

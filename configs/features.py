@@ -15,6 +15,13 @@ RATING = "rating"
 VOCAB_USERS = "vocab_users"
 VOCAB_ITEMS = "vocab_items"
 
+# Columns of items.parquet, beside contentId.
+VISITORS = "visitors"  # int64, who have the content
+POPULARITY = "popularity"  # float64: visitors, or their sum decayed by the age of the view
+MEAN_RATING = "mean_rating"  # float64
+FIRST_TIME_MS = "first_time_ms"  # int64 ms since 1970, of the first and the last of its interactions
+LAST_TIME_MS = "last_time_ms"
+
 # Features of a row (tf.train.Example) in items_for_user and users_for_item.
 KEY = "key"
 INDICES = "indices"

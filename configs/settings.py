@@ -119,6 +119,9 @@ class DatasetSettings(_Section):
     min_users_per_item: int = Field(1, ge=1, description="Contents with fewer visitors are left out, counted.")
     shards: int | None = Field(None, ge=1, le=99_999, description="Files a side; none chooses from the data.")
     gzip: bool = Field(False, description="Compress the TFRecords.")
+    popularity_half_life_days: float | None = Field(
+        None, gt=0, description="A view this old counts half in the popularity of its content; none counts all alike."
+    )
 
 
 class TrainingSettings(_Section):
@@ -238,6 +241,8 @@ class Settings(_Section):
             )
         if self.rating.kind == "ordinal" and not given:
             raise ValueError("rating.kind ordinal needs a table with source.rating_column")
+        if self.dataset.popularity_half_life_days and self.source.kind == "table" and not self.source.time_column:
+            raise ValueError("dataset.popularity_half_life_days needs source.time_column where the source is a table")
         return self
 
 

@@ -12,6 +12,7 @@ from configs.features import (
     CONTENT_COUNT,
     CONTENT_ID,
     CONTENT_PLACE,
+    TIME_MS,
     VISITOR_COUNT,
     VISITOR_ID,
     VISITOR_PLACE,
@@ -27,6 +28,7 @@ BLOCK = pa.schema(
         pa.field(CONTENT_COUNT, pa.large_list(pa.int64())),
         pa.field(CONTENT_PLACE, pa.large_list(pa.int64())),
         pa.field(AMOUNT, pa.large_list(pa.float32())),
+        pa.field(TIME_MS, pa.large_list(pa.int64())),
     ]
 )
 _BLOCK_INTERACTIONS = 1 << 20
@@ -40,8 +42,8 @@ def make_blocks(pairs: pa.Table) -> Iterator[pa.RecordBatch]:
 
 def _block(pairs: pa.Table) -> pa.RecordBatch:
     visitors, contents = _by_id(pairs[VISITOR_ID]), _by_id(pairs[CONTENT_ID])
-    amounts = pairs[AMOUNT].to_numpy().astype(np.float32)
-    arrays = [_one_row(pa.array(column)) for column in (*visitors, *contents, amounts)]
+    amounts, times = pairs[AMOUNT].to_numpy().astype(np.float32), pairs[TIME_MS].to_numpy()
+    arrays = [_one_row(pa.array(column)) for column in (*visitors, *contents, amounts, times)]
     return pa.RecordBatch.from_arrays(arrays, schema=BLOCK)
 
 

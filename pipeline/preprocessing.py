@@ -19,6 +19,7 @@ from configs.features import (
     ITEM_ID,
     MEDIAN,
     RATING,
+    TIME_MS,
     USER_ID,
     VISITOR_COUNT,
     VISITOR_ID,
@@ -37,6 +38,7 @@ FEATURE_SPEC = {
     CONTENT_COUNT: tf.io.VarLenFeature(tf.int64),
     CONTENT_PLACE: tf.io.VarLenFeature(tf.int64),
     AMOUNT: tf.io.VarLenFeature(tf.float32),
+    TIME_MS: tf.io.VarLenFeature(tf.int64),
 }
 
 _QUANTILE_ERROR = 1e-4  # share of the interactions by which the median's rank may be off
@@ -49,7 +51,7 @@ def make_preprocessing_fn(rating: RatingSettings, dataset: DatasetSettings) -> C
 
     It takes one block, the features of FEATURE_SPEC with shape [1, None], and gives `userId` int64,
     `itemId` int64 and `rating` float32, [1, interactions], with -1 for an id that a minimum count left out;
-    and `median` float32 [1].
+    `time_ms` int64 [1, interactions] as it came; and `median` float32 [1].
     """
 
     def preprocessing_fn(inputs: Tensors) -> Tensors:
@@ -62,6 +64,7 @@ def make_preprocessing_fn(rating: RatingSettings, dataset: DatasetSettings) -> C
         outputs: Tensors = {
             name: tf.SparseTensor(amounts.indices, values, amounts.dense_shape) for name, values in encoded.items()
         }
+        outputs[TIME_MS] = inputs[TIME_MS]
         outputs[MEDIAN] = tf.fill(amounts.dense_shape[:1], median)
         return outputs
 

@@ -98,6 +98,11 @@ def _day_of_table(path: str) -> datetime.date | None:
         return None
 
 
+def has_times(source: SourceSettings) -> bool:
+    """Whether the source tells when; where not, its interactions have the time 0."""
+    return source.kind != "table" or source.time_column is not None
+
+
 @dataclass
 class ReadInteractions(beam.PTransform):
     """Export files -> interactions, one row a pair of visitor and content.

@@ -15,10 +15,11 @@ from configs.artifacts import Dataset, join
 from configs.settings import Settings
 from pipeline.accounts import SUMMARY, TEMPORARY
 from pipeline.blocks import BLOCK
+from pipeline.item_statistics import WriteItems
 from pipeline.preprocessing import FEATURE_SPEC, make_preprocessing_fn
 from pipeline.publish import write_file
 from pipeline.row_files import WriteRows
-from pipeline.sources import Input, ReadInteractions
+from pipeline.sources import Input, ReadInteractions, has_times
 
 
 def preprocess(pipeline: beam.Pipeline, settings: Settings, files: Input, root: str) -> None:
@@ -40,11 +41,12 @@ def preprocess(pipeline: beam.Pipeline, settings: Settings, files: Input, root: 
 
     before = found.counts | "SumBefore" >> beam.CombineGlobally(sum_counts)
     interactions = before | "CountInteractions" >> beam.Map(lambda counts: counts["pairs.read"])
-    rows = (
-        encoded
-        | "Batches" >> beam.Map(lambda pair: pair[0])
-        | "Rows" >> WriteRows(root, interactions, settings.dataset.shards, settings.dataset.gzip)
+    batches = encoded | "Batches" >> beam.Map(lambda pair: pair[0])
+    rows = batches | "Rows" >> WriteRows(root, interactions, settings.dataset.shards, settings.dataset.gzip)
+    items = batches | "Items" >> WriteItems(
+        dataset.items, transform_fn[0], settings.dataset.popularity_half_life_days, has_times(settings.source)
     )
+    files = (rows.files, items) | "AllFiles" >> beam.Flatten()
     after = rows.counts | "SumAfter" >> beam.CombineGlobally(sum_counts)
     (
         pipeline
@@ -55,7 +57,7 @@ def preprocess(pipeline: beam.Pipeline, settings: Settings, files: Input, root: 
             beam.pvalue.AsSingleton(before),
             beam.pvalue.AsSingleton(after),
             beam.pvalue.AsIter(rows.medians),
-            beam.pvalue.AsIter(rows.files),
+            beam.pvalue.AsIter(files),
         )
     )
 
