@@ -16,7 +16,7 @@ DEBIAN := chromium fonts-dejavu-core
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test lint format reference docs sample pipeline train tune report predict pipeline-then-train show lock system clean
+.PHONY: help setup run bench test lint format reference docs sample pipeline train tune report predict night pipeline-then-train show lock system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -61,6 +61,9 @@ predict: setup  ## model -> predictions
 
 pipeline-then-train: pipeline train  ## both, one after the other
 
+night: setup  ## every step for one date, then live: ARGS="--date 2024-01-31"
+	@$(BIN)/python -m nightly.run --config $(CONFIG) $(ARGS)
+
 show: setup  ## what five visitors read, and what is recommended to them
 	@$(BIN)/python -m pipeline.show --config $(CONFIG) $(ARGS)
 
@@ -101,7 +104,7 @@ bench: setup $(BENCH_READY)  ## our speed and quality beside implicit's and Spar
 
 lock: setup  ## put what setup.py newly asks for into the locks; UPGRADE=--upgrade resolves all versions anew
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --extra dev --extra docs --extra report --extra serving --extra tuning --custom-compile-command "make lock" --output-file requirements.lock setup.py
+	  --extra dev --extra docs --extra nightly --extra report --extra serving --extra tuning --custom-compile-command "make lock" --output-file requirements.lock setup.py
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --output-file requirements-bench.lock benchmarks/requirements.in
 

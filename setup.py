@@ -16,7 +16,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",
-    packages=find_packages(include=["configs", "pipeline*", "trainer*", "report"]),
+    packages=find_packages(include=["configs", "nightly", "pipeline*", "trainer*", "report"]),
     package_data={"configs": ["*.yaml"], "report": ["page.*"], "pipeline": ["sql/*.sql"]},
     install_requires=[
         "apache-beam[gcp]==2.77.*",
@@ -39,6 +39,7 @@ setup(
         "serving": ["fastapi>=0.115", "prometheus-client>=0.21", "uvicorn>=0.30"],
         "tuning": ["optuna>=4"],
         "docs": ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"],
+        "nightly": ["prometheus-client>=0.21"],
         "report": ["jinja2>=3.1", "plotly>=6", "scikit-learn>=1.5"],
         "dev": [
             "bqemulator",

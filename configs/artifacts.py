@@ -121,3 +121,64 @@ class Predictions:
     def text(self) -> str:
         """Prefix of the shards in text form, one visitor a line."""
         return join(self.root, "predictions")
+
+
+@dataclass(frozen=True)
+class Night:
+    """What `nightly.run` writes for one date, by one of its attempts: `ROOT/runs/DATE/ATTEMPT`."""
+
+    root: str
+
+    @property
+    def manifest(self) -> str:
+        """Settings, code version, inputs, parents, steps and figures; written again after each step."""
+        return join(self.root, "manifest.json")
+
+    @property
+    def config(self) -> str:
+        """The settings with which every step is started."""
+        return join(self.root, "config.yaml")
+
+    @property
+    def dataset(self) -> str:
+        return join(self.root, "dataset")
+
+    @property
+    def model(self) -> str:
+        return join(self.root, "model")
+
+    @property
+    def evaluation(self) -> str:
+        return join(self.root, "evaluation.json")
+
+    @property
+    def predictions(self) -> str:
+        return join(self.root, "predictions")
+
+    def log(self, step: str) -> str:
+        """What a step printed."""
+        return join(self.root, "logs", f"{step}.log")
+
+
+@dataclass(frozen=True)
+class Nights:
+    """All nights, and which of them is live."""
+
+    root: str
+
+    @property
+    def live(self) -> str:
+        """The alias: names the version that is live, and those before it."""
+        return join(self.root, "live.json")
+
+    @property
+    def figures(self) -> str:
+        """A JSON line a run."""
+        return join(self.root, "runs.jsonl")
+
+    @property
+    def runs(self) -> str:
+        return join(self.root, "runs")
+
+    def night(self, date: str, attempt: int) -> Night:
+        return Night(join(self.runs, date, str(attempt)))

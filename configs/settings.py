@@ -213,6 +213,29 @@ class ReportSettings(_Section):
     recommendations: int = Field(6, ge=1, le=100, description="Lines of each list of an example.")
 
 
+class NightlySettings(_Section):
+    """The job that runs every night: which outcome may go live, and what is kept."""
+
+    directory: str = Field("data/nightly", description="Holds the runs and the alias of the live one, local or gs://.")
+    require: tuple[str, ...] = Field((), description='What a model must reach to go live, e.g. ["recall@20>=0.1"].')
+    beats: tuple[str, ...] = Field(
+        ("popularity",), description="Baselines that a model must beat to go live, as trainer.evaluate names them."
+    )
+    warm_start: bool = Field(True, description="Start each training from the live model.")
+    catch_up_days: int = Field(3, ge=0, le=31, description="Skipped nights this many days back are run first.")
+    keep: int = Field(7, ge=2, description="Versions that went live to keep, the live one included.")
+    keep_failed: int = Field(3, ge=0, description="Other runs to keep, the newest, to look into.")
+    step_timeout_minutes: float = Field(720, gt=0, description="A step that takes longer is stopped, and failed.")
+    textfile: str | None = Field(None, description="File for Prometheus' textfile collector, ending in .prom.")
+    serve: bool = Field(False, description="Publish the live model to serving.directory too.")
+    bigquery_view: str | None = Field(
+        None, description="project.dataset.view to point at the live version in the table of predictions."
+    )
+    vertex_model: str | None = Field(
+        None, description="Vertex AI model, projects/P/locations/R/models/M, whose alias `live` follows."
+    )
+
+
 class Settings(_Section):
     """One run: where its parts lie, and how each step behaves."""
 
@@ -224,6 +247,7 @@ class Settings(_Section):
     cold_start: ColdStartSettings = ColdStartSettings()
     serving: ServingSettings = ServingSettings()
     report: ReportSettings = ReportSettings()
+    nightly: NightlySettings = NightlySettings()
     dataset_dir: str | None = Field(None, description="Where the dataset lies, local or gs://.")
     model_dir: str | None = Field(None, description="Where the model lies.")
     predictions_dir: str | None = Field(None, description="Where the predictions go.")

@@ -1,0 +1,193 @@
+"""The steps of a night: which command each is, what it depends on, and when its output is whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from configs import manifest
+from configs.artifacts import Dataset, Model, Night, Predictions
+from configs.settings import Settings
+from nightly import files
+from nightly.alias import Version, damage
+from nightly.record import digest
+
+GATE = 3  # exit status of trainer.evaluate where a requirement is not met
+_GRACE = 30.0  # seconds for a step to end by itself when it is stopped: a training writes its checkpoint
+
+# Sections that do not change what a dataset holds.
+_NOT_OF_DATASET = {"training", "prediction", "cold_start", "serving", "report", "nightly", "beam", "catalogue"}
+_NOT_OF_DATASET |= {"dataset_dir", "model_dir", "predictions_dir"}
+
+Execute = Callable[[Sequence[str], Callable[[str], None], float], int]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step.
+
+    Attributes:
+        name: in the manifest and on the command line.
+        module: what `python -m` runs, with `flags`.
+        depends_on: JSON of everything that changes the output; another one means that it has to be made again.
+        output: directory (or file) that it makes, of `kind`; kind None for a file.
+    """
+
+    name: str
+    module: str
+    flags: tuple[str, ...]
+    depends_on: Any
+    output: str
+    kind: str | None
+
+    @property
+    def identity(self) -> str:
+        return digest([self.module, self.depends_on])
+
+    def damage(self) -> str | None:
+        """What is wrong with the output, None where it is whole."""
+        if self.kind is not None:
+            return damage(self.output, self.kind)
+        text = files.read_if_there(self.output)
+        if text is None:
+            return f"{self.output} is missing"
+        try:
+            json.loads(text)
+        except ValueError:
+            return f"{self.output} is damaged"
+        return None
+
+
+def preprocess(settings: Settings, night: Night, config: str, inputs: list[dict]) -> Step:
+    """Window -> dataset."""
+    return Step(
+        "preprocess",
+        "pipeline.preprocess",
+        ("--config", config, "--dataset_dir", night.dataset, "--replace"),
+        {"inputs": inputs, "settings": _sections(settings, without=_NOT_OF_DATASET)},
+        night.dataset,
+        "dataset",
+    )
+
+
+def train(settings: Settings, night: Night, config: str, parent: Version | None) -> Step:
+    """Dataset -> model, from the live one where there is one."""
+    warm = ("--warm_start", parent.model_dir) if parent and settings.nightly.warm_start else ()
+    return Step(
+        "train",
+        "trainer.task",
+        ("--config", config, "--dataset_dir", night.dataset, "--model_dir", night.model, "--replace", *warm),
+        {
+            "dataset": _fingerprint(night),
+            "settings": _sections(settings, only={"training", "cold_start"}),
+            "parent": parent.model_digest if warm and parent else None,
+        },
+        night.model,
+        "model",
+    )
+
+
+def evaluate(settings: Settings, night: Night, config: str) -> Step:
+    """Model -> figures, and whether it passes the gate."""
+    gate = [flag for rule in settings.nightly.require for flag in ("--require", rule)]
+    gate += [flag for name in settings.nightly.beats for flag in ("--beats", name)]
+    places = ("--config", config, "--dataset_dir", night.dataset, "--model_dir", night.model)
+    return Step(
+        "evaluate",
+        "trainer.evaluate",
+        (*places, "--output_json", night.evaluation, *gate),
+        {"dataset": _fingerprint(night), "model": model_digest(night), "gate": gate},
+        night.evaluation,
+        None,
+    )
+
+
+def predict(settings: Settings, night: Night, config: str) -> Step:
+    """Model -> predictions."""
+    places = ("--config", config, "--dataset_dir", night.dataset, "--model_dir", night.model)
+    return Step(
+        "predict",
+        "pipeline.batch_predict",
+        (*places, "--output_dir", night.predictions, "--replace"),
+        {"model": model_digest(night), "settings": _sections(settings, only={"prediction", "cold_start"})},
+        night.predictions,
+        "predictions",
+    )
+
+
+def model_digest(night: Night) -> str:
+    return manifest.digest(read_manifest(Model(night.model).manifest, "model"))
+
+
+def read_manifest(path: str, kind: str) -> dict[str, Any]:
+    """The manifest of a finished output.
+
+    Raises:
+        FileNotFoundError: there is none. UserError: it is not one of that kind.
+    """
+    return manifest.parse(files.read(path), kind, path)
+
+
+def manifests(night: Night) -> dict[str, dict[str, Any]]:
+    """The manifests of a night's outputs, as far as they are there, by kind."""
+    paths = {
+        "dataset": Dataset(night.dataset).manifest,
+        "model": Model(night.model).manifest,
+        "predictions": Predictions(night.predictions).manifest,
+    }
+    found = {kind: files.read_if_there(path) for kind, path in paths.items()}
+    return {kind: manifest.parse(text, kind, paths[kind]) for kind, text in found.items() if text is not None}
+
+
+def _fingerprint(night: Night) -> str:
+    return manifest.fingerprint(read_manifest(Dataset(night.dataset).manifest, "dataset"))
+
+
+def _sections(settings: Settings, only: set[str] | None = None, without: set[str] | None = None) -> dict[str, Any]:
+    return settings.model_dump(mode="json", include=only, exclude=without)
+
+
+def execute(command: Sequence[str], say: Callable[[str], None], timeout_s: float) -> int:
+    """Runs `python -m MODULE FLAGS` as a process of its own; `say` gets its lines; gives its exit status.
+
+    A step is stopped (SIGTERM, then SIGKILL) where it takes too long, and where this process is told to stop.
+    """
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    expired = threading.Event()
+    with subprocess.Popen(  # noqa: S603 - our own modules, no shell
+        [sys.executable, "-m", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+
+        def expire() -> None:
+            expired.set()
+            _stop(process)
+
+        timer = threading.Timer(timeout_s, expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            for line in process.stdout or ():
+                say(line.rstrip("\n"))
+            return process.wait()
+        finally:
+            timer.cancel()
+            if expired.is_set():
+                say(f"stopped after {timeout_s / 60:g} minutes (nightly.step_timeout_minutes)")
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen) -> None:
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,384 @@
+"""Nights, rollback and retention over steps that cost nothing; test_nightly_seven.py has the real ones."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from scipy.spatial.distance import jensenshannon
+
+from configs import commands
+from configs.artifacts import Nights
+from nightly import alias, figures, record, retention, rollback, run, status, steps
+from tests.nights import World, read_output
+
+FIRST = datetime.date(2024, 1, 1)
+
+
+class Site:
+    """A site with a table a day, its config, and the nights run on it."""
+
+    def __init__(self, root: Path, days: int = 5):
+        self.root, self.nights, self.world = root, Nights(str(root / "nights")), World()
+        root.mkdir(exist_ok=True)
+        for number in range(days):
+            self.table(self.day(number))
+        self.config = root / "config.yaml"
+        self.configure()
+
+    def configure(self, **nightly) -> None:
+        source = {"kind": "ga4", "input": str(self.root / "events_*"), "window_days": 3}
+        tree = {"source": source, "nightly": {"directory": self.nights.root, "keep_failed": 9} | nightly}
+        self.config.write_text(json.dumps(tree))
+
+    @staticmethod
+    def day(number: int) -> str:
+        return str(FIRST + datetime.timedelta(days=number))
+
+    def table(self, day: str, text: str = "rows") -> Path:
+        path = self.root / f"events_{day.replace('-', '')}.ndjson"
+        path.write_text(text)
+        return path
+
+    def run(self, day: str, *flags: str) -> int:
+        """The command's exit status."""
+        self.world.calls = []
+        argv = ["--config", str(self.config), "--date", day, *flags]
+        try:
+            return commands.run(lambda argv: run.main(argv, self.world), argv)
+        except SystemExit as stop:
+            return stop.code
+
+    @property
+    def live(self) -> str | None:
+        found = alias.read(self.nights).live
+        return found.name if found else None
+
+    def status(self, day: str) -> str:
+        return record.newest(self.nights, day).status
+
+
+ALL = ["pipeline.preprocess", "trainer.task", "trainer.evaluate", "pipeline.batch_predict"]
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def rollback_(site: Site, *flags: str) -> int:
+    return commands.run(lambda argv: rollback.main(argv, site.world), ["--config", str(site.config), *flags])
+
+
+def test_a_night_goes_live_and_the_next_starts_from_it(site):
+    assert site.run(site.day(2)) == 0 and site.world.calls == ALL
+    assert site.live == "2024-01-03.1"
+    assert site.run(site.day(3)) == 0 and site.live == "2024-01-04.1"
+    run_ = record.newest(site.nights, site.day(3))
+    content = json.loads(Path(run_.night.manifest).read_text())
+    assert content["kind"] == "run" and content["code_version"] and content["status"] == "promoted"
+    assert content["settings"]["source"]["start_date"] == "2024-01-02"
+    assert [Path(file["path"]).name[7:15] for file in content["inputs"]] == ["20240102", "20240103", "20240104"]
+    assert content["parent"]["date"] == "2024-01-03" and content["parent"]["model_digest"]
+    assert read_output(run_.night.model).count("<-") == 2, "warm start from the night before"
+    assert {step: done["status"] for step, done in content["steps"].items()} == dict.fromkeys(
+        ["preprocess", "train", "evaluate", "predict"], "done"
+    )
+    assert Path(run_.night.log("train")).read_text() == "fine\n"
+
+
+def test_a_step_is_skipped_where_its_output_is_whole_and_made_of_the_same(site, capsys):
+    for number, module in enumerate(ALL):
+        day = site.day(number)
+        site.world.fails = {module: 9}
+        assert site.run(day) == 1
+        assert f"{module} was made to fail" in capsys.readouterr().err
+        assert site.status(day) == "failed"
+        assert site.run(day) == 0
+        assert site.world.calls == ALL[number:], "those before were done"
+    assert site.run(site.day(3)) == 0 and site.world.calls == []
+
+
+def test_a_changed_setting_redoes_what_depends_on_it_alone(site):
+    site.world.fails = {"pipeline.batch_predict": 1}
+    assert site.run(site.day(2)) == 1
+    assert site.run(site.day(2), "--set", "prediction.top_k=7") == 0
+    assert site.world.calls == ["pipeline.batch_predict"]
+    site.world.fails = {"trainer.evaluate": 1}
+    assert site.run(site.day(3)) == 1
+    assert site.run(site.day(3), "--set", "training.seed=7") == 0
+    assert site.world.calls == ALL[1:]
+
+
+def test_a_damaged_output_is_made_again(site, capsys):
+    site.world.fails = {"trainer.evaluate": 1}
+    assert site.run(site.day(2)) == 1
+    (Path(record.newest(site.nights, site.day(2)).night.dataset) / "part").write_text("flipped")
+    assert site.run(site.day(2)) == 0
+    assert "preprocess: again" in (said := capsys.readouterr().out) and "part is damaged" in said
+    assert site.world.calls == ["pipeline.preprocess", "trainer.evaluate", "pipeline.batch_predict"], "the same dataset"
+
+
+def test_what_went_live_is_never_written_to_again(site):
+    assert site.run(site.day(2)) == 0
+    before = read_output(record.newest(site.nights, site.day(2)).night.model)
+    site.table(site.day(2), "rows of the third day, written again")
+    site.world.fails = {"trainer.evaluate": 3}
+    assert site.run(site.day(2)) == 3 and site.live == "2024-01-03.1"
+    first = site.nights.night(site.day(2), 1)
+    assert read_output(first.model) == before and alias.damage(first.model, "model") is None
+    assert record.attempts(site.nights, site.day(2)) == [1, 2] and site.status(site.day(2)) == "gate failed"
+    (Path(first.predictions) / "part").write_text("a flipped bit")
+    site.table(site.day(2), "and again")
+    assert site.run(site.day(2)) == 0 and site.live == "2024-01-03.2"
+
+
+def test_a_model_that_fails_the_gate_stays_out(site, capsys):
+    assert site.run(site.day(2)) == 0
+    site.world.fails = {"trainer.evaluate": 3}
+    assert site.run(site.day(3)) == 3
+    assert "2024-01-04.1 did not pass the gate, 2024-01-03.1 stays live" in capsys.readouterr().err
+    assert site.live == "2024-01-03.1" and site.world.calls == ALL[:3]
+    # Nothing has changed, so neither has the answer; another gate is asked again.
+    assert site.run(site.day(3), "--only", "promote") == 2  # no predictions were made
+    site.configure(require=["recall@20>=0.1"])
+    assert site.run(site.day(3)) == 0 and site.world.calls == ALL[2:] and site.live == "2024-01-04.1"
+
+
+def test_the_gate_is_passed_to_the_evaluation(site):
+    seen = []
+    site.world.before = seen.append
+    original = site.world.__call__
+
+    def execute(command, say, timeout_s):
+        seen.append(command)
+        return original(command, say, timeout_s)
+
+    site.configure(require=["recall@20>=0.1", "ndcg@20>=0.05"], beats=["popularity"])
+    run.main(["--config", str(site.config), "--date", site.day(2)], execute)
+    evaluate = next(command for command in seen if command[0] == "trainer.evaluate")
+    gate = ["--require", "recall@20>=0.1", "--require", "ndcg@20>=0.05", "--beats", "popularity"]
+    assert list(evaluate[-6:]) == gate
+
+
+def test_a_date_without_a_table_waits_and_is_caught_up_with(site, capsys):
+    assert site.run(site.day(2)) == 0
+    missing = site.table(site.day(3))
+    missing.unlink()
+    assert site.run(site.day(3)) == 2
+    assert "no table of 2024-01-04 matches" in (said := capsys.readouterr().err) and "wait for the export" in said
+    assert site.live == "2024-01-03.1" and site.status(site.day(3)) == "no table"
+    site.table(site.day(3))
+    assert site.run(site.day(4)) == 0
+    assert site.world.calls == ALL + ALL and site.live == "2024-01-05.1"
+    assert "2024-01-04 was skipped" in capsys.readouterr().out
+    assert read_output(record.newest(site.nights, site.day(4)).night.model).count("<-") == 3
+
+
+def test_catching_up_is_bounded_and_does_not_stop_tonight(tmp_path, capsys):
+    site = Site(tmp_path, days=12)
+    assert site.run(site.day(2)) == 0
+    assert run.due(site.nights, datetime.date(2024, 1, 12), 3) == [datetime.date(2024, 1, day) for day in (9, 10, 11)]
+    site.world.fails = {"trainer.task": 1}
+    assert site.run(site.day(11)) == 0
+    assert "2024-01-09 is left: 2024-01-09.1: train failed" in capsys.readouterr().err
+    assert record.dates(site.nights) == ["2024-01-03", "2024-01-09", "2024-01-10", "2024-01-11", "2024-01-12"]
+    assert site.live == "2024-01-12.1"
+    assert run.due(site.nights, datetime.date(2024, 1, 12), 9) == [], "nothing older than what is live"
+
+
+def test_yesterdays_model_gone_or_damaged_is_a_cold_start(site, capsys):
+    assert site.run(site.day(2)) == 0
+    (Path(site.nights.night(site.day(2), 1).model) / "part").write_text("flipped")
+    assert site.run(site.day(3)) == 0
+    assert "2024-01-04.1 cold start: the model of 2024-01-03.1 cannot be used" in capsys.readouterr().out
+    assert read_output(record.newest(site.nights, site.day(3)).night.model).endswith("<- nothing")
+
+
+def test_an_older_date_does_not_go_live_over_a_newer_one(site, capsys):
+    assert site.run(site.day(3)) == 0
+    assert site.run(site.day(2)) == 0
+    assert site.live == "2024-01-04.1" and site.status(site.day(2)) == "not promoted"
+    assert "2024-01-04.1 is live, and newer" in capsys.readouterr().out
+
+
+def test_steps_one_by_one_as_a_scheduler_starts_them(site, capsys):
+    assert site.run(site.day(2), "--only", "train") == 2
+    assert "preprocess is not done" in (err := capsys.readouterr().err) or "run the steps before it first" in err
+    for number, name in enumerate(("preprocess", "train", "evaluate", "predict")):
+        assert site.run(site.day(2), "--only", name) == 0 and site.world.calls == [ALL[number]]
+        assert site.live is None
+    assert site.run(site.day(2), "--only", "promote") == 0 and site.live == "2024-01-03.1"
+
+
+def test_two_runs_at_once_the_second_is_refused(site, capsys):
+    def second(module):
+        site.world.before = lambda module: None
+        assert (
+            commands.run(lambda argv: run.main(argv, World()), ["--config", str(site.config), "--date", site.day(2)])
+            == 2
+        )
+        assert "another run is at work on it" in capsys.readouterr().err
+
+    site.world.before = second
+    assert site.run(site.day(2)) == 0 and site.live == "2024-01-03.1"
+
+
+def test_rollback_goes_back_one_version_and_the_bad_one_stays_out(site, capsys):
+    for number in (1, 2, 3):
+        assert site.run(site.day(number)) == 0
+    assert rollback_(site) == 0
+    assert site.live == "2024-01-03.1" and "withdrawn: 2024-01-04.1" in capsys.readouterr().out
+    assert site.run(site.day(3)) == 0 and site.world.calls == [] and site.live == "2024-01-03.1"
+    assert "2024-01-04.1 was withdrawn by a rollback" in capsys.readouterr().out
+    assert site.run(site.day(4)) == 0 and site.live == "2024-01-05.1"
+    assert record.newest(site.nights, site.day(4)).content["parent"]["date"] == "2024-01-03", "not the withdrawn one"
+    assert rollback_(site, "--to", "2024-01-02") == 0 and site.live == "2024-01-02.1"
+    assert rollback_(site) == 2
+    assert "2024-01-02.1 is live, and there is no version before it" in capsys.readouterr().err
+    assert rollback_(site, "--to", "2024-01-31") == 2
+    assert "2024-01-31 is no version to go back to; there are 2024-01-02.1" in capsys.readouterr().err
+
+
+def test_rollback_refuses_a_version_that_is_not_whole_and_changes_nothing(site, capsys):
+    assert rollback_(site) == 2
+    assert "nothing is live" in capsys.readouterr().err
+    for number in (1, 2):
+        assert site.run(site.day(number)) == 0
+    (Path(site.nights.night(site.day(1), 1).predictions) / "part").unlink()
+    assert rollback_(site) == 2
+    assert "2024-01-02.1 cannot go live" in (said := capsys.readouterr().err) and "part is missing" in said
+    assert site.live == "2024-01-03.1"
+
+
+def test_retention_keeps_what_it_says(tmp_path, capsys):
+    site = Site(tmp_path, days=9)
+    site.configure(keep=3, keep_failed=1, catch_up_days=0)
+    for number in range(1, 8):
+        site.world.fails = {"trainer.task": 1} if number in (2, 4) else {}
+        assert site.run(site.day(number)) in (0, 1)
+    kept = [run_.name for run_ in record.every(site.nights)]
+    assert kept == ["2024-01-05.1", "2024-01-06.1", "2024-01-07.1", "2024-01-08.1"], "three live ones, a failed one"
+    assert [version.name for version in alias.read(site.nights).versions] == [kept[0 + 1], kept[2], kept[3]]
+    site.configure(keep=2, keep_failed=0)
+    flags = ["--config", str(site.config)]
+    assert commands.run(retention.main, [*flags, "--dry_run"]) == 0
+    assert capsys.readouterr().out.split("\n")[-3:-1] == ["2024-01-05.1", "2024-01-06.1"]
+    assert len(record.every(site.nights)) == 4
+    assert commands.run(retention.main, flags) == 0
+    assert [run_.name for run_ in record.every(site.nights)] == ["2024-01-07.1", "2024-01-08.1"]
+
+
+def test_status_shows_what_is_live_and_fails_where_it_is_old(site, capsys):
+    site.world.fails = {"trainer.task": 1}
+    site.run(site.day(2)), site.run(site.day(3))
+    capsys.readouterr()
+    flags = ["--config", str(site.config)]
+    assert commands.run(status.main, [*flags, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["live"]["date"] == site.day(3)
+    assert [(run_["name"], run_["status"]) for run_ in found["runs"]] == [
+        ("2024-01-03.1", "promoted"),
+        ("2024-01-04.1", "live"),
+    ]
+    assert commands.run(status.main, [*flags, "--max_age_days", "2"]) == 2
+    assert "days old, more than 2; run python -m nightly.run" in capsys.readouterr().err
+
+
+def test_a_step_that_takes_too_long_is_stopped(tmp_path):
+    said = []
+    (tmp_path / "sleeper.py").write_text("import time\nprint('asleep', flush=True)\ntime.sleep(60)\n")
+    begin = time.monotonic()
+    os.environ["PYTHONPATH"] = str(tmp_path)
+    try:
+        assert steps.execute(["sleeper"], said.append, 1.5) == -signal.SIGTERM
+    finally:
+        del os.environ["PYTHONPATH"]
+    assert time.monotonic() - begin < 30
+    assert said[-1] == "stopped after 0.025 minutes (nightly.step_timeout_minutes)"
+
+
+def test_figures_of_a_run_as_a_line_and_as_prometheus_reads_them(site, tmp_path):
+    site.configure(textfile=str(tmp_path / "wals.prom"))
+    for number in (2, 3):
+        assert site.run(site.day(number)) == 0
+    lines = [json.loads(line) for line in Path(site.nights.figures).read_text().splitlines()]
+    assert [(line["name"], line["status"]) for line in lines] == [
+        ("2024-01-03.1", "promoted"),
+        ("2024-01-04.1", "promoted"),
+    ]
+    last = lines[-1]
+    assert (last["interactions"], last["rows_rejected"], last["loss"], last["warm_start"]) == (9, 1, 12.5, True)
+    assert last["quality"] == {"recall@20": 0.25, "coverage@20": 0.5}
+    assert 0 < last["rating_drift"] < 0.1 and 0 < last["item_drift"] < 0.1
+    text = (tmp_path / "wals.prom").read_text()
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert samples["wals_nightly_quality", "recall@20"] == 0.25
+    assert samples["wals_nightly_rejected", "records.malformed"] == 1
+    assert samples["wals_nightly_status", "promoted"] == 1 and samples["wals_nightly_status", "failed"] == 0
+    end = datetime.datetime(2024, 1, 5, tzinfo=datetime.UTC).timestamp()
+    assert samples["wals_nightly_live_data_timestamp_seconds",] == end
+
+
+def test_drift_is_the_divergence_that_scipy_computes():
+    rng = np.random.default_rng(3)
+    one, other = ({str(place): float(count) for place, count in enumerate(rng.integers(0, 9, 20))} for _ in "ab")
+    expected = jensenshannon(list(one.values()), list(other.values()), base=2) ** 2
+    assert figures.divergence(one, other) == pytest.approx(expected)
+    assert figures.divergence({"a": 1, "b": 3}, {"a": 10, "b": 30}) == pytest.approx(0, abs=1e-12)
+    assert figures.divergence({"a": 5}, {"b": 1}) == 1 and figures.divergence({}, {"a": 1}) is None
+
+
+class Killed(BaseException):
+    """What no code of ours catches: the process is gone."""
+
+
+@pytest.mark.parametrize("place", range(26))
+def test_killed_at_any_write_the_live_one_stays_whole_and_a_rerun_ends_like_an_undisturbed_one(
+    tmp_path, monkeypatch, place
+):
+    """Dies at the place-th replacing of a file (before and after it), and once more in the step that follows."""
+    undisturbed, disturbed = Site(tmp_path / "a"), Site(tmp_path / "b")
+    for site in (undisturbed, disturbed):
+        assert site.run(site.day(2)) == 0
+    assert undisturbed.run(undisturbed.day(3)) == 0
+    real, left = os.replace, [place]
+
+    def replace(source, target):
+        if left[0] == 0:
+            if place % 2:
+                real(source, target)
+            left[0] -= 1
+            raise Killed
+        left[0] -= 1
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with contextlib.suppress(Killed):
+        disturbed.run(disturbed.day(3))
+    monkeypatch.undo()
+    live = alias.read(disturbed.nights).live
+    assert alias.damage(live.model_dir, "model") is None and live.date in (disturbed.day(2), disturbed.day(3))
+    assert disturbed.run(disturbed.day(3)) == 0
+    one, other = (record.newest(site.nights, site.day(3)).night for site in (undisturbed, disturbed))
+    text = read_output(one.predictions).replace(str(undisturbed.root), str(disturbed.root))
+    assert read_output(other.predictions) == text
+    assert disturbed.live == undisturbed.live == "2024-01-04.1"
+    assert not list(disturbed.root.rglob("*.partial")), "nothing piles up"
