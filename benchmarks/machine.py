@@ -91,6 +91,18 @@ def resident(field: str = "VmRSS") -> int:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field + ":"))
 
 
+def resident_of_tree(pid: int) -> int:
+    """Bytes in memory of a process and all below it, by /proc; pages that they share count for each."""
+    total, waiting = 0, [pid]
+    while waiting:
+        root = Path("/proc", str(waiting.pop()))
+        with contextlib.suppress(OSError):  # it has just ended
+            total += int((root / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            for task in (root / "task").iterdir():
+                waiting += map(int, (task / "children").read_text().split())
+    return total
+
+
 def limits() -> tuple[float, float]:
     """Measured float32 GEMM rate (flop/s) and memory bandwidth (bytes/s, two threads reading)."""
     from concurrent.futures import ThreadPoolExecutor

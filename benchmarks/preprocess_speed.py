@@ -42,15 +42,9 @@ print(len(pairs))
 
 def peak_of_tree(process: subprocess.Popen, found: list[int]) -> None:
     """Follows the resident memory of a process and its children until it ends; appends the peak in bytes."""
-    import psutil
-
     peak = 0
     while process.poll() is None:
-        try:
-            parent = psutil.Process(process.pid)
-            peak = max(peak, sum(child.memory_info().rss for child in [parent, *parent.children(recursive=True)]))
-        except psutil.Error:
-            pass
+        peak = max(peak, machine.resident_of_tree(process.pid))
         time.sleep(0.05)
     found.append(peak)
 
