@@ -6,9 +6,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from configs import commands
+from configs import commands, quiet
 from configs.artifacts import Dataset
-from configs.quiet import import_tensorflow
 from configs.settings import Settings
 
 _EPILOG = """\
@@ -55,8 +54,9 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
         UserError: whatever the user can put right.
     """
     # Not before: `--help` and a mistake in the flags answer at once.
-    import_tensorflow()
-    from pipeline import accounts, beam_options, publish, sources, transforms
+    quiet.import_tensorflow()
+    with quiet.imports():
+        from pipeline import accounts, beam_options, publish, sources, transforms
 
     started = time.time()
     root = commands.required(settings.dataset_dir, "dataset_dir")
