@@ -8,13 +8,20 @@ import re
 from collections.abc import Callable, Sequence
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, TypeOptions
+from apache_beam.options.pipeline_options import (
+    PipelineOptions,
+    PortableOptions,
+    SetupOptions,
+    StandardOptions,
+    TypeOptions,
+)
 
 from configs.errors import UserError
 from configs.settings import Settings
 
 # Beam puts the step's name behind the message, and across processes the message comes within a traceback's text.
 _STEP = re.compile(r" \[while running .*\Z", re.DOTALL)
+_ON_THIS_MACHINE = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner", "PrismRunner")
 _IN_TRACEBACK = re.compile(r"^(?:configs\.errors\.)?UserError: (.*)$", re.MULTILINE)
 
 
@@ -37,6 +44,14 @@ def from_settings(settings: Settings, argv: Sequence[str]) -> PipelineOptions:
     # TFT's own transforms do not pass Beam's type checks at run time, and nothing here relies on them.
     options.view_as(TypeOptions).runtime_type_check = False
     return options
+
+
+def shared_folder(options: PipelineOptions, folder: str) -> str | None:
+    """The folder, where all workers of the runner can reach it: it is on a disk, and they are on this machine."""
+    runner = (options.view_as(StandardOptions).runner or "DirectRunner").rpartition(".")[2]
+    environment = options.view_as(PortableOptions).environment_type
+    here = runner in _ON_THIS_MACHINE and environment in (None, "LOOPBACK")
+    return folder if here and "://" not in folder else None
 
 
 def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ SIDES = (ITEMS_FOR_USER, USERS_FOR_ITEM)
 
 _SHARD_INTERACTIONS = 2_000_000  # sorted and encoded at once: about 150 MB of a worker's memory
 _MOST_SHARDS = 10_000
+NO_ROWS = Rows(*(np.zeros(size, kind) for size, kind in ((0, "i8"), (1, "i8"), (0, "i8"), (0, "f4"))))
 _ENTRIES = pa.schema([pa.field("key", pa.int64()), pa.field("index", pa.int64()), pa.field("value", pa.float32())])
 
 
@@ -43,21 +44,17 @@ def encoded_interactions(block: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray,
 
 def partition(
     users: np.ndarray, items: np.ndarray, ratings: np.ndarray, shards: int
-) -> Iterator[tuple[tuple[str, int], bytes]]:
+) -> Iterator[tuple[tuple[str, int], pa.RecordBatch]]:
     """Sends each interaction to its shard on either side: the remainder of its key."""
     for side, keys, indices in ((ITEMS_FOR_USER, users, items), (USERS_FOR_ITEM, items, users)):
         batch = pa.RecordBatch.from_arrays([pa.array(keys), pa.array(indices), pa.array(ratings)], schema=_ENTRIES)
         for shard, entries in columns.split(batch, keys % shards):
-            yield (side, shard), columns.to_bytes(entries)
+            yield (side, shard), entries
 
 
-def group(blocks: Iterable[bytes]) -> Rows:
-    """All rows of one shard, keys and indices ascending."""
-    tables = [block for block in blocks if block]
-    if not tables:
-        none = np.zeros(0, np.int64)
-        return Rows(none, np.zeros(1, np.int64), none, np.zeros(0, np.float32))
-    keys, indices, values = (column.to_numpy() for column in columns.from_bytes(iter(tables)).columns)
+def group(entries: pa.Table) -> Rows:
+    """All rows of one shard, keys and indices ascending; there is at least one entry."""
+    keys, indices, values = (column.to_numpy() for column in entries.columns)
     order = np.argsort(keys * (indices.max() + 1) + indices)  # one number a pair sorts four times as fast as two
     keys, indices, values = keys[order], indices[order], values[order]
     starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))

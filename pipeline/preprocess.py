@@ -57,14 +57,16 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     quiet.import_tensorflow()
     with quiet.imports():
         from pipeline import accounts, beam_options, publish, sources, transforms
+        from pipeline.spill import Spill
 
     started = time.time()
     root = commands.required(settings.dataset_dir, "dataset_dir")
     options = beam_options.from_settings(settings, beam_flags)
     files = sources.match_input(settings.source)
     with publish.staged(root, "dataset", replace) as staging:
+        spill = Spill(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/spill"))
         with accounts.waiting(f"preprocessing {len(files.files)} files"):
-            beam_options.run(lambda pipeline: transforms.preprocess(pipeline, settings, files, staging), options)
+            beam_options.run(lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, spill), options)
         summary = accounts.take_summary(staging)
         manifest = accounts.dataset_manifest(summary, settings, files, staging, started)
         accounts.write_manifest(Dataset(staging).manifest, "dataset", manifest)

@@ -29,6 +29,7 @@ from configs.features import (
 )
 from configs.settings import DatasetSettings, RatingSettings
 from pipeline import vocabulary_analyzer
+from pipeline.spill import Spill
 
 FEATURE_SPEC = {
     VISITOR_ID: tf.io.VarLenFeature(tf.string),
@@ -46,7 +47,9 @@ _QUANTILE_ERROR = 1e-4  # share of the interactions by which the median's rank m
 Tensors = dict[str, tf.Tensor | tf.SparseTensor]
 
 
-def make_preprocessing_fn(rating: RatingSettings, dataset: DatasetSettings) -> Callable[[Tensors], Tensors]:
+def make_preprocessing_fn(
+    rating: RatingSettings, dataset: DatasetSettings, spill: Spill
+) -> Callable[[Tensors], Tensors]:
     """The preprocessing_fn for TFT.
 
     It takes one block, the features of FEATURE_SPEC with shape [1, None], and gives `userId` int64,
@@ -57,8 +60,12 @@ def make_preprocessing_fn(rating: RatingSettings, dataset: DatasetSettings) -> C
     def preprocessing_fn(inputs: Tensors) -> Tensors:
         amounts = inputs[AMOUNT]
         median = tft.quantiles(amounts.values, num_buckets=2, epsilon=_QUANTILE_ERROR)[0, 0]
-        users = _encode(inputs, VISITOR_ID, VISITOR_COUNT, VISITOR_PLACE, VOCAB_USERS, dataset.min_items_per_user)
-        items = _encode(inputs, CONTENT_ID, CONTENT_COUNT, CONTENT_PLACE, VOCAB_ITEMS, dataset.min_users_per_item)
+        users = _encode(
+            inputs, VISITOR_ID, VISITOR_COUNT, VISITOR_PLACE, VOCAB_USERS, dataset.min_items_per_user, spill
+        )
+        items = _encode(
+            inputs, CONTENT_ID, CONTENT_COUNT, CONTENT_PLACE, VOCAB_ITEMS, dataset.min_users_per_item, spill
+        )
         ratings = rate(amounts.values, median, rating)
         encoded = {USER_ID: users, ITEM_ID: items, RATING: ratings}
         outputs: Tensors = {
@@ -83,9 +90,9 @@ def rate(amounts: tf.Tensor, median: tf.Tensor, settings: RatingSettings) -> tf.
 
 
 def _encode(
-    inputs: Mapping[str, tf.SparseTensor], ids: str, counts: str, places: str, vocabulary: str, least: int
+    inputs: Mapping[str, tf.SparseTensor], ids: str, counts: str, places: str, vocabulary: str, least: int, spill: Spill
 ) -> tf.Tensor:
     """The index of each interaction's id, int64[n]."""
-    asset = vocabulary_analyzer.vocabulary(inputs[ids].values, inputs[counts].values, vocabulary, least)
+    asset = vocabulary_analyzer.vocabulary(inputs[ids].values, inputs[counts].values, vocabulary, least, spill)
     indices = tft.apply_vocabulary(inputs[ids].values, asset, default_value=-1)
     return tf.gather(indices, inputs[places].values)

@@ -19,8 +19,9 @@ from configs.features import MEDIAN
 from pipeline import examples, tfrecords
 from pipeline.blocks import values_of
 from pipeline.examples import Rows
-from pipeline.grouping import SIDES, encoded_interactions, group, partition, shards_for
+from pipeline.grouping import NO_ROWS, SIDES, encoded_interactions, group, partition, shards_for
 from pipeline.publish import write_file
+from pipeline.spill import Spill
 
 COUNTS = "counts"
 _ROWS_AT_ONCE = 1 << 16
@@ -46,30 +47,39 @@ class WriteRows(beam.PTransform):
     interactions: beam.PCollection
     shards: int | None
     compressed: bool
+    spill: Spill
 
     def expand(self, blocks: beam.PCollection) -> RowFiles:
         shards = self.interactions | "Shards" >> beam.Map(shards_for, self.shards)
-        partitioned = blocks | "Partition" >> beam.ParDo(_Partition(), beam.pvalue.AsSingleton(shards)).with_outputs(
-            COUNTS, MEDIAN, main="entries"
-        )
+        partitioned = blocks | "Partition" >> beam.ParDo(
+            _Partition(self.spill), beam.pvalue.AsSingleton(shards)
+        ).with_outputs(COUNTS, MEDIAN, main="entries")
         every_shard = shards | "EveryShard" >> beam.FlatMap(_every_shard)
         files = (
             (partitioned.entries, every_shard)
             | "AllEntries" >> beam.Flatten()
             | "ByShard" >> beam.GroupByKey()
-            | "Write" >> beam.ParDo(_WriteShard(self.root, self.compressed), beam.pvalue.AsSingleton(shards))
+            | "Write"
+            >> beam.ParDo(_WriteShard(self.root, self.compressed, self.spill), beam.pvalue.AsSingleton(shards))
         )
         return RowFiles(files, partitioned[COUNTS], partitioned[MEDIAN])
 
 
 class _Partition(beam.DoFn):
-    """block -> ((side, shard), bytes of entries); counts and the median aside."""
+    """block -> ((side, shard), parcel of entries); counts and the median aside."""
+
+    def __init__(self, spill: Spill):
+        self._spill = spill
 
     def process(self, block: pa.RecordBatch, shards: int) -> Iterator[object]:
         users, items, ratings, dropped = encoded_interactions(block)
         yield beam.pvalue.TaggedOutput(COUNTS, Counter(dropped, **{"pairs.used": len(users)}))
         yield beam.pvalue.TaggedOutput(MEDIAN, float(values_of(block, MEDIAN)[0]))
-        yield from partition(users, items, ratings, shards)
+        for key, entries in partition(users, items, ratings, shards):
+            yield key, self._spill.put(entries)
+
+    def teardown(self) -> None:
+        self._spill.close()
 
 
 def _every_shard(shards: int) -> Iterator[tuple[tuple[str, int], bytes]]:
@@ -78,14 +88,15 @@ def _every_shard(shards: int) -> Iterator[tuple[tuple[str, int], bytes]]:
 
 
 class _WriteShard(beam.DoFn):
-    """((side, shard), bytes of entries) -> a file, described."""
+    """((side, shard), parcels of entries) -> a file, described."""
 
-    def __init__(self, root: str, compressed: bool):
-        self._root, self._compressed = root, compressed
+    def __init__(self, root: str, compressed: bool, spill: Spill):
+        self._root, self._compressed, self._spill = root, compressed, spill
 
     def process(self, element: tuple[tuple[str, int], Iterable[bytes]], shards: int) -> Iterator[dict]:
-        (side, shard), blocks = element
-        rows = group(blocks)
+        (side, shard), parcels = element
+        found = [parcel for parcel in parcels if parcel]
+        rows = group(self._spill.get(found)) if found else NO_ROWS
         data = b"".join(_framed(rows))
         if self._compressed:
             data = gzip.compress(data, compresslevel=6, mtime=0)  # no clock: same rows, same bytes

@@ -21,6 +21,7 @@ from pipeline import columns, ga4, ga360, readers, sessions, table
 from pipeline.blocks import make_blocks
 from pipeline.extract import Extract
 from pipeline.readers import RawBatch
+from pipeline.spill import Spill
 
 REJECTS, COUNTS = "rejects", "counts"
 
@@ -44,7 +45,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Interactions:
-    """blocks: one-row record batches (pipeline.blocks.BLOCK). rejects: JSON lines. counts: Counters by name."""
+    """blocks: parcels of one-row batches (pipeline.blocks.BLOCK). rejects: JSON lines. counts: Counters by name."""
 
     blocks: beam.PCollection
     rejects: beam.PCollection
@@ -114,6 +115,7 @@ class ReadInteractions(beam.PTransform):
     files: Input
     source: SourceSettings
     rating: RatingSettings
+    spill: Spill
 
     def expand(self, pipeline: beam.Pipeline) -> Interactions:
         shards = min(_MOST_SHARDS, self.files.size // _SHARD_BYTES + 1)
@@ -121,12 +123,12 @@ class ReadInteractions(beam.PTransform):
         read = (
             pipeline
             | "Files" >> beam.Create(self.files.files, reshuffle=len(self.files.files) > 1)
-            | "Read" >> beam.ParDo(_ReadFile(kind, shards)).with_outputs(REJECTS, COUNTS, main="views")
+            | "Read" >> beam.ParDo(_ReadFile(kind, shards, self.spill)).with_outputs(REJECTS, COUNTS, main="views")
         )
         combined = (
             read.views
             | "ByVisitor" >> beam.GroupByKey()
-            | "Combine" >> beam.ParDo(_CombineShard(kind)).with_outputs(COUNTS, main="blocks")
+            | "Combine" >> beam.ParDo(_CombineShard(kind, self.spill)).with_outputs(COUNTS, main="blocks")
         )
         counts = (read[COUNTS], combined[COUNTS]) | "AllCounts" >> beam.Flatten()
         return Interactions(combined.blocks, read[REJECTS], counts)
@@ -188,10 +190,10 @@ def _last(rows: pa.Table) -> tuple[pa.Table, Counter[str]]:
 
 
 class _ReadFile(beam.DoFn):
-    """path -> (shard, bytes of columns); rejects and counts aside."""
+    """path -> (shard, parcel of columns); rejects and counts aside."""
 
-    def __init__(self, kind: Kind, shards: int):
-        self._kind, self._shards = kind, shards
+    def __init__(self, kind: Kind, shards: int, spill: Spill):
+        self._kind, self._shards, self._spill = kind, shards, spill
 
     def process(self, path: str) -> Iterator[object]:
         counts: Counter[str] = Counter()
@@ -205,21 +207,27 @@ class _ReadFile(beam.DoFn):
                 batch = self._kind.early(pa.Table.from_batches([batch])).combine_chunks().to_batches()[0]
             shards = columns.shard_of(batch.column(0), self._shards)
             for shard, rows in columns.split(batch, shards):
-                yield shard, columns.to_bytes(rows)
+                yield shard, self._spill.put(rows)
         yield beam.pvalue.TaggedOutput(COUNTS, counts)
+
+    def teardown(self) -> None:
+        self._spill.close()
 
 
 class _CombineShard(beam.DoFn):
-    """(shard, bytes of columns) -> blocks; counts aside."""
+    """(shard, parcels of columns) -> parcels of blocks; counts aside."""
 
-    def __init__(self, kind: Kind):
-        self._kind = kind
+    def __init__(self, kind: Kind, spill: Spill):
+        self._kind, self._spill = kind, spill
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[object]:
-        pairs, counts = self._kind.combine(columns.from_bytes(iter(element[1])))
+        pairs, counts = self._kind.combine(self._spill.get(element[1]))
         counts["pairs.read"] = pairs.num_rows
-        yield from make_blocks(pairs)
+        yield from map(self._spill.put, make_blocks(pairs))
         yield beam.pvalue.TaggedOutput(COUNTS, counts)
+
+    def teardown(self) -> None:
+        self._spill.close()
 
 
 def _is_hidden(path: str) -> bool:

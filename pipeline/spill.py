@@ -15,13 +15,15 @@ from typing import Any
 
 import pyarrow as pa
 
-_PLACE = struct.Struct("<QQ")  # where a block begins and how long it is; the file's name follows
+from pipeline import columns
+
+_PLACE = struct.Struct("<QQ")  # where a block begins and how long it is; the file's path follows
 
 
 class Spill:
-    """Puts blocks away and gets them back. Pickles go to other workers; each appends to a file of its own."""
+    """Puts blocks away and gets them back. Its pickles go to other workers; each appends to a file of its own."""
 
-    def __init__(self, folder: str | None):
+    def __init__(self, folder: str | None = None):
         """folder: on the disk that all workers share, made where it is missing; None where they share none."""
         self._folder = folder
         self._file: int | None = None
@@ -31,26 +33,27 @@ class Spill:
 
     def put(self, batch: pa.RecordBatch) -> bytes:
         """A parcel that stands for the rows."""
-        sink = pa.BufferOutputStream()
-        options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-        with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
-            writer.write_batch(batch)
-        block = sink.getvalue()
+        block = columns.to_bytes(batch)
         if self._folder is None:
-            return block.to_pybytes()
+            return block
         if self._file is None:
             os.makedirs(self._folder, exist_ok=True)
             self._path = os.path.join(self._folder, uuid.uuid4().hex)
             self._file, self._end = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 0
-        view, begin = memoryview(block), self._end
-        while view:
-            view = view[os.write(self._file, view) :]
-        self._end += block.size
-        return _PLACE.pack(begin, block.size) + self._path.encode()
+        left, begin = memoryview(block), self._end
+        while left:
+            left = left[os.write(self._file, left) :]
+        self._end += len(block)
+        return _PLACE.pack(begin, len(block)) + self._path.encode()
 
     def get(self, parcels: Iterable[bytes]) -> pa.Table:
         """The rows of all parcels, in their order; there is at least one parcel."""
-        return pa.concat_tables([pa.ipc.open_stream(block).read_all() for block in self._blocks(parcels)])
+        return columns.from_bytes(self._blocks(parcels))
+
+    def get_batch(self, parcel: bytes) -> pa.RecordBatch:
+        """The rows of one parcel."""
+        (batch,) = self.get([parcel]).to_batches()
+        return batch
 
     def _blocks(self, parcels: Iterable[bytes]) -> Iterator[bytes]:
         if self._folder is None:
@@ -63,7 +66,7 @@ class Spill:
                 yield file.read(size)
 
     def close(self) -> None:
-        """Ends this worker's file; it may begin another."""
+        """Ends this worker's file; the next block begins another."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -20,29 +20,32 @@ from pipeline.preprocessing import FEATURE_SPEC, make_preprocessing_fn
 from pipeline.publish import write_file
 from pipeline.row_files import WriteRows
 from pipeline.sources import Input, ReadInteractions, has_times
+from pipeline.spill import Spill
 
 
-def preprocess(pipeline: beam.Pipeline, settings: Settings, files: Input, root: str) -> None:
+def preprocess(pipeline: beam.Pipeline, settings: Settings, files: Input, root: str, spill: Spill) -> None:
     """Builds the pipeline that writes a dataset's files, and a summary for its manifest, below `root`."""
     dataset = Dataset(root)
-    found = pipeline | "Interactions" >> ReadInteractions(files, settings.source, settings.rating)
+    found = pipeline | "Interactions" >> ReadInteractions(files, settings.source, settings.rating, spill)
     found.rejects | "Rejected" >> beam.io.WriteToText(join(dataset.rejected, "rejected"), ".jsonl")
 
     metadata = DatasetMetadata.from_feature_spec(FEATURE_SPEC)
     representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(metadata.schema)
     config = tensor_adapter.TensorAdapterConfig(BLOCK, representations)
-    preprocessing_fn = make_preprocessing_fn(settings.rating, settings.dataset)
+    preprocessing_fn = make_preprocessing_fn(settings.rating, settings.dataset, spill)
     with tft_beam.Context(temp_dir=join(root, TEMPORARY)):
-        (encoded, _), transform_fn = (
-            found.blocks,
-            config,
-        ) | "AnalyzeAndTransform" >> tft_beam.AnalyzeAndTransformDataset(preprocessing_fn, output_record_batches=True)
+        # Loaded twice, so that not the blocks but their parcels wait for the analysis to end.
+        analyzed, transformed = (found.blocks | name >> beam.Map(spill.get_batch) for name in ("Load", "LoadAgain"))
+        transform_fn = (analyzed, config) | "Analyze" >> tft_beam.AnalyzeDataset(preprocessing_fn)
+        encoded, _ = ((transformed, config), transform_fn) | "Transform" >> tft_beam.TransformDataset(
+            output_record_batches=True
+        )
         transform_fn | "WriteTransformFn" >> tft_beam.WriteTransformFn(dataset.transform_fn)
 
     before = found.counts | "SumBefore" >> beam.CombineGlobally(sum_counts)
     interactions = before | "CountInteractions" >> beam.Map(lambda counts: counts["pairs.read"])
     batches = encoded | "Batches" >> beam.Map(lambda pair: pair[0])
-    rows = batches | "Rows" >> WriteRows(root, interactions, settings.dataset.shards, settings.dataset.gzip)
+    rows = batches | "Rows" >> WriteRows(root, interactions, settings.dataset.shards, settings.dataset.gzip, spill)
     items = batches | "Items" >> WriteItems(
         dataset.items, transform_fn[0], settings.dataset.popularity_half_life_days, has_times(settings.source)
     )

@@ -21,6 +21,7 @@ from tensorflow_transform.beam.experimental import PTransformAnalyzer
 from configs.artifacts import join
 from pipeline import columns
 from pipeline.row_files import write_once
+from pipeline.spill import Spill
 
 _ID, _COUNT = "id", "count"
 _COUNTS = pa.schema([pa.field(_ID, pa.large_binary()), pa.field(_COUNT, pa.int64())])
@@ -30,7 +31,7 @@ _SHARDS = 16  # of the ids, summed side by side
 _NOTHING = b"no id\n"
 
 
-def vocabulary(ids: tf.Tensor, counts: tf.Tensor, name: str, least: int) -> tf.Tensor:
+def vocabulary(ids: tf.Tensor, counts: tf.Tensor, name: str, least: int, spill: Spill) -> tf.Tensor:
     """Path of the vocabulary of all ids, an asset of the transform_fn: string scalar, for tft.apply_vocabulary.
 
     Args:
@@ -38,10 +39,11 @@ def vocabulary(ids: tf.Tensor, counts: tf.Tensor, name: str, least: int) -> tf.T
         counts: int64 [n], how often each stands in its block.
         name: of the asset.
         least: ids with a smaller sum of counts are left out.
+        spill: takes the ids on their way between workers.
     """
     (path,) = tft.experimental.ptransform_analyzer(
         [ids, counts],
-        CountIds(name, least),
+        CountIds(name, least, spill),
         output_dtypes=[tf.string],
         output_shapes=[[]],
         output_asset_default_values=[_NOTHING],
@@ -54,51 +56,76 @@ def vocabulary(ids: tf.Tensor, counts: tf.Tensor, name: str, least: int) -> tf.T
 class CountIds(PTransformAnalyzer):
     """(ids object[n], counts int64[n]) of each block -> the path of the vocabulary's file."""
 
-    def __init__(self, name: str, least: int):
+    def __init__(self, name: str, least: int, spill: Spill):
         super().__init__()
-        self._name, self._least = name, least
+        self._name, self._least, self._spill = name, least, spill
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
-        some = batches | "Split" >> beam.FlatMapTuple(_split)
+        some = batches | "Split" >> beam.ParDo(_Split(self._spill))
         every = batches.pipeline | "EveryShard" >> beam.Create([(shard, b"") for shard in range(_SHARDS)])
         return (
             (some, every)
             | "All" >> beam.Flatten()
             | "ByShard" >> beam.GroupByKey()
-            | "Sum" >> beam.MapTuple(lambda _, blocks: (None, sum_counts(blocks, self._least)))
+            | "Sum" >> beam.ParDo(_Sum(self._least, self._spill))
             | "Gather" >> beam.GroupByKey()
             | "Shards" >> beam.Values()
-            | "Write" >> beam.Map(_write, join(self.base_temp_dir, self._name))
+            | "Write" >> beam.Map(_write, join(self.base_temp_dir, self._name), self._spill)
         )
 
 
-def _split(ids: np.ndarray, counts: np.ndarray) -> Iterator[tuple[int, bytes]]:
-    batch = pa.RecordBatch.from_arrays([pa.array(ids, pa.large_binary()), pa.array(counts)], schema=_COUNTS)
-    for shard, rows in columns.split(batch, columns.shard_of(batch.column(0), _SHARDS)):
-        yield shard, columns.to_bytes(rows)
+class _Split(beam.DoFn):
+    """(ids object[n], counts int64[n]) -> (shard, parcel of ids and counts)."""
+
+    def __init__(self, spill: Spill):
+        self._spill = spill
+
+    def process(self, block: tuple[np.ndarray, np.ndarray]) -> Iterator[tuple[int, bytes]]:
+        ids, counts = block
+        batch = pa.RecordBatch.from_arrays([pa.array(ids, pa.large_binary()), pa.array(counts)], schema=_COUNTS)
+        for shard, rows in columns.split(batch, columns.shard_of(batch.column(0), _SHARDS)):
+            yield shard, self._spill.put(rows)
+
+    def teardown(self) -> None:
+        self._spill.close()
 
 
-def sum_counts(blocks: Iterable[bytes], least: int) -> bytes:
-    """The ids of one shard with the sums of their counts, those below `least` left out."""
-    tables = [columns.from_bytes(iter([block])) for block in blocks if block]
-    if not tables:
-        return b""
-    sums = pa.concat_tables(tables).group_by(_ID).aggregate([(_COUNT, "sum")])
+class _Sum(beam.DoFn):
+    """(shard, parcels of ids and counts) -> (None, parcel of the shard's sums)."""
+
+    def __init__(self, least: int, spill: Spill):
+        self._least, self._spill = least, spill
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[tuple[None, bytes]]:
+        parcels = [parcel for parcel in element[1] if parcel]
+        if parcels:
+            yield None, self._spill.put(sum_counts(self._spill.get(parcels), self._least))
+        else:
+            yield None, b""
+
+    def teardown(self) -> None:
+        self._spill.close()
+
+
+def sum_counts(counts: pa.Table, least: int) -> pa.RecordBatch:
+    """Each id once with the sum of its counts, those below `least` left out."""
+    sums = counts.group_by(_ID).aggregate([(_COUNT, "sum")])
     counts = pa.table([sums[_ID], sums[f"{_COUNT}_sum"]], schema=_COUNTS)
     enough = counts.filter(pc.greater_equal(counts[_COUNT], least)).combine_chunks()
-    return columns.to_bytes(enough.to_batches()[0]) if enough.num_rows else b""
+    return enough.to_batches()[0] if enough.num_rows else pa.RecordBatch.from_pylist([], _COUNTS)
 
 
-def _write(shards: Iterable[bytes], path: str) -> np.ndarray:
+def _write(shards: Iterable[bytes], path: str, spill: Spill) -> np.ndarray:
     """All shards' counts -> the path of the file that now holds their ids."""
-    write_once(path, b"".join([ident + b"\n" for ident in in_order(shards)]) or _NOTHING)
+    parcels = [parcel for parcel in shards if parcel]
+    write_once(path, lines(spill.get(parcels)) if parcels else _NOTHING)
     return np.array(path, object)
 
 
-def in_order(shards: Iterable[bytes]) -> list[bytes]:
-    """The ids of all shards, most frequent first, ties by bytes, descending."""
-    tables = [columns.from_bytes(iter([shard])) for shard in shards if shard]
-    if not tables:
-        return []
-    table = pa.concat_tables(tables)
-    return table.sort_by([(_COUNT, "descending"), (_ID, "descending")])[_ID].to_pylist()
+def lines(counts: pa.Table) -> bytes:
+    """The ids as lines, most frequent first, ties by bytes, descending."""
+    ordered = counts.sort_by([(_COUNT, "descending"), (_ID, "descending")])[_ID].combine_chunks()
+    nothing, line_end = (pa.scalar(text, ordered.type) for text in (b"", b"\n"))
+    ended = pc.binary_join_element_wise(ordered, nothing, line_end)
+    _, offsets, data = ended.buffers()
+    return data[: np.frombuffer(offsets, np.int64)[len(ended)]].to_pybytes() or _NOTHING
