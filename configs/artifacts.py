@@ -106,6 +106,16 @@ class Model:
         """Prefix of the shards of the items' factors."""
         return join(self.root, "factors", "item_factors")
 
+    @property
+    def user_weights(self) -> str:
+        """Prefix of the shards of R, the users' weights in training: [n, 1]."""
+        return join(self.root, "factors", "user_weights")
+
+    @property
+    def item_weights(self) -> str:
+        """Prefix of the shards of C, the items' weights in training: [n, 1]."""
+        return join(self.root, "factors", "item_weights")
+
 
 @dataclass(frozen=True)
 class Predictions:

@@ -6,12 +6,14 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import scipy.sparse as sp
 import tensorflow as tf
 
 from configs import manifest
 from configs.artifacts import Dataset, shard_name
-from configs.features import INDICES, KEY, VALUES
+from configs.features import CONTENT_ID, INDICES, KEY, POPULARITY, VALUES, VISITORS
 
 
 def example(key: int, indices, values) -> bytes:
@@ -39,6 +41,12 @@ def write_rows(prefix: str, matrix: sp.csr_matrix, shards: int = 2, compressed: 
     return paths
 
 
+def write_items(dataset: Dataset, ids: list[str], visitors: np.ndarray, **more) -> None:
+    """items.parquet as far as the tests need it; `more` columns by name."""
+    columns = {CONTENT_ID: ids, VISITORS: np.asarray(visitors, np.int64), POPULARITY: np.asarray(visitors, np.float64)}
+    pq.write_table(pa.table(columns | more), dataset.items)
+
+
 def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, **layout) -> str:
     """Writes a dataset of users x items with its manifest and vocabularies; gives its root."""
     root.mkdir(parents=True, exist_ok=True)
@@ -53,6 +61,7 @@ def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, **lay
     for path, ids in ((dataset.vocab_users, users), (dataset.vocab_items, items)):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_bytes(b"".join(name + b"\n" for name in ids))
+    write_items(dataset, [name.decode("utf-8", "replace") for name in items], matrix.getnnz(0))
     files = {Path(path).name: {"crc32c": f"{zlib.crc32(Path(path).read_bytes()):08x}"} for path in paths}
     content = {
         "counts": {"users": matrix.shape[0], "items": matrix.shape[1], "interactions": matrix.nnz},

@@ -24,7 +24,7 @@ from trainer.sparse import SparseRows
 
 USERS, ITEMS, K = 90, 160, 5
 ODD = [b" a", b"a ", b"a,b", b"a\tb", b"\xe2\x80\xa8", b"nul\0in", b"caf\xc3\xa9", b"\xff\xfe", b'"', b"\\", b"x\x0by"]
-OBJECTIVE = wals.Objective(0.1, 0.2, 0.5)
+OBJECTIVE, STRANGER = wals.Objective(0.1, 0.2, 0.5), 0.7
 
 
 class World:
@@ -42,12 +42,13 @@ class World:
         self.users, self.items = (table.astype("f") for table in tables)
         self.weights = rng.random(ITEMS).astype("f") + 0.5
         dataset = Dataset(write_dataset(root / "dataset", self.matrix, self.visitors, self.contents))
-        rows = wals.Side(self.users, np.diff(self.matrix.indptr), np.ones(USERS, "f"), USERS)
+        rows = wals.Side(self.users, np.diff(self.matrix.indptr), rng.random(USERS).astype("f") + 0.5, USERS)
         counts = np.bincount(self.matrix.indices, minlength=ITEMS)
         cols = wals.Side(self.items, counts, self.weights, ITEMS)
+        self.user_weights = rows.weights
         blocks = [SparseRows.from_matrix(self.matrix).take(np.arange(s, USERS, 3)) for s in (2, 0, 1)]
         self.path = str(root / "saved_model")
-        export.save(self.path, dataset, rows, cols, blocks, OBJECTIVE, settings)
+        export.save(self.path, dataset, rows, cols, blocks, OBJECTIVE, settings, STRANGER)
         self.signatures = tf.saved_model.load(self.path).signatures
 
     def ask(self, signature: str, **inputs):
@@ -111,11 +112,12 @@ def test_strangers_get_what_is_popular_in_the_order_of_count_and_id(world):
     assert set(found["rule"]) == {b"popularity"}
 
 
-def projected(world, row):
-    dense = row.toarray()
-    # W_ij of the row is w0 + C_j; lambda_i = lambda (n + w0 m)^nu
+def projected(world, n, row=None, weight=None):
+    row = world.matrix[n] if row is None else row
+    dense, weight = row.toarray(), weight or world.user_weights[n]
+    # W_ij of the row is w0 + R C_j; lambda_i = lambda (n + w0 m)^nu
     ridge = OBJECTIVE.regularization_coeff * (row.nnz + OBJECTIVE.unobserved_weight * ITEMS) ** 0.5
-    oracle = DenseWals(dense != 0, dense, np.ones(1), world.weights, OBJECTIVE.unobserved_weight, ridge)
+    oracle = DenseWals(dense != 0, dense, np.array([weight]), world.weights, OBJECTIVE.unobserved_weight, ridge)
     return oracle.solve_rows(world.items.astype(np.float64))[0].astype("f")
 
 
@@ -128,12 +130,12 @@ def test_few_ratings_are_projected_and_each_answer_names_its_rule(cold):
         rule = b"popularity" if views == 0 else b"projection" if n in few else b"factors"
         assert found["rule"][n] == rule
     for n in few:
-        expected = cold.best(projected(cold, cold.matrix[n])[None], [cold.matrix[n].indices], 6)[0]
+        expected = cold.best(projected(cold, n)[None], [cold.matrix[n].indices], 6)[0]
         assert [name for name, _ in answers(found)[n]] == [name for name, _ in expected]
         np.testing.assert_allclose([s for _, s in answers(found)[n]], [s for _, s in expected], rtol=1e-5)
 
 
-def test_a_history_gives_what_a_known_visitor_with_it_gets(cold):
+def test_a_history_gives_what_solving_its_row_gives(cold):
     few = [n for n in range(USERS) if 0 < cold.matrix[n].nnz <= 20][:5]
     width = max(cold.matrix[n].nnz for n in few) + 1
     names, values = [], []
@@ -143,9 +145,10 @@ def test_a_history_gives_what_a_known_visitor_with_it_gets(cold):
         names.append([*own, b"never seen", *[b""] * width][:width])
         values.append([*row.data[::-1], 3.0, *[0.0] * width][:width])
     found = cold.ask("recommend_from_history", contentIds=names, ratings=np.array(values, "f"), k=4)
-    known = cold.ask("recommend", visitorId=[cold.visitors[n] for n in few], k=4)
-    assert found["contentIds"].tolist() == known["contentIds"].tolist()
-    np.testing.assert_allclose(found["scores"], known["scores"], rtol=1e-5)
+    own = np.concatenate([projected(cold, n, weight=STRANGER)[None] for n in few])
+    expected = cold.best(own, [cold.matrix[n].indices for n in few], 4)
+    assert [[name for name, _ in a] for a in answers(found)] == [[name for name, _ in e] for e in expected]
+    np.testing.assert_allclose(found["scores"], [[score for _, score in e] for e in expected], rtol=1e-5)
     assert list(found["known"]) == [cold.matrix[n].nnz for n in few] and set(found["rule"]) == {b"projection"}
     empty = cold.ask("recommend_from_history", contentIds=[[b"", b"new"]], ratings=[[1.0, 1.0]], k=2)
     assert empty["rule"][0] == b"popularity" and empty["known"][0] == 0
@@ -171,12 +174,18 @@ def test_target_is_the_other_direction(world):
     assert fresh["rule"][0] == cold_start.MEAN_ITEM.encode()
 
 
-def test_similar_items_are_those_of_the_greatest_cosine(world):
-    norms = np.linalg.norm(world.items.astype("d"), axis=1)
-    directions = (world.items / np.where(norms > 0, norms, 1)[:, None]).astype("f")
-    found = world.ask("similar_items", contentId=[*world.contents, b"unknown"], k=6)
-    expected = world.best(directions, [[n] for n in range(ITEMS)], 6, world.contents, directions)
-    assert answers(found) == [*expected, []]
+@pytest.mark.parametrize("metric", ["cosine", "dot"])
+def test_similar_are_those_of_the_greatest_cosine_or_product(world, metric):
+    for name, field, ids, table, given in (
+        ("similar_items", "contentId", world.contents, world.items, "contentIds"),
+        ("similar_visitors", "visitorId", world.visitors, world.users, "visitorIds"),
+    ):
+        if metric == "cosine":
+            norms = np.linalg.norm(table.astype("d"), axis=1)
+            table = (table / np.where(norms > 0, norms, 1)[:, None]).astype("f")
+        found = world.ask(name + ("_dot" if metric == "dot" else ""), **{field: [*ids, b"unknown"], "k": 6})
+        expected = world.best(table, [[n] for n in range(len(ids))], 6, ids, table)
+        assert answers(found, given) == [*expected, []]
 
 
 def test_explain_adds_up_to_the_projected_score(cold):
@@ -188,13 +197,13 @@ def test_explain_adds_up_to_the_projected_score(cold):
         assert sorted(name for name, _ in answer) == sorted(cold.contents[j] for j in row.indices)
         shares = [share for _, share in answer]
         assert shares == sorted(shares, reverse=True)
-        score = projected(cold, row) @ cold.items[item]
+        score = projected(cold, n) @ cold.items[item]
         assert sum(shares) == pytest.approx(score, abs=1e-5) and total == pytest.approx(score, abs=1e-5)
         # A content's share is what the score loses when its rating becomes 0 with its weight unchanged.
         name, share = answer[0]
         without = row.copy()
         without.data[row.indices == cold.contents.index(name)] = 1e-30
-        assert score - projected(cold, without) @ cold.items[item] == pytest.approx(share, abs=1e-5)
+        assert score - projected(cold, n, without) @ cold.items[item] == pytest.approx(share, abs=1e-5)
     nothing = cold.ask("explain", visitorId=[b"nobody", cold.visitors[0]], contentId=[contents[0], b"none"], k=3)
     assert list(nothing["count"]) == [0, 0] and not nothing["score"].any()
 

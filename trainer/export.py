@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pyarrow.parquet as pq
 import tensorflow as tf
 
 from configs.artifacts import Dataset
 from configs.errors import UserError
-from configs.features import VOCAB_ITEMS, VOCAB_USERS
+from configs.features import POPULARITY, VOCAB_ITEMS, VOCAB_USERS
 from configs.settings import ColdStartSettings
 from trainer import storage, wals
 from trainer.recommender import Recommender, Tables
@@ -26,15 +28,17 @@ def save(
     blocks: Iterable[SparseRows],
     objective: wals.Objective,
     settings: ColdStartSettings,
+    stranger_weight: float = 1.0,
 ) -> None:
     """Writes the SavedModel.
 
     Args:
         rows, cols: the users' and the items' side, in the same coordinates.
         blocks: the users' rows, which the model takes with it: what they have is not recommended to them.
+        stranger_weight: R of those who were not trained on.
 
     Raises:
-        UserError: the dataset's vocabularies do not fit the tables.
+        UserError: the dataset's vocabularies do not fit the tables, or it has no items.parquet.
     """
     visitors, contents = _ids(dataset.vocab_users, rows.size), _ids(dataset.vocab_items, cols.size)
     users, items = _order(visitors), _order(contents)
@@ -45,14 +49,16 @@ def save(
         tables = Tables(
             users=rows.table[users],
             items=cols.table[items],
+            user_weights=rows.weights[users],
             item_weights=cols.weights[items],
+            stranger_weight=stranger_weight,
             place_of_item=place_of_item,
             splits=splits,
             contents=history,
             ratings=ratings,
             owner_splits=owner_splits,
             owners=owners,
-            popularity=cols.counts[items].astype(np.float32),
+            popularity=_popularity(dataset, cols.size)[items],
             visitor_ids=_write(os.path.join(scratch, VOCAB_USERS), visitors, users),
             content_ids=_write(os.path.join(scratch, VOCAB_ITEMS), contents, items),
         )
@@ -68,6 +74,9 @@ def signatures(module: Recommender) -> dict:
         "recommend_from_history": module.recommend_from_history,
         "target": module.target,
         "similar_items": module.similar_items,
+        "similar_items_dot": module.similar_items_dot,
+        "similar_visitors": module.similar_visitors,
+        "similar_visitors_dot": module.similar_visitors_dot,
         "explain": module.explain,
         "history": module.history_of,
         "project": module.project,
@@ -84,6 +93,16 @@ def _ids(path: str, size: int) -> list[bytes]:
     if len(ids) != size:
         raise UserError(f"{path} has {len(ids)} ids where the dataset has {size}; make the dataset again")
     return ids
+
+
+def _popularity(dataset: Dataset, size: int) -> np.ndarray:
+    """float32 [size], by itemId."""
+    if not storage.exists(dataset.items):
+        raise UserError(f"{dataset.items} does not exist; make the dataset again")
+    table = pq.read_table(io.BytesIO(storage.read_bytes(dataset.items)), columns=[POPULARITY])
+    if table.num_rows != size:
+        raise UserError(f"{dataset.items} has {table.num_rows} rows where the dataset has {size}; make it again")
+    return table[POPULARITY].to_numpy().astype(np.float32)
 
 
 def _order(ids: Sequence[bytes]) -> np.ndarray:

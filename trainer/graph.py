@@ -29,9 +29,17 @@ def take(entries: tf.RaggedTensor, values: tf.Tensor) -> tf.RaggedTensor:
     return entries.with_values(tf.gather(values, entries.values))
 
 
-def dot(queries: tf.Tensor, table: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-    """Scores float32 [b, c] of queries float32 [b, d] with the rows `places` int64 [b, c] of a table float32 [n, d]."""
-    products = tf.cast(queries, tf.float64)[:, None, :] * tf.cast(tf.gather(table, places), tf.float64)
+def rows(table: tf.Tensor, places: tf.Tensor, norms: tf.Tensor | None = None) -> tf.Tensor:
+    """Rows float32 [..., d] of a table float32 [n, d]; at length 1 where its norms float64 [n] are given."""
+    found = tf.gather(table, places)
+    if norms is None:
+        return found
+    return tf.cast(tf.cast(found, tf.float64) / tf.gather(norms, places)[..., None], tf.float32)
+
+
+def dot(queries: tf.Tensor, table: tf.Tensor, places: tf.Tensor, norms: tf.Tensor | None = None) -> tf.Tensor:
+    """Scores float32 [b, c] of queries float32 [b, d] with the `rows` at places int64 [b, c] of a table."""
+    products = tf.cast(queries, tf.float64)[:, None, :] * tf.cast(rows(table, places, norms), tf.float64)
     # A running sum adds in the order of the elements, where a sum adds as the processor's vectors like it.
     return tf.cast(tf.cumsum(products, axis=2)[:, :, -1], tf.float32)
 
@@ -47,6 +55,7 @@ def best(
     left_out: tf.RaggedTensor,
     k: tf.Tensor,
     instead: tuple[tf.Tensor, tf.Tensor] | None = None,
+    norms: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The k rows of a table with the greatest scores, ties by the lower place.
 
@@ -55,6 +64,7 @@ def best(
         left_out: int64 [b, (places)], what a query must not get.
         k: int32, at least 1; more than n counts as n.
         instead: of which queries (bool [b]) the scores do not count, and what counts in their place (float32 [n]).
+        norms: float64 [n] of the table's rows, which then count as if their length were 1.
 
     Returns:
         places int64 [b, min(k, n)] and scores float32, best first; -1 and -inf where fewer are left.
@@ -62,6 +72,8 @@ def best(
     size = tf.shape(table)[0]
     k = tf.minimum(k, size)
     rough = tf.matmul(queries, table, transpose_b=True)
+    if norms is not None:
+        rough *= tf.cast(1 / norms, tf.float32)
     replaced, replacement = instead or (tf.zeros(tf.shape(queries)[:1], tf.bool), rough[0])
     rough = tf.where(replaced[:, None], replacement[None, :], rough)
     cells = tf.stack([left_out.value_rowids(), left_out.values], 1)
@@ -69,16 +81,17 @@ def best(
     first = tf.math.top_k(rough, tf.minimum(size, k + _SPARE + k // 8))
     candidates = tf.sort(tf.cast(first.indices, tf.int64), axis=1)  # top_k then gives ties to the lower place
 
-    def settled(rows: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        known = tf.gather(tf.gather(rough, rows), chosen, batch_dims=1)
-        exact = tf.where(tf.gather(replaced, rows)[:, None], known, dot(tf.gather(queries, rows), table, chosen))
+    def settled(some: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        known = tf.gather(tf.gather(rough, some), chosen, batch_dims=1)
+        exact = tf.where(tf.gather(replaced, some)[:, None], known, dot(tf.gather(queries, some), table, chosen, norms))
         found = tf.math.top_k(tf.where(known > -float("inf"), exact, -float("inf")), k)
         at = tf.gather(chosen, found.indices, batch_dims=1)
         return tf.where(found.values > -float("inf"), at, -1), found.values
 
     places, scores = settled(tf.range(tf.shape(queries)[0]), candidates)
     # What was not chosen has at most the worst candidate's score, give or take the error.
-    error, least, worst = _error(queries, table), first.values[:, -1], scores[:, -1]
+    greatest = longest(table) if norms is None else tf.constant(1.0, tf.float64)
+    error, least, worst = _error(queries, greatest), first.values[:, -1], scores[:, -1]
     unsure = (tf.shape(candidates)[1] < size) & ~replaced & (least > -float("inf"))
     unsure &= tf.cast(worst, tf.float64) <= tf.cast(least, tf.float64) + error
 
@@ -88,26 +101,27 @@ def best(
         again = settled(row[None], chosen[None, :])
         return again[0][0], again[1][0]
 
-    rows = tf.where(unsure)[:, 0]
+    doubtful = tf.where(unsure)[:, 0]
 
     def all_again() -> tuple[tf.Tensor, tf.Tensor]:
         kinds = (tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.float32))
-        again = tf.map_fn(look_again, tf.cast(rows, tf.int32), fn_output_signature=kinds)
-        at = rows[:, None]
+        again = tf.map_fn(look_again, tf.cast(doubtful, tf.int32), fn_output_signature=kinds)
+        at = doubtful[:, None]
         return tf.tensor_scatter_nd_update(places, at, again[0]), tf.tensor_scatter_nd_update(scores, at, again[1])
 
-    return tf.cond(tf.size(rows) > 0, all_again, lambda: (places, scores))
+    return tf.cond(tf.size(doubtful) > 0, all_again, lambda: (places, scores))
 
 
-def _error(queries: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
-    """How far a score in float32 may lie from the one in float64: float64 [b].
+def _error(queries: tf.Tensor, greatest: tf.Tensor) -> tf.Tensor:
+    """How far a score in float32 may lie from the one in float64: float64 [b]; `greatest` is the norm of a row.
 
     d products summed in whatever order err by at most about d 2^-24 |u| |v| (Higham, Accuracy and Stability of
-    Numerical Algorithms, 3.5); the rounding adds one part, numbers next to 0 the last term.
+    Numerical Algorithms, 3.5); the rounding adds one part, bringing a row to length 1 three, numbers next to 0 the
+    last term.
     """
     norms = tf.sqrt(tf.reduce_sum(tf.cast(queries, tf.float64) ** 2, 1))
     dimensions = tf.cast(tf.shape(queries)[1], tf.float64)
-    return 1.01 * (dimensions + 2) * (2.0**-24 * norms * longest(table) + 2.0**-126)
+    return 1.01 * (dimensions + 5) * (2.0**-24 * norms * greatest + 2.0**-126)
 
 
 def each_row(function, entries: tf.RaggedTensor, rows: tf.Tensor, width: int, dtype: tf.DType) -> tf.Tensor:

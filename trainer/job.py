@@ -62,7 +62,7 @@ def train(
         summaries.close()
         display.say(f"{reason}; writing {model_dir}")
         state.turn_back()
-        _write(model, info, state, cold_start)
+        _write(model, info, state, settings, cold_start)
     content = _manifest(settings, info, state, reason, resumed, started)
     content["start"] = account
     content["cold_start"] = cold_start.model_dump(mode="json")
@@ -150,11 +150,17 @@ def _weights(settings: TrainingSettings, dataset: Dataset, side: int, size: int)
     return weights.from_file(path, vocabulary, size, scalar)
 
 
-def _write(model: Model, info: DatasetInfo, state: Factorization, cold_start: ColdStartSettings) -> None:
-    dataset = Dataset(info.root)
-    storage.write_table(model.user_factors, state.rows.table, len(info.shards(dataset.items_for_user)))
-    storage.write_table(model.item_factors, state.cols.table, len(info.shards(dataset.users_for_item)))
-    export.save(model.saved_model, dataset, state.rows, state.cols, state.row_blocks, state.objective, cold_start)
+def _write(
+    model: Model, info: DatasetInfo, state: Factorization, settings: TrainingSettings, cold_start: ColdStartSettings
+) -> None:
+    dataset, rows, cols = Dataset(info.root), state.rows, state.cols
+    users, items = len(info.shards(dataset.items_for_user)), len(info.shards(dataset.users_for_item))
+    storage.write_table(model.user_factors, rows.table, users)
+    storage.write_table(model.item_factors, cols.table, items)
+    storage.write_table(model.user_weights, rows.weights[:, None], users)
+    storage.write_table(model.item_weights, cols.weights[:, None], items)
+    stranger = float(settings.row_weights or 0)
+    export.save(model.saved_model, dataset, rows, cols, state.row_blocks, state.objective, cold_start, stranger)
 
 
 def _manifest(

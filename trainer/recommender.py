@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from configs import cold_start
+from configs import cold_start, similarity
 from configs.settings import ColdStartSettings
 from trainer import graph, wals
 
@@ -26,17 +26,20 @@ class Tables:
     """What goes into the model; u visitors, m contents, n interactions, d factors, by place.
 
     Attributes:
-        users float32 [u, d]. items float32 [m, d]. item_weights float32 [m], C.
+        users float32 [u, d]. items float32 [m, d]. user_weights float32 [u], R. item_weights float32 [m], C.
+        stranger_weight: R of a visitor who was not trained on.
         place_of_item: int64 [m], the place of each itemId.
         splits, contents, ratings: what each visitor has: int64 [u + 1], int32 [n] places ascending, float32 [n].
         owner_splits, owners: who has each content: int64 [m + 1], int32 [n].
-        popularity: float32 [m].
+        popularity: float32 [m], the scores where popularity answers.
         visitor_ids, content_ids: paths of the vocabularies, line n being the id at place n.
     """
 
     users: np.ndarray
     items: np.ndarray
+    user_weights: np.ndarray
     item_weights: np.ndarray
+    stranger_weight: float
     place_of_item: np.ndarray
     splits: np.ndarray
     contents: np.ndarray
@@ -83,13 +86,15 @@ class Recommender(tf.Module):
         gram = wals.gramian(tables.items)
         # So small beside the rest that it only matters where the system is singular.
         self._floor = max(1e-10 * float(np.trace(gram)) / len(gram), 1e-30)
-        norms = np.linalg.norm(tables.items.astype(np.float64), axis=1, keepdims=True)
+        self._stranger_weight = tables.stranger_weight
         variables = {
             "users": tables.users,
             "items": tables.items,
+            "user_weights": tables.user_weights,
             "item_weights": tables.item_weights,
+            "user_norms": similarity.norms(tables.users),
+            "item_norms": similarity.norms(tables.items),
             "mean_item": cold_start.mean_item(tables.items),
-            "directions": (tables.items / np.where(norms > 0, norms, 1)).astype(np.float32),
             "shared": objective.unobserved_weight * gram,
             "place_of_item": tables.place_of_item,
             "splits": tables.splits,
@@ -116,7 +121,8 @@ class Recommender(tf.Module):
         entries = graph.rows_of(self.splits, places)
         own = tf.gather(self.users, tf.maximum(places, 0))
         history = _wide(graph.take(entries, self.history))
-        return self._recommend(places >= 0, own, history, graph.take(entries, self.ratings), k)
+        weights = tf.gather(self.user_weights, tf.maximum(places, 0))
+        return self._recommend(places >= 0, own, weights, history, graph.take(entries, self.ratings), k)
 
     @_signature(
         tf.TensorSpec([None, None], tf.string, "contentIds"), tf.TensorSpec([None, None], tf.float32, "ratings"), _K
@@ -134,14 +140,20 @@ class Recommender(tf.Module):
         with tf.control_dependencies([_check(once, "a history names a content twice; give it once")]):
             nobody = tf.zeros(tf.shape(places)[:1], tf.bool)
         own = tf.zeros([tf.shape(places)[0], self.items.shape[1]])
-        found = self._recommend(nobody, own, history, tf.ragged.boolean_mask(ratings, known), k)
+        weights = self._strangers(tf.shape(places)[0])
+        found = self._recommend(nobody, own, weights, history, tf.ragged.boolean_mask(ratings, known), k)
         return found | {"known": tf.cast(history.row_lengths(), tf.int32)}
 
-    def _recommend(self, known, own, history: tf.RaggedTensor, ratings: tf.RaggedTensor, k) -> dict[str, tf.Tensor]:
+    def _strangers(self, rows: tf.Tensor) -> tf.Tensor:
+        return tf.fill([rows], tf.constant(self._stranger_weight, tf.float32))
+
+    def _recommend(
+        self, known, own, weights, history: tf.RaggedTensor, ratings: tf.RaggedTensor, k
+    ) -> dict[str, tf.Tensor]:
         limits = self._settings.min_ratings, self._settings.min_site_ratings
         rules = cold_start.rules(known, history.row_lengths(), self._ratings_of_site, *limits)
         projected = tf.where(rules.projection)
-        factors = self._project(history, ratings, projected[:, 0])
+        factors = self._project(history, ratings, weights, projected[:, 0])
         own = tf.tensor_scatter_nd_update(own, projected, factors)
         most, each = _counts(k, tf.shape(own)[0])
         instead = rules.popularity, self.popularity.value()
@@ -156,28 +168,31 @@ class Recommender(tf.Module):
         given = indices >= 0
         history = tf.ragged.boolean_mask(tf.gather(self.place_of_item, tf.maximum(indices, 0)), given)
         rows = tf.range(tf.shape(indices, tf.int64)[0])
-        return {"factors": self._project(history, tf.ragged.boolean_mask(values, given), rows)}
+        weights = self._strangers(tf.shape(indices)[0])
+        return {"factors": self._project(history, tf.ragged.boolean_mask(values, given), weights, rows)}
 
-    def _project(self, history: tf.RaggedTensor, ratings: tf.RaggedTensor, rows: tf.Tensor) -> tf.Tensor:
-        """Factors float32 [rows, d] of some rows of a history."""
+    def _project(
+        self, history: tf.RaggedTensor, ratings: tf.RaggedTensor, row_weights: tf.Tensor, rows: tf.Tensor
+    ) -> tf.Tensor:
+        """Factors float32 [rows, d] of some rows of a history, R by row."""
         starts = ratings.row_splits
 
         def one(row: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-            left, factors, weights = self._system(places)
+            left, factors, weights = self._system(places, row_weights[row])
             given = tf.cast(ratings.values[starts[row] : starts[row + 1]], tf.float64)
             right = tf.linalg.matvec(factors, weights * given, transpose_a=True)
             return tf.cast(_solve(left, right), tf.float32)
 
         return graph.each_row(one, history, rows, self.items.shape[1], tf.float32)
 
-    def _system(self, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Of the row solve of `wals`, (w0 G + lambda_i I + sum C_j v_j v_j') u = sum (w0 + C_j) a_j v_j, with R = 1.
+    def _system(self, places: tf.Tensor, row_weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Of the row solve of `wals`, (w0 G + lambda_i I + R_i sum C_j v_j v_j') u = sum (w0 + R_i C_j) a_j v_j.
 
         Returns:
-            The left side float64 [d, d], the factors v_j float64 [n, d] and the weights w0 + C_j float64 [n].
+            The left side float64 [d, d], the factors v_j float64 [n, d] and the weights w0 + R_i C_j float64 [n].
         """
         factors = tf.cast(tf.gather(self.items, places), tf.float64)
-        weights = tf.cast(tf.gather(self.item_weights, places), tf.float64)
+        weights = tf.cast(row_weight, tf.float64) * tf.cast(tf.gather(self.item_weights, places), tf.float64)
         w0, nu = self._objective.unobserved_weight, self._objective.frequency_exponent
         frequency = tf.cast(tf.size(places), tf.float64) + w0 * self.items.shape[0]
         ridge = self._objective.regularization_coeff * tf.maximum(frequency, 1e-30) ** nu + self._floor
@@ -200,12 +215,30 @@ class Recommender(tf.Module):
     @_signature(_CONTENTS, _K)
     def similar_items(self, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """The contents whose factors point the same way, by cosine; none for a content that the model lacks."""
-        places = self.contents.places(content_ids)
+        return self._similar(content_ids, k, self.contents, "contentIds", self.items, self.item_norms)
+
+    @_signature(_CONTENTS, _K)
+    def similar_items_dot(self, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Likewise by dot product, which favours the popular."""
+        return self._similar(content_ids, k, self.contents, "contentIds", self.items)
+
+    @_signature(_VISITORS, _K)
+    def similar_visitors(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The visitors whose factors point the same way, by cosine; none for a visitor whom the model lacks."""
+        return self._similar(visitor_ids, k, self.visitors, "visitorIds", self.users, self.user_norms)
+
+    @_signature(_VISITORS, _K)
+    def similar_visitors_dot(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Likewise by dot product, which favours those with many ratings."""
+        return self._similar(visitor_ids, k, self.visitors, "visitorIds", self.users)
+
+    def _similar(self, names, k, ids: Ids, called: str, table, norms=None) -> dict[str, tf.Tensor]:
+        places = ids.places(names)
         itself = tf.RaggedTensor.from_tensor(tf.maximum(places, 0)[:, None])
         most, each = _counts(k, tf.shape(places)[0])
-        queries = tf.gather(self.directions, tf.maximum(places, 0))
-        found, scores = graph.best(queries, self.directions, itself, most)
-        return _answer("contentIds", self.contents, found, scores, tf.where(places >= 0, each, 0))
+        queries = graph.rows(table, tf.maximum(places, 0), norms)
+        found, scores = graph.best(queries, table, itself, most, norms=norms)
+        return _answer(called, ids, found, scores, tf.where(places >= 0, each, 0))
 
     @_signature(_VISITORS, _CONTENTS, _K)
     def explain(self, visitor_ids: tf.Tensor, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -215,10 +248,11 @@ class Recommender(tf.Module):
         entries = graph.rows_of(self.splits, visitors)
         history, ratings = _wide(graph.take(entries, self.history)), graph.take(entries, self.ratings)
         most, each = _counts(k, tf.shape(visitors)[0])
+        row_weights = tf.gather(self.user_weights, tf.maximum(visitors, 0))
         starts = history.row_splits
 
         def one(row: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-            left, factors, weights = self._system(places)
+            left, factors, weights = self._system(places, row_weights[row])
             content = tf.cast(tf.gather(self.items, tf.maximum(wanted[row], 0)), tf.float64)
             given = tf.cast(ratings.values[starts[row] : starts[row + 1]], tf.float64)
             return weights * given * tf.linalg.matvec(factors, _solve(left, content))
