@@ -99,6 +99,9 @@ class RatingSettings(_Section):
     ordinal: dict[str, float] = Field(
         default_factory=dict, description="ordinal: rating of each answer in the table's rating_column."
     )
+    half_life_days: float | None = Field(
+        None, gt=0, description="A rating this much older than source.end_date counts half; none counts all alike."
+    )
 
     @property
     def factor(self) -> float:
@@ -265,6 +268,10 @@ class Settings(_Section):
             )
         if self.rating.kind == "ordinal" and not given:
             raise ValueError("rating.kind ordinal needs a table with source.rating_column")
+        if self.rating.half_life_days and self.source.end_date is None:
+            raise ValueError("rating.half_life_days counts back from source.end_date; set that")
+        if self.rating.half_life_days and self.source.kind == "table" and not self.source.time_column:
+            raise ValueError("rating.half_life_days needs source.time_column where the source is a table")
         if self.dataset.popularity_half_life_days and self.source.kind == "table" and not self.source.time_column:
             raise ValueError("dataset.popularity_half_life_days needs source.time_column where the source is a table")
         return self

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from configs import commands, locks
 from configs.artifacts import Nights
 from configs.settings import NightlySettings
-from nightly import alias, files, record
+from nightly import alias, dates, files, record
 
 _EPILOG = """\
 Every nightly run does this at its end. The live version is never removed, nor is a run that is under way.
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--dry_run", action="store_true", help="only say what would be removed")
     args = parser.parse_args(argv)
-    settings = commands.settings_from(args, {}).nightly
+    settings = dates.settings(args).nightly
     nights = Nights(settings.directory)
     with locks.claim(settings.directory):
         found = expired(settings, nights)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from configs import commands
 from configs.artifacts import Nights
-from nightly import alias, steps, targets
+from nightly import alias, dates, steps, targets
 
 _EPILOG = """\
 A version that was withdrawn does not go live again by itself; the next night's does, if it passes the gate. It works
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None, execute: steps.Execute = steps.execu
     )
     parser.add_argument("--to", metavar="DATE", help="a version or a date to go back to; all newer ones are withdrawn")
     args = parser.parse_args(argv)
-    settings = commands.settings_from(args, {})
+    settings = dates.settings(args)
     nights = Nights(settings.nightly.directory)
     withdrawn, live = alias.withdraw(nights, args.to)
     targets.follow(settings, live, execute, print)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from configs import commands, locks
 from configs.artifacts import Nights
 from configs.errors import UserError
 from configs.settings import Settings
-from nightly import alias, night, record, steps
+from nightly import alias, dates, night, record, steps
 
 _EPILOG = """\
 Steps whose output is whole and was made of the same are skipped, so the same command goes on where a night failed.
@@ -45,13 +43,13 @@ def main(argv: Sequence[str] | None = None, execute: steps.Execute = steps.execu
         "--only", choices=night.STEPS, help="one step alone, for a scheduler that starts each by itself"
     )
     args = parser.parse_args(argv)
-    date = _date(args.date)
-    settings = _settings(args, date)
+    date = dates.parse(args.date) if args.date else dates.yesterday()
+    settings = dates.settings(args, date)
     with locks.claim(settings.nightly.directory):
         if args.only is None:
             for skipped in due(Nights(settings.nightly.directory), date, settings.nightly.catch_up_days):
                 print(f"{skipped} was skipped, or did not end: it comes first")
-                _catch_up(_settings(args, skipped), execute)
+                _catch_up(dates.settings(args, skipped), execute)
         try:
             night.Runner(settings, execute, only=args.only).run()
         except night.StoppedError as stopped:
@@ -86,20 +84,6 @@ def _catch_up(settings: Settings, execute: steps.Execute) -> None:
         night.Runner(settings, execute).run()
     except (night.StoppedError, UserError) as error:
         print(f"{settings.source.end_date} is left: {error}", file=sys.stderr)
-
-
-def _settings(args: argparse.Namespace, date: datetime.date) -> Settings:
-    overrides: dict[str, Any] = {"source.end_date": str(date)}
-    return commands.settings_from(args, overrides)
-
-
-def _date(text: str | None) -> datetime.date:
-    if text is None:
-        return datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
-    try:
-        return datetime.datetime.strptime(text.replace("-", ""), "%Y%m%d").date()
-    except ValueError:
-        raise UserError(f"--date {text}: write it as 2024-01-31") from None
 
 
 def _told_to_stop(*_: object) -> None:

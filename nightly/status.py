@@ -14,7 +14,7 @@ from rich.table import Table
 from configs import commands
 from configs.artifacts import Nights
 from configs.errors import UserError
-from nightly import alias, record
+from nightly import alias, dates, record
 
 _EPILOG = """\
 exit status: 0, or 2 where --max_age_days is given and the live version's window ended longer ago, or nothing is live.
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="the live version and the runs as one JSON object")
     parser.add_argument("--max_age_days", type=float, metavar="N", help="fail where the live version is older")
     args = parser.parse_args(argv)
-    nights = Nights(commands.settings_from(args, {}).nightly.directory)
+    nights = Nights(dates.settings(args).nightly.directory)
     found = alias.read(nights)
     runs = record.every(nights)[-args.runs :]
     if args.json:

@@ -6,6 +6,7 @@ So TFT counts and looks up an id once a block, not once an interaction.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Mapping
 
 import tensorflow as tf
@@ -42,15 +43,16 @@ FEATURE_SPEC = {
     TIME_MS: tf.io.VarLenFeature(tf.int64),
 }
 
+_DAY_MS = 86_400_000
 _QUANTILE_ERROR = 1e-4  # share of the interactions by which the median's rank may be off
 
 Tensors = dict[str, tf.Tensor | tf.SparseTensor]
 
 
 def make_preprocessing_fn(
-    rating: RatingSettings, dataset: DatasetSettings, spill: Spill
+    rating: RatingSettings, dataset: DatasetSettings, spill: Spill, last_day: datetime.date | None = None
 ) -> Callable[[Tensors], Tensors]:
-    """The preprocessing_fn for TFT.
+    """The preprocessing_fn for TFT; ratings decay with their age at the end of `last_day` (UTC).
 
     It takes one block, the features of FEATURE_SPEC with shape [1, None], and gives `userId` int64,
     `itemId` int64 and `rating` float32, [1, interactions], with -1 for an id that a minimum count left out;
@@ -67,6 +69,8 @@ def make_preprocessing_fn(
             inputs, CONTENT_ID, CONTENT_COUNT, CONTENT_PLACE, VOCAB_ITEMS, dataset.min_users_per_item, spill
         )
         ratings = rate(amounts.values, median, rating)
+        if rating.half_life_days and last_day:
+            ratings *= decay(inputs[TIME_MS].values, last_day, rating.half_life_days)
         encoded = {USER_ID: users, ITEM_ID: items, RATING: ratings}
         outputs: Tensors = {
             name: tf.SparseTensor(amounts.indices, values, amounts.dense_shape) for name, values in encoded.items()
@@ -87,6 +91,13 @@ def rate(amounts: tf.Tensor, median: tf.Tensor, settings: RatingSettings) -> tf.
     if settings.kind == "binary":
         return tf.ones_like(amounts)
     return settings.factor * amounts  # linear; ordinal answers are ratings already
+
+
+def decay(times_ms: tf.Tensor, last_day: datetime.date, half_life_days: float) -> tf.Tensor:
+    """2^(-age / half life) as float32[n], the age counted back from the end of the last day; 1 for what comes later."""
+    end = datetime.datetime.combine(last_day, datetime.time(), datetime.UTC) + datetime.timedelta(days=1)
+    age_ms = tf.maximum(tf.constant(round(end.timestamp() * 1000), tf.int64) - times_ms, 0)
+    return tf.pow(2.0, -tf.cast(age_ms, tf.float32) / (half_life_days * _DAY_MS))
 
 
 def _encode(

@@ -32,7 +32,7 @@ def preprocess(pipeline: beam.Pipeline, settings: Settings, files: Input, root: 
     metadata = DatasetMetadata.from_feature_spec(FEATURE_SPEC)
     representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(metadata.schema)
     config = tensor_adapter.TensorAdapterConfig(BLOCK, representations)
-    preprocessing_fn = make_preprocessing_fn(settings.rating, settings.dataset, spill)
+    preprocessing_fn = make_preprocessing_fn(settings.rating, settings.dataset, spill, settings.source.end_date)
     with tft_beam.Context(temp_dir=join(root, TEMPORARY)):
         # Loaded twice, so that not the blocks but their parcels wait for the analysis to end.
         analyzed, transformed = (found.blocks | name >> beam.Map(spill.get_batch) for name in ("Load", "LoadAgain"))

@@ -82,6 +82,14 @@ def test_a_window_slides_with_its_last_day(tmp_path):
         load_settings(path, {"source.end_date": "2024-03-01", "source.start_date": "2024-02-02"})
 
 
+def test_decay_of_ratings_needs_an_end_to_count_back_from(tmp_path):
+    with pytest.raises(UserError, match=r"rating.half_life_days counts back from source.end_date"):
+        load_settings(write(tmp_path, "rating: {half_life_days: 7}"))
+    table = "source: {kind: table, end_date: 2024-01-31}\nrating: {half_life_days: 7, kind: linear}"
+    with pytest.raises(UserError, match=r"rating.half_life_days needs source.time_column"):
+        load_settings(write(tmp_path, table))
+
+
 def test_run_gives_exit_statuses(capsys):
     def fails(argv):
         raise UserError("do this")

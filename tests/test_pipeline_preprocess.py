@@ -203,6 +203,20 @@ def test_a_sliding_window_reads_the_tables_of_its_days_alone(tmp_path):
         make_dataset(tmp_path / "later", tmp_path / "ga_sessions_*", source=later)
 
 
+def test_ratings_decay_with_the_age_of_the_last_view(tmp_path):
+    """Counted back from the end of the window, whatever the kind of rating; the median is of what was dwelt."""
+    start = 1704067200  # 2024-01-01T00:00:00Z
+    rows = [session("a", start, [hit(1, 0, "x"), hit(2, 1000, "y"), hit(3, 4000)])]
+    rows.append(session("b", start + 2 * 86400, [hit(1, 0, "x"), hit(2, 2000)], "20240103"))
+    path = write_ndjson(tmp_path / "in.ndjson", rows)
+    sections = {"source": {"end_date": "2024-01-03"}, "rating": {"kind": "linear", "half_life_days": 2}}
+    make_dataset(tmp_path / "out", path, **sections)
+    age = {(b"a", b"x"): 3.0, (b"a", b"y"): 3 - 1 / 86400, (b"b", b"x"): 1.0}
+    dwell = {(b"a", b"x"): 1000, (b"a", b"y"): 3000, (b"b", b"x"): 2000}
+    expected = {pair: dwell[pair] * 0.5 ** (age[pair] / 2) for pair in age}
+    assert ratings(tmp_path / "out") == pytest.approx(expected, rel=1e-6)
+
+
 def test_a_broken_file_among_good_ones_is_named_and_the_old_dataset_stays(tmp_path):
     make_dataset(tmp_path / "out", export(tmp_path, "a.ndjson"))
     before = files(tmp_path / "out")
