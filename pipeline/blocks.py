@@ -49,10 +49,15 @@ def _block(pairs: pa.Table) -> pa.RecordBatch:
 
 def _by_id(column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray, np.ndarray]:
     """Each id once, how often it stands in the column int64[ids], and each row's place among them int64[n]."""
-    encoded = column.combine_chunks().dictionary_encode()
-    places = encoded.indices.to_numpy().astype(np.int64)
-    counts = np.bincount(places, minlength=len(encoded.dictionary))
-    return encoded.dictionary.cast(pa.large_binary()), counts, places
+    encoded = column.combine_chunks()
+    codes = encoded.indices.to_numpy()
+    counts = np.bincount(codes, minlength=len(encoded.dictionary))
+    there = counts > 0
+    return (
+        encoded.dictionary.filter(pa.array(there)).cast(pa.large_binary()),
+        counts[there],
+        (np.cumsum(there) - 1)[codes],
+    )
 
 
 def _one_row(values: pa.Array) -> pa.LargeListArray:

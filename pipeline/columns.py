@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+ID = pa.dictionary(pa.int32(), pa.binary())  # a column of ids: each id once, and its place a row
+
 
 def field(structs: pa.Array, name: str) -> pa.Array:
     """A field of structs, null where the struct is; nulls where the structs have no such field."""
@@ -28,6 +30,15 @@ def ids(column: pa.Array) -> pa.BinaryArray:
     if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
         column = column.cast(pa.string())
     return column.cast(pa.binary())
+
+
+def coded_ids(column: pa.Array) -> pa.DictionaryArray:
+    """A column of ids as ID has it."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        return pa.DictionaryArray.from_arrays(column.indices.cast(pa.int32()), ids(column.dictionary))
+    return ids(column).dictionary_encode()
 
 
 def faults_of_ids(column: pa.BinaryArray) -> np.ndarray:
@@ -86,9 +97,9 @@ def floats(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return np.where(sound, values, 0.0), sound
 
 
-def shard_of(column: pa.BinaryArray, shards: int) -> np.ndarray:
+def shard_of(column: pa.Array, shards: int) -> np.ndarray:
     """The shard of each id, int64[n]: CRC-32 of its bytes, so the same on every machine."""
-    codes = column.dictionary_encode()
+    codes = coded_ids(column)
     of_id = np.array([zlib.crc32(value) % shards for value in codes.dictionary.to_pylist()], np.int64)
     return of_id[codes.indices.to_numpy()] if len(of_id) else np.zeros(0, np.int64)
 
@@ -97,12 +108,50 @@ def split(batch: pa.RecordBatch, shards: np.ndarray) -> Iterator[tuple[int, pa.R
     """The rows of each shard, in the order they had."""
     if not batch.num_rows:
         return
-    order = np.argsort(shards, kind="stable")
+    counts = np.bincount(shards)
+    if counts[-1] == len(shards):
+        yield len(counts) - 1, batch
+        return
+    order = np.argsort(shards.astype(np.min_scalar_type(len(counts))), kind="stable")  # few bits are sorted by counting
     ordered = batch.take(pa.array(order))
-    found, starts = np.unique(shards[order], return_index=True)
-    ends = np.append(starts[1:], len(order))
-    for shard, start, end in zip(found.tolist(), starts.tolist(), ends.tolist(), strict=True):
-        yield shard, ordered.slice(start, end - start)
+    end = 0
+    for shard in np.flatnonzero(counts).tolist():
+        start, end = end, end + int(counts[shard])
+        yield shard, _compact(ordered.slice(start, end - start))
+
+
+def _compact(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same rows, their columns of ids without the ids that no row has."""
+    for place, column in enumerate(batch.columns):
+        if not pa.types.is_dictionary(column.type):
+            continue
+        codes = column.indices.fill_null(0).to_numpy()
+        used = np.zeros(len(column.dictionary), bool)
+        used[codes] = True
+        codes = (np.cumsum(used, dtype=np.int32) - np.int32(1))[codes] if len(used) else codes
+        missing = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
+        kept = column.dictionary.filter(pa.array(used))
+        batch = batch.set_column(
+            place, batch.schema.field(place), pa.DictionaryArray.from_arrays(pa.array(codes, mask=missing), kept)
+        )
+    return batch
+
+
+def sorted_with_order(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Keys int64[n] that are not negative, ascending, and where each stood, int64[n]; equal ones keep their order.
+
+    Where both fit, a key and its place are sorted as one number: four times as fast as a stable argsort.
+    """
+    bits = len(keys).bit_length()
+    if int(keys.max(initial=0)) >> (63 - bits):
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+    both = keys << bits
+    both |= np.arange(len(keys))
+    both.sort()
+    order = both & ((1 << bits) - 1)
+    both >>= bits
+    return both, order
 
 
 def to_bytes(batch: pa.RecordBatch) -> bytes:
@@ -114,8 +163,8 @@ def to_bytes(batch: pa.RecordBatch) -> bytes:
 
 
 def from_bytes(blocks: Iterator[bytes]) -> pa.Table:
-    """The rows of all blocks; there is at least one block."""
-    return pa.concat_tables([pa.ipc.open_stream(block).read_all() for block in blocks])
+    """The rows of all blocks, columns of ids with one dictionary; there is at least one block."""
+    return pa.concat_tables([pa.ipc.open_stream(block).read_all() for block in blocks]).unify_dictionaries()
 
 
 def _mask(column: pa.Array) -> np.ndarray:

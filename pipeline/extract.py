@@ -94,12 +94,16 @@ def within_window(dates: pa.Array, source: SourceSettings, ledger: Ledger) -> np
     return inside
 
 
-def faults(kind: str, ids: pa.BinaryArray) -> np.ndarray:
+def faults(kind: str, ids: pa.Array) -> np.ndarray:
     """object[n] of reasons like `content_id_newline`, None where the id is sound or null."""
-    found = columns.faults_of_ids(ids)
-    for place in np.flatnonzero(found != None):  # noqa: E711 - elementwise
-        found[place] = f"{kind}_{found[place]}"
-    return found
+    coded = columns.coded_ids(ids)
+    of_id = columns.faults_of_ids(coded.dictionary)
+    faulty = np.flatnonzero(of_id != None)  # noqa: E711 - elementwise
+    if not len(faulty):
+        return np.full(len(coded), None, object)
+    for place in faulty:
+        of_id[place] = f"{kind}_{of_id[place]}"
+    return np.append(of_id, None)[coded.indices.fill_null(len(of_id)).to_numpy()]
 
 
 def _compact(date: datetime.date) -> str:

@@ -72,12 +72,12 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
     ledger.skip(RECORDS, "no_content", (sound & ~used).sum())
     views = pa.RecordBatch.from_arrays(
         [
-            visitors.take(sessions),
+            columns.coded_ids(visitors).take(sessions),
             pa.array(visit_ids).take(sessions),
             pa.array(pages.time),
             pa.array(pages.number),
             pa.array(starts * 1000).take(sessions),
-            pages.content,
+            columns.coded_ids(pages.content),
         ],
         schema=VIEWS,
     )

@@ -69,7 +69,13 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
     reasons[~wanted] = None
     sound = ledger.reject_where(RECORDS, reasons, numbers, visitorId=visitors, contentId=contents)
     table = pa.RecordBatch.from_arrays(
-        [visitors, contents, pa.array(engaged.astype(np.float64)), pa.array(stamps // 1000)], schema=INTERACTIONS
+        [
+            columns.coded_ids(visitors),
+            columns.coded_ids(contents),
+            pa.array(engaged.astype(np.float64)),
+            pa.array(stamps // 1000),
+        ],
+        schema=INTERACTIONS,
     )
     return Extract(table.filter(pa.array(wanted & sound)), ledger.rejects, ledger.counts)
 

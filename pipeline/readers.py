@@ -68,7 +68,7 @@ def read_export(path: str, schema: pa.Schema) -> Iterator[RawBatch]:
 
 
 def read_table(path: str, names: list[str]) -> Iterator[RawBatch]:
-    """Reads the named columns of a CSV or Parquet file; the ids' columns may come dictionary-encoded.
+    """Reads the named columns of a CSV or Parquet file; the first two, the ids, may come dictionary-encoded.
 
     Raises:
         UserError: the file cannot be read to its end, or lacks one of the columns.
@@ -176,7 +176,7 @@ def _read_parquet(file: BinaryIO, schema: pa.Schema) -> Iterator[pa.RecordBatch]
 
 
 def _read_parquet_table(file: BinaryIO, names: list[str], path: str) -> Iterator[pa.RecordBatch]:
-    parquet = pyarrow.parquet.ParquetFile(file)
+    parquet = pyarrow.parquet.ParquetFile(file, read_dictionary=names[:2])
     _refuse_missing(names, parquet.schema_arrow.names, path)
     yield from parquet.iter_batches(batch_size=8 * _BATCH_ROWS, columns=names)
 

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.features import AMOUNT, CONTENT_ID, TIME_MS, VISITOR_ID
+from pipeline.columns import ID, sorted_with_order
 
 INTERACTIONS = pa.schema(
     [
-        pa.field(VISITOR_ID, pa.binary()),
-        pa.field(CONTENT_ID, pa.binary()),
+        pa.field(VISITOR_ID, ID),
+        pa.field(CONTENT_ID, ID),
         pa.field(AMOUNT, pa.float64()),
         pa.field(TIME_MS, pa.int64()),
     ]
@@ -27,12 +28,12 @@ INTERACTIONS = pa.schema(
 VISIT_ID, HIT_TIME_MS, HIT_NUMBER, START_MS = "visitId", "hit_time_ms", "hitNumber", "start_ms"
 VIEWS = pa.schema(
     [
-        pa.field(VISITOR_ID, pa.binary()),
+        pa.field(VISITOR_ID, ID),
         pa.field(VISIT_ID, pa.int64()),
         pa.field(HIT_TIME_MS, pa.int64()),
         pa.field(HIT_NUMBER, pa.int64()),
         pa.field(START_MS, pa.int64()),
-        pa.field(CONTENT_ID, pa.binary()),
+        pa.field(CONTENT_ID, ID),
     ]
 )
 
@@ -48,7 +49,7 @@ def dwell(views: pa.Table) -> pa.Table:
     Returns:
         columns of INTERACTIONS, one row a view of a content; the amount is 0 on a session's last page.
     """
-    visitors = views[VISITOR_ID].combine_chunks().dictionary_encode().indices.to_numpy()
+    visitors = views[VISITOR_ID].combine_chunks().indices.to_numpy()
     visits, times, numbers = (views[name].to_numpy() for name in (VISIT_ID, HIT_TIME_MS, HIT_NUMBER))
     order = np.lexsort((numbers, times, visits, visitors))
     visitors, visits, times = visitors[order], visits[order], times[order]
@@ -75,14 +76,13 @@ def sum_pairs(table: pa.Table) -> pa.Table:
     visitors, of_visitor = _ranks(table[VISITOR_ID])
     contents, of_content = _ranks(table[CONTENT_ID])
     pairs = of_visitor * len(contents) + of_content  # below 2^63: each factor is a number of rows in memory
-    order = np.argsort(pairs, kind="stable")  # stable: sums of fractions do not depend on the processor's sort
-    pairs = pairs[order]
+    pairs, order = sorted_with_order(pairs)  # stable: sums of fractions do not depend on the processor's sort
     starts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]]))
     firsts = pairs[starts]
     return pa.table(
         {
-            VISITOR_ID: visitors.take(pa.array(firsts // len(contents))),
-            CONTENT_ID: contents.take(pa.array(firsts % len(contents))),
+            VISITOR_ID: _coded(firsts // len(contents), visitors),
+            CONTENT_ID: _coded(firsts % len(contents), contents),
             AMOUNT: np.add.reduceat(table[AMOUNT].to_numpy()[order], starts),
             TIME_MS: np.maximum.reduceat(table[TIME_MS].to_numpy()[order], starts),
         },
@@ -117,7 +117,8 @@ def bound_dwell(pairs: pa.Table, least_ms: float, greatest_ms: float | None) -> 
             "pairs.skipped.below_min_dwell": int(dwelt.sum() - kept.sum()),
         }
     )
-    pairs = pairs.filter(pa.array(kept))
+    if not kept.all():
+        pairs = pairs.filter(pa.array(kept))
     if greatest_ms is not None:
         amounts = pairs[AMOUNT].to_numpy()
         counts["pairs.capped_at_max_dwell"] = int((amounts > greatest_ms).sum())
@@ -128,8 +129,12 @@ def bound_dwell(pairs: pa.Table, least_ms: float, greatest_ms: float | None) -> 
 
 def _ranks(column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
     """Each id once, ascending, and each row's place among them, int64[n]."""
-    encoded = column.combine_chunks().dictionary_encode()
+    encoded = column.combine_chunks()
     order = pc.sort_indices(encoded.dictionary).to_numpy()
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     return encoded.dictionary.take(pa.array(order)), rank[encoded.indices.to_numpy()]
+
+
+def _coded(places: np.ndarray, ids: pa.Array) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(places.astype(np.int32)), ids)

@@ -54,8 +54,8 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rating: RatingSett
             has_time[inside],
         )
 
-    visitors = columns.ids(batch.column(source.visitor_column))
-    contents = columns.ids(batch.column(source.content_column))
+    visitors = columns.coded_ids(batch.column(source.visitor_column))
+    contents = columns.coded_ids(batch.column(source.content_column))
     amounts, has_amount, fault = _amounts(batch, source, rating)
     reasons = faults("content_id", contents)
     visitor_faults = faults("visitor_id", visitors)
