@@ -125,12 +125,12 @@ def _compact(batch: pa.RecordBatch) -> pa.RecordBatch:
     for place, column in enumerate(batch.columns):
         if not pa.types.is_dictionary(column.type):
             continue
+        missing = column.is_null().to_numpy(zero_copy_only=False)
         codes = column.indices.fill_null(0).to_numpy()
-        used = np.zeros(len(column.dictionary), bool)
-        used[codes] = True
-        codes = (np.cumsum(used, dtype=np.int32) - np.int32(1))[codes] if len(used) else codes
-        missing = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
-        kept = column.dictionary.filter(pa.array(used))
+        used = np.zeros(len(column.dictionary) + 1, bool)
+        used[codes[~missing]] = True
+        codes = (np.cumsum(used, dtype=np.int32) - np.int32(1))[codes]
+        kept = column.dictionary.filter(pa.array(used[:-1]))
         batch = batch.set_column(
             place, batch.schema.field(place), pa.DictionaryArray.from_arrays(pa.array(codes, mask=missing), kept)
         )
