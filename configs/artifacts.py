@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from configs.features import VOCAB_ITEMS, VOCAB_USERS
+from configs.features import HELD_OUT, VOCAB_ITEMS, VOCAB_USERS
 
 
 def join(root: str, *parts: str) -> str:
@@ -57,6 +57,16 @@ class Dataset:
     def users_for_item(self) -> str:
         """Prefix of the shards with one row an item."""
         return join(self.root, "users_for_item")
+
+    @property
+    def held_out(self) -> str:
+        """Prefix of the shards with the entries of each user that a split keeps from training; there may be none."""
+        return join(self.root, HELD_OUT)
+
+    @property
+    def statistics(self) -> str:
+        """Interactions a day and a histogram of ratings, of train."""
+        return join(self.root, "statistics.json")
 
     @property
     def items(self) -> str:

@@ -22,6 +22,9 @@ MEAN_RATING = "mean_rating"  # float64
 FIRST_TIME_MS = "first_time_ms"  # int64 ms since 1970, of the first and the last of its interactions
 LAST_TIME_MS = "last_time_ms"
 
+# The side of a dataset with what a split keeps from training: rows of users.
+HELD_OUT = "held_out"
+
 # Features of a row (tf.train.Example) in items_for_user and users_for_item.
 KEY = "key"
 INDICES = "indices"

@@ -115,6 +115,53 @@ class RatingSettings(_Section):
         return self
 
 
+class SplitSettings(_Section):
+    """What is held out of training to evaluate by. Vocabularies, median and counts are of what is left."""
+
+    kind: Literal["none", "last_n", "time", "random"] = Field(
+        "none",
+        description="last_n: the latest contents of each visitor; time: what comes from a time on; "
+        "random: a share of each visitor's contents, drawn by a hash.",
+    )
+    n: int = Field(1, ge=1, description="last_n: contents of each visitor that are held out; one always stays.")
+    time: Annotated[datetime.datetime, BeforeValidator(_as_date)] | None = Field(
+        None, description="time: views from then on are held out, e.g. 2024-01-31 or 2024-01-31T12:00; UTC."
+    )
+    days: int | None = Field(
+        None, ge=1, description="time: in place of a time, the last days of the window, up to source.end_date."
+    )
+    share: float = Field(0.2, gt=0, lt=1, description="random: of each visitor's contents, rounded down.")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="random: of the hash.")
+    min_items: int = Field(2, ge=2, description="last_n, random: nothing is held out of visitors with fewer contents.")
+    test_input: str | None = Field(
+        None, description="Glob of files like the source's that are held out whole: a published split."
+    )
+    drop_shared: bool = Field(
+        False, description="test_input: leave out the pairs that train has too, counted; else they are an error."
+    )
+
+    @property
+    def time_ms(self) -> int:
+        """The cut, in ms since 1970."""
+        return round(self.time.replace(tzinfo=self.time.tzinfo or datetime.UTC).timestamp() * 1000)
+
+    @property
+    def holds_out(self) -> bool:
+        return self.kind != "none" or self.test_input is not None
+
+    @model_validator(mode="after")
+    def _each_kind_its_own(self) -> SplitSettings:
+        if self.test_input is not None and self.kind != "none":
+            raise ValueError(f"test_input is a split by itself; leave kind none, not {self.kind}")
+        if self.drop_shared and self.test_input is None:
+            raise ValueError("drop_shared goes with test_input")
+        if (self.kind == "time") != (self.time is not None or self.days is not None):
+            raise ValueError("kind time and a `time` or `days` go together")
+        if self.time is not None and self.days is not None:
+            raise ValueError("give time or days, not both")
+        return self
+
+
 class DatasetSettings(_Section):
     """How the dataset is laid out and what it leaves out."""
 
@@ -245,6 +292,7 @@ class Settings(_Section):
     source: SourceSettings = SourceSettings()
     rating: RatingSettings = RatingSettings()
     dataset: DatasetSettings = DatasetSettings()
+    split: SplitSettings = SplitSettings()
     training: TrainingSettings = TrainingSettings()
     prediction: PredictionSettings = PredictionSettings()
     cold_start: ColdStartSettings = ColdStartSettings()
@@ -272,6 +320,14 @@ class Settings(_Section):
             raise ValueError("rating.half_life_days counts back from source.end_date; set that")
         if self.rating.half_life_days and self.source.kind == "table" and not self.source.time_column:
             raise ValueError("rating.half_life_days needs source.time_column where the source is a table")
+        if self.split.days is not None:
+            if self.source.end_date is None:
+                raise ValueError("split.days counts back from source.end_date; set that, or split.time")
+            first = self.source.end_date - datetime.timedelta(days=self.split.days - 1)
+            cut = {"time": datetime.datetime.combine(first, datetime.time()), "days": None}
+            object.__setattr__(self, "split", self.split.model_copy(update=cut))
+        if self.split.kind in ("last_n", "time") and self.source.kind == "table" and not self.source.time_column:
+            raise ValueError(f"split.kind {self.split.kind} needs source.time_column where the source is a table")
         if self.dataset.popularity_half_life_days and self.source.kind == "table" and not self.source.time_column:
             raise ValueError("dataset.popularity_half_life_days needs source.time_column where the source is a table")
         return self

@@ -17,9 +17,10 @@ from rich.table import Table
 
 from configs.artifacts import Dataset, join
 from configs.errors import UserError
+from configs.features import HELD_OUT
 from configs.manifest import stamp
-from configs.settings import Settings, SourceSettings
-from pipeline import publish
+from configs.settings import Settings, SourceSettings, SplitSettings
+from pipeline import dataset_statistics, publish, splits
 from pipeline.extract import RECORDS
 from pipeline.grouping import SIDES
 from pipeline.sources import Input
@@ -56,7 +57,12 @@ def take_summary(staging: str) -> Any:
 
 
 def dataset_manifest(
-    summary: Mapping[str, Any], settings: Settings, files: Input, staging: str, started: float
+    summary: Mapping[str, Any],
+    settings: Settings,
+    files: Input,
+    staging: str,
+    started: float,
+    test_files: Input | None = None,
 ) -> dict[str, Any]:
     """What the dataset says of itself.
 
@@ -64,18 +70,22 @@ def dataset_manifest(
         UserError: there is nothing in it, or too much of the input was rejected.
     """
     counts: Counter[str] = Counter(summary["counts"])
-    refuse_useless(counts, settings, Dataset(staging).rejected)
     dataset = Dataset(staging)
+    refuse_useless(counts, settings, dataset.rejected)
+    split = split_account(counts, settings)
+    publish.write_file(dataset.statistics, dataset_statistics.describe(counts, settings.rating))
     users, items = _describe_vocabulary(dataset.vocab_users), _describe_vocabulary(dataset.vocab_items)
     described = {file.pop("name"): file for file in summary["files"]}
     for path, description in ((dataset.vocab_users, users), (dataset.vocab_items, items)):
         described[path.removeprefix(f"{staging}/")] = description
+    described[dataset.statistics.removeprefix(f"{staging}/")] = describe(dataset.statistics)
     rejected = by_reason(counts, "rejected")
+    sides = (*SIDES, HELD_OUT) if settings.split.holds_out else SIDES
     return {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(time.time() - started, 3),
         "counts": {
-            "files_read": len(files.files),
+            "files_read": len(files.files) + len(test_files.files if test_files else ()),
             "files_outside_window": files.outside,
             "rows_read": counts["records.read"],
             "rows_rejected": sum(rejected.values()),
@@ -85,14 +95,54 @@ def dataset_manifest(
         },
         "rejected": rejected,
         "skipped": by_reason(counts, "skipped"),
+        "split": split,
         "capped_at_max_dwell": counts["pairs.capped_at_max_dwell"],
         "median": summary["median"],
         "days": days_seen(counts),
-        "shards": {side: sum(name.startswith(side) for name in described) for side in SIDES},
+        "shards": {side: sum(name.startswith(side) for name in described) for side in sides},
         "compression": "gzip" if settings.dataset.gzip else "none",
         "files": described,
-        "settings": settings.model_dump(mode="json", include={"source", "rating", "dataset"}),
+        "settings": settings.model_dump(mode="json", include={"source", "rating", "split", "dataset"}),
     }
+
+
+def split_account(counts: Counter[str], settings: Settings) -> dict[str, Any]:
+    """What was held out, and what could not be, for the manifest; `kind` alone where there is no split.
+
+    Raises:
+        UserError: train and the test files share pairs, or nothing could be held out.
+    """
+    split = settings.split
+    if not split.holds_out:
+        return {"kind": "none"}
+    shared = counts[splits.IN_TRAIN]
+    if split.test_input and shared and not split.drop_shared:
+        raise UserError(
+            f"{shared} pairs of {split.test_input} are in train too, so that they cannot tell how good a model is; "
+            "take them out of one, or set split.drop_shared=true to leave them out of test"
+        )
+    if not counts[splits.HELD_OUT]:
+        raise UserError(f"nothing could be held out: {_why_nothing_held(counts, split)}")
+    return {
+        "kind": "test_input" if split.test_input else split.kind,
+        "held_out": counts[splits.HELD_OUT],
+        "visitors_with": counts[splits.VISITORS],
+        "visitors_without": counts[splits.WITHOUT],
+        "already_in_train": shared,
+        "unknown_visitor": counts[splits.NO_VISITOR],
+        "unknown_content": counts[splits.NO_CONTENT],
+    }
+
+
+def _why_nothing_held(counts: Counter[str], split: SplitSettings) -> str:
+    unknown = counts[splits.NO_VISITOR] + counts[splits.NO_CONTENT]
+    if unknown:
+        return f"of {unknown} pairs the visitor or the content is not in train; are the ids of one kind?"
+    if split.kind == "time":
+        return f"no view lies at or behind split.time {split.time}, or all of them repeat what train has"
+    if split.test_input:
+        return f"{split.test_input} holds no pair that train has not"
+    return f"no visitor has split.min_items ({split.min_items}) contents, or the share of them is below one"
 
 
 def _describe_vocabulary(path: str) -> dict[str, Any]:
@@ -136,6 +186,10 @@ def refuse_useless(counts: Counter[str], settings: Settings, rejected_dir: str) 
             f"{rejected_rows} of {read} rows were rejected, more than source.max_reject_fraction "
             f"{source.max_reject_fraction}: {reasons}; the first: {_first_rejected(rejected_dir)}"
         )
+    if counts["pairs.read"] == 0 and counts[splits.VISITORS]:
+        days = days_seen(counts)
+        behind = f"; the files hold {days['first']} to {days['last']}" if days["first"] else ""
+        raise UserError(f"no view lies before split.time {settings.split.time}: nothing is left to train on{behind}")
     if counts["pairs.read"] == 0:
         raise UserError(f"no interactions in {read} rows: {_why_nothing(counts, source)}")
     if counts["pairs.used"] == 0:
@@ -213,6 +267,9 @@ def show_dataset(root: str, manifest: Mapping[str, Any]) -> None:
     table.add_column(justify="right")
     for name, count in manifest["counts"].items():
         table.add_row(name.replace("_", " "), f"{count:,}")
+    if manifest["split"]["kind"] != "none":
+        for name, count in manifest["split"].items():
+            table.add_row(f"split: {name.replace('_', ' ')}", count if name == "kind" else f"{count:,}")
     for fate in ("rejected", "skipped"):
         for reason, count in manifest[fate].items():
             table.add_row(f"{fate}: {reason}", f"{count:,}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -43,10 +43,11 @@ def encoded_interactions(block: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray,
 
 
 def partition(
-    users: np.ndarray, items: np.ndarray, ratings: np.ndarray, shards: int
+    users: np.ndarray, items: np.ndarray, ratings: np.ndarray, shards: int, sides: Iterable[str] = SIDES
 ) -> Iterator[tuple[tuple[str, int], pa.RecordBatch]]:
-    """Sends each interaction to its shard on either side: the remainder of its key."""
-    for side, keys, indices in ((ITEMS_FOR_USER, users, items), (USERS_FOR_ITEM, items, users)):
+    """Sends each interaction to its shard on each side: the remainder of its key."""
+    for side in sides:
+        keys, indices = (items, users) if side == USERS_FOR_ITEM else (users, items)
         batch = pa.RecordBatch.from_arrays([pa.array(keys), pa.array(indices), pa.array(ratings)], schema=_ENTRIES)
         for shard, entries in columns.split(batch, keys % shards):
             yield (side, shard), entries

@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "source": ("source.kind", "ga360|ga4|table", "what the files hold"),
         "start_date": ("source.start_date", "DATE", "first day of the window, e.g. 2024-01-31"),
         "end_date": ("source.end_date", "DATE", "last day of the window, inclusive"),
+        "split": ("split.kind", "none|last_n|time|random", "what to hold out for evaluation (docs/evaluation.md)"),
+        "test_input": ("split.test_input", "GLOB", "files like those of --input that are held out whole"),
         "dataset_dir": ("dataset_dir", "DIR", "where the dataset goes, local or gs://"),
     }
     commands.add_flags(parser, flags, "a dataset that is")
@@ -62,13 +64,15 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     started = time.time()
     root = commands.required(settings.dataset_dir, "dataset_dir")
     options = beam_options.from_settings(settings, beam_flags)
-    files = sources.match_input(settings.source)
+    files, test_files = sources.match_input(settings.source), sources.match_test_input(settings)
     with publish.staged(root, "dataset", replace) as staging:
         spill = Spill(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/spill"))
         with accounts.waiting(f"preprocessing {len(files.files)} files"):
-            beam_options.run(lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, spill), options)
+            beam_options.run(
+                lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, spill, test_files), options
+            )
         summary = accounts.take_summary(staging)
-        manifest = accounts.dataset_manifest(summary, settings, files, staging, started)
+        manifest = accounts.dataset_manifest(summary, settings, files, staging, started, test_files)
         accounts.write_manifest(Dataset(staging).manifest, "dataset", manifest)
     accounts.show_dataset(root, manifest)
     return manifest

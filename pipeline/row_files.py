@@ -40,7 +40,8 @@ class RowFiles:
 class WriteRows(beam.PTransform):
     """Groups encoded interactions by user and by item and writes `items_for_user-*` and `users_for_item-*`.
 
-    Takes the one-row record batches that TFT gives, and a singleton: how many interactions there are.
+    Takes the one-row record batches that TFT gives, and a singleton: how many interactions there are. sides: those of
+    pipeline.grouping that are written.
     """
 
     root: str
@@ -48,13 +49,14 @@ class WriteRows(beam.PTransform):
     shards: int | None
     compressed: bool
     spill: Spill
+    sides: tuple[str, ...] = SIDES
 
     def expand(self, blocks: beam.PCollection) -> RowFiles:
         shards = self.interactions | "Shards" >> beam.Map(shards_for, self.shards)
         partitioned = blocks | "Partition" >> beam.ParDo(
-            _Partition(self.spill), beam.pvalue.AsSingleton(shards)
+            _Partition(self.spill, self.sides), beam.pvalue.AsSingleton(shards)
         ).with_outputs(COUNTS, MEDIAN, main="entries")
-        every_shard = shards | "EveryShard" >> beam.FlatMap(_every_shard)
+        every_shard = shards | "EveryShard" >> beam.FlatMap(_every_shard, self.sides)
         files = (
             (partitioned.entries, every_shard)
             | "AllEntries" >> beam.Flatten()
@@ -68,23 +70,23 @@ class WriteRows(beam.PTransform):
 class _Partition(beam.DoFn):
     """block -> ((side, shard), parcel of entries); counts and the median aside."""
 
-    def __init__(self, spill: Spill):
-        self._spill = spill
+    def __init__(self, spill: Spill, sides: tuple[str, ...]):
+        self._spill, self._sides = spill, sides
 
     def process(self, block: pa.RecordBatch, shards: int) -> Iterator[object]:
         users, items, ratings, dropped = encoded_interactions(block)
         yield beam.pvalue.TaggedOutput(COUNTS, Counter(dropped, **{"pairs.used": len(users)}))
         yield beam.pvalue.TaggedOutput(MEDIAN, float(values_of(block, MEDIAN)[0]))
-        for key, entries in partition(users, items, ratings, shards):
+        for key, entries in partition(users, items, ratings, shards, self._sides):
             yield key, self._spill.put(entries)
 
     def teardown(self) -> None:
         self._spill.close()
 
 
-def _every_shard(shards: int) -> Iterator[tuple[tuple[str, int], bytes]]:
+def _every_shard(shards: int, sides: tuple[str, ...]) -> Iterator[tuple[tuple[str, int], bytes]]:
     """Nothing for each shard, so that each has its file, be it empty."""
-    return (((side, shard), b"") for side in SIDES for shard in range(shards))
+    return (((side, shard), b"") for side in sides for shard in range(shards))
 
 
 class _WriteShard(beam.DoFn):

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -16,14 +17,14 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from configs.errors import UserError
-from configs.settings import RatingSettings, SourceSettings
-from pipeline import columns, ga4, ga360, readers, sessions, table
+from configs.settings import RatingSettings, Settings, SourceSettings, SplitSettings
+from pipeline import columns, ga4, ga360, readers, sessions, splits, table
 from pipeline.blocks import make_blocks
 from pipeline.extract import Extract
 from pipeline.readers import RawBatch
 from pipeline.spill import Spill
 
-REJECTS, COUNTS = "rejects", "counts"
+REJECTS, COUNTS, HELD_OUT = "rejects", "counts", "held_out"
 
 _SHARD_BYTES = 1 << 25  # of input a shard, so that a worker sorts one in its memory
 _MOST_SHARDS = 4096
@@ -45,9 +46,13 @@ class Input:
 
 @dataclass(frozen=True)
 class Interactions:
-    """blocks: parcels of one-row batches (pipeline.blocks.BLOCK). rejects: JSON lines. counts: Counters by name."""
+    """blocks: parcels of one-row batches (pipeline.blocks.BLOCK). rejects: JSON lines. counts: Counters by name.
+
+    held_out: parcels likewise, of what a split keeps from training.
+    """
 
     blocks: beam.PCollection
+    held_out: beam.PCollection
     rejects: beam.PCollection
     counts: beam.PCollection
 
@@ -83,6 +88,22 @@ def match_input(source: SourceSettings) -> Input:
     )
 
 
+def match_test_input(settings: Settings) -> Input | None:
+    """Lists the files that are held out whole, None where there are none; the window is not theirs.
+
+    Raises:
+        UserError: no file matches, or one is train's too.
+    """
+    if settings.split.test_input is None:
+        return None
+    update = {"input": settings.split.test_input, "start_date": None, "end_date": None}
+    found = match_input(settings.source.model_copy(update=update))
+    both = set(found.files) & set(match_input(settings.source).files)
+    if both:
+        raise UserError(f"{min(both)} matches both source.input and split.test_input; a file is of train or of test")
+    return found
+
+
 def _may_hold(path: str, source: SourceSettings) -> bool:
     """Whether a file may hold rows of the window: a table of Google Analytics is of the one day in its name."""
     day = _day_of_table(path) if source.kind in _TABLE_OF_DAY else None
@@ -116,22 +137,40 @@ class ReadInteractions(beam.PTransform):
     source: SourceSettings
     rating: RatingSettings
     spill: Spill
+    split: SplitSettings = SplitSettings()  # noqa: RUF009 - frozen
+    test_files: Input | None = None
 
     def expand(self, pipeline: beam.Pipeline) -> Interactions:
         shards = min(_MOST_SHARDS, self.files.size // _SHARD_BYTES + 1)
-        kind = kind_of(self.source, self.rating)
-        read = (
-            pipeline
-            | "Files" >> beam.Create(self.files.files, reshuffle=len(self.files.files) > 1)
-            | "Read" >> beam.ParDo(_ReadFile(kind, shards, self.spill)).with_outputs(REJECTS, COUNTS, main="views")
-        )
-        combined = (
-            read.views
-            | "ByVisitor" >> beam.GroupByKey()
-            | "Combine" >> beam.ParDo(_CombineShard(kind, self.spill)).with_outputs(COUNTS, main="blocks")
-        )
-        counts = (read[COUNTS], combined[COUNTS]) | "AllCounts" >> beam.Flatten()
-        return Interactions(combined.blocks, read[REJECTS], counts)
+        kind = kind_of(self.source, self.rating, self.split)
+        read = pipeline | "Train" >> _ReadFiles(self.files, kind, shards, self.spill)
+        reads, together = [read], read.views | "ByVisitor" >> beam.GroupByKey()
+        combine: beam.DoFn = _CombineShard(kind, self.spill, self.split)
+        if self.test_files:
+            # The window chooses among the days of train; the files of test are chosen by hand.
+            test = kind_of(self.source.model_copy(update={"start_date": None, "end_date": None}), self.rating)
+            reads.append(pipeline | "Test" >> _ReadFiles(self.test_files, test, shards, self.spill))
+            together = [read.views for read in reads] | "BothByVisitor" >> beam.CoGroupByKey()
+            combine = _CombineBoth(kind, self.spill, self.split)
+        combined = together | "Combine" >> beam.ParDo(combine).with_outputs(COUNTS, HELD_OUT, main="blocks")
+        counts = [*(read[COUNTS] for read in reads), combined[COUNTS]] | "AllCounts" >> beam.Flatten()
+        rejects = [read[REJECTS] for read in reads] | "AllRejects" >> beam.Flatten()
+        return Interactions(combined.blocks, combined[HELD_OUT], rejects, counts)
+
+
+@dataclass
+class _ReadFiles(beam.PTransform):
+    """Files -> views by shard of their visitors; rejects and counts aside."""
+
+    files: Input
+    kind: Kind
+    shards: int
+    spill: Spill
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.DoOutputsTuple:
+        paths = pipeline | "Files" >> beam.Create(self.files.files, reshuffle=len(self.files.files) > 1)
+        read = beam.ParDo(_ReadFile(self.kind, self.shards, self.spill))
+        return paths | "Read" >> read.with_outputs(REJECTS, COUNTS, main="views")
 
 
 @dataclass(frozen=True)
@@ -139,16 +178,18 @@ class Kind:
     """One kind of source, as functions of columns.
 
     read: path -> raw batches. extract: raw batch, path -> columns with their account. early: shrinks a batch
-    before the shuffle. combine: all columns of some visitors -> interactions with their account.
+    before the shuffle. rows: all columns of some visitors -> a row a view (pipeline.sessions.INTERACTIONS).
+    combine: those -> one row a pair, with their account.
     """
 
     read: Callable[[str], Iterator[RawBatch]]
     extract: Callable[[RawBatch, str], Extract]
     early: Callable[[pa.Table], pa.Table] | None
-    combine: Callable[[pa.Table], tuple[pa.Table, Counter[str]]]
+    rows: Callable[[pa.Table], pa.Table]
+    combine: splits.Combine
 
 
-def kind_of(source: SourceSettings, rating: RatingSettings) -> Kind:
+def kind_of(source: SourceSettings, rating: RatingSettings, split: SplitSettings = SplitSettings()) -> Kind:  # noqa: B008
     """The functions of the source that the settings name."""
     bound = partial(sessions.bound_dwell, least_ms=source.min_dwell_ms, greatest_ms=source.max_dwell_ms)
     summed = partial(_summed, bound=bound)
@@ -157,19 +198,22 @@ def kind_of(source: SourceSettings, rating: RatingSettings) -> Kind:
             partial(readers.read_export, schema=ga360.SCHEMA),
             partial(ga360.extract, source=source),
             None,
-            partial(_dwelt, bound=bound),
+            sessions.dwell,
+            summed,
         )
     if source.kind == "ga4":
         return Kind(
             partial(readers.read_export, schema=ga4.SCHEMA),
             partial(ga4.extract, source=source),
-            sessions.sum_pairs,
+            partial(splits.on_each_side, combine=sessions.sum_pairs, split=split),
+            _as_they_are,
             summed,
         )
     return Kind(
         partial(readers.read_table, names=table.column_names(source)),
         partial(table.extract, source=source, rating=rating),
         None,
+        _as_they_are,
         _last if source.rating_column else summed,
     )
 
@@ -177,8 +221,8 @@ def kind_of(source: SourceSettings, rating: RatingSettings) -> Kind:
 Bound = Callable[[pa.Table], tuple[pa.Table, Counter[str]]]
 
 
-def _dwelt(views: pa.Table, bound: Bound) -> tuple[pa.Table, Counter[str]]:
-    return bound(sessions.sum_pairs(sessions.dwell(views)))
+def _as_they_are(rows: pa.Table) -> pa.Table:
+    return rows
 
 
 def _summed(rows: pa.Table, bound: Bound) -> tuple[pa.Table, Counter[str]]:
@@ -215,19 +259,37 @@ class _ReadFile(beam.DoFn):
 
 
 class _CombineShard(beam.DoFn):
-    """(shard, parcels of columns) -> parcels of blocks; counts aside."""
+    """(shard, parcels of columns) -> parcels of blocks; held-out ones and counts aside."""
 
-    def __init__(self, kind: Kind, spill: Spill):
-        self._kind, self._spill = kind, spill
+    def __init__(self, kind: Kind, spill: Spill, split: SplitSettings):
+        self._kind, self._spill, self._split = kind, spill, split
 
-    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[object]:
-        pairs, counts = self._kind.combine(self._spill.get(element[1]))
-        counts["pairs.read"] = pairs.num_rows
-        yield from map(self._spill.put, make_blocks(pairs))
+    def process(self, element: tuple[int, Any]) -> Iterator[object]:
+        train, held_out, counts = self._divide(element[1])
+        yield from map(self._spill.put, make_blocks(train))
+        if held_out is not None:
+            yield from (beam.pvalue.TaggedOutput(HELD_OUT, self._spill.put(block)) for block in make_blocks(held_out))
+        counts["pairs.read"] = train.num_rows
         yield beam.pvalue.TaggedOutput(COUNTS, counts)
+
+    def _divide(self, parcels: Iterable[bytes]) -> tuple[pa.Table, pa.Table | None, Counter[str]]:
+        return splits.divide(self._kind.rows(self._spill.get(parcels)), self._kind.combine, self._split)
 
     def teardown(self) -> None:
         self._spill.close()
+
+
+class _CombineBoth(_CombineShard):
+    """(shard, parcels of train's and of test's columns) -> the same."""
+
+    def _divide(self, parcels: tuple[Iterable[bytes], Iterable[bytes]]) -> tuple[pa.Table, pa.Table, Counter[str]]:
+        train, test = (self._combined(list(some)) for some in parcels)
+        return splits.apart(*train, *test)
+
+    def _combined(self, parcels: list[bytes]) -> tuple[pa.Table, Counter[str]]:
+        if not parcels:
+            return sessions.INTERACTIONS.empty_table(), Counter()
+        return self._kind.combine(self._kind.rows(self._spill.get(parcels)))
 
 
 def _is_hidden(path: str) -> bool:

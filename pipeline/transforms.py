@@ -13,6 +13,7 @@ from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
 from configs.artifacts import Dataset, join
 from configs.settings import Settings
+from pipeline import dataset_statistics, held_out_files
 from pipeline.accounts import SUMMARY, TEMPORARY
 from pipeline.blocks import BLOCK
 from pipeline.item_statistics import WriteItems
@@ -23,10 +24,18 @@ from pipeline.sources import Input, ReadInteractions, has_times
 from pipeline.spill import Spill
 
 
-def preprocess(pipeline: beam.Pipeline, settings: Settings, files: Input, root: str, spill: Spill) -> None:
+def preprocess(
+    pipeline: beam.Pipeline,
+    settings: Settings,
+    files: Input,
+    root: str,
+    spill: Spill,
+    test_files: Input | None = None,
+) -> None:
     """Builds the pipeline that writes a dataset's files, and a summary for its manifest, below `root`."""
-    dataset = Dataset(root)
-    found = pipeline | "Interactions" >> ReadInteractions(files, settings.source, settings.rating, spill)
+    dataset, has_time = Dataset(root), has_times(settings.source)
+    read = ReadInteractions(files, settings.source, settings.rating, spill, settings.split, test_files)
+    found = pipeline | "Interactions" >> read
     found.rejects | "Rejected" >> beam.io.WriteToText(join(dataset.rejected, "rejected"), ".jsonl")
 
     metadata = DatasetMetadata.from_feature_spec(FEATURE_SPEC)
@@ -41,16 +50,19 @@ def preprocess(pipeline: beam.Pipeline, settings: Settings, files: Input, root: 
             output_record_batches=True
         )
         transform_fn | "WriteTransformFn" >> tft_beam.WriteTransformFn(dataset.transform_fn)
+        before = found.counts | "SumBefore" >> beam.CombineGlobally(sum_counts)
+        interactions = before | "CountInteractions" >> beam.Map(lambda counts: counts["pairs.read"])
+        held_out = held_out_files.write(found.held_out, config, transform_fn, interactions, settings, root, spill)
 
-    before = found.counts | "SumBefore" >> beam.CombineGlobally(sum_counts)
-    interactions = before | "CountInteractions" >> beam.Map(lambda counts: counts["pairs.read"])
     batches = encoded | "Batches" >> beam.Map(lambda pair: pair[0])
     rows = batches | "Rows" >> WriteRows(root, interactions, settings.dataset.shards, settings.dataset.gzip, spill)
     items = batches | "Items" >> WriteItems(
-        dataset.items, transform_fn[0], settings.dataset.popularity_half_life_days, has_times(settings.source)
+        dataset.items, transform_fn[0], settings.dataset.popularity_half_life_days, has_time
     )
-    files = (rows.files, items) | "AllFiles" >> beam.Flatten()
-    after = rows.counts | "SumAfter" >> beam.CombineGlobally(sum_counts)
+    statistic = batches | "Statistics" >> beam.Map(dataset_statistics.count, settings.rating, has_time)
+    files = [rows.files, items, *held_out.files] | "AllFiles" >> beam.Flatten()
+    after = [rows.counts, statistic, *held_out.counts] | "AllCounts" >> beam.Flatten()
+    after = after | "SumAfter" >> beam.CombineGlobally(sum_counts)
     (
         pipeline
         | "Once" >> beam.Create([join(root, SUMMARY)])

@@ -13,6 +13,7 @@ import google_crc32c
 from configs import commands, manifest
 from configs.artifacts import join
 from configs.errors import UserError
+from configs.features import HELD_OUT
 
 _AT_ONCE = 1 << 22  # bytes
 
@@ -99,8 +100,9 @@ def _wrong_sums(content: Mapping[str, Any]) -> Iterator[str]:
     counts = content["counts"]
     for side in content["shards"]:
         total = sum(file["interactions"] for name, file in content["files"].items() if name.startswith(f"{side}-"))
-        if total != counts["interactions"]:
-            yield f"{side} holds {total} interactions where the manifest counts {counts['interactions']}"
+        expected = content["split"]["held_out"] if side == HELD_OUT else counts["interactions"]
+        if total != expected:
+            yield f"{side} holds {total} interactions where the manifest counts {expected}"
 
 
 def _show(root: str, content: Mapping[str, Any], found: Sequence[str]) -> None:
