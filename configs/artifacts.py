@@ -139,8 +139,12 @@ class Predictions:
 
     @property
     def text(self) -> str:
-        """Prefix of the shards in text form, one visitor a line."""
-        return join(self.root, "predictions")
+        """Prefix of the shards of recommendations, of any form."""
+        return self.prefix("recommendations")
+
+    def prefix(self, kind: str) -> str:
+        """Prefix of the shards of answers of a kind (`prediction.kind`), of any form."""
+        return join(self.root, "predictions" if kind == "recommendations" else kind)
 
 
 @dataclass(frozen=True)

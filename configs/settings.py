@@ -218,16 +218,50 @@ class TrainingSettings(_Section):
 class PredictionSettings(_Section):
     """Batch prediction."""
 
-    top_k: int = Field(10, ge=1, description="Recommendations a visitor.")
-    include_seen: bool = Field(False, description="Also recommend what the visitor has already.")
-    block_size: int = Field(4096, ge=1, description="Visitors scored at once; bounds a worker's memory.")
-    formats: tuple[Literal["text", "jsonl"], ...] = Field(
-        ("text", "jsonl"), min_length=1, description="Files to write, of each shard of visitors."
+    kind: Literal["recommendations", "targets", "similar_contents", "similar_visitors"] = Field(
+        "recommendations",
+        description="recommendations: contents for visitors; targets: visitors for contents; or what is like each.",
     )
+    top_k: int = Field(10, ge=1, description="Entries of an answer.")
+    include_seen: bool = Field(False, description="Also give what the visitor has already.")
+    factors: Literal["auto", "trained", "projected"] = Field(
+        "auto",
+        description="Visitors' factors: as trained, or projected from their rows on the contents' factors; "
+        "auto takes the trained ones where the model has them.",
+    )
+    metric: Literal["cosine", "dot"] = Field("cosine", description="By what similar contents and visitors compare.")
+    only: str | None = Field(None, description="File of the ids to answer, one a line; none answers all.")
+    allow: str | None = Field(None, description="File of the only ids that may be given, one a line.")
+    block: str | None = Field(None, description="File of ids that are not given: unpublished, out of stock, opted out.")
+    min_score: float | None = Field(None, description="Lower scores are not given; popularity has its own scale.")
+    max_age_days: float | None = Field(
+        None, gt=0, description="Contents whose first view lies longer before the dataset's last are left out."
+    )
+    max_per_category: int | None = Field(
+        None, ge=1, description="Contents of one category of the catalogue in an answer; without one, any number."
+    )
+    explain: int = Field(0, ge=0, description="Of how many of the visitor's contents to tell what they carried.")
+    block_size: int = Field(4096, ge=1, description="Visitors scored at once; bounds a worker's memory.")
+    formats: tuple[Literal["text", "jsonl", "parquet"], ...] = Field(
+        ("text", "jsonl"), min_length=1, description="Files to write, of each shard."
+    )
+
+    @model_validator(mode="after")
+    def _options_fit_the_kind(self) -> PredictionSettings:
+        given_visitors = self.kind in ("targets", "similar_visitors")
+        if self.explain and self.kind != "recommendations":
+            raise ValueError(f"explain is for recommendations, not for {self.kind}")
+        if self.max_per_category and given_visitors:
+            raise ValueError(f"max_per_category is for contents; {self.kind} gives visitors")
+        if self.max_age_days and self.kind == "similar_visitors":
+            raise ValueError("max_age_days is for contents; similar_visitors has none")
+        if self.explain and set(self.formats) == {"text"}:
+            raise ValueError("explain needs jsonl or parquet in formats; the text form has no place for it")
+        return self
 
 
 class ColdStartSettings(_Section):
-    """What answers visitors of whom little is known; learned into the SavedModel when it is trained."""
+    """What answers visitors of whom little is known. A model takes it along when it is trained."""
 
     min_ratings: int = Field(10, ge=0, description="A visitor with more ratings than this has factors of their own.")
     min_site_ratings: int = Field(100, ge=0, description="With this many ratings in all or fewer, popularity answers.")
@@ -302,6 +336,9 @@ class Settings(_Section):
     dataset_dir: str | None = Field(None, description="Where the dataset lies, local or gs://.")
     model_dir: str | None = Field(None, description="Where the model lies.")
     predictions_dir: str | None = Field(None, description="Where the predictions go.")
+    targets_dir: str | None = Field(None, description="Where prediction.kind targets goes.")
+    similar_contents_dir: str | None = Field(None, description="Where prediction.kind similar_contents goes.")
+    similar_visitors_dir: str | None = Field(None, description="Where prediction.kind similar_visitors goes.")
     catalogue: str | None = Field(None, description="CSV of contentId,title,category, to show results with.")
     beam: dict[str, str | int | float | bool | list[str]] = Field(
         default_factory=dict, description="Beam's own options by name, e.g. runner, temp_location."

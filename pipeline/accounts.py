@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from configs.artifacts import Dataset, join
@@ -30,7 +32,7 @@ from pipeline.vocabulary import iterate_vocabulary
 
 SUMMARY, TEMPORARY = "summary.json", "tmp"  # of a job at work, below its staging root
 
-_SHOWN = 10
+_SHOWN, _LOOK_SECONDS = 10, 2.0
 _VISITOR_FIELD = {"ga360": "fullVisitorId", "ga4": "user_pseudo_id"}
 
 
@@ -44,6 +46,33 @@ def waiting(what: str) -> Iterator[None]:
     else:
         console.print(f"{what} ...", highlight=False)
         yield
+
+
+@contextlib.contextmanager
+def watching(what: str, root: str, due: int | None) -> Iterator[None]:
+    """Shows how many of the files due below a root are there: a bar on a terminal, a line elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal or due is None:
+        with waiting(what):
+            yield
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task, ended = progress.add_task(what, total=due), threading.Event()
+
+        def look() -> None:
+            while not ended.wait(_LOOK_SECONDS):
+                # A file that is at work has a longer name than its own.
+                names = [path.rsplit("/", 1)[-1] for path in publish.list_files(root)]
+                progress.update(task, completed=sum(name.count(".") == 1 for name in names))
+
+        watcher = threading.Thread(target=look, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
 
 
 def take_summary(staging: str) -> Any:
@@ -283,12 +312,16 @@ def show_dataset(root: str, manifest: Mapping[str, Any]) -> None:
 
 def show_predictions(root: str, manifest: Mapping[str, Any]) -> None:
     """Prints the table at the end of batch prediction."""
-    table = Table(title=f"predictions {root}", title_justify="left", show_header=False)
+    kind = manifest["settings"]["prediction"]["kind"].replace("_", " ")
+    table = Table(title=f"{kind} {root}", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
     for name, count in manifest["counts"].items():
         table.add_row(name.replace("_", " "), f"{count:,}")
+    for rule, count in manifest["rules"].items():
+        table.add_row(f"answered by {rule}", f"{count:,}")
     table.add_row("files", f"{len(manifest['files']):,}")
     table.add_row("seconds", f"{manifest['seconds']:.1f}")
-    table.add_row("visitors a second", f"{manifest['counts']['visitors'] / max(manifest['seconds'], 1e-3):,.0f}")
+    asked, answered = next(iter(manifest["counts"].items()))
+    table.add_row(f"{asked} a second", f"{answered / max(manifest['seconds'], 1e-3):,.0f}")
     Console().print(table)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from configs.errors import UserError
 from pipeline.storage import open_to_read
@@ -19,8 +21,13 @@ def read_vocabulary(path: str) -> list[bytes]:
     return list(iterate_vocabulary(path))
 
 
-def iterate_vocabulary(path: str) -> Iterator[bytes]:
-    """Reads the ids one by one, so that a worker need not hold them all.
+def order_of(ids: Sequence[bytes]) -> np.ndarray:
+    """int64 [n], positions of the ids in the order of their bytes: so equal scores are ordered."""
+    return np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
+
+
+def iterate_vocabulary(path: str, first: int = 0, step: int = 1) -> Iterator[bytes]:
+    """Reads the ids of the indices first, first + step, ... one by one, so that a worker need not hold them all.
 
     Only the newline ends an id: blanks at its end belong to it.
     """
@@ -29,10 +36,11 @@ def iterate_vocabulary(path: str) -> Iterator[bytes]:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; make the dataset again") from None
     with file:
-        rest = b""
+        rest, skip = b"", first
         while block := file.read(_BLOCK_BYTES):
             lines = (rest + block).split(b"\n")
             rest = lines.pop()
-            yield from lines
-        if rest:
+            yield from lines[skip::step]
+            skip = (skip - len(lines)) % step if len(lines) > skip else skip - len(lines)
+        if rest and skip == 0:
             yield rest

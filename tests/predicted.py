@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
+from datasets import write_items
 
 from configs import manifest
 from configs.artifacts import Dataset, Model, shard_name
@@ -17,18 +19,27 @@ from pipeline.prediction import textform
 from pipeline.vocabulary import read_vocabulary
 
 
-def write_model(root: Path, dataset_manifest: dict, rng, k: int = 3, real: bool = False) -> None:
+def write_model(
+    root: Path, dataset_manifest: dict, rng, k: int = 3, real: bool = False, cold_start: dict | None = None
+) -> None:
     model = Model(str(root))
     (root / "factors").mkdir(parents=True)
     counts, shards = dataset_manifest["counts"], dataset_manifest["shards"]
-    for prefix, rows, n in (
-        (model.user_factors, counts["users"], shards["items_for_user"]),
-        (model.item_factors, counts["items"], shards["users_for_item"]),
+    for factors, weights, rows, n in (
+        (model.user_factors, model.user_weights, counts["users"], shards["items_for_user"]),
+        (model.item_factors, model.item_weights, counts["items"], shards["users_for_item"]),
     ):
         table = (rng.standard_normal((rows, k)) if real else rng.integers(-2, 3, (rows, k))).astype(np.float32)
+        own = (np.random.default_rng(rows).random((rows, 1)) + 0.5).astype(np.float32)
         for shard in range(n):
-            np.save(shard_name(prefix, shard, n, ".npy"), table[shard::n])
-    content = {"dataset": {"fingerprint": manifest.fingerprint(dataset_manifest)}}
+            np.save(shard_name(factors, shard, n, ".npy"), table[shard::n])
+            np.save(shard_name(weights, shard, n, ".npy"), own[shard::n])
+    content = {
+        "files": {str(path.relative_to(root)): {} for path in (root / "factors").iterdir()},
+        "dataset": {"fingerprint": manifest.fingerprint(dataset_manifest)},
+        "settings": {"unobserved_weight": 0.1, "regularization_coeff": 0.2, "frequency_exponent": 0.5},
+        "cold_start": cold_start or {"min_ratings": 0, "min_site_ratings": 0},
+    }
     Path(model.manifest).write_text(manifest.stamp("model", content))
 
 
@@ -40,11 +51,17 @@ def write_dataset(root: Path, rows: dict[int, list[int]], users: int, items: int
     for path, count, letter in ((dataset.vocab_users, users, "v"), (dataset.vocab_items, items, "c")):
         Path(path).write_text("".join(f"{letter}{number * 7919 % 10_007:05d}\n" for number in range(count)))
         files[str(Path(path).relative_to(root))] = {"bytes": Path(path).stat().st_size}
+    counts = np.bincount([item for some in rows.values() for item in some], minlength=items)
+    ids = [name.decode() for name in read_vocabulary(dataset.vocab_items)]
+    day = np.arange(items) % 50 * 86_400_000  # of the first view
+    write_items(dataset, ids, counts, first_time_ms=day, last_time_ms=day + 1000)
+    files["items.parquet"] = {"bytes": Path(dataset.items).stat().st_size}
     for shard in range(shards):
         keys = [key for key in sorted(rows) if key % shards == shard]
         flat = np.array([item for key in keys for item in rows[key]], np.int64)
         offsets = np.cumsum([0] + [len(rows[key]) for key in keys])
-        data, begins = examples.encode(Rows(np.array(keys, np.int64), offsets, flat, np.ones(len(flat), np.float32)))
+        values = np.random.default_rng(shard).random(len(flat)).astype(np.float32)
+        data, begins = examples.encode(Rows(np.array(keys, np.int64), offsets, flat, values))
         framed = tfrecords.frame(data, begins.tolist())
         name = shard_name(dataset.items_for_user, shard, shards, suffix)
         Path(name).write_bytes(gzip.compress(framed) if zipped else framed)
@@ -59,12 +76,12 @@ def write_dataset(root: Path, rows: dict[int, list[int]], users: int, items: int
     return content
 
 
-def make_world(root: Path, shards: int, zipped: bool = False) -> Path:
+def make_world(root: Path, shards: int, zipped: bool = False, cold_start: dict | None = None) -> Path:
     """The same 150 visitors, 90 contents and real factors, however many shards; every third visitor has no record."""
     rng = np.random.default_rng(7)
     rows = {key: sorted(rng.choice(90, rng.integers(1, 85), replace=False).tolist()) for key in range(150) if key % 3}
     made = write_dataset(root / "dataset", rows, 150, 90, shards, zipped)
-    write_model(root / "model", made, np.random.default_rng(8), k=9, real=True)
+    write_model(root / "model", made, np.random.default_rng(8), 9, True, cold_start)
     return root
 
 
@@ -78,26 +95,29 @@ def table(prefix: str) -> np.ndarray:
 
 
 def plainly(root: Path, k: int, include_seen: bool) -> dict[bytes, list[tuple[bytes, float]]]:
-    """Spec section 5: score = u . v, best first, ties by contentId, without what the visitor has."""
+    """Spec section 5 for those with own factors or nothing: best first, ties by contentId, without what they have."""
     dataset, model = Dataset(str(root / "dataset")), Model(str(root / "model"))
     users, items = read_vocabulary(dataset.vocab_users), read_vocabulary(dataset.vocab_items)
     scores = table(model.user_factors) @ table(model.item_factors).T
+    popularity = pq.read_table(dataset.items)["popularity"].to_numpy()
     seen = {key: set() for key in range(len(users))}
     for path in (root / "dataset").glob("items_for_user-*"):
         for key, indices, _ in tfrecords.read_rows(str(path)):
             seen[key] |= set(indices.tolist())
     found = {}
     for user, name in enumerate(users):
+        if not seen[user]:  # nothing is known
+            scores[user] = popularity
         left = [i for i in range(len(items)) if include_seen or i not in seen[user]]
         left.sort(key=lambda item: (-scores[user, item], items[item]))
         found[name] = [(items[item], scores[user, item]) for item in left[:k]]
     return found
 
 
-def predict(root: Path, out: Path, replace: bool = False, **prediction) -> dict:
+def predict(root: Path, out: Path, replace: bool = False, catalogue: Path | None = None, **prediction) -> dict:
     tree = {"dataset_dir": str(root / "dataset"), "model_dir": str(root / "model"), "predictions_dir": str(out)}
-    tree |= {"beam": {"runner": "FnApiRunner"}, "prediction": prediction}
-    return batch_predict.predict(Settings.model_validate(tree), [], replace)
+    tree |= {"beam": {"runner": "FnApiRunner"}, "prediction": prediction, "catalogue": catalogue and str(catalogue)}
+    return batch_predict.predict(Settings.model_validate(tree), [], replace, str(out))
 
 
 def read_text(out: Path) -> dict[bytes, list[bytes]]:

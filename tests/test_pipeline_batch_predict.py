@@ -15,8 +15,8 @@ from configs.artifacts import Dataset
 from configs.errors import UserError
 from pipeline import batch_predict, beam_options
 from pipeline.examples import Rows
-from pipeline.prediction.answers import RECOMMENDATIONS, Answers, Names
-from pipeline.prediction.shard import seen_by_block
+from pipeline.prediction.answers import WORDS, Answers, Names
+from pipeline.prediction.visitors import rows_by_block
 from pipeline.prediction.writers import AnswerFile
 
 USERS = ["anna ", "007", "a\tb", "ü", "x" * 10_000, "last"]
@@ -95,7 +95,7 @@ def test_what_a_failed_bundle_left_is_not_published(tmp_path, monkeypatch):
 
 def test_a_bundle_that_fails_takes_its_files_along(tmp_path):
     def fail() -> None:
-        with AnswerFile(str(tmp_path / "predictions"), "jsonl", RECOMMENDATIONS) as file:
+        with AnswerFile(str(tmp_path / "predictions"), "jsonl", WORDS["recommendations"]) as file:
             file.write(Answers([b"v"], ["factors"], Names([b"c"]), np.zeros((1, 1), int), np.ones((1, 1), "f")))
             raise ValueError("on the way")
 
@@ -126,7 +126,8 @@ def test_blocks_of_seen_items_whatever_the_records(size):
         offsets = np.concatenate([[0], np.cumsum(counts)])
         batches.append(Rows(np.array(keys), offsets, np.array(flat, np.int64), np.ones(len(flat), np.float32)))
     found = []
-    for offsets, items in seen_by_block(batches, 1, 11, size):
+    for offsets, items, ratings in rows_by_block(batches, 1, 11, size):
+        assert (ratings == 1).all() and len(ratings) == len(items)
         found += [items[a:b].tolist() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
     assert found == [rows.get(key, []) for key in range(11)]
 

@@ -21,8 +21,12 @@ class Words(NamedTuple):
     one: str
 
 
-RECOMMENDATIONS = Words("visitorId", "recommendations", "contentId")
-TARGETS = Words("contentId", "visitors", "visitorId")
+WORDS = {
+    "recommendations": Words("visitorId", "recommendations", "contentId"),
+    "targets": Words("contentId", "visitors", "visitorId"),
+    "similar_contents": Words("contentId", "similar", "contentId"),
+    "similar_visitors": Words("visitorId", "similar", "visitorId"),
+}
 
 
 class Names:
@@ -48,6 +52,19 @@ def quote(name: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
+class Reasons:
+    """Which of the visitor's contents carried each entry of b answers, up to n of them.
+
+    Attributes:
+        places: int64 [b, K, n], the greatest contribution first; -1 behind the last.
+        shares: float32 [b, K, n], parts of the score of the visitor's projected row.
+    """
+
+    places: np.ndarray
+    shares: np.ndarray
+
+
+@dataclass(frozen=True)
 class Answers:
     """A block of b answers of up to K entries each.
 
@@ -57,6 +74,7 @@ class Answers:
         names: the ids of what is given, by place.
         places: int64 [b, K], best first; -1 behind an answer's last.
         scores: float32 [b, K]; -inf there.
+        reasons: why, where that was asked.
     """
 
     asked: Sequence[bytes]
@@ -64,6 +82,7 @@ class Answers:
     names: Names
     places: np.ndarray
     scores: np.ndarray
+    reasons: Reasons | None = None
 
     def __len__(self) -> int:
         return len(self.asked)

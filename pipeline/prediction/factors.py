@@ -10,6 +10,8 @@ from configs.artifacts import shard_name
 from configs.errors import UserError
 from pipeline.storage import open_to_read
 
+_ROWS_AT_ONCE = 1 << 14
+
 
 def read_blocks(prefix: str, shard: int, shards: int, rows: int, size: int) -> Iterator[np.ndarray]:
     """Reads one shard of a table, float32[size, k] at a time.
@@ -43,21 +45,26 @@ def read_blocks(prefix: str, shard: int, shards: int, rows: int, size: int) -> I
         raise UserError(f"{path} cannot be read: {error}; train again") from error
 
 
-def read_table(prefix: str, shards: int, rows: int) -> np.ndarray:
-    """Reads a whole table, float32[rows, k].
+def read_table(prefix: str, shards: int, rows: int, place_of: np.ndarray | None = None) -> np.ndarray:
+    """Reads a whole table, float32[rows, k], in pieces: never more than it and one of them.
+
+    Args:
+        place_of: int64[rows], where the row of each index goes; None for the order of the indices.
 
     Raises:
         UserError: as `read_blocks`.
     """
     table = np.zeros((rows, 0), np.float32)
     for shard in range(shards):
-        due = len(range(shard, rows, shards))
-        for block in read_blocks(prefix, shard, shards, due, max(due, 1)):
+        due, index = len(range(shard, rows, shards)), shard
+        for block in read_blocks(prefix, shard, shards, due, _ROWS_AT_ONCE):
             if not table.shape[1]:
-                table = np.zeros((rows, block.shape[1]), np.float32)
+                table = np.empty((rows, block.shape[1]), np.float32)
             elif table.shape[1] != block.shape[1]:
                 raise UserError(f"{prefix}: the shards have different dimensions; train again")
-            table[shard::shards] = block
+            indices = slice(index, index + len(block) * shards, shards)
+            table[indices if place_of is None else place_of[indices]] = block
+            index += len(block) * shards
     return table
 
 

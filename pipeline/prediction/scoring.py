@@ -10,6 +10,7 @@ the others can belong among the best. So the answer depends on nothing but the f
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -21,6 +22,8 @@ from configs.processors import cores
 
 _VISITORS, _CONTENTS = 256, 2048  # of a tile: 2 MB of scores, which stay in a core's cache
 _SPARE = 6  # candidates beyond k + k / 8; the fewer, the more visitors need a second look
+
+_ENTRIES = 1 << 20  # of longer lists that are held at once
 
 # One block at a time: it uses all cores by itself, Beam's threads would only share them, and BLAS's number of threads
 # belongs to the process. Memory so stays the same however many bundles run in a worker.
@@ -59,9 +62,78 @@ def top_k(
         chosen = _candidates(users[rows], items, bounds, seen, k)
         _settle(users[rows], items, bounds, seen, *chosen, longest, places[rows], scores[rows])
 
-    with _ONE_BLOCK, threadpoolctl.threadpool_limits(1, "blas"):  # the threads are ours: one a band of visitors
-        list(_pool().map(band, range(0, len(users), _VISITORS)))
+    on_all_cores(band, range(0, len(users), _VISITORS))
     return places, scores
+
+
+def top_k_capped(
+    users: np.ndarray,
+    items: np.ndarray,
+    offsets: np.ndarray,
+    seen: np.ndarray,
+    k: int,
+    categories: np.ndarray,
+    most: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `top_k`, going down each user's order and passing over what would be more than `most` of its category.
+
+    The order is gone down as far as it takes, in longer and longer lists for fewer and fewer users.
+
+    Args:
+        categories: int32[n]; of -1 there may be any number.
+    """
+    places = np.full((len(users), k), -1, np.int64)
+    scores = np.full((len(users), k), -np.inf, np.float32)
+    left, length = np.arange(len(users)), min(len(items), 2 * k + most)
+    while len(left):
+        rows, unfilled = max(1, _ENTRIES // length), []
+        for start in range(0, len(left), rows):
+            some = left[start : start + rows]
+            bounds, without = rows_of(offsets, seen, some)
+            longer = top_k(users[some], items, bounds, without, length)
+            filled = np.empty(len(some), np.bool_)
+            part = places[some], scores[some]
+            _within_caps(*longer, categories, most, *part, filled)
+            places[some], scores[some] = part
+            unfilled.append(some[~filled & (longer[0][:, -1] >= 0)])
+        left = np.concatenate(unfilled) if length < len(items) else left[:0]
+        length = min(len(items), 4 * length)
+    return places, scores
+
+
+def first_k(
+    order: np.ndarray,
+    values: np.ndarray,
+    offsets: np.ndarray,
+    seen: np.ndarray,
+    k: int,
+    categories: np.ndarray | None,
+    most: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first k of one order for each of b rows, without what they have: for rows of whom nothing else is known.
+
+    Args:
+        order: int64[n], places, best first; values: float32[n], their scores, by place.
+        offsets, seen: as in `top_k`. categories, most: as in `top_k_capped`; None for no cap.
+    """
+    places = np.full((len(offsets) - 1, k), -1, np.int64)
+    scores = np.full((len(offsets) - 1, k), -np.inf, np.float32)
+    kinds = np.full(len(values), -1, np.int32) if categories is None else categories
+    _walk(order, values, offsets, seen, kinds, most, places, scores)
+    return places, scores
+
+
+def rows_of(offsets: np.ndarray, values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Some rows of lists in compact form: their offsets int64[r + 1], and their values."""
+    counts = offsets[rows + 1] - offsets[rows]
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    return bounds, values[np.repeat(offsets[rows] - bounds[:-1], counts) + np.arange(bounds[-1])]
+
+
+def on_all_cores(work: Callable[[int], None], pieces: Iterable[int]) -> None:
+    """Does pieces of a block's work on all cores, one block at a time, with one BLAS thread each."""
+    with _ONE_BLOCK, threadpoolctl.threadpool_limits(1, "blas"):  # the threads are ours
+        list(_pool().map(work, pieces))
 
 
 @cache
@@ -137,6 +209,49 @@ def _look_again(user, items, seen, error, scores, places):
     for place in range(len(items)):
         if not skip[place] and _rough_score(user, items, place) + error >= scores[0]:
             _offer(user, items, place, scores, places)
+
+
+@numba.njit(**_STRICT)
+def _within_caps(chosen, given, categories, most, places, scores, filled):
+    """The first k of each row's list that its categories' caps leave; `filled`: whether there were k."""
+    for row in range(len(chosen)):
+        size = 0
+        for number in range(chosen.shape[1]):
+            place = chosen[row, number]
+            if place < 0 or size == places.shape[1]:
+                break
+            if _fits(places[row], size, categories, place, most):
+                places[row, size], scores[row, size] = place, given[row, number]
+                size += 1
+        filled[row] = size == places.shape[1]
+
+
+@numba.njit(**_STRICT)
+def _fits(places, size, categories, place, most):
+    if categories[place] < 0:
+        return True
+    same = 0
+    for number in range(size):
+        same += categories[places[number]] == categories[place]
+    return same < most
+
+
+@numba.njit(**_STRICT)
+def _walk(order, values, offsets, seen, categories, most, places, scores):
+    skip = np.zeros(len(values), np.bool_)
+    for row in range(len(places)):
+        own = seen[offsets[row] : offsets[row + 1]]
+        for place in own:
+            skip[place] = True
+        size = 0
+        for place in order:
+            if size == places.shape[1]:
+                break
+            if not skip[place] and _fits(places[row], size, categories, place, most):
+                places[row, size], scores[row, size] = place, values[place]
+                size += 1
+        for place in own:
+            skip[place] = False
 
 
 @numba.njit(**_STRICT)

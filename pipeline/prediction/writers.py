@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import itertools
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO, ClassVar, Protocol
 
 import google_crc32c
+import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
@@ -57,22 +61,20 @@ class TextWriter:
 
 
 class JsonWriter:
-    """JSON lines, with the rule, and score and rank of each entry."""
+    """JSON lines, with the rule, score and rank of each entry, and why where that was asked."""
 
     suffix: ClassVar[str] = ".jsonl"
 
     def __init__(self, file: BinaryIO, words: Words):
         self._file = file
         self._line = b'{"%s":%%s,"rule":"%%s","%s":[%%s]}\n' % (words.asked.encode(), words.found.encode())
-        self._entry = b'{"%s":%%s,"score":%%s,"rank":%%d}' % words.one.encode()
+        self._entry = b'{"%s":%%s,"score":%%s,"rank":%%d%%s}' % words.one.encode()
 
     def write(self, answers: Answers) -> None:
         quoted, entry, lines = answers.names.quoted, self._entry, []
-        for asked, rule, places, scores in answers.rows():
-            # The shortest digits that give the same float32, for the whole answer at once.
-            digits = orjson.dumps(scores, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")[: len(places)]
-            found = zip(places, digits, range(1, len(places) + 1), strict=True)
-            given = b",".join([entry % (quoted[place], score, rank) for place, score, rank in found])
+        for number, (asked, rule, places, scores) in enumerate(answers.rows()):
+            found = zip(places, _digits(scores), range(1, len(places) + 1), _because(answers, number), strict=False)
+            given = b",".join([entry % (quoted[place], score, rank, why) for place, score, rank, why in found])
             lines.append(self._line % (quote(asked), rule.encode(), given))
         self._file.write(b"".join(lines))
 
@@ -80,7 +82,81 @@ class JsonWriter:
         pass
 
 
-WRITERS: Mapping[str, type[Writer]] = {"text": TextWriter, "jsonl": JsonWriter}
+def _digits(values: np.ndarray) -> list[bytes]:
+    """The shortest digits that give the same float32 again, for all at once."""
+    return orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+
+
+def _because(answers: Answers, row: int) -> Iterable[bytes]:
+    """What follows in each entry of an answer: nothing, or the contents that carried it."""
+    if answers.reasons is None:
+        return itertools.repeat(b"")
+    quoted, found = answers.names.quoted, []
+    for places, shares in zip(answers.reasons.places[row].tolist(), answers.reasons.shares[row], strict=True):
+        parts = [
+            b'{"contentId":%s,"contribution":%s}' % (quoted[place], digits)
+            for place, digits in zip(places, _digits(shares), strict=True)
+            if place >= 0
+        ]
+        found.append(b',"because":[%s]' % b",".join(parts))
+    return found
+
+
+def parquet_schema(words: Words, explained: bool = False) -> pa.Schema:
+    """The columns of the Parquet form: who is answered, the rule, and a list of id, score and rank (and why)."""
+    entry = [(words.one, pa.string()), ("score", pa.float32()), ("rank", pa.int32())]
+    if explained:
+        reason = pa.struct([("contentId", pa.string()), ("contribution", pa.float32())])
+        entry.append(("because", pa.list_(reason)))
+    answer = [(words.asked, pa.string()), ("rule", pa.string()), (words.found, pa.list_(pa.struct(entry)))]
+    return pa.schema([pa.field(name, kind) for name, kind in answer])
+
+
+class ParquetWriter:
+    """Parquet, a row an answer, its entries a list of structs; a row group a block."""
+
+    suffix: ClassVar[str] = ".parquet"
+
+    def __init__(self, file: BinaryIO, words: Words):
+        self._file, self._words = file, words
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, answers: Answers) -> None:
+        schema = parquet_schema(self._words, answers.reasons is not None)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
+        if len(answers):
+            self._writer.write_table(_as_table(answers, schema), row_group_size=len(answers))
+
+    def finish(self) -> None:
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file, parquet_schema(self._words), compression="zstd")
+        self._writer.close()
+
+
+def _as_table(answers: Answers, schema: pa.Schema) -> pa.Table:
+    there = answers.places >= 0
+    names = pa.array(answers.names.ids, pa.binary()).cast(pa.string())
+    ranks = np.broadcast_to(np.arange(1, there.shape[1] + 1, dtype=np.int32), there.shape)
+    columns = [names.take(pa.array(answers.places[there])), pa.array(answers.scores[there]), pa.array(ranks[there])]
+    kind = schema.field(2).type.value_type
+    if answers.reasons is not None:
+        places, shares = answers.reasons.places[there], answers.reasons.shares[there]
+        known = places >= 0
+        parts = [names.take(pa.array(places[known])), pa.array(shares[known])]
+        reasons = pa.StructArray.from_arrays(parts, fields=list(kind.field("because").type.value_type))
+        columns.append(pa.ListArray.from_arrays(_offsets(known.sum(1)), reasons))
+    entries = pa.StructArray.from_arrays(columns, fields=list(kind))
+    given = pa.ListArray.from_arrays(_offsets(answers.counts), entries)
+    asked = pa.array(answers.asked, pa.binary()).cast(pa.string())
+    return pa.table([asked, pa.array(list(answers.rules), pa.string()), given], schema=schema)
+
+
+def _offsets(counts: np.ndarray) -> pa.Array:
+    return pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
+
+
+WRITERS: Mapping[str, type[Writer]] = {"text": TextWriter, "jsonl": JsonWriter, "parquet": ParquetWriter}
 
 
 class AnswerFile:
@@ -124,7 +200,7 @@ class AnswerFile:
             "name": self._path.rsplit("/", 1)[1],
             "format": self._form,
             "records": self._records,
-            "recommendations": self._entries,
+            "entries": self._entries,
             "bytes": self._file.tell(),
             "crc32c": self._file.checksum,
         }

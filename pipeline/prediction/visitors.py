@@ -1,0 +1,127 @@
+"""A shard's visitors by blocks: ids, rows, factors, and by which rule each is answered."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from configs import cold_start
+from configs.artifacts import shard_name
+from pipeline import tfrecords
+from pipeline.examples import Rows
+from pipeline.prediction import factors, scoring
+from pipeline.prediction.contents import Contents
+from pipeline.prediction.plan import Plan
+from pipeline.vocabulary import iterate_vocabulary
+
+
+@dataclass(frozen=True)
+class Visitors:
+    """A block of b visitors.
+
+    Attributes:
+        ids: [b]. offsets, places, ratings: what each has: int64 [b + 1], int64 [n] places of contents, float32 [n].
+        weights: float32 [b], R. factors: float32 [b, d]. rules: [b], names of `configs.cold_start`.
+    """
+
+    ids: list[bytes]
+    offsets: np.ndarray
+    places: np.ndarray
+    ratings: np.ndarray
+    weights: np.ndarray
+    factors: np.ndarray
+    rules: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: np.ndarray) -> Visitors:
+        """Some of them, by their positions int64 [r]."""
+        bounds, places = scoring.rows_of(self.offsets, self.places, rows)
+        ratings = scoring.rows_of(self.offsets, self.ratings, rows)[1]
+        others = (column[rows] for column in (self.weights, self.factors, self.rules))
+        return Visitors([self.ids[row] for row in rows], bounds, places, ratings, *others)
+
+
+def read(
+    plan: Plan, contents: Contents, shard: int, size: int, wanted: frozenset[bytes] | None, cold: bool
+) -> Iterator[Visitors]:
+    """The visitors of a shard by blocks, each with the factors that answer for them.
+
+    Args:
+        size: visitors of a block.
+        wanted: the ids to keep; None keeps all.
+        cold: whether those with few ratings are projected, as the rules of cold start say; else the trained factors
+            stand for all, unless the plan projects all.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    for block in _as_trained(plan, contents, shard, size):
+        kept = block
+        if wanted is not None:
+            kept = block.take(np.flatnonzero([name in wanted for name in block.ids]))
+        if len(kept):
+            yield _by_rules(plan, contents, kept, cold)
+
+
+def _as_trained(plan: Plan, contents: Contents, shard: int, size: int) -> Iterator[Visitors]:
+    rows = len(range(shard, plan.users, plan.user_shards))
+    path = shard_name(plan.dataset.items_for_user, shard, plan.user_shards, ".gz" if plan.compressed else "")
+    own = rows_by_block(tfrecords.read_row_batches(path), plan.user_shards, rows, size)
+    ids = iterate_vocabulary(plan.dataset.vocab_users, shard, plan.user_shards)
+    layout = shard, plan.user_shards, rows, size
+    weights = factors.read_blocks(plan.model.user_weights, *layout)
+    tables: Iterable[np.ndarray | None] = itertools.repeat(None)
+    if not plan.projected:
+        tables = factors.read_blocks(plan.model.user_factors, *layout)
+    for (offsets, items, ratings), weight, table in zip(own, weights, tables, strict=False):
+        count = len(weight)
+        if table is None:
+            table = np.zeros((count, contents.factors.shape[1]), np.float32)
+        names = list(itertools.islice(ids, count))
+        rules = np.full(count, cold_start.FACTORS, object)
+        yield Visitors(names, offsets, contents.place_of[items], ratings, weight[:, 0], table, rules)
+
+
+def _by_rules(plan: Plan, contents: Contents, block: Visitors, cold: bool) -> Visitors:
+    counts, limits = np.diff(block.offsets), plan.cold_start
+    known = np.ones(len(block), bool)
+    found = cold_start.rules(known, counts, plan.interactions, limits.min_ratings, limits.min_site_ratings)
+    rules = np.full(len(block), cold_start.POPULARITY, object)
+    rules[found.factors], rules[found.projection] = cold_start.FACTORS, cold_start.PROJECTION
+    chosen = counts > 0 if plan.projected else found.projection & cold
+    if plan.projected:
+        rules[found.factors] = cold_start.PROJECTION
+    rows, table = np.flatnonzero(chosen), block.factors
+    if len(rows):
+        some, table = block.take(rows), block.factors.copy()
+        table[rows] = contents.projection.solve(some.offsets, some.places, some.ratings, some.weights)
+    return replace(block, factors=table, rules=rules)
+
+
+def rows_by_block(
+    batches: Iterable[Rows], shards: int, rows: int, size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Regroups a shard's records, keys ascending, into blocks of `size` of its rows, also those without a record.
+
+    Yields:
+        offsets int64[b + 1], itemIds int64[n] and ratings float32[n] of each block.
+    """
+    held = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)  # row, item, rating of each entry
+    start = 0
+    for batch in itertools.chain(batches, [None]):
+        complete = rows  # rows below this have all their entries
+        if batch is not None:
+            complete = int(batch.keys[-1]) // shards
+            more = np.repeat(batch.keys // shards, np.diff(batch.offsets)), batch.indices, batch.values
+            held = tuple(np.concatenate(pair) for pair in zip(held, more, strict=True))
+        while start < rows and min(start + size, rows) <= complete:
+            stop = min(start + size, rows)
+            cut = int(np.searchsorted(held[0], stop))
+            counts = np.bincount(held[0][:cut] - start, minlength=stop - start)
+            yield np.concatenate([[0], np.cumsum(counts)]), held[1][:cut], held[2][:cut]
+            held, start = tuple(column[cut:] for column in held), stop
