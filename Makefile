@@ -68,7 +68,7 @@ show: setup  ## what five visitors read, and what is recommended to them
 	@$(BIN)/python -m pipeline.show --config $(CONFIG) $(ARGS)
 
 test: setup  ## the test suite
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: setup  ## style, imports, known traps
 	@$(BIN)/ruff check .
