@@ -16,7 +16,7 @@ DEBIAN := chromium fonts-dejavu-core
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test lint format reference docs sample pipeline train tune report predict night pipeline-then-train show lock system clean
+.PHONY: help setup run bench test lint format reference docs dist dist-test sample pipeline train tune report predict night pipeline-then-train show lock system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -84,6 +84,14 @@ reference: setup  ## rewrite the table of settings in the README
 docs: setup  ## the documentation as a site: data/site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "data/site/index.html"
+
+dist: setup  ## wheel and sdist in dist/; the version stands in configs/__init__.py
+	@rm -rf dist build
+	@$(BIN)/uv build --quiet --python $(BIN)/python --no-build-isolation --out-dir dist
+	@ls dist
+
+dist-test: dist  ## install each of them into an empty environment and run the main job there, some minutes
+	@$(BIN)/python tests/install_dist.py dist
 
 BENCH := .venv-bench
 BENCH_READY := $(BENCH)/.ready
