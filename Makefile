@@ -16,7 +16,7 @@ DEBIAN := chromium fonts-dejavu-core
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test lint format reference docs dist dist-test sample pipeline train tune report predict night pipeline-then-train show lock system clean
+.PHONY: help setup run bench test lint format reference docs dist dist-test sample pipeline train tune report predict publish serve night pipeline-then-train show lock system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -58,6 +58,12 @@ report: setup  ## one HTML file on the data, the model and its quality: data/rep
 
 predict: setup  ## model -> predictions
 	@$(BIN)/python -m pipeline.batch_predict --config $(CONFIG) $(ARGS)
+
+publish: setup  ## model -> the newest version in data/serving
+	@$(BIN)/python -m serving.publish --config $(CONFIG) $(ARGS)
+
+serve: publish  ## serve the newest version on http://127.0.0.1:8501/, as TensorFlow Serving does, with a page for people
+	@$(BIN)/python -m serving.server --config $(CONFIG)
 
 pipeline-then-train: pipeline train  ## both, one after the other
 

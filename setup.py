@@ -16,8 +16,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",
-    packages=find_packages(include=["configs", "nightly", "pipeline*", "trainer*", "report"]),
-    package_data={"configs": ["*.yaml"], "report": ["page.*"], "pipeline": ["sql/*.sql"]},
+    packages=find_packages(include=["configs", "nightly", "pipeline*", "trainer*", "report", "serving"]),
+    package_data={"configs": ["*.yaml"], "report": ["page.*"], "serving": ["page.*"], "pipeline": ["sql/*.sql"]},
     install_requires=[
         "apache-beam[gcp]==2.77.*",
         "fastavro>=1.9",
@@ -36,7 +36,7 @@ setup(
         "threadpoolctl>=3.5",
     ],
     extras_require={
-        "serving": ["fastapi>=0.115", "prometheus-client>=0.21", "uvicorn>=0.30"],
+        "serving": ["fastapi>=0.160", "httptools>=0.6", "prometheus-client>=0.21", "uvicorn>=0.30", "uvloop>=0.21"],
         "tuning": ["optuna>=4"],
         "docs": ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"],
         "nightly": ["prometheus-client>=0.21"],

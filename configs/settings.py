@@ -285,6 +285,13 @@ class ServingSettings(_Section):
     )
     threads: int = Field(2, ge=1, description="Requests computed at once.")
     timeout_seconds: float = Field(10.0, gt=0, description="A request that takes longer is answered 504.")
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="Names that requests may be sent to, as of a proxy; on loopback none but its own and these."
+    )
+    example_visitors: int = Field(6, ge=0, le=100, description="Visitors the page offers; none but on loopback.")
+    deleted_visitors: str | None = Field(
+        None, description="File of visitorIds, one a line, that are answered as unknown and named to nobody."
+    )
 
 
 class ReportSettings(_Section):

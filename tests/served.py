@@ -1,0 +1,79 @@
+"""Models made without training, and real servers over loopback: for the tests of serving."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import scipy.sparse as sp
+
+from configs import manifest
+from configs.artifacts import Dataset, Model
+from configs.settings import ColdStartSettings, Settings
+from serving import server
+from tests.datasets import write_dataset
+from trainer import export, storage, wals
+from trainer.sparse import SparseRows
+
+OBJECTIVE = wals.Objective(0.1, 0.2, 0.5)
+ODD = [b" a", b"a ", b"a,b", b"a\tb", b"\xe2\x80\xa8", b"caf\xc3\xa9", b"\xff\xfe", b'"', b"\\", b"a&b=c+d%", b"<b>"]
+
+
+def write_model(root: Path, users: int, items: int, seed: int = 5) -> Path:
+    """A model directory as the trainer writes it: random factors, odd ids, visitors with 0 to 30 contents."""
+    rng = np.random.default_rng(seed)
+    dense = rng.random((users, items)) < rng.integers(0, 31, (users, 1)) / items
+    matrix = sp.csr_matrix(np.where(dense, rng.random((users, items)), 0).astype("f"))
+    names = [[*ODD, *(b"%s%d" % (letter, n * 7919 % 10_007) for n in range(size - len(ODD)))]
+             for letter, size in ((b"v", users), (b"c", items))]  # fmt: skip
+    dataset = Dataset(write_dataset(root / "dataset", matrix, *names))
+    sides = [wals.Side(rng.normal(size=(n, 5)).astype("f"), matrix.getnnz(axis), np.ones(n, "f"), n)
+             for n, axis in ((users, 1), (items, 0))]  # fmt: skip
+    model, cold = Model(str(root / "model")), ColdStartSettings()
+    export.save(model.saved_model, dataset, *sides, [SparseRows.from_matrix(matrix)], OBJECTIVE, cold)
+    content = {"dataset": {"fingerprint": str(seed)}, "users": users, "items": items, "interactions": matrix.nnz}
+    content["files"] = storage.describe_all(model.root)
+    Path(model.manifest).write_text(manifest.stamp("model", content))
+    return Path(model.root)
+
+
+def settings(directory: Path, catalogue: Path | None = None, **serving) -> Settings:
+    own = {"directory": str(directory), "port": 0, "poll_seconds": 0.05} | serving
+    return Settings.model_validate({"serving": own, "catalogue": str(catalogue) if catalogue else None})
+
+
+@contextlib.contextmanager
+def running(settings: Settings, ready: bool = True) -> Iterator[httpx.Client]:
+    """A server in a thread, and a client of it."""
+    serves, listening = server.prepare(settings)
+    thread = threading.Thread(target=serves.run, kwargs={"sockets": [listening]}, name="server")
+    thread.start()
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    try:
+        with httpx.Client(base_url=url, timeout=30) as client:
+            wait(lambda: client.get("/readyz").is_success if ready else client.get("/healthz").is_success)
+            yield client
+    finally:
+        serves.should_exit = True
+        thread.join(60)
+        listening.close()
+
+
+def wait(until, seconds: float = 60) -> None:
+    """Until it is true; fails where it does not become so."""
+    ends = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < ends, "did not happen"
+        time.sleep(0.02)
+
+
+def predict(client: httpx.Client, signature: str, way: str = "inputs", **given) -> dict:
+    body = {"signature_name": signature, way: given if way == "inputs" else given["rows"]}
+    answer = client.post("/v1/models/wals:predict", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["outputs" if way == "inputs" else "predictions"]
