@@ -129,10 +129,9 @@ class Model:
                 raise UnusableError(f"its {vocabulary} has {lines} ids, the model {expected}; is it half copied?")
 
     def _warm(self) -> None:
-        """Asks each signature once with one row and once with two: the first time, TensorFlow optimises the graph."""
+        """Asks each signature once: the first time, TensorFlow optimises its graph."""
         for signature in self.signatures.values():
-            for rows in (1, 2):
-                self.run(signature.name, {name: _blank(tensor, rows) for name, tensor in signature.inputs.items()})
+            self.run(signature.name, {name: _blank(tensor, 1) for name, tensor in signature.inputs.items()})
 
 
 def _definitions(path: str) -> dict[str, Any]:
