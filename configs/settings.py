@@ -11,6 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from configs.errors import UserError
 
+BIGQUERY = "bq://"  # of tables, as Vertex AI writes them too
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,7 +33,12 @@ class SourceSettings(_Section):
     """Where interactions come from, and which of them count."""
 
     kind: Literal["ga360", "ga4", "table"] = Field("ga360", description="What the files hold.")
-    input: str | None = Field(None, description="Glob of the files, local or gs://.")
+    input: str | None = Field(
+        None, description="Glob of the files, local or gs://; or bq://PROJECT.DATASET.TABLE, with * for tables of days."
+    )
+    query: str | None = Field(
+        None, description="Table: file of a BigQuery query that gives the columns below; in place of input."
+    )
     start_date: Date | None = Field(None, description="First day of the window, inclusive.")
     end_date: Date | None = Field(None, description="Last day of the window, inclusive.")
     window_days: int | None = Field(
@@ -82,7 +89,31 @@ class SourceSettings(_Section):
             raise ValueError("max_dwell_ms is below min_dwell_ms")
         if self.duration_column and self.rating_column:
             raise ValueError("give duration_column or rating_column, not both")
+        if self.query and self.kind != "table":
+            raise ValueError("query gives a table: it needs kind table")
+        if self.query and self.input:
+            raise ValueError("give input or query, not both")
         return self
+
+    @property
+    def in_bigquery(self) -> bool:
+        """Whether the interactions come from BigQuery rather than from files."""
+        return bool(self.query) or (self.input or "").startswith(BIGQUERY)
+
+
+class BigQuerySettings(_Section):
+    """BigQuery, where source.input, source.query or prediction.table names it."""
+
+    project: str | None = Field(None, description="Project that runs the jobs and pays; none is the credentials' own.")
+    location: str | None = Field(None, description="Where jobs run, e.g. EU; none is where the tables lie.")
+    maximum_bytes_billed: int | None = Field(None, ge=1, description="A query that would read more is refused.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Of the jobs, to tell their cost apart.")
+    temp_dataset: str | None = Field(
+        None, description="PROJECT.DATASET for a query's result; none makes one for the run, and removes it."
+    )
+    retry_seconds: float = Field(120, gt=0, description="How long errors of the service are tried again.")
+    endpoint: str | None = Field(None, description="URL of the REST service, e.g. of a private connection.")
+    storage_endpoint: str | None = Field(None, description="The same for the Storage Read API; http:// for no TLS.")
 
 
 class RatingSettings(_Section):
@@ -331,6 +362,7 @@ class Settings(_Section):
     """One run: where its parts lie, and how each step behaves."""
 
     source: SourceSettings = SourceSettings()
+    bigquery: BigQuerySettings = BigQuerySettings()
     rating: RatingSettings = RatingSettings()
     dataset: DatasetSettings = DatasetSettings()
     split: SplitSettings = SplitSettings()

@@ -130,6 +130,7 @@ def dataset_manifest(
         "days": days_seen(counts),
         "shards": {side: sum(name.startswith(side) for name in described) for side in sides},
         "compression": "gzip" if settings.dataset.gzip else "none",
+        "bigquery": dict(files.about) or None,
         "files": described,
         "settings": settings.model_dump(mode="json", include={"source", "rating", "split", "dataset"}),
     }
@@ -194,7 +195,9 @@ def refuse_useless(counts: Counter[str], settings: Settings, rejected_dir: str) 
     rejected_rows = sum(count for name, count in counts.items() if name.startswith(f"{RECORDS}.rejected."))
     read = counts[f"{RECORDS}.read"]
     if read == 0:
-        raise UserError(f"{source.input}: the files hold no rows")
+        raise UserError(
+            f"{source.query or source.input}: the {'tables' if source.in_bigquery else 'files'} hold no rows"
+        )
     if counts[f"{RECORDS}.skipped.outside_window"] == read - rejected_rows and read > rejected_rows:
         days = days_seen(counts)
         raise UserError(
@@ -253,6 +256,8 @@ def _why_nothing(counts: Counter[str], source: SourceSettings) -> str:
             source.content_parameter,
             "source.content_parameter",
         )
+    if source.in_bigquery and source.kind != "table":
+        return f"none has the {what}; set {setting}"
     if source.kind != "table" and key not in seen:
         shown = ", ".join(f"{name} ({count})" for name, count in list(seen.items())[:_SHOWN]) or "none at all"
         return f"none has the {what}; seen were {shown}; set {setting}"

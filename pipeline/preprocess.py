@@ -18,6 +18,7 @@ examples:
   python -m pipeline.preprocess --config configs/local.yaml
   python -m pipeline.preprocess --config configs/local.yaml --source ga4 --input 'export/events_2024*' \\
       --dataset_dir data/ga4 --start_date 2024-01-01 --end_date 2024-01-31
+  python -m pipeline.preprocess --config configs/gcp.yaml --input 'bq://project.analytics_123.events_*' --dry_run
   python -m pipeline.preprocess --config configs/local.yaml --source table --input ratings.csv \\
       --set source.rating_column=stars --set rating.kind=linear --dataset_dir data/ratings
 """
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         epilog=_EPILOG,
     )
     flags = {
-        "input": ("source.input", "GLOB", "files to read, local or gs://; quote it"),
+        "input": ("source.input", "GLOB", "files to read, local or gs://; or bq://PROJECT.DATASET.TABLE; quote it"),
         "source": ("source.kind", "ga360|ga4|table", "what the files hold"),
         "start_date": ("source.start_date", "DATE", "first day of the window, e.g. 2024-01-31"),
         "end_date": ("source.end_date", "DATE", "last day of the window, inclusive"),
@@ -44,8 +45,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         "dataset_dir": ("dataset_dir", "DIR", "where the dataset goes, local or gs://"),
     }
     commands.add_flags(parser, flags, "a dataset that is")
+    parser.add_argument("--dry_run", action="store_true", help="say what would be read (of BigQuery: SQL, bytes); stop")
     args, beam_flags = parser.parse_known_args(argv)
     settings = commands.settings_with(args, flags)
+    if args.dry_run:
+        from pipeline import beam_options, sources
+
+        beam_options.from_settings(settings, beam_flags)
+        print(sources.describe(settings))
+        return
     preprocess(settings, beam_flags, args.replace)
 
 
@@ -64,10 +72,10 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     started = time.time()
     root = commands.required(settings.dataset_dir, "dataset_dir")
     options = beam_options.from_settings(settings, beam_flags)
-    files, test_files = sources.match_input(settings.source), sources.match_test_input(settings)
-    with publish.staged(root, "dataset", replace) as staging:
+    test_files = sources.match_test_input(settings)
+    with publish.staged(root, "dataset", replace) as staging, sources.opened(settings) as files:
         spill = Spill(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/spill"))
-        with accounts.waiting(f"preprocessing {len(files.files)} files"):
+        with accounts.waiting(f"preprocessing {len(files.files)} {'streams' if files.read else 'files'}"):
             beam_options.run(
                 lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, spill, test_files), options
             )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 from configs.errors import UserError
 from configs.settings import RatingSettings, Settings, SourceSettings, SplitSettings
 from pipeline import columns, ga4, ga360, readers, sessions, splits, table
+from pipeline.bigquery import pairs
 from pipeline.blocks import make_blocks
 from pipeline.extract import Extract
 from pipeline.readers import RawBatch
@@ -36,12 +38,16 @@ _NAME_OF_DAY = re.compile(r"(?:ga_sessions|events)_(?:intraday_)?(\d{8})(?!\d)")
 class Input:
     """The files a job reads.
 
-    files: paths, sorted. size: bytes of all. outside: how many more are of days outside the window.
+    files: paths, sorted; or BigQuery's streams. size: bytes of all. outside: how many more are of days outside the
+    window. read: how to read one that is no file. seen: counts that no reading gives. about: for the manifest.
     """
 
     files: list[str]
     size: int
     outside: int = 0
+    read: Callable[[str], Iterator[RawBatch]] | None = None
+    seen: Mapping[str, int] = field(default_factory=dict)
+    about: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def match_input(source: SourceSettings) -> Input:
         UserError: no glob is given, or no file matches it.
     """
     if not source.input:
-        raise UserError("no input: pass --input GLOB or set source.input in the config")
+        raise UserError("no input: pass --input GLOB (or bq://...) or set source.input in the config")
     try:
         (match,) = FileSystems.match([source.input])
     except (BeamIOError, ValueError) as error:
@@ -96,6 +102,8 @@ def match_test_input(settings: Settings) -> Input | None:
     """
     if settings.split.test_input is None:
         return None
+    if settings.source.in_bigquery:
+        raise UserError("split.test_input goes with files as source.input; of BigQuery's rows, split.kind holds out some")
     update = {"input": settings.split.test_input, "start_date": None, "end_date": None}
     found = match_input(settings.source.model_copy(update=update))
     both = set(found.files) & set(match_input(settings.source).files)
@@ -125,6 +133,33 @@ def has_times(source: SourceSettings) -> bool:
     return source.kind != "table" or source.time_column is not None
 
 
+@contextlib.contextmanager
+def opened(settings: Settings) -> Iterator[Input]:
+    """What the settings name as a source, for as long as a job needs it.
+
+    Raises:
+        UserError: see `match_input` and `pipeline.bigquery.source`.
+    """
+    if not settings.source.in_bigquery:
+        yield match_input(settings.source)
+        return
+    from pipeline.bigquery import source  # Google's clients take a second to import
+
+    with source.opened(settings) as found:
+        yield found
+
+
+def describe(settings: Settings) -> str:
+    """What a job would read, without reading it."""
+    if settings.source.in_bigquery:
+        from pipeline.bigquery import source
+
+        return source.describe(settings)
+    found = match_input(settings.source)
+    more = [f"and {len(found.files) - 10} more"] if len(found.files) > 10 else []
+    return "\n".join([*found.files[:10], *more, f"would read {found.size:,} bytes in {len(found.files)} files"])
+
+
 @dataclass
 class ReadInteractions(beam.PTransform):
     """Export files -> interactions, one row a pair of visitor and content.
@@ -142,7 +177,7 @@ class ReadInteractions(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> Interactions:
         shards = min(_MOST_SHARDS, self.files.size // _SHARD_BYTES + 1)
-        kind = kind_of(self.source, self.rating, self.split)
+        kind = kind_of(self.source, self.rating, self.split, self.files.read)
         read = pipeline | "Train" >> _ReadFiles(self.files, kind, shards, self.spill)
         reads, together = [read], read.views | "ByVisitor" >> beam.GroupByKey()
         combine: beam.DoFn = _CombineShard(kind, self.spill, self.split)
@@ -153,7 +188,8 @@ class ReadInteractions(beam.PTransform):
             together = [read.views for read in reads] | "BothByVisitor" >> beam.CoGroupByKey()
             combine = _CombineBoth(kind, self.spill, self.split)
         combined = together | "Combine" >> beam.ParDo(combine).with_outputs(COUNTS, HELD_OUT, main="blocks")
-        counts = [*(read[COUNTS] for read in reads), combined[COUNTS]] | "AllCounts" >> beam.Flatten()
+        seen = pipeline | "Seen" >> beam.Create([Counter(self.files.seen)], reshuffle=False)
+        counts = [seen, *(read[COUNTS] for read in reads), combined[COUNTS]] | "AllCounts" >> beam.Flatten()
         rejects = [read[REJECTS] for read in reads] | "AllRejects" >> beam.Flatten()
         return Interactions(combined.blocks, combined[HELD_OUT], rejects, counts)
 
@@ -189,10 +225,18 @@ class Kind:
     combine: splits.Combine
 
 
-def kind_of(source: SourceSettings, rating: RatingSettings, split: SplitSettings = SplitSettings()) -> Kind:  # noqa: B008
-    """The functions of the source that the settings name."""
+def kind_of(
+    source: SourceSettings,
+    rating: RatingSettings,
+    split: SplitSettings = SplitSettings(),  # noqa: B008 - frozen
+    read: Callable[[str], Iterator[RawBatch]] | None = None,
+) -> Kind:
+    """The functions of the source that the settings name; with `read`, of rows that BigQuery gives."""
     bound = partial(sessions.bound_dwell, least_ms=source.min_dwell_ms, greatest_ms=source.max_dwell_ms)
     summed = partial(_summed, bound=bound)
+    if read and source.kind != "table":  # what pipeline/sql says is done
+        extract = partial(_labelled, extract=pairs.extract, label=source.input)
+        return Kind(read, extract, None, _as_they_are, summed)
     if source.kind == "ga360":
         return Kind(
             partial(readers.read_export, schema=ga360.SCHEMA),
@@ -209,13 +253,21 @@ def kind_of(source: SourceSettings, rating: RatingSettings, split: SplitSettings
             _as_they_are,
             summed,
         )
+    extract = partial(table.extract, source=source, rating=rating)
+    if read:
+        extract = partial(_labelled, extract=extract, label=source.query or source.input)
     return Kind(
-        partial(readers.read_table, names=table.column_names(source)),
-        partial(table.extract, source=source, rating=rating),
+        read or partial(readers.read_table, names=table.column_names(source)),
+        extract,
         None,
         _as_they_are,
         _last if source.rating_column else summed,
     )
+
+
+def _labelled(raw: RawBatch, path: str, extract: Callable[[RawBatch, str], Extract], label: str) -> Extract:
+    """For the account, a row is of the table and not of the stream that it came by."""
+    return extract(raw, label)
 
 
 Bound = Callable[[pa.Table], tuple[pa.Table, Counter[str]]]
