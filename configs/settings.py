@@ -362,7 +362,6 @@ class Settings(_Section):
     """One run: where its parts lie, and how each step behaves."""
 
     source: SourceSettings = SourceSettings()
-    bigquery: BigQuerySettings = BigQuerySettings()
     rating: RatingSettings = RatingSettings()
     dataset: DatasetSettings = DatasetSettings()
     split: SplitSettings = SplitSettings()
@@ -371,6 +370,7 @@ class Settings(_Section):
     cold_start: ColdStartSettings = ColdStartSettings()
     serving: ServingSettings = ServingSettings()
     report: ReportSettings = ReportSettings()
+    bigquery: BigQuerySettings = BigQuerySettings()
     nightly: NightlySettings = NightlySettings()
     dataset_dir: str | None = Field(None, description="Where the dataset lies, local or gs://.")
     model_dir: str | None = Field(None, description="Where the model lies.")

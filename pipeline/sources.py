@@ -103,7 +103,9 @@ def match_test_input(settings: Settings) -> Input | None:
     if settings.split.test_input is None:
         return None
     if settings.source.in_bigquery:
-        raise UserError("split.test_input goes with files as source.input; of BigQuery's rows, split.kind holds out some")
+        raise UserError(
+            "split.test_input goes with files as source.input; of BigQuery's rows, split.kind holds out some"
+        )
     update = {"input": settings.split.test_input, "start_date": None, "end_date": None}
     found = match_input(settings.source.model_copy(update=update))
     both = set(found.files) & set(match_input(settings.source).files)

@@ -2,15 +2,15 @@
 
 import contextlib
 import gzip
+from collections import Counter
 
-import pyarrow as pa
 import pytest
 from bigquery_server import PROJECT, SCHEMAS, relaying, relaying_streams, serving, settings
 from exports import SHARED, event, hit, needs_shared, session, write_ndjson
 from google.cloud import bigquery
 
 from configs.errors import UserError
-from pipeline import preprocess, sources
+from pipeline import columns, preprocess, sources, splits
 from pipeline.bigquery import names
 from pipeline.bigquery.names import TableName
 
@@ -24,34 +24,38 @@ def server(tmp_path_factory):
         yield found
 
 
-def interactions(made, files=None) -> tuple[dict, dict]:
-    """What the source of some settings gives, without Beam: (visitorId, contentId) -> amount, time; and the account."""
-    with sources.opened(made) if files is None else contextlib.nullcontext(files) as found:
+def interactions(made) -> tuple[dict, dict]:
+    """What the source of some settings gives, without Beam: (visitorId, contentId) -> amount, time; and the account.
+
+    Where a split holds some out: (visitorId, contentId, "held out") as well.
+    """
+    parts, counts = [], Counter()
+    with sources.opened(made) as found:
         kind = sources.kind_of(made.source, made.rating, made.split, found.read)
-        parts, counts = [], {}
         for name in found.files:
             for raw in kind.read(name):
                 extract = kind.extract(raw, name)
-                parts.append(extract.table)
-                for key, count in extract.counts.items():
-                    counts[key] = counts.get(key, 0) + count
-        parcel = columns.to_bytes if len(parts) > 1 else None
-        del parcel
-        pairs, held_out, more = splits.divide(
-            kind.rows(columns.from_bytes(map(columns.to_bytes, parts))), kind.combine, made.split
-        )
-    rows = zip(*(column.to_pylist() for column in pairs.columns), strict=True)
-    return {(visitor, content): (amount, time) for visitor, content, amount, time in rows}, counts | dict(more)
+                parts.append(columns.to_bytes(extract.table))
+                counts.update(extract.counts)
+    pairs, held_out, more = splits.divide(kind.rows(columns.from_bytes(iter(parts))), kind.combine, made.split)
+    rows = {}
+    for table, mark in ((pairs, ()), (held_out, ("held out",))):
+        for visitor, content, amount, time in (
+            zip(*(c.to_pylist() for c in table.columns), strict=True) if table else ()
+        ):
+            rows[visitor, content, *mark] = amount, time
+    return rows, counts + more
 
 
 def both(server, tmp_path, dataset, kind, rows, **source) -> tuple[dict, dict]:
     """The same rows by BigQuery and by a file: the interactions of either, held equal, and BigQuery's account."""
     prefix = {"ga360": "ga_sessions_", "ga4": "events_"}[kind]
+    split = source.pop("split", {})
     server.load(dataset, f"{prefix}20240101", SCHEMAS[kind], rows)
     own = {"kind": kind, "input": f"bq://{PROJECT}.{dataset}.{prefix}*"} | source
-    found, counts = interactions(settings(server.settings(), own))
+    found, counts = interactions(settings(server.settings(), own, split=split))
     path = write_ndjson(tmp_path / f"{prefix}20240101.ndjson", rows)
-    expected, _ = interactions(settings({}, own | {"input": str(path)}))
+    expected, _ = interactions(settings({}, own | {"input": str(path)}, split=split))
     assert found == expected
     return found, counts
 
@@ -111,6 +115,9 @@ def test_odd_sessions_are_the_same_in_sql(server, tmp_path):
         "records.rejected.content_id_newline": 1,
     }
     both(server, tmp_path, "odd360visits", "ga360", rows, visitor_key="visit")
+    cut = {"kind": "time", "time": "1970-01-01T00:00:05.800"}
+    found, _ = both(server, tmp_path, "odd360cut", "ga360", rows, split=cut)
+    assert found[b"over midnight", b"x"] == (700.0, 5000) and (b"ties", b"b", "held out") in found
     both(server, tmp_path, "odd360bound", "ga360", rows, min_dwell_ms=20, max_dwell_ms=100, content_dimension_index=10)
 
 

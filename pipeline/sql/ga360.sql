@@ -2,7 +2,7 @@
 --
 -- The rule of pipeline/ga360.py and pipeline/sessions.py in SQL; tests/test_pipeline_bigquery.py holds them equal.
 -- {source} is the checked name of the tables; every value is a parameter. Pages that give no pair come out too, one row
--- a reason with their number, so that the job's account is whole after one scan. Views behind a split in time (@cut_ms)
+-- a reason with their number, so that the job's account is whole after one scan. Views behind a split in time
 -- are summed apart.
 WITH
   sessions AS (
