@@ -1,9 +1,10 @@
 """Seconds to recommend to all users, in one process, against implicit's `recommend`, in one run.
 
-    python benchmarks/predict_batch.py --peer PYTHON_WITH_IMPLICIT [--users 30000] [--items 40000] [--k 128] [--top 20]
+    python benchmarks/predict_batch.py --peer PYTHON_WITH_IMPLICIT [--data gowalla|made] [--k 128] [--top 20]
 
-Made data: normal factors, 27 seen items a user on average, geometric. Both sides have the same data, two threads, and a
-process of their own; they take turns, after one round that does not count (compiling, first touch). `--blas default`
+Gowalla's train pairs and factors of two passes over them; or made data (--users 30000 --items 40000): normal factors,
+27 seen items a user on average, geometric. Both sides have the same data, two threads, and a process of their own; they
+take turns, after a small part that does not count (compiling, first touch). `--blas default`
 leaves OpenBLAS the kernels that it chooses for the processor; `fitting` names those that fit.
 """
 
@@ -22,6 +23,8 @@ import time
 import numpy as np
 import scipy.sparse as sp
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # run as a script, by the peer's Python
+
 SEED = 0
 MEAN_SEEN = 27  # as in Gowalla's train pairs
 
@@ -36,6 +39,23 @@ def make(users: int, items: int, k: int) -> tuple[np.ndarray, np.ndarray, sp.csr
     seen = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(users, items))
     seen.sum_duplicates()
     return *tables, seen
+
+
+def gowalla(k: int) -> tuple[np.ndarray, np.ndarray, sp.csr_matrix]:
+    """Factors float32 [29858, k] and [40981, k] of two passes over Gowalla's train pairs, and the pairs."""
+    from benchmarks import data, machine
+
+    matrix, kept = data.gowalla(), machine.output() / f"gowalla-factors-{k}.npz"
+    if not kept.exists():
+        from trainer import WALSMatrixFactorization
+
+        model = WALSMatrixFactorization(
+            embedding_dimension=k, unobserved_weight=0.1, regularization_coeff=2.0, seed=SEED
+        )
+        model.fit(matrix, passes=2)
+        np.savez(kept, users=model.get_row_factors(), items=model.get_col_factors())
+    with np.load(kept) as found:
+        return found["users"], found["items"], matrix
 
 
 def ours(u: np.ndarray, v: np.ndarray, seen: sp.csr_matrix, top: int) -> np.ndarray:
@@ -58,7 +78,7 @@ def implicit(u: np.ndarray, v: np.ndarray, seen: sp.csr_matrix, top: int) -> np.
 
 def work(args: argparse.Namespace) -> None:
     """One round of one side, after one that does not count; prints its result as JSON."""
-    u, v, seen = make(args.users, args.items, args.k)
+    u, v, seen = gowalla(args.k) if args.data == "gowalla" else make(args.users, args.items, args.k)
     side = {"ours": ours, "implicit": implicit}[args.side]
     small = min(512, len(u))
     side(u[:small], v, seen[:small], args.top)
@@ -71,7 +91,7 @@ def work(args: argparse.Namespace) -> None:
 
 
 def turn(python: str, side: str, arguments: list[str], blas: str) -> dict:
-    import machine
+    from benchmarks import machine
 
     environment = os.environ | {"PYTHONPATH": str(machine.ROOT)}
     # implicit asks for one BLAS thread beside its own; ours sees to that itself.
@@ -88,6 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", default=sys.executable, help="a Python with implicit (default: this one)")
     parser.add_argument("--blas", choices=["default", "fitting"], default="default")
+    parser.add_argument("--data", choices=["gowalla", "made"], default="gowalla")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--side", help=argparse.SUPPRESS)
     sizes = {"users": 30_000, "items": 40_000, "k": 128, "top": 20}
@@ -98,10 +119,12 @@ def main() -> None:
         work(args)
         return
 
-    import machine
+    from benchmarks import machine
 
     print(machine.describe())
-    arguments = [text for name in sizes for text in (f"--{name}", str(getattr(args, name)))]
+    if args.data == "gowalla":
+        args.users, args.items = (len(table) for table in gowalla(args.k)[:2])
+    arguments = ["--data", args.data] + [text for name in sizes for text in (f"--{name}", str(getattr(args, name)))]
     print(f"seed {SEED}, {' '.join(arguments)}, BLAS kernels: {args.blas}, {args.rounds} rounds")
     peer = subprocess.run([args.peer, "-c", "import implicit"], capture_output=True, check=False).returncode == 0
     pythons = {"ours": sys.executable} | ({"implicit": args.peer} if peer else {})
