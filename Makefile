@@ -115,6 +115,7 @@ bench: setup $(BENCH_READY)  ## our speed and quality beside implicit's and Spar
 	@$(BIN)/python -m benchmarks.wals_spark --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.wals_quality --peer $(BENCH)/bin/python
 	@$(BIN)/python benchmarks/predict_batch.py --peer $(BENCH)/bin/python
+	@$(BIN)/python -m benchmarks.predict_job
 
 lock: setup  ## put what setup.py newly asks for into the locks; UPGRADE=--upgrade resolves all versions anew
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
