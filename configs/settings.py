@@ -218,6 +218,12 @@ class TrainingSettings(_Section):
     col_weights: float | None = Field(1.0, ge=0, description="C, one weight for all items; none weighs nothing.")
     row_weights_file: str | None = Field(None, description="CSV of visitorId,weight: R by visitor, default 1.")
     col_weights_file: str | None = Field(None, description="CSV of contentId,weight: C by content, default 1.")
+    row_weights_exponent: float = Field(
+        0.0,
+        ge=-2,
+        le=2,
+        description="a: R is multiplied by (items of the user)^-a, scaled to mean 1; above 0 busy users weigh less.",
+    )
     col_weights_exponent: float = Field(
         0.35,
         ge=-2,
@@ -234,7 +240,27 @@ class TrainingSettings(_Section):
         le=1000,
         description="Steps of conjugate gradient a row and sweep, where the solver takes them; few stop early.",
     )
+    block_size: int = Field(64, ge=1, le=1024, description="Factors that block descent solves for at once.")
+    devices: tuple[str, ...] | None = Field(
+        None,
+        description="TensorFlow's names of the devices that solve rows, e.g. [GPU:0, GPU:1]; "
+        "none takes all GPUs, and the processor where there is none.",
+    )
+    table_dtype: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="bfloat16 rounds the factors after each sweep; on devices they take half the memory then.",
+    )
+    memory_limit_gb: float | None = Field(
+        None,
+        gt=0,
+        description="Sparse data beyond this is read from the dataset's files anew each sweep; "
+        "none is half of the machine's memory.",
+    )
     tolerance: float = Field(0.0, ge=0, description="Stop when a pass lowers the loss by less than this share.")
+    stop_metric: Literal["recall", "ndcg"] | None = Field(
+        None, description="Stop when recall@20 or NDCG@20 on the dataset's held-out entries no longer rises."
+    )
+    patience: int = Field(1, ge=1, description="Passes without a better stop_metric before stopping.")
     seed: int = Field(42, ge=0, description="Of the random start: one seed, one model.")
     init_stddev: float | None = Field(None, gt=0, description="Of the random start; none is 1/sqrt(k).")
     warm_start: str | None = Field(

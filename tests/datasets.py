@@ -47,8 +47,8 @@ def write_items(dataset: Dataset, ids: list[str], visitors: np.ndarray, **more) 
     pq.write_table(pa.table(columns | more), dataset.items)
 
 
-def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, **layout) -> str:
-    """Writes a dataset of users x items with its manifest and vocabularies; gives its root."""
+def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, held_out=None, **layout) -> str:
+    """Writes a dataset of users x items with its manifest and vocabularies, and what is held out; gives its root."""
     root.mkdir(parents=True, exist_ok=True)
     dataset, matrix = Dataset(str(root)), sp.csr_matrix(matrix, dtype=np.float32)
     matrix.sort_indices()
@@ -56,6 +56,8 @@ def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, **lay
     transposed = matrix.T.tocsr()
     transposed.sort_indices()
     paths += write_rows(dataset.users_for_item, transposed, **layout)
+    if held_out is not None:
+        paths += write_rows(dataset.held_out, held_out, **layout)
     users = users or [b"v%d" % number for number in range(matrix.shape[0])]
     items = items or [b"c%d" % number for number in range(matrix.shape[1])]
     for path, ids in ((dataset.vocab_users, users), (dataset.vocab_items, items)):

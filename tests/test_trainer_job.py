@@ -19,7 +19,7 @@ from configs import commands
 from configs.artifacts import Model
 from tests.datasets import write_dataset
 from tests.oracles import DenseWals
-from trainer import job, storage, task
+from trainer import data, job, storage, task
 from trainer.checkpoints import Checkpoints
 
 N, M, K = 40, 25, 6
@@ -148,6 +148,60 @@ def test_more_steps_of_conjugate_gradient_come_nearer_to_the_solution(tmp_path, 
     assert errors[0] > 1e-2 > 1e-4 > errors[1]
 
 
+def test_busy_users_weigh_less(tmp_path, config, dataset, matrix):
+    root, items = tmp_path / "model", (matrix != 0).sum(1).A1
+    assert (
+        run(config, dataset, root, "--set", "training.row_weights_exponent=0.3", "--set", "training.max_sweeps=5") == 0
+    )
+    own = np.maximum(items, 1) ** -0.3
+    own /= np.prod(own ** (items / items.sum()))  # the geometric mean over the entries
+    dense = matrix.toarray()
+    oracle = DenseWals(dense != 0, dense, own, np.ones(M), 0.1, 0.2)
+    rows, cols = (storage.read_table(path) for path in (Model(str(root)).user_factors, Model(str(root)).item_factors))
+    np.testing.assert_allclose(rows, oracle.solve_rows(cols), rtol=1e-3, atol=1e-4 * np.abs(rows).max())
+
+
+def test_what_does_not_fit_in_memory_is_read_each_sweep(tmp_path, monkeypatch, config, dataset, trained):
+    read, files = data.read_rows, []
+    monkeypatch.setattr(data, "read_rows", lambda path, *sizes: files.append(path) or read(path, *sizes))
+    assert run(config, dataset, tmp_path / "m", "--set", "training.memory_limit_gb=1e-9") == 0
+    # Both sides' files once to count, then one side's each of the six sweeps, then the users' for the SavedModel.
+    assert len(files) == 3 * (2 + 6 + 1)
+    for name in ("user_factors-00000-of-00003.npy", "item_factors-00002-of-00003.npy"):
+        assert (trained / "factors" / name).read_bytes() == (tmp_path / "m" / "factors" / name).read_bytes()
+
+
+def test_a_metric_on_held_out_entries_stops_the_fit(tmp_path, config, matrix, capsys):
+    rng = np.random.default_rng(1)
+    hidden = sp.csr_matrix(np.where((matrix.toarray() == 0) & (rng.random((N, M)) < 0.2), 1, 0).astype("f"))
+    dataset = write_dataset(tmp_path / "dataset", matrix, held_out=hidden)
+    flags = ("--set", "training.stop_metric=ndcg", "--set", "training.max_sweeps=60", "--set", "training.patience=2")
+    assert run(config, dataset, tmp_path / "m", *flags) == 0
+    content, found = manifest(tmp_path / "m"), manifest(tmp_path / "m")["held_out"]
+    values = found["passes"]
+    assert found["metric"] == "ndcg@20" and len(values) == len(content["history"]) / 2 < 30
+    assert np.argmax(values) == len(values) - 3 and f"best after pass {len(values) - 2}" in content["stopped"]
+    model = Model(str(tmp_path / "m"))
+    users, items = storage.read_table(model.user_factors), storage.read_table(model.item_factors)
+    expected = []
+    for user in np.flatnonzero(hidden.getnnz(1)):
+        scores = users[user] @ items.T
+        scores[matrix[user].indices] = -np.inf
+        gains = np.isin(np.argsort(-scores)[:20], hidden[user].indices) / np.log2(np.arange(20) + 2)
+        expected.append(gains.sum() / (1 / np.log2(np.arange(min(20, hidden[user].nnz)) + 2)).sum())
+    assert values[-1] == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_devices_and_dtype_are_settings(tmp_path, config, dataset, trained, capsys):
+    assert run(config, dataset, tmp_path / "m", "--set", "training.devices=[CPU:0]") == 0
+    assert "on CPU:0" in capsys.readouterr().out
+    assert run(config, dataset, tmp_path / "b", "--set", "training.table_dtype=bfloat16") == 0
+    wanted = storage.read_table(Model(str(trained)).item_factors)
+    for name, low, high in (("m", 0, 1e-4), ("b", 1e-4, 0.05)):
+        error = np.abs(storage.read_table(Model(str(tmp_path / name)).item_factors) - wanted).max()
+        assert low <= error / np.abs(wanted).max() < high, name
+
+
 def test_popular_items_weigh_less(tmp_path, config, dataset, matrix):
     root, users = tmp_path / "model", (matrix != 0).sum(0).A1
     assert run(config, dataset, root, "--set", "training.col_weights_exponent=0.4") == 0
@@ -200,7 +254,9 @@ def test_a_checkpoint_of_something_else_is_refused_and_kept(tmp_path, monkeypatc
     assert manifest(tmp_path / "m")["resumed_after_sweep"] == 0
 
 
-def test_mistakes_are_one_line(tmp_path, config, dataset, trained, capsys):
+def test_mistakes_are_one_line(tmp_path, config, dataset, matrix, trained, capsys):
+    cut = write_dataset(tmp_path / "cut", matrix)
+    (tmp_path / "cut" / "items_for_user-00001-of-00002").write_bytes(b"")
     (tmp_path / "file").write_text("")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("")
@@ -211,6 +267,9 @@ def test_mistakes_are_one_line(tmp_path, config, dataset, trained, capsys):
         ((tmp_path / "nothing", tmp_path / "m"), "no finished dataset"),
         ((dataset, tmp_path / "m", "--set", "training.row_weights_file=/none.csv"), "/none.csv"),
         ((dataset, tmp_path / "m", "--set", "training.frobnicate=1"), "frobnicate"),
+        ((dataset, tmp_path / "m", "--set", "training.devices=[GPU:7]"), "no GPU:7 here"),
+        ((dataset, tmp_path / "m", "--set", "training.stop_metric=ndcg"), "made without a split"),
+        ((cut, tmp_path / "m"), "interactions, and its manifest says"),
     ):
         capsys.readouterr()
         assert run(config, *arguments) == 2

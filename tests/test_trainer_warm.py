@@ -59,7 +59,8 @@ def test_factors_stay_with_their_ids_and_new_ids_are_projected(yesterday, today)
     root, matrix, users, items = today
     chosen = settings(model)
     info = data.read_info(root)
-    state = job._start(chosen, info, Alone())
+    blocks = job._read(chosen, info, Alone())
+    state = job.assemble(chosen, warm.Dataset(root), blocks, (info.users, info.items), Alone())
     account = warm.carry_over(warm.choose(chosen, "elsewhere", info.rating), state, warm.Dataset(root))
     assert account["users"] == {"carried_over": N - 4, "projected": 4}
     assert account["items"] == {"carried_over": M - 3, "projected": 3}

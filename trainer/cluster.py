@@ -1,9 +1,9 @@
-"""What the processes of a training run do together. Alone, nothing needs doing."""
+"""What the processes of a training run do together. Alone, nothing needs doing; several: `workers`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -26,6 +26,9 @@ class Cluster(Protocol):
     def same(self, basis: Basis) -> Basis:
         """The first process's basis: eigenvectors are only unique up to sign, and must be the same everywhere."""
 
+    def batch_entries(self, k: int) -> int | None:
+        """The most entries that `gather` takes at once, for k factors; None for no limit."""
+
     def together(self, blocks: Iterable[SparseRows]) -> Iterable[SparseRows]:
         """The blocks, with empty ones at the end, so that all processes go through equally many."""
 
@@ -33,6 +36,12 @@ class Cluster(Protocol):
         self, block: SparseRows, table: np.ndarray, weights: np.ndarray
     ) -> tuple[SparseRows, np.ndarray, np.ndarray]:
         """The block with its columns renumbered, and the rows and weights of the columns it needs, in that order."""
+
+    def whole(self, own: np.ndarray, size: int) -> np.ndarray:
+        """All rows of a side, [size, ...], of which each process gives its own."""
+
+    def agree(self, action: Callable[[], Any]) -> Any:
+        """What the action gives, once it is done in all processes; where it fails in one, it fails in all."""
 
 
 class Alone:
@@ -47,6 +56,9 @@ class Alone:
     def same(self, basis: Basis) -> Basis:
         return basis
 
+    def batch_entries(self, k: int) -> int | None:
+        return None
+
     def together(self, blocks: Iterable[SparseRows]) -> Iterable[SparseRows]:
         return blocks
 
@@ -54,3 +66,9 @@ class Alone:
         self, block: SparseRows, table: np.ndarray, weights: np.ndarray
     ) -> tuple[SparseRows, np.ndarray, np.ndarray]:
         return block, table, weights
+
+    def whole(self, own: np.ndarray, size: int) -> np.ndarray:
+        return own
+
+    def agree(self, action: Callable[[], Any]) -> Any:
+        return action()

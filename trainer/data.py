@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,11 @@ class DatasetInfo:
     fingerprint: str
     files: tuple[str, ...]
     rating: dict[str, Any] = field(default_factory=dict)
+
+    def has(self, prefix: str) -> bool:
+        """Whether the dataset has files of this prefix."""
+        name = prefix.rsplit("/", 1)[1]
+        return any(file.startswith(f"{name}-") for file in self.files)
 
     def shards(self, prefix: str) -> tuple[str, ...]:
         """Paths of one side's files, in order; prefix: `Dataset.items_for_user` or `users_for_item`.
@@ -92,8 +97,18 @@ class RowFiles:
     processes: int = 1
 
     def __iter__(self) -> Iterator[SparseRows]:
-        for path in self._own_paths:
-            yield self._own(read_rows(path, self.size, self.others))
+        """Reads the next file while its caller works on one."""
+        paths = self._own_paths
+        with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
+            ahead = [pool.submit(self._read, path) for path in paths[:1]]
+            for path in (*paths[1:], None):
+                block = ahead.pop().result()
+                if path is not None:
+                    ahead.append(pool.submit(self._read, path))
+                yield block
+
+    def _read(self, path: str) -> SparseRows:
+        return self._own(read_rows(path, self.size, self.others))
 
     @property
     def _own_paths(self) -> tuple[str, ...]:
@@ -114,11 +129,6 @@ class RowFiles:
     @property
     def own_size(self) -> int:
         return len(range(self.rank, self.size, self.processes))
-
-    @cached_property
-    def counts(self) -> np.ndarray:
-        """int64 [own rows], entries of each; reads every file."""
-        return count(self, self.own_size)
 
 
 def count(blocks, size: int) -> np.ndarray:

@@ -7,21 +7,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from configs import manifest
 from configs.artifacts import Dataset, Model
 from configs.errors import UserError
+from configs.processors import memory
 from configs.settings import ColdStartSettings, TrainingSettings
-from trainer import data, export, report, storage, warm, weights
+from trainer import data, export, report, storage, warm, weights, workers
 from trainer.checkpoints import Checkpoints
-from trainer.cluster import Alone, Cluster
+from trainer.cluster import Cluster
 from trainer.data import DatasetInfo, RowFiles
+from trainer.held_out import HeldOutEntries
 from trainer.solver import Solver
 from trainer.sparse import SparseRows
 from trainer.summaries import Summaries
 from trainer.train import Factorization, Sweep, fit, random_table
 from trainer.wals import Objective, Side
+
+_BYTES = 8  # of an entry in memory: index and value, each side
+_MEASURED = 10_000  # users whose held-out entries training.stop_metric looks at
 
 
 def train(
@@ -36,29 +42,39 @@ def train(
     Raises:
         UserError: no such dataset, a model there already, a checkpoint of something else, wrong weights.
     """
-    started, cluster, model = time.time(), Alone(), Model(model_dir)
-    info = data.read_info(dataset_dir)
-    origin = warm.choose(settings, model_dir, info.rating)
-    sweeps = origin.sweeps(settings)
+    started, cluster, model = time.time(), workers.from_environment(), Model(model_dir)
+    info = cluster.agree(lambda: _read_info(dataset_dir, cluster))
+    origin = cluster.agree(lambda: warm.choose(settings, model_dir, info.rating))
+    sweeps, chief = origin.sweeps(settings), cluster.rank == 0
     checkpoints = Checkpoints(model.checkpoints, _identity(settings, info) | {"started_from": origin.digest})
-    _make_room(model, checkpoints, replace)
-    with report.progress(sweeps) as display:
+    cluster.agree(lambda: _make_room(model, checkpoints, replace) if chief else None)
+    with report.progress(sweeps, quiet=not chief) as display:
         display.say(f"reading {info.interactions:,} interactions of {info.users:,} users and {info.items:,} items")
-        state = _start(settings, info, cluster)
+        blocks = cluster.agree(lambda: _read(settings, info, cluster))
+        state = assemble(settings, Dataset(info.root), blocks, (info.users, info.items), cluster)
+        _check_whole(info, state)
+        held_out = cluster.agree(lambda: _held_out(settings, info, state))
         display.say(origin.describe())
         account = warm.carry_over(origin, state, Dataset(info.root))
-        resumed = checkpoints.restore(state)
+        resumed = cluster.agree(lambda: checkpoints.restore(state))
         if resumed:
             display.say(f"going on after sweep {resumed}, from {model.checkpoints}")
-        display.say(f"solver: {state.solver.describe(settings.embedding_dimension)}")
+        display.say(f"solver: {state.solver.describe(settings.embedding_dimension)}{_where(state, cluster)}")
         display.sweeps_done(state.history)
-        summaries = Summaries(model.logs)
+        summaries = Summaries(model.logs, cluster.rank)
 
         def after_sweep(sweep: Sweep) -> None:
             display.after_sweep(sweep)
             summaries.write(sweep, state)
 
-        reason = fit(state, sweeps, settings.tolerance, after_sweep, checkpoints.save)
+        def after_pass(state: Factorization) -> str | None:
+            reason = held_out.after_pass(state) if held_out else None
+            if held_out:
+                display.say(f"{held_out.metric}@{held_out.k} on held-out entries: {held_out.values[-1]:.4f}")
+            checkpoints.save(state)
+            return reason
+
+        reason = fit(state, sweeps, settings.tolerance, after_sweep, after_pass)
         summaries.close()
         display.say(f"{reason}; writing {model_dir}")
         state.turn_back()
@@ -66,11 +82,58 @@ def train(
     content = _manifest(settings, info, state, reason, resumed, started)
     content["start"] = account
     content["cold_start"] = cold_start.model_dump(mode="json")
-    storage.remove(model.checkpoints)
-    content["files"] = storage.describe_all(model_dir)
-    storage.write_bytes(model.manifest, manifest.stamp("model", content).encode())
-    report.summary(model_dir, content)
+    if held_out:
+        content["held_out"] = {"metric": f"{held_out.metric}@{held_out.k}", "passes": held_out.values}
+    cluster.agree(lambda: _finish(model, content) if chief else None)
     return content
+
+
+def _finish(model: Model, content: dict[str, Any]) -> None:
+    storage.remove(model.checkpoints)
+    content["files"] = storage.describe_all(model.root)
+    storage.write_bytes(model.manifest, manifest.stamp("model", content).encode())
+    report.summary(model.root, content)
+
+
+def _read_info(dataset_dir: str, cluster: Cluster) -> DatasetInfo:
+    """The dataset's manifest; several workers need shards that they can share evenly."""
+    info = data.read_info(dataset_dir)
+    for prefix in (Dataset(info.root).items_for_user, Dataset(info.root).users_for_item):
+        if (shards := len(info.shards(prefix))) % cluster.size:
+            raise UserError(
+                f"{info.root} has {shards} shards a side, and {cluster.size} workers cannot share them evenly; "
+                f"make the dataset with dataset.shards a multiple of {cluster.size}"
+            )
+    return info
+
+
+def _check_whole(info: DatasetInfo, state: Factorization) -> None:
+    """A file cut off between two records reads as a whole one: what is missing shows in the sum."""
+    found = state.cluster.sum(np.array([side.counts.sum() for side in (state.rows, state.cols)], np.float64))
+    for name, entries in zip(("users", "items"), found, strict=True):
+        if int(entries) != info.interactions:
+            raise UserError(
+                f"{info.root}: the rows of its {name} hold {int(entries):,} interactions, and its manifest says "
+                f"{info.interactions:,}; make the dataset again"
+            )
+
+
+def _where(state: Factorization, cluster: Cluster) -> str:
+    on = f", on {', '.join(state.solver.devices)}" if state.solver.devices else ""
+    return on + (f", {cluster.size} workers" if cluster.size > 1 else "")
+
+
+def _held_out(settings: TrainingSettings, info: DatasetInfo, state: Factorization) -> HeldOutEntries | None:
+    """What training.stop_metric is measured on."""
+    if settings.stop_metric is None:
+        return None
+    prefix, cluster = Dataset(info.root).held_out, state.cluster
+    if not info.has(prefix):
+        raise UserError(f"training.stop_metric needs held-out entries, and {info.root} was made without a split")
+    files = RowFiles(info.shards(prefix), info.users, info.items, cluster.rank, cluster.size)
+    truth = SparseRows.concatenated(list(files))
+    users = _MEASURED // cluster.size
+    return HeldOutEntries.of(truth, state.row_blocks, users, settings.stop_metric, settings.patience)
 
 
 def _identity(settings: TrainingSettings, info: DatasetInfo) -> dict[str, Any]:
@@ -101,14 +164,18 @@ def _make_room(model: Model, checkpoints: Checkpoints, replace: bool) -> None:
         storage.remove(f"{root}/{name}")
 
 
-def _start(settings: TrainingSettings, info: DatasetInfo, cluster: Cluster) -> Factorization:
+def _read(settings: TrainingSettings, info: DatasetInfo, cluster: Cluster) -> list[Iterable[SparseRows]]:
+    """The users' rows and the items' rows of this process: in memory, or to be read anew each time."""
     dataset, blocks = Dataset(info.root), []
+    needed = 2 * _BYTES * info.interactions / cluster.size
+    fits = needed <= (settings.memory_limit_gb * 1e9 if settings.memory_limit_gb else memory() / 2)
     for prefix, size, others in (
         (dataset.items_for_user, info.users, info.items),
         (dataset.users_for_item, info.items, info.users),
     ):
-        blocks.append(RowFiles(info.shards(prefix), size, others, cluster.rank, cluster.size).load())
-    return assemble(settings, dataset, blocks, (info.users, info.items), cluster)
+        files = RowFiles(info.shards(prefix), size, others, cluster.rank, cluster.size)
+        blocks.append(files.load() if fits else files)
+    return blocks
 
 
 def assemble(
@@ -131,11 +198,18 @@ def assemble(
         table = random_table(size, k, settings.seed, number, settings.init_stddev, cluster)
         counts = data.count(blocks[number], len(table))
         own = _weights(settings, dataset, number, size)[cluster.rank :: cluster.size]
-        if number == 1 and settings.col_weights_exponent:
-            own = own * weights.by_frequency(counts, settings.col_weights_exponent, cluster)
+        if exponent := (settings.row_weights_exponent, settings.col_weights_exponent)[number]:
+            own = own * weights.by_frequency(counts, exponent, cluster)
         sides.append(Side(table, counts, own, size))
     objective = Objective(settings.unobserved_weight, settings.regularization_coeff, settings.frequency_exponent)
-    solver = Solver(settings.solver, steps=settings.cg_steps, threads=threads)
+    solver = Solver(
+        settings.solver,
+        steps=settings.cg_steps,
+        block=settings.block_size,
+        threads=threads,
+        devices=_devices(settings),
+        table_dtype=settings.table_dtype,
+    )
     return Factorization(*sides, *blocks, objective, solver, cluster)
 
 
@@ -150,17 +224,52 @@ def _weights(settings: TrainingSettings, dataset: Dataset, side: int, size: int)
     return weights.from_file(path, vocabulary, size, scalar)
 
 
+def _devices(settings: TrainingSettings) -> tuple[str, ...]:
+    """The devices that solve rows; none for the processor's own solvers.
+
+    Raises:
+        UserError: TensorFlow has no such device.
+    """
+    known = {device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()}
+    if settings.devices is None:
+        return tuple(sorted(name for name in known if name.startswith("GPU:")))
+    for name in settings.devices:
+        if name not in known:
+            raise UserError(f"training.devices: TensorFlow has no {name} here, but {', '.join(sorted(known))}")
+    return settings.devices
+
+
 def _write(
     model: Model, info: DatasetInfo, state: Factorization, settings: TrainingSettings, cold_start: ColdStartSettings
 ) -> None:
-    dataset, rows, cols = Dataset(info.root), state.rows, state.cols
-    users, items = len(info.shards(dataset.items_for_user)), len(info.shards(dataset.users_for_item))
-    storage.write_table(model.user_factors, rows.table, users)
-    storage.write_table(model.item_factors, cols.table, items)
-    storage.write_table(model.user_weights, rows.weights[:, None], users)
-    storage.write_table(model.item_weights, cols.weights[:, None], items)
-    stranger = float(settings.row_weights or 0)
-    export.save(model.saved_model, dataset, rows, cols, state.row_blocks, state.objective, cold_start, stranger)
+    """The factors, by all processes; then the SavedModel, which holds all of them, by the first."""
+    dataset, cluster = Dataset(info.root), state.cluster
+    sides = (
+        (state.rows, model.user_factors, model.user_weights, dataset.items_for_user),
+        (state.cols, model.item_factors, model.item_weights, dataset.users_for_item),
+    )
+
+    def write_factors() -> None:
+        for side, factors, own_weights, rows in sides:
+            shards = len(info.shards(rows))
+            storage.write_table(factors, side.table, shards, cluster.rank, cluster.size)
+            storage.write_table(own_weights, side.weights[:, None], shards, cluster.rank, cluster.size)
+
+    cluster.agree(write_factors)
+    counts = [cluster.whole(side.counts, side.size) for side, *_ in sides]
+
+    def write_saved_model() -> None:
+        rows, cols, blocks = state.rows, state.cols, state.row_blocks
+        if cluster.size > 1:
+            rows, cols = (
+                Side(storage.read_table(factors), counts[number], storage.read_table(own)[:, 0], side.size)
+                for number, (side, factors, own, _) in enumerate(sides)
+            )
+            blocks = RowFiles(info.shards(dataset.items_for_user), info.users, info.items)
+        stranger = float(settings.row_weights or 0)
+        export.save(model.saved_model, dataset, rows, cols, blocks, state.objective, cold_start, stranger)
+
+    cluster.agree(lambda: write_saved_model() if cluster.rank == 0 else None)
 
 
 def _manifest(

@@ -9,7 +9,7 @@ import numpy as np
 from trainer.kernels import compiled
 from trainer.sparse import SparseRows
 
-_USERS = 512  # scored at once
+_USERS, _SCORES = 512, 1 << 26  # at most so many users are scored at once, and so many pairs
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,9 @@ def ranking(users: np.ndarray, items: np.ndarray, held_out: SparseRows, seen: Sp
     """
     who = np.flatnonzero(held_out.lengths).astype(np.int64)
     top, totals = np.empty(k, np.int64), np.zeros(2)
-    for start in range(0, len(who), _USERS):
-        block = who[start : start + _USERS]
+    size = max(1, min(_USERS, _SCORES // max(len(items), 1)))
+    for start in range(0, len(who), size):
+        block = who[start : start + size]
         scores = users[block] @ items.T
         _rank(scores, block, seen.indptr, seen.indices, held_out.indptr, held_out.indices, top, totals)
     recall, ndcg = totals / max(len(who), 1)

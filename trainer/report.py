@@ -33,9 +33,9 @@ class Display:
 
 
 @contextmanager
-def progress(max_sweeps: int) -> Iterator[Display]:
-    """A display for the time of the training; the bar shows on terminals only."""
-    console = Console()
+def progress(max_sweeps: int, quiet: bool = False) -> Iterator[Display]:
+    """A display for the time of the training; the bar shows on terminals only. Quiet: nothing is shown."""
+    console = Console(quiet=quiet)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} sweeps")
     bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal)
     with bar:

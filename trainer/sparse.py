@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -88,6 +88,22 @@ class SparseRows:
             )
             first = last
 
+    def pieces(self, entries: int) -> Iterator[SparseRows]:
+        """Like `split`, but a longer row is cut into blocks of at most `entries` that all have its key."""
+        for block in self.split(entries):
+            for low in range(0, max(block.entries, 1), entries):
+                yield block if block.entries <= entries else block._part(low, min(low + entries, block.entries))
+
+    def _part(self, low: int, high: int) -> SparseRows:
+        """Some entries of a single row."""
+        return replace(
+            self,
+            indptr=np.array([0, high - low], np.int64),
+            indices=self.indices[low:high],
+            values=self.values[low:high],
+            weights=self.weights[low:high] if len(self.weights) else _NONE,
+        )
+
     def take(self, positions: np.ndarray) -> SparseRows:
         """The rows at the given positions, in that order."""
         lengths = self.lengths[positions]
@@ -96,6 +112,25 @@ class SparseRows:
         places = np.repeat(self.indptr[positions] - indptr[:-1], lengths) + np.arange(indptr[-1])
         weights = self.weights[places] if len(self.weights) else _NONE
         return SparseRows(self.keys[positions], indptr, self.indices[places], self.values[places], weights)
+
+    @classmethod
+    def concatenated(cls, blocks: Sequence[SparseRows]) -> SparseRows:
+        """The rows of all blocks, one after the other; entries have no weights of their own."""
+        blocks = [*blocks, cls(np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int32), _NONE)]
+        indptr = np.append(0, np.cumsum(np.concatenate([block.lengths for block in blocks])))
+        parts = ([getattr(block, name) for block in blocks] for name in ("keys", "indices", "values"))
+        keys, indices, values = (np.concatenate(part) for part in parts)
+        return cls(keys, indptr, indices, values)
+
+    def at(self, keys: np.ndarray) -> SparseRows:
+        """The rows with these keys, in that order; a key that is not there gives an empty row."""
+        order = np.argsort(self.keys, kind="stable")
+        order = np.append(order, len(self))
+        padded = replace(self, keys=np.append(self.keys, -1), indptr=np.append(self.indptr, self.entries))
+        places = np.searchsorted(self.keys[order[:-1]], keys)
+        found = order[places]
+        found[padded.keys[found] != keys] = len(self)
+        return replace(padded.take(found), keys=np.asarray(keys))
 
     def joined(self) -> SparseRows:
         """The same sorted by key, the rows of one key joined in their order."""

@@ -67,10 +67,14 @@ def describe_all(root: str) -> dict[str, dict[str, Any]]:
     return dict(sorted(described.items()))
 
 
-def write_table(prefix: str, table: np.ndarray, shards: int) -> None:
-    """Writes a [n, k] table as float32 shards: shard s of n holds the rows s, s + n, s + 2n, ..."""
-    for shard in range(shards):
-        write_array(shard_name(prefix, shard, shards, ".npy"), np.ascontiguousarray(table[shard::shards], np.float32))
+def write_table(prefix: str, table: np.ndarray, shards: int, rank: int = 0, processes: int = 1) -> None:
+    """Writes a [n, k] table as float32 shards: shard s of n holds the rows s, s + n, s + 2n, ...
+
+    Of several processes each writes the shards of its own rows; `shards` is then a multiple of `processes`.
+    """
+    for shard in range(rank, shards, processes):
+        part = table[shard // processes :: shards // processes]
+        write_array(shard_name(prefix, shard, shards, ".npy"), np.ascontiguousarray(part, np.float32))
 
 
 def read_table(prefix: str) -> np.ndarray:

@@ -24,13 +24,14 @@ Tables are float32 [n, k]; Gramians and sums of the loss are float64.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from trainer import parallel
 from trainer.cluster import Alone, Cluster
+from trainer.long_rows import LongRow
 from trainer.solver import Solver
 from trainer.sparse import SparseRows
 
@@ -176,15 +177,29 @@ def solve(
     coefficients = regularization(side.counts, fixed.size, objective)
     shared = basis.shared(objective.unobserved_weight, objective.regularization_coeff, fixed.size)
     side.table[side.counts == 0] = 0
-    sums = np.zeros(3)
-    for block in cluster.together(blocks):
+    sums, k, w0, long = np.zeros(3), fixed.table.shape[1], objective.unobserved_weight, None
+    for block in cluster.together(_batches(blocks, cluster.batch_entries(k))):
         rows, table, weights = cluster.gather(block, fixed.table, fixed.weights)
-        sums += solver.solve(
-            rows, (side.weights, coefficients, weights, table), shared, objective.unobserved_weight, side.table
-        )
+        if len(rows) != 1 or rows.entries == side.counts[rows.keys[0]]:
+            sums += solver.solve(rows, (side.weights, coefficients, weights, table), shared, w0, side.table)
+            continue
+        key, long = int(rows.keys[0]), long or LongRow(k, w0)
+        long.add(rows, float(side.weights[key]), weights, table)
+        if long.entries == side.counts[key]:
+            side.table[key], found = long.solve(shared, float(coefficients[key]))
+            sums, long = sums + found, None
     if solver.table_dtype == "bfloat16":
         _round(side.table)
     return sums
+
+
+def _batches(blocks: Iterable[SparseRows], entries: int | None) -> Iterator[SparseRows]:
+    """The blocks, cut to so many entries, the pieces of a longer row one after the other; kept with the blocks."""
+    for block in blocks:
+        if entries is None:
+            yield block
+        else:
+            yield from block.__dict__.setdefault(f"_pieces_{entries}", list(block.pieces(entries)))
 
 
 def _round(table: np.ndarray) -> None:

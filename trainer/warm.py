@@ -33,6 +33,7 @@ _SAME = (
     "col_weights",
     "row_weights_file",
     "col_weights_file",
+    "row_weights_exponent",
     "col_weights_exponent",
 )
 
