@@ -69,7 +69,7 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
         UserError: whatever the user can put right.
     """
     # Not before: `--help` and a mistake in the flags answer at once.
-    from pipeline import accounts, beam_options, publish
+    from pipeline import accounts, beam_options, progress, publish
     from pipeline.prediction import plan as plans
 
     started, kind = time.time(), settings.prediction.kind
@@ -78,7 +78,7 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
     plan, trained = plans.make(settings)
     with publish.staged(root, _manifest_kind(kind), replace) as staging:
         publish.make_directory(staging)
-        with accounts.watching(f"{kind.replace('_', ' ')} of {_asked(plan)}", staging, _files_due(plan)):
+        with progress.watching(f"{kind.replace('_', ' ')} of {_asked(plan)}", staging, _files_due(plan)):
             beam_options.run(lambda pipeline: _build(pipeline, plan, staging), options)
         summary = accounts.take_summary(staging)
         if not summary["files"]:

@@ -66,7 +66,7 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     # Not before: `--help` and a mistake in the flags answer at once.
     quiet.import_tensorflow()
     with quiet.imports():
-        from pipeline import accounts, beam_options, publish, sources, transforms
+        from pipeline import accounts, beam_options, progress, publish, sources, transforms
         from pipeline.spill import Spill
 
     started = time.time()
@@ -75,7 +75,7 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     test_files = sources.match_test_input(settings)
     with publish.staged(root, "dataset", replace) as staging, sources.opened(settings) as files:
         spill = Spill(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/spill"))
-        with accounts.waiting(f"preprocessing {len(files.files)} {'streams' if files.read else 'files'}"):
+        with progress.waiting(f"preprocessing {len(files.files)} {'streams' if files.read else 'files'}"):
             beam_options.run(
                 lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, spill, test_files), options
             )

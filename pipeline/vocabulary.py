@@ -9,7 +9,7 @@ import numpy as np
 from configs.errors import UserError
 from pipeline.storage import open_to_read
 
-_BLOCK_BYTES = 1 << 24
+_BLOCK_BYTES = 1 << 20  # cut into lines at once, which take several times as much
 
 
 def read_vocabulary(path: str) -> list[bytes]:

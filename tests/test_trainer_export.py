@@ -220,6 +220,8 @@ def test_history_is_the_best_rated_first(world):
     ("signature", "inputs", "reason"),
     [
         ("recommend", {"visitorId": [b"a"], "k": 0}, "k must be at least 1"),
+        ("target", {"contentId": [b"a"], "k": -3}, "k must be at least 1"),
+        ("similar_visitors", {"visitorId": [b"a"], "k": 0}, "k must be at least 1"),
         ("recommend", {"visitorId": [b"a", b"b"], "k": [1, 2, 3]}, "one k, or one a row"),
         ("recommend_from_history", {"contentIds": [[b"c1"]], "ratings": [[float("nan")]], "k": 1}, "finite"),
         ("recommend_from_history", {"contentIds": [[b"a ", b"", b"a "]], "ratings": [[1.0] * 3], "k": 1}, "twice"),
@@ -229,6 +231,28 @@ def test_history_is_the_best_rated_first(world):
 def test_what_cannot_be_answered_is_refused(world, signature, inputs, reason):
     with pytest.raises(tf.errors.InvalidArgumentError, match=reason):
         world.ask(signature, **inputs)
+
+
+def test_any_size_is_answered(world):
+    """A k of a million, an id of a megabyte, no rows at all, an empty history."""
+    found = world.ask("recommend", visitorId=[b"x" * 2**20, world.visitors[3]], k=10**6)
+    assert found["contentIds"].shape == (2, ITEMS) and list(found["count"]) == [ITEMS, ITEMS]
+    for signature, inputs in (
+        ("recommend", {"visitorId": np.zeros(0, object)}),
+        ("target", {"contentId": np.zeros(0, object)}),
+        ("similar_visitors", {"visitorId": np.zeros(0, object)}),
+        ("recommend_from_history", {"contentIds": np.zeros((0, 0), object), "ratings": np.zeros((0, 0), "f")}),
+        ("explain", {"visitorId": np.zeros(0, object), "contentId": np.zeros(0, object)}),
+    ):
+        inputs = {
+            name: tf.constant(value, tf.string if value.dtype == object else None) for name, value in inputs.items()
+        }
+        assert len(world.ask(signature, k=3, **inputs)["count"]) == 0
+    nothing = np.zeros((1, 0))
+    found = world.ask(
+        "recommend_from_history", contentIds=tf.constant(nothing.astype("S")), ratings=nothing.astype("f"), k=2
+    )
+    assert found["rule"][0] == b"popularity" and found["count"][0] == 2
 
 
 def test_it_loads_with_tensorflow_alone_and_describes_itself(world, tmp_path):

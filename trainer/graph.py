@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from trainer.ids import NONE
+
 _SPARE = 6  # candidates beyond k + k / 8
 
 
@@ -74,7 +76,7 @@ def best(
     rough = tf.matmul(queries, table, transpose_b=True)
     if norms is not None:
         rough *= tf.cast(1 / norms, tf.float32)
-    replaced, replacement = instead or (tf.zeros(tf.shape(queries)[:1], tf.bool), rough[0])
+    replaced, replacement = instead or (tf.zeros(tf.shape(queries)[:1], tf.bool), tf.zeros([size]))
     rough = tf.where(replaced[:, None], replacement[None, :], rough)
     cells = tf.stack([left_out.value_rowids(), left_out.values], 1)
     rough = tf.tensor_scatter_nd_update(rough, cells, tf.fill(tf.shape(cells)[:1], -tf.constant(float("inf"))))
@@ -136,3 +138,21 @@ def each_row(function, entries: tf.RaggedTensor, rows: tf.Tensor, width: int, dt
         return function(row, entries.values[splits[row] : splits[row + 1]])
 
     return tf.map_fn(one, rows, fn_output_signature=tf.TensorSpec([width], dtype))
+
+
+def best_of_each(places: tf.RaggedTensor, values: tf.RaggedTensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The k greatest values of each row, ties by the lower place: places [b, k'] and float32 values; -1 and -inf."""
+    # One column more, so that there is one where no row has entries.
+    width = tf.cast(tf.reduce_max(tf.concat([places.row_lengths(), [0]], 0)), tf.int32) + 1
+    shape = tf.stack([tf.cast(places.nrows(), tf.int32), width])
+    dense = tf.cast(values, tf.float32).to_tensor(-float("inf"), shape=[None, None])
+    dense = tf.pad(dense, [[0, 0], [0, width - tf.shape(dense)[1]]], constant_values=-float("inf"))
+    at = places.to_tensor(NONE)
+    at = tf.pad(at, [[0, 0], [0, width - tf.shape(at)[1]]], constant_values=NONE)
+    found = tf.math.top_k(tf.reshape(dense, shape), tf.minimum(k, width))
+    return tf.gather(tf.reshape(at, shape), found.indices, batch_dims=1), found.values
+
+
+def solve(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    """x of left x = right, left float64 [d, d] positive definite and right float64 [d]."""
+    return tf.linalg.cholesky_solve(tf.linalg.cholesky(left), right[:, None])[:, 0]

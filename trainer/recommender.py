@@ -14,11 +14,11 @@ import tensorflow as tf
 from configs import cold_start, similarity
 from configs.settings import ColdStartSettings
 from trainer import graph, wals
+from trainer.ids import NONE, Ids
 
 _K = tf.TensorSpec(None, tf.int32, "k")  # of any rank: one for all rows, or one a row
 _VISITORS = tf.TensorSpec([None], tf.string, "visitorId")
 _CONTENTS = tf.TensorSpec([None], tf.string, "contentId")
-_NONE = -1
 
 
 @dataclass(frozen=True)
@@ -53,27 +53,6 @@ class Tables:
 
 def _signature(*specs: tf.TensorSpec):
     return tf.function(input_signature=specs, autograph=False)
-
-
-class Ids(tf.Module):
-    """A vocabulary as an asset: ids -> places and back, byte for byte."""
-
-    def __init__(self, path: str, name: str):
-        super().__init__(name=name)
-        line, whole = tf.lookup.TextFileIndex.LINE_NUMBER, tf.lookup.TextFileIndex.WHOLE_LINE
-        asset = tf.saved_model.Asset(path)
-        to_place = tf.lookup.TextFileInitializer(asset.asset_path, tf.string, whole, tf.int64, line)
-        to_id = tf.lookup.TextFileInitializer(asset.asset_path, tf.int64, line, tf.string, whole)
-        self._asset = asset
-        self._places = tf.lookup.StaticHashTable(to_place, _NONE)
-        self._ids = tf.lookup.StaticHashTable(to_id, "")
-
-    def places(self, ids: tf.Tensor) -> tf.Tensor:
-        return self._places.lookup(ids)
-
-    def ids(self, places: tf.Tensor) -> tf.Tensor:
-        """The ids; empty for -1."""
-        return self._ids.lookup(places)
 
 
 class Recommender(tf.Module):
@@ -181,7 +160,7 @@ class Recommender(tf.Module):
             left, factors, weights = self._system(places, row_weights[row])
             given = tf.cast(ratings.values[starts[row] : starts[row + 1]], tf.float64)
             right = tf.linalg.matvec(factors, weights * given, transpose_a=True)
-            return tf.cast(_solve(left, right), tf.float32)
+            return tf.cast(graph.solve(left, right), tf.float32)
 
         return graph.each_row(one, history, rows, self.items.shape[1], tf.float32)
 
@@ -244,7 +223,7 @@ class Recommender(tf.Module):
     def explain(self, visitor_ids: tf.Tensor, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """Which of the visitor's contents carry a score: v_i . u = sum_j w_j a_j v_i' A^-1 v_j, for the projected u."""
         visitors, wanted = self.visitors.places(visitor_ids), self.contents.places(content_ids)
-        visitors = tf.where(wanted >= 0, visitors, _NONE)
+        visitors = tf.where(wanted >= 0, visitors, NONE)
         entries = graph.rows_of(self.splits, visitors)
         history, ratings = _wide(graph.take(entries, self.history)), graph.take(entries, self.ratings)
         most, each = _counts(k, tf.shape(visitors)[0])
@@ -255,10 +234,10 @@ class Recommender(tf.Module):
             left, factors, weights = self._system(places, row_weights[row])
             content = tf.cast(tf.gather(self.items, tf.maximum(wanted[row], 0)), tf.float64)
             given = tf.cast(ratings.values[starts[row] : starts[row + 1]], tf.float64)
-            return weights * given * tf.linalg.matvec(factors, _solve(left, content))
+            return weights * given * tf.linalg.matvec(factors, graph.solve(left, content))
 
         shares = self._shares(one, history)
-        found = _ragged_best(history, shares, most)
+        found = graph.best_of_each(history, shares, most)
         answer = _answer("contentIds", self.contents, *found, each)
         answer["contributions"] = answer.pop("scores")
         return answer | {"score": tf.cast(tf.reduce_sum(shares, 1), tf.float32)}
@@ -278,7 +257,7 @@ class Recommender(tf.Module):
         """What each visitor has, the best rated first."""
         entries = graph.rows_of(self.splits, self.visitors.places(visitor_ids))
         most, each = _counts(k, tf.shape(visitor_ids)[0])
-        found = _ragged_best(_wide(graph.take(entries, self.history)), graph.take(entries, self.ratings), most)
+        found = graph.best_of_each(_wide(graph.take(entries, self.history)), graph.take(entries, self.ratings), most)
         answer = _answer("contentIds", self.contents, *found, each)
         answer["ratings"] = answer.pop("scores")
         return answer | {"total": tf.cast(entries.row_lengths(), tf.int32)}
@@ -286,10 +265,6 @@ class Recommender(tf.Module):
 
 def _wide(places: tf.RaggedTensor) -> tf.RaggedTensor:
     return tf.cast(places, tf.int64)
-
-
-def _solve(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-    return tf.linalg.cholesky_solve(tf.linalg.cholesky(left), right[:, None])[:, 0]
 
 
 def _check(condition: tf.Tensor, message: str) -> tf.Operation:
@@ -306,25 +281,12 @@ def _counts(k: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.reduce_max(tf.concat([each, [1]], 0)), each
 
 
-def _ragged_best(places: tf.RaggedTensor, values: tf.RaggedTensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The k greatest values of each row, ties by the lower place: places [b, k'] and float32 values; -1 and -inf."""
-    # One column more, so that there is one where no row has entries.
-    width = tf.cast(tf.reduce_max(tf.concat([places.row_lengths(), [0]], 0)), tf.int32) + 1
-    shape = tf.stack([tf.cast(places.nrows(), tf.int32), width])
-    dense = tf.cast(values, tf.float32).to_tensor(-float("inf"), shape=[None, None])
-    dense = tf.pad(dense, [[0, 0], [0, width - tf.shape(dense)[1]]], constant_values=-float("inf"))
-    at = places.to_tensor(_NONE)
-    at = tf.pad(at, [[0, 0], [0, width - tf.shape(at)[1]]], constant_values=_NONE)
-    found = tf.math.top_k(tf.reshape(dense, shape), tf.minimum(k, width))
-    return tf.gather(tf.reshape(at, shape), found.indices, batch_dims=1), found.values
-
-
 def _answer(name: str, ids: Ids, places: tf.Tensor, scores: tf.Tensor, each: tf.Tensor) -> dict[str, tf.Tensor]:
     """Ids and scores [b, k], and how many of each row count; beyond them stand an empty id and 0."""
     count = tf.minimum(tf.reduce_sum(tf.cast(places >= 0, tf.int32), 1), each)
     given = tf.sequence_mask(count, tf.shape(places)[1])
     return {
-        name: ids.ids(tf.where(given, places, _NONE)),
+        name: ids.ids(tf.where(given, places, NONE)),
         "scores": tf.where(given, scores, 0.0),
         "count": count,
     }
