@@ -44,7 +44,8 @@ def preprocess(
     preprocessing_fn = make_preprocessing_fn(settings.rating, settings.dataset, spill, settings.source.end_date)
     with tft_beam.Context(temp_dir=join(root, TEMPORARY)):
         # Loaded twice, so that not the blocks but their parcels wait for the analysis to end.
-        analyzed, transformed = (found.blocks | name >> beam.Map(spill.get_batch) for name in ("Load", "LoadAgain"))
+        analyzed = found.blocks | "Load" >> beam.Map(spill.get_batch)
+        transformed = found.blocks | "Wait" >> beam.Reshuffle() | "LoadAgain" >> beam.Map(spill.get_batch)
         transform_fn = (analyzed, config) | "Analyze" >> tft_beam.AnalyzeDataset(preprocessing_fn)
         encoded, _ = ((transformed, config), transform_fn) | "Transform" >> tft_beam.TransformDataset(
             output_record_batches=True
