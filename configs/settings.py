@@ -72,9 +72,19 @@ class SourceSettings(_Section):
     max_dwell_ms: float | None = Field(
         None, gt=0, description="A summed dwell above counts as this (a tab left open), and is counted."
     )
+    max_views_a_day: int | None = Field(
+        None,
+        ge=1,
+        description="A visitor with more views (GA4: events with content) on a day in UTC is a bot: left out, counted.",
+    )
+    max_contents_a_day: int | None = Field(None, ge=1, description="Likewise, with more different contents on a day.")
     max_reject_fraction: float = Field(
         0.01, ge=0, le=1, description="The job fails where more of the rows than this are rejected."
     )
+
+    @property
+    def filters_bots(self) -> bool:
+        return self.max_views_a_day is not None or self.max_contents_a_day is not None
 
     @model_validator(mode="after")
     def _ranges(self) -> SourceSettings:
@@ -85,6 +95,8 @@ class SourceSettings(_Section):
             object.__setattr__(self, "start_date", first)  # whoever reads the window need not know of window_days
         if self.start_date and self.end_date and self.start_date > self.end_date:
             raise ValueError(f"start_date {self.start_date} lies after end_date {self.end_date}")
+        if self.filters_bots and self.kind == "table" and not self.time_column:
+            raise ValueError("max_views_a_day and max_contents_a_day need time_column where the source is a table")
         if self.max_dwell_ms is not None and self.max_dwell_ms < self.min_dwell_ms:
             raise ValueError("max_dwell_ms is below min_dwell_ms")
         if self.duration_column and self.rating_column:

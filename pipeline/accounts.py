@@ -193,9 +193,9 @@ def _first_rejected(rejected_dir: str) -> str:
     """Where the first of the rejected rows stands; its ids are nobody's business."""
     for path in sorted(publish.list_files(rejected_dir)):
         with open_to_read(path) as file:
-            line = file.readline()
-        if line:
-            row = json.loads(line)
+            rows = map(json.loads, file)
+            row = next((row for row in rows if "record" in row), None)  # bots have none
+        if row:
             return " ".join(
                 [f"{row['reason']}, {row['file']}, record {row['record']}", row.get("complaint", "")]
             ).strip()

@@ -35,6 +35,29 @@ class Rows:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def part(self, start: int, end: int) -> Rows:
+        """The rows start:end."""
+        offsets = self.offsets[start : end + 1]
+        entries = slice(offsets[0], offsets[-1])
+        return Rows(self.keys[start:end], offsets - offsets[0], self.indices[entries], self.values[entries])
+
+    def cut(self, most: int) -> Rows:
+        """The same entries in rows of at most `most`: a longer one becomes several of its key, one after the other."""
+        pieces = np.maximum(-(-np.diff(self.offsets) // most), 1)
+        if pieces.max(initial=1) == 1:
+            return self
+        nth = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+        starts = np.repeat(self.offsets[:-1], pieces) + most * nth
+        return Rows(np.repeat(self.keys, pieces), np.append(starts, len(self.indices)), self.indices, self.values)
+
+    def joined(self) -> Rows:
+        """The same entries, neighbours of one key made one row."""
+        starts = np.flatnonzero(np.append(True, self.keys[1:] != self.keys[:-1]))
+        if len(starts) == len(self):
+            return self
+        offsets = np.append(self.offsets[starts], self.offsets[-1])
+        return Rows(self.keys[starts], offsets, self.indices, self.values)
+
 
 def encode(rows: Rows) -> tuple[bytes, np.ndarray]:
     """Serialises each row as a tf.train.Example with `key` int64[1], `indices` int64[n], `values` float[n].

@@ -24,7 +24,8 @@ from pipeline.publish import write_file
 from pipeline.spill import Spill
 
 COUNTS = "counts"
-_ROWS_AT_ONCE = 1 << 16
+_PIECE = 1 << 16  # entries of a record at most: a content that everyone viewed would make one of many megabytes
+_ENTRIES_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class _WriteShard(beam.DoFn):
     def process(self, element: tuple[tuple[str, int], Iterable[bytes]], shards: int) -> Iterator[dict]:
         (side, shard), parcels = element
         found = [parcel for parcel in parcels if parcel]
-        rows = group(self._spill.get(found)) if found else NO_ROWS
+        rows = (group(self._spill.get(found)) if found else NO_ROWS).cut(_PIECE)
         data = b"".join(_framed(rows))
         if self._compressed:
             data = gzip.compress(data, compresslevel=6, mtime=0)  # no clock: same rows, same bytes
@@ -121,14 +122,9 @@ def write_once(path: str, data: bytes) -> None:
 
 
 def _framed(rows: Rows) -> Iterator[bytes]:
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        end = min(start + _ROWS_AT_ONCE, len(rows))
-        first, last = rows.offsets[start], rows.offsets[end]
-        some = Rows(
-            rows.keys[start:end],
-            rows.offsets[start : end + 1] - first,
-            rows.indices[first:last],
-            rows.values[first:last],
-        )
-        data, begins = examples.encode(some)
+    end = 0
+    while end < len(rows):
+        start = end
+        end = int(np.searchsorted(rows.offsets, rows.offsets[start] + _ENTRIES_AT_ONCE, side="right")) - 1
+        data, begins = examples.encode(rows.part(start, end))
         yield tfrecords.frame(data, np.asarray(begins).tolist())

@@ -19,7 +19,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from configs.errors import UserError
 from configs.settings import RatingSettings, Settings, SourceSettings, SplitSettings
-from pipeline import columns, ga4, ga360, readers, sessions, splits, table
+from pipeline import bots, columns, ga4, ga360, readers, sessions, splits, table
 from pipeline.bigquery import pairs
 from pipeline.blocks import make_blocks
 from pipeline.extract import Extract
@@ -189,10 +189,10 @@ class ReadInteractions(beam.PTransform):
             reads.append(pipeline | "Test" >> _ReadFiles(self.test_files, test, shards, self.spill))
             together = [read.views for read in reads] | "BothByVisitor" >> beam.CoGroupByKey()
             combine = _CombineBoth(kind, self.spill, self.split)
-        combined = together | "Combine" >> beam.ParDo(combine).with_outputs(COUNTS, HELD_OUT, main="blocks")
+        combined = together | "Combine" >> beam.ParDo(combine).with_outputs(COUNTS, HELD_OUT, REJECTS, main="blocks")
         seen = pipeline | "Seen" >> beam.Create([Counter(self.files.seen)], reshuffle=False)
         counts = [seen, *(read[COUNTS] for read in reads), combined[COUNTS]] | "AllCounts" >> beam.Flatten()
-        rejects = [read[REJECTS] for read in reads] | "AllRejects" >> beam.Flatten()
+        rejects = [*(read[REJECTS] for read in reads), combined[REJECTS]] | "AllRejects" >> beam.Flatten()
         return Interactions(combined.blocks, combined[HELD_OUT], rejects, counts)
 
 
@@ -217,6 +217,7 @@ class Kind:
 
     read: path -> raw batches. extract: raw batch, path -> columns with their account. early: shrinks a batch
     before the shuffle. rows: all columns of some visitors -> a row a view (pipeline.sessions.INTERACTIONS).
+    people: takes the rows of bots out of those, with their rejects and account.
     combine: those -> one row a pair, with their account.
     """
 
@@ -224,6 +225,7 @@ class Kind:
     extract: Callable[[RawBatch, str], Extract]
     early: Callable[[pa.Table], pa.Table] | None
     rows: Callable[[pa.Table], pa.Table]
+    people: Callable[[pa.Table], tuple[pa.Table, list[bytes], Counter[str]]]
     combine: splits.Combine
 
 
@@ -236,23 +238,31 @@ def kind_of(
     """The functions of the source that the settings name; with `read`, of rows that BigQuery gives."""
     bound = partial(sessions.bound_dwell, least_ms=source.min_dwell_ms, greatest_ms=source.max_dwell_ms)
     summed = partial(_summed, bound=bound)
+    people = partial(bots.leave_out, source=source)
     if read and source.kind != "table":  # what pipeline/sql says is done
+        if source.filters_bots:
+            raise UserError(
+                "max_views_a_day and max_contents_a_day need a row a view, which BigQuery's tables are not read as: "
+                "export the tables to files, or leave the settings out"
+            )
         extract = partial(_labelled, extract=pairs.extract, label=source.input)
-        return Kind(read, extract, None, _as_they_are, summed)
+        return Kind(read, extract, None, _as_they_are, people, summed)
     if source.kind == "ga360":
         return Kind(
             partial(readers.read_export, schema=ga360.SCHEMA),
             partial(ga360.extract, source=source),
             None,
             sessions.dwell,
+            people,
             summed,
         )
     if source.kind == "ga4":
         return Kind(
             partial(readers.read_export, schema=ga4.SCHEMA),
             partial(ga4.extract, source=source),
-            partial(splits.on_each_side, combine=sessions.sum_pairs, split=split),
+            None if source.filters_bots else partial(splits.on_each_side, combine=sessions.sum_pairs, split=split),
             _as_they_are,
+            people,
             summed,
         )
     extract = partial(table.extract, source=source, rating=rating)
@@ -263,6 +273,7 @@ def kind_of(
         extract,
         None,
         _as_they_are,
+        people,
         _last if source.rating_column else summed,
     )
 
@@ -313,21 +324,30 @@ class _ReadFile(beam.DoFn):
 
 
 class _CombineShard(beam.DoFn):
-    """(shard, parcels of columns) -> parcels of blocks; held-out ones and counts aside."""
+    """(shard, parcels of columns) -> parcels of blocks; held-out ones, rejects and counts aside."""
 
     def __init__(self, kind: Kind, spill: Spill, split: SplitSettings):
         self._kind, self._spill, self._split = kind, spill, split
 
     def process(self, element: tuple[int, Any]) -> Iterator[object]:
-        train, held_out, counts = self._divide(element[1])
+        rejects: list[bytes] = []
+        train, held_out, counts = self._divide(element[1], rejects)
+        yield from (beam.pvalue.TaggedOutput(REJECTS, reject) for reject in rejects)
         yield from map(self._spill.put, make_blocks(train))
         if held_out is not None:
             yield from (beam.pvalue.TaggedOutput(HELD_OUT, self._spill.put(block)) for block in make_blocks(held_out))
         counts["pairs.read"] = train.num_rows
         yield beam.pvalue.TaggedOutput(COUNTS, counts)
 
-    def _divide(self, parcels: Iterable[bytes]) -> tuple[pa.Table, pa.Table | None, Counter[str]]:
-        return splits.divide(self._kind.rows(self._spill.get(parcels)), self._kind.combine, self._split)
+    def _divide(self, parcels: Iterable[bytes], rejects: list[bytes]) -> tuple[pa.Table, pa.Table | None, Counter[str]]:
+        rows, account = self._rows(parcels, rejects)
+        train, held_out, counts = splits.divide(rows, self._kind.combine, self._split)
+        return train, held_out, counts + account
+
+    def _rows(self, parcels: Iterable[bytes], rejects: list[bytes]) -> tuple[pa.Table, Counter[str]]:
+        rows, lines, account = self._kind.people(self._kind.rows(self._spill.get(parcels)))
+        rejects += lines
+        return rows, account
 
     def teardown(self) -> None:
         self._spill.close()
@@ -336,14 +356,18 @@ class _CombineShard(beam.DoFn):
 class _CombineBoth(_CombineShard):
     """(shard, parcels of train's and of test's columns) -> the same."""
 
-    def _divide(self, parcels: tuple[Iterable[bytes], Iterable[bytes]]) -> tuple[pa.Table, pa.Table, Counter[str]]:
-        train, test = (self._combined(list(some)) for some in parcels)
+    def _divide(
+        self, parcels: tuple[Iterable[bytes], Iterable[bytes]], rejects: list[bytes]
+    ) -> tuple[pa.Table, pa.Table, Counter[str]]:
+        train, test = (self._combined(list(some), rejects) for some in parcels)
         return splits.apart(*train, *test)
 
-    def _combined(self, parcels: list[bytes]) -> tuple[pa.Table, Counter[str]]:
+    def _combined(self, parcels: list[bytes], rejects: list[bytes]) -> tuple[pa.Table, Counter[str]]:
         if not parcels:
             return sessions.INTERACTIONS.empty_table(), Counter()
-        return self._kind.combine(self._kind.rows(self._spill.get(parcels)))
+        rows, account = self._rows(parcels, rejects)
+        pairs, counts = self._kind.combine(rows)
+        return pairs, counts + account
 
 
 def _is_hidden(path: str) -> bool:

@@ -53,20 +53,36 @@ def _mask(crcs: np.ndarray) -> np.ndarray:
 
 
 def read_row_batches(path: str, batch_size: int = 8192) -> Iterator[Rows]:
-    """Reads a file of rows, `batch_size` of them at a time; gzip by its suffix `.gz`.
+    """Reads a file of rows, `batch_size` records at a time, the pieces of a long row joined; gzip by its suffix `.gz`.
 
     Raises:
         UserError: the file is missing, truncated or damaged, naming the record.
     """
+    held: Rows | None = None  # until it is known that its last row goes no further
+    for rows in _read_record_batches(path, batch_size):
+        if held is not None and rows.keys[0] == held.keys[-1]:
+            more = int(np.argmin(np.append(rows.keys == rows.keys[0], False)))
+            held, rows = _concatenated(held, rows.part(0, more)), rows.part(more, len(rows))
+        if len(rows):
+            if held is not None:
+                yield held.joined()
+            held = rows
+    if held is not None:
+        yield held.joined()
+
+
+def _read_record_batches(path: str, batch_size: int) -> Iterator[Rows]:
     decoder = example_coder.ExamplesToRecordBatchDecoder()
-    batch: list[bytes] = []
-    for record in read_records(path):
-        batch.append(record)
-        if len(batch) == batch_size:
-            yield _decode(decoder, batch, path)
-            batch = []
-    if batch:
+    records = read_records(path)
+    while batch := list(itertools.islice(records, batch_size)):
         yield _decode(decoder, batch, path)
+
+
+def _concatenated(first: Rows, second: Rows) -> Rows:
+    offsets = np.append(first.offsets, first.offsets[-1] + second.offsets[1:])
+    columns = ((first.keys, second.keys), (first.indices, second.indices), (first.values, second.values))
+    keys, indices, values = (np.concatenate(pair) for pair in columns)
+    return Rows(keys, offsets, indices, values)
 
 
 def read_rows(path: str) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

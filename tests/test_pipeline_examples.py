@@ -81,6 +81,20 @@ def test_batches_of_any_size_give_the_worked_example(tmp_path, size):
     assert [value for _, values in found for value in values] == [1.5, 3.5, 2.5, 2.5, 1.5, 4.5, 3.5]
 
 
+@given(tables, st.integers(1, 6), st.integers(1, 5))
+def test_long_rows_are_written_in_pieces_and_read_whole(tmp_path_factory, table, most, batch_size):
+    rows = rows_of([(row, entries) for row, (_, entries) in enumerate(table)])
+    cut = rows.cut(most)
+    assert np.diff(cut.offsets).max(initial=0) <= most
+    assert len(cut) == sum(max(1, -(-len(entries) // most)) for _, entries in table)
+    path = tmp_path_factory.mktemp("pieces") / "rows"
+    path.write_bytes(tfrecords.frame(*_encoded(cut)))
+    found = list(tfrecords.read_row_batches(str(path), batch_size))
+    assert np.concatenate([[], *(part.keys for part in found)]).tolist() == list(range(len(table)))
+    whole = [(key, list(zip(i.tolist(), v.tolist(), strict=True))) for key, i, v in tfrecords.read_rows(str(path))]
+    assert whole == [(row, entries) for row, (_, entries) in enumerate(table)]
+
+
 def test_a_row_without_entries(tmp_path):
     path = tmp_path / "rows"
     path.write_bytes(tfrecords.frame(*_encoded(rows_of([(5, [])]))))

@@ -47,8 +47,10 @@ def test_keys_out_of_order_empty_records_and_short_batches(tmp_path, monkeypatch
     assert listed(rows) == {key: (indices, values) for key, indices, values in records}
 
 
-def test_pieces_of_a_long_row_are_joined(tmp_path):
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 2, 3)])
+def test_pieces_of_a_long_row_are_joined(tmp_path, order):
     records = [(3, [0, 2], [1.0, 2.0]), (1, [5], [9.0]), (3, [4, 7], [3.0, 4.0]), (3, [8], [5.0])]
+    records = [records[place] for place in order]
     path = write(tmp_path / "rows", [example(*record) for record in records])
     found = listed(data.read_rows(path, 4, 9))
     assert found == {1: ([5], [9.0]), 3: ([0, 2, 4, 7, 8], [1.0, 2.0, 3.0, 4.0, 5.0])}

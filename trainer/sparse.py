@@ -134,7 +134,8 @@ class SparseRows:
 
     def joined(self) -> SparseRows:
         """The same sorted by key, the rows of one key joined in their order."""
-        rows = self.take(np.argsort(self.keys, kind="stable"))
+        ascend = np.all(self.keys[1:] >= self.keys[:-1])
+        rows = self if ascend else self.take(np.argsort(self.keys, kind="stable"))
         keys, firsts = np.unique(rows.keys, return_index=True)
         return replace(rows, keys=keys, indptr=np.append(rows.indptr[firsts], rows.entries))
 
