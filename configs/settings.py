@@ -128,6 +128,51 @@ class BigQuerySettings(_Section):
     storage_endpoint: str | None = Field(None, description="The same for the Storage Read API; http:// for no TLS.")
 
 
+class CloudSettings(_Section):
+    """What Google Cloud's services have in common; where a run needs none of them, nothing of it is read."""
+
+    project: str | None = Field(None, description="Project of the jobs; BigQuery's too, unless it names its own.")
+    region: str | None = Field(None, description="Of Dataflow and Vertex AI, e.g. europe-west1.")
+    temp_location: str | None = Field(
+        None, pattern=r"^gs://", description="gs:// directory in that region for what jobs stage."
+    )
+    service_account: str | None = Field(None, description="E-mail of the account that workers and training run as.")
+    subnetwork: str | None = Field(None, description="regions/REGION/subnetworks/NAME of Dataflow's workers.")
+    network: str | None = Field(None, description="projects/NUMBER/global/networks/NAME, for Vertex AI's training.")
+    kms_key: str | None = Field(None, description="Key (CMEK) that encrypts what the jobs keep.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Of the jobs; BigQuery's too.")
+
+
+class DataflowSettings(_Section):
+    """Dataflow, where beam.runner is DataflowRunner; options that are not here go under beam."""
+
+    machine_type: str | None = Field(None, description="Of the workers, e.g. n2-highmem-4.")
+    workers: int | None = Field(None, ge=1, description="To begin with; none lets Dataflow choose.")
+    max_workers: int = Field(20, ge=1, description="Autoscaling never goes beyond.")
+    disk_gb: int | None = Field(None, ge=10, description="Of each worker.")
+    private_ips: bool = Field(False, description="No public addresses; the subnetwork needs Private Google Access.")
+    container_image: str | None = Field(
+        None, description="Of the Dockerfile's target worker; none installs setup.py on every worker, minutes each."
+    )
+
+
+class VertexSettings(_Section):
+    """Vertex AI, where the trainer runs as a custom job."""
+
+    image: str | None = Field(None, description="Of the Dockerfile's target trainer.")
+    machine_type: str = Field("n2-highmem-16", description="Of each machine.")
+    accelerator_type: str | None = Field(None, description="E.g. NVIDIA_L4; none trains on processors.")
+    accelerator_count: int = Field(1, ge=1, description="Of each machine, where there is an accelerator_type.")
+    replicas: int = Field(1, ge=1, description="Machines that share the training.")
+    disk_gb: int = Field(100, ge=100, description="Of each machine.")
+    spot: bool = Field(False, description="Cheaper machines that may be taken away; training goes on where it was.")
+    timeout_hours: float = Field(12, gt=0, description="After which the job is stopped.")
+    register_as: str | None = Field(None, description="Name in the Model Registry; none registers no model.")
+    serving_image: str | None = Field(
+        "us-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:latest", description="That serves a registered model."
+    )
+
+
 class RatingSettings(_Section):
     """From a dwell in ms (or a table's rating) to the rating that is factorised."""
 
@@ -311,6 +356,11 @@ class PredictionSettings(_Section):
     )
     explain: int = Field(0, ge=0, description="Of how many of the visitor's contents to tell what they carried.")
     block_size: int = Field(4096, ge=1, description="Visitors scored at once; bounds a worker's memory.")
+    table: str | None = Field(None, description="bq://PROJECT.DATASET.TABLE to fill as well, a row an entry.")
+    table_keeps: Literal["day", "run", "all"] = Field(
+        "day", description="Of earlier runs: day, all but those of the same day (UTC); run, none; all, all."
+    )
+    table_days: int | None = Field(None, ge=1, description="Days after which a new table lets its rows go.")
     formats: tuple[Literal["text", "jsonl", "parquet"], ...] = Field(
         ("text", "jsonl"), min_length=1, description="Files to write, of each shard."
     )
@@ -324,6 +374,8 @@ class PredictionSettings(_Section):
             raise ValueError(f"max_per_category is for contents; {self.kind} gives visitors")
         if self.max_age_days and self.kind == "similar_visitors":
             raise ValueError("max_age_days is for contents; similar_visitors has none")
+        if self.table and self.kind.startswith("similar_"):
+            raise ValueError(f"table is for recommendations and targets, not for {self.kind}")
         if self.explain and set(self.formats) == {"text"}:
             raise ValueError("explain needs jsonl or parquet in formats; the text form has no place for it")
         return self
@@ -409,6 +461,9 @@ class Settings(_Section):
     serving: ServingSettings = ServingSettings()
     report: ReportSettings = ReportSettings()
     bigquery: BigQuerySettings = BigQuerySettings()
+    cloud: CloudSettings = CloudSettings()
+    dataflow: DataflowSettings = DataflowSettings()
+    vertex: VertexSettings = VertexSettings()
     nightly: NightlySettings = NightlySettings()
     dataset_dir: str | None = Field(None, description="Where the dataset lies, local or gs://.")
     model_dir: str | None = Field(None, description="Where the model lies.")
@@ -420,6 +475,15 @@ class Settings(_Section):
     beam: dict[str, str | int | float | bool | list[str]] = Field(
         default_factory=dict, description="Beam's own options by name, e.g. runner, temp_location."
     )
+
+    @model_validator(mode="after")
+    def _one_project_and_labels(self) -> Settings:
+        own = {
+            "project": self.bigquery.project or self.cloud.project,
+            "labels": self.cloud.labels | self.bigquery.labels,
+        }
+        object.__setattr__(self, "bigquery", self.bigquery.model_copy(update=own))
+        return self
 
     @model_validator(mode="after")
     def _ratings_fit_the_source(self) -> Settings:

@@ -76,6 +76,10 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
     root = commands.required(output_dir or getattr(settings, _DIRECTORIES[kind]), "output_dir")
     options = beam_options.from_settings(settings, beam_flags)
     plan, trained = plans.make(settings)
+    if settings.prediction.table:
+        from pipeline.bigquery import sink
+
+        sink.check(settings)
     with publish.staged(root, _manifest_kind(kind), replace) as staging:
         publish.make_directory(staging)
         with progress.watching(f"{kind.replace('_', ' ')} of {_asked(plan)}", staging, _files_due(plan)):
@@ -86,6 +90,8 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
         _remove_strays(staging, {file["name"] for file in summary["files"]})
         content = _manifest(summary, settings, plan, trained, started)
         accounts.write_manifest(Predictions(staging).manifest, _manifest_kind(kind), content)
+    if settings.prediction.table:
+        sink.load(settings, root, content)
     accounts.show_predictions(root, content)
     return content
 
@@ -101,7 +107,7 @@ def _asked(plan: Plan) -> str:
 def _files_due(plan: Plan) -> int | None:
     """How many files there will be; None where that is not known beforehand."""
     shards = {"recommendations": plan.user_shards, "similar_contents": plan.item_shards}.get(plan.options.kind)
-    return shards and shards * len(plan.options.formats)
+    return shards and shards * (len(plan.options.formats) + bool(plan.options.table))
 
 
 def _build(pipeline: Any, plan: Plan, staging: str) -> None:
@@ -172,6 +178,8 @@ def _manifest(summary: dict, settings: Settings, plan: Plan, trained: dict, star
         "factors": "projected" if plan.projected else "trained",
         "model_fingerprint": manifest.digest(trained),
         "dataset_fingerprint": trained["dataset"]["fingerprint"],
+        "model_version": plan.stamp.model_version,
+        "run_time": plan.stamp.run_time.isoformat(),
         "files": described,
         "settings": settings.model_dump(mode="json", include={"prediction"}),
     }

@@ -6,6 +6,7 @@ import argparse
 import logging
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
@@ -21,6 +22,7 @@ from configs.settings import Settings
 
 # Beam puts the step's name behind the message, and across processes the message comes within a traceback's text.
 _STEP = re.compile(r" \[while running .*\Z", re.DOTALL)
+DATAFLOW = "DataflowRunner"
 _ON_THIS_MACHINE = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner", "PrismRunner")
 _IN_TRACEBACK = re.compile(r"^(?:configs\.errors\.)?UserError: (.*)$", re.MULTILINE)
 
@@ -40,10 +42,44 @@ def from_settings(settings: Settings, argv: Sequence[str]) -> PipelineOptions:
     flags += argv
     _refuse_unknown(flags)
     options = PipelineOptions(flags)
+    if (options.view_as(StandardOptions).runner or "").rpartition(".")[2] == DATAFLOW:
+        options = PipelineOptions([*_dataflow_flags(settings), *flags])
     options.view_as(SetupOptions).save_main_session = False
     # TFT's own transforms do not pass Beam's type checks at run time, and nothing here relies on them.
     options.view_as(TypeOptions).runtime_type_check = False
     return options
+
+
+def _dataflow_flags(settings: Settings) -> list[str]:
+    """The sections `cloud` and `dataflow` as Beam's options.
+
+    Raises:
+        UserError: what Dataflow cannot do without is missing.
+    """
+    cloud, dataflow = settings.cloud, settings.dataflow
+    for name in ("project", "region", "temp_location"):
+        if not getattr(cloud, name) and name not in settings.beam:
+            raise UserError(f"Dataflow needs cloud.{name}; configs/gcp.yaml shows where it stands")
+    values = {
+        "project": cloud.project,
+        "region": cloud.region,
+        "temp_location": cloud.temp_location,
+        "service_account_email": cloud.service_account,
+        "subnetwork": cloud.subnetwork,
+        "dataflow_kms_key": cloud.kms_key,
+        "worker_machine_type": dataflow.machine_type,
+        "num_workers": dataflow.workers,
+        "max_num_workers": dataflow.max_workers,
+        "disk_size_gb": dataflow.disk_gb,
+        "sdk_container_image": dataflow.container_image,
+        "setup_file": None if dataflow.container_image else str(Path(__file__).parents[1] / "setup.py"),
+        # A worker holds the contents (prediction) or sorts a shard (preprocessing) once a process: one a machine, with
+        # a thread a core.
+        "experiments": "no_use_multiple_sdk_containers",
+    }
+    flags = [f"--{name}={value}" for name, value in values.items() if value is not None]
+    flags += [f"--label={name}={value}" for name, value in cloud.labels.items()]
+    return flags + (["--no_use_public_ips"] if dataflow.private_ips else [])
 
 
 def shared_folder(options: PipelineOptions, folder: str) -> str | None:

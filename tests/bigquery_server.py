@@ -195,7 +195,7 @@ def relaying(server: Server) -> Iterator[RestRelay]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             plain = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
             relay.seen.append((self.command, self.path, json.loads(plain) if plain[:1] == b"{" else {}))
-            found = relay.fault(self.command, self.path)
+            found, moved = relay.fault(self.command, self.path), None
             if found:
                 status, reason, message = found
                 parts = [{"reason": reason, "message": message}]
@@ -207,11 +207,13 @@ def relaying(server: Server) -> Iterator[RestRelay]:
                 connection = http.client.HTTPConnection(host, int(port), timeout=60)
                 connection.request(self.command, self.path, body, dict(self.headers))
                 reply = connection.getresponse()
-                status, data = reply.status, reply.read()
+                status, data, moved = reply.status, reply.read(), reply.getheader("Location")
                 connection.close()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
+            if moved:  # of an upload that goes on elsewhere: at the emulator itself
+                self.send_header("Location", moved)
             self.end_headers()
             self.wfile.write(data)
 

@@ -2,17 +2,20 @@
 
 import contextlib
 import gzip
+import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from bigquery_server import PROJECT, SCHEMAS, relaying, relaying_streams, serving, settings
-from exports import SHARED, event, hit, needs_shared, session, write_ndjson
+from exports import SHARED, event, hit, needs_shared, reads, session, write_ndjson
 from google.cloud import bigquery
 
 from configs.errors import UserError
-from pipeline import columns, preprocess, sources, splits
-from pipeline.bigquery import names
+from pipeline import batch_predict, columns, preprocess, sources, splits
+from pipeline.bigquery import names, sink
 from pipeline.bigquery.names import TableName
+from trainer import job
 
 # Google's clients leave sockets to the collector, and the emulator's project has no quota of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::UserWarning", "ignore::DeprecationWarning")
@@ -327,3 +330,74 @@ def test_names_are_checked():
     for wrong in ("bq://a.b", "a.b.c", "bq://a.b.c d", "bq://a.b.`c`", "bq://a.b.c*d", "bq://a.b-c.d", "gs://a/b"):
         with pytest.raises(UserError, match=r"PROJECT\.DATASET\.TABLE"):
             names.parse(wrong, "source.input")
+
+
+def test_from_tables_to_a_table_of_predictions(server, tmp_path, monkeypatch, capsys):
+    """Through the commands, as a night goes: GA's tables -> dataset -> model -> predictions -> a table."""
+    rows = []
+    for number in range(20):
+        contents = {f"c{c}": 1000 for c in range(number % 2, 20, 2) if c != (number + 2) % 20}
+        rows.append(reads(f"v{number}", contents))
+    server.load("night", "ga_sessions_20240101", SCHEMAS["ga360"], rows)
+    server.load("night_out", "other", SCHEMAS["ga360"], [])
+    table = f"bq://{PROJECT}.night_out.predictions"
+    paths = {key: str(tmp_path / key) for key in ("dataset_dir", "model_dir", "predictions_dir")}
+
+    def made(**prediction):
+        source = {"kind": "ga360", "input": f"bq://{PROJECT}.night.ga_sessions_*"}
+        training = {"embedding_dimension": 4, "max_sweeps": 10, "regularization_coeff": 0.01}
+        return settings(
+            server.settings(),
+            source,
+            rating={"kind": "binary"},
+            training=training,
+            prediction={"top_k": 3, "table": table} | prediction,
+            **paths,
+        )
+
+    preprocess.preprocess(made(), [], replace=False)
+    job.train(made().training, paths["dataset_dir"], paths["model_dir"], replace=False)
+    manifest = batch_predict.predict(made(table_keeps="run"), [], replace=False)
+    lines = [
+        json.loads(line)
+        for path in sorted(Path(paths["predictions_dir"]).glob("*.jsonl"))
+        for line in path.read_text().splitlines()
+    ]
+    expected = {
+        (line["visitorId"], item["contentId"], item["rank"]): (item["score"], line["rule"])
+        for line in lines
+        for item in line["recommendations"]
+    }
+
+    def loaded():
+        found = server.rows("SELECT * FROM night_out.predictions")
+        assert {row["model_version"] for row in found} == {manifest["model_version"]}
+        places = [(row["visitorId"], row["contentId"], row["rank"]) for row in found]
+        values = [(pytest.approx(row["score"]), row["rule"]) for row in found]
+        return dict(zip(places, values, strict=True))
+
+    assert loaded() == expected and len(expected) == 60
+    batch_predict.predict(made(table_keeps="run"), [], replace=True)
+    assert loaded() == expected  # in place of the run before
+    batch_predict.predict(made(table_keeps="all"), [], replace=True)
+    assert len(server.rows("SELECT * FROM night_out.predictions")) == 120
+
+    with relaying(server) as relay:
+        relay.faults.append(["POST /upload", 403, "accessDenied", "Access Denied: bigquery.tables.updateData", 1])
+        endpoint = {"bigquery": made().bigquery.model_copy(update={"endpoint": relay.url})}
+        with pytest.raises(UserError, match=r"was not touched .*loads them again.*no permission"):
+            batch_predict.predict(made(table_keeps="run").model_copy(update=endpoint), [], replace=True)
+        assert len(server.rows("SELECT * FROM night_out.predictions")) == 120
+        relay.seen.clear()
+        manifest = json.loads(Path(paths["predictions_dir"], "manifest.json").read_text())
+        with pytest.raises(UserError, match="Invalid table id"):  # the emulator's: it knows no partition by name
+            sink.load(made(table_days=30).model_copy(update=endpoint), paths["predictions_dir"], manifest)
+        (asked,) = [body["configuration"]["load"] for _, path, body in relay.seen if "/upload/" in path and body]
+    day = manifest["run_time"][:10].replace("-", "")
+    assert asked["destinationTable"]["tableId"] == f"predictions${day}"  # a day's rows take the place of that day's
+    assert asked["writeDisposition"] == "WRITE_TRUNCATE" and asked["clustering"] == {"fields": ["visitorId"]}
+    assert asked["timePartitioning"] == {"type": "DAY", "field": "run_time", "expirationMs": str(30 * 86_400_000)}
+    with pytest.raises(UserError, match="has other columns"):
+        sink.check(made(table=f"bq://{PROJECT}.night_out.other"))
+    with pytest.raises(UserError, match=r"prediction\.table .*not found"):
+        sink.check(made(table=f"bq://{PROJECT}.nowhere.predictions"))

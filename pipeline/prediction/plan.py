@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import glob
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from configs.settings import ColdStartSettings, PredictionSettings, Settings
 from pipeline import publish
 from pipeline.prediction import contents, factors, lists
 from pipeline.prediction.projection import Objective
+from pipeline.prediction.writers import Stamp
 from pipeline.vocabulary import iterate_vocabulary
 
 _MOST_ASKED = 200_000  # visitors, of whom each worker holds the factors
@@ -46,6 +48,7 @@ class Plan:
     projected: bool
     catalogue: str | None
     unknown: tuple[bytes, ...] = ()
+    stamp: Stamp | None = None
 
     @property
     def gives_visitors(self) -> bool:
@@ -104,6 +107,7 @@ def make(settings: Settings) -> tuple[Plan, dict[str, Any]]:
         projected=_projects(options, model, trained),
         catalogue=settings.catalogue,
         unknown=_unknown(dataset, options),
+        stamp=Stamp(manifest.digest(trained)[:12], datetime.datetime.now(datetime.UTC).replace(microsecond=0)),
     )
     _check_factors(plan)
     contents.check(plan)

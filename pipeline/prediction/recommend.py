@@ -17,7 +17,7 @@ from pipeline.prediction.answers import WORDS, Answers, Reasons
 from pipeline.prediction.contents import Contents
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
-from pipeline.prediction.writers import AnswerFile
+from pipeline.prediction.writers import TABLE, AnswerFile
 
 
 class AnswerShard(beam.DoFn):
@@ -44,6 +44,8 @@ def write(plan: Plan, root: str, shard: int, shards: int, answers: Iterable[Answ
     prefix = shard_name(Predictions(root).prefix(options.kind), shard, shards)
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(AnswerFile(prefix, form, WORDS[options.kind])) for form in options.formats]
+        if options.table:
+            files.append(stack.enter_context(AnswerFile(prefix, TABLE, WORDS[options.kind], plan.stamp)))
         for some in answers:
             for file in files:
                 file.write(some)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import itertools
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, BinaryIO, ClassVar, Protocol
 
 import google_crc32c
@@ -156,7 +158,60 @@ def _offsets(counts: np.ndarray) -> pa.Array:
     return pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
 
 
-WRITERS: Mapping[str, type[Writer]] = {"text": TextWriter, "jsonl": JsonWriter, "parquet": ParquetWriter}
+@dataclass(frozen=True)
+class Stamp:
+    """What tells the rows of one run from those of another."""
+
+    model_version: str
+    run_time: datetime.datetime
+
+
+TABLE = "table"
+
+
+def table_schema(words: Words) -> pa.Schema:
+    """The columns of the rows for a database: one an entry, with the run."""
+    fields = [(words.asked, pa.string()), (words.one, pa.string()), ("rank", pa.int64()), ("score", pa.float64())]
+    more = [("rule", pa.string()), ("model_version", pa.string()), ("run_time", pa.timestamp("us", "UTC"))]
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields + more])
+
+
+class TableWriter:
+    """Parquet, a row an entry, with the run's stamp: what a load job takes into BigQuery as it is."""
+
+    suffix: ClassVar[str] = ".table.parquet"
+
+    def __init__(self, file: BinaryIO, words: Words, stamp: Stamp):
+        self._stamp, self._schema = stamp, table_schema(words)
+        self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
+
+    def write(self, answers: Answers) -> None:
+        rows, places = np.nonzero(answers.places >= 0)
+        asked = pa.array(answers.asked, pa.binary()).cast(pa.string())
+        names = pa.array(answers.names.ids, pa.binary()).cast(pa.string())
+        rules = pa.array(list(answers.rules), pa.string())
+        columns = [
+            asked.take(pa.array(rows)),
+            names.take(pa.array(answers.places[rows, places])),
+            pa.array(places + 1, pa.int64()),
+            pa.array(answers.scores[rows, places].astype(np.float64)),
+            rules.take(pa.array(rows)),
+            pa.repeat(pa.scalar(self._stamp.model_version), len(rows)),
+            pa.repeat(pa.scalar(self._stamp.run_time, pa.timestamp("us", "UTC")), len(rows)),
+        ]
+        if len(rows):
+            self._writer.write_table(pa.table(columns, schema=self._schema), row_group_size=len(rows))
+
+    def finish(self) -> None:
+        self._writer.close()
+
+
+WRITERS: Mapping[str, type[Writer]] = {
+    "text": TextWriter,
+    "jsonl": JsonWriter,
+    "parquet": ParquetWriter,
+    TABLE: TableWriter,
+}
 
 
 class AnswerFile:
@@ -165,8 +220,9 @@ class AnswerFile:
     So that a bundle that is retried, or done twice, leaves the one file.
     """
 
-    def __init__(self, prefix: str, form: str, words: Words):
-        """prefix: the path without the format's suffix."""
+    def __init__(self, prefix: str, form: str, words: Words, stamp: Stamp | None = None):
+        """prefix: the path without the format's suffix. stamp: of the run, which TABLE asks for."""
+        self._more = {} if stamp is None else {"stamp": stamp}
         kind = WRITERS[form]
         self._form, self._path = form, prefix + kind.suffix
         self._beside = f"{self._path}.{uuid.uuid4().hex}"
@@ -175,7 +231,7 @@ class AnswerFile:
 
     def __enter__(self) -> AnswerFile:
         self._file = _Counted(FileSystems.create(self._beside, compression_type=CompressionTypes.UNCOMPRESSED))
-        self._writer = self._kind(self._file, self._words)
+        self._writer = self._kind(self._file, self._words, **self._more)
         return self
 
     def write(self, answers: Answers) -> None:
