@@ -16,7 +16,7 @@ DEBIAN := chromium fonts-dejavu-core
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test lint format reference docs dist dist-test sample pipeline train tune report predict publish serve night pipeline-then-train show lock system clean
+.PHONY: help prism flink setup run bench test lint format reference docs dist dist-test sample pipeline train tune report predict publish serve night pipeline-then-train show lock system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -47,8 +47,8 @@ sample: setup  ## make a sample export in data/export
 pipeline: setup  ## Google Analytics export -> dataset
 	@$(BIN)/python -m pipeline.preprocess --config $(CONFIG) $(ARGS)
 
-train: setup  ## dataset -> model
-	@$(BIN)/python -m trainer.task --config $(CONFIG) $(ARGS)
+train: setup  ## dataset -> model, here or on Vertex AI (vertex.image in CONFIG)
+	@$(BIN)/python -m cloud.train --config $(CONFIG) $(ARGS)
 
 tune: setup  ## look for better settings; data/tuning/best.yaml is a config for train
 	@$(BIN)/python -m trainer.tune --config $(CONFIG) $(ARGS)
@@ -98,6 +98,25 @@ dist: setup  ## wheel and sdist in dist/; the version stands in configs/__init__
 
 dist-test: dist  ## install each of them into an empty environment and run the main job there, some minutes
 	@$(BIN)/python tests/install_dist.py dist
+
+ENGINES := data/engines
+BEAM = $(shell sed -n 's/^apache-beam\[*[a-z]*\]*==\([0-9.]*\).*/\1/p' requirements.lock)
+FLINK_JAR := $(ENGINES)/beam-runners-flink-1.20-job-server-$(BEAM).jar
+
+$(ENGINES)/prism:
+	@echo "building Prism $(BEAM) (Go; a minute) ..."
+	@mkdir -p $(ENGINES) && GOBIN=$(abspath $(ENGINES)) go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
+
+prism: setup $(ENGINES)/prism  ## both Beam jobs on Prism, workers in processes of their own; needs Go
+	@WALS_PRISM=$(abspath $(ENGINES)/prism) $(BIN)/python -m pytest tests/test_pipeline_engines.py -k prism
+
+$(FLINK_JAR):
+	@echo "getting Beam's Flink job server $(BEAM) ..."
+	@mvn --quiet --batch-mode dependency:copy -DoutputDirectory=$(ENGINES) \
+	  -Dartifact=org.apache.beam:beam-runners-flink-1.20-job-server:$(BEAM)
+
+flink: setup $(FLINK_JAR)  ## the same on a local Flink cluster; needs Java 17 and Maven
+	@WALS_FLINK_JAR=$(abspath $(FLINK_JAR)) $(BIN)/python -m pytest tests/test_pipeline_engines.py -k flink
 
 BENCH := .venv-bench
 BENCH_READY := $(BENCH)/.ready

@@ -168,9 +168,11 @@ class VertexSettings(_Section):
     spot: bool = Field(False, description="Cheaper machines that may be taken away; training goes on where it was.")
     timeout_hours: float = Field(12, gt=0, description="After which the job is stopped.")
     register_as: str | None = Field(None, description="Name in the Model Registry; none registers no model.")
-    serving_image: str | None = Field(
+    serving_image: str = Field(
         "us-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:latest", description="That serves a registered model."
     )
+    poll_seconds: float = Field(15, gt=0, description="How often to ask how a job is doing.")
+    endpoint: str | None = Field(None, description="Of the service, where it is not the region's own.")
 
 
 class RatingSettings(_Section):

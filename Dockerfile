@@ -1,0 +1,33 @@
+# Two images, both pinned by requirements.lock:
+#   docker build --target worker  -t REGION-docker.pkg.dev/PROJECT/wals/worker:0.1.0 .
+#   docker build --target trainer -t REGION-docker.pkg.dev/PROJECT/wals/trainer:0.1.0 .
+#   docker build --target trainer --build-arg TENSORFLOW='tensorflow[and-cuda]' -t ...trainer:0.1.0-gpu .
+
+# Dataflow's workers (dataflow.container_image): all packages are there, so that a worker starts in seconds. It submits
+# the jobs too, as a Cloud Run job or from Composer: python -m pipeline.preprocess --config ...
+FROM apache/beam_python3.11_sdk:2.77.0 AS worker
+WORKDIR /app
+COPY requirements.lock setup.py pyproject.toml README.md LICENSE ./
+COPY configs configs
+COPY pipeline pipeline
+COPY trainer trainer
+COPY cloud cloud
+COPY nightly nightly
+COPY report report
+COPY serving serving
+RUN pip install --no-cache-dir "$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)" \
+    && uv pip install --system --no-cache --compile-bytecode --constraint requirements.lock . \
+    && pip check
+
+# Vertex AI's machines (vertex.image): no Beam, no TF-Transform.
+FROM python:3.11-slim AS trainer
+ARG TENSORFLOW=tensorflow
+WORKDIR /app
+COPY requirements.lock setup.py pyproject.toml README.md LICENSE ./
+COPY configs configs
+COPY trainer trainer
+RUN pip install --no-cache-dir "$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)" \
+    && uv pip install --system --no-cache --compile-bytecode --constraint requirements.lock \
+       "$TENSORFLOW" google-cloud-storage google-crc32c numba numpy optuna orjson pyarrow pydantic pyyaml rich scipy \
+       threadpoolctl
+ENTRYPOINT ["python", "-m", "trainer.task"]

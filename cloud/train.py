@@ -1,0 +1,63 @@
+"""Training where the settings say: python -m cloud.train --config configs/gcp.yaml
+
+With vertex.image a custom job of Vertex AI; without, trainer.task on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from configs import commands
+
+_EPILOG = """\
+examples:
+  python -m cloud.train --config configs/gcp.yaml --dry_run
+  python -m cloud.train --config configs/gcp.yaml --replace --set vertex.accelerator_type=NVIDIA_L4
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses the flags and trains.
+
+    Raises:
+        UserError: whatever the user can put right.
+    """
+    parser = commands.parser(
+        "python -m cloud.train",
+        "Trains on Vertex AI where the config has vertex.image, and on this machine otherwise.",
+        epilog=_EPILOG,
+    )
+    flags = {
+        "dataset_dir": ("dataset_dir", "DIR", "what pipeline.preprocess wrote"),
+        "model_dir": ("model_dir", "DIR", "where the model goes"),
+    }
+    commands.add_flags(parser, flags, "a model that is")
+    parser.add_argument("--dry_run", action="store_true", help="print the job's specification, and stop")
+    args, rest = parser.parse_known_args(argv)
+    settings = commands.settings_with(args, flags)
+    if settings.vertex.image is None:
+        own = [flag for flag in (sys.argv[1:] if argv is None else argv) if flag != "--dry_run"]
+        command = [sys.executable, "-m", "trainer.task", *own]
+        if args.dry_run:
+            print(" ".join(command))
+            return
+        sys.stdout.flush()
+        os.execv(command[0], command)  # noqa: S606 - our own interpreter
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    from cloud import vertex  # Google's client takes seconds to import
+
+    vertex.check(settings)
+    if args.dry_run:
+        print(json.dumps(vertex.shown(settings, args.replace), indent=2))
+        return
+    vertex.run(settings, args.replace, lambda text: print(text, flush=True))
+    if settings.vertex.register_as:
+        print(f"registered {vertex.register(settings)}")
+
+
+if __name__ == "__main__":
+    sys.exit(commands.run(main))
