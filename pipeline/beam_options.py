@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
     TypeOptions,
 )
+from apache_beam.runners.runner import PipelineResult
 
 from configs.errors import UserError
 from configs.settings import Settings
@@ -90,8 +91,8 @@ def shared_folder(options: PipelineOptions, folder: str) -> str | None:
     return folder if here and "://" not in folder else None
 
 
-def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> None:
-    """Builds a pipeline and runs it to its end.
+def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> PipelineResult:
+    """Builds a pipeline and runs it to its end; gives the runner's result.
 
     Raises:
         UserError: one was raised while building, or in a worker.
@@ -103,7 +104,9 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> N
         raise UserError(" ".join(str(error).split())) from error
     try:
         build(pipeline)
-        pipeline.run().wait_until_finish()
+        result = pipeline.run()
+        result.wait_until_finish()
+        return result
     except UserError as error:
         raise UserError(_STEP.sub("", str(error))) from error
     except Exception as error:

@@ -64,6 +64,11 @@ def _one_row(values: pa.Array) -> pa.LargeListArray:
     return pa.LargeListArray.from_arrays(pa.array([0, len(values)], pa.int64()), values)
 
 
+def interactions_in(block: pa.RecordBatch) -> int:
+    """How many interactions a block holds."""
+    return block.column(block.schema.get_field_index(AMOUNT)).value_lengths()[0].as_py()
+
+
 def values_of(block: pa.RecordBatch, name: str) -> np.ndarray:
     """The flat values of one column of an encoded block."""
     return block.column(block.schema.get_field_index(name)).flatten().to_numpy(zero_copy_only=False)

@@ -66,7 +66,7 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     # Not before: `--help` and a mistake in the flags answer at once.
     quiet.import_tensorflow()
     with quiet.imports():
-        from pipeline import accounts, beam_options, progress, publish, sources, transforms
+        from pipeline import accounts, beam_options, progress, publish, sources, traffic, transforms
         from pipeline.spill import Spill
 
     started = time.time()
@@ -76,11 +76,12 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     with publish.staged(root, "dataset", replace) as staging, sources.opened(settings) as files:
         spill = Spill(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/spill"))
         with progress.waiting(f"preprocessing {len(files.files)} {'streams' if files.read else 'files'}"):
-            beam_options.run(
+            result = beam_options.run(
                 lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, spill, test_files), options
             )
         summary = accounts.take_summary(staging)
         manifest = accounts.dataset_manifest(summary, settings, files, staging, started, test_files)
+        manifest["steps"] = traffic.of_job(result)
         accounts.write_manifest(Dataset(staging).manifest, "dataset", manifest)
     accounts.show_dataset(root, manifest)
     return manifest

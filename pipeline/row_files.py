@@ -22,6 +22,7 @@ from pipeline.examples import Rows
 from pipeline.grouping import NO_ROWS, SIDES, encoded_interactions, group, partition, shards_for
 from pipeline.publish import write_file
 from pipeline.spill import Spill
+from pipeline.traffic import Traffic
 
 COUNTS = "counts"
 _PIECE = 1 << 16  # entries of a record at most: a content that everyone viewed would make one of many megabytes
@@ -73,13 +74,15 @@ class _Partition(beam.DoFn):
 
     def __init__(self, spill: Spill, sides: tuple[str, ...]):
         self._spill, self._sides = spill, sides
+        self._encoded, self._grouped = Traffic("encode"), Traffic("group")
 
     def process(self, block: pa.RecordBatch, shards: int) -> Iterator[object]:
         users, items, ratings, dropped = encoded_interactions(block)
+        self._encoded.count(len(users), block.nbytes)
         yield beam.pvalue.TaggedOutput(COUNTS, Counter(dropped, **{"pairs.used": len(users)}))
         yield beam.pvalue.TaggedOutput(MEDIAN, float(values_of(block, MEDIAN)[0]))
         for key, entries in partition(users, items, ratings, shards, self._sides):
-            yield key, self._spill.put(entries)
+            yield key, self._spill.put(entries, self._grouped)
 
     def teardown(self) -> None:
         self._spill.close()
@@ -94,7 +97,7 @@ class _WriteShard(beam.DoFn):
     """((side, shard), parcels of entries) -> a file, described."""
 
     def __init__(self, root: str, compressed: bool, spill: Spill):
-        self._root, self._compressed, self._spill = root, compressed, spill
+        self._root, self._compressed, self._spill, self._traffic = root, compressed, spill, Traffic("write")
 
     def process(self, element: tuple[tuple[str, int], Iterable[bytes]], shards: int) -> Iterator[dict]:
         (side, shard), parcels = element
@@ -105,6 +108,7 @@ class _WriteShard(beam.DoFn):
             data = gzip.compress(data, compresslevel=6, mtime=0)  # no clock: same rows, same bytes
         name = shard_name(side, shard, shards, ".gz" if self._compressed else "")
         write_once(join(self._root, name), data)
+        self._traffic.count(len(rows), len(data))
         yield {
             "name": name,
             "records": len(rows),

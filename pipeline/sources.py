@@ -21,10 +21,11 @@ from configs.errors import UserError
 from configs.settings import RatingSettings, Settings, SourceSettings, SplitSettings
 from pipeline import bots, columns, ga4, ga360, readers, sessions, splits, table
 from pipeline.bigquery import pairs
-from pipeline.blocks import make_blocks
+from pipeline.blocks import interactions_in, make_blocks
 from pipeline.extract import Extract
 from pipeline.readers import RawBatch
 from pipeline.spill import Spill
+from pipeline.traffic import Traffic
 
 REJECTS, COUNTS, HELD_OUT = "rejects", "counts", "held_out"
 
@@ -302,7 +303,7 @@ class _ReadFile(beam.DoFn):
     """path -> (shard, parcel of columns); rejects and counts aside."""
 
     def __init__(self, kind: Kind, shards: int, spill: Spill):
-        self._kind, self._shards, self._spill = kind, shards, spill
+        self._kind, self._shards, self._spill, self._traffic = kind, shards, spill, Traffic("read")
 
     def process(self, path: str) -> Iterator[object]:
         counts: Counter[str] = Counter()
@@ -316,7 +317,7 @@ class _ReadFile(beam.DoFn):
                 batch = self._kind.early(pa.Table.from_batches([batch])).combine_chunks().to_batches()[0]
             shards = columns.shard_of(batch.column(0), self._shards)
             for shard, rows in columns.split(batch, shards):
-                yield shard, self._spill.put(rows)
+                yield shard, self._spill.put(rows, self._traffic)
         yield beam.pvalue.TaggedOutput(COUNTS, counts)
 
     def teardown(self) -> None:
@@ -327,17 +328,21 @@ class _CombineShard(beam.DoFn):
     """(shard, parcels of columns) -> parcels of blocks; held-out ones, rejects and counts aside."""
 
     def __init__(self, kind: Kind, spill: Spill, split: SplitSettings):
-        self._kind, self._spill, self._split = kind, spill, split
+        self._kind, self._spill, self._split, self._traffic = kind, spill, split, Traffic("combine")
 
     def process(self, element: tuple[int, Any]) -> Iterator[object]:
         rejects: list[bytes] = []
         train, held_out, counts = self._divide(element[1], rejects)
         yield from (beam.pvalue.TaggedOutput(REJECTS, reject) for reject in rejects)
-        yield from map(self._spill.put, make_blocks(train))
+        yield from self._parcels(train)
         if held_out is not None:
-            yield from (beam.pvalue.TaggedOutput(HELD_OUT, self._spill.put(block)) for block in make_blocks(held_out))
+            yield from (beam.pvalue.TaggedOutput(HELD_OUT, parcel) for parcel in self._parcels(held_out))
         counts["pairs.read"] = train.num_rows
         yield beam.pvalue.TaggedOutput(COUNTS, counts)
+
+    def _parcels(self, pairs: pa.Table) -> Iterator[bytes]:
+        for block in make_blocks(pairs):
+            yield self._spill.put(block, self._traffic, interactions_in(block))
 
     def _divide(self, parcels: Iterable[bytes], rejects: list[bytes]) -> tuple[pa.Table, pa.Table | None, Counter[str]]:
         rows, account = self._rows(parcels, rejects)

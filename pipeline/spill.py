@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import columns
+from pipeline.traffic import Traffic
 
 _PLACE = struct.Struct("<QQ")  # where a block begins and how long it is; the file's path follows
 
@@ -31,9 +32,11 @@ class Spill:
     def __getstate__(self) -> dict[str, Any]:
         return {"_folder": self._folder, "_file": None}
 
-    def put(self, batch: pa.RecordBatch) -> bytes:
-        """A parcel that stands for the rows."""
+    def put(self, batch: pa.RecordBatch, traffic: Traffic | None = None, rows: int | None = None) -> bytes:
+        """A parcel that stands for the rows; `traffic` counts its bytes and rows (or so many)."""
         block = columns.to_bytes(batch)
+        if traffic:
+            traffic.count(batch.num_rows if rows is None else rows, len(block))
         if self._folder is None:
             return block
         if self._file is None:

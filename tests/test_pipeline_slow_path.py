@@ -49,6 +49,10 @@ def test_the_bytes_are_those_of_the_slow_path(tmp_path, monkeypatch, runner):
     assert found.keys() == expected.keys()
     for name in expected:
         assert found[name] == expected[name], name
+    steps = made["steps"]
+    assert steps["read"]["rows"] == len(views) and steps["combine"]["rows"] == steps["encode"]["rows"] == len(pairs)
+    assert steps["group"]["rows"] == 2 * len(pairs)
+    assert steps["write"]["bytes"] == sum(len(data) for name, data in expected.items() if "_for_" in name)
     paths = sorted(str(path) for path in (tmp_path / "out").glob("users_for_item-*"))
     sides = data.RowFiles(tuple(paths), made["counts"]["items"], made["counts"]["users"])
     assert sum(rows.entries for rows in sides) == len(pairs) == made["counts"]["interactions"]
