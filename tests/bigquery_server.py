@@ -102,7 +102,9 @@ class Server:
             lines = (json.dumps(_whole(row, schema)) for row in rows)
             (self.bucket / name).write_text("\n".join(lines))
             config = bigquery.LoadJobConfig(schema=schema, source_format="NEWLINE_DELIMITED_JSON")
-            client.load_table_from_uri(f"gs://{name}", f"{PROJECT}.{dataset}.{table}", job_config=config).result(60)
+            client.load_table_from_uri(f"gs://{name}", f"{PROJECT}.{dataset}.{table}", job_config=config).result(
+                timeout=60
+            )
 
     def load_exports(self, dataset: str, kind: str, paths: list[Path]) -> None:
         """Makes a table of each export file, named as the file is."""
