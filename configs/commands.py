@@ -75,12 +75,12 @@ def required(value: str | None, flag: str) -> str:
 
 
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns its exit status: 0, 2 for what the user can put right, 130 when interrupted."""
+    """Runs a command; returns its exit status: 0, that of a UserError (2, or 3 at a gate), 130 when interrupted."""
     try:
         main(argv)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.status
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

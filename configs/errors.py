@@ -5,5 +5,13 @@ class UserError(Exception):
     """A mistake in input, settings or paths.
 
     The message is one line that names what is wrong and what to do. The commands print it as
-    `error: <message>` without a traceback and exit with status 2.
+    `error: <message>` without a traceback and exit with `status`.
     """
+
+    status = 2
+
+
+class GateError(UserError):
+    """A model that is not as good as was required: nothing to put right in the command."""
+
+    status = 3

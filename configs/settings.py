@@ -417,6 +417,22 @@ class ServingSettings(_Section):
     )
 
 
+class EvaluationSettings(_Section):
+    """What trainer.evaluate measures, and beside what."""
+
+    k: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
+        (5, 10, 20), min_length=1, description="Lengths of the lists that are measured."
+    )
+    baselines: tuple[Literal["popularity", "time-decayed popularity", "item kNN"], ...] = Field(
+        ("popularity", "time-decayed popularity", "item kNN"),
+        description="What the model is compared with; the second needs dataset.popularity_half_life_days.",
+    )
+    neighbours: int = Field(100, ge=1, le=10_000, description="item kNN: nearest contents kept of each.")
+    resamples: int = Field(1000, ge=100, le=100_000, description="Draws of the bootstrap.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Of the intervals.")
+    seed: int = Field(0, ge=0, description="Of the draws.")
+
+
 class ReportSettings(_Section):
     """The page on a dataset, a model and its quality."""
 
@@ -461,6 +477,7 @@ class Settings(_Section):
     prediction: PredictionSettings = PredictionSettings()
     cold_start: ColdStartSettings = ColdStartSettings()
     serving: ServingSettings = ServingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     report: ReportSettings = ReportSettings()
     bigquery: BigQuerySettings = BigQuerySettings()
     cloud: CloudSettings = CloudSettings()

@@ -48,7 +48,10 @@ def write_items(dataset: Dataset, ids: list[str], visitors: np.ndarray, **more) 
 
 
 def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, held_out=None, **layout) -> str:
-    """Writes a dataset of users x items with its manifest and vocabularies, and what is held out; gives its root."""
+    """Writes a dataset of users x items with its manifest and vocabularies; gives its root.
+
+    held_out: a matrix of the same shape, that a split kept from training.
+    """
     root.mkdir(parents=True, exist_ok=True)
     dataset, matrix = Dataset(str(root)), sp.csr_matrix(matrix, dtype=np.float32)
     matrix.sort_indices()
@@ -56,18 +59,26 @@ def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, held_
     transposed = matrix.T.tocsr()
     transposed.sort_indices()
     paths += write_rows(dataset.users_for_item, transposed, **layout)
-    if held_out is not None:
-        paths += write_rows(dataset.held_out, held_out, **layout)
     users = users or [b"v%d" % number for number in range(matrix.shape[0])]
     items = items or [b"c%d" % number for number in range(matrix.shape[1])]
     for path, ids in ((dataset.vocab_users, users), (dataset.vocab_items, items)):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_bytes(b"".join(name + b"\n" for name in ids))
     write_items(dataset, [name.decode("utf-8", "replace") for name in items], matrix.getnnz(0))
+    split = {"kind": "none"}
+    if held_out is not None:
+        held_out = sp.csr_matrix(held_out, dtype=np.float32)
+        held_out.sort_indices()
+        paths += write_rows(dataset.held_out, held_out, **layout)
+        nothing = {"already_in_train": 0, "unknown_visitor": 0, "unknown_content": 0}
+        split = {"kind": "random", "held_out": held_out.nnz, **nothing}
     files = {Path(path).name: {"crc32c": f"{zlib.crc32(Path(path).read_bytes()):08x}"} for path in paths}
+    for shard, path in enumerate(path for path in paths if Path(path).name.startswith("held_out")):
+        files[Path(path).name]["records"] = int(np.count_nonzero(held_out.getnnz(1)[shard :: layout.get("shards", 2)]))
     content = {
         "counts": {"users": matrix.shape[0], "items": matrix.shape[1], "interactions": matrix.nnz},
         "files": files,
+        "split": split,
     }
     Path(dataset.manifest).write_text(manifest.stamp("dataset", content))
     return str(root)

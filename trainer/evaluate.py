@@ -1,0 +1,71 @@
+"""The job that measures a model: python -m trainer.evaluate --config configs/local.yaml"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from configs import commands
+from configs.errors import GateError
+from configs.quiet import import_tensorflow
+
+_EPILOG = """\
+The dataset must have been made with a split. Exit status: 0, 3 where a requirement is not met, 2 for a mistake.
+
+examples:
+  python -m trainer.evaluate --config configs/local.yaml --output_json data/evaluation.json
+  python -m trainer.evaluate --config configs/local.yaml --require 'recall@20>=0.15' --beats popularity
+  python -m trainer.evaluate --config configs/local.yaml --against data/model-before
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses the flags and runs the job.
+
+    Raises:
+        UserError: whatever the user can put right. GateError: the model is not as good as was required.
+    """
+    parser = commands.parser(
+        "python -m trainer.evaluate",
+        "Measures a model on what its dataset holds out, beside baselines, with confidence intervals.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--dataset_dir", metavar="DIR", help="a dataset with a split, where not the config's")
+    parser.add_argument("--model_dir", metavar="DIR", help="the model, where not the config's")
+    parser.add_argument("--against", metavar="DIR", help="another model of the same dataset, to compare with")
+    parser.add_argument("--output_json", metavar="JSON", help="a file for all figures, local or gs://")
+    parser.add_argument(
+        "--require", action="append", default=[], metavar="RULE", help="e.g. recall@20>=0.15; repeatable"
+    )
+    parser.add_argument(
+        "--beats", action="append", default=[], metavar="SYSTEM", help="popularity, item_knn, ...; repeatable"
+    )
+    args = parser.parse_args(argv)
+    flags = {"dataset_dir": args.dataset_dir, "model_dir": args.model_dir}
+    settings = commands.settings_from(args, flags)
+    dataset_dir = commands.required(settings.dataset_dir, "dataset_dir")
+    model_dir = commands.required(settings.model_dir, "model_dir")
+    # Not before: `--help` and a mistake in the flags answer at once.
+    import_tensorflow()
+    from trainer import storage
+    from trainer.evaluation import display, gate
+    from trainer.evaluation.evaluation import evaluate
+
+    requirements = [gate.Requirement.parse(text) for text in args.require]
+    beats = [gate.baseline(text, bool(args.against)) for text in args.beats]
+    more = {rule.k for rule in requirements if rule.k is not None}
+    evaluation = settings.evaluation.model_copy(update={"k": tuple(sorted({*settings.evaluation.k, *more}))})
+    with display.progress() as progress:
+        found = evaluate(dataset_dir, model_dir, evaluation, args.against, progress)
+    rules = gate.check(found, requirements, beats)
+    if args.output_json:
+        gated = {"passed": all(rule["passed"] for rule in rules), "rules": rules}
+        storage.write_json(args.output_json, found.as_json() | {"gate": gated})
+    display.show(found, rules)
+    failed = [rule["said"] for rule in rules if not rule["passed"]]
+    if failed:
+        raise GateError(f"the gate is closed: {'; '.join(failed)}")
+
+
+if __name__ == "__main__":
+    sys.exit(commands.run(main))
