@@ -16,7 +16,7 @@ DEBIAN := chromium fonts-dejavu-core
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help prism flink setup run bench test lint format reference docs dist dist-test sample pipeline train tune report predict publish serve night pipeline-then-train show lock system clean
+.PHONY: help prism flink setup run bench test lint format reference docs dist dist-test sample pipeline train evaluate tune report predict publish serve night pipeline-then-train show lock system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -32,9 +32,10 @@ $(READY): requirements.lock
 	@rm -rf $(VENV)/cache
 	@touch $@
 
-run: setup $(SAMPLE)  ## sample export -> dataset -> model -> predictions, and a look at them
-	@$(BIN)/python -m pipeline.preprocess --config $(CONFIG) --replace $(ARGS)
+run: setup $(SAMPLE)  ## sample export -> dataset -> model -> predictions, measured, and a look at them
+	@$(BIN)/python -m pipeline.preprocess --config $(CONFIG) --replace --split last_n --set dataset.popularity_half_life_days=3 $(ARGS)
 	@$(BIN)/python -m trainer.task --config $(CONFIG) --replace
+	@$(BIN)/python -m trainer.evaluate --config $(CONFIG) --output_json data/evaluation.json
 	@$(BIN)/python -m pipeline.batch_predict --config $(CONFIG) --replace
 	@$(BIN)/python -m pipeline.show --config $(CONFIG)
 
@@ -49,6 +50,9 @@ pipeline: setup  ## Google Analytics export -> dataset
 
 train: setup  ## dataset -> model, here or on Vertex AI (vertex.image in CONFIG)
 	@$(BIN)/python -m cloud.train --config $(CONFIG) $(ARGS)
+
+evaluate: setup  ## how good the model is on what the dataset holds out: data/evaluation.json
+	@$(BIN)/python -m trainer.evaluate --config $(CONFIG) --output_json data/evaluation.json $(ARGS)
 
 tune: setup  ## look for better settings; data/tuning/best.yaml is a config for train
 	@$(BIN)/python -m trainer.tune --config $(CONFIG) $(ARGS)
