@@ -10,7 +10,7 @@ It reads `systems` and, where it is there, `by_activity`:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +22,17 @@ _ACTIVITY = ("1", "2-5", "6-20", "21+")
 
 @dataclass(frozen=True)
 class Quality:
-    """users: evaluated. metrics: names. rows: system and a cell a metric: value, low, high, whether it is the best."""
+    """users: evaluated. systems: names. rows: metric and a cell a system: value, low, high, whether it is the best.
+
+    confidence: of the intervals, as text. differences: rows likewise, ours minus each other system.
+    """
 
     users: int
-    metrics: list[str]
+    confidence: str
+    systems: list[str]
     rows: list[tuple[str, list[tuple[float, float, float, bool] | None]]]
+    others: list[str]
+    differences: list[tuple[str, list[tuple[float, float, float, bool] | None]]]
     against_k: dict[str, str]
     by_activity: str | None
 
@@ -41,12 +47,27 @@ def describe(content: Mapping[str, Any]) -> Quality:
         systems = content["systems"]
         metrics = list(dict.fromkeys(name for values in systems.values() for name in values))
         rows = [
-            (system, [_cell(values.get(name), name, systems) for name in metrics]) for system, values in systems.items()
+            (name, [_cell(values.get(name), name, systems) for values in systems.values()]) for name in _shown(metrics)
         ]
+        others = content.get("differences", {})
+        differences = [
+            (name, [(*_interval(values[name]), False) for values in others.values()])
+            for name in _shown(metrics)
+            if others and all(name in values for values in others.values())
+        ]
+        confidence = f"{100 * content.get('settings', {}).get('confidence', 0.95):g} %"
         charts = {name: chart for name in ("recall", "ndcg") if (chart := _against_k(name, systems, metrics))}
-        return Quality(int(content["users"]), metrics, rows, charts, _by_activity(content, metrics))
+        about = int(content["users"]), confidence, list(systems), rows, list(others), differences
+        return Quality(*about, charts, _by_activity(content, metrics))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"the evaluation lacks {error}; make it again with python -m trainer.evaluate") from error
+
+
+def _shown(metrics: Sequence[str]) -> list[str]:
+    """All metrics at the greatest K, then recall and NDCG at the others, by K descending."""
+    ks = sorted({int(name.partition("@")[2]) for name in metrics if "@" in name}, reverse=True)
+    first = [name for name in metrics if "@" not in name or name.endswith(f"@{ks[0]}")]
+    return first + [name for k in ks[1:] for name in (f"recall@{k}", f"ndcg@{k}") if name in metrics]
 
 
 def _interval(cell: Mapping[str, float]) -> tuple[float, float, float]:

@@ -32,7 +32,7 @@ def world(tmp_path_factory):
     own = (np.arange(USERS) % 2)[:, None] == (np.arange(ITEMS) >= HALF)[None, :]
     matrix = sp.csr_matrix(np.where(own & (rng.random((USERS, ITEMS)) < 0.5), rng.random((USERS, ITEMS)) + 0.1, 0))
     dataset = write_dataset(root / "dataset", matrix, users=[b"secret-%d" % number for number in range(USERS)])
-    path, days = Path(dataset) / "manifest.json", {"20240130": 400, "20240131": 405}
+    path, days = Path(dataset) / "manifest.json", {"2024-01-30": 400, "2024-01-31": 405}
     content = json.loads(path.read_text())
     content["files"]["statistics.json"] = {"crc32c": "00000000"}
     content |= {"rejected": {"records.id_empty": 3}, "skipped": {}, "days": {"first": "20240130", "last": "20240131"}}
@@ -60,7 +60,8 @@ def evaluation(digest):
     }
     by_activity = {name: {"6-20": {"recall@20": values["recall@20"]}} for name, values in systems.items()}
     about = {"kind": "evaluation", "users": 77, "model": {"digest": digest}}
-    return about | {"systems": systems, "by_activity": by_activity}
+    differences = {"popularity": {"recall@20": cell(0.1), "ndcg@20": cell(0.125)}}
+    return about | {"systems": systems, "by_activity": by_activity, "differences": differences}
 
 
 def run(root, *flags):
@@ -89,7 +90,7 @@ def test_the_page_is_one_file_that_names_nobody(made):
     assert len(text) < 1_000_000
     assert not re.search(r"(src|href)=[\"']?(https?:|//)|@import|url\(", text)
     assert "secret-" not in text and HOSTILE not in text
-    for said in ("20240131"[4:], "records: id empty", "77 visitors", "0.2000", "Visitor 1", "training.seed"):
+    for said in ("01-31", "records: id empty", "77 visitors", "0.2000", "+0.1000", "Visitor 1", "training.seed"):
         assert said in text, said
 
 
@@ -104,6 +105,9 @@ def test_the_page_in_a_browser(made, browser, scheme, tmp_path):
     assert [url for url in asked if not url.startswith("file:")] == []
     assert tab.locator("svg.chart").count() >= 10 and tab.locator("article").count() == 6
     assert tab.evaluate("document.documentElement.scrollWidth") <= 1280
+    names = tab.locator("table.quality").first.locator("th")
+    assert names.all_inner_texts() == ["", "WALS", "popularity", "recall@20", "ndcg@20", "recall@10", "recall@5"]
+    assert names.nth(3).bounding_box()["height"] < 80  # not letter by letter
     ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", ground)[:3])) > 380) == (scheme == "light")
     tab.locator("#theme").click()
@@ -117,7 +121,7 @@ def test_the_page_in_a_browser(made, browser, scheme, tmp_path):
     tab.locator("#plane").hover(position={"x": 24 + x * (box["width"] - 48), "y": 24 + (1 - y) * (box["height"] - 48)})
     assert HOSTILE in tab.locator("#tip").inner_text() and "Chess" in tab.locator("#tip").inner_text()
     tab.locator("#data .column").first.hover()
-    assert tab.locator("#tip").inner_text() == "20240130: 400 interactions"
+    assert tab.locator("#tip").inner_text() == "2024-01-30: 400 interactions"
     tab.set_viewport_size({"width": 390, "height": 800})
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     picture = tab.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
