@@ -16,10 +16,10 @@ import scipy.sparse as sp
 import tensorflow as tf
 
 from configs import commands
-from configs.artifacts import Model
+from configs.artifacts import Dataset, Model
 from tests.datasets import write_dataset
 from tests.oracles import DenseWals
-from trainer import data, job, storage, task
+from trainer import data, job, projector, storage, task
 from trainer.checkpoints import Checkpoints
 
 N, M, K = 40, 25, 6
@@ -110,7 +110,7 @@ def test_two_runs_with_one_seed_are_the_same_bit_for_bit(tmp_path, config, datas
 
 def test_summaries_for_tensorboard(trained):
     tags: dict[str, list[float]] = {}
-    for path in (trained / "logs").iterdir():
+    for path in (trained / "logs").glob("events*"):
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             for value in tf.compat.v1.Event.FromString(record).summary.value:
                 tags.setdefault(value.tag, []).append(float(tf.make_ndarray(value.tensor)))
@@ -120,6 +120,25 @@ def test_summaries_for_tensorboard(trained):
     norms = [tags["norm/row_factors"][-1], tags["norm/col_factors"][-1]]
     tables = [storage.read_table(model.user_factors), storage.read_table(model.item_factors)]
     np.testing.assert_allclose(norms, [np.linalg.norm(table) for table in tables], rtol=1e-5)
+
+
+def test_files_for_the_embedding_projector(trained, tmp_path, matrix, dataset):
+    """The most popular first; with titles where there is a catalogue, tabs and line ends out of the way."""
+    factors, visitors = storage.read_table(Model(str(trained)).item_factors), matrix.getnnz(0)
+    order = np.argsort(-visitors, kind="stable")
+    found = np.loadtxt(trained / "logs" / "item_factors.tsv", delimiter="\t")
+    np.testing.assert_allclose(found, factors[order], rtol=1e-5, atol=1e-9)
+    lines = (trained / "logs" / "metadata.tsv").read_text().splitlines()
+    assert lines == ["contentId\tvisitors", *(f"c{item}\t{visitors[item]}" for item in order)]
+    config = (trained / "logs" / "projector_config.pbtxt").read_text()
+    assert '"item_factors.tsv"' in config and '"metadata.tsv"' in config
+    path = tmp_path / "c.csv"
+    path.write_text(f'contentId,title,category\nc{order[0]},"a\ttitle\nof two lines",Film\n')
+    projector.write(str(tmp_path), Dataset(dataset), factors, visitors, str(path))
+    lines = (tmp_path / "metadata.tsv").read_text().splitlines()
+    assert lines[0] == "contentId\tvisitors\ttitle\tcategory"
+    assert lines[1] == f"c{order[0]}\t{visitors[order[0]]}\ta title of two lines\tFilm"
+    assert lines[2].split("\t")[2] == f"c{order[1]}" and len(lines) == M + 1
 
 
 def killed_after(monkeypatch, sweeps):

@@ -15,7 +15,7 @@ from configs.artifacts import Dataset, Model
 from configs.errors import UserError
 from configs.processors import memory
 from configs.settings import ColdStartSettings, TrainingSettings
-from trainer import data, export, report, storage, warm, weights, workers
+from trainer import data, export, projector, report, storage, warm, weights, workers
 from trainer.checkpoints import Checkpoints
 from trainer.cluster import Cluster
 from trainer.data import DatasetInfo, RowFiles
@@ -36,8 +36,11 @@ def train(
     model_dir: str,
     replace: bool,
     cold_start: ColdStartSettings = ColdStartSettings(),  # noqa: B008 - frozen
+    catalogue: str | None = None,
 ) -> dict[str, Any]:
     """Trains on a dataset and writes the model, its manifest last; gives the manifest.
+
+    catalogue: a CSV with titles, for TensorBoard's projector.
 
     Raises:
         UserError: no such dataset, a model there already, a checkpoint of something else, wrong weights.
@@ -78,7 +81,7 @@ def train(
         summaries.close()
         display.say(f"{reason}; writing {model_dir}")
         state.turn_back()
-        _write(model, info, state, settings, cold_start)
+        _write(model, info, state, settings, cold_start, catalogue)
     content = _manifest(settings, info, state, reason, resumed, started)
     content["start"] = account
     content["cold_start"] = cold_start.model_dump(mode="json")
@@ -240,7 +243,12 @@ def _devices(settings: TrainingSettings) -> tuple[str, ...]:
 
 
 def _write(
-    model: Model, info: DatasetInfo, state: Factorization, settings: TrainingSettings, cold_start: ColdStartSettings
+    model: Model,
+    info: DatasetInfo,
+    state: Factorization,
+    settings: TrainingSettings,
+    cold_start: ColdStartSettings,
+    catalogue: str | None,
 ) -> None:
     """The factors, by all processes; then the SavedModel, which holds all of them, by the first."""
     dataset, cluster = Dataset(info.root), state.cluster
@@ -268,6 +276,7 @@ def _write(
             blocks = RowFiles(info.shards(dataset.items_for_user), info.users, info.items)
         stranger = float(settings.row_weights or 0)
         export.save(model.saved_model, dataset, rows, cols, blocks, state.objective, cold_start, stranger)
+        projector.write(model.logs, dataset, cols.table, counts[1], catalogue)
 
     cluster.agree(lambda: write_saved_model() if cluster.rank == 0 else None)
 

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     import_tensorflow()
     from trainer import job
 
-    job.train(settings.training, dataset_dir, model_dir, args.replace, settings.cold_start)
+    job.train(settings.training, dataset_dir, model_dir, args.replace, settings.cold_start, settings.catalogue)
 
 
 if __name__ == "__main__":
