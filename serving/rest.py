@@ -34,7 +34,7 @@ async def predict(request: Request, name: Name) -> Response:
     return await _predict(request, name, None)
 
 
-@_post("/{name}/versions/{version}:predict", "Ask a signature of one version")
+@_post("/{name}/versions/{version:int}:predict", "Ask a signature of one version")
 async def predict_version(request: Request, name: Name, version: Number) -> Response:
     return await _predict(request, name, version)
 
@@ -44,7 +44,7 @@ async def status(request: Request, name: Name) -> Response:
     return reply(_service(request, name).registry.status())
 
 
-@_get("/{name}/versions/{version}", "State of one version", schema.ModelStatus)
+@_get("/{name}/versions/{version:int}", "State of one version", schema.ModelStatus)
 async def status_of_version(request: Request, name: Name, version: Number) -> Response:
     return reply(_service(request, name).registry.status(version))
 
@@ -54,7 +54,7 @@ async def metadata(request: Request, name: Name) -> Response:
     return reply(_service(request, name).registry.model().metadata(name))
 
 
-@_get("/{name}/versions/{version}/metadata", "Signatures of one version", schema.Metadata)
+@_get("/{name}/versions/{version:int}/metadata", "Signatures of one version", schema.Metadata)
 async def metadata_of_version(request: Request, name: Name, version: Number) -> Response:
     return reply(_service(request, name).registry.model(version).metadata(name))
 

@@ -130,8 +130,12 @@ def complete(document: dict[str, Any], model: Model | None, limits: ServingSetti
         components[f"{signature.name} request"] = _request(signature, limits)
         components[f"{signature.name} answer"] = _answer(signature)
     for path, methods in document["paths"].items():
+        known = {"name": [limits.name], "version": [model.number] if model else []}
         for operation in methods.values():
             operation["responses"].pop("422", None)
+            for given in operation.get("parameters", []):
+                if given["in"] == "path" and known.get(given["name"]):
+                    given["schema"]["enum"] = known[given["name"]]
         if path.endswith(":predict"):
             methods["post"]["requestBody"] = {"required": True, "content": _any_of(signatures, "request")}
             methods["post"]["responses"]["200"]["content"] = _any_of(signatures, "answer")
@@ -147,8 +151,9 @@ def _request(signature: Signature, limits: ServingSettings) -> dict[str, Any]:
     default = signature.name == DEFAULT_SIGNATURE
     names = {"signature_name": {"type": "string", "enum": [signature.name]}}
     tensors = signature.inputs.values()
-    columns = _object({tensor.name: _input(tensor, limits, tensor.shape) for tensor in tensors})
-    rows = _object({tensor.name: _input(tensor, limits, tensor.shape and tensor.shape[1:]) for tensor in tensors})
+    most = (limits.max_batch, limits.max_history)
+    columns = _object({tensor.name: _input(tensor, limits, tensor.shape, most) for tensor in tensors})
+    rows = _object({one.name: _input(one, limits, one.shape and one.shape[1:], most[1:]) for one in tensors})
     several = {"type": "array", "minItems": 1, "maxItems": limits.max_batch, "items": rows}
     needed = [] if default else ["signature_name"]
     ways = {
@@ -175,13 +180,22 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def _input(tensor: Tensor, limits: ServingSettings, shape: tuple[int, ...] | None) -> dict[str, Any]:
+def _input(
+    tensor: Tensor, limits: ServingSettings, shape: tuple[int, ...] | None, most: tuple[int, ...]
+) -> dict[str, Any]:
+    """`most`: how many each dimension may hold."""
     if tensor.name == K:
-        return {"type": "integer", "minimum": 1, "maximum": limits.max_k}
+        one = {"type": "integer", "minimum": 1, "maximum": limits.max_k}
+        several = {"type": "array", "items": one, "minItems": 1, "maxItems": limits.max_batch}
+        return {"anyOf": [one, several]} if len(most) > 1 else one
     element = _element(tensor)
     if tensor.dtype == "string":
         element["anyOf"][0]["maxLength"] = limits.max_id_bytes
-    return _nested(element, shape)
+    for depth in reversed(range(len(shape or ()))):
+        element = {"type": "array", "items": element, "maxItems": most[depth]}
+        if len(most) > 1 and depth == 0:
+            element["minItems"] = 1
+    return element
 
 
 def _element(tensor: Tensor) -> dict[str, Any]:
