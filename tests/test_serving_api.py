@@ -167,7 +167,7 @@ def test_status_and_metadata_are_tensorflow_servings(world):
         assert answer.status_code == 404 and set(answer.json()) == {"error"}
     assert world.client.post("/v1/models/wals/versions/7:predict", json={}).status_code == 404
     assert world.client.get("/v1/models/wals:predict").status_code == 404
-    assert world.client.get("/v1/models/wals/versions/HELLO").status_code == 400
+    assert world.client.get("/v1/models/wals/versions/HELLO").status_code == 404
     assert world.client.put("/v1/models/wals").status_code == 405
 
 
