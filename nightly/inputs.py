@@ -2,49 +2,99 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from configs.errors import UserError
-from configs.settings import SourceSettings
+from configs.settings import BIGQUERY, BigQuerySettings, Settings
 from nightly import files
 
 _DAY = re.compile(r"(?:ga_sessions|events)_(\d{8})(?!\d)")
+Found = list[dict[str, Any]]
 
 
 class NoTableError(UserError):
     """The date has no table yet: wait for the export, or run another date."""
 
 
-def of(source: SourceSettings, date: datetime.date) -> list[dict[str, Any]]:
-    """The files of the window, each with what changes when it is written again.
+def of(settings: Settings, date: datetime.date) -> Found:
+    """The files or tables of the window, each with what changes when it is written again.
 
     Raises:
         NoTableError: the date itself has none, or nothing matches at all.
-        UserError: no input is named.
+        UserError: no input is named, or BigQuery cannot be asked.
     """
+    source = settings.source
+    if source.query:
+        return [{"path": source.query, "changed": files.read(source.query).decode("utf-8", "replace")}]
     if not source.input:
         raise UserError("no input: set source.input in the config")
+    listed = _tables(source.input, settings.bigquery) if source.in_bigquery else _files(source.input)
     found, days = [], set()
-    for file in files.glob(source.input):
-        day = day_of(file.path) if source.kind in ("ga360", "ga4") else None
+    for name, table in listed:
+        day = day_of(name) if source.kind in ("ga360", "ga4") else None
         if day is None or (source.start_date or day) <= day <= date:
-            found.append({"path": file.path, "bytes": file.bytes, "changed": file.changed})
+            found.append(table)
             days.add(day)
     if not found:
-        raise NoTableError(f"no file matches {source.input}: wait for the export, or check source.input")
+        raise NoTableError(f"nothing of the window matches {source.input}: wait for the export, or check source.input")
     if None not in days and date not in days:
         latest = max(day for day in days if day is not None)
         raise NoTableError(f"no table of {date} matches {source.input}, the latest is of {latest}: wait for the export")
     return found
 
 
-def day_of(path: str) -> datetime.date | None:
+def day_of(name: str) -> datetime.date | None:
     """The day of a table of Google Analytics, by its name; None where the name tells none."""
-    match = _DAY.match(os.path.basename(path))
+    match = _DAY.match(name)
     try:
         return datetime.datetime.strptime(match[1], "%Y%m%d").date() if match else None
     except ValueError:
         return None
+
+
+def _files(pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for file in files.glob(pattern):
+        yield os.path.basename(file.path), {"path": file.path, "bytes": file.bytes, "changed": file.changed}
+
+
+def _tables(url: str, settings: BigQuerySettings) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The tables that bq://PROJECT.DATASET.TABLE names, or with `*` those that begin so; without intraday ones."""
+    name = url.removeprefix(BIGQUERY)
+    dataset, _, table = name.rpartition(".")
+    with client(settings) as asked:
+        wanted = [
+            listed.reference
+            for listed in asked.list_tables(dataset)
+            if listed.table_id == table or (table.endswith("*") and listed.table_id.startswith(table[:-1]))
+        ]
+        for reference in wanted:
+            if "_intraday_" not in reference.table_id:
+                found = asked.get_table(reference)
+                changed = found.modified.isoformat() if found.modified else found.etag
+                yield (
+                    reference.table_id,
+                    {"path": f"{BIGQUERY}{reference}", "bytes": found.num_bytes, "changed": changed},
+                )
+
+
+@contextlib.contextmanager
+def client(settings: BigQuerySettings) -> Iterator[Any]:
+    from google.api_core.exceptions import GoogleAPICallError
+    from google.auth.credentials import AnonymousCredentials
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud import bigquery
+
+    endpoint = settings.endpoint
+    options = {"api_endpoint": endpoint} if endpoint else None
+    credentials = AnonymousCredentials() if (endpoint or "").startswith("http://") else None
+    try:
+        with contextlib.closing(bigquery.Client(settings.project, credentials, client_options=options)) as made:
+            yield made
+    except (GoogleAPICallError, GoogleAuthError, OSError) as error:
+        said = getattr(error, "message", None) or str(error)
+        raise UserError(f"BigQuery cannot be asked: {' '.join(said.split())}") from error

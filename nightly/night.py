@@ -21,7 +21,7 @@ from nightly.record import Record
 STEPS = ("preprocess", "train", "evaluate", "predict", "promote")
 
 
-class StoppedError(Exception):
+class StoppedError(UserError):
     """The night ended before its model went live; the message says where and why.
 
     Attributes:
@@ -59,8 +59,9 @@ class Runner:
         """
         run = self._open()
         try:
-            with self._config(run.night) as config:
-                self._steps(run, config)
+            parent = self._parent(run)
+            with self._config(run.night, parent) as config:
+                self._steps(run, config, parent)
         except StoppedError:
             raise
         except BaseException as error:
@@ -86,7 +87,7 @@ class Runner:
         found_alias = alias.read(self.nights)
         last = record.newest(self.nights, str(date))
         try:
-            found = inputs.of(self.settings.source, date)
+            found = inputs.of(self.settings, date)
         except inputs.NoTableError as error:
             run = last or self._new(str(date), [], found_alias.live)
             if run.status != record.PROMOTED:
@@ -130,17 +131,19 @@ class Runner:
     def _identity(self, found: list[dict[str, Any]]) -> str:
         dump = self._dump()
         gate = {name: dump["nightly"][name] for name in ("require", "beats")}
-        neutral = ("nightly", "serving", "report", "beam", "catalogue")
+        neutral = ("nightly", "serving", "report", "beam", "catalogue", "bigquery", "cloud", "dataflow", "vertex")
         return record.digest([found, gate, {key: value for key, value in dump.items() if key not in neutral}])
 
     def _dump(self) -> dict[str, Any]:
         return self.settings.model_dump(mode="json")
 
     @contextmanager
-    def _config(self, night: Night) -> Iterator[str]:
+    def _config(self, night: Night, parent: Version | None) -> Iterator[str]:
         """The settings as a file for the steps, kept with the run."""
-        places = {"dataset_dir": night.dataset, "model_dir": night.model, "predictions_dir": night.predictions}
-        text = yaml.safe_dump(self._dump() | places, sort_keys=False, allow_unicode=True)
+        tree = self._dump()
+        tree |= {"dataset_dir": night.dataset, "model_dir": night.model, "predictions_dir": night.predictions}
+        tree["training"]["warm_start"] = parent.model_dir if parent else None
+        text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
         files.write(night.config, text.encode())
         if not files.is_remote(night.config):
             yield night.config
@@ -150,9 +153,8 @@ class Runner:
             file.flush()
             yield file.name
 
-    def _steps(self, run: Record, config: str) -> None:
+    def _steps(self, run: Record, config: str, parent: Version | None) -> None:
         settings, night = self.settings, run.night
-        parent = self._parent(run)
         made = (
             lambda: steps.preprocess(settings, night, config, run.content["inputs"]),
             lambda: steps.train(settings, night, config, parent),

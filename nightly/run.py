@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None, execute: steps.Execute = steps.execu
     """Parses the flags and runs the night.
 
     Raises:
-        UserError: whatever the user can put right. SystemExit: with status 1 or 3.
+        UserError: whatever the user can put right; with status 1 where a step failed, 3 where the gate did.
     """
     parser = commands.parser(
         "python -m nightly.run",
@@ -50,11 +50,7 @@ def main(argv: Sequence[str] | None = None, execute: steps.Execute = steps.execu
             for skipped in due(Nights(settings.nightly.directory), date, settings.nightly.catch_up_days):
                 print(f"{skipped} was skipped, or did not end: it comes first")
                 _catch_up(dates.settings(args, skipped), execute)
-        try:
-            night.Runner(settings, execute, only=args.only).run()
-        except night.StoppedError as stopped:
-            print(f"error: {stopped}", file=sys.stderr)
-            raise SystemExit(stopped.status) from None
+        night.Runner(settings, execute, only=args.only).run()
 
 
 def due(nights: Nights, date: datetime.date, days: int) -> list[datetime.date]:
@@ -82,7 +78,7 @@ def _catch_up(settings: Settings, execute: steps.Execute) -> None:
     """A skipped night; that it fails again is no reason not to run tonight's."""
     try:
         night.Runner(settings, execute).run()
-    except (night.StoppedError, UserError) as error:
+    except UserError as error:
         print(f"{settings.source.end_date} is left: {error}", file=sys.stderr)
 
 

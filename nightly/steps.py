@@ -23,7 +23,16 @@ _GRACE = 30.0  # seconds for a step to end by itself when it is stopped: a train
 
 # Sections that do not change what a dataset holds.
 _NOT_OF_DATASET = {"training", "prediction", "cold_start", "serving", "report", "nightly", "beam", "catalogue"}
-_NOT_OF_DATASET |= {"dataset_dir", "model_dir", "predictions_dir"}
+_NOT_OF_DATASET |= {
+    "evaluation",
+    "bigquery",
+    "cloud",
+    "dataflow",
+    "vertex",
+    "dataset_dir",
+    "model_dir",
+    "predictions_dir",
+}
 
 Execute = Callable[[Sequence[str], Callable[[str], None], float], int]
 
@@ -77,16 +86,15 @@ def preprocess(settings: Settings, night: Night, config: str, inputs: list[dict]
 
 
 def train(settings: Settings, night: Night, config: str, parent: Version | None) -> Step:
-    """Dataset -> model, from the live one where there is one."""
-    warm = ("--warm_start", parent.model_dir) if parent and settings.nightly.warm_start else ()
+    """Dataset -> model, from the live one where there is one (the config names it); here or on Vertex AI."""
     return Step(
         "train",
-        "trainer.task",
-        ("--config", config, "--dataset_dir", night.dataset, "--model_dir", night.model, "--replace", *warm),
+        "cloud.train",
+        ("--config", config, "--dataset_dir", night.dataset, "--model_dir", night.model, "--replace"),
         {
             "dataset": _fingerprint(night),
             "settings": _sections(settings, only={"training", "cold_start"}),
-            "parent": parent.model_digest if warm and parent else None,
+            "parent": parent.model_digest if parent else None,
         },
         night.model,
         "model",
@@ -102,7 +110,7 @@ def evaluate(settings: Settings, night: Night, config: str) -> Step:
         "evaluate",
         "trainer.evaluate",
         (*places, "--output_json", night.evaluation, *gate),
-        {"dataset": _fingerprint(night), "model": model_digest(night), "gate": gate},
+        {"model": model_digest(night), "gate": gate, "settings": _sections(settings, only={"evaluation"})},
         night.evaluation,
         None,
     )

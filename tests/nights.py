@@ -56,8 +56,9 @@ class World:
             counts |= {"rejected": {"records.malformed": 1}, "median": 5.0}
             write_output(flags["--dataset_dir"], "dataset", f"{source['input']} to {source['end_date']}", **counts)
             _write_statistics(flags["--dataset_dir"])
-        elif module == "trainer.task":
-            came = read_output(flags["--warm_start"]) if "--warm_start" in flags else "nothing"
+        elif module == "cloud.train":
+            parent = settings["training"]["warm_start"]
+            came = read_output(parent) if parent else "nothing"
             text = f"{read_output(flags['--dataset_dir'])}, k {settings['training']['embedding_dimension']} <- {came}"
             history = {"history": [{"loss": 12.5, "rwse": 0.25}], "start": {"digest": "d"} if came != "nothing" else {}}
             write_output(flags["--model_dir"], "model", text, **history)

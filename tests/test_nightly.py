@@ -52,10 +52,7 @@ class Site:
         """The command's exit status."""
         self.world.calls = []
         argv = ["--config", str(self.config), "--date", day, *flags]
-        try:
-            return commands.run(lambda argv: run.main(argv, self.world), argv)
-        except SystemExit as stop:
-            return stop.code
+        return commands.run(lambda argv: run.main(argv, self.world), argv)
 
     @property
     def live(self) -> str | None:
@@ -66,7 +63,7 @@ class Site:
         return record.newest(self.nights, day).status
 
 
-ALL = ["pipeline.preprocess", "trainer.task", "trainer.evaluate", "pipeline.batch_predict"]
+ALL = ["pipeline.preprocess", "cloud.train", "trainer.evaluate", "pipeline.batch_predict"]
 
 
 @pytest.fixture
@@ -192,7 +189,7 @@ def test_catching_up_is_bounded_and_does_not_stop_tonight(tmp_path, capsys):
     site = Site(tmp_path, days=12)
     assert site.run(site.day(2)) == 0
     assert run.due(site.nights, datetime.date(2024, 1, 12), 3) == [datetime.date(2024, 1, day) for day in (9, 10, 11)]
-    site.world.fails = {"trainer.task": 1}
+    site.world.fails = {"cloud.train": 1}
     assert site.run(site.day(11)) == 0
     assert "2024-01-09 is left: 2024-01-09.1: train failed" in capsys.readouterr().err
     assert record.dates(site.nights) == ["2024-01-03", "2024-01-09", "2024-01-10", "2024-01-11", "2024-01-12"]
@@ -268,7 +265,7 @@ def test_retention_keeps_what_it_says(tmp_path, capsys):
     site = Site(tmp_path, days=9)
     site.configure(keep=3, keep_failed=1, catch_up_days=0)
     for number in range(1, 8):
-        site.world.fails = {"trainer.task": 1} if number in (2, 4) else {}
+        site.world.fails = {"cloud.train": 1} if number in (2, 4) else {}
         assert site.run(site.day(number)) in (0, 1)
     kept = [run_.name for run_ in record.every(site.nights)]
     assert kept == ["2024-01-05.1", "2024-01-06.1", "2024-01-07.1", "2024-01-08.1"], "three live ones, a failed one"
@@ -283,7 +280,7 @@ def test_retention_keeps_what_it_says(tmp_path, capsys):
 
 
 def test_status_shows_what_is_live_and_fails_where_it_is_old(site, capsys):
-    site.world.fails = {"trainer.task": 1}
+    site.world.fails = {"cloud.train": 1}
     site.run(site.day(2)), site.run(site.day(3))
     capsys.readouterr()
     flags = ["--config", str(site.config)]
