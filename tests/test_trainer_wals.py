@@ -255,27 +255,45 @@ def test_any_shape_equals_the_oracle(n, m, k, seed, density, nu):
 def test_auto_says_what_it_does():
     assert Solver("auto").describe(32) == "exact (auto, k = 32)"
     assert Solver("auto").describe(64) == "conjugate gradient, 3 steps (auto, k = 64)"
-    large = "exact for rows of up to 512 entries, conjugate gradient, 3 steps for longer ones (auto, k = 1024)"
+    large = "exact for rows of up to 128 entries, conjugate gradient, 3 steps for longer ones (auto, k = 1024)"
     assert Solver("auto").describe(1024) == large
-    assert Solver("block", block=32).describe(1024) == "block descent, blocks of 32"
+    block = "exact for rows of up to 32 entries, block descent, blocks of 32 for longer ones"
+    assert Solver("block", block=32).describe(1024) == block
     assert Solver("cholesky").describe(1024) == "exact"
 
 
-def test_auto_starts_warm_exactly_where_it_iterates():
-    assert [Solver("auto").starts_warm(k) for k in (8, 32, 64, 256, 512, 1024)] == [
-        False,
-        False,
-        True,
-        False,
-        False,
-        True,
-    ]
+def test_rows_start_warm_exactly_where_their_solver_iterates():
+    entries = np.array([0, 5, 64, 65, 128, 129, 4000])
+    for solver, k, warm in (
+        (Solver("auto"), 32, [0, 0, 0, 0, 0, 0, 0]),
+        (Solver("auto"), 64, [0, 1, 1, 1, 1, 1, 1]),
+        (Solver("auto"), 1024, [0, 0, 0, 0, 0, 1, 1]),
+        (Solver("cholesky"), 1024, [0, 0, 0, 0, 0, 0, 0]),
+        (Solver("block", block=64), 1024, [0, 0, 0, 1, 1, 1, 1]),
+        (Solver("block", block=64), 64, [0, 0, 0, 0, 0, 0, 0]),
+    ):
+        assert solver.starts_warm(entries, k).tolist() == [bool(flag) for flag in warm], (solver, k)
+
+
+@pytest.mark.parametrize("solver", [Solver("block", block=8), Solver(steps=2)], ids=str)
+def test_long_rows_start_where_the_last_pass_left_them(solver, monkeypatch):
+    """Of a table with rows of both kinds only the long ones are turned into the new basis."""
+    monkeypatch.setattr("trainer.solver.EXACT_FROM", 33)
+    monkeypatch.setattr("trainer.solver.LARGEST_EXACT", 8)
+    oracle, start = problem(60, 80, 40, density=0.15, lam=2.0)
+    lengths = oracle.observed.sum(1)
+    assert lengths.min() <= 8 < lengths.max()
+    rows, errors = start[0], []
+    for _ in range(60):
+        rows = run(oracle, (rows, start[1]), solver, sweeps=1)[0].astype(np.float32)
+        errors.append(np.abs(rows - oracle.solve_rows(start[1])).max())
+    assert errors[0] > 0.1 and errors[-1] < 1e-3
 
 
 def test_auto_for_large_k_solves_long_rows_by_conjugate_gradient():
     oracle, start = problem(4, 1300, 520, density=0.6, lam=30.0)
     assert oracle.observed.sum(1).min() > 512
-    assert Solver().starts_warm(520)
+    assert Solver().starts_warm(oracle.observed.sum(1), 520).all()
     found = run(oracle, start, Solver(steps=30), sweeps=1)[0]
     expected = oracle.solve_rows(start[1])
     assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()

@@ -17,7 +17,7 @@ Method = Literal["auto", "cholesky", "cg", "block"]
 EXACT_UP_TO, EXACT_FROM = 32, 256
 # The largest system that `auto` factorises: beyond it, conjugate gradient from the last pass's solution is as good for
 # the loss and many times cheaper.
-LARGEST_EXACT = 512
+LARGEST_EXACT = 128
 # Pieces of work a sweep is cut into: enough for balance, few enough to be cheap, and the same on any machine, since
 # the loss is summed piece by piece.
 _PIECES = 64
@@ -28,9 +28,10 @@ class Solver:
     """How rows are solved.
 
     Attributes:
-        method: `cholesky` exact; `cg` conjugate gradient and `block` block descent, both from the last solution;
-            `auto` exact for small and for large k, with conjugate gradient for rows whose system is too large, and
-            conjugate gradient for the k between.
+        method: `cholesky` exact; `cg` conjugate gradient and `block` block descent, both from the last solution (block:
+            for rows with more entries than a block has dimensions; the system of a shorter one is smaller than a block,
+            and solved exactly); `auto` exact for small and for large k, with conjugate gradient for rows whose system
+            is too large, and conjugate gradient for the k between.
         steps: of conjugate gradient. block: dimensions of a block.
         threads: None for one a core.
         devices: names as TensorFlow has them, e.g. GPU:0: rows are solved there, by `tensor_solver`; () for the CPU, by
@@ -45,14 +46,16 @@ class Solver:
     devices: tuple[str, ...] = ()
     table_dtype: Literal["float32", "bfloat16"] = "float32"
 
-    def starts_warm(self, k: int) -> bool:
-        """Whether any row's solution may depend on what the table holds."""
-        return self._limit(k) < k
+    def starts_warm(self, counts: np.ndarray, k: int) -> np.ndarray:
+        """bool [n]: the rows, by their entries, whose solution may depend on what the table holds."""
+        return np.minimum(counts, k) > self._limit(k)
 
     def _limit(self, k: int) -> int:
         """The largest system, of size min(entries, k), that is solved exactly."""
         if self.method == "cholesky" or (self.method == "auto" and k <= EXACT_UP_TO):
             return k
+        if self.method == "block":
+            return min(self.block, k)
         return LARGEST_EXACT if self.method == "auto" and k >= EXACT_FROM else 0
 
     def exact(self) -> Solver:

@@ -128,9 +128,17 @@ def gramian(table: np.ndarray) -> np.ndarray:
     return sum(parallel.each(part, range(0, len(table), stretch)), np.zeros((table.shape[1],) * 2))
 
 
-def rotate(table: np.ndarray, vectors: np.ndarray) -> None:
-    """table <- table vectors, in place; vectors [k, k]."""
+def rotate(table: np.ndarray, vectors: np.ndarray, which: np.ndarray | None = None) -> None:
+    """table <- table vectors, in place; vectors [k, k]; bool [n]: which rows, None for all."""
     vectors = np.ascontiguousarray(vectors, np.float32)
+    if which is not None and not which.all():
+        rows = np.flatnonzero(which)
+
+        def turn_some(part: np.ndarray) -> None:
+            table[part] = table[part] @ vectors
+
+        parallel.each(turn_some, _blocks(rows))
+        return
 
     def turn(block: np.ndarray) -> None:
         block[:] = block @ vectors
@@ -229,8 +237,7 @@ def sweep(
     cluster = cluster or Alone()
     basis = cluster.same(Basis.of(cluster.sum(gramian(fixed.table))))
     rotate(fixed.table, basis.vectors)
-    if solver.starts_warm(side.table.shape[1]):
-        rotate(side.table, basis.vectors)
+    rotate(side.table, basis.vectors, solver.starts_warm(side.counts, side.table.shape[1]))
     sums = solve(blocks, side, fixed, basis, objective, solver, cluster)
     fit, own, weight, other = cluster.sum(np.append(sums, penalty(fixed, side.size, objective)))
     cells = objective.unobserved_weight * side.size * fixed.size
