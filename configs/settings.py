@@ -205,6 +205,29 @@ class RatingSettings(_Section):
         return self
 
 
+class PrivacySettings(_Section):
+    """What is done with visitors' ids before anything else is; docs/privacy.md."""
+
+    hash_key_file: str | None = Field(
+        None, description="File of a key, local or gs://: visitorIds are replaced by their HMAC-SHA-256."
+    )
+    hash_key_env: str | None = Field(None, description="Environment variable that holds the key, where no file does.")
+    deleted_visitors: str | None = Field(
+        None, description="File of visitorIds (or their hashes), one a line: left out of datasets and predictions."
+    )
+
+    @property
+    def hashes(self) -> bool:
+        """Whether ids are hashed."""
+        return bool(self.hash_key_file or self.hash_key_env)
+
+    @model_validator(mode="after")
+    def _one_key(self) -> PrivacySettings:
+        if self.hash_key_file and self.hash_key_env:
+            raise ValueError("give hash_key_file or hash_key_env, not both")
+        return self
+
+
 class SplitSettings(_Section):
     """What is held out of training to evaluate by. Vocabularies, median and counts are of what is left."""
 
@@ -473,6 +496,7 @@ class Settings(_Section):
     rating: RatingSettings = RatingSettings()
     dataset: DatasetSettings = DatasetSettings()
     split: SplitSettings = SplitSettings()
+    privacy: PrivacySettings = PrivacySettings()
     training: TrainingSettings = TrainingSettings()
     prediction: PredictionSettings = PredictionSettings()
     cold_start: ColdStartSettings = ColdStartSettings()

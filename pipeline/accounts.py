@@ -18,8 +18,9 @@ from configs.artifacts import Dataset, join
 from configs.errors import UserError
 from configs.features import HELD_OUT
 from configs.manifest import stamp
+from configs.privacy import key_name
 from configs.settings import Settings, SourceSettings, SplitSettings
-from pipeline import dataset_statistics, publish, splits
+from pipeline import dataset_statistics, privacy, publish, splits
 from pipeline.extract import RECORDS
 from pipeline.grouping import SIDES
 from pipeline.sources import Input
@@ -90,6 +91,7 @@ def dataset_manifest(
         "compression": "gzip" if settings.dataset.gzip else "none",
         "bigquery": dict(files.about) or None,
         "files": described,
+        "visitors_hashed_with": key_name(privacy.rules(settings.privacy)[0]),
         "settings": settings.model_dump(mode="json", include={"source", "rating", "split", "dataset"}),
     }
 

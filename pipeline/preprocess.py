@@ -66,12 +66,13 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     # Not before: `--help` and a mistake in the flags answer at once.
     quiet.import_tensorflow()
     with quiet.imports():
-        from pipeline import accounts, beam_options, progress, publish, sources, traffic, transforms
+        from pipeline import accounts, beam_options, privacy, progress, publish, sources, traffic, transforms
         from pipeline.spill import Spill
 
     started = time.time()
     root = commands.required(settings.dataset_dir, "dataset_dir")
     options = beam_options.from_settings(settings, beam_flags)
+    privacy.open_rules(settings.privacy)
     test_files = sources.match_test_input(settings)
     with publish.staged(root, "dataset", replace) as staging, sources.opened(settings) as files:
         spill = Spill(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/spill"))

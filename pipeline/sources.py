@@ -8,7 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -18,8 +18,8 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from configs.errors import UserError
-from configs.settings import RatingSettings, Settings, SourceSettings, SplitSettings
-from pipeline import bots, columns, ga4, ga360, readers, sessions, splits, table
+from configs.settings import PrivacySettings, RatingSettings, Settings, SourceSettings, SplitSettings
+from pipeline import bots, columns, ga4, ga360, privacy, readers, sessions, splits, table
 from pipeline.bigquery import pairs
 from pipeline.blocks import interactions_in, make_blocks
 from pipeline.extract import Extract
@@ -177,17 +177,18 @@ class ReadInteractions(beam.PTransform):
     spill: Spill
     split: SplitSettings = SplitSettings()  # noqa: RUF009 - frozen
     test_files: Input | None = None
+    privacy: PrivacySettings = PrivacySettings()  # noqa: RUF009 - frozen
 
     def expand(self, pipeline: beam.Pipeline) -> Interactions:
         shards = min(_MOST_SHARDS, self.files.size // _SHARD_BYTES + 1)
         kind = kind_of(self.source, self.rating, self.split, self.files.read)
-        read = pipeline | "Train" >> _ReadFiles(self.files, kind, shards, self.spill)
+        read = pipeline | "Train" >> _ReadFiles(self.files, self._guarded(kind), shards, self.spill)
         reads, together = [read], read.views | "ByVisitor" >> beam.GroupByKey()
         combine: beam.DoFn = _CombineShard(kind, self.spill, self.split)
         if self.test_files:
             # The window chooses among the days of train; the files of test are chosen by hand.
             test = kind_of(self.source.model_copy(update={"start_date": None, "end_date": None}), self.rating)
-            reads.append(pipeline | "Test" >> _ReadFiles(self.test_files, test, shards, self.spill))
+            reads.append(pipeline | "Test" >> _ReadFiles(self.test_files, self._guarded(test), shards, self.spill))
             together = [read.views for read in reads] | "BothByVisitor" >> beam.CoGroupByKey()
             combine = _CombineBoth(kind, self.spill, self.split)
         combined = together | "Combine" >> beam.ParDo(combine).with_outputs(COUNTS, HELD_OUT, REJECTS, main="blocks")
@@ -195,6 +196,12 @@ class ReadInteractions(beam.PTransform):
         counts = [seen, *(read[COUNTS] for read in reads), combined[COUNTS]] | "AllCounts" >> beam.Flatten()
         rejects = [*(read[REJECTS] for read in reads), combined[REJECTS]] | "AllRejects" >> beam.Flatten()
         return Interactions(combined.blocks, combined[HELD_OUT], rejects, counts)
+
+    def _guarded(self, kind: Kind) -> Kind:
+        """Before anything else sees an id, it is hashed, or its visitor left out."""
+        by_visit = self.source.kind == "ga360" and self.source.visitor_key == "visit"
+        extract = partial(privacy.guarded, extract=kind.extract, settings=self.privacy, by_visit=by_visit)
+        return replace(kind, extract=extract)
 
 
 @dataclass

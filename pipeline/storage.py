@@ -9,6 +9,16 @@ from apache_beam.io.filesystems import FileSystems
 from google.api_core.exceptions import GoogleAPICallError, NotFound
 
 
+def read_bytes(path: str) -> bytes:
+    """A small file's bytes.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+    """
+    with open_to_read(path) as file:
+        return file.read()
+
+
 def open_to_read(path: str, compression: str = CompressionTypes.UNCOMPRESSED) -> BinaryIO:
     """Opens a file, local or gs://, as its bytes are; `CompressionTypes.AUTO` looks through gzip by the suffix.
 

@@ -34,7 +34,9 @@ def preprocess(
 ) -> None:
     """Builds the pipeline that writes a dataset's files, and a summary for its manifest, below `root`."""
     dataset, has_time = Dataset(root), has_times(settings.source)
-    read = ReadInteractions(files, settings.source, settings.rating, spill, settings.split, test_files)
+    read = ReadInteractions(
+        files, settings.source, settings.rating, spill, settings.split, test_files, settings.privacy
+    )
     found = pipeline | "Interactions" >> read
     found.rejects | "Rejected" >> beam.io.WriteToText(join(dataset.rejected, "rejected"), ".jsonl")
 

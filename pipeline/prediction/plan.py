@@ -13,8 +13,9 @@ from apache_beam.io.filesystems import FileSystems
 from configs import commands, manifest
 from configs.artifacts import Dataset, Model, join
 from configs.errors import UserError
-from configs.settings import ColdStartSettings, PredictionSettings, Settings
-from pipeline import publish
+from configs.privacy import key_name
+from configs.settings import ColdStartSettings, PredictionSettings, PrivacySettings, Settings
+from pipeline import privacy, publish
 from pipeline.prediction import contents, factors, lists
 from pipeline.prediction.projection import Objective
 from pipeline.prediction.writers import Stamp
@@ -31,6 +32,7 @@ class Plan:
     Attributes:
         interactions: of the whole site, for the rules of cold start.
         projected: whether visitors' factors are projected from their rows.
+        privacy: names the visitors to leave out.
         unknown: ids that are to be answered and that the dataset lacks.
     """
 
@@ -47,6 +49,7 @@ class Plan:
     objective: Objective
     projected: bool
     catalogue: str | None
+    privacy: PrivacySettings = PrivacySettings()  # noqa: RUF009 - frozen
     unknown: tuple[bytes, ...] = ()
     stamp: Stamp | None = None
 
@@ -78,6 +81,7 @@ def make(settings: Settings) -> tuple[Plan, dict[str, Any]]:
     trained = publish.read_manifest(model.manifest, "model")
     if trained["dataset"]["fingerprint"] != manifest.fingerprint(made):
         raise UserError(f"{model.root} was trained on another dataset than {dataset.root}; train again on this one")
+    deleted = _deleted(settings.privacy, dataset, made)
     options = settings.prediction
     _check_k(options, made["counts"])
     if options.kind == "similar_visitors" and not options.only and made["counts"]["users"] > _MOST_ASKED:
@@ -106,12 +110,21 @@ def make(settings: Settings) -> tuple[Plan, dict[str, Any]]:
         objective=objective,
         projected=_projects(options, model, trained),
         catalogue=settings.catalogue,
-        unknown=_unknown(dataset, options),
+        privacy=settings.privacy,
+        unknown=_unknown(dataset, options, deleted),
         stamp=Stamp(manifest.digest(trained)[:12], datetime.datetime.now(datetime.UTC).replace(microsecond=0)),
     )
     _check_factors(plan)
     contents.check(plan)
     return plan, trained
+
+
+def _deleted(settings: PrivacySettings, dataset: Dataset, made: dict[str, Any]) -> frozenset[bytes]:
+    """The ids to leave out, as the dataset has them."""
+    key, deleted = privacy.open_rules(settings)
+    if key is not None and key_name(key) != made.get("visitors_hashed_with"):
+        raise UserError(f"{dataset.root}: its visitorIds were not hashed with this key; give the one they were")
+    return deleted
 
 
 def _check_k(options: PredictionSettings, counts: dict[str, int]) -> None:
@@ -132,7 +145,7 @@ def _projects(options: PredictionSettings, model: Model, trained: dict[str, Any]
     return not any(name.startswith(prefix) for name in manifest.all_files(trained))
 
 
-def _unknown(dataset: Dataset, options: PredictionSettings) -> tuple[bytes, ...]:
+def _unknown(dataset: Dataset, options: PredictionSettings, deleted: frozenset[bytes]) -> tuple[bytes, ...]:
     """The ids of `prediction.only` that the vocabulary of those who can be asked lacks."""
     if not options.only:
         return ()
@@ -142,7 +155,7 @@ def _unknown(dataset: Dataset, options: PredictionSettings) -> tuple[bytes, ...]
         asked.pop(name, None)
     if len(asked) == listed and options.kind.startswith("similar_"):
         raise UserError(f"prediction.only: {options.only} names none that the dataset has; check the ids")
-    return tuple(sorted(asked))
+    return tuple(sorted(asked.keys() - deleted if by_visitor else asked))
 
 
 def _check_files(dataset: Dataset, made: dict[str, Any]) -> None:

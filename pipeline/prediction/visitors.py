@@ -10,7 +10,7 @@ import numpy as np
 
 from configs import cold_start
 from configs.artifacts import shard_name
-from pipeline import tfrecords
+from pipeline import privacy, tfrecords
 from pipeline.examples import Rows
 from pipeline.prediction import factors, scoring
 from pipeline.prediction.contents import Contents
@@ -53,17 +53,19 @@ def read(
 
     Args:
         size: visitors of a block.
-        wanted: the ids to keep; None keeps all.
+        wanted: the ids to keep; None keeps all. Who asked to be forgotten is left out of both.
         cold: whether those with few ratings are projected, as the rules of cold start say; else the trained factors
             stand for all, unless the plan projects all.
 
     Raises:
         UserError: a file is missing or damaged.
     """
+    _, deleted = privacy.rules(plan.privacy)
     for block in _as_trained(plan, contents, shard, size):
         kept = block
-        if wanted is not None:
-            kept = block.take(np.flatnonzero([name in wanted for name in block.ids]))
+        if wanted is not None or deleted:
+            rows = [(wanted is None or name in wanted) and name not in deleted for name in block.ids]
+            kept = block.take(np.flatnonzero(rows))
         if len(kept):
             yield _by_rules(plan, contents, kept, cold)
 

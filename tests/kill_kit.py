@@ -1,0 +1,138 @@
+"""Kills preprocessing, training and prediction at random moments, starts each again, and compares with a quiet run.
+
+    python tests/kill_kit.py --moments 50 --seed 1
+
+A moment is a share of the quiet run's time, drawn by the seed. After each kill (SIGKILL to the whole process group) the
+same command is started again, now undisturbed; then the output must be whole by its manifest, hold what the quiet run's
+holds, and nothing may lie beside it but what the quiet run left too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs import manifest
+from pipeline import verify
+
+STEPS = ("preprocess", "train", "predict")
+_MODULES = {"preprocess": "pipeline.preprocess", "train": "trainer.task", "predict": "pipeline.batch_predict"}
+_OUTPUTS = {"preprocess": "dataset", "train": "model", "predict": "predictions"}
+_CONFIG = """\
+source: {{kind: ga360, input: '{root}/export/ga360/*'}}
+dataset: {{shards: 3}}
+training: {{embedding_dimension: 16, max_sweeps: 60, seed: 5}}
+dataset_dir: {root}/dataset
+model_dir: {root}/model
+predictions_dir: {root}/predictions
+beam: {{runner: FnApiRunner}}
+"""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One kill: what was killed, when, and what was wrong after the restart (nothing: it survived)."""
+
+    step: str
+    seconds: float
+    ended_before: bool
+    problems: tuple[str, ...]
+
+
+def run(moments: int, seed: int, root: Path, steps: tuple[str, ...] = STEPS, visitors: int = 150) -> Iterator[Moment]:
+    """Makes a sample export below `root` and goes through the moments, the steps in turn."""
+    sample = [sys.executable, "-m", "pipeline.sample", "--visitors", str(visitors), "--contents", "60"]
+    subprocess.run([*sample, "--output_dir", str(root / "export")], check=True, capture_output=True)
+    (root / "config.yaml").write_text(_CONFIG.format(root=root))
+    rng, took, quiet = random.Random(seed), {}, {}
+    for step in STEPS[: 1 + max(map(STEPS.index, steps))]:
+        started = time.monotonic()
+        _start(root, step).wait()
+        took[step] = time.monotonic() - started
+        quiet[step] = _digest(root / _OUTPUTS[step])
+    beside = {path.name for path in root.iterdir()}
+    for number in range(moments):
+        step = steps[number % len(steps)]
+        yield _kill_once(root, step, rng.uniform(0, took[step]), quiet[step], beside)
+
+
+def _start(root: Path, step: str, *flags: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", _MODULES[step], "--config", str(root / "config.yaml"), *flags]
+    with open(root.parent / f"{root.name}.log", "ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+
+def _kill_once(root: Path, step: str, seconds: float, quiet: dict[str, str], beside: set[str]) -> Moment:
+    output = root / _OUTPUTS[step]
+    replaces = step != "train"  # a training with --replace starts over; without, it goes on
+    if not replaces:
+        shutil.rmtree(output)
+    flags = ["--replace"] if replaces else []
+    process = _start(root, step, *flags)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    ended_before = process.returncode == 0
+    if replaces or not ended_before:
+        status = _start(root, step, *flags).wait()
+        if status:
+            return Moment(step, seconds, ended_before, (f"the restart exits with {status}",))
+    return Moment(step, seconds, ended_before, tuple(_problems(root, output, quiet, beside)))
+
+
+def _problems(root: Path, output: Path, quiet: dict[str, str], beside: set[str]) -> Iterator[str]:
+    yield from verify.problems(str(output), json.loads((output / "manifest.json").read_text()))
+    now = _digest(output)
+    for name in sorted(now.keys() ^ quiet.keys()):
+        yield f"{name} is {'left over' if name in now else 'missing'}"
+    for name in sorted(now.keys() & quiet.keys()):
+        if now[name] != quiet[name]:
+            yield f"{name} differs"
+    for name in sorted({path.name for path in root.iterdir()} ^ beside):
+        yield f"{name} lies beside the output"
+
+
+def _digest(output: Path) -> dict[str, str]:
+    """Checksums by name of what must be the same; graphs and logs, whose bytes differ each time, by their names."""
+    files = manifest.all_files(json.loads((output / "manifest.json").read_text()))
+    own = json.loads((output / "manifest.json").read_text())["files"]
+    found = {}
+    for name, file in files.items():
+        if name.startswith("logs/"):
+            continue
+        same = name in own and not name.startswith("saved_model/")
+        found[name] = file["crc32c"] if same else "there"
+    return found
+
+
+def main() -> int:
+    """Prints a line a moment; fails where one was not survived."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--moments", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for moment in run(args.moments, args.seed, Path(folder) / "kit"):
+            what = "; ".join(moment.problems) or ("ended before" if moment.ended_before else "survived")
+            failed += bool(moment.problems)
+            print(f"{moment.step:10} after {moment.seconds:6.2f} s  {what}", flush=True)
+    print(f"{args.moments - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
