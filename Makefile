@@ -83,6 +83,9 @@ show: setup  ## what five visitors read, and what is recommended to them
 test: setup  ## the test suite
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
+kill-test: setup  ## kill preprocess, train and predict at 50 random moments, and start each again
+	@$(BIN)/python -m tests.kill_kit $(ARGS)
+
 lint: setup  ## style, imports, known traps
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

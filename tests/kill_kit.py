@@ -1,6 +1,6 @@
 """Kills preprocessing, training and prediction at random moments, starts each again, and compares with a quiet run.
 
-    python tests/kill_kit.py --moments 50 --seed 1
+    python -m tests.kill_kit --moments 50 --seed 1
 
 A moment is a share of the quiet run's time, drawn by the seed. After each kill (SIGKILL to the whole process group) the
 same command is started again, now undisturbed; then the output must be whole by its manifest, hold what the quiet run's
