@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from configs import manifest
+from configs import locks, manifest
 from configs.artifacts import Dataset, Model
 from configs.errors import UserError
 from configs.processors import memory
@@ -20,6 +21,7 @@ from trainer.checkpoints import Checkpoints
 from trainer.cluster import Cluster
 from trainer.data import DatasetInfo, RowFiles
 from trainer.held_out import HeldOutEntries
+from trainer.preemption import Preemption
 from trainer.solver import Solver
 from trainer.sparse import SparseRows
 from trainer.summaries import Summaries
@@ -45,9 +47,26 @@ def train(
     Raises:
         UserError: no such dataset, a model there already, a checkpoint of something else, wrong weights.
     """
-    started, cluster, model = time.time(), workers.from_environment(), Model(model_dir)
+    started, cluster = time.time(), workers.from_environment()
+    with contextlib.ExitStack() as stack:
+        # One run at a time; of several workers the chief holds the place.
+        cluster.agree(lambda: stack.enter_context(locks.claim(model_dir)) if cluster.rank == 0 else None)
+        stop = stack.enter_context(Preemption(at_once=cluster.size > 1))
+        return _train(settings, dataset_dir, Model(model_dir), replace, cold_start, cluster, stop, started)
+
+
+def _train(
+    settings: TrainingSettings,
+    dataset_dir: str,
+    model: Model,
+    replace: bool,
+    cold_start: ColdStartSettings,
+    cluster: Cluster,
+    stop: Preemption,
+    started: float,
+) -> dict[str, Any]:
     info = cluster.agree(lambda: _read_info(dataset_dir, cluster))
-    origin = cluster.agree(lambda: warm.choose(settings, model_dir, info.rating))
+    origin = cluster.agree(lambda: warm.choose(settings, model.root, info.rating))
     sweeps, chief = origin.sweeps(settings), cluster.rank == 0
     checkpoints = Checkpoints(model.checkpoints, _identity(settings, info) | {"started_from": origin.digest})
     cluster.agree(lambda: _make_room(model, checkpoints, replace) if chief else None)
@@ -66,20 +85,29 @@ def train(
         display.sweeps_done(state.history)
         summaries = Summaries(model.logs, cluster.rank)
 
+        def leave() -> None:
+            display.say(f"SIGTERM: stopped after sweep {len(state.history)}; the same command goes on from there")
+            stop.leave()
+
         def after_sweep(sweep: Sweep) -> None:
             display.after_sweep(sweep)
             summaries.write(sweep, state)
+            if stop.told and len(state.history) % 2:  # within a pass; at its end the checkpoint comes anyway
+                checkpoints.save(state)
+                leave()
 
         def after_pass(state: Factorization) -> str | None:
             reason = held_out.after_pass(state) if held_out else None
             if held_out:
                 display.say(f"{held_out.metric}@{held_out.k} on held-out entries: {held_out.values[-1]:.4f}")
             checkpoints.save(state)
+            if stop.told:
+                leave()
             return reason
 
         reason = fit(state, sweeps, settings.tolerance, after_sweep, after_pass)
         summaries.close()
-        display.say(f"{reason}; writing {model_dir}")
+        display.say(f"{reason}; writing {model.root}")
         state.turn_back()
         _write(model, info, state, settings, cold_start, catalogue)
     content = _manifest(settings, info, state, reason, resumed, started)
@@ -162,7 +190,8 @@ def _make_room(model: Model, checkpoints: Checkpoints, replace: bool) -> None:
             raise UserError(f"{root} holds {kind or 'something else'}, no model; name another directory")
         storage.remove(model.manifest)  # first: what is half removed is no model
     elif (found and not replace) or checkpoints.matches():
-        return  # the checkpoint decides whether it may go on
+        # The checkpoint decides whether it may go on; of what a killed run began to write nothing is left.
+        found -= {path[len(root) + 1 :] for path in (model.checkpoints, model.logs)}
     for name in sorted(found - {"manifest.json"}):
         storage.remove(f"{root}/{name}")
 
