@@ -52,7 +52,7 @@ def train(
         # One run at a time; of several workers the chief holds the place.
         cluster.agree(lambda: stack.enter_context(locks.claim(model_dir)) if cluster.rank == 0 else None)
         stop = stack.enter_context(Preemption(at_once=cluster.size > 1))
-        return _train(settings, dataset_dir, Model(model_dir), replace, cold_start, cluster, stop, started)
+        return _train(settings, dataset_dir, Model(model_dir), replace, cold_start, catalogue, cluster, stop, started)
 
 
 def _train(
@@ -61,6 +61,7 @@ def _train(
     model: Model,
     replace: bool,
     cold_start: ColdStartSettings,
+    catalogue: str | None,
     cluster: Cluster,
     stop: Preemption,
     started: float,
