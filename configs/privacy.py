@@ -71,8 +71,14 @@ def read_deleted(settings: PrivacySettings, key: bytes | None, read: Read) -> fr
         data = read(settings.deleted_visitors)
     except OSError as error:
         raise UserError(f"privacy.deleted_visitors {settings.deleted_visitors} cannot be read") from error
-    ids = {line.removesuffix(b"\r") for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n")} - {b""}
-    return frozenset(ids | _hashes(key, ids))
+    ids = listed(data)
+    return ids | _hashes(key, ids)
+
+
+def listed(data: bytes) -> frozenset[bytes]:
+    """The ids of a deletion list, one a line as they are; a byte order mark and Windows' line ends are no part of them."""
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    return frozenset(line.removesuffix(b"\r") for line in lines) - {b""}
 
 
 def _hashes(key: bytes | None, ids: Iterable[bytes]) -> set[bytes]:

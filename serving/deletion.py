@@ -1,6 +1,7 @@
 """Visitors who asked to be forgotten: they are answered as unknown, and named to nobody, from now on.
 
-The next training leaves them out of the model; until then this list does. One visitorId a line, byte for byte.
+The next training leaves them out of the model; until then this list does. Its lines are the model's ids: hashes, where
+ids were hashed; the form is that of privacy.deleted_visitors.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import tensorflow as tf
 
+from configs import privacy
 from configs.errors import UserError
 from serving.wire import K
 
@@ -42,10 +44,10 @@ class Deleted:
             if stamp == self._stamp:
                 return
             with tf.io.gfile.GFile(self._path, "rb") as file:
-                lines = file.read().split(b"\n")
+                data = file.read()
         except tf.errors.OpError as error:
             raise UserError(f"serving.deleted_visitors {self._path} cannot be read: {error.message}") from error
-        self.ids, self._stamp = frozenset(line for line in lines if line), stamp
+        self.ids, self._stamp = privacy.listed(data), stamp
 
     def without(self, inputs: Outputs) -> Outputs:
         """Inputs in which nobody of the list is named."""

@@ -337,7 +337,7 @@ def test_deleted_visitors_are_answered_as_unknown_and_named_to_nobody(world, tmp
     whole = predict(world.client, "target", contentId=["c0"], k=50)["visitorIds"][0]
     gone = [name for name in whole[:20] if isinstance(name, str)][:5] + ["v7919"]
     names = tmp_path / "deleted.txt"
-    names.write_text("\n".join(gone) + "\n")
+    names.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(gone).encode())  # as an editor on Windows writes it
     with running(settings(world.root / "served", deleted_visitors=str(names))) as client:
         found = predict(client, "target", contentId=["c0"], k=10)
         assert found["visitorIds"][0] == [name for name in whole if name not in gone][:10] and found["count"] == [10]
