@@ -12,6 +12,6 @@ class UserError(Exception):
 
 
 class GateError(UserError):
-    """A model that is not as good as was required: nothing to put right in the command."""
+    """A model, or a dataset, that is not as was required: nothing to put right in the command."""
 
     status = 3

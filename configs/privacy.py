@@ -76,7 +76,7 @@ def read_deleted(settings: PrivacySettings, key: bytes | None, read: Read) -> fr
 
 
 def listed(data: bytes) -> frozenset[bytes]:
-    """The ids of a deletion list, one a line as they are; a byte order mark and Windows' line ends are no part of them."""
+    """The ids of a deletion list, one a line as they are; but no byte order mark, and no Windows line ends."""
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     return frozenset(line.removesuffix(b"\r") for line in lines) - {b""}
 

@@ -228,6 +228,18 @@ class PrivacySettings(_Section):
         return self
 
 
+class ValidationSettings(_Section):
+    """How far a dataset may be from the last good one."""
+
+    baseline: str | None = Field(
+        None, description="Directory of the last good dataset; one that is too far from it is not made (exit status 3)."
+    )
+    users: float | None = Field(0.5, gt=0, description="0.5 lets their number change by a factor of 1.5; none, by any.")
+    items: float | None = Field(0.5, gt=0, description="Likewise.")
+    interactions: float | None = Field(0.5, gt=0, description="Likewise.")
+    median: float | None = Field(0.5, gt=0, description="Likewise the median dwell, where both have one.")
+
+
 class SplitSettings(_Section):
     """What is held out of training to evaluate by. Vocabularies, median and counts are of what is left."""
 
@@ -497,6 +509,7 @@ class Settings(_Section):
     dataset: DatasetSettings = DatasetSettings()
     split: SplitSettings = SplitSettings()
     privacy: PrivacySettings = PrivacySettings()
+    validation: ValidationSettings = ValidationSettings()
     training: TrainingSettings = TrainingSettings()
     prediction: PredictionSettings = PredictionSettings()
     cold_start: ColdStartSettings = ColdStartSettings()

@@ -22,7 +22,17 @@ GATE = 3  # exit status of trainer.evaluate where a requirement is not met
 _GRACE = 30.0  # seconds for a step to end by itself when it is stopped: a training writes its checkpoint
 
 # Sections that do not change what a dataset holds.
-_NOT_OF_DATASET = {"training", "prediction", "cold_start", "serving", "report", "nightly", "beam", "catalogue"}
+_NOT_OF_DATASET = {
+    "validation",
+    "training",
+    "prediction",
+    "cold_start",
+    "serving",
+    "report",
+    "nightly",
+    "beam",
+    "catalogue",
+}
 _NOT_OF_DATASET |= {
     "evaluation",
     "bigquery",

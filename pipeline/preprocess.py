@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from configs import commands, quiet
 from configs.artifacts import Dataset
 from configs.settings import Settings
+from pipeline import validate
 
 _EPILOG = """\
 Beam's own options pass through, e.g. --runner=DataflowRunner --project=P --region=R --temp_location=gs://B/tmp;
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "split": ("split.kind", "none|last_n|time|random", "what to hold out for evaluation (docs/evaluation.md)"),
         "test_input": ("split.test_input", "GLOB", "files like those of --input that are held out whole"),
         "dataset_dir": ("dataset_dir", "DIR", "where the dataset goes, local or gs://"),
+        **validate.BASELINE,
     }
     commands.add_flags(parser, flags, "a dataset that is")
     parser.add_argument("--dry_run", action="store_true", help="say what would be read (of BigQuery: SQL, bytes); stop")
@@ -61,7 +63,7 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     """Makes the dataset that the settings describe; returns its manifest.
 
     Raises:
-        UserError: whatever the user can put right.
+        UserError: whatever the user can put right. GateError: the dataset is not like the last good one.
     """
     # Not before: `--help` and a mistake in the flags answer at once.
     quiet.import_tensorflow()
@@ -73,6 +75,7 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     root = commands.required(settings.dataset_dir, "dataset_dir")
     options = beam_options.from_settings(settings, beam_flags)
     privacy.open_rules(settings.privacy)
+    validate.open_baseline(settings.validation)
     test_files = sources.match_test_input(settings)
     with publish.staged(root, "dataset", replace) as staging, sources.opened(settings) as files:
         spill = Spill(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/spill"))
@@ -83,8 +86,10 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
         summary = accounts.take_summary(staging)
         manifest = accounts.dataset_manifest(summary, settings, files, staging, started, test_files)
         manifest["steps"] = traffic.of_job(result)
+        manifest["compared"] = validate.check(manifest, settings.validation, root)
         accounts.write_manifest(Dataset(staging).manifest, "dataset", manifest)
     accounts.show_dataset(root, manifest)
+    validate.show(manifest["compared"])
     return manifest
 
 

@@ -1,0 +1,9 @@
+"""A short run of the kill kit; `make kill-test` is the long one."""
+
+from kill_kit import run
+
+
+def test_jobs_that_were_killed_end_like_undisturbed_ones(tmp_path):
+    moments = list(run(2, 3, tmp_path / "kit", steps=("preprocess", "predict"), visitors=60, earliest=0.4))
+    assert [moment.step for moment in moments] == ["preprocess", "predict"]
+    assert not [moment for moment in moments if moment.problems]
