@@ -74,7 +74,8 @@ fuzz-server: setup  ## Schemathesis on a server that runs (make serve), 200 exam
 
 pipeline-then-train: pipeline train  ## both, one after the other
 
-night: setup  ## every step for one date, then live: ARGS="--date 2024-01-31"
+night: CONFIG = configs/nightly.yaml
+night: setup  ## every step for one date, then live, on the sample: ARGS="--date 2024-01-06"
 	@$(BIN)/python -m nightly.run --config $(CONFIG) $(ARGS)
 
 show: setup  ## what five visitors read, and what is recommended to them

@@ -44,7 +44,8 @@ def of(settings: Settings, date: datetime.date) -> Found:
         raise NoTableError(f"nothing of the window matches {source.input}: wait for the export, or check source.input")
     if None not in days and date not in days:
         latest = max(day for day in days if day is not None)
-        raise NoTableError(f"no table of {date} matches {source.input}, the latest is of {latest}: wait for the export")
+        found_none = f"no table of {date} matches {source.input}, the latest is of {latest}"
+        raise NoTableError(f"{found_none}: wait for the export, or pass --date")
     return found
 
 

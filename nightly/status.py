@@ -16,6 +16,7 @@ from configs.artifacts import Nights
 from configs.errors import UserError
 from nightly import alias, dates, record
 
+_QUALITY = "recall@20"  # of the metrics, the one in the table
 _EPILOG = """\
 exit status: 0, or 2 where --max_age_days is given and the live version's window ended longer ago, or nothing is live.
 
@@ -71,20 +72,25 @@ def _line(run: record.Record, found: alias.Alias) -> dict[str, Any]:
 
 
 def _show(runs: list[record.Record], found: alias.Alias) -> None:
-    table = Table(title=f"live: {found.live.name if found.live else 'nothing'}", title_justify="left")
-    for name in ("run", "status", "seconds", "interactions", "users", "items", "loss", "quality", "message"):
-        table.add_column(name, justify="left" if name in ("run", "status", "message") else "right")
+    title = f"live: {found.live.name if found.live else 'nothing'}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in ("run", "status", "seconds", "pairs", "users", "items", "loss", _QUALITY):
+        table.add_column(name, justify="left" if name in ("run", "status") else "right", no_wrap=True)
+    console, messages = Console(), []
     for run in runs:
         line = _line(run, found)
         figures = line["figures"]
         counts = [f"{figures[name]:,}" if name in figures else "" for name in ("interactions", "users", "items")]
         loss = f"{figures['loss']:.6g}" if "loss" in figures else ""
-        quality = next((f"{key} {value:.4f}" for key, value in figures.get("quality", {}).items()), "")
+        quality = figures.get("quality", {}).get(_QUALITY)
         style = {"live": "green", "failed": "red", "gate failed": "red", "no table": "yellow"}.get(line["status"])
-        table.add_row(
-            run.name, line["status"], f"{line['seconds']:.1f}", *counts, loss, quality, line["message"], style=style
-        )
-    Console().print(table)
+        shown = "" if quality is None else f"{quality:.4f}"
+        table.add_row(run.name, line["status"], f"{line['seconds']:.1f}", *counts, loss, shown, style=style)
+        if line["message"]:
+            messages.append(f"{run.name} {line['message']}")
+    console.print(table)
+    for message in messages:
+        print(message)
 
 
 if __name__ == "__main__":
