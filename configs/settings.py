@@ -487,6 +487,9 @@ class NightlySettings(_Section):
         ("popularity",), description="Baselines that a model must beat to go live, as trainer.evaluate names them."
     )
     warm_start: bool = Field(True, description="Start each training from the live model.")
+    validate_dataset: bool = Field(
+        True, description="Hold each dataset against the live version's, by the bounds of validation."
+    )
     catch_up_days: int = Field(3, ge=0, le=31, description="Skipped nights this many days back are run first.")
     keep: int = Field(7, ge=2, description="Versions that went live to keep, the live one included.")
     keep_failed: int = Field(3, ge=0, description="Other runs to keep, the newest, to look into.")

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from configs.artifacts import Night, Nights
+from configs.artifacts import Dataset, Night, Nights
 from configs.errors import UserError
 from configs.settings import Settings
 from nightly import alias, figures, files, inputs, record, retention, steps, targets
@@ -60,7 +60,7 @@ class Runner:
         run = self._open()
         try:
             parent = self._parent(run)
-            with self._config(run.night, parent) as config:
+            with self._config(run, parent) as config:
                 self._steps(run, config, parent)
         except StoppedError:
             raise
@@ -132,17 +132,19 @@ class Runner:
         dump = self._dump()
         gate = {name: dump["nightly"][name] for name in ("require", "beats")}
         neutral = ("nightly", "serving", "report", "beam", "catalogue", "bigquery", "cloud", "dataflow", "vertex")
+        neutral += ("validation",)
         return record.digest([found, gate, {key: value for key, value in dump.items() if key not in neutral}])
 
     def _dump(self) -> dict[str, Any]:
         return self.settings.model_dump(mode="json")
 
     @contextmanager
-    def _config(self, night: Night, parent: Version | None) -> Iterator[str]:
+    def _config(self, run: Record, parent: Version | None) -> Iterator[str]:
         """The settings as a file for the steps, kept with the run."""
-        tree = self._dump()
+        tree, night = self._dump(), run.night
         tree |= {"dataset_dir": night.dataset, "model_dir": night.model, "predictions_dir": night.predictions}
         tree["training"]["warm_start"] = parent.model_dir if parent else None
+        tree["validation"]["baseline"] = self.settings.validation.baseline or self._baseline(run)
         text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
         files.write(night.config, text.encode())
         if not files.is_remote(night.config):
@@ -152,6 +154,20 @@ class Runner:
             file.write(text)
             file.flush()
             yield file.name
+
+    def _baseline(self, run: Record) -> str | None:
+        """The dataset of the live version, to hold the new one against.
+
+        None where it has gone, and where its window had fewer tables: a site's first nights, each with a day more.
+        """
+        if run.content["parent"] is None or not self.settings.nightly.validate_dataset:
+            return None
+        parent = Version(**run.content["parent"])
+        before = record.load(self.nights, parent.date, parent.attempt)
+        if before is None or len(before.content["inputs"]) < len(run.content["inputs"]):
+            return None
+        there = files.read_if_there(Dataset(parent.dataset_dir).manifest)
+        return parent.dataset_dir if there else None
 
     def _steps(self, run: Record, config: str, parent: Version | None) -> None:
         settings, night = self.settings, run.night
@@ -195,7 +211,7 @@ class Runner:
         if problem := step.damage():
             raise UserError(f"{run.name}: {step.name} is not done ({problem}); run it first")
         if step.name == "evaluate" and run.steps.get("evaluate", {}).get("status") == "gate failed":
-            self._gate_failed(run)
+            self._gate_failed(run, "evaluate")
 
     def _step(self, run: Record, step: steps.Step) -> None:
         before = run.steps.get(step.name, {})
@@ -204,7 +220,7 @@ class Runner:
             if problem is None:
                 self.say(f"{run.name} {step.name}: done already")
                 if before["status"] == "gate failed":
-                    self._gate_failed(run)
+                    self._gate_failed(run, step.name)
                 return
             self.say(f"{run.name} {step.name}: again, {problem}")
         self.say(f"{run.name} {step.name} ...")
@@ -224,9 +240,9 @@ class Runner:
 
     def _after(self, run: Record, step: steps.Step, status: int, seconds: float, lines: list[str]) -> None:
         outcome: dict[str, Any] = {"exit_status": status, "seconds": seconds}
-        if step.name == "evaluate" and status == steps.GATE:
+        if status == steps.GATE:
             run.step(step.name, **outcome, status="gate failed", message=_last(lines))
-            self._gate_failed(run)
+            self._gate_failed(run, step.name)
         problem = f"exit status {status}: {_last(lines)}" if status else step.damage()
         if problem:
             run.step(step.name, **outcome, status="failed", message=problem)
@@ -237,8 +253,9 @@ class Runner:
         run.step(step.name, **outcome, status="done")
         self.say(f"{run.name} {step.name}: done in {seconds:.1f} s")
 
-    def _gate_failed(self, run: Record) -> None:
-        message = run.steps["evaluate"]["message"]
+    def _gate_failed(self, run: Record, step: str) -> None:
+        """The model's gate (evaluate), or the dataset's (preprocess): it is not like the live version's."""
+        message = run.steps[step]["message"]
         run.update(status=record.GATE_FAILED, ended=record.now(), message=message)
         live = alias.read(self.nights).live
         kept = f"{live.name} stays live" if live else "nothing is live"

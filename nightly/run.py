@@ -18,7 +18,8 @@ Steps whose output is whole and was made of the same are skipped, so the same co
 Nights that were skipped are run first, at most nightly.catch_up_days back.
 
 exit status: 0 the date is done, 1 a step failed, 2 something you can put right (no table yet, a mistake in the
-config), 3 the model did not pass the gate; the old model stays live unless it is 0.
+config), 3 the model did not pass the gate, or the dataset is not like the live one; the old model stays live unless
+it is 0.
 
 examples:
   python -m nightly.run --config configs/nightly.yaml

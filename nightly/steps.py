@@ -18,31 +18,13 @@ from nightly import files
 from nightly.alias import Version, damage
 from nightly.record import digest
 
-GATE = 3  # exit status of trainer.evaluate where a requirement is not met
+GATE = 3  # exit status of a step that worked, and whose outcome is not good enough
 _GRACE = 30.0  # seconds for a step to end by itself when it is stopped: a training writes its checkpoint
 
 # Sections that do not change what a dataset holds.
-_NOT_OF_DATASET = {
-    "validation",
-    "training",
-    "prediction",
-    "cold_start",
-    "serving",
-    "report",
-    "nightly",
-    "beam",
-    "catalogue",
-}
-_NOT_OF_DATASET |= {
-    "evaluation",
-    "bigquery",
-    "cloud",
-    "dataflow",
-    "vertex",
-    "dataset_dir",
-    "model_dir",
-    "predictions_dir",
-}
+_NOT_OF_DATASET = {"validation", "training", "prediction", "cold_start", "serving", "report", "nightly", "beam"}
+_NOT_OF_DATASET |= {"catalogue", "evaluation", "bigquery", "cloud", "dataflow", "vertex"}
+_NOT_OF_DATASET |= {"dataset_dir", "model_dir", "predictions_dir"}
 
 Execute = Callable[[Sequence[str], Callable[[str], None], float], int]
 
@@ -174,12 +156,14 @@ def _sections(settings: Settings, only: set[str] | None = None, without: set[str
 def execute(command: Sequence[str], say: Callable[[str], None], timeout_s: float) -> int:
     """Runs `python -m MODULE FLAGS` as a process of its own; `say` gets its lines; gives its exit status.
 
-    A step is stopped (SIGTERM, then SIGKILL) where it takes too long, and where this process is told to stop.
+    A step is stopped (SIGTERM, then SIGKILL) where it takes too long, and where this process is told to stop; where
+    this process is killed it dies too.
     """
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     expired = threading.Event()
+    leashed = [sys.executable, "-m", "nightly.leash", str(os.getpid()), *command]
     with subprocess.Popen(  # noqa: S603 - our own modules, no shell
-        [sys.executable, "-m", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        leashed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:
 
         def expire() -> None:

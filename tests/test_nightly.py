@@ -7,11 +7,14 @@ import datetime
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from scipy.spatial.distance import jensenshannon
 
@@ -212,6 +215,31 @@ def test_an_older_date_does_not_go_live_over_a_newer_one(site, capsys):
     assert "2024-01-04.1 is live, and newer" in capsys.readouterr().out
 
 
+def test_a_dataset_is_held_against_the_live_ones_and_the_gate_is_its_too(site, capsys):
+    baselines = []
+    original = site.world.__call__
+
+    def execute(command, say, timeout_s):
+        if command[0] == "pipeline.preprocess":
+            baselines.append(yaml.safe_load(Path(command[2]).read_text())["validation"]["baseline"])
+            if len(baselines) == 4:
+                say("error: users 10 -> 2 (-80%)")
+                return 3
+        return original(command, say, timeout_s)
+
+    def night(number: int, *flags: str) -> int:
+        argv = ["--config", str(site.config), "--date", site.day(number), *flags]
+        return commands.run(lambda argv: run.main(argv, execute), argv)
+
+    assert [night(number) for number in range(1, 3)] == [0, 0]
+    assert night(3, "--set", "nightly.validate_dataset=false") == 0
+    assert night(4) == 3 and site.live == "2024-01-04.1" and site.status(site.day(4)) == "gate failed"
+    assert "2024-01-04.1 stays live: users 10 -> 2 (-80%)" in capsys.readouterr().err
+    assert night(4) == 0 and site.live == "2024-01-05.1", "nothing was made, so it is asked again"
+    live = site.nights.night(site.day(3), 1).dataset
+    assert baselines == [None, None, None, live, live], "no baseline for the first, nor for a window that still grows"
+
+
 def test_steps_one_by_one_as_a_scheduler_starts_them(site, capsys):
     assert site.run(site.day(2), "--only", "train") == 2
     assert "preprocess is not done" in (err := capsys.readouterr().err) or "run the steps before it first" in err
@@ -309,6 +337,19 @@ def test_a_step_that_takes_too_long_is_stopped(tmp_path):
         del os.environ["PYTHONPATH"]
     assert time.monotonic() - begin < 30
     assert said[-1] == "stopped after 0.025 minutes (nightly.step_timeout_minutes)"
+
+
+def test_a_step_dies_with_a_night_that_is_killed(tmp_path):
+    (tmp_path / "sleeper.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
+    code = "from nightly import steps; steps.execute(['sleeper'], lambda line: print(line, flush=True), 600)"
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[1]}"}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as night:
+        step = int(night.stdout.readline())
+        night.kill()
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{step}/exe").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_figures_of_a_run_as_a_line_and_as_prometheus_reads_them(site, tmp_path):
