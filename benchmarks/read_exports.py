@@ -1,6 +1,6 @@
 """Rows a second from GA360 export files (NDJSON, gzip) to page views, on one core, beside a plain loop and DuckDB.
 
-    python benchmarks/read_exports.py [--interactions 500000] [--rounds 5]
+    python -m benchmarks.read_exports [--interactions 500000] [--rounds 5]
 
 Made data (python -m pipeline.sample, seed 42). The loop is what one writes first: gzip, json.loads, a tuple a page view
 with the content of custom dimension 10. DuckDB reads the same files to the same columns: the limit to name. Ours is the
@@ -19,9 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 
-import machine
-
-sys.path.insert(0, str(machine.ROOT))
+from benchmarks import machine
 
 INDEX = 10
 
@@ -71,7 +69,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--interactions", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", help="write the figures here")
     args = parser.parse_args()
     sides: dict[str, Callable[[list[str]], int]] = {"loop": loop, "ours": ours, "duckdb": duckdb}
     with tempfile.TemporaryDirectory() as folder:
@@ -94,9 +91,7 @@ def main() -> None:
     for name, rate in rates.items():
         share = statistics.median(a / b for a, b in zip(seconds["loop"], seconds[name], strict=True))
         print(f"{name:8}{rate:12,.0f} page views a processor second, {share:5.2f} times the loop")
-    if args.json:
-        with open(args.json, "w") as file:
-            json.dump({"machine": machine.describe(), "page_views_per_cpu_second": rates}, file)
+    machine.save("read_exports", {"page_views_per_cpu_second": rates, "interactions": args.interactions})
 
 
 if __name__ == "__main__":

@@ -80,17 +80,19 @@ def column(batch: pa.RecordBatch, name: str) -> pa.Array:
 
 def within_window(dates: pa.Array, source: SourceSettings, ledger: Ledger) -> np.ndarray:
     """bool[n]: the records dated (YYYYMMDD) within the window; counts the others, and the days seen."""
-    dates = columns.ids(dates).cast(pa.string(), safe=False)
-    for found in pc.value_counts(dates).to_pylist():
-        ledger.counts[f"seen.date.{found['values']}"] += found["counts"]
-    inside = np.ones(len(dates), bool)
+    coded = columns.coded_ids(dates)
+    days = coded.dictionary.cast(pa.string(), safe=False)
+    codes = coded.indices.fill_null(len(days)).to_numpy()
+    of_day = np.ones(len(days) + 1, bool)  # and of no day
     if source.start_date:
-        first = pa.scalar(_compact(source.start_date))
-        inside &= pc.greater_equal(dates, first).fill_null(False).to_numpy(zero_copy_only=False)
+        of_day &= np.append(pc.greater_equal(days, _compact(source.start_date)), False)
     if source.end_date:
-        last = pa.scalar(_compact(source.end_date))
-        inside &= pc.less_equal(dates, last).fill_null(False).to_numpy(zero_copy_only=False)
-    ledger.skip(RECORDS, "outside_window", len(dates) - inside.sum())
+        of_day &= np.append(pc.less_equal(days, _compact(source.end_date)), False)
+    for day, count in zip([*days.to_pylist(), None], np.bincount(codes, minlength=len(of_day)).tolist(), strict=True):
+        if count:
+            ledger.counts[f"seen.date.{day}"] += count
+    inside = of_day[codes]
+    ledger.skip(RECORDS, "outside_window", len(inside) - inside.sum())
     return inside
 
 

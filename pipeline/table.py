@@ -15,6 +15,8 @@ from pipeline.extract import RECORDS, Extract, faults, open_ledger, within_windo
 from pipeline.readers import RawBatch
 from pipeline.sessions import INTERACTIONS
 
+_DAY_MS = 86_400_000
+
 
 def column_names(source: SourceSettings) -> list[str]:
     """The columns of the table that the settings name.
@@ -45,8 +47,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rating: RatingSett
     times, has_time = np.zeros(batch.num_rows, np.int64), np.ones(batch.num_rows, bool)
     if source.time_column:
         times, has_time = _milliseconds(batch.column(source.time_column))
-        days = pc.strftime(pa.array(times, pa.timestamp("ms")), format="%Y%m%d")
-        inside = within_window(days, source, ledger)
+        inside = within_window(_days(times), source, ledger)
         batch, numbers, times, has_time = (
             batch.filter(pa.array(inside)),
             numbers[inside],
@@ -85,6 +86,13 @@ def _amounts(
         values, sound = columns.floats(batch.column(source.duration_column))
         return values, sound & (values >= 0), "duration_invalid"
     return np.ones(batch.num_rows), np.ones(batch.num_rows, bool), ""
+
+
+def _days(times: np.ndarray) -> pa.DictionaryArray:
+    """The day of each time in UTC, YYYYMMDD; a day is written once, not once a row."""
+    coded = pa.array(times - times % _DAY_MS, pa.timestamp("ms")).dictionary_encode()
+    days = pc.strftime(coded.dictionary, format="%Y%m%d")
+    return pa.DictionaryArray.from_arrays(coded.indices, days)
 
 
 def _milliseconds(times: pa.Array) -> tuple[np.ndarray, np.ndarray]:
