@@ -23,6 +23,7 @@ setup(
         "fastavro>=1.9",
         "google-cloud-bigquery>=3.20",
         "google-crc32c>=1.5",
+        "isal>=1.7",
         "numba>=0.60",
         "numpy>=1.26",
         "orjson>=3.10",

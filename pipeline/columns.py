@@ -68,15 +68,26 @@ def integers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     if pa.types.is_null(column.type):
         return np.zeros(len(column), np.int64), np.zeros(len(column), bool)
     if pa.types.is_binary(column.type) or pa.types.is_string(column.type):
-        # Nineteen digits may pass 2^63; no time or duration in an export needs them, though an id does.
-        is_number = pc.match_substring_regex(column, r"^-?[0-9]{1,18}$")
-        column = pc.if_else(is_number, column, pa.scalar(None, column.type)).cast(pa.string()).cast(pa.int64())
+        column = _digits(column).cast(pa.int64())
     elif pa.types.is_floating(column.type):
         whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 1e18))
         column = pc.if_else(whole, column, pa.scalar(None, column.type)).cast(pa.int64())
     elif not pa.types.is_signed_integer(column.type):
         return np.zeros(len(column), np.int64), np.zeros(len(column), bool)
     return column.cast(pa.int64()).fill_null(0).to_numpy(), _mask(column.is_valid())
+
+
+def _digits(column: pa.Array) -> pa.StringArray:
+    """Text, null where it is no integer.
+
+    Nineteen digits may pass 2^63; no time or duration in an export needs them, though an id does.
+    """
+    text = column.cast(pa.string(), safe=False)
+    longest = pc.max(pc.binary_length(text)).as_py() or 0
+    if longest <= 18 and pc.all(pc.ascii_is_decimal(text)).as_py():  # ten times the expression's speed
+        return text
+    is_number = pc.match_substring_regex(text, r"^-?[0-9]{1,18}$")
+    return pc.if_else(is_number, text, pa.scalar(None, pa.string()))
 
 
 def floats(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:

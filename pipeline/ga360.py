@@ -128,13 +128,12 @@ def _content(hits: pa.StructArray, index: int, ledger: Ledger) -> pa.BinaryArray
     hit = pc.list_parent_indices(dimensions).to_numpy().astype(np.int64)
     flat = pc.list_flatten(dimensions)
     found, is_index = columns.integers(columns.field(flat, "index"))
-    seen, times = np.unique(found[is_index], return_counts=True)
-    for dimension, count in zip(seen.tolist(), times.tolist(), strict=True):
-        ledger.counts[f"seen.dimension.{dimension}"] += count
+    for seen in pc.value_counts(pa.array(found, mask=~is_index).drop_null()).to_pylist():
+        ledger.counts[f"seen.dimension.{seen['values']}"] += seen["counts"]
     values = columns.ids(columns.field(flat, "value"))
     places = np.flatnonzero(is_index & (found == index) & values.is_valid().to_numpy(zero_copy_only=False))
     hit = hit[places]
-    if len(np.unique(hit)) < len(hit):  # MAX(IF(index = N, value, NULL)), as the SQL has it
+    if (hit[1:] == hit[:-1]).any():  # MAX(IF(index = N, value, NULL)), as the SQL has it
         order = sorted(range(len(places)), key=lambda at: (hit[at], values[places[at]].as_py()))
         places, hit = places[order], hit[order]
     chosen = np.full(len(hits), -1, np.int64)

@@ -6,12 +6,10 @@ What a file holds is told by its first bytes, not by its name. Only the fields t
 from __future__ import annotations
 
 import contextlib
-import gzip
 import io
 import itertools
 import shutil
 import tempfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -21,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from isal import igzip, isal_zlib
 
 from configs.errors import UserError
 from pipeline import ndjson
@@ -91,7 +90,7 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, bytes]]:
             head = file.read(512)
             file.seek(0)
             if head.startswith(_GZIP):
-                file = stack.enter_context(gzip.GzipFile(fileobj=file))
+                file = stack.enter_context(igzip.IGzipFile(fileobj=file))
                 head = file.read(512)
                 file.seek(0)
                 if head.startswith(_PARQUET):  # needs to be read from its end
@@ -101,7 +100,7 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, bytes]]:
                     file = plain
         except FileNotFoundError:
             raise UserError(f"{path} does not exist") from None
-        except (OSError, EOFError, zlib.error) as error:
+        except (OSError, EOFError, isal_zlib.error) as error:
             raise UserError(f"{path} cannot be read: {_one_line(error)}") from error
         yield file, head
 
@@ -250,7 +249,7 @@ def _named(batches: Iterator[RawBatch], path: str) -> Iterator[RawBatch]:
             yield batch
     except UserError:
         raise
-    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zlib.error, pa.ArrowException) as error:
+    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, isal_zlib.error, pa.ArrowException) as error:
         raise UserError(f"{path}, after record {last}: {_one_line(error)}; export the file again") from error
 
 
