@@ -30,6 +30,7 @@ _BATCH_ROWS = 1 << 15
 _CSV_BLOCK_BYTES = 1 << 23
 _LIST_WRAPPERS = {"list", "element", "item", "array", "bag", "array_element"}
 _NULL = "null"
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, isal_zlib.error, pa.ArrowException)
 
 
 @dataclass
@@ -249,7 +250,7 @@ def _named(batches: Iterator[RawBatch], path: str) -> Iterator[RawBatch]:
             yield batch
     except UserError:
         raise
-    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, isal_zlib.error, pa.ArrowException) as error:
+    except _UNREADABLE as error:
         raise UserError(f"{path}, after record {last}: {_one_line(error)}; export the file again") from error
 
 
