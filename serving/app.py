@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 
 from configs import __version__
 from serving import people, replies, rest, schema
-from serving.guard import Guard
+from serving.guard import Guard, Handler
 from serving.metrics import CONTENT_TYPE
 from serving.replies import errors, reply
 from serving.service import Service
@@ -30,8 +30,20 @@ _ABOUT = "TensorFlow Serving's REST API for a WALS model, and answers for people
 operations = APIRouter(tags=["Operations"])
 
 
-def create(service: Service) -> FastAPI:
+def create(service: Service) -> Guard:
     """The application; it looks for versions of the model from its start to its end."""
+    return Guard(_application(service), service, _direct(service.settings.name))
+
+
+def _direct(name: str) -> dict[tuple[str, str], tuple[str, Handler]]:
+    async def predict(request: Request) -> Response:
+        return await rest.predict(request, name)
+
+    found = {("GET", path): (path, _asking(ask)) for path, (ask, *_) in people.ADDRESSES.items()}
+    return found | {("POST", f"/v1/models/{name}:predict"): ("/v1/models/{name}:predict", predict)}
+
+
+def _application(service: Service) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -43,7 +55,6 @@ def create(service: Service) -> FastAPI:
     none = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=none)
     app.state.service = service
-    app.add_middleware(Guard, service=service)
     replies.add_handlers(app)
     for router in (rest.router, _people(service), operations, _page()):
         app.include_router(router)

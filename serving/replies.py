@@ -21,6 +21,7 @@ _REASONS = {
     503: "No version of the model is loaded yet.",
     504: "No answer within serving.timeout_seconds.",
 }
+FAILED = "the server failed; its log says where"
 
 
 def reply(answer: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -57,4 +58,4 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(request: Any, error: Exception) -> Response:
-        return refuse(500, "the server failed; its log says where")
+        return refuse(500, FAILED)

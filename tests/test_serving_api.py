@@ -13,12 +13,12 @@ import httpx
 import numpy as np
 import pytest
 import tensorflow as tf
-from served import predict, running, settings, wait, write_model
+from served import predict, running, settings, wait
 
 from configs.errors import UserError
-from serving import publish, server
+from serving import server
 
-USERS, ITEMS = 1_000, 160
+USERS = 1_000
 LIMITS = {"max_k": 50, "max_batch": 64, "max_history": 20, "max_id_bytes": 64, "max_body_bytes": 20_000}
 
 
@@ -56,11 +56,8 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    root = tmp_path_factory.mktemp("serving")
-    model = write_model(root, USERS, ITEMS)
-    assert publish.publish(str(model), str(root / "served"), "wals") == (1, True)
-    catalogue = root / "catalogue.csv"
+def world(served_model, tmp_path_factory):
+    root, catalogue = served_model, tmp_path_factory.mktemp("api") / "catalogue.csv"
     catalogue.write_text('contentId,title,category\nc0,"A title, of <c0>",News\n')
     with running(settings(root / "served", catalogue, **LIMITS)) as client:
         yield World(root, client)

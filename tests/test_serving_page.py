@@ -6,9 +6,7 @@ import shutil
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
-from served import running, settings, write_model
-
-from serving import publish
+from served import running, settings
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; make system installs it")
@@ -18,13 +16,11 @@ ODD = "a&b=c+d%"
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    root = tmp_path_factory.mktemp("page")
-    publish.publish(str(write_model(root, 200, 60)), str(root / "served"), "wals")
-    catalogue = root / "catalogue.csv"
-    lines = [f'c{n * 7919 % 10_007},"Title <b>{n}</b>, a & b",Category {n % 3}\n' for n in range(60)]
+def client(served_model, tmp_path_factory):
+    catalogue = tmp_path_factory.mktemp("page") / "catalogue.csv"
+    lines = [f'c{n * 7919 % 10_007},"Title <b>{n}</b>, a & b",Category {n % 3}\n' for n in range(160)]
     catalogue.write_text("contentId,title,category\n" + "".join(lines), encoding="utf-8")
-    with running(settings(root / "served", catalogue)) as client:
+    with running(settings(served_model / "served", catalogue)) as client:
         yield client
 
 
@@ -78,21 +74,22 @@ def test_it_shows_what_the_api_answers_with_titles(page, client):
     assert titles(page, "#history") == names(history["history"])
     assert any("<b>" in title for title in titles(page, "#recommended")), "titles are text, never markup"
     assert page.url.endswith("#" + VISITOR)
-    expect(page.locator("#model")).to_have_text("wals, version 1 · 200 visitors · 60 contents")
+    expect(page.locator("#model")).to_have_text("wals, version 1 · 1,000 visitors · 160 contents")
 
 
 def test_a_recommendation_says_why_and_what_is_similar_by_keyboard_alone(page, client):
     page.goto(f"{client.base_url}#{VISITOR}")
     page.locator("#recommended button").first.wait_for()
     page.get_by_label("Visitor", exact=True).focus()
-    first = page.locator("#recommended button").first
+    found = client.get(f"/recommendations?visitorId={VISITOR}&k=20").json()["recommendations"]
+    content = next(line for line in found if "title" in line)
+    first = page.locator("#recommended button").nth(content["rank"] - 1)
     for _ in range(60):
         if first.evaluate("button => button === document.activeElement"):
             break
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator("#detail")).to_be_visible()
-    content = client.get(f"/recommendations?visitorId={VISITOR}").json()["recommendations"][0]
     expect(page.locator("#h-detail")).to_have_text(content["title"])
     why = client.get(f"/why?visitorId={VISITOR}&contentId={content['contentId']}&k=8").json()
     assert titles(page, "#reasons") == names(why["contributions"])

@@ -7,18 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from served import running, settings, write_model
-
-from serving import publish
+from served import running, settings
 
 
-def test_schemathesis_finds_nothing(tmp_path):
+def test_schemathesis_finds_nothing(served_model, tmp_path):
     """A few examples of each operation; `make fuzz-server` takes more."""
-    publish.publish(str(write_model(tmp_path, 60, 40)), str(tmp_path / "served"), "wals")
     command = Path(sys.executable).with_name("schemathesis")
     # That the inputs of a request have one number of rows is more than a schema can say: a valid one may be refused.
     flags = ["--max-examples", "5", "--seed", "1", "--no-color", "--exclude-checks", "positive_data_acceptance"]
-    with running(settings(tmp_path / "served", poll_seconds=5)) as client:
+    with running(settings(served_model / "served", poll_seconds=5)) as client:
         run = [command, "run", f"{client.base_url}/openapi.json", *flags]
         done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, check=False)
         statuses = client.get("/metrics").text
