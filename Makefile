@@ -16,7 +16,7 @@ DEBIAN := chromium fonts-dejavu-core
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help prism flink setup run bench test lint format reference docs dist dist-test sample pipeline train evaluate tune report predict publish serve fuzz-server night pipeline-then-train show lock system clean
+.PHONY: help prism flink setup run bench test lint format reference docs dist dist-test sample pipeline train evaluate tune report predict publish serve fuzz-server load-test night pipeline-then-train show lock system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -71,6 +71,10 @@ serve: publish  ## serve the newest version on http://127.0.0.1:8501/, as Tensor
 
 fuzz-server: setup  ## Schemathesis on a server that runs (make serve), 200 examples an operation
 	@$(BIN)/schemathesis run http://127.0.0.1:8501/openapi.json --max-examples 200 --exclude-checks positive_data_acceptance $(ARGS)
+
+load-test: setup  ## the server under wrk for a minute while three versions roll over: requests/s, p50, p99, errors
+	@command -v wrk >/dev/null || { echo "error: wrk is not installed; as root: apt-get install wrk"; exit 2; }
+	@$(BIN)/python -m benchmarks.serve_load $(ARGS)
 
 pipeline-then-train: pipeline train  ## both, one after the other
 
