@@ -16,7 +16,7 @@ DEBIAN := chromium fonts-dejavu-core
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help prism flink setup run bench test lint format reference docs dist dist-test sample pipeline train evaluate tune report predict publish serve fuzz-server load-test night pipeline-then-train show lock system clean
+.PHONY: help prism flink setup run bench test lint format reference docs dist dist-test sample pipeline train evaluate tune report predict publish serve fuzz-server load-test night pipeline-then-train show kill-test night-test lock system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -90,6 +90,9 @@ test: setup  ## the test suite
 
 kill-test: setup  ## kill preprocess, train and predict at 50 random moments, and start each again
 	@$(BIN)/python -m tests.kill_kit $(ARGS)
+
+night-test: setup  ## seven nights on a small sample, each disturbed in its own way, beside seven quiet ones
+	@WALS_SEVEN_NIGHTS=1 $(BIN)/python -m pytest tests/test_nightly_seven.py $(ARGS)
 
 lint: setup  ## style, imports, known traps
 	@$(BIN)/ruff check .

@@ -8,6 +8,7 @@ import fcntl
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 from configs.errors import UserError
@@ -17,8 +18,8 @@ _BEAT, _LAPSE = 60.0, 300.0  # seconds: how often a lease on gs:// is renewed, a
 
 
 @contextlib.contextmanager
-def claim(root: str) -> Iterator[None]:
-    """Holds an output directory for this process, by `ROOT.lock` beside it.
+def claim(root: str, patience_s: float = 0.0) -> Iterator[None]:
+    """Holds an output directory for this process, by `ROOT.lock` beside it; waits for it as long as `patience_s`.
 
     On a disk the operating system holds the lock, and drops it with the process, however that ends. On gs:// it is an
     object that the run keeps renewing; one that nobody renewed for five minutes is taken over.
@@ -26,8 +27,16 @@ def claim(root: str) -> Iterator[None]:
     Raises:
         UserError: another run is at work on it, or its place cannot be written.
     """
-    path = root.rstrip("/") + _SUFFIX
-    with _lease(path, root) if "://" in root else _file(path, root):
+    path, deadline = root.rstrip("/") + _SUFFIX, time.monotonic() + patience_s
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(_lease(path, root) if "://" in root else _file(path, root))
+                break
+            except UserError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.1)
         yield
 
 

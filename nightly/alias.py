@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -140,7 +139,7 @@ def _place(alias: Alias, to: str | None) -> int:
 @contextlib.contextmanager
 def _changing(nights: Nights) -> Iterator[Alias]:
     """The alias to change, and written whole where it was changed; one at a time."""
-    with _alone(nights.live):
+    with locks.claim(nights.live, _PATIENCE):
         alias = read(nights)
         before = _content(alias)
         yield alias
@@ -152,21 +151,6 @@ def _content(alias: Alias) -> dict[str, Any]:
     live = asdict(alias.live) if alias.live else None
     content = {"live": live, "versions": [asdict(version) for version in alias.versions], "withdrawn": alias.withdrawn}
     return json.loads(json.dumps(content))
-
-
-@contextlib.contextmanager
-def _alone(path: str) -> Iterator[None]:
-    deadline = time.monotonic() + _PATIENCE
-    with contextlib.ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(locks.claim(path))
-                break
-            except UserError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
-        yield
 
 
 def _now() -> str:

@@ -223,6 +223,7 @@ class Runner:
                     self._gate_failed(run, step.name)
                 return
             self.say(f"{run.name} {step.name}: again, {problem}")
+        step.wait()
         self.say(f"{run.name} {step.name} ...")
         run.update(status=record.RUNNING, message=None)
         run.step(step.name, identity=step.identity, status="running", started=record.now(), command=_command(step))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from configs import manifest
+from configs import locks, manifest
 from configs.artifacts import Dataset, Model, Night, Predictions
 from configs.settings import Settings
 from nightly import files
@@ -19,6 +19,7 @@ from nightly.alias import Version, damage
 from nightly.record import digest
 
 GATE = 3  # exit status of a step that worked, and whose outcome is not good enough
+_LEASE = 360.0  # seconds until a lock on gs:// lapses that nobody renews, and some
 _GRACE = 30.0  # seconds for a step to end by itself when it is stopped: a training writes its checkpoint
 
 # Sections that do not change what a dataset holds.
@@ -50,6 +51,15 @@ class Step:
     @property
     def identity(self) -> str:
         return digest([self.module, self.depends_on])
+
+    def wait(self) -> None:
+        """Waits for the output's place: a step of a night that was killed takes a moment to die.
+
+        Raises:
+            UserError: whoever holds it goes on.
+        """
+        with locks.claim(self.output, _LEASE if files.is_remote(self.output) else _GRACE):
+            pass
 
     def damage(self) -> str | None:
         """What is wrong with the output, None where it is whole."""
