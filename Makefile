@@ -33,7 +33,7 @@ $(READY): requirements.lock
 	@touch $@
 
 run: setup $(SAMPLE)  ## sample export -> dataset -> model -> predictions, measured, and a look at them
-	@$(BIN)/python -m pipeline.preprocess --config $(CONFIG) --replace --split last_n --set dataset.popularity_half_life_days=3 $(ARGS)
+	@$(BIN)/python -m pipeline.preprocess --config $(CONFIG) --replace --split last_n $(ARGS)
 	@$(BIN)/python -m trainer.task --config $(CONFIG) --replace
 	@$(BIN)/python -m trainer.evaluate --config $(CONFIG) --output_json data/evaluation.json
 	@$(BIN)/python -m pipeline.batch_predict --config $(CONFIG) --replace

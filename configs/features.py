@@ -18,6 +18,7 @@ VOCAB_ITEMS = "vocab_items"
 # Columns of items.parquet, beside contentId.
 VISITORS = "visitors"  # int64, who have the content
 POPULARITY = "popularity"  # float64: visitors, or their sum decayed by the age of the view
+RECENT_POPULARITY = "recent_popularity"  # float64: always decayed; null where there are no times
 MEAN_RATING = "mean_rating"  # float64
 FIRST_TIME_MS = "first_time_ms"  # int64 ms since 1970, of the first and the last of its interactions
 LAST_TIME_MS = "last_time_ms"

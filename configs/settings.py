@@ -298,6 +298,11 @@ class DatasetSettings(_Section):
         None, gt=0, description="A view this old counts half in the popularity of its content; none counts all alike."
     )
 
+    @property
+    def recent_half_life_days(self) -> float:
+        """Of a view's part in recent_popularity, which evaluation compares with: a week where nothing is set."""
+        return self.popularity_half_life_days or 7.0
+
 
 class TrainingSettings(_Section):
     """WALS. The names are those of TensorFlow 1's WALSMatrixFactorization where it had them."""
@@ -460,7 +465,7 @@ class EvaluationSettings(_Section):
     )
     baselines: tuple[Literal["popularity", "time-decayed popularity", "item kNN"], ...] = Field(
         ("popularity", "time-decayed popularity", "item kNN"),
-        description="What the model is compared with; the second needs dataset.popularity_half_life_days.",
+        description="What the model is compared with; the second needs times.",
     )
     neighbours: int = Field(100, ge=1, le=10_000, description="item kNN: nearest contents kept of each.")
     resamples: int = Field(1000, ge=100, le=100_000, description="Draws of the bootstrap.")

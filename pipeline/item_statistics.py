@@ -26,11 +26,13 @@ from configs.features import (
     MEAN_RATING,
     POPULARITY,
     RATING,
+    RECENT_POPULARITY,
     TIME_MS,
     USER_ID,
     VISITORS,
     VOCAB_ITEMS,
 )
+from configs.settings import DatasetSettings
 from pipeline import columns
 from pipeline.blocks import values_of
 from pipeline.row_files import write_once
@@ -42,7 +44,7 @@ _SUMS = pa.schema(
     [
         pa.field(ITEM_ID, pa.int64()),
         pa.field(VISITORS, pa.int64()),
-        pa.field(POPULARITY, pa.float64()),  # as of the item's own last time
+        pa.field(RECENT_POPULARITY, pa.float64()),  # as of the item's own last time
         pa.field(_RATINGS, pa.float64()),
         pa.field(FIRST_TIME_MS, pa.int64()),
         pa.field(LAST_TIME_MS, pa.int64()),
@@ -55,17 +57,17 @@ _DAY_MS = 86_400_000
 class WriteItems(beam.PTransform):
     """Encoded one-row record batches -> a description of the file that it writes.
 
-    transform_fn: the path of the one that TFT made, in whose assets the vocabulary lies. half_life_days: of a view's
-    part in the popularity. has_times: whether the interactions' times mean anything.
+    transform_fn: the path of the one that TFT made, in whose assets the vocabulary lies. layout: whether popularity
+    decays, and the half-life. has_times: whether the interactions' times mean anything.
     """
 
     path: str
     transform_fn: beam.PCollection
-    half_life_days: float | None
+    layout: DatasetSettings
     has_times: bool
 
     def expand(self, blocks: beam.PCollection) -> beam.PCollection:
-        half_life_ms = self.half_life_days * _DAY_MS if self.half_life_days else None
+        half_life_ms = self.layout.recent_half_life_days * _DAY_MS
         every = blocks.pipeline | "EveryShard" >> beam.Create([(shard, b"") for shard in range(_SHARDS)])
         some = blocks | "CountBlock" >> beam.FlatMap(_by_shard, half_life_ms)
         return (
@@ -78,10 +80,11 @@ class WriteItems(beam.PTransform):
             | "Write" >> beam.Map(self._write, beam.pvalue.AsSingleton(self.transform_fn), half_life_ms)
         )
 
-    def _write(self, shards: Iterable[bytes], transform_fn: str, half_life_ms: float | None) -> dict:
+    def _write(self, shards: Iterable[bytes], transform_fn: str, half_life_ms: float) -> dict:
         ids = list(iterate_vocabulary(join(transform_fn, "assets", VOCAB_ITEMS)))
         sink = io.BytesIO()
-        table = items_table(ids, add_up(shards, half_life_ms), half_life_ms, self.has_times)
+        decays = self.layout.popularity_half_life_days is not None
+        table = items_table(ids, add_up(shards, half_life_ms), half_life_ms, decays, self.has_times)
         pq.write_table(table, sink, compression="zstd")
         data = sink.getvalue()
         write_once(self.path, data)
@@ -93,14 +96,14 @@ class WriteItems(beam.PTransform):
         }
 
 
-def _by_shard(block: pa.RecordBatch, half_life_ms: float | None) -> Iterator[tuple[int, bytes]]:
+def _by_shard(block: pa.RecordBatch, half_life_ms: float) -> Iterator[tuple[int, bytes]]:
     sums = count(*(values_of(block, name) for name in (USER_ID, ITEM_ID, RATING, TIME_MS)), half_life_ms)
     for shard, rows in columns.split(sums, sums[ITEM_ID].to_numpy() % _SHARDS):
         yield shard, columns.to_bytes(rows)
 
 
 def count(
-    users: np.ndarray, items: np.ndarray, ratings: np.ndarray, times: np.ndarray, half_life_ms: float | None
+    users: np.ndarray, items: np.ndarray, ratings: np.ndarray, times: np.ndarray, half_life_ms: float
 ) -> pa.RecordBatch:
     """Sums of the interactions [n] of a block by item; those that a minimum count left out have an index of -1."""
     kept = (users >= 0) & (items >= 0)
@@ -111,15 +114,13 @@ def count(
     first = np.full(size, np.iinfo(np.int64).max)
     np.minimum.at(first, items, times)
     visitors = np.bincount(items, minlength=size)
-    decayed = visitors.astype(np.float64)
-    if half_life_ms is not None:
-        decayed = np.bincount(items, np.exp2((times - last[items]) / half_life_ms), size)
+    decayed = np.bincount(items, np.exp2((times - last[items]) / half_life_ms), size)
     there = np.flatnonzero(visitors)
     sums = (there, visitors[there], decayed[there], np.bincount(items, ratings, size)[there], first[there], last[there])
     return pa.RecordBatch.from_arrays([pa.array(column) for column in sums], schema=_SUMS)
 
 
-def add_up(parts: Iterable[bytes], half_life_ms: float | None) -> bytes:
+def add_up(parts: Iterable[bytes], half_life_ms: float) -> bytes:
     """The sums of all parts by item, ascending; empty where there are none."""
     tables = [columns.from_bytes(iter([part])) for part in sorted(part for part in parts if part)]
     if not tables:
@@ -127,45 +128,47 @@ def add_up(parts: Iterable[bytes], half_life_ms: float | None) -> bytes:
     table = pa.concat_tables(tables)
     items = table[ITEM_ID].to_numpy()
     order = np.argsort(items, kind="stable")
-    items, visitors, popularity, ratings, first, last = (column.to_numpy()[order] for column in table.columns)
+    items, visitors, recent, ratings, first, last = (column.to_numpy()[order] for column in table.columns)
     starts = np.flatnonzero(np.concatenate([[True], items[1:] != items[:-1]]))
     latest = np.maximum.reduceat(last, starts)
-    if half_life_ms is not None:
-        ages = last - np.repeat(latest, np.diff(np.append(starts, len(items))))
-        popularity = popularity * np.exp2(ages / half_life_ms)
+    ages = last - np.repeat(latest, np.diff(np.append(starts, len(items))))
+    recent = recent * np.exp2(ages / half_life_ms)
     sums = [
         items[starts],
-        *(np.add.reduceat(column, starts) for column in (visitors, popularity, ratings)),
+        *(np.add.reduceat(column, starts) for column in (visitors, recent, ratings)),
         np.minimum.reduceat(first, starts),
         latest,
     ]
     return columns.to_bytes(pa.RecordBatch.from_arrays([pa.array(column) for column in sums], schema=_SUMS))
 
 
-def items_table(ids: list[bytes], sums: bytes, half_life_ms: float | None, has_times: bool) -> pa.Table:
+def items_table(ids: list[bytes], sums: bytes, half_life_ms: float, decays: bool, has_times: bool) -> pa.Table:
     """The table of all items, in the order of their ids; nulls where an item has no interaction, or there are no times.
 
-    The popularity is as of the last interaction of all.
+    Popularity, where it decays, and recent popularity are as of the last interaction of all.
     """
     table = columns.from_bytes(iter([sums])) if sums else pa.Table.from_batches([], _SUMS)
-    items, visitors, popularity, ratings, first, last = (column.to_numpy() for column in table.columns)
-    if half_life_ms is not None and len(items):
-        popularity = _rounded(popularity * np.exp2((last - last.max()) / half_life_ms))
+    items, visitors, recent, ratings, first, last = (column.to_numpy() for column in table.columns)
+    if len(items):
+        recent = _rounded(recent * np.exp2((last - last.max()) / half_life_ms))
 
     def spread(values: np.ndarray, nothing: int | None) -> pa.Array:
         whole, there = np.zeros(len(ids), values.dtype), np.zeros(len(ids), bool)
         whole[items], there[items] = values, True
         return pa.array(whole, mask=None if nothing == 0 else ~there)
 
-    times = [spread(column, None) if has_times else pa.nulls(len(ids), pa.int64()) for column in (first, last)]
+    def timed(values: np.ndarray, nothing: int | None) -> pa.Array:
+        return spread(values, nothing) if has_times else pa.nulls(len(ids), pa.from_numpy_dtype(values.dtype))
+
     return pa.table(
         {
             CONTENT_ID: pa.array([name.decode() for name in ids], pa.string()),
             VISITORS: spread(visitors, 0),
-            POPULARITY: spread(popularity, 0),
+            POPULARITY: spread(recent if decays else visitors.astype(np.float64), 0),
+            RECENT_POPULARITY: timed(recent, 0),
             MEAN_RATING: spread(_rounded(ratings / visitors), None),
-            FIRST_TIME_MS: times[0],
-            LAST_TIME_MS: times[1],
+            FIRST_TIME_MS: timed(first, None),
+            LAST_TIME_MS: timed(last, None),
         }
     )
 

@@ -59,9 +59,7 @@ def preprocess(
 
     batches = encoded | "Batches" >> beam.Map(lambda pair: pair[0])
     rows = batches | "Rows" >> WriteRows(root, interactions, settings.dataset.shards, settings.dataset.gzip, spill)
-    items = batches | "Items" >> WriteItems(
-        dataset.items, transform_fn[0], settings.dataset.popularity_half_life_days, has_time
-    )
+    items = batches | "Items" >> WriteItems(dataset.items, transform_fn[0], settings.dataset, has_time)
     statistic = batches | "Statistics" >> beam.Map(dataset_statistics.count, settings.rating, has_time)
     files = [rows.files, items, *held_out.files] | "AllFiles" >> beam.Flatten()
     after = [rows.counts, statistic, *held_out.counts] | "AllCounts" >> beam.Flatten()

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from configs import manifest
 from configs.artifacts import Dataset, shard_name
-from configs.features import CONTENT_ID, INDICES, KEY, POPULARITY, VALUES, VISITORS
+from configs.features import CONTENT_ID, INDICES, KEY, POPULARITY, RECENT_POPULARITY, VALUES, VISITORS
 
 
 def example(key: int, indices, values) -> bytes:
@@ -44,6 +44,7 @@ def write_rows(prefix: str, matrix: sp.csr_matrix, shards: int = 2, compressed: 
 def write_items(dataset: Dataset, ids: list[str], visitors: np.ndarray, **more) -> None:
     """items.parquet as far as the tests need it; `more` columns by name."""
     columns = {CONTENT_ID: ids, VISITORS: np.asarray(visitors, np.int64), POPULARITY: np.asarray(visitors, np.float64)}
+    columns[RECENT_POPULARITY] = pa.nulls(len(ids), pa.float64())
     pq.write_table(pa.table(columns | more), dataset.items)
 
 

@@ -51,6 +51,8 @@ def test_items_are_what_a_plain_sum_says(tmp_path, half_life):
         assert row["visitors"] == len(own)
         popularity = sum(0.5 ** ((now - day) / half_life) for _, day in own) if half_life else len(own)
         assert row["popularity"] == pytest.approx(popularity, rel=1e-6)
+        recent = sum(0.5 ** ((now - day) / (half_life or 7)) for _, day in own)
+        assert row["recent_popularity"] == pytest.approx(recent, rel=1e-6)
         assert row["mean_rating"] == pytest.approx(np.mean([rating for rating, _ in own]), rel=1e-6)
         times = [START_MS + int(day * DAY_MS) for _, day in own]
         assert (row["first_time_ms"], row["last_time_ms"]) == (min(times), max(times))
@@ -81,10 +83,10 @@ def test_any_parts_add_up_to_the_whole():
 
 def test_an_item_without_interactions_and_a_source_without_times_have_nulls():
     sums = columns.to_bytes(
-        item_statistics.count(np.array([0]), np.array([1]), np.ones(1, "f"), np.zeros(1, int), None)
+        item_statistics.count(np.array([0]), np.array([1]), np.ones(1, "f"), np.zeros(1, int), DAY_MS)
     )
-    rows = item_statistics.items_table([b"a", b"b"], sums, None, has_times=False).to_pylist()
-    nothing = {"first_time_ms": None, "last_time_ms": None}
+    rows = item_statistics.items_table([b"a", b"b"], sums, DAY_MS, decays=False, has_times=False).to_pylist()
+    nothing = {"recent_popularity": None, "first_time_ms": None, "last_time_ms": None}
     assert rows == [
         {"contentId": "a", "visitors": 0, "popularity": 0.0, "mean_rating": None, **nothing},
         {"contentId": "b", "visitors": 1, "popularity": 1.0, "mean_rating": 1.0, **nothing},

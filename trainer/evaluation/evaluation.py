@@ -95,7 +95,7 @@ def evaluate(
     if ks[-1] > info.items:
         raise UserError(f"K is {ks[-1]}, and {dataset_dir} has {info.items} contents; lower evaluation.k")
     manifests = {path: inputs.read_model(path, info) for path in (model_dir, against_dir) if path}
-    counts = ItemCounts.read(info, held_out.half_life_days)
+    counts = ItemCounts.read(info)
     compared: dict[str, System] = {WALS: Factors(Model(model_dir), info)}
     against = f"WALS of {against_dir}" if against_dir else None
     if against_dir and against:

@@ -88,7 +88,7 @@ def _meets(found: Evaluation, rule: Requirement) -> dict[str, Any]:
 def _beats(found: Evaluation, requirements: Sequence[Requirement], name: str) -> dict[str, Any]:
     system = found.against if name == "against" else name
     if system not in found.differences:
-        wanted = " (dataset.popularity_half_life_days)" if name == RECENT else " (evaluation.baselines)"
+        wanted = " (it needs times, and evaluation.baselines)" if name == RECENT else " (evaluation.baselines)"
         raise UserError(f"--beats {_short(name)}: {name} was not measured{wanted}")
     means = [rule.metric for rule in requirements if rule.metric in found.differences[system]]
     metric = means[0] if means else max((m for m in found.differences[system] if m.startswith("recall@")), key=_k)

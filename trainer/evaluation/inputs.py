@@ -29,7 +29,6 @@ class HeldOut:
     split: dict[str, Any]
     users: int
     explicit: bool
-    half_life_days: float | None
 
     @classmethod
     def read(cls, dataset_dir: str) -> HeldOut:
@@ -43,9 +42,8 @@ class HeldOut:
                 "e.g. with --split last_n (docs/evaluation.md)"
             )
         users = sum(content["files"][path.rsplit("/", 1)[1]]["records"] for path in info.shards(dataset.held_out))
-        settings = content.get("settings", {})
-        explicit = bool(settings.get("source", {}).get("rating_column"))
-        return cls(info, split, users, explicit, settings.get("dataset", {}).get("popularity_half_life_days"))
+        explicit = bool(content.get("settings", {}).get("source", {}).get("rating_column"))
+        return cls(info, split, users, explicit)
 
     def blocks(self) -> Iterator[Block]:
         """All users with something held out, a file at a time: keys ascend."""

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from configs.artifacts import Dataset, Model, shard_name
 from configs.errors import UserError
-from configs.features import POPULARITY, VISITORS
+from configs.features import RECENT_POPULARITY, VISITORS
 from trainer import parallel, storage
 from trainer.data import DatasetInfo, RowFiles
 from trainer.evaluation import ranking
@@ -132,14 +132,13 @@ class ItemKnn:
 
 @dataclass(frozen=True)
 class ItemCounts:
-    """visitors int64 [m], popularity float64 [m]: of each item in train; decayed: whether views lose weight by age."""
+    """visitors int64 [m] of each item in train; recent float64 [m]: decayed by age, None where there are no times."""
 
     visitors: np.ndarray
-    popularity: np.ndarray
-    decayed: bool
+    recent: np.ndarray | None
 
     @classmethod
-    def read(cls, info: DatasetInfo, half_life_days: float | None) -> ItemCounts:
+    def read(cls, info: DatasetInfo) -> ItemCounts:
         """Reads items.parquet.
 
         Raises:
@@ -148,19 +147,22 @@ class ItemCounts:
         path = Dataset(info.root).items
         if not storage.exists(path):
             raise UserError(f"{path} does not exist; make the dataset again")
-        table = pq.read_table(io.BytesIO(storage.read_bytes(path)), columns=[VISITORS, POPULARITY])
+        table = pq.read_table(io.BytesIO(storage.read_bytes(path)))
         if table.num_rows != info.items:
             raise UserError(f"{path} has {table.num_rows} rows where the dataset has {info.items}; make it again")
-        return cls(table[VISITORS].to_numpy(), table[POPULARITY].to_numpy(), half_life_days is not None)
+        if RECENT_POPULARITY not in table.column_names:
+            raise UserError(f"{path} has no {RECENT_POPULARITY}: an earlier version made it; make the dataset again")
+        recent = table[RECENT_POPULARITY]
+        return cls(table[VISITORS].to_numpy(), None if recent.null_count else recent.to_numpy())
 
 
 def baselines(info: DatasetInfo, counts: ItemCounts, names: Sequence[str], neighbours: int) -> dict[str, System]:
-    """The baselines of these names; the time-decayed one only where the dataset has its figures."""
+    """The baselines of these names; the time-decayed one only where the dataset has times."""
     found: dict[str, System] = {}
     if POPULAR in names:
         found[POPULAR] = Popular.by(counts.visitors)
-    if RECENT in names and counts.decayed:
-        found[RECENT] = Popular.by(counts.popularity)
+    if RECENT in names and counts.recent is not None:
+        found[RECENT] = Popular.by(counts.recent)
     if KNN in names:
         from trainer.trial import stacked
 
