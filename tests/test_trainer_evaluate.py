@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +11,11 @@ import scipy.sparse as sp
 
 from configs import commands, manifest
 from configs.artifacts import Dataset
-from configs.features import POPULARITY
+from configs.features import RECENT_POPULARITY
 from configs.settings import EvaluationSettings, TrainingSettings
 from tests.datasets import write_dataset, write_items
 from trainer import evaluate as command
-from trainer import job, storage
+from trainer import job, metrics, storage
 from trainer.evaluation import evaluation, gate, intervals, measures, ranking, systems
 from trainer.evaluation.intervals import Cell
 from trainer.sparse import SparseRows
@@ -47,10 +46,7 @@ def world(tmp_path_factory):
     dataset = write_dataset(root / "dataset", train, held_out=truth, shards=3)
     decayed = np.asarray((train > 0).sum(0)).ravel() * rng.random(ITEMS)
     names = [f"c{n}" for n in range(ITEMS)]
-    write_items(Dataset(dataset), names, train.getnnz(0), **{POPULARITY: decayed})
-    path = Path(dataset) / "manifest.json"
-    content = json.loads(path.read_text()) | {"settings": {"dataset": {"popularity_half_life_days": 2}}}
-    path.write_text(manifest.stamp("dataset", content))
+    write_items(Dataset(dataset), names, train.getnnz(0), **{RECENT_POPULARITY: decayed})
     for name, k in (("model", 4), ("other", 2)):
         job.train(TrainingSettings(embedding_dimension=k, max_sweeps=6), dataset, str(root / name), False)
     tree = {"dataset_dir": dataset, "model_dir": str(root / "model")}
@@ -121,6 +117,14 @@ def test_metrics_are_those_of_ranx(world, found):
             assert found.cells[name][f"coverage@{k}"].value == len(set(given)) / ITEMS
             spread = np.abs(counts[:, None] - counts).sum() / (2 * ITEMS**2 * counts.mean())  # the definition
             assert found.cells[name][f"gini@{k}"].value == pytest.approx(spread)
+
+
+def test_training_measures_as_evaluation_does(world, found):
+    root, train, truth, _ = world
+    measured = metrics.ranking(*factors(root), rows(truth), rows(train), 10)
+    cells = found.cells[systems.WALS]
+    assert measured.recall == pytest.approx(cells["recall@10"].value, abs=1e-12)
+    assert measured.ndcg == pytest.approx(cells["ndcg@10"].value, abs=1e-12) and measured.users == found.users
 
 
 def test_lists_of_any_case_are_judged_as_ranx_does():
@@ -274,13 +278,14 @@ def test_errors_of_given_ratings(world, tmp_path):
     path.write_text(manifest.stamp("dataset", content))
     job.train(TrainingSettings(embedding_dimension=3, max_sweeps=4), dataset, str(tmp_path / "m"), False)
     users, items = factors(tmp_path, "m")
-    settings = EvaluationSettings(k=(5,), baselines=("popularity",))
+    settings = EvaluationSettings(k=(5,), baselines=("popularity", "time-decayed popularity"))
     found = evaluation.evaluate(dataset, str(tmp_path / "m"), settings)
     there = truth > 0
     expected = np.sqrt(((truth - users.astype(float) @ items.T.astype(float))[there] ** 2).mean())
     cell = found.cells[systems.WALS]["rmse"]
     assert cell.value == pytest.approx(expected, rel=1e-6) and cell.low < cell.value < cell.high
     assert "rmse" not in found.cells[systems.POPULAR] and systems.KNN not in found.cells
+    assert systems.RECENT not in found.cells  # this dataset has no times
 
 
 def test_mistakes_are_one_line(world, tmp_path, capsys):

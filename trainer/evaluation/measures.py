@@ -24,7 +24,7 @@ ALL_METRICS = (*USER_METRICS, "novelty", "coverage", "gini")
 RMSE = "rmse"
 ACTIVITY = {"1": 1, "2-5": 5, "6-20": 20, "21+": None}  # by the contents in train; greatest of each
 
-_COLUMNS = len(USER_METRICS) + 2  # and the sum of the recommendations' information, and their number
+COLUMNS = len(USER_METRICS) + 2  # and the sum of the recommendations' information, and their number
 _BUCKETS = 2048  # of users, which resampling takes whole
 _PARTS = 20  # of users, for what only a set of lists has
 
@@ -99,14 +99,14 @@ class Sums:
         """ks: ascending. information float64 [m]: -log2 of the share of visitors who have each item."""
         self.ks, self._information = np.array(ks, np.int64), information
         buckets = min(users, _BUCKETS)
-        self.cells = np.zeros((buckets, len(ACTIVITY), _COLUMNS * len(ks)))
+        self.cells = np.zeros((buckets, len(ACTIVITY), COLUMNS * len(ks)))
         self.counts = np.zeros((buckets, len(ACTIVITY)))
         self.exposure = np.zeros((_PARTS, len(ks), len(information)), np.int32)
         self.errors = np.zeros((buckets, 2))
 
     def add(self, top: np.ndarray, truth: SparseRows, users: Users) -> None:
         """Takes the lists int32 [b, k] of users with what is held out of them."""
-        values = np.empty((len(top), _COLUMNS * len(self.ks)))
+        values = np.empty((len(top), COLUMNS * len(self.ks)))
         of_lists(top, truth.indptr, truth.indices, self.ks, self._information, values)
         np.add.at(self.cells, (users.buckets, users.activity), values)
         np.add.at(self.counts, (users.buckets, users.activity), 1)
