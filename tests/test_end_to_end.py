@@ -8,13 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from exports import SHARED, event, make_dataset, needs_shared, ratings, reads, rejected, write_ndjson
 
-from configs.settings import Settings
+from configs.artifacts import Dataset
+from configs.settings import Settings, TrainingSettings
 from pipeline import batch_predict
 from pipeline.prediction import textform
-from trainer import job
+from pipeline.vocabulary import read_vocabulary
+from trainer import evaluate, job, storage
 
 UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
 TRAINING = {"embedding_dimension": 4, "max_sweeps": 10, "regularization_coeff": 0.01, "seed": 3}
@@ -52,6 +55,41 @@ def test_on_the_checkerboard_the_withheld_content_comes_first(tmp_path):
     seen = ratings(tmp_path / "dataset")
     assert not {(visitor, content) for visitor, given in found.items() for content in given} & set(seen)
     assert train_and_predict(tmp_path, top_k=5) == found  # one seed, one answer
+
+
+def test_stars_in_a_table_are_held_out_and_their_error_measured(tmp_path):
+    """RMSE by the command, against the table's own stars and the factors' products."""
+    rng, stars = np.random.default_rng(0), {}
+    taste, kind = rng.random((60, 2)), rng.random((30, 2))
+    for visitor, content in zip(*np.nonzero(rng.random((60, 30)) < 0.6), strict=True):
+        stars[f"v{visitor}", f"c{content}"] = 1 + round(4 * float(taste[visitor] @ kind[content]) / 2, 2)
+    lines = [f"{visitor},{content},{value}" for (visitor, content), value in stars.items()]
+    (tmp_path / "stars.csv").write_text("visitorId,contentId,stars\n" + "\n".join(lines) + "\n")
+    made = make_dataset(
+        tmp_path / "dataset",
+        tmp_path / "stars.csv",
+        "table",
+        source={"rating_column": "stars"},
+        rating={"kind": "linear"},
+        split={"kind": "random", "share": 0.25},
+    )
+    held = ratings(tmp_path / "dataset", "held_out")
+    assert len(held) == made["split"]["held_out"] > 200
+    assert held == pytest.approx({pair: stars[pair[0].decode(), pair[1].decode()] for pair in held}, rel=1e-6)
+    assert not set(held) & set(ratings(tmp_path / "dataset"))
+    training = TrainingSettings(embedding_dimension=2, max_sweeps=20, unobserved_weight=0, regularization_coeff=0.1)
+    job.train(training, str(tmp_path / "dataset"), str(tmp_path / "model"), replace=False)
+    config, out = tmp_path / "c.yaml", tmp_path / "e.json"
+    config.write_text(json.dumps({"dataset_dir": str(tmp_path / "dataset"), "model_dir": str(tmp_path / "model")}))
+    evaluate.main(["--config", str(config), "--output_json", str(out), "--require", "rmse<=0.25"])
+    dataset, tables = Dataset(str(tmp_path / "dataset")), []
+    for side, ids in (("user", dataset.vocab_users), ("item", dataset.vocab_items)):
+        factors = storage.read_table(str(tmp_path / "model" / "factors" / f"{side}_factors"))
+        tables.append(dict(zip(read_vocabulary(ids), factors.astype(float), strict=True)))
+    errors = [value - tables[0][visitor] @ tables[1][content] for (visitor, content), value in held.items()]
+    found = json.loads(out.read_text())["systems"]
+    assert found["WALS"]["rmse"]["value"] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-6)
+    assert "rmse" not in found["popularity"] and "time-decayed popularity" not in found  # a table without times
 
 
 def test_ids_survive_byte_for_byte_from_export_to_predictions(tmp_path):

@@ -75,11 +75,12 @@ def files(root: Path, pattern: str) -> dict[str, bytes]:
 @pytest.mark.filterwarnings("ignore")  # the runners' own
 @pytest.mark.parametrize("flags", ENGINES)
 def test_another_engine_gives_the_same_records(tmp_path, flags):
-    glob, layout = SHARED / "lastfm" / "ga360" / "*", {"dataset": {"shards": 3}}
+    glob, layout = SHARED / "lastfm" / "ga360" / "*", {"dataset": {"shards": 3}, "split": {"kind": "last_n", "n": 3}}
+    records = ("items_for_user-*", "users_for_item-*", "held_out-*", "items.parquet", "transform/transform_fn/assets/*")
     make_dataset(tmp_path / "dataset", glob, **layout)
     with workers() as apart:
         preprocess.preprocess(settings(tmp_path / "other", glob, **layout), [*flags, *apart], replace=False)
-        for pattern in ("items_for_user-*", "users_for_item-*", "items.parquet", "transform/transform_fn/assets/*"):
+        for pattern in records:
             expected = files(tmp_path / "dataset", pattern)
             assert expected and files(tmp_path / "other", pattern) == expected, pattern
 

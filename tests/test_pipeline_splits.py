@@ -10,12 +10,12 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pytest
-from exports import event, make_dataset, ratings, write_ndjson
+from exports import event, make_dataset, ratings, settings, write_ndjson
 
 from configs.artifacts import Dataset
 from configs.errors import UserError
 from configs.settings import Settings, SplitSettings
-from pipeline import sessions, sources, splits, tfrecords, verify
+from pipeline import preprocess, sessions, sources, splits, tfrecords, verify
 from pipeline.vocabulary import read_vocabulary
 
 DAY = 86_400_000
@@ -176,6 +176,40 @@ def test_train_is_what_it_would_be_if_the_rest_had_never_been(tmp_path):
     }
     assert plain["split"] == {"kind": "none"} and not list((tmp_path / "plain").glob("held_out*"))
     verify.main([str(tmp_path / "split")])
+
+
+SPLITS = {
+    "last_n": {"kind": "last_n", "n": 2},
+    "random": {"kind": "random", "share": 0.3, "seed": 5},
+    "time": {"kind": "time", "time": "2024-01-01T00:00:15"},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags"),
+    [
+        ("last_n", []),
+        ("time", []),
+        ("random", ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]),
+    ],
+)
+def test_a_split_is_the_same_in_any_order_and_on_workers_of_their_own(tmp_path, kind, flags):
+    """One file in memory, against the same views backwards in three files, with processes or without: byte for byte."""
+    layout = {"split": SPLITS[kind], "dataset": {"shards": 2}}
+    events = [
+        event(visitor.decode(), content.decode(), int(amount), event_timestamp=str((1_704_067_200_000 + time) * 1000))
+        for visitor, content, amount, time in views()
+    ]
+    make_dataset(tmp_path / "one", write_ndjson(tmp_path / "in", events), "ga4", **layout)
+    for part in range(3):
+        write_ndjson(tmp_path / "cut" / f"events_2024010{part + 1}", events[::-1][part::3])
+    other = settings(tmp_path / "other", tmp_path / "cut" / "events_*", "ga4", **layout)
+    preprocess.preprocess(other, flags, replace=False)
+    for pattern in ("held_out-*", "items_for_user-*", "users_for_item-*", "items.parquet", "statistics.json"):
+        one, same = (
+            {path.name: path.read_bytes() for path in (tmp_path / name).glob(pattern)} for name in ("one", "other")
+        )
+        assert one and one == same, pattern
 
 
 def test_statistics_are_counts_of_train(tmp_path):
