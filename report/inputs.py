@@ -29,7 +29,8 @@ class Inputs:
         dataset, model: the manifests. statistics: of the dataset, empty where it was made without.
         users_per_item, items_per_user: int64, by index. ratings: edges and counts of a histogram.
         item_factors: float32 [items, k]. items: contentIds by itemId.
-        catalogue: contentId -> title, category. evaluation: what trainer.evaluate wrote, or None.
+        catalogue: contentId -> title, category. evaluation: what trainer.evaluate wrote, or None, and then `unmeasured`
+        says why and what to do.
         examples: visitors with what they have and what is recommended.
     """
 
@@ -45,6 +46,7 @@ class Inputs:
     items: list[str]
     catalogue: catalogue.Catalogue
     evaluation: dict[str, Any] | None
+    unmeasured: str
     examples: list[visitors.Example]
 
 
@@ -86,7 +88,7 @@ def read(settings: Settings, given: Mapping[str, bool]) -> Inputs:
         storage.read_table(model.item_factors),
         items,
         names,
-        read_evaluation(settings.report.evaluation, given["evaluation"], model_manifest),
+        *read_evaluation(settings.report.evaluation, given["evaluation"], model_manifest),
         visitors.recommend(model, dataset, chosen, items, settings.report),
     )
 
@@ -119,8 +121,8 @@ def read_ids(path: str) -> list[str]:
     return [line.decode("utf-8", "replace") for line in (lines[:-1] if lines[-1] == b"" else lines)]
 
 
-def read_evaluation(path: str | None, needed: bool, model: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What trainer.evaluate wrote; None where there is none and none was named.
+def read_evaluation(path: str | None, needed: bool, model: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """What trainer.evaluate wrote; where none of this model is there and none was named, None and why.
 
     Raises:
         UserError: it was named and is missing, is no such file, or is of another model.
@@ -130,7 +132,7 @@ def read_evaluation(path: str | None, needed: bool, model: Mapping[str, Any]) ->
             raise UserError(
                 f"evaluation {path} does not exist; python -m trainer.evaluate --output_json {path} makes it"
             )
-        return None
+        return None, "Not evaluated yet: make evaluate measures a model on what its dataset holds out (--split)."
     try:
         content = json.loads(storage.read_bytes(path))
     except ValueError:
@@ -139,8 +141,11 @@ def read_evaluation(path: str | None, needed: bool, model: Mapping[str, Any]) ->
         raise UserError(f"{path} is no evaluation; python -m trainer.evaluate --output_json writes one")
     of = content.get("model", {}).get("digest")
     if of is not None and of != manifest.digest(model):
-        raise UserError(f"evaluation {path} is of another model; evaluate this one again")
-    return content
+        said = f"evaluation {path} is of another model; evaluate this one again"
+        if needed:
+            raise UserError(said)
+        return None, f"Not here: {said} (make evaluate)."
+    return content, ""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = {"catalogue": args.catalogue is not None, "evaluation": args.evaluation_json is not None}
     found = inputs.read(settings, given)
     size = render.write(settings.report.output, found, settings.report)
+    if found.unmeasured:
+        print(f"quality: {found.unmeasured}")
     print(f"report: {settings.report.output} ({size / 1e6:.1f} MB)")
 
 

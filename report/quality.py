@@ -1,6 +1,6 @@
 """The evaluation's JSON (docs/evaluation.md) -> the page's table and charts.
 
-It reads `systems` and, where it is there, `by_activity`:
+It reads `systems` and, where they are there, `by_activity`, `differences`, `against` and `gate`:
 
     {"kind": "evaluation", "users": 900, "model": {"digest": ...},
      "systems": {"WALS": {"recall@20": {"value": 0.2, "low": 0.19, "high": 0.21}, ...}, "popularity": {...}},
@@ -24,7 +24,8 @@ _ACTIVITY = ("1", "2-5", "6-20", "21+")
 class Quality:
     """users: evaluated. systems: names. rows: metric and a cell a system: value, low, high, whether it is the best.
 
-    confidence: of the intervals, as text. differences: rows likewise, ours minus each other system.
+    confidence: of the intervals, as text. differences: rows likewise, ours minus each other system. notes: how much the
+    lists of two models have in common, and what the gate said.
     """
 
     users: int
@@ -33,6 +34,7 @@ class Quality:
     rows: list[tuple[str, list[tuple[float, float, float, bool] | None]]]
     others: list[str]
     differences: list[tuple[str, list[tuple[float, float, float, bool] | None]]]
+    notes: list[str]
     against_k: dict[str, str]
     by_activity: str | None
 
@@ -58,9 +60,19 @@ def describe(content: Mapping[str, Any]) -> Quality:
         confidence = f"{100 * content.get('settings', {}).get('confidence', 0.95):g} %"
         charts = {name: chart for name in ("recall", "ndcg") if (chart := _against_k(name, systems, metrics))}
         about = int(content["users"]), confidence, list(systems), rows, list(others), differences
-        return Quality(*about, charts, _by_activity(content, metrics))
+        return Quality(*about, _notes(content), charts, _by_activity(content, metrics))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"the evaluation lacks {error}; make it again with python -m trainer.evaluate") from error
+
+
+def _notes(content: Mapping[str, Any]) -> list[str]:
+    notes = []
+    if against := content.get("against"):
+        shares = [f"{_interval(cell)[0]:.0%} at {name.partition('@')[2]}" for name, cell in against["overlap"].items()]
+        notes.append(f"Of a visitor's list and that of {against['system']}, the same: {', '.join(shares)}.")
+    for rule in content.get("gate", {}).get("rules", []):
+        notes.append(f"Gate {'passed' if rule['passed'] else 'failed'}: {rule['said']}.")
+    return notes
 
 
 def _shown(metrics: Sequence[str]) -> list[str]:

@@ -61,6 +61,8 @@ def evaluation(digest):
     by_activity = {name: {"6-20": {"recall@20": values["recall@20"]}} for name, values in systems.items()}
     about = {"kind": "evaluation", "users": 77, "model": {"digest": digest}}
     differences = {"popularity": {"recall@20": cell(0.1), "ndcg@20": cell(0.125)}}
+    about["against"] = {"system": "WALS of before", "overlap": {"overlap@20": cell(0.625)}}
+    about["gate"] = {"passed": False, "rules": [{"passed": False, "said": "recall@20 is 0.2000, 0.1000 below 0.3"}]}
     return about | {"systems": systems, "by_activity": by_activity, "differences": differences}
 
 
@@ -90,7 +92,16 @@ def test_the_page_is_one_file_that_names_nobody(made):
     assert len(text) < 1_000_000
     assert not re.search(r"(src|href)=[\"']?(https?:|//)|@import|url\(", text)
     assert "secret-" not in text and HOSTILE not in text
-    for said in ("01-31", "records: id empty", "77 visitors", "0.2000", "+0.1000", "Visitor 1", "training.seed"):
+    for said in (
+        "01-31",
+        "records: id empty",
+        "77 visitors",
+        "0.2000",
+        "+0.1000",
+        "the same: 62% at 20",
+        "Gate failed: recall@20",
+        "Visitor 1",
+    ):
         assert said in text, said
 
 
@@ -145,7 +156,7 @@ def test_examples_get_what_the_model_recommends(made, world):
     assert tastes == {"Chess", "Film"}
 
 
-def test_without_evaluation_catalogue_and_times(tmp_path, world):
+def test_without_evaluation_catalogue_and_times(tmp_path, world, capsys):
     model, dataset = (
         shutil.copytree(world / "model", tmp_path / "m"),
         shutil.copytree(world / "dataset", tmp_path / "d"),
@@ -163,6 +174,10 @@ def test_without_evaluation_catalogue_and_times(tmp_path, world):
     assert run(tmp_path) == 0
     text = (tmp_path / "r.html").read_text()
     assert "Not evaluated yet" in text and "keeps no times" in text and '"c7"' in text
+    (tmp_path / "of_before.json").write_text(json.dumps(evaluation("0" * 64)))
+    assert run(tmp_path, "--set", f"report.evaluation={tmp_path}/of_before.json") == 0  # the config's: left out, said
+    assert "is of another model; evaluate this one again" in (tmp_path / "r.html").read_text()
+    assert "is of another model; evaluate this one again" in capsys.readouterr().out
 
 
 def test_mistakes_are_one_line(tmp_path, world, capsys):
