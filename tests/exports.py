@@ -87,14 +87,14 @@ def ratings(dataset_dir: Path, side: str = "items_for_user") -> dict[tuple[bytes
     """What one side of a dataset says, by the site's own ids: (visitorId, contentId) -> rating."""
     dataset = Dataset(str(dataset_dir))
     users, items = read_vocabulary(dataset.vocab_users), read_vocabulary(dataset.vocab_items)
-    rows, columns = (users, items) if side == "items_for_user" else (items, users)
+    rows, columns = (items, users) if side == "users_for_item" else (users, items)
     found = {}
     for path in sorted(dataset_dir.glob(f"{side}-*")):
         for key, indices, values in tfrecords.read_rows(str(path)):
             assert list(indices) == sorted(set(indices)), "indices ascend without repeats"
             for index, value in zip(indices.tolist(), values.tolist(), strict=True):
                 pair = (rows[key], columns[index])
-                found[pair if side == "items_for_user" else pair[::-1]] = value
+                found[pair[::-1] if side == "users_for_item" else pair] = value
     return found
 
 
