@@ -29,5 +29,9 @@ COPY trainer trainer
 RUN pip install --no-cache-dir "$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)" \
     && uv pip install --system --no-cache --compile-bytecode --constraint requirements.lock \
        "$TENSORFLOW" google-cloud-storage google-crc32c numba numpy optuna orjson pyarrow pydantic pyyaml rich scipy \
-       threadpoolctl
+       threadpoolctl \
+    && pip uninstall --yes --quiet uv pip \
+    && useradd --create-home --uid 10001 wals
+# Nothing in here needs root. Numba keeps what it compiled in the home of the user.
+USER wals
 ENTRYPOINT ["python", "-m", "trainer.task"]

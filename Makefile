@@ -16,7 +16,7 @@ DEBIAN := chromium fonts-dejavu-core
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help prism flink setup run bench test lint format reference docs dist dist-test sample pipeline train evaluate tune report predict publish serve fuzz-server load-test night pipeline-then-train show kill-test night-test lock system clean
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST))
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -154,15 +154,48 @@ bench: setup $(BENCH_READY)  ## our speed and quality beside implicit's and Spar
 	@$(BIN)/python benchmarks/predict_batch.py --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.predict_job
 
+AUDIT := .venv-audit
+AUDIT_READY := $(AUDIT)/.ready
+OFFLINE ?= fail
+# Known vulnerabilities that are lived with: --ignore-vuln ID for each, and here the reason and the date.
+ACCEPTED :=
+
+$(AUDIT_READY): requirements-audit.lock | setup
+	@echo "setting up $(AUDIT), what checks packages and tests ..."
+	@$(PYTHON) -m venv --clear $(AUDIT)
+	@UV_CACHE_DIR=$(AUDIT)/cache $(BIN)/uv pip sync --quiet --python $(AUDIT)/bin/python --require-hashes requirements-audit.lock
+	@rm -rf $(AUDIT)/cache
+	@touch $@
+
+audit: licences vulnerabilities sbom  ## licences and known vulnerabilities of all locked packages, and their list
+
+licences: setup $(AUDIT_READY)  ## fails at a package whose licence pyproject.toml does not allow
+	@$(AUDIT)/bin/pip-licenses --python $(BIN)/python --summary
+
+vulnerabilities: $(AUDIT_READY)  ## fails at a locked version with a known vulnerability; asks api.osv.dev
+	@if $(AUDIT)/bin/python -c "import socket; socket.create_connection(('api.osv.dev', 443), 10)" 2>/dev/null; then \
+	  for lock in requirements*.lock; do $(AUDIT)/bin/pip-audit --vulnerability-service osv --disable-pip --require-hashes --progress-spinner off \
+	    $(ACCEPTED) --requirement $$lock || exit 1; done; \
+	else \
+	  echo "vulnerabilities: NOT CHECKED, api.osv.dev cannot be reached from here; OFFLINE=skip lets that pass"; test $(OFFLINE) = skip; \
+	fi
+
+sbom: setup $(AUDIT_READY)  ## software bill of materials of .venv: dist/sbom.cdx.json (CycloneDX)
+	@mkdir -p dist
+	@$(AUDIT)/bin/cyclonedx-py environment --output-reproducible --validate --output-file dist/sbom.cdx.json $(BIN)/python
+	@echo "dist/sbom.cdx.json"
+
 lock: setup  ## put what setup.py newly asks for into the locks; UPGRADE=--upgrade resolves all versions anew
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --extra dev --extra docs --extra nightly --extra report --extra serving --extra tuning --custom-compile-command "make lock" --output-file requirements.lock setup.py
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --output-file requirements-bench.lock benchmarks/requirements.in
+	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" --output-file requirements-audit.lock tests/audit.in
 
 system:  ## install, as root, the Debian packages that tests in a browser need
 	@dpkg -s $(DEBIAN) >/dev/null 2>&1 || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN) >/dev/null; }
 
-clean:  ## remove .venv, .venv-bench and data
-	rm -rf $(VENV) $(BENCH) data
+clean:  ## remove the environments and data
+	rm -rf $(VENV) $(BENCH) $(AUDIT) data
