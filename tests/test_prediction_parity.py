@@ -1,4 +1,4 @@
-"""Batch prediction and the SavedModel give the same answers, for a thousand visitors of real and of sample data."""
+"""Batch prediction, SavedModel and server give the same answers, for a thousand visitors of real and of sample data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import served
 import tensorflow as tf
 from exports import SHARED, needs_shared, settings
 
@@ -15,6 +16,7 @@ from pipeline import batch_predict, preprocess
 from pipeline.prediction import plan, visitors
 from pipeline.prediction.contents import Contents
 from pipeline.sample import __main__ as sample
+from serving import publish
 from trainer import job
 
 K, ASKED = 10, 1000
@@ -72,6 +74,20 @@ def test_recommendations_are_the_same_by_every_rule(world):
     same(lines, "visitorId", found, "contentIds", "recommendations", "contentId")
     rules = [rule.decode() for rule in found["rule"]]
     assert [line["rule"] for line in lines] == rules and {"factors", "projection"} <= set(rules)
+    publish.publish(str(world.root / "model"), str(world.root / "served"), "wals")
+    with served.running(served.settings(world.root / "served")) as client:
+        for start in range(0, ASKED, 250):
+            some = slice(start, start + 250)
+            answer = served.predict(client, "recommend", visitorId=[line["visitorId"] for line in lines[some]], k=K)
+            assert answer["contentIds"] == [[name.decode() for name in row] for row in found["contentIds"][some]]
+            assert answer["rule"] == rules[some] and answer["count"] == found["count"][some].tolist()
+            np.testing.assert_array_equal(np.float32(answer["scores"]), found["scores"][some])
+        for line in lines[::20]:
+            answer = client.get("/recommendations", params={"visitorId": line["visitorId"], "k": K}).json()
+            assert [part["contentId"] for part in answer["recommendations"]] == [
+                part["contentId"] for part in line["recommendations"]
+            ]
+            assert answer["rule"] == line["rule"]
 
 
 def test_strangers_get_the_same(world, tmp_path):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import orjson
+import pyarrow as pa
 
 from pipeline.prediction import textform
+from pipeline.prediction.pieces import as_pieces, quoted
 
 
 class Words(NamedTuple):
@@ -36,19 +37,19 @@ class Names:
         self.ids = ids
 
     @cached_property
-    def escaped(self) -> list[bytes]:
+    def escaped(self) -> pa.LargeBinaryArray:
         """As the text form writes them."""
-        return [textform.escape(name) for name in self.ids]
+        return as_pieces(textform.escape_all(self.ids))
 
     @cached_property
-    def quoted(self) -> list[bytes]:
+    def quoted(self) -> pa.LargeBinaryArray:
         """As JSON writes them."""
-        return [quote(name) for name in self.ids]
+        return quoted(self.ids)
 
-
-def quote(name: bytes) -> bytes:
-    """An id as JSON writes it. The dataset's ids are UTF-8."""
-    return orjson.dumps(name.decode())
+    @cached_property
+    def strings(self) -> pa.StringArray:
+        """As Parquet writes them."""
+        return pa.array(self.ids, pa.binary()).cast(pa.string())
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,3 @@ class Answers:
     def counts(self) -> np.ndarray:
         """int64 [b], entries of each answer."""
         return (self.places >= 0).sum(1)
-
-    def rows(self) -> Iterator[tuple[bytes, str, list[int], np.ndarray]]:
-        """Each answer: who is answered, by which rule, and the places and scores float32 of its entries."""
-        counts = self.counts.tolist()
-        parts = zip(self.asked, self.rules, self.places.tolist(), self.scores, counts, strict=True)
-        for asked, rule, places, scores, count in parts:
-            yield asked, rule, places[:count], scores[:count]

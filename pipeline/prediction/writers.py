@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import datetime
 import io
-import itertools
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, ClassVar, Protocol
 
 import google_crc32c
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.prediction import textform
-from pipeline.prediction.answers import Answers, Words, quote
+from pipeline.prediction.answers import Answers, Words
+from pipeline.prediction.pieces import Pool, as_pieces, digits, in_a_row, quoted
 
 
 class Writer(Protocol):
@@ -50,13 +49,13 @@ class TextWriter:
         self._file = file
 
     def write(self, answers: Answers) -> None:
-        names = answers.names.escaped
-        self._file.write(
-            b"".join(
-                textform.format_line(asked, [names[place] for place in places]) + b"\n"
-                for asked, _, places, _ in answers.rows()
-            )
-        )
+        pool, there = Pool(), answers.places >= 0
+        asked = pool.add(as_pieces(textform.escape_all(answers.asked)))
+        names = pool.add(answers.names.escaped.take(pa.array(answers.places[there])))
+        heads = np.stack([asked, np.full(len(asked), pool.one(b"\t"))], 1)
+        commas = np.where(np.arange(there.shape[1]) > 0, pool.one(b","), Pool.EMPTY)
+        entries = in_a_row([commas, _spread(names, there)], there)
+        _write_lines(self._file, pool, heads, entries, b"\n")
 
     def finish(self) -> None:
         pass
@@ -68,40 +67,63 @@ class JsonWriter:
     suffix: ClassVar[str] = ".jsonl"
 
     def __init__(self, file: BinaryIO, words: Words):
-        self._file = file
-        self._line = b'{"%s":%%s,"rule":"%%s","%s":[%%s]}\n' % (words.asked.encode(), words.found.encode())
-        self._entry = b'{"%s":%%s,"score":%%s,"rank":%%d%%s}' % words.one.encode()
+        self._file, self._words = file, words
 
     def write(self, answers: Answers) -> None:
-        quoted, entry, lines = answers.names.quoted, self._entry, []
-        for number, (asked, rule, places, scores) in enumerate(answers.rows()):
-            found = zip(places, _digits(scores), range(1, len(places) + 1), _because(answers, number), strict=False)
-            given = b",".join([entry % (quoted[place], score, rank, why) for place, score, rank, why in found])
-            lines.append(self._line % (quote(asked), rule.encode(), given))
-        self._file.write(b"".join(lines))
+        pool, there, words = Pool(), answers.places >= 0, self._words
+        asked = pool.add(quoted(answers.asked))
+        rules = {
+            rule: pool.one(b',"rule":"%s","%s":[' % (rule.encode(), words.found.encode()))
+            for rule in dict.fromkeys(answers.rules)
+        }
+        opening = np.full(len(asked), pool.one(b'{"%s":' % words.asked.encode()))
+        heads = np.stack([opening, asked, np.array([rules[rule] for rule in answers.rules], np.int64)], 1)
+        entries = [
+            *_opened(pool, there, words.one.encode()),
+            _spread(pool.add(answers.names.quoted.take(pa.array(answers.places[there]))), there),
+            pool.one(b',"score":'),
+            _spread(pool.add(digits(answers.scores[there])), there),
+            pool.add(as_pieces([b',"rank":%d' % rank for rank in range(1, there.shape[1] + 1)])),
+            *([] if answers.reasons is None else [_spread(pool.add(_because(answers, there)), there)]),
+            pool.one(b"}"),
+        ]
+        _write_lines(self._file, pool, heads, in_a_row(entries, there), b"]}\n")
 
     def finish(self) -> None:
         pass
 
 
-def _digits(values: np.ndarray) -> list[bytes]:
-    """The shortest digits that give the same float32 again, for all at once."""
-    return orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+def _because(answers: Answers, there: np.ndarray) -> pa.LargeBinaryArray:
+    """What follows in each entry of all answers: the contents that carried it."""
+    pool, places = Pool(), answers.reasons.places[there]
+    known = places >= 0
+    parts = [
+        *_opened(pool, known, b"contentId"),
+        _spread(pool.add(answers.names.quoted.take(pa.array(places[known]))), known),
+        pool.one(b',"contribution":'),
+        _spread(pool.add(digits(answers.reasons.shares[there][known])), known),
+        pool.one(b"}"),
+    ]
+    head, end = (np.full((len(places), 1), pool.one(text)) for text in (b',"because":[', b"]"))
+    return pool.join(np.concatenate([head, in_a_row(parts, known), end], 1))
 
 
-def _because(answers: Answers, row: int) -> Iterable[bytes]:
-    """What follows in each entry of an answer: nothing, or the contents that carried it."""
-    if answers.reasons is None:
-        return itertools.repeat(b"")
-    quoted, found = answers.names.quoted, []
-    for places, shares in zip(answers.reasons.places[row].tolist(), answers.reasons.shares[row], strict=True):
-        parts = [
-            b'{"contentId":%s,"contribution":%s}' % (quoted[place], digits)
-            for place, digits in zip(places, _digits(shares), strict=True)
-            if place >= 0
-        ]
-        found.append(b',"because":[%s]' % b",".join(parts))
-    return found
+def _opened(pool: Pool, there: np.ndarray, name: bytes) -> tuple[np.ndarray | int, ...]:
+    """What stands before the id of each entry of a JSON list."""
+    return np.where(np.arange(there.shape[1]) > 0, pool.one(b","), Pool.EMPTY), pool.one(b'{"%s":' % name)
+
+
+def _spread(numbers: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Numbers of the pieces of what is there, int64 [..., K]."""
+    spread = np.full(there.shape, Pool.EMPTY)
+    spread[there] = numbers
+    return spread
+
+
+def _write_lines(file: BinaryIO, pool: Pool, heads: np.ndarray, entries: np.ndarray, end: bytes) -> None:
+    lines = pool.join(np.concatenate([heads, entries, np.full((len(heads), 1), pool.one(end))], 1))
+    if len(lines):
+        file.write(memoryview(lines.buffers()[2]))
 
 
 def parquet_schema(words: Words, explained: bool = False) -> pa.Schema:
@@ -138,7 +160,7 @@ class ParquetWriter:
 
 def _as_table(answers: Answers, schema: pa.Schema) -> pa.Table:
     there = answers.places >= 0
-    names = pa.array(answers.names.ids, pa.binary()).cast(pa.string())
+    names = answers.names.strings
     ranks = np.broadcast_to(np.arange(1, there.shape[1] + 1, dtype=np.int32), there.shape)
     columns = [names.take(pa.array(answers.places[there])), pa.array(answers.scores[there]), pa.array(ranks[there])]
     kind = schema.field(2).type.value_type
@@ -188,7 +210,7 @@ class TableWriter:
     def write(self, answers: Answers) -> None:
         rows, places = np.nonzero(answers.places >= 0)
         asked = pa.array(answers.asked, pa.binary()).cast(pa.string())
-        names = pa.array(answers.names.ids, pa.binary()).cast(pa.string())
+        names = answers.names.strings
         rules = pa.array(list(answers.rules), pa.string())
         columns = [
             asked.take(pa.array(rows)),
