@@ -1,6 +1,6 @@
 """The evaluation's JSON (docs/evaluation.md) -> the page's table and charts.
 
-It reads `systems` and, where they are there, `by_activity`, `differences`, `against` and `gate`:
+It reads `systems` and, where they are there, `by_activity`, `differences`, `verdicts`, `against` and `gate`:
 
     {"kind": "evaluation", "users": 900, "model": {"digest": ...},
      "systems": {"WALS": {"recall@20": {"value": 0.2, "low": 0.19, "high": 0.21}, ...}, "popularity": {...}},
@@ -24,8 +24,9 @@ _ACTIVITY = ("1", "2-5", "6-20", "21+")
 class Quality:
     """users: evaluated. systems: names. rows: metric and a cell a system: value, low, high, whether it is the best.
 
-    confidence: of the intervals, as text. differences: rows likewise, ours minus each other system. notes: how much the
-    lists of two models have in common, and what the gate said.
+    confidence: of the intervals, as text. differences: rows likewise, ours minus each other system. verdicts: what each
+    comparison comes to, and a class for its colour. notes: how much the lists of two models have in common, and what
+    the gate said.
     """
 
     users: int
@@ -34,6 +35,7 @@ class Quality:
     rows: list[tuple[str, list[tuple[float, float, float, bool] | None]]]
     others: list[str]
     differences: list[tuple[str, list[tuple[float, float, float, bool] | None]]]
+    verdicts: list[tuple[str, str]]
     notes: list[str]
     against_k: dict[str, str]
     by_activity: str | None
@@ -60,9 +62,14 @@ def describe(content: Mapping[str, Any]) -> Quality:
         confidence = f"{100 * content.get('settings', {}).get('confidence', 0.95):g} %"
         charts = {name: chart for name in ("recall", "ndcg") if (chart := _against_k(name, systems, metrics))}
         about = int(content["users"]), confidence, list(systems), rows, list(others), differences
-        return Quality(*about, _notes(content), charts, _by_activity(content, metrics))
+        return Quality(*about, _verdicts(content), _notes(content), charts, _by_activity(content, metrics))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"the evaluation lacks {error}; make it again with python -m trainer.evaluate") from error
+
+
+def _verdicts(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    colours = {"ahead of": "good", "behind": "bad"}
+    return [(f"{one['said']}.", colours.get(one["verdict"], "open")) for one in content.get("verdicts", [])]
 
 
 def _notes(content: Mapping[str, Any]) -> list[str]:

@@ -63,6 +63,8 @@ def evaluation(digest):
     differences = {"popularity": {"recall@20": cell(0.1), "ndcg@20": cell(0.125)}}
     about["against"] = {"system": "WALS of before", "overlap": {"overlap@20": cell(0.625)}}
     about["gate"] = {"passed": False, "rules": [{"passed": False, "said": "recall@20 is 0.2000, 0.1000 below 0.3"}]}
+    said = "WALS is behind popularity: recall@20 0.2000 and 0.3000; their intervals do not touch"
+    about["verdicts"] = [{"system": "popularity", "metric": "recall@20", "verdict": "behind", "said": said}]
     return about | {"systems": systems, "by_activity": by_activity, "differences": differences}
 
 
@@ -100,6 +102,7 @@ def test_the_page_is_one_file_that_names_nobody(made):
         "+0.1000",
         "the same: 62% at 20",
         "Gate failed: recall@20",
+        '<li class="bad">WALS is behind popularity: recall@20 0.2000 and 0.3000; their intervals do not touch.',
         "Visitor 1",
     ):
         assert said in text, said

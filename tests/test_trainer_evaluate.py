@@ -16,7 +16,7 @@ from configs.settings import EvaluationSettings, TrainingSettings
 from tests.datasets import write_dataset, write_items
 from trainer import evaluate as command
 from trainer import job, metrics, storage
-from trainer.evaluation import evaluation, gate, intervals, measures, ranking, systems
+from trainer.evaluation import evaluation, gate, intervals, measures, ranking, systems, verdicts
 from trainer.evaluation.intervals import Cell
 from trainer.sparse import SparseRows
 
@@ -245,8 +245,13 @@ def test_the_gate_opens_and_closes(world, tmp_path, capsys):
     assert content["kind"] == "evaluation" and content["gate"]["passed"] and len(content["gate"]["rules"]) == 3
     assert content["systems"]["WALS"]["recall@10"].keys() == {"value", "low", "high"}
     value = content["systems"]["WALS"]["recall@10"]["value"]
+    assert {one["system"] for one in content["verdicts"]} == {*content["systems"]} - {"WALS"}
     shown = capsys.readouterr().out
     assert f"{value:.4f}" in shown and "item kNN" in shown and shown.count("gate passed") == 3
+    assert content["verdicts"][0]["said"] in shown
+    without = int(np.count_nonzero(world[2].sum(1) == 0))
+    assert f"visitors without anything held out: {without}" in shown
+    assert content["left_out"]["visitors without anything held out"] == without > 5
     asked = [
         "--require",
         f"recall@10>={value + 0.05}",
@@ -326,3 +331,21 @@ def test_a_difference_must_lie_above_zero_to_beat():
         )
         (rule,) = gate.check(found, [], [systems.POPULAR])
         assert rule["passed"] is passed
+
+
+@pytest.mark.parametrize(
+    ("other", "difference", "verdict", "touch"),
+    [
+        (Cell(0.1, 0.05, 0.15), Cell(0.1, 0.08, 0.12), "ahead of", False),
+        (Cell(0.18, 0.16, 0.2), Cell(0.02, 0.01, 0.03), "ahead of", True),  # paired, they are told apart nonetheless
+        (Cell(0.25, 0.2, 0.3), Cell(-0.05, -0.11, 0.001), "not to be told from", True),
+        (Cell(0.5, 0.4, 0.6), Cell(-0.3, -0.4, -0.2), "behind", False),
+    ],
+)
+def test_a_model_that_loses_is_said_to_lose(other, difference, verdict, touch):
+    cells = {systems.WALS: {"recall@5": Cell(0.2, 0.17, 0.23)}, systems.KNN: {"recall@5": other}}
+    (found,) = verdicts.verdicts(cells, {systems.KNN: {"recall@5": difference}}, 5)
+    assert (found["verdict"], found["intervals_touch"]) == (verdict, touch)
+    ending = "their intervals touch" if touch else "their intervals do not touch"
+    assert found["said"].startswith(f"WALS is {verdict} item kNN: recall@5 0.2000 and {other.value:.4f}, by visitor ")
+    assert found["said"].endswith(ending)

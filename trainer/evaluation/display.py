@@ -82,6 +82,8 @@ def _show_differences(console: Console, found: Evaluation) -> None:
         cells = [cells[metric] for cells in found.differences.values()]
         table.add_row(metric, *(f"{cell.value:+.4f} [dim]{cell.low:+.4f} to {cell.high:+.4f}[/dim]" for cell in cells))
     console.print(table)
+    for verdict in found.verdicts:
+        console.print(verdict["said"], highlight=False, markup=False, soft_wrap=True)
     for name, cell in found.overlap.items():
         said = f"{name} with {found.against}: {cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}] of a list is the same"
         console.print(said, highlight=False, markup=False, soft_wrap=True)

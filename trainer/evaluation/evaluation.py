@@ -19,6 +19,7 @@ from trainer.evaluation.inputs import Block, HeldOut
 from trainer.evaluation.intervals import Cell, Cells, Intervals
 from trainer.evaluation.measures import Sums, Users
 from trainer.evaluation.systems import WALS, Factors, ItemCounts, System
+from trainer.evaluation.verdicts import verdicts
 
 
 @dataclass
@@ -50,6 +51,11 @@ class Evaluation:
     against: str | None
     about: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def verdicts(self) -> list[dict[str, Any]]:
+        """Whether the model is better than each other system, by recall at the greatest K."""
+        return verdicts(self.cells, self.differences, max(self.about["settings"]["k"]))
+
     def as_json(self) -> dict[str, Any]:
         """What --output_json writes (docs/evaluation.md)."""
 
@@ -69,6 +75,7 @@ class Evaluation:
                 for name, groups in self.by_activity.items()
             },
             "differences": {name: tree(cells) for name, cells in self.differences.items()},
+            "verdicts": self.verdicts,
         }
         if self.against is not None:
             content["against"] = {"system": self.against, "overlap": tree(self.overlap)}
