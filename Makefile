@@ -94,9 +94,17 @@ kill-test: setup  ## kill preprocess, train and predict at 50 random moments, an
 night-test: setup  ## seven nights on a small sample, each disturbed in its own way, beside seven quiet ones
 	@WALS_SEVEN_NIGHTS=1 $(BIN)/python -m pytest tests/test_nightly_seven.py $(ARGS)
 
-lint: setup  ## style, imports, known traps
+lint: setup  ## style, imports, known traps, types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+coverage: setup  ## the test suite, and how much of the code it ran: data/coverage/index.html; fails below 95 %
+	@rm -rf data/coverage && mkdir -p data/coverage
+	@$(BIN)/coverage run -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage html --quiet
+	@$(BIN)/coverage report --skip-covered
 
 format: setup  ## rewrite the code in the house style
 	@$(BIN)/ruff check --fix --quiet .

@@ -44,6 +44,7 @@ setup(
         "report": ["jinja2>=3.1", "plotly>=6", "scikit-learn>=1.5"],
         "dev": [
             "bqemulator",
+            "coverage",
             "duckdb",
             "duckdb-extension-spatial",
             "duckdb-extensions",
@@ -51,6 +52,7 @@ setup(
             "httpx",
             "hypothesis",
             "ipykernel",
+            "mypy",
             "nbclient",
             "playwright",
             "pytest",
@@ -59,6 +61,7 @@ setup(
             "ruff",
             "schemathesis",
             "setuptools",
+            "types-pyyaml",
             "uv",
         ],
     },

@@ -42,13 +42,20 @@ def check(settings: Settings) -> None:
         if not value:
             raise UserError(f"Vertex AI needs {name}; configs/gcp.yaml shows where it stands")
     for name in ("dataset_dir", "model_dir"):
-        if not needed[name].startswith("gs://"):
+        if not str(needed[name]).startswith("gs://"):
             raise UserError(f"{name} {needed[name]}: machines of Vertex AI reach gs:// alone")
 
 
 def arguments(settings: Settings, replace: bool) -> list[str]:
     """The flags of trainer.task that stand for the settings: it needs no config of its own."""
-    flags = ["--config", "/dev/null", "--dataset_dir", settings.dataset_dir, "--model_dir", settings.model_dir]
+    flags = [
+        "--config",
+        "/dev/null",
+        "--dataset_dir",
+        str(settings.dataset_dir),
+        "--model_dir",
+        str(settings.model_dir),
+    ]
     for section in ("training", "cold_start"):
         ours, plain = getattr(settings, section), getattr(_DEFAULTS, section)
         for name in type(ours).model_fields:
@@ -97,7 +104,7 @@ def model(settings: Settings) -> dict[str, Any]:
     cloud, own = settings.cloud, settings.vertex
     made: dict[str, Any] = {
         "display_name": own.register_as,
-        "artifact_uri": Model(settings.model_dir.rstrip("/")).saved_model,
+        "artifact_uri": Model(str(settings.model_dir).rstrip("/")).saved_model,
         "container_spec": {"image_uri": own.serving_image},
         "labels": dict(cloud.labels),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -29,16 +29,23 @@ class Range(_Section):
     high: int | float | None = None
     log: bool = Field(False, description="As many trials from 0.01 to 0.1 as from 0.1 to 1.")
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """low and high, where there are no choices."""
+        return cast(tuple[float, float], (self.low, self.high))
+
     @model_validator(mode="after")
     def _whole(self) -> Range:
-        bounds = (self.low, self.high)
-        if bool(self.choices) == any(bound is not None for bound in bounds) or (None in bounds and not self.choices):
+        low, high = self.low, self.high
+        if self.choices:
+            if (low, high) != (None, None):
+                raise ValueError("give either choices, or low and high")
+        elif low is None or high is None:
             raise ValueError("give either choices, or low and high")
-        if not self.choices:
-            if not all(math.isfinite(bound) for bound in bounds) or self.low >= self.high:
-                raise ValueError(f"low {self.low} must lie below high {self.high}")
-            if self.log and self.low <= 0:
-                raise ValueError(f"log needs a low above 0, not {self.low}")
+        elif not (math.isfinite(low) and math.isfinite(high)) or low >= high:
+            raise ValueError(f"low {low} must lie below high {high}")
+        elif self.log and low <= 0:
+            raise ValueError(f"log needs a low above 0, not {low}")
         if len(set(self.choices)) < len(self.choices):
             raise ValueError("a choice is there twice")
         return self

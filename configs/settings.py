@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -268,7 +268,8 @@ class SplitSettings(_Section):
     @property
     def time_ms(self) -> int:
         """The cut, in ms since 1970."""
-        return round(self.time.replace(tzinfo=self.time.tzinfo or datetime.UTC).timestamp() * 1000)
+        cut = cast(datetime.datetime, self.time)  # the validator sees to it where the kind is time
+        return round(cut.replace(tzinfo=cut.tzinfo or datetime.UTC).timestamp() * 1000)
 
     @property
     def holds_out(self) -> bool:

@@ -131,8 +131,8 @@ class Runner:
     def _identity(self, found: list[dict[str, Any]]) -> str:
         dump = self._dump()
         gate = {name: dump["nightly"][name] for name in ("require", "beats")}
-        neutral = ("nightly", "serving", "report", "beam", "catalogue", "bigquery", "cloud", "dataflow", "vertex")
-        neutral += ("validation",)
+        neutral = {"nightly", "serving", "report", "beam", "catalogue", "bigquery", "cloud", "dataflow", "vertex"}
+        neutral.add("validation")
         return record.digest([found, gate, {key: value for key, value in dump.items() if key not in neutral}])
 
     def _dump(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from configs import commands, manifest
 from configs.artifacts import Predictions, join
@@ -16,6 +16,7 @@ from configs.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.prediction.plan import Plan
+    from pipeline.prediction.writers import Stamp
 
 _EPILOG = """\
 Beam's own options pass through, e.g. --runner=DataflowRunner; those under `beam:` in the config are the defaults.
@@ -168,6 +169,7 @@ def _manifest(summary: dict, settings: Settings, plan: Plan, trained: dict, star
     }
     if plan.options.only:
         named[f"{asked}_unknown"] = len(plan.unknown)
+    stamp = cast("Stamp", plan.stamp)
     described = {
         file["name"]: {part: file[part] for part in ("records", "bytes", "crc32c")} for file in summary["files"]
     }
@@ -178,8 +180,8 @@ def _manifest(summary: dict, settings: Settings, plan: Plan, trained: dict, star
         "factors": "projected" if plan.projected else "trained",
         "model_fingerprint": manifest.digest(trained),
         "dataset_fingerprint": trained["dataset"]["fingerprint"],
-        "model_version": plan.stamp.model_version,
-        "run_time": plan.stamp.run_time.isoformat(),
+        "model_version": stamp.model_version,
+        "run_time": stamp.run_time.isoformat(),
         "files": described,
         "settings": settings.model_dump(mode="json", include={"prediction"}),
     }

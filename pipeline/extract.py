@@ -105,7 +105,7 @@ def faults(kind: str, ids: pa.Array) -> np.ndarray:
         return np.full(len(coded), None, object)
     for place in faulty:
         of_id[place] = f"{kind}_{of_id[place]}"
-    return np.append(of_id, None)[coded.indices.fill_null(len(of_id)).to_numpy()]
+    return np.append(of_id, np.array([None]))[coded.indices.fill_null(len(of_id)).to_numpy()]
 
 
 def _compact(date: datetime.date) -> str:

@@ -97,7 +97,8 @@ class WriteItems(beam.PTransform):
 
 
 def _by_shard(block: pa.RecordBatch, half_life_ms: float) -> Iterator[tuple[int, bytes]]:
-    sums = count(*(values_of(block, name) for name in (USER_ID, ITEM_ID, RATING, TIME_MS)), half_life_ms)
+    users, items, ratings, times = (values_of(block, name) for name in (USER_ID, ITEM_ID, RATING, TIME_MS))
+    sums = count(users, items, ratings, times, half_life_ms)
     for shard, rows in columns.split(sums, sums[ITEM_ID].to_numpy() % _SHARDS):
         yield shard, columns.to_bytes(rows)
 

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import fastavro
 import numpy as np
@@ -91,7 +91,7 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, bytes]]:
             head = file.read(512)
             file.seek(0)
             if head.startswith(_GZIP):
-                file = stack.enter_context(igzip.IGzipFile(fileobj=file))
+                file = cast(BinaryIO, stack.enter_context(igzip.IGzipFile(fileobj=file)))
                 head = file.read(512)
                 file.seek(0)
                 if head.startswith(_PARQUET):  # needs to be read from its end

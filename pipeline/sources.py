@@ -253,7 +253,7 @@ def kind_of(
                 "max_views_a_day and max_contents_a_day need a row a view, which BigQuery's tables are not read as: "
                 "export the tables to files, or leave the settings out"
             )
-        extract = partial(_labelled, extract=pairs.extract, label=source.input)
+        extract = partial(_labelled, extract=pairs.extract, label=str(source.input))
         return Kind(read, extract, None, _as_they_are, people, summed)
     if source.kind == "ga360":
         return Kind(
@@ -275,7 +275,7 @@ def kind_of(
         )
     extract = partial(table.extract, source=source, rating=rating)
     if read:
-        extract = partial(_labelled, extract=extract, label=source.query or source.input)
+        extract = partial(_labelled, extract=extract, label=str(source.query or source.input))
     return Kind(
         read or partial(readers.read_table, names=table.column_names(source)),
         extract,
@@ -368,7 +368,7 @@ class _CombineShard(beam.DoFn):
 class _CombineBoth(_CombineShard):
     """(shard, parcels of train's and of test's columns) -> the same."""
 
-    def _divide(
+    def _divide(  # type: ignore[override]  # both sides come together
         self, parcels: tuple[Iterable[bytes], Iterable[bytes]], rejects: list[bytes]
     ) -> tuple[pa.Table, pa.Table, Counter[str]]:
         train, test = (self._combined(list(some), rejects) for some in parcels)

@@ -59,7 +59,7 @@ def read(settings: Settings, given: Mapping[str, bool]) -> Inputs:
     Raises:
         UserError: no model, its dataset gone or another one, a file named that is missing or of another kind.
     """
-    dataset, model = Dataset(settings.dataset_dir), Model(settings.model_dir)
+    dataset, model = Dataset(str(settings.dataset_dir)), Model(str(settings.model_dir))
     model_manifest = read_manifest(model.manifest, "model", f"{model.root} is no finished model; train it first")
     made_of = model_manifest["dataset"]
     gone = f"{dataset.root} is no finished dataset"
@@ -172,7 +172,7 @@ class Rows:
             candidates += visitors.candidates(block)
         low = 0.0 if 0 < low < 0.1 * high else low  # ratings that begin near 0 begin there
         edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
-        counts = sum(np.histogram(block.values, edges)[0] for block in files)
+        counts = np.sum([np.histogram(block.values, edges)[0] for block in files], axis=0)
         return cls(by_item, by_user, (edges, counts), candidates)
 
 

@@ -54,15 +54,26 @@ def describe(content: Mapping[str, Any]) -> Quality:
             (name, [_cell(values.get(name), name, systems) for values in systems.values()]) for name in _shown(metrics)
         ]
         others = content.get("differences", {})
-        differences = [
+        differences: list[Any] = [
             (name, [(*_interval(values[name]), False) for values in others.values()])
             for name in _shown(metrics)
             if others and all(name in values for values in others.values())
         ]
         confidence = f"{100 * content.get('settings', {}).get('confidence', 0.95):g} %"
         charts = {name: chart for name in ("recall", "ndcg") if (chart := _against_k(name, systems, metrics))}
-        about = int(content["users"]), confidence, list(systems), rows, list(others), differences
-        return Quality(*about, _verdicts(content), _notes(content), charts, _by_activity(content, metrics))
+        notes, by_activity = _notes(content), _by_activity(content, metrics)
+        return Quality(
+            int(content["users"]),
+            confidence,
+            list(systems),
+            rows,
+            list(others),
+            differences,
+            _verdicts(content),
+            notes,
+            charts,
+            by_activity,
+        )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"the evaluation lacks {error}; make it again with python -m trainer.evaluate") from error
 

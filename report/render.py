@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import markupsafe
 
 from configs.errors import UserError
 from configs.settings import ReportSettings
@@ -75,5 +76,5 @@ def _map(found: Inputs, settings: ReportSettings) -> dict[str, Any]:
         "categories": categories,
         "others": any(point[3] < 0 for point in points),
         # Within <script> nothing may look like its end.
-        "points": jinja2.utils.markupsafe.Markup(json.dumps(points, ensure_ascii=False).replace("<", "\\u003c")),
+        "points": markupsafe.Markup(json.dumps(points, ensure_ascii=False).replace("<", "\\u003c")),  # noqa: S704
     }

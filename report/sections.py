@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ def long_tail(found: Inputs) -> str:
     tips = [f"rank {rank:,}: {value:,} visitors" for rank, value in zip(ranks, values, strict=True)]
     x = Axis(1, max(len(counts), 2), "rank of the content", log=True)
     y = Axis(1, max(int(counts[0]), 2), "visitors", log=True)
-    return lines([Series("contents", ranks, values, tips=tips)], "Popularity by rank", x, y)
+    return lines([Series("contents", ranks.tolist(), values.tolist(), tips=tips)], "Popularity by rank", x, y)
 
 
 def concentration(found: Inputs) -> str:
@@ -54,7 +54,7 @@ def concentration(found: Inputs) -> str:
     places = np.unique(np.linspace(0, len(counts), min(_POINTS, len(counts) + 1)).astype(int))
     x, y = places / len(counts), shares[places]
     tips = [f"the first {a:.0%} of the contents have {b:.0%} of the interactions" for a, b in zip(x, y, strict=True)]
-    own = Series("contents, most popular first", x, y, tips=tips)
+    own = Series("contents, most popular first", x.tolist(), y.tolist(), tips=tips)
     equal = Series("if all were equal", [0, 1], [0, 1], tips=["", ""])
     return lines(
         [own, equal], "Concentration", Axis(0, 1, "share of the contents"), Axis(0, 1, "of interactions"), False
@@ -124,7 +124,7 @@ def settings(found: Inputs) -> list[tuple[str, str]]:
     return list(_leaves(tree, ""))
 
 
-def _leaves(tree: dict[str, Any], prefix: str):
+def _leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, value in tree.items():
         if isinstance(value, dict) and value:
             yield from _leaves(value, f"{prefix}{name}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -100,7 +101,7 @@ def recommend(
     ]
 
 
-def _reasons(signatures, visitor: tf.Tensor, found: Mapping[str, np.ndarray], row: int) -> list[tuple[str, ...]]:
+def _reasons(signatures: Any, visitor: tf.Tensor, found: Mapping[str, np.ndarray], row: int) -> list[tuple[str, ...]]:
     """The two contents of the visitor's own that carry each recommendation most."""
     contents = found["contentIds"][row][: found["count"][row]]
     if not len(contents):
@@ -120,7 +121,7 @@ def _example(
     candidate: Candidate,
     found: Mapping[str, np.ndarray],
     reasons: Sequence[tuple[str, ...]],
-    items: Sequence[str],
+    items: Any,
     settings: ReportSettings,
 ) -> Example:
     order = sorted(range(len(candidate.indices)), key=lambda n: (-candidate.values[n], items[candidate.indices[n]]))

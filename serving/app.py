@@ -52,7 +52,7 @@ def _application(service: Service) -> FastAPI:
 
     # FastAPI's own pages of the API would fetch their code from elsewhere. Traces would hold the visitors' ids, which
     # stand in addresses.
-    none = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+    none: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=none)
     app.state.service = service
     replies.add_handlers(app)
@@ -63,7 +63,7 @@ def _application(service: Service) -> FastAPI:
         document = get_openapi(title="WALS recommender", version=__version__, description=_ABOUT, routes=app.routes)
         return schema.complete(document, service.registry.current, service.settings)
 
-    app.openapi = openapi
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this way
     return app
 
 

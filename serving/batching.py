@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ class Batcher:
         while self._free and (jobs := self._next()):
             self._free -= 1
             running = asyncio.get_running_loop().run_in_executor(self._executor, _run, jobs)
-            running.add_done_callback(lambda done, jobs=jobs: self._done(jobs, done))
+            running.add_done_callback(partial(self._done, jobs))
 
     def _next(self) -> list[_Job]:
         jobs: list[_Job] = []

@@ -28,7 +28,8 @@ class Deleted:
         """Raises:
         UserError: the file cannot be read.
         """
-        self._path, self._stamp = path, None
+        self._path = path
+        self._stamp: tuple[int, int] | None = None
         self.ids: frozenset[bytes] = frozenset()
         self.refresh()
 
@@ -59,7 +60,8 @@ class Deleted:
 
     async def answer(self, ask: Callable[[Outputs], Awaitable[Outputs]], inputs: Outputs) -> Outputs:
         """Asks; where the answer names somebody of the list, asks for more until enough others are left."""
-        inputs, k = self.without(inputs), inputs.get(K)
+        inputs = self.without(inputs)
+        k = inputs.get(K, np.array(1))
         outputs = await ask(inputs)
         if not self.ids or _VISITORS not in outputs:
             return outputs

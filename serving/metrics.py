@@ -12,19 +12,22 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class Metrics:
     """One server's figures, in a registry of its own."""
 
-    def __init__(self):
-        own = {"registry": CollectorRegistry()}
-        self._all = own["registry"]
-        ProcessCollector(**own)
-        self.requests = Counter("wals_requests", "Requests answered.", ("path", "method", "status"), **own)
-        self.seconds = Histogram("wals_request_seconds", "Seconds to answer.", ("path",), buckets=_SECONDS, **own)
-        self.at_work = Gauge("wals_requests_at_work", "Requests computed or waiting.", **own)
-        self.batch_rows = Histogram("wals_batch_rows", "Rows of a call of the model.", buckets=_ROWS, **own)
-        self.rules = Counter("wals_answers", "Rows answered, by the rule that made the answer.", ("rule",), **own)
-        self.version = Gauge("wals_model_version", "Version of the model that answers.", **own)
-        self.load_seconds = Gauge("wals_model_load_seconds", "What loading it took.", **own)
-        self.loads = Counter("wals_model_loads", "Versions loaded.", **own)
-        self.refused = Gauge("wals_model_versions_refused", "Versions on disk that cannot be served.", **own)
+    def __init__(self) -> None:
+        own = self._all = CollectorRegistry()
+        ProcessCollector(registry=own)
+        self.requests = Counter("wals_requests", "Requests answered.", ("path", "method", "status"), registry=own)
+        self.seconds = Histogram(
+            "wals_request_seconds", "Seconds to answer.", ("path",), buckets=_SECONDS, registry=own
+        )
+        self.at_work = Gauge("wals_requests_at_work", "Requests computed or waiting.", registry=own)
+        self.batch_rows = Histogram("wals_batch_rows", "Rows of a call of the model.", buckets=_ROWS, registry=own)
+        self.rules = Counter(
+            "wals_answers", "Rows answered, by the rule that made the answer.", ("rule",), registry=own
+        )
+        self.version = Gauge("wals_model_version", "Version of the model that answers.", registry=own)
+        self.load_seconds = Gauge("wals_model_load_seconds", "What loading it took.", registry=own)
+        self.loads = Counter("wals_model_loads", "Versions loaded.", registry=own)
+        self.refused = Gauge("wals_model_versions_refused", "Versions on disk that cannot be served.", registry=own)
 
     def text(self) -> bytes:
         return generate_latest(self._all)

@@ -119,7 +119,7 @@ def _copy(model_dir: str, content: dict[str, Any], to: str) -> None:
         kept = {
             key: content[key] for key in ("dataset", "users", "items", "interactions", "cold_start") if key in content
         }
-        about = {"model": manifest.digest(content), **kept, "files": files}
+        about = kept | {"model": manifest.digest(content), "files": files}
         with tf.io.gfile.GFile(join(beside, versions.MANIFEST), "wb") as file:
             file.write(manifest.stamp(versions.KIND, about).encode())
         if local:

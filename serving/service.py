@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -105,6 +105,8 @@ class Service:
             Refusal: the model refuses the inputs.
         """
 
+        batcher = cast(Batcher, self._batcher)  # there is one while the server runs
+
         def counted(outputs: dict[str, np.ndarray]) -> Any:
             for rule in outputs["rule"].tolist() if "rule" in outputs else ():
                 self.metrics.rules.labels(rule.decode()).inc()
@@ -113,10 +115,10 @@ class Service:
         if self.deleted.ids:
 
             async def plainly(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-                return await self._batcher.ask(model, signature, inputs, rows)
+                return await batcher.ask(model, signature, inputs, rows)
 
             return counted(await self.deleted.answer(plainly, inputs))
-        return await self._batcher.ask(model, signature, inputs, rows, counted)
+        return await batcher.ask(model, signature, inputs, rows, counted)
 
     async def ask_one(self, signature: str, k: int, **ids: bytes) -> tuple[Model, dict[str, Any]]:
         """The answer for one row, without what stands behind `count`; and the model that gave it."""

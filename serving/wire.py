@@ -156,8 +156,8 @@ def _count(inputs: dict[str, np.ndarray], signature: Signature, limits: ServingS
 def encode(outputs: Mapping[str, np.ndarray], by_columns: bool) -> bytes:
     """Arrays -> the body of an answer."""
     if by_columns:
-        columns = {name: readable(value) for name, value in outputs.items()}
-        answer = {"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}
+        by_name = {name: readable(value) for name, value in outputs.items()}
+        answer = {"outputs": by_name if len(by_name) > 1 else next(iter(by_name.values()))}
     elif len(outputs) == 1:
         answer = {"predictions": readable(next(iter(outputs.values())))}
     else:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from configs.artifacts import join, shard_name
 from configs.errors import UserError
 from trainer import storage
+from trainer.cluster import Cluster
 from trainer.train import Factorization, Sweep
 
 _KEPT = 2  # the newest may be unreadable where a disk filled up
@@ -81,7 +82,7 @@ class Checkpoints:
                 "pass --replace to start over, or name another model directory"
             )
 
-    def _read_part(self, prefix: str, processes: int, cluster, table: np.ndarray) -> None:
+    def _read_part(self, prefix: str, processes: int, cluster: Cluster, table: np.ndarray) -> None:
         """Rows i with i % size == rank, from shards of any number."""
         for shard in range(processes):
             path = shard_name(prefix, shard, processes, ".npy")

@@ -7,7 +7,7 @@ row, in one file): they are joined.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -131,7 +131,7 @@ class RowFiles:
         return len(range(self.rank, self.size, self.processes))
 
 
-def count(blocks, size: int) -> np.ndarray:
+def count(blocks: Iterable[SparseRows], size: int) -> np.ndarray:
     """int64 [size], entries of each key over the blocks."""
     counts = np.zeros(size, np.int64)
     for block in blocks:
@@ -195,7 +195,7 @@ def _check_rows(path: str, rows: SparseRows) -> None:
     ends = rows.indptr[1:-1] - 1  # from one row to the next the index may fall
     falls[ends[(ends >= 0) & (ends < len(falls))]] = False
     if falls.any():
-        raise UserError(f"{path}: the indices of row {rows.key_of(np.argmax(falls))} do not ascend or repeat")
+        raise UserError(f"{path}: the indices of row {rows.key_of(int(np.argmax(falls)))} do not ascend or repeat")
 
 
 def _short(error: tf.errors.OpError) -> str:

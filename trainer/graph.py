@@ -8,6 +8,9 @@ are scored that may belong among the best.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from trainer.ids import NONE
@@ -126,7 +129,9 @@ def _error(queries: tf.Tensor, greatest: tf.Tensor) -> tf.Tensor:
     return 1.01 * (dimensions + 5) * (2.0**-24 * norms * greatest + 2.0**-126)
 
 
-def each_row(function, entries: tf.RaggedTensor, rows: tf.Tensor, width: int, dtype: tf.DType) -> tf.Tensor:
+def each_row(
+    function: Callable[..., Any], entries: tf.RaggedTensor, rows: tf.Tensor, width: int, dtype: tf.DType
+) -> tf.Tensor:
     """function(row, its entries) of some rows one by one: [rows, width].
 
     One by one, because a batch padded to its longest row would need memory without bound, and because a row's

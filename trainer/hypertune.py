@@ -27,7 +27,8 @@ class Reporter:
 
     def __init__(self, metric: str):
         self._path, self._trial = os.environ.get(_FILE_VARIABLE, _DEFAULT_FILE), os.environ.get(_TRIAL_VARIABLE, "0")
-        self._metric, self._lines = metric, []
+        self._metric = metric
+        self._lines: list[str] = []
 
     def report(self, step: int, value: float) -> None:
         line = {
@@ -108,8 +109,11 @@ def _parameter(key: str, values: Range, kinds: Sequence[str]) -> dict[str, Any]:
         return spec | {"categoricalValueSpec": {"values": [str(choice) for choice in choices]}}
     if choices:
         return spec | {"discreteValueSpec": {"values": sorted(float(choice) for choice in choices)}}
+    low, high = values.bounds
     if is_whole(key):
-        bounds = {"minValue": str(int(values.low)), "maxValue": str(int(values.high))}  # int64 in JSON
-        return spec | {"integerValueSpec": bounds, "scaleType": _SCALES[values.log]}
-    bounds = {"minValue": float(values.low), "maxValue": float(values.high)}
-    return spec | {"doubleValueSpec": bounds, "scaleType": _SCALES[values.log]}
+        whole = {"minValue": str(int(low)), "maxValue": str(int(high))}  # int64 in JSON
+        return spec | {"integerValueSpec": whole, "scaleType": _SCALES[values.log]}
+    return spec | {
+        "doubleValueSpec": {"minValue": float(low), "maxValue": float(high)},
+        "scaleType": _SCALES[values.log],
+    }

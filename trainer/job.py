@@ -199,7 +199,8 @@ def _make_room(model: Model, checkpoints: Checkpoints, replace: bool) -> None:
 
 def _read(settings: TrainingSettings, info: DatasetInfo, cluster: Cluster) -> list[Iterable[SparseRows]]:
     """The users' rows and the items' rows of this process: in memory, or to be read anew each time."""
-    dataset, blocks = Dataset(info.root), []
+    dataset = Dataset(info.root)
+    blocks: list[Iterable[SparseRows]] = []
     needed = 2 * _BYTES * info.interactions / cluster.size
     fits = needed <= (settings.memory_limit_gb * 1e9 if settings.memory_limit_gb else memory() / 2)
     for prefix, size, others in (
@@ -243,10 +244,10 @@ def assemble(
         devices=_devices(settings),
         table_dtype=settings.table_dtype,
     )
-    return Factorization(*sides, *blocks, objective, solver, cluster)
+    return Factorization(sides[0], sides[1], blocks[0], blocks[1], objective, solver, cluster)
 
 
-def _weights(settings: TrainingSettings, dataset: Dataset, side: int, size: int):
+def _weights(settings: TrainingSettings, dataset: Dataset, side: int, size: int) -> np.ndarray:
     """float32 [size]: R for side 0, C for side 1."""
     if side == 0:
         scalar, path, vocabulary = settings.row_weights, settings.row_weights_file, dataset.vocab_users

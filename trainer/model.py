@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -63,18 +63,19 @@ class WALSMatrixFactorization:
         for name, value in (sizes | {"max_sweeps": max_sweeps}).items():
             if value is not None and (int(value) != value or value < 1):
                 raise ValueError(f"{name} is {value}; it must be a whole number of at least 1")
-        numbers = {
+        numbers: dict[str, float] = {
             "unobserved_weight": unobserved_weight,
             "regularization_coeff": regularization_coeff or 0.0,
             "frequency_exponent": frequency_exponent,
             "tolerance": tolerance,
         }
-        for name, value in numbers.items():
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} is {value}; it must be finite and not negative")
+        for name, number in numbers.items():
+            if not (math.isfinite(number) and number >= 0):
+                raise ValueError(f"{name} is {number}; it must be finite and not negative")
         if init_stddev is not None and not (math.isfinite(init_stddev) and init_stddev > 0):
             raise ValueError(f"init_stddev is {init_stddev}; it must be finite and above 0")
-        self._sizes, self._k = (num_rows, num_cols), embedding_dimension
+        self._sizes: tuple[int | None, int | None] = (num_rows, num_cols)
+        self._k = embedding_dimension
         self._objective = wals.Objective(unobserved_weight, regularization_coeff or 0.0, frequency_exponent)
         self._init, self._weights = (row_init, col_init), (row_weights, col_weights)
         self._max_sweeps, self._tolerance = max_sweeps, tolerance
@@ -125,10 +126,10 @@ class WALSMatrixFactorization:
         rows, cols, dataset = self._read(matrix, entry_weights, input_rows, input_cols)
         sides = []
         for number, blocks in enumerate((rows, cols)):
-            size = self._sizes[number]
+            size = cast(int, self._sizes[number])  # known, since the data is read
             counts = data.count(blocks, size)
             sides.append(wals.Side(self._start(number, size), counts, self._vector(number, size, dataset), size))
-        state = Factorization(*sides, rows, cols, self._objective, self._solver)
+        state = Factorization(sides[0], sides[1], rows, cols, self._objective, self._solver)
 
         def after_pass(state: Factorization) -> str | None:
             last = state.history[-1]
@@ -167,7 +168,9 @@ class WALSMatrixFactorization:
         loss = self._project(matrix, projection_weights, entry_weights, True)[1]
         return {"WALS_loss": loss.total, "WALS_RWSE": loss.rwse, "completed_sweeps": self.completed_sweeps}
 
-    def _project(self, matrix, projection_weights, entry_weights, project_row) -> tuple[np.ndarray, wals.Loss]:
+    def _project(
+        self, matrix: Any, projection_weights: Any, entry_weights: Any, project_row: bool
+    ) -> tuple[np.ndarray, wals.Loss]:
         state = self._fitted
         fixed, own = (state.cols, state.rows) if project_row else (state.rows, state.cols)
         rows, _ = inputs.to_rows(matrix, "rows", entry_weights, columns=fixed.size)
@@ -180,7 +183,9 @@ class WALSMatrixFactorization:
             raise ValueError("this model is not trained yet; call fit first")
         return self._state
 
-    def _read(self, matrix, entry_weights, input_rows, input_cols) -> tuple[list[SparseRows], list[SparseRows], Any]:
+    def _read(
+        self, matrix: Any, entry_weights: Any, input_rows: Any, input_cols: Any
+    ) -> tuple[list[SparseRows], list[SparseRows], Any]:
         """Both sides' blocks, and the dataset they come from, if any; sets the sizes."""
         if (matrix is None) == (input_rows is None and input_cols is None):
             raise ValueError("pass either a matrix or input_rows and input_cols")

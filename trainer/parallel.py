@@ -16,7 +16,8 @@ from threadpoolctl import ThreadpoolController
 
 from configs.processors import cores
 
-_In, _Out = TypeVar("_In"), TypeVar("_Out")
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
 def each(function: Callable[[_In], _Out], items: Iterable[_In], threads: int | None = None) -> list[_Out]:

@@ -22,8 +22,9 @@ def write(directory: str, dataset: Dataset, factors: np.ndarray, visitors: np.nd
         path: a catalogue with titles and categories, or None; one that is not there gives none.
     """
     ids = storage.read_bytes(dataset.vocab_items).split(b"\n")
-    there = path is not None and storage.exists(path)
-    names = catalogue.parse(io.BytesIO(storage.read_bytes(path)), path) if there else {}
+    names = {}
+    if path is not None and storage.exists(path):
+        names = catalogue.parse(io.BytesIO(storage.read_bytes(path)), path)
     lines, header = [], ["contentId", "visitors", *(["title", "category"] if names else [])]
     chosen = np.argsort(-visitors, kind="stable")[:_MOST]
     for item in chosen.tolist():

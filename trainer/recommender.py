@@ -7,6 +7,7 @@ itemId or userId is an index of the dataset.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -51,7 +52,7 @@ class Tables:
     content_ids: str
 
 
-def _signature(*specs: tf.TensorSpec):
+def _signature(*specs: tf.TensorSpec) -> Any:
     return tf.function(input_signature=specs, autograph=False)
 
 
@@ -127,7 +128,13 @@ class Recommender(tf.Module):
         return tf.fill([rows], tf.constant(self._stranger_weight, tf.float32))
 
     def _recommend(
-        self, known, own, weights, history: tf.RaggedTensor, ratings: tf.RaggedTensor, k
+        self,
+        known: tf.Tensor,
+        own: tf.Tensor,
+        weights: tf.Tensor,
+        history: tf.RaggedTensor,
+        ratings: tf.RaggedTensor,
+        k: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         limits = self._settings.min_ratings, self._settings.min_site_ratings
         rules = cold_start.rules(known, history.row_lengths(), self._ratings_of_site, *limits)
@@ -211,7 +218,9 @@ class Recommender(tf.Module):
         """Likewise by dot product, which favours those with many ratings."""
         return self._similar(visitor_ids, k, self.visitors, "visitorIds", self.users)
 
-    def _similar(self, names, k, ids: Ids, called: str, table, norms=None) -> dict[str, tf.Tensor]:
+    def _similar(
+        self, names: tf.Tensor, k: tf.Tensor, ids: Ids, called: str, table: tf.Tensor, norms: Any = None
+    ) -> dict[str, tf.Tensor]:
         places = ids.places(names)
         itself = tf.RaggedTensor.from_tensor(tf.maximum(places, 0)[:, None])
         most, each = _counts(k, tf.shape(places)[0])
@@ -242,7 +251,7 @@ class Recommender(tf.Module):
         answer["contributions"] = answer.pop("scores")
         return answer | {"score": tf.cast(tf.reduce_sum(shares, 1), tf.float32)}
 
-    def _shares(self, function, history: tf.RaggedTensor) -> tf.RaggedTensor:
+    def _shares(self, function: Any, history: tf.RaggedTensor) -> tf.RaggedTensor:
         splits = history.row_splits
 
         def one(row: tf.Tensor) -> tf.RaggedTensor:

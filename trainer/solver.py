@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -94,13 +95,13 @@ class Solver:
         kernel = row_solvers.solve_block_descent if self.method == "block" else row_solvers.solve_conjugate_gradient
         jobs = [(row_solvers.solve_exact, piece) for piece in exact] + [(kernel, piece) for piece in iterative]
 
-        def run(job) -> np.ndarray:
+        def run(job: tuple[Callable[..., np.ndarray], np.ndarray]) -> np.ndarray:
             return job[0](data, side, shared, settings, job[1], out)
 
         results = parallel.each(run, jobs, self.threads)
         return np.sum(results, axis=0) if results else np.zeros(3)
 
-    def _solve_on_devices(self, rows, side, shared, w0, out) -> np.ndarray:
+    def _solve_on_devices(self, rows: SparseRows, side: Any, shared: Any, w0: float, out: np.ndarray) -> np.ndarray:
         from trainer import tensor_solver
 
         sums, limit = np.zeros(3), self._limit(out.shape[1])

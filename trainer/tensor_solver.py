@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -62,7 +63,7 @@ def solve(
     table = tf.cast(table, tf.dtypes.as_dtype(table_dtype))
     keys = [rows.keys[part.rows] for part in parts]
 
-    def arguments(context: tf.distribute.InputReplicaContext | tf.distribute.ReplicaContext):
+    def arguments(context: tf.distribute.InputReplicaContext | tf.distribute.ReplicaContext) -> Any:
         number = context.replica_id_in_sync_group
         part, key = parts[number], keys[number]
         nothing = np.zeros((1, out.shape[1]), np.float32)  # the row of empty slots
@@ -113,25 +114,25 @@ def _as_tensors(tiles: Tiles) -> _Part:
 
 
 @lru_cache(maxsize=16)
-def _program(method: Method, strategy: tf.distribute.Strategy):
+def _program(method: Method, strategy: tf.distribute.Strategy) -> Any:
     """The compiled program: all tiles of every device's part."""
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def run(given, weights, table, safe, diagonal, w0):
-        return strategy.run(
-            lambda part: _solve_part(*part, weights, table, safe, diagonal, w0, method=method), args=(given,)
-        )
+    def run(given: Any, *fixed: tf.Tensor) -> Any:
+        return strategy.run(lambda part: _solve_part(part, fixed, method), args=(given,))
 
     return run
 
 
-def _solve_part(tiles, own, coefficients, start, weights, table, safe, diagonal, w0, method):
+def _solve_part(part: Any, fixed: tuple[tf.Tensor, ...], method: Method) -> tuple[tf.Tensor, tf.Tensor]:
     """The rows' factors, float32 [r + 1, k], and the three sums, float64 [3]."""
+    tiles, own, coefficients, start = part
+    weights, table, safe, diagonal, w0 = fixed
     indices, values, entry_weights, owner, segment, ends, goes_on, last = tiles
     k = method.k
     slots, count = tf.shape(indices)[1], tf.shape(indices)[0]
 
-    def entries(tile):
+    def entries(tile: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """v [S, L, k], and W, a and w0 of the observed entries of a tile, [S, L] each."""
         v = tf.cast(tf.gather(table, indices[tile]), tf.float32)
         of_slot = tf.gather(own, owner[tile])[:, None]
@@ -139,7 +140,7 @@ def _solve_part(tiles, own, coefficients, start, weights, table, safe, diagonal,
         observed = w0 * tf.cast(entry_weights[tile] >= 0, tf.float32)  # else padding
         return v, of_slot * tf.gather(weights, indices[tile]) * own_weights, values[tile], observed
 
-    def solve_tile(tile, carried, solved):
+    def solve_tile(tile: tf.Tensor, carried: tf.Tensor, solved: tf.Tensor) -> tuple[tf.Tensor, ...]:
         v, w, a, observed = entries(tile)
         h = tf.matmul(v * w[:, :, None], v, transpose_a=True)
         b = tf.linalg.matvec(v, (observed + w) * a, transpose_a=True)
@@ -160,7 +161,7 @@ def _solve_part(tiles, own, coefficients, start, weights, table, safe, diagonal,
     _, _, u = tf.while_loop(lambda tile, *_: tile < count, solve_tile, (0, carried, start), maximum_iterations=count)
     u = tf.concat([u[:-1], tf.zeros([1, k])], 0)
 
-    def measure(tile, fit, weight):
+    def measure(tile: tf.Tensor, fit: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, ...]:
         v, w, a, observed = entries(tile)
         p = tf.linalg.matvec(v, tf.gather(u, owner[tile]))
         some = tf.reduce_sum(observed * a * (a - 2 * p) + w * (a - p) ** 2)
@@ -173,11 +174,11 @@ def _solve_part(tiles, own, coefficients, start, weights, table, safe, diagonal,
     return u, tf.stack([fit + shared, ridge, weight])
 
 
-def _cholesky(left, right, t, method):
+def _cholesky(left: tf.Tensor, right: tf.Tensor, t: tf.Tensor, method: Method) -> tf.Tensor:
     return tf.linalg.cholesky_solve(tf.linalg.cholesky(left), right[:, :, None])[:, :, 0]
 
 
-def _conjugate_gradient(left, right, t, method):
+def _conjugate_gradient(left: tf.Tensor, right: tf.Tensor, t: tf.Tensor, method: Method) -> tf.Tensor:
     residual = right - tf.linalg.matvec(left, t)
     direction, norm = residual, tf.reduce_sum(residual * residual, 1)
     enough = 1e-13 * norm
@@ -192,7 +193,7 @@ def _conjugate_gradient(left, right, t, method):
     return t
 
 
-def _block_descent(left, right, t, method):
+def _block_descent(left: tf.Tensor, right: tf.Tensor, t: tf.Tensor, method: Method) -> tf.Tensor:
     for first in range(0, method.k, method.block):
         end = min(first + method.block, method.k)
         residual = right[:, first:end] - tf.linalg.matvec(left[:, first:end], t)

@@ -56,8 +56,8 @@ def pack(rows: SparseRows, positions: np.ndarray, slots: int) -> Tiles:
     of_row = -(-lengths // LENGTH)
     count = int(of_row.sum())
     tiles = max(1, -(-count // slots))
-    owner = np.full(tiles * slots, len(positions), np.int32)
-    owner[:count] = np.repeat(np.arange(len(positions), dtype=np.int32), of_row)
+    owners = np.full(tiles * slots, len(positions), np.int32)
+    owners[:count] = np.repeat(np.arange(len(positions), dtype=np.int32), of_row)
 
     taken = rows.take(positions)
     firsts = np.cumsum(of_row) - of_row
@@ -69,7 +69,7 @@ def pack(rows: SparseRows, positions: np.ndarray, slots: int) -> Tiles:
         dense = np.full(tiles * slots * LENGTH, padding, entries.dtype)
         dense[places] = entries
         padded.append(dense.reshape(tiles, slots, LENGTH))
-    owner = owner.reshape(tiles, slots)
+    owner = owners.reshape(tiles, slots)
     segment = np.zeros((tiles, slots), np.int32)
     segment[:, 1:] = np.cumsum(owner[:, 1:] != owner[:, :-1], axis=1)
     last_owner = owner[:, -1]
@@ -77,4 +77,5 @@ def pack(rows: SparseRows, positions: np.ndarray, slots: int) -> Tiles:
     ends = np.full((tiles, slots), len(positions), np.int32)
     ends[np.arange(tiles)[:, None], segment] = owner
     ends[np.flatnonzero(goes_on), segment[goes_on, -1]] = len(positions)
-    return Tiles(positions, *padded, owner, segment, ends, goes_on, segment[:, -1].copy())
+    indices, values, weights = padded
+    return Tiles(positions, indices, values, weights, owner, segment, ends, goes_on, segment[:, -1].copy())

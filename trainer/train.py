@@ -50,7 +50,7 @@ class Factorization:
     objective: wals.Objective
     solver: Solver
     cluster: Cluster = field(default_factory=Alone)
-    rotation: np.ndarray | None = None
+    rotation: np.ndarray = None  # type: ignore[assignment]  # the identity, once the size is known
     history: list[Sweep] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -103,7 +103,7 @@ def settings_of(
     training = TrainingSettings.model_validate(base.model_dump() | own)
     if RIDGE in params:
         train, items = material.rows.train, material.about.info.items
-        mean = train.entries / max(np.count_nonzero(train.lengths), 1)
+        mean = train.entries / max(int(np.count_nonzero(train.lengths)), 1)
         scale = (mean + training.unobserved_weight * items) ** training.frequency_exponent
         training = training.model_copy(update={"regularization_coeff": float(f"{params[RIDGE] / scale:.6g}")})
     stored = material.about.rating

@@ -117,7 +117,7 @@ def _finish(settings: Settings, search: SearchSettings, study: Any, must: bool =
             why = f"; the first failed with {failed[0]}" if failed else ", give more --minutes"
             raise UserError(f"no trial came to its end in {study.root}{why}")
         return
-    best = max(whole, key=lambda trial: trial.value)
+    best = max(whole, key=tune_worker.value_of)
     own = next((trial for trial in whole if trial.user_attrs.get(tune_worker.BASELINE)), None)
     counts = {
         "trials": len(trials),
@@ -128,7 +128,7 @@ def _finish(settings: Settings, search: SearchSettings, study: Any, must: bool =
     study.best.write_text(best_config(settings, search, best, own), encoding="utf-8")
     print(f"best settings: {study.best}; train with python -m trainer.task --config {study.best}")
     stored, wanted = _rating_of(own), _rating_of(best)
-    if stored is not None and wanted != stored:
+    if stored is not None and wanted is not None and wanted != stored:
         print(
             f"they rate by {wanted.kind}, the dataset by {stored.kind}: "
             f"make it again first, python -m pipeline.preprocess --config {study.best} --replace"

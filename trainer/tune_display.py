@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from configs.search import SearchSettings
-from trainer.tune_worker import BASELINE, FAILURE, PASSES, SECONDS
+from trainer.tune_worker import BASELINE, FAILURE, PASSES, SECONDS, value_of
 
 _SHOWN = 10
 _WIDTH = 100  # of a log, which has none of its own
@@ -59,8 +59,8 @@ class Display:
         if line is None:
             return
         self._done += 1
-        if trial.state is TrialState.COMPLETE and (self._best is None or trial.value > self._best):
-            self._best, line = trial.value, line + "  <- best so far"
+        if trial.state is TrialState.COMPLETE and (self._best is None or value_of(trial) > self._best):
+            self._best, line = value_of(trial), line + "  <- best so far"
         self.say(line)
         self.tick()
 
@@ -115,7 +115,7 @@ def summary(title: str, trials: Sequence[FrozenTrial], search: SearchSettings, c
     console = Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(width=_WIDTH)
-    whole = sorted((trial for trial in trials if trial.state is TrialState.COMPLETE), key=lambda trial: -trial.value)
+    whole = sorted((trial for trial in trials if trial.state is TrialState.COMPLETE), key=value_of, reverse=True)
     shown = whole[:_SHOWN] + [trial for trial in whole[_SHOWN:] if trial.user_attrs.get(BASELINE)]
     table = Table(title=title, title_justify="left")
     table.add_column("trial", justify="right")

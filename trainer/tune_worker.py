@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from configs.errors import UserError
 from configs.search import RATING_KIND, SearchSettings, is_whole
@@ -105,10 +105,11 @@ def suggest(trial: optuna.Trial, search: SearchSettings, kinds: Sequence[str]) -
         elif values.choices:
             params[key] = trial.suggest_categorical(key, list(values.choices))
         elif is_whole(key):
-            params[key] = trial.suggest_int(key, int(values.low), int(values.high), log=values.log)
+            low, high = values.bounds
+            params[key] = trial.suggest_int(key, int(low), int(high), log=values.log)
         else:
             # Four digits: the config that comes out is for people too.
-            params[key] = float(f"{trial.suggest_float(key, values.low, values.high, log=values.log):.4g}")
+            params[key] = float(f"{trial.suggest_float(key, *values.bounds, log=values.log):.4g}")
     return params
 
 
@@ -119,7 +120,8 @@ def _try(study: optuna.Study, trial: optuna.Trial, plan: Plan, material: Materia
     from trainer import trial as trials
 
     baseline = bool(trial.user_attrs.get(BASELINE))
-    started, last = time.perf_counter(), {}
+    started = time.perf_counter()
+    last: dict[str, Any] = {}
 
     def after_pass(number: int, value: float) -> None:
         trial.report(value, number)
@@ -146,6 +148,11 @@ def _try(study: optuna.Study, trial: optuna.Trial, plan: Plan, material: Materia
         trial.set_user_attr(SECONDS, found.seconds)
         trial.set_user_attr(PASSES, found.passes)
         study.tell(trial, found.value)
+
+
+def value_of(trial: optuna.trial.FrozenTrial) -> float:
+    """What a whole trial was measured at."""
+    return cast(float, trial.value)  # None only while it runs
 
 
 def put_back(study: optuna.Study, number: int) -> None:

@@ -115,7 +115,8 @@ def possible_kinds(search: SearchSettings, about: About) -> tuple[tuple[str, ...
     """
     if RATING_KIND not in search.space:
         return (), ()
-    wanted, able = search.space[RATING_KIND].choices, rating_kinds.possible(about.rating)
+    wanted = tuple(str(kind) for kind in search.space[RATING_KIND].choices)
+    able = rating_kinds.possible(about.rating)
     kinds = tuple(kind for kind in wanted if kind in able)
     if not kinds:
         raise UserError(

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 from google.cloud.bigquery import ScalarQueryParameter
 
@@ -34,7 +35,7 @@ def pairs(
     """
     days = [day.strftime("%Y%m%d") for day in (first, last)]
     intraday = [f"intraday_{day}" if source.include_intraday else _NO_SUFFIX for day in days]
-    values: dict[str, tuple[str, object]] = {
+    values: dict[str, tuple[str, Any]] = {
         "first_suffix": ("STRING", days[0]),
         "last_suffix": ("STRING", days[1]),
         "first_intraday": ("STRING", intraday[0]),
@@ -67,7 +68,7 @@ def of_file(source: SourceSettings) -> Query:
             sql = file.read().strip().rstrip(";")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"source.query {path} cannot be read: {error}") from error
-    values: dict[str, tuple[str, object]] = {}
+    values: dict[str, tuple[str, Any]] = {}
     for name, day in (("start_date", source.start_date), ("end_date", source.end_date)):
         if f"@{name}" in sql:
             if day is None:
@@ -87,5 +88,5 @@ def shown(query: Query) -> str:
     return "\n".join([*lines, query.sql])
 
 
-def _parameters(values: dict[str, tuple[str, object]]) -> tuple[ScalarQueryParameter, ...]:
+def _parameters(values: dict[str, tuple[str, Any]]) -> tuple[ScalarQueryParameter, ...]:
     return tuple(ScalarQueryParameter(name, kind, value) for name, (kind, value) in values.items())

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import google.auth
 import grpc
@@ -77,7 +78,7 @@ class Service:
                 (client.transport if name == "storage" else client).close()
 
 
-def _credentials(endpoint: str | None):
+def _credentials(endpoint: str | None) -> Any:
     """Credentials and their project; a server without TLS is a private one and gets none."""
     if endpoint and endpoint.startswith(_PLAIN):
         return AnonymousCredentials(), None

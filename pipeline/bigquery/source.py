@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 from google.api_core.exceptions import BadRequest
 from google.cloud import bigquery
@@ -107,7 +108,7 @@ def _plan_table(source: SourceSettings, service: Service) -> Plan:
     name = names.parse(source.input or "", "source.input")
     if name.star:
         raise UserError(f"source.input {source.input}: of many tables make a view, or a query for source.query")
-    with explained(source.input):
+    with explained(str(source.input)):
         found = service.jobs.get_table(str(name), retry=service.retry)
     columns = tuple(table.column_names(source))
     missing = [column for column in columns if column not in {field.name for field in found.schema}]
@@ -123,7 +124,7 @@ def _plan_days(source: SourceSettings, split: SplitSettings, service: Service) -
     if not tables.star:
         example = f"{tables.in_dataset}.{_PREFIX[source.kind]}*"
         raise UserError(f"source.input {source.input}: name the tables of days, e.g. bq://{example}")
-    with explained(source.input):
+    with explained(str(source.input)):
         dataset = service.jobs.get_dataset(tables.in_dataset, retry=service.retry)
         listed = [each.table_id for each in service.jobs.list_tables(dataset, retry=service.retry)]
     days = _days(listed, tables.table, source.include_intraday)
@@ -164,7 +165,7 @@ def _some(listed: list[str]) -> str:
 
 def _dry_run(query: Query, source: SourceSettings, service: Service, location: str | None) -> tuple[str | None, int]:
     config = _job_config(query, service, dry_run=True, use_query_cache=False)
-    with explained(source.query or source.input):
+    with explained(str(source.query or source.input)):
         try:
             job = service.jobs.query(
                 query.sql, config, location=location, retry=service.retry, job_retry=None, timeout=60
@@ -195,7 +196,7 @@ def _result(found: Plan, service: Service) -> Iterator[TableName]:
     by itself should this process be killed.
     """
     if found.query is None:
-        yield found.table
+        yield cast(TableName, found.table)
         return
     with _scratch(found, service) as dataset:
         project, _, dataset_id = dataset.rpartition(".")

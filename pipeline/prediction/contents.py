@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -120,9 +121,10 @@ def read_items(dataset: Dataset, size: int) -> pa.Table:
     return table
 
 
-def _allowed(plan: Plan, ids: list[bytes], items: pa.Table) -> np.ndarray:
+def _allowed(plan: Plan, ids: Sequence[bytes], items: pa.Table) -> np.ndarray:
     """bool [m]: which contents may be given (or asked about, where visitors are given)."""
-    options, allowed = plan.options, np.ones(len(ids), bool)
+    options = plan.options
+    allowed: np.ndarray = np.ones(len(ids), bool)
     if not plan.gives_visitors:
         allowed &= np.array(lists.allowed(ids, options.allow, options.block), bool)
     if options.max_age_days is not None:
@@ -136,7 +138,7 @@ def _allowed(plan: Plan, ids: list[bytes], items: pa.Table) -> np.ndarray:
     return allowed
 
 
-def _categories(plan: Plan, ids: list[bytes]) -> np.ndarray | None:
+def _categories(plan: Plan, ids: Sequence[bytes]) -> np.ndarray | None:
     """int32 [m], a number for each category, -1 without one; None where there is no cap."""
     if plan.options.max_per_category is None:
         return None

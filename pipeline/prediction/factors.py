@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from pipeline.storage import open_to_read
 _ROWS_AT_ONCE = 1 << 14
 
 
-def read_blocks(prefix: str, shard: int, shards: int, rows: int, size: int) -> Iterator[np.ndarray]:
+def read_blocks(prefix: str, shard: int, shards: int, rows: int, size: int) -> Generator[np.ndarray, None, None]:
     """Reads one shard of a table, float32[size, k] at a time.
 
     Args:

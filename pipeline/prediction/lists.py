@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from configs.errors import UserError
 from pipeline.storage import open_to_read
 
@@ -27,7 +29,7 @@ def read_ids(path: str, setting: str) -> list[bytes]:
     return list(ids)
 
 
-def allowed(ids: list[bytes], allow: str | None, block: str | None) -> list[bool]:
+def allowed(ids: Sequence[bytes], allow: str | None, block: str | None) -> list[bool]:
     """Which of the ids may be given, by the files `prediction.allow` and `prediction.block`, where there are any."""
     only = set(read_ids(allow, "prediction.allow")) if allow else None
     never = set(read_ids(block, "prediction.block")) if block else set()

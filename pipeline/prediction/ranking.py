@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from configs.settings import PredictionSettings
@@ -26,8 +28,8 @@ def best(
     if contents.categories is None:
         rows, scores = scoring.top_k(queries, table, bounds, without, k)
     else:
-        caps = contents.categories, options.max_per_category
-        rows, scores = scoring.top_k_capped(queries, table, bounds, without, k, *caps)
+        most = cast(int, options.max_per_category)  # categories are read for it
+        rows, scores = scoring.top_k_capped(queries, table, bounds, without, k, contents.categories, most)
     if options.min_score is not None:
         low = scores < np.float32(options.min_score)
         rows[low], scores[low] = -1, -np.inf  # the lists are best first: nothing stands behind it

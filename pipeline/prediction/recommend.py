@@ -40,7 +40,7 @@ class AnswerShard(beam.DoFn):
 
 def write(plan: Plan, root: str, shard: int, shards: int, answers: Iterable[Answers]) -> dict:
     """Writes answers to a shard's file of each format, and counts them."""
-    options, counts = plan.options, Counter()
+    options, counts = plan.options, Counter[str]()
     prefix = shard_name(Predictions(root).prefix(options.kind), shard, shards)
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(AnswerFile(prefix, form, WORDS[options.kind])) for form in options.formats]

@@ -113,17 +113,18 @@ def rows_by_block(
     Yields:
         offsets int64[b + 1], itemIds int64[n] and ratings float32[n] of each block.
     """
-    held = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)  # row, item, rating of each entry
+    # Row, item and rating of each entry.
+    held: list[np.ndarray] = [np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)]
     start = 0
     for batch in itertools.chain(batches, [None]):
         complete = rows  # rows below this have all their entries
         if batch is not None:
             complete = int(batch.keys[-1]) // shards
             more = np.repeat(batch.keys // shards, np.diff(batch.offsets)), batch.indices, batch.values
-            held = tuple(np.concatenate(pair) for pair in zip(held, more, strict=True))
+            held = [np.concatenate(pair) for pair in zip(held, more, strict=True)]
         while start < rows and min(start + size, rows) <= complete:
             stop = min(start + size, rows)
             cut = int(np.searchsorted(held[0], stop))
             counts = np.bincount(held[0][:cut] - start, minlength=stop - start)
             yield np.concatenate([[0], np.cumsum(counts)]), held[1][:cut], held[2][:cut]
-            held, start = tuple(column[cut:] for column in held), stop
+            held, start = [column[cut:] for column in held], stop

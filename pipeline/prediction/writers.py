@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, BinaryIO, ClassVar, Protocol
+from typing import Any, BinaryIO, ClassVar, Protocol, cast
 
 import google_crc32c
 import numpy as np
@@ -253,7 +253,7 @@ class AnswerFile:
 
     def __enter__(self) -> AnswerFile:
         self._file = _Counted(FileSystems.create(self._beside, compression_type=CompressionTypes.UNCOMPRESSED))
-        self._writer = self._kind(self._file, self._words, **self._more)
+        self._writer = self._kind(cast(BinaryIO, self._file), self._words, **self._more)
         return self
 
     def write(self, answers: Answers) -> None:

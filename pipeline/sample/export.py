@@ -15,7 +15,7 @@ from pipeline.sample.files import FORMATS, OutputDirectory, RowWriter
 from pipeline.sample.rows import Block, Ga4, Ga360
 from pipeline.sample.visits import Size, activity, make_steps
 
-_TABLES = {"ga360": (Ga360, "ga_sessions_"), "ga4": (Ga4, "events_")}
+_TABLES: dict[str, tuple[type[Ga360 | Ga4], str]] = {"ga360": (Ga360, "ga_sessions_"), "ga4": (Ga4, "events_")}
 _OPEN_FILES = 96
 _SESSIONS_AT_ONCE = 1000
 

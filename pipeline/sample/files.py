@@ -7,7 +7,7 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import fastavro
@@ -99,7 +99,7 @@ class ParquetWriter:
             self._rows = []
 
 
-FORMATS = {
+FORMATS: dict[str, tuple[Callable[[str, Fields], RowWriter], str]] = {
     "ndjson": (NdjsonWriter, ".ndjson.gz"),
     "avro": (AvroWriter, ".avro"),
     "parquet": (ParquetWriter, ".parquet"),
@@ -134,7 +134,7 @@ def _avro_type(name: str, kind: Any, namespace: str) -> Any:
         "type": "record",
         "namespace": namespace,
         "name": name[0].upper() + name[1:],
-        "fields": [_avro_field(*field, inner) for field in kind],
+        "fields": [_avro_field(of, type_, inner) for of, type_ in kind],
     }
 
 

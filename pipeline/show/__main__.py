@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -70,7 +71,8 @@ def show(
     everybody = bool(catalogue) and not visitor_ids and len(users) <= _EVERYBODY
     rows = inputs.RowShards(dataset)
     if visitor_ids:
-        chosen, favourites = rows.of_keys(_keys(visitor_ids, users, dataset)), {}
+        chosen = rows.of_keys(_keys(visitor_ids, users, dataset))
+        favourites: dict[int, Any] = {}
     else:
         chosen, favourites = choice.choose(rows, shelves, visitors, everybody)
     share = choice.Share(shelves, {users[k]: v for k, v in favourites.items()}) if everybody else None
