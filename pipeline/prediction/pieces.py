@@ -37,7 +37,7 @@ class Pool:
 
     EMPTY = 0
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._arrays, self._size = [as_pieces([b""])], 1
 
     def add(self, pieces: pa.LargeBinaryArray) -> np.ndarray:

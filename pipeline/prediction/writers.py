@@ -18,7 +18,7 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.prediction import textform
-from pipeline.prediction.answers import Answers, Words
+from pipeline.prediction.answers import Answers, Reasons, Words
 from pipeline.prediction.pieces import Pool, as_pieces, digits, in_a_row, quoted
 
 
@@ -84,7 +84,7 @@ class JsonWriter:
             pool.one(b',"score":'),
             _spread(pool.add(digits(answers.scores[there])), there),
             pool.add(as_pieces([b',"rank":%d' % rank for rank in range(1, there.shape[1] + 1)])),
-            *([] if answers.reasons is None else [_spread(pool.add(_because(answers, there)), there)]),
+            *([] if answers.reasons is None else [_spread(pool.add(_because(answers, answers.reasons, there)), there)]),
             pool.one(b"}"),
         ]
         _write_lines(self._file, pool, heads, in_a_row(entries, there), b"]}\n")
@@ -93,15 +93,15 @@ class JsonWriter:
         pass
 
 
-def _because(answers: Answers, there: np.ndarray) -> pa.LargeBinaryArray:
+def _because(answers: Answers, reasons: Reasons, there: np.ndarray) -> pa.LargeBinaryArray:
     """What follows in each entry of all answers: the contents that carried it."""
-    pool, places = Pool(), answers.reasons.places[there]
+    pool, places = Pool(), reasons.places[there]
     known = places >= 0
     parts = [
         *_opened(pool, known, b"contentId"),
         _spread(pool.add(answers.names.quoted.take(pa.array(places[known]))), known),
         pool.one(b',"contribution":'),
-        _spread(pool.add(digits(answers.reasons.shares[there][known])), known),
+        _spread(pool.add(digits(reasons.shares[there][known])), known),
         pool.one(b"}"),
     ]
     head, end = (np.full((len(places), 1), pool.one(text)) for text in (b',"because":[', b"]"))
