@@ -1,46 +1,46 @@
-"""The table of settings in README.md, made of the code: python -m configs.reference README.md"""
+"""The tables of settings, made of the code: python -m configs.reference prints, docs/generate.py publishes them."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from configs.settings import Settings
 
-BEGIN, END = "<!-- settings: make reference -->\n", "<!-- end of settings -->\n"
+_OWN = "directories and others"
 
 
-def table() -> str:
-    """A Markdown table of every setting: its key, its default, what it does."""
-    lines = ["| setting | default | what it does |", "|---|---|---|"]
-    for key, field in _fields(Settings, ""):
-        default = field.get_default(call_default_factory=True)
-        shown = "" if default is None or default == {} else f"`{json.dumps(default)}`"
-        text = (field.description or "").replace("|", "\\|")
-        lines.append(f"| `{key}` | {shown} | {text} |")
-    return "\n".join(lines) + "\n"
+def page() -> str:
+    """Markdown: a heading and a table for each section, in the order of `Settings`."""
+    parts = []
+    for section, text, fields in sections():
+        lines = ["| setting | default | what it does |", "|---|---|---|", *(_row(*field) for field in fields)]
+        parts.append("\n".join([f"## {section}", "", text, "", *lines, ""]))
+    return "\n".join(parts)
 
 
-def put_into(text: str) -> str:
-    """The text of a page with the table between its marks."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}{table()}{END}{after}"
-
-
-def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
-    for name, field in model.model_fields.items():
+def sections() -> Iterator[tuple[str, str, list[tuple[str, FieldInfo]]]]:
+    """Each section's name, what it is about, and its settings by their whole key; those of no section come last."""
+    own = []
+    for name, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _fields(field.annotation, f"{prefix}{name}.")
+            about = " ".join((field.annotation.__doc__ or "").split())
+            fields = field.annotation.model_fields.items()
+            yield name, about, [(f"{name}.{key}", inner) for key, inner in fields]
         else:
-            yield f"{prefix}{name}", field
+            own.append((name, field))
+    yield _OWN, "At the top of the file.", own
+
+
+def _row(key: str, field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True)
+    shown = "" if default is None or default == {} else f"`{json.dumps(default)}`"
+    text = (field.description or "").replace("|", "\\|")
+    return f"| `{key}` | {shown} | {text} |"
 
 
 if __name__ == "__main__":
-    page = Path(sys.argv[1])
-    page.write_text(put_into(page.read_text(encoding="utf-8")), encoding="utf-8")
+    print(page(), end="")

@@ -33,7 +33,7 @@ def settings_page() -> str:
         "In YAML by sections, as in `configs/local.yaml`; `--set KEY=VALUE` wins over the file, a command's own flag "
         "over both. An unknown key is an error."
     )
-    return f"# Settings\n\n{text}\n\n{reference.table()}"
+    return f"# Settings\n\n{text}\n\n{reference.page()}"
 
 
 def modules() -> list[str]:

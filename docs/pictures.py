@@ -1,0 +1,122 @@
+"""Draws the documentation's pictures: python docs/pictures.py writes docs/pictures/*.svg, each for light and dark."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+HERE = Path(__file__).parent / "pictures"
+_STYLE = """\
+<style>
+  svg { --card: #fafafa; --ink: #263238; --soft: #607d8b; --line: #b0bec5; --fill: #00796b; --other: #ef6c00; }
+  @media (prefers-color-scheme: dark) {
+    svg { --card: #242731; --ink: #eceff1; --soft: #b0bec5; --line: #546e7a; --fill: #4db6ac; --other: #ffb74d; }
+  }
+  text { font: 15px system-ui, sans-serif; fill: var(--ink); }
+  .soft { fill: var(--soft); } .small { font-size: 13px; } .mid { text-anchor: middle; }
+  .card { fill: var(--card); } .line { stroke: var(--line); fill: none; stroke-width: 1.5; }
+  .cell { stroke: var(--line); fill: none; } .box { stroke: var(--fill); fill: none; stroke-width: 1.5; }
+</style>"""
+
+# Ratings of six visitors; None is an empty cell.
+_RATINGS = (
+    (0.6, None, 0.2, None, None, None, None, None),
+    (None, 1.0, None, None, 0.4, None, None, None),
+    (0.9, None, None, None, None, 0.3, None, None),
+    (None, 0.7, None, None, 1.0, None, None, 0.2),
+    (0.5, None, 0.8, None, None, None, None, None),
+    (None, None, None, 0.3, 0.6, None, None, None),
+)
+_SHADES = ((0.9, 0.2), (0.1, 0.8), (0.8, 0.3), (0.2, 1.0), (1.0, 0.1), (0.3, 0.6))
+_TURNED = ((0.9, 0.1, 0.8, 0.2, 0.2, 0.5, 0.3, 0.1), (0.1, 0.9, 0.2, 0.3, 1.0, 0.2, 0.4, 0.3))
+
+
+def picture(width: int, height: int, about: str, parts: list[str]) -> str:
+    """The whole SVG."""
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    card = f'<rect class="card" width="{width}" height="{height}" rx="8"/>'
+    return "\n".join([f'{head} role="img" aria-label="{about}">', _STYLE, card, *parts, "</svg>", ""])
+
+
+def _text(x: float, y: float, text: str, kind: str = "") -> str:
+    return f'<text x="{x:g}" y="{y:g}" class="{kind}">{text}</text>'
+
+
+def _cell(x: float, y: float, strength: float | None, colour: str = "--fill", size: int = 26) -> str:
+    box = f'<rect class="cell" x="{x}" y="{y}" width="{size}" height="{size}"/>'
+    if strength is None:
+        return box
+    inner = f'x="{x + 1}" y="{y + 1}" width="{size - 2}" height="{size - 2}"'
+    return f'{box}<rect {inner} style="fill:var({colour})" fill-opacity="{strength:g}"/>'
+
+
+def _table(x: int, y: int, strengths: tuple[tuple[float, ...], ...]) -> list[str]:
+    rows = enumerate(strengths)
+    return [_cell(x + 26 * j, y + 26 * i, value, "--other") for i, row in rows for j, value in enumerate(row)]
+
+
+def wals() -> str:
+    """A is about U times V turned round."""
+    turned = '<text transform="translate(22 130) rotate(-90)" class="mid soft small">visitors</text>'
+    parts = [_text(138, 36, "contents", "mid soft small"), turned]
+    parts += [_cell(34 + 26 * j, 50 + 26 * i, r) for i, row in enumerate(_RATINGS) for j, r in enumerate(row)]
+    parts += [_text(138, 232, "A: ratings, most of them empty", "mid small"), _text(263, 134, "&#8776;", "mid")]
+    parts += [_text(316, 36, "k factors", "mid soft small"), *_table(290, 50, _SHADES)]
+    parts += [_text(316, 232, "U", "mid small"), _text(362, 134, "&#215;", "mid")]
+    parts += [_text(488, 92, "contents", "mid soft small"), *_table(384, 102, _TURNED)]
+    parts += [_text(488, 178, "V, turned round", "mid small")]
+    return picture(620, 250, "Ratings are about the product of visitors' and contents' factors", parts)
+
+
+def weights() -> str:
+    """C against the visitors of a content, for three exponents."""
+    counts = (1000, 100, 10)
+    mean = sum(n * math.log(n) for n in counts) / sum(counts)
+    left, top, width, height, most = 64, 30, 420, 200, 24.0
+
+    def place(n: float, value: float) -> tuple[float, float]:
+        across = left + width * (math.log10(n) - 1) / 2
+        return across, top + height * (1 - math.log(value / 0.5) / math.log(most / 0.5))
+
+    parts = [f'<path class="line" d="M{left} {top}V{top + height}H{left + width}"/>']
+    for value in (0.5, 1, 2, 5, 10, 20):
+        _, y = place(10, value)
+        parts += [f'<path class="line" stroke-opacity=".4" d="M{left} {y:.1f}H{left + width}"/>']
+        parts += [f'<text x="{left - 8}" y="{y + 4:.1f}" class="small soft" text-anchor="end">{value:g}</text>']
+    parts += [_text(place(n, 1)[0], top + height + 20, f"{n:,}", "mid small soft") for n in (10, 100, 1000)]
+    parts += [_text(left + width / 2, top + height + 40, "visitors of the content", "mid small")]
+    parts += [_text(left - 50, 20, "C, the weight of a visit", "small")]
+    for b, colour in ((0.0, "--soft"), (0.35, "--fill"), (0.7, "--other")):
+        points = [place(n, math.exp(b * (mean - math.log(n)))) for n in (10, 31.6, 100, 316, 1000)]
+        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+        parts += [f'<path d="M{path}" style="stroke:var({colour})" fill="none" stroke-width="2.5"/>']
+        parts += [_text(points[1][0] + 6, points[1][1] - 8, f"b = {b:g}", "small")]
+    return picture(520, 290, "Weight of a visit against the visitors of its content", parts)
+
+
+def cold_start() -> str:
+    """Which rule answers."""
+    rows = (
+        ("more than 10 ratings", "own factors, as trained", "factors"),
+        ("1 to 10 ratings, or a history", "factors solved for from these", "projection"),
+        ("nothing known, or a site with 100 ratings", "what most visitors have", "popularity"),
+    )
+    parts = ['<rect class="box" x="16" y="106" width="104" height="38" rx="6"/>', _text(68, 130, "a visitor", "mid")]
+    for n, (who, what, rule) in enumerate(rows):
+        y = 30 + 76 * n
+        parts += [f'<path class="line" d="M120 125C150 125 146 {y + 19} 172 {y + 19}"/>']
+        parts += [_text(178, y + 14, who, "small soft"), _text(178, y + 34, what)]
+        parts += [
+            f'<rect class="box" x="500" y="{y}" width="104" height="38" rx="6"/>',
+            _text(552, y + 24, rule, "mid"),
+        ]
+        parts += [f'<path class="line" d="M464 {y + 19}H494"/>']
+    return picture(620, 250, "Which rule answers a visitor", parts)
+
+
+PICTURES = {"wals": wals, "weights": weights, "cold-start": cold_start}
+
+if __name__ == "__main__":
+    HERE.mkdir(exist_ok=True)
+    for name, draw in PICTURES.items():
+        (HERE / f"{name}.svg").write_text(draw(), encoding="utf-8")
