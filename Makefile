@@ -111,12 +111,15 @@ format: setup  ## rewrite the code in the house style
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-reference: setup  ## rewrite the table of settings in the README
-	@$(BIN)/python -m configs.reference README.md
+reference: setup  ## every setting with its default
+	@$(BIN)/python -m configs.reference
 
 docs: setup  ## the documentation as a site: data/site/index.html
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "data/site/index.html"
+
+docs-test: setup  ## run every command that README and docs print, as it stands; ten minutes
+	@$(BIN)/python -m tests.docs_kit $(ARGS)
 
 dist: setup  ## wheel and sdist in dist/; the version stands in configs/__init__.py
 	@rm -rf dist build
