@@ -166,6 +166,17 @@ bench: setup $(BENCH_READY)  ## our speed and quality beside implicit's and Spar
 	@$(BIN)/python benchmarks/predict_batch.py --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.predict_job
 
+bench-pipeline: setup  ## the pipeline's speed and memory beside pandas and DuckDB, half an hour; JSON and plots in data/bench
+	@$(BIN)/python -m benchmarks.preprocess_speed
+	@$(BIN)/python -m benchmarks.preprocess_speed --millions 50 --visitors 5000000 --sides ours duckdb --rounds 1 --name preprocess_50m
+	@$(BIN)/python -m benchmarks.hot_rows
+	@$(BIN)/python -m benchmarks.read_exports
+	@$(BIN)/python -m benchmarks.read_rows
+	@$(BIN)/python -m benchmarks.runners
+	@$(BIN)/python -m benchmarks.startup
+	@$(BIN)/python -m benchmarks.startup --stages
+	@$(BIN)/python -m benchmarks.plot_pipeline
+
 AUDIT := .venv-audit
 AUDIT_READY := $(AUDIT)/.ready
 OFFLINE ?= fail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,22 @@ def made(millions: int) -> Path:
             coordinates.append(column.indices.to_numpy().astype(np.int32))
         _save(kept, sp.csr_matrix((np.ones(len(table), np.float32), tuple(coordinates)), dtype=np.float32))
     return kept
+
+
+def table(interactions: int, visitors: int | None = None) -> Path:
+    """A directory of Parquet files of so many made interactions: a long tail of visitors (40,000 a million, or so many)
+    and contents (4,000 a million, at most 20,000), with the dwell of each."""
+    from benchmarks import machine, processes
+
+    visitors = visitors or interactions // 25
+    kept = machine.output() / f"table-{interactions}-{visitors}"
+    size = {"visitors": visitors, "contents": max(100, min(20_000, interactions // 250)), "interactions": interactions}
+    if not (kept / "done").exists():
+        flags = [f"--{name}={number}" for name, number in size.items()]
+        command = [sys.executable, "-m", "pipeline.sample", "--layouts=table", f"--seed={SEED}", "--replace"]
+        processes.run([*command, f"--output_dir={kept}", *flags])
+        (kept / "done").touch()
+    return kept / "table"
 
 
 def _save(path: Path, matrix: sp.csr_matrix) -> None:

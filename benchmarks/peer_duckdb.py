@@ -8,7 +8,8 @@ source, target = sys.argv[1:]
 run = duckdb.connect(config={"threads": 2, "temp_directory": target}).execute
 run(f"""
     CREATE TABLE pairs AS
-    SELECT visitorId, contentId, sum(duration_ms) AS dwell FROM '{source}/*' GROUP BY ALL HAVING dwell > 0""")  # noqa: S608
+    SELECT visitorId, contentId, sum(duration_ms) AS dwell FROM read_parquet('{source}/*')
+    GROUP BY ALL HAVING dwell > 0""")  # noqa: S608
 for name, index in (("visitorId", "userId"), ("contentId", "itemId")):
     run(f"""
         CREATE TABLE {index}s AS

@@ -70,7 +70,7 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
         UserError: whatever the user can put right.
     """
     # Not before: `--help` and a mistake in the flags answer at once.
-    from pipeline import accounts, beam_options, progress, publish
+    from pipeline import accounts, beam_options, progress, publish, traffic
     from pipeline.prediction import plan as plans
 
     started, kind = time.time(), settings.prediction.kind
@@ -84,12 +84,12 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
     with publish.staged(root, _manifest_kind(kind), replace) as staging:
         publish.make_directory(staging)
         with progress.watching(f"{kind.replace('_', ' ')} of {_asked(plan)}", staging, _files_due(plan)):
-            beam_options.run(lambda pipeline: _build(pipeline, plan, staging), options)
+            result = beam_options.run(lambda pipeline: _build(pipeline, plan, staging), options)
         summary = accounts.take_summary(staging)
         if not summary["files"]:
             raise UserError("nothing is left to answer: prediction.only, allow, block and max_age_days exclude all")
         _remove_strays(staging, {file["name"] for file in summary["files"]})
-        content = _manifest(summary, settings, plan, trained, started)
+        content = _manifest(summary, settings, plan, trained, started) | {"steps": traffic.of_job(result)}
         accounts.write_manifest(Predictions(staging).manifest, _manifest_kind(kind), content)
     if settings.prediction.table:
         sink.load(settings, root, content)

@@ -36,6 +36,7 @@ from configs.settings import DatasetSettings
 from pipeline import columns
 from pipeline.blocks import values_of
 from pipeline.row_files import write_once
+from pipeline.traffic import Traffic
 from pipeline.vocabulary import iterate_vocabulary
 
 _SHARDS = 16  # of the items, summed side by side
@@ -51,6 +52,7 @@ _SUMS = pa.schema(
     ]
 )
 _DAY_MS = 86_400_000
+_TRAFFIC = Traffic("items")
 
 
 @dataclass
@@ -100,7 +102,9 @@ def _by_shard(block: pa.RecordBatch, half_life_ms: float) -> Iterator[tuple[int,
     users, items, ratings, times = (values_of(block, name) for name in (USER_ID, ITEM_ID, RATING, TIME_MS))
     sums = count(users, items, ratings, times, half_life_ms)
     for shard, rows in columns.split(sums, sums[ITEM_ID].to_numpy() % _SHARDS):
-        yield shard, columns.to_bytes(rows)
+        parcel = columns.to_bytes(rows)
+        _TRAFFIC.count(rows.num_rows, len(parcel))
+        yield shard, parcel
 
 
 def count(

@@ -32,21 +32,27 @@ from configs.settings import DatasetSettings, RatingSettings
 from pipeline import vocabulary_analyzer
 from pipeline.spill import Spill
 
+
+def _list(dtype: tf.DType) -> tf.io.RaggedFeature:
+    """A row of ids or numbers; no sparse one, whose coordinates would be 16 bytes a number."""
+    return tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int64)
+
+
 FEATURE_SPEC = {
-    VISITOR_ID: tf.io.VarLenFeature(tf.string),
-    VISITOR_COUNT: tf.io.VarLenFeature(tf.int64),
-    VISITOR_PLACE: tf.io.VarLenFeature(tf.int64),
-    CONTENT_ID: tf.io.VarLenFeature(tf.string),
-    CONTENT_COUNT: tf.io.VarLenFeature(tf.int64),
-    CONTENT_PLACE: tf.io.VarLenFeature(tf.int64),
-    AMOUNT: tf.io.VarLenFeature(tf.float32),
-    TIME_MS: tf.io.VarLenFeature(tf.int64),
+    VISITOR_ID: _list(tf.string),
+    VISITOR_COUNT: _list(tf.int64),
+    VISITOR_PLACE: _list(tf.int64),
+    CONTENT_ID: _list(tf.string),
+    CONTENT_COUNT: _list(tf.int64),
+    CONTENT_PLACE: _list(tf.int64),
+    AMOUNT: _list(tf.float32),
+    TIME_MS: _list(tf.int64),
 }
 
 _DAY_MS = 86_400_000
 _QUANTILE_ERROR = 1e-4  # share of the interactions by which the median's rank may be off
 
-Tensors = dict[str, tf.Tensor | tf.SparseTensor]
+Tensors = dict[str, tf.Tensor | tf.RaggedTensor]
 
 
 def make_preprocessing_fn(
@@ -73,10 +79,11 @@ def make_preprocessing_fn(
             ratings *= decay(inputs[TIME_MS].values, last_day, rating.half_life_days)
         encoded = {USER_ID: users, ITEM_ID: items, RATING: ratings}
         outputs: Tensors = {
-            name: tf.SparseTensor(amounts.indices, values, amounts.dense_shape) for name, values in encoded.items()
+            name: tf.RaggedTensor.from_row_splits(values, amounts.row_splits, validate=False)
+            for name, values in encoded.items()
         }
         outputs[TIME_MS] = inputs[TIME_MS]
-        outputs[MEDIAN] = tf.fill(amounts.dense_shape[:1], median)
+        outputs[MEDIAN] = tf.fill([amounts.nrows()], median)
         return outputs
 
     return preprocessing_fn
@@ -101,7 +108,7 @@ def decay(times_ms: tf.Tensor, last_day: datetime.date, half_life_days: float) -
 
 
 def _encode(
-    inputs: Mapping[str, tf.SparseTensor], ids: str, counts: str, places: str, vocabulary: str, least: int, spill: Spill
+    inputs: Mapping[str, tf.RaggedTensor], ids: str, counts: str, places: str, vocabulary: str, least: int, spill: Spill
 ) -> tf.Tensor:
     """The index of each interaction's id, int64[n]."""
     asset = vocabulary_analyzer.vocabulary(inputs[ids].values, inputs[counts].values, vocabulary, least, spill)

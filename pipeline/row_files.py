@@ -64,7 +64,9 @@ class WriteRows(beam.PTransform):
             | "AllEntries" >> beam.Flatten()
             | "ByShard" >> beam.GroupByKey()
             | "Write"
-            >> beam.ParDo(_WriteShard(self.root, self.compressed, self.spill), beam.pvalue.AsSingleton(shards))
+            >> beam.ParDo(
+                _WriteShard(self.root, self.compressed, self.spill, self.sides), beam.pvalue.AsSingleton(shards)
+            )
         )
         return RowFiles(files, partitioned[COUNTS], partitioned[MEDIAN])
 
@@ -74,7 +76,7 @@ class _Partition(beam.DoFn):
 
     def __init__(self, spill: Spill, sides: tuple[str, ...]):
         self._spill, self._sides = spill, sides
-        self._encoded, self._grouped = Traffic("encode"), Traffic("group")
+        self._encoded, self._grouped = (Traffic(_step(name, sides)) for name in ("encode", "group"))
 
     def process(self, block: pa.RecordBatch, shards: int) -> Iterator[object]:
         users, items, ratings, dropped = encoded_interactions(block)
@@ -96,8 +98,9 @@ def _every_shard(shards: int, sides: tuple[str, ...]) -> Iterator[tuple[tuple[st
 class _WriteShard(beam.DoFn):
     """((side, shard), parcels of entries) -> a file, described."""
 
-    def __init__(self, root: str, compressed: bool, spill: Spill):
-        self._root, self._compressed, self._spill, self._traffic = root, compressed, spill, Traffic("write")
+    def __init__(self, root: str, compressed: bool, spill: Spill, sides: tuple[str, ...]):
+        self._root, self._compressed, self._spill = root, compressed, spill
+        self._traffic = Traffic(_step("write", sides))
 
     def process(self, element: tuple[tuple[str, int], Iterable[bytes]], shards: int) -> Iterator[dict]:
         (side, shard), parcels = element
@@ -116,6 +119,11 @@ class _WriteShard(beam.DoFn):
             "bytes": len(data),
             "crc32c": f"{google_crc32c.value(data):08x}",
         }
+
+
+def _step(name: str, sides: tuple[str, ...]) -> str:
+    """What the manifest calls a step; that of what is held out has a name of its own."""
+    return name if sides == SIDES else "_".join((*sides, name))
 
 
 def write_once(path: str, data: bytes) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import apache_beam as beam
+import pyarrow as pa
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform import DatasetMetadata
 from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
@@ -46,8 +47,12 @@ def preprocess(
     preprocessing_fn = make_preprocessing_fn(settings.rating, settings.dataset, spill, settings.source.end_date)
     with tft_beam.Context(temp_dir=join(root, TEMPORARY)):
         # Loaded twice, so that not the blocks but their parcels wait for the analysis to end.
-        analyzed = found.blocks | "Load" >> beam.Map(spill.get_batch)
-        transformed = found.blocks | "Wait" >> beam.Reshuffle() | "LoadAgain" >> beam.Map(spill.get_batch)
+        analyzed = found.blocks | "Load" >> beam.Map(spill.get_batch).with_output_types(pa.RecordBatch)
+        transformed = (
+            found.blocks
+            | "Wait" >> beam.Reshuffle()
+            | "LoadAgain" >> beam.Map(spill.get_batch).with_output_types(pa.RecordBatch)
+        )
         transform_fn = (analyzed, config) | "Analyze" >> tft_beam.AnalyzeDataset(preprocessing_fn)
         encoded, _ = ((transformed, config), transform_fn) | "Transform" >> tft_beam.TransformDataset(
             output_record_batches=True
@@ -57,7 +62,7 @@ def preprocess(
         interactions = before | "CountInteractions" >> beam.Map(lambda counts: counts["pairs.read"])
         held_out = held_out_files.write(found.held_out, config, transform_fn, interactions, settings, root, spill)
 
-    batches = encoded | "Batches" >> beam.Map(lambda pair: pair[0])
+    batches = encoded | "Batches" >> beam.Map(lambda pair: pair[0]).with_output_types(pa.RecordBatch)
     rows = batches | "Rows" >> WriteRows(root, interactions, settings.dataset.shards, settings.dataset.gzip, spill)
     items = batches | "Items" >> WriteItems(dataset.items, transform_fn[0], settings.dataset, has_time)
     statistic = batches | "Statistics" >> beam.Map(dataset_statistics.count, settings.rating, has_time)

@@ -22,6 +22,7 @@ from configs.artifacts import join
 from pipeline import columns
 from pipeline.row_files import write_once
 from pipeline.spill import Spill
+from pipeline.traffic import Traffic
 
 _ID, _COUNT = "id", "count"
 _COUNTS = pa.schema([pa.field(_ID, pa.large_binary()), pa.field(_COUNT, pa.int64())])
@@ -61,13 +62,13 @@ class CountIds(PTransformAnalyzer):
         self._name, self._least, self._spill = name, least, spill
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
-        some = batches | "Split" >> beam.ParDo(_Split(self._spill))
+        some = batches | "Split" >> beam.ParDo(_Split(self._name, self._spill))
         every = batches.pipeline | "EveryShard" >> beam.Create([(shard, b"") for shard in range(_SHARDS)])
         return (
             (some, every)
             | "All" >> beam.Flatten()
             | "ByShard" >> beam.GroupByKey()
-            | "Sum" >> beam.ParDo(_Sum(self._least, self._spill))
+            | "Sum" >> beam.ParDo(_Sum(self._name, self._least, self._spill))
             | "Gather" >> beam.GroupByKey()
             | "Shards" >> beam.Values()
             | "Write" >> beam.Map(_write, join(self.base_temp_dir, self._name), self._spill)
@@ -77,14 +78,14 @@ class CountIds(PTransformAnalyzer):
 class _Split(beam.DoFn):
     """(ids object[n], counts int64[n]) -> (shard, parcel of ids and counts)."""
 
-    def __init__(self, spill: Spill):
-        self._spill = spill
+    def __init__(self, name: str, spill: Spill):
+        self._spill, self._traffic = spill, Traffic(f"{name}_split")
 
     def process(self, block: tuple[np.ndarray, np.ndarray]) -> Iterator[tuple[int, bytes]]:
         ids, counts = block
         batch = pa.RecordBatch.from_arrays([pa.array(ids, pa.large_binary()), pa.array(counts)], schema=_COUNTS)
         for shard, rows in columns.split(batch, columns.shard_of(batch.column(0), _SHARDS)):
-            yield shard, self._spill.put(rows)
+            yield shard, self._spill.put(rows, self._traffic)
 
     def teardown(self) -> None:
         self._spill.close()
@@ -93,13 +94,13 @@ class _Split(beam.DoFn):
 class _Sum(beam.DoFn):
     """(shard, parcels of ids and counts) -> (None, parcel of the shard's sums)."""
 
-    def __init__(self, least: int, spill: Spill):
-        self._least, self._spill = least, spill
+    def __init__(self, name: str, least: int, spill: Spill):
+        self._least, self._spill, self._traffic = least, spill, Traffic(name)
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[tuple[None, bytes]]:
         parcels = [parcel for parcel in element[1] if parcel]
         if parcels:
-            yield None, self._spill.put(sum_counts(self._spill.get(parcels), self._least))
+            yield None, self._spill.put(sum_counts(self._spill.get(parcels), self._least), self._traffic)
         else:
             yield None, b""
 

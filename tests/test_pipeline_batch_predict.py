@@ -85,8 +85,9 @@ def test_what_a_failed_bundle_left_is_not_published(tmp_path, monkeypatch):
     root, ran = make_world(tmp_path, 2), beam_options.run
 
     def run_and_leave(build, options):
-        ran(build, options)
+        result = ran(build, options)
         (tmp_path / "out.partial" / "predictions-00000-of-00002.txt.abc").write_text("v0\tc")
+        return result
 
     monkeypatch.setattr(beam_options, "run", run_and_leave)
     content = predict(root, tmp_path / "out", top_k=2)
@@ -111,6 +112,11 @@ def test_the_manifest_tells_what_the_files_hold(tmp_path):
     for name, file in content["files"].items():
         data = (tmp_path / "out" / name).read_bytes()
         assert file == {"records": 75, "bytes": len(data), "crc32c": f"{google_crc32c.value(data):08x}"}
+    assert content["steps"]["read"]["rows"] == 150
+    assert content["steps"]["write"] == {
+        "rows": 2 * 150,
+        "bytes": sum(file["bytes"] for file in content["files"].values()),
+    }
     trained = json.loads((root / "model" / "manifest.json").read_text())
     assert content["model_fingerprint"] == manifest.digest(trained)
     assert content["settings"]["prediction"]["top_k"] == 3

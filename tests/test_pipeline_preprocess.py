@@ -142,15 +142,15 @@ def test_the_transform_fn_encodes_what_it_is_given(tmp_path):
     assert output.vocabulary_size_by_name("vocab_items") == 2
 
     def lists(values, dtype):
-        return tf.sparse.from_dense(tf.constant([values], dtype))
+        return tf.ragged.constant([values], dtype, row_splits_dtype=tf.int64)
 
     block = {
-        "visitorId": tf.sparse.from_dense([["a"]]),
+        "visitorId": lists(["a"], tf.string),
         "visitor_count": lists([1], tf.int64),
-        "visitor_place": tf.SparseTensor([[0, 0]], tf.constant([0], tf.int64), [1, 1]),
-        "contentId": tf.sparse.from_dense([["x"]]),
+        "visitor_place": lists([0], tf.int64),
+        "contentId": lists(["x"], tf.string),
         "content_count": lists([1], tf.int64),
-        "content_place": tf.SparseTensor([[0, 0]], tf.constant([0], tf.int64), [1, 1]),
+        "content_place": lists([0], tf.int64),
         "amount": lists([3000.0], tf.float32),
     }
     encoded = output.transform_features_layer()(block)

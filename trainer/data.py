@@ -19,13 +19,14 @@ from configs import manifest
 from configs.artifacts import Dataset, join
 from configs.errors import UserError
 from configs.features import INDICES, KEY, VALUES
+from trainer import parallel
 from trainer.sparse import SparseRows
 
 _RECORDS = 4096  # parsed at once
 _FEATURES = {
     KEY: tf.io.FixedLenFeature([], tf.int64),
-    INDICES: tf.io.VarLenFeature(tf.int64),
-    VALUES: tf.io.VarLenFeature(tf.float32),
+    INDICES: tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
+    VALUES: tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64),
 }
 
 
@@ -123,8 +124,8 @@ class RowFiles:
         return SparseRows(rows.keys // self.processes, rows.indptr, rows.indices, rows.values, rows.weights)
 
     def load(self) -> list[SparseRows]:
-        """All blocks, to be kept in memory."""
-        return list(self)
+        """All blocks, to be kept in memory; the files are read side by side."""
+        return parallel.each(self._read, self._own_paths)
 
     @property
     def own_size(self) -> int:
@@ -152,13 +153,13 @@ def read_rows(path: str, size: int, others: int) -> SparseRows:
         for batch in tf.data.TFRecordDataset(path, compression).batch(_RECORDS):
             parsed = tf.io.parse_example(batch, _FEATURES)
             entries, ratings = parsed[INDICES], parsed[VALUES]
-            rows = np.bincount(entries.indices[:, 0].numpy(), minlength=len(batch))
-            if not np.array_equal(entries.indices, ratings.indices):
+            starts, found = entries.row_splits.numpy(), entries.values.numpy()
+            if not np.array_equal(starts, ratings.row_splits.numpy()):
                 raise UserError(f"{path}: a row has not as many values as indices; make the dataset again")
             keys.append(parsed[KEY].numpy())
-            lengths.append(rows)
-            _check_range(path, entries.values.numpy(), others, "index")
-            indices.append(entries.values.numpy().astype(np.int32))
+            lengths.append(np.diff(starts))
+            _check_range(path, found, others, "index")
+            indices.append(found.astype(np.int32))
             values.append(ratings.values.numpy())
     except tf.errors.NotFoundError:
         raise UserError(f"{path} does not exist; make the dataset again") from None
@@ -182,8 +183,8 @@ def _assemble(path: str, size: int, keys: list, lengths: list, indices: list, va
 
 
 def _check_range(path: str, found: np.ndarray, limit: int, what: str) -> None:
-    wrong = (found < 0) | (found >= limit)
-    if wrong.any():
+    if len(found) and not 0 <= found.min() <= found.max() < limit:
+        wrong = (found < 0) | (found >= limit)
         raise UserError(f"{path}: {what} {found[wrong][0]} is not in 0..{limit - 1}; make the dataset again")
 
 

@@ -18,6 +18,9 @@ from pipeline.prediction.contents import Contents
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
 from pipeline.prediction.writers import TABLE, AnswerFile
+from pipeline.traffic import Traffic
+
+_TRAFFIC = Traffic("write")
 
 
 class AnswerShard(beam.DoFn):
@@ -57,7 +60,10 @@ def write(plan: Plan, root: str, shard: int, shards: int, answers: Iterable[Answ
                 with_fewer=int((found < options.top_k).sum()),
                 without=int((found == 0).sum()),
             )
-    return {"files": [file.describe() for file in files], "counts": counts}
+    described = [file.describe() for file in files]
+    for file in described:
+        _TRAFFIC.count(file["records"], file["bytes"])
+    return {"files": described, "counts": counts}
 
 
 def wanted(plan: Plan) -> frozenset[bytes] | None:

@@ -21,8 +21,10 @@ from pipeline.prediction.answers import Answers, Names
 from pipeline.prediction.contents import Contents
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
+from pipeline.traffic import Traffic
 from pipeline.vocabulary import order_of
 
+_TRAFFIC = Traffic("score")
 _ASKED, _SCORE, _ID = "asked", "score", "id"
 _BEST = pa.schema([pa.field(_ASKED, pa.int32()), pa.field(_SCORE, pa.float32()), pa.field(_ID, pa.binary())])
 _FACTORS = 1 << 22  # numbers of a block of visitors' factors: 16 MB
@@ -125,7 +127,9 @@ class ScoreShard(beam.DoFn):
                 there &= scores >= np.float32(plan.options.min_score)
             positions = np.nonzero(there)[0].astype(np.int32)
             best = [pa.array(positions), pa.array(scores[there]), names.take(pa.array(found[there]))]
-            yield number, columns.to_bytes(pa.RecordBatch.from_arrays(best, schema=_BEST))
+            parcel = columns.to_bytes(pa.RecordBatch.from_arrays(best, schema=_BEST))
+            _TRAFFIC.count(len(positions), len(parcel))
+            yield number, parcel
 
 
 def _left_out(plan: Plan, asked: Asked, block: Visitors) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,10 @@ from pipeline.examples import Rows
 from pipeline.prediction import factors, scoring
 from pipeline.prediction.contents import Contents
 from pipeline.prediction.plan import Plan
+from pipeline.traffic import Traffic
 from pipeline.vocabulary import iterate_vocabulary
+
+_TRAFFIC = Traffic("read")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,12 @@ class Visitors:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns of numbers."""
+        columns = (self.offsets, self.places, self.ratings, self.weights, self.factors)
+        return sum(column.nbytes for column in columns)
 
     def take(self, rows: np.ndarray) -> Visitors:
         """Some of them, by their positions int64 [r]."""
@@ -62,6 +71,7 @@ def read(
     """
     _, deleted = privacy.rules(plan.privacy)
     for block in _as_trained(plan, contents, shard, size):
+        _TRAFFIC.count(len(block), block.nbytes)
         kept = block
         if wanted is not None or deleted:
             rows = [(wanted is None or name in wanted) and name not in deleted for name in block.ids]

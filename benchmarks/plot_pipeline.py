@@ -1,0 +1,61 @@
+"""Draws rows a second and memory against size, and the share of each stage: `python -m benchmarks.plot_pipeline`.
+
+Takes preprocess_speed.json, preprocess_50m.json (where it is there) and stages.json of data/bench; writes
+preprocess.png beside them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+
+from benchmarks import machine
+
+STYLE = {"ours": ("o-", "C0"), "pandas": ("s--", "C1"), "duckdb": ("^--", "C2")}
+NAMES = {"ours": "this pipeline", "pandas": "pandas, in memory", "duckdb": "DuckDB"}
+
+
+def lines(axes, sizes: list[dict], figure: str, scale: float) -> None:
+    """A line a side over the number of rows."""
+    for side, (style, color) in STYLE.items():
+        points = [(size["rows"], size[side][figure] * scale) for size in sizes if side in size]
+        axes.plot(*zip(*points, strict=True), style, color=color, label=NAMES[side])
+    axes.set(xscale="log", xlabel="interactions read")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+
+
+def draw(sizes: list[dict], stages: dict[str, float], about: str, path: Path) -> None:
+    figure, (rate, memory, share) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    lines(rate, sizes, "rows_per_second", 1e-3)
+    rate.set(ylabel="thousand rows a second", title="speed, start-up included")
+    lines(memory, sizes, "peak_gb", 1)
+    memory.set(ylabel="GB, all processes", title="peak memory")
+    memory.legend(fontsize=8)
+    names = sorted(stages, key=stages.__getitem__)
+    share.barh(names, [100 * stages[name] / sum(stages.values()) for name in names], color="C0")
+    share.set(xlabel="% of the seconds behind the imports", title="where the time goes")
+    figure.suptitle(about, fontsize=9)
+    figure.savefig(path, dpi=100)
+
+
+def main() -> None:
+    folder = machine.output()
+    found = {
+        name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("preprocess_speed", "preprocess_50m", "stages")
+        if (folder / f"{name}.json").exists()
+    }
+    sizes = found["preprocess_speed"]["sizes"] + found.get("preprocess_50m", {"sizes": []})["sizes"]
+    about = f"tables to group-by datasets; {found['preprocess_speed']['machine'].rpartition(', load')[0]}"
+    draw(sizes, found["stages"]["seconds"], about, folder / "preprocess.png")
+    print(f"written: {folder / 'preprocess.png'}")
+
+
+if __name__ == "__main__":
+    main()
