@@ -61,8 +61,8 @@ def write(plan: Plan, root: str, shard: int, shards: int, answers: Iterable[Answ
                 without=int((found == 0).sum()),
             )
     described = [file.describe() for file in files]
-    for file in described:
-        _TRAFFIC.count(file["records"], file["bytes"])
+    for about in described:
+        _TRAFFIC.count(about["records"], about["bytes"])
     return {"files": described, "counts": counts}
 
 
