@@ -208,6 +208,9 @@ sbom: setup $(AUDIT_READY)  ## software bill of materials of .venv: dist/sbom.cd
 	@$(AUDIT)/bin/cyclonedx-py environment --output-reproducible --validate --output-file dist/sbom.cdx.json $(BIN)/python
 	@echo "dist/sbom.cdx.json"
 
+peers: setup $(BENCH_READY)  ## the code of docs/moving.md beside implicit and Spark themselves; needs Java 17
+	@WALS_PEERS=$(abspath $(BENCH)/bin/python) $(BIN)/python -m pytest -s tests/test_docs_moving.py -k itself $(ARGS)
+
 lock: setup  ## put what setup.py newly asks for into the locks; UPGRADE=--upgrade resolves all versions anew
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --extra dev --extra docs --extra nightly --extra report --extra serving --extra tuning --custom-compile-command "make lock" --output-file requirements.lock setup.py

@@ -30,6 +30,7 @@ NEEDS = (
     "Google Cloud",
     "Docker",
     "Go",
+    "Java 17",
     "Java 17 and Maven",
     "files of your own",
     "Airflow",

@@ -1,11 +1,16 @@
-"""docs/moving.md: the code on the page gives what the other library's own equations give, by dense NumPy."""
+"""docs/moving.md: its code gives what the others give: by their equations in NumPy, and by themselves (make peers)."""
 
+import os
 import re
+import subprocess
+from functools import partial
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from documents import ROOT
+
+import trainer
 
 PAGE = (ROOT / "docs" / "moving.md").read_text(encoding="utf-8")
 CODE = dict(re.findall(r"^```python\n# ([a-z0-9 ]+).*?\n(.*?)^```", PAGE, re.M | re.S))
@@ -16,6 +21,13 @@ def plays(rows: int = 30, cols: int = 23) -> sp.csr_matrix:
     counts = rng.integers(1, 9, (rows, cols)) * (rng.random((rows, cols)) < 0.3)
     counts[:, 0] = 1  # nobody without any, and one content that all have
     return sp.csr_matrix(counts.astype(np.float32))
+
+
+def run_page(name: str, matrix: sp.csr_matrix) -> trainer.WALSMatrixFactorization:
+    """The model that the page's code makes of a matrix."""
+    scope = {"plays": matrix}
+    exec(compile(CODE[name], f"docs/moving.md: {name}", "exec"), scope)  # noqa: S102 - our own page
+    return scope["model"]
 
 
 def _row(left, right, k=16):
@@ -62,11 +74,8 @@ PEERS = {"tf1": tf1, "implicit": implicit, "spark": spark, "spark explicit": spa
 def test_the_code_on_the_page_solves_the_other_librarys_equations(name, turned):
     """The last sweep solved the contents with the visitors as they are; turned round, it is the other side's turn."""
     matrix = plays().T.tocsr() if turned else plays()
-    scope = {"plays": matrix}
-    exec(compile(CODE[name], f"docs/moving.md: {name}", "exec"), scope)  # noqa: S102 - our own page
-    users, found = (
-        table.astype(float) for table in (scope["model"].get_row_factors(), scope["model"].get_col_factors())
-    )
+    model = run_page(name, matrix)
+    users, found = (table.astype(float) for table in (model.get_row_factors(), model.get_col_factors()))
     dense = matrix.toarray().astype(float)
     expected = np.array([PEERS[name](dense[:, item], users) for item in range(dense.shape[1])])
     assert np.abs(expected).max() > 0.1
@@ -79,14 +88,35 @@ def test_every_worked_code_of_the_page_is_checked():
 
 
 def test_only_ratios_count():
-    from trainer import WALSMatrixFactorization
-
     binary = plays()
     binary.data[:] = 1
     tables = []
     for w0, weight, ridge in ((1, 39, 0.05), (0.1, 3.9, 0.005)):
-        model = WALSMatrixFactorization(
+        model = trainer.WALSMatrixFactorization(
             embedding_dimension=4, unobserved_weight=w0, row_weights=weight, regularization_coeff=ridge
         )
         tables.append(model.fit(binary, passes=3).get_col_factors())
     np.testing.assert_allclose(*tables, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.skipif("WALS_PEERS" not in os.environ, reason="make peers runs implicit and Spark themselves")
+@pytest.mark.parametrize("name", ["implicit", "spark", "spark explicit"])
+def test_the_code_on_the_page_gives_what_the_library_itself_gives(name, tmp_path, monkeypatch):
+    """Every visitor's score of every content, ten passes from one start; for Spark, contents first, all is turned."""
+    matrix = plays()
+    start = np.random.default_rng(1).normal(0, 0.25, (matrix.shape[1], 16)).astype(np.float32)
+    parts = {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr, "shape": matrix.shape}
+    np.savez(tmp_path / "in.npz", start=start, **parts)
+    command = [os.environ["WALS_PEERS"], ROOT / "tests" / "peers.py", name, tmp_path / "in.npz", tmp_path / "out.npz"]
+    subprocess.run(command, check=True, capture_output=True)
+    theirs = np.load(tmp_path / "out.npz")
+    turned = name != "implicit"
+    begin = theirs["first_users"].astype(np.float32) if turned else start
+    monkeypatch.setattr(trainer, "WALSMatrixFactorization", partial(trainer.WALSMatrixFactorization, col_init=begin))
+    model = run_page(name, matrix.T.tocsr() if turned else matrix)
+    users, items = model.get_row_factors(), model.get_col_factors()
+    ours = items @ users.T if turned else users @ items.T
+    expected = theirs["users"] @ theirs["items"].T
+    difference = np.abs(ours - expected).max() / np.abs(expected).max()
+    print(f"{name}: scores differ by {difference:.1e} of the greatest")
+    assert difference < 1e-3
