@@ -190,6 +190,9 @@ $(AUDIT_READY): requirements-audit.lock | setup
 	@rm -rf $(AUDIT)/cache
 	@touch $@
 
+mutation: setup $(AUDIT_READY)  ## make the rules wrong, one change at a time: which change does no test notice?
+	@$(BIN)/python -m tests.mutation $(ARGS)
+
 audit: licences vulnerabilities sbom  ## licences and known vulnerabilities of all locked packages, and their list
 
 licences: setup $(AUDIT_READY)  ## fails at a package whose licence pyproject.toml does not allow

@@ -30,6 +30,7 @@ from configs.features import (
 )
 from configs.settings import DatasetSettings, RatingSettings
 from pipeline import vocabulary_analyzer
+from pipeline.ratings import decay, rate
 from pipeline.spill import Spill
 
 
@@ -49,7 +50,6 @@ FEATURE_SPEC = {
     TIME_MS: _list(tf.int64),
 }
 
-_DAY_MS = 86_400_000
 _QUANTILE_ERROR = 1e-4  # share of the interactions by which the median's rank may be off
 
 Tensors = dict[str, tf.Tensor | tf.RaggedTensor]
@@ -87,24 +87,6 @@ def make_preprocessing_fn(
         return outputs
 
     return preprocessing_fn
-
-
-def rate(amounts: tf.Tensor, median: tf.Tensor, settings: RatingSettings) -> tf.Tensor:
-    """Ratings float32[n] of dwells in ms, or of a table's own ratings; the formulas by kind."""
-    if settings.kind == "median":
-        return tf.minimum(tf.constant(settings.cap, tf.float32), settings.factor * amounts / median)
-    if settings.kind == "log":
-        return tf.math.log1p(amounts / settings.epsilon)
-    if settings.kind == "binary":
-        return tf.ones_like(amounts)
-    return settings.factor * amounts  # linear; ordinal answers are ratings already
-
-
-def decay(times_ms: tf.Tensor, last_day: datetime.date, half_life_days: float) -> tf.Tensor:
-    """2^(-age / half life) as float32[n], the age counted back from the end of the last day; 1 for what comes later."""
-    end = datetime.datetime.combine(last_day, datetime.time(), datetime.UTC) + datetime.timedelta(days=1)
-    age_ms = tf.maximum(tf.constant(round(end.timestamp() * 1000), tf.int64) - times_ms, 0)
-    return tf.pow(2.0, -tf.cast(age_ms, tf.float32) / (half_life_days * _DAY_MS))
 
 
 def _encode(

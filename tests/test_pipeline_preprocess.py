@@ -1,12 +1,10 @@
 """The job that makes a dataset, run whole."""
 
 import json
-import math
 import statistics
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -14,13 +12,10 @@ from exports import event, hit, make_dataset, ratings, reads, rejected, session,
 
 from configs.artifacts import Dataset
 from configs.errors import UserError
-from configs.settings import RatingSettings
 from pipeline import preprocess, tfrecords
-from pipeline.preprocessing import rate
 from pipeline.sample import __main__ as sample
 from pipeline.vocabulary import read_vocabulary
 
-WORKED_EXAMPLE = {44652: 0.231208, 1214205: 1.000000, 32109: 0.166260, 47744: 0.247218, 10512: 0.054431}
 ODD_IDS = ["plain", "007", "trailing ", " leading", "tab\there", "a,b", "ß→漢字", "\u00e9", "e\u0301", "x" * 10_000]
 ODD_IDS += ['"quoted"', "\\n"]
 
@@ -29,30 +24,6 @@ def files(root):
     """Every file of a dataset's rows and vocabularies, as bytes."""
     kept = [path for path in sorted(root.rglob("*")) if "_for_" in path.name or path.name.startswith("vocab")]
     return {path.name: path.read_bytes() for path in kept}
-
-
-def test_ratings_of_the_worked_example():
-    amounts = np.array(list(WORKED_EXAMPLE), np.float32)
-    found = rate(tf.constant(amounts), tf.constant(57937.0), RatingSettings()).numpy()
-    # The example's median is printed without its fraction (57937.4 gives all six digits).
-    np.testing.assert_allclose(found, list(WORKED_EXAMPLE.values()), rtol=1.1e-5)
-
-
-@pytest.mark.parametrize(
-    ("settings", "formula"),
-    [
-        (RatingSettings(kind="median", scale=0.5, cap=0.8), lambda d: min(0.8, 0.5 * d / 3000)),
-        (RatingSettings(kind="log", epsilon=500), lambda d: math.log(1 + d / 500)),
-        (RatingSettings(kind="linear"), lambda d: d),
-        (RatingSettings(kind="linear", scale=0.25), lambda d: 0.25 * d),
-        (RatingSettings(kind="binary"), lambda d: 1.0),
-    ],
-    ids=lambda value: value.kind if isinstance(value, RatingSettings) else "",
-)
-def test_every_kind_of_rating(settings, formula):
-    dwells = [1.0, 2999.0, 3000.0, 8000.0]
-    found = rate(tf.constant(dwells), tf.constant(3000.0), settings).numpy()
-    np.testing.assert_allclose(found, [formula(dwell) for dwell in dwells], rtol=1e-6)
 
 
 def test_a_small_export_becomes_the_dataset_computed_by_hand(tmp_path):

@@ -24,7 +24,7 @@ from configs import commands, manifest
 from configs.errors import UserError
 from configs.search import ValidationSettings, load_search, rating_with
 from configs.settings import RatingSettings, TrainingSettings, load_settings
-from pipeline.preprocessing import rate
+from pipeline.ratings import rate
 from tests.datasets import write_dataset
 from trainer import hypertune, job, rating_kinds, task, trial, tune, tune_worker, validation
 from trainer.sparse import SparseRows

@@ -1,0 +1,29 @@
+"""Amounts -> ratings, in TensorFlow: the graph that TF-Transform keeps."""
+
+from __future__ import annotations
+
+import datetime
+
+import tensorflow as tf
+
+from configs.settings import RatingSettings
+
+_DAY_MS = 86_400_000
+
+
+def rate(amounts: tf.Tensor, median: tf.Tensor, settings: RatingSettings) -> tf.Tensor:
+    """Ratings float32[n] of dwells in ms, or of a table's own ratings; the formulas by kind."""
+    if settings.kind == "median":
+        return tf.minimum(tf.constant(settings.cap, tf.float32), settings.factor * amounts / median)
+    if settings.kind == "log":
+        return tf.math.log1p(amounts / settings.epsilon)
+    if settings.kind == "binary":
+        return tf.ones_like(amounts)
+    return settings.factor * amounts  # linear; ordinal answers are ratings already
+
+
+def decay(times_ms: tf.Tensor, last_day: datetime.date, half_life_days: float) -> tf.Tensor:
+    """2^(-age / half life) as float32[n], the age counted back from the end of the last day; 1 for what comes later."""
+    end = datetime.datetime.combine(last_day, datetime.time(), datetime.UTC) + datetime.timedelta(days=1)
+    age_ms = tf.maximum(tf.constant(round(end.timestamp() * 1000), tf.int64) - times_ms, 0)
+    return tf.pow(2.0, -tf.cast(age_ms, tf.float32) / (half_life_days * _DAY_MS))
