@@ -1,12 +1,15 @@
 """BigQuery as a source, over REST and gRPC against an emulator: the rules in SQL equal those in Python."""
 
 import contextlib
+import datetime
 import gzip
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 from bigquery_server import PROJECT, SCHEMAS, relaying, relaying_streams, serving, settings
 from exports import SHARED, event, hit, needs_shared, reads, session, write_ndjson
 from google.cloud import bigquery
@@ -401,3 +404,36 @@ def test_from_tables_to_a_table_of_predictions(server, tmp_path, monkeypatch, ca
         sink.check(made(table=f"bq://{PROJECT}.night_out.other"))
     with pytest.raises(UserError, match=r"prediction\.table .*not found"):
         sink.check(made(table=f"bq://{PROJECT}.nowhere.predictions"))
+
+
+def test_the_queries_of_the_page_give_what_it_says(server, tmp_path):
+    """docs/bigquery.md: views by a query of one's own, and the best of each visitor from the table of predictions."""
+    page = (Path(__file__).parents[1] / "docs" / "bigquery.md").read_text(encoding="utf-8")
+    views, best = re.findall(r"^```sql\n(.*?)^```", page, re.M | re.S)
+    (rows,) = (part for part in re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S) if "\n  query:" in part)
+    server.load(
+        "page",
+        "events_20240102",
+        SCHEMAS["ga4"],
+        [event("a", "x", 5), event("a", "x"), event("b", "y"), event(None, "x")],
+    )
+    server.load("page", "events_20240201", SCHEMAS["ga4"], [event("late", "x")])
+    query = tmp_path / "views.sql"
+    sections = yaml.safe_load(rows)
+    source = sections["source"] | {"query": str(query)}
+    # The emulator resolves bounds of _TABLE_SUFFIX only where they are plain values.
+    views = re.sub(r"FORMAT_DATE\('%Y%m%d', @(\w+)\)", lambda day: f"'{source[day[1]]:%Y%m%d}'", views)
+    query.write_text(views.replace("PROJECT.analytics_123456789", f"{PROJECT}.page"))
+    pairs, _ = interactions(settings(server.settings(), source, rating=sections["rating"]))
+    assert {pair: amount for pair, (amount, _) in pairs.items()} == {(b"a", b"x"): 2.0, (b"b", b"y"): 1.0}
+
+    kinds = {"visitorId": "STRING", "contentId": "STRING", "rank": "INTEGER", "run_time": "TIMESTAMP"}
+    now = datetime.datetime.now(datetime.UTC)
+    given = [
+        {"visitorId": "a", "contentId": f"c{rank}", "rank": rank, "run_time": when.isoformat()}
+        for rank in (3, 1, 2, 6)
+        for when in (now, now - datetime.timedelta(days=1))
+    ]
+    server.load("page", "by_visitor", [bigquery.SchemaField(*each) for each in kinds.items()], given)
+    found = server.rows(best.replace("PROJECT.recommendations", f"{PROJECT}.page"))
+    assert found == [{"visitorId": "a", "contents": ["c1", "c2", "c3"]}]
