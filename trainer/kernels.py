@@ -15,11 +15,13 @@ import numpy as np
 
 # nogil: threads are Python's own, so nothing here depends on a threading layer. error_model: a division by zero
 # gives inf as in NumPy, and the loops stay free of branches.
-_COMPILE = {"nogil": True, "fastmath": True, "error_model": "numpy", "cache": True}
-compiled = numba.njit(**_COMPILE)
+_COMPILE = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+compiled = numba.njit(**_COMPILE, cache=True)
+# For what only compiled code calls: a way in from Python would cost a tenth of the time that compiling takes.
+inner = numba.njit(**_COMPILE, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
-@compiled
+@inner
 def _add_dots(x, i, y, j, length, sums):
     """sums[4 r + c] + x[i + r, :length] . y[j + c, :length] for r, c in 0..3."""
     a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33 = sums
@@ -33,7 +35,7 @@ def _add_dots(x, i, y, j, length, sums):
     return a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33
 
 
-@compiled
+@inner
 def _subtract_dots(x, i, y, j, length, sums):
     """sums[4 r + c] - x[i + r, :length] . y[j + c, :length] for r, c in 0..3."""
     a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33 = sums
@@ -47,7 +49,7 @@ def _subtract_dots(x, i, y, j, length, sums):
     return a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33
 
 
-@compiled
+@inner
 def _load(g, i, j):
     return (
         *(g[i, j], g[i, j + 1], g[i, j + 2], g[i, j + 3]),
@@ -57,7 +59,7 @@ def _load(g, i, j):
     )
 
 
-@compiled
+@inner
 def _store(g, i, j, sums):
     a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33 = sums
     g[i, j], g[i, j + 1], g[i, j + 2], g[i, j + 3] = a00, a01, a02, a03
@@ -66,7 +68,7 @@ def _store(g, i, j, sums):
     g[i + 3, j], g[i + 3, j + 1], g[i + 3, j + 2], g[i + 3, j + 3] = a30, a31, a32, a33
 
 
-@compiled
+@inner
 def _factor_tile(s, j, sums):
     """Writes the Cholesky factor of I + the 4 x 4 tile to the diagonal of `s` at j; reciprocals on the diagonal."""
     one = np.float32(1)
@@ -84,7 +86,7 @@ def _factor_tile(s, j, sums):
     s[j + 3, j], s[j + 3, j + 1], s[j + 3, j + 2], s[j + 3, j + 3] = b30, b31, b32, r3
 
 
-@compiled
+@inner
 def _divide_tile(s, j, sums):
     """The tile times the inverse transpose of the diagonal tile at j."""
     a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33 = sums
@@ -103,7 +105,7 @@ def _divide_tile(s, j, sums):
     return a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33
 
 
-@compiled
+@inner
 def add_gram(z, rows, width, g):
     """g += z z' on and below the diagonal tiles; z [rows, width], g [rows, rows], rows a multiple of 4."""
     for i in range(0, rows, 4):
@@ -111,7 +113,7 @@ def add_gram(z, rows, width, g):
             _store(g, i, j, _add_dots(z, i, z, j, width, _load(g, i, j)))
 
 
-@compiled
+@inner
 def factor_and_solve(z, size, width, g, use_g, s, y):
     """y <- (I + z z' (+ g))^-1 y in place, by a Cholesky factor that is left in `s`.
 

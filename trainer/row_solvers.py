@@ -29,13 +29,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainer.kernels import add_gram, compiled, factor_and_solve
+from trainer.kernels import add_gram, compiled, factor_and_solve, inner
 
 # Entries handled at once: a longer row is gathered and summed piece by piece, so that no row is too long.
 PIECE = 1024
 
 
-@compiled
+@inner
 def _longest(rows, indptr):
     longest = 16
     for row in rows:
@@ -43,20 +43,20 @@ def _longest(rows, indptr):
     return (longest + 15) // 16 * 16
 
 
-@compiled
+@inner
 def _set_scale(shared, regularization, scale):
     """scale = D_i^(-1/2)."""
     for d in range(len(scale)):
         scale[d] = np.float32(1) / np.sqrt(shared[d] + regularization)
 
 
-@compiled
+@inner
 def _weigh(data, side, w0, row, roots, targets):
     """roots = W^(1/2) and targets = W^(-1/2) (w0 + W) a of a row's entries; returns sum W."""
     keys, indptr, indices, values, entry_weights = data
     # An entry of weight 0 keeps its place in the algebra with a weight too small to count.
     least, total, low = np.float32(1e-12) * w0 + np.float32(1e-30), 0.0, indptr[row]
-    for e in range(indptr[row + 1] - low):
+    for e in range(len(roots)):
         w = side[0][keys[row]] * side[2][indices[low + e]]
         if len(entry_weights) > 0:
             w *= entry_weights[low + e]
@@ -66,34 +66,34 @@ def _weigh(data, side, w0, row, roots, targets):
     return total
 
 
-@compiled
-def _gather(table, indices, low, first, count, roots, scale, padded, width, z):
-    """z[:padded, :width] = Z of the entries first .. first + count, as [entries, k]; the padding is zeros."""
+@inner
+def _gather(table, entries, roots, scale, padded, width, z):
+    """z[:padded, :width] = Z of the entries given, as [entries, k]; the padding is zeros."""
     k = table.shape[1]
-    for e in range(count):
-        j, root = indices[low + first + e], roots[first + e]
+    for e in range(len(entries)):
+        j, root = entries[e], roots[e]
         for d in range(k):
             z[e, d] = root * scale[d] * table[j, d]
         for d in range(k, width):
             z[e, d] = 0
-    for e in range(count, padded):
+    for e in range(len(entries), padded):
         for d in range(width):
             z[e, d] = 0
 
 
-@compiled
-def _gather_transposed(table, indices, low, first, count, roots, scale, start, size, padded, width, z):
-    """z[:padded, :width] = Z' of the entries for `size` dimensions from `start`, as [dimensions, entries]."""
-    for e in range(count):
-        j, root = indices[low + first + e], roots[first + e]
+@inner
+def _gather_transposed(table, entries, roots, scale, start, size, padded, width, z):
+    """z[:padded, :width] = Z' of the entries given for `size` dimensions from `start`, as [dimensions, entries]."""
+    for e in range(len(entries)):
+        j, root = entries[e], roots[e]
         for d in range(size):
             z[d, e] = root * scale[start + d] * table[j, start + d]
     for d in range(padded):
-        for e in range(count if d < size else 0, width):
+        for e in range(len(entries) if d < size else 0, width):
             z[d, e] = 0
 
 
-@compiled
+@inner
 def _finish(data, side, shared, w0, row, t, scale, roots, q, known, u, sums):
     """u = D^(-1/2) t, and the row's share of the loss added to `sums`; q = Z t where `known`."""
     keys, indptr, indices, values, _ = data
@@ -103,7 +103,7 @@ def _finish(data, side, shared, w0, row, t, scale, roots, q, known, u, sums):
         u[d] = t[d] * scale[d]
         squares += u[d] * u[d]
         fit += shared[1][d] * u[d] * u[d]
-    for e in range(indptr[row + 1] - indptr[row]):
+    for e in range(len(roots)):
         a, j, p = values[indptr[row] + e], indices[indptr[row] + e], np.float32(0)
         if known:
             p = q[e] / roots[e]
@@ -115,24 +115,24 @@ def _finish(data, side, shared, w0, row, t, scale, roots, q, known, u, sums):
     sums[1] += side[1][keys[row]] * squares
 
 
-@compiled
-def _normal_equations(table, entries, low, n, roots, targets, scale, start, size, z, g, right):
+@inner
+def _normal_equations(table, entries, roots, targets, scale, start, size, z, g, right):
     """right += Z_B' targets for the dimensions start .. start + size; of a row longer than a piece, g = Z_B'Z_B.
 
     Otherwise z holds Z_B' when it returns, and g is left alone.
     """
-    padded = (size + 3) // 4 * 4
+    n, padded = len(entries), (size + 3) // 4 * 4
     if n > PIECE:
         for c in range(padded):
             for d in range(padded):
                 g[c, d] = 0
     for first in range(0, n, PIECE):
-        count = min(PIECE, n - first)
-        width = (count + 15) // 16 * 16
-        _gather_transposed(table, entries, low, first, count, roots, scale, start, size, padded, width, z)
+        last = min(first + PIECE, n)
+        width = (last - first + 15) // 16 * 16
+        _gather_transposed(table, entries[first:last], roots[first:last], scale, start, size, padded, width, z)
         for d in range(size):
             total = np.float32(0)
-            for e in range(count):
+            for e in range(last - first):
                 total += z[d, e] * targets[first + e]
             right[d] += total
         if n > PIECE:
@@ -146,85 +146,75 @@ def solve_exact(data, side, shared, settings, rows, out):
     table, w0, k = side[3], settings[0], side[3].shape[1]
     width, longest = (k + 15) // 16 * 16, _longest(rows, indptr)
     largest, piece = min(width, longest), min(longest, PIECE)
-    z, zt = np.empty((largest, width), np.float32), np.empty((width if longest > k else 0, piece), np.float32)
+    by_entry = np.empty((largest, width), np.float32)
+    by_dimension = np.empty((width if longest > k else 0, piece), np.float32)
     s, g = np.empty((largest, largest), np.float32), np.empty((largest, largest), np.float32)
     roots, y, scale = np.empty(longest, np.float32), np.empty(longest, np.float32), np.empty(k, np.float32)
     t, sums = np.empty(width, np.float32), np.zeros(3)
     for row in rows:
-        key, low, n = keys[row], indptr[row], indptr[row + 1] - indptr[row]
+        key, entries = keys[row], indices[indptr[row] : indptr[row + 1]]
+        n = len(entries)
+        own = roots[:n]
         _set_scale(shared[0], side[1][key], scale)
-        sums[2] += _weigh(data, side, w0, row, roots, y)
+        sums[2] += _weigh(data, side, w0, row, own, y)
         for d in range(width):
             t[d] = 0
         if n <= k:
-            _gather(table, indices, low, 0, n, roots, scale, (n + 3) // 4 * 4, width, z)
-            factor_and_solve(z, n, width, g, False, s, y)
+            _gather(table, entries, own, scale, (n + 3) // 4 * 4, width, by_entry)
+            z, right, size, across, use_g = by_entry, y, n, width, False
+        else:
+            _normal_equations(table, entries, own, y, scale, 0, k, by_dimension, g, t)
+            z, right, size, across, use_g = by_dimension, t, k, (n + 15) // 16 * 16, n > PIECE
+        factor_and_solve(z, size, 0 if use_g else across, g, use_g, s, right)
+        if n <= k:
             for e in range(n):
                 for d in range(width):
-                    t[d] += y[e] * z[e, d]
-        else:
-            _normal_equations(table, indices, low, n, roots, y, scale, 0, k, zt, g, t)
-            factor_and_solve(zt, k, 0 if n > PIECE else (n + 15) // 16 * 16, g, n > PIECE, s, t)
-        _finish(data, side, shared, w0, row, t, scale, roots, y, False, out[key], sums)
+                    t[d] += y[e] * by_entry[e, d]
+        _finish(data, side, shared, w0, row, t, scale, own, y, False, out[key], sums)
     return sums
 
 
-@compiled
-def _normal_product(table, entries, low, n, roots, scale, x, z, gathered, q, out):
-    """q = Z x and out = Z'Z x, piece by piece; the pieces are gathered unless z holds the only one."""
-    width = len(x)
+@inner
+def _residual(table, entries, roots, scale, targets, share, x, gathered, z, q, out):
+    """q = Z x and out = Z'(share targets - Z x), piece by piece, each gathered unless z holds the only one."""
+    n, width = len(entries), len(x)
     for d in range(width):
         out[d] = 0
     for first in range(0, n, PIECE):
-        count = min(PIECE, n - first)
+        last = min(first + PIECE, n)
         if not gathered:
-            _gather(table, entries, low, first, count, roots, scale, count, width, z)
-        for e in range(count):
+            _gather(table, entries[first:last], roots[first:last], scale, last - first, width, z)
+        for e in range(last - first):
             y = np.float32(0)
             for d in range(width):
                 y += z[e, d] * x[d]
             q[first + e] = y
+            y = share * targets[first + e] - y
             for d in range(width):
                 out[d] += y * z[e, d]
 
 
-@compiled
-def _begin(table, entries, low, n, roots, scale, targets, t, z, q, residual):
-    """residual = Z'(r - Z t) - t, and q = Z t; leaves Z in z where one piece is all."""
-    width = len(t)
-    for d in range(width):
-        residual[d] = -t[d]
-    for first in range(0, n, PIECE):
-        count = min(PIECE, n - first)
-        _gather(table, entries, low, first, count, roots, scale, count, width, z)
-        for e in range(count):
-            y = np.float32(0)
-            for d in range(width):
-                y += z[e, d] * t[d]
-            q[first + e] = y
-            y = targets[first + e] - y
-            for d in range(width):
-                residual[d] += y * z[e, d]
-
-
-@compiled
-def _conjugate_gradient(table, entries, low, n, roots, targets, scale, steps, z, t, space, q, change):
+@inner
+def _conjugate_gradient(table, entries, roots, targets, scale, steps, z, t, space, q, change):
     """`steps` of conjugate gradient on (I + Z'Z) t = Z' r, from the t given; leaves q = Z t."""
-    width = len(t)
+    n, width, once = len(entries), len(t), len(entries) <= PIECE
     residual, direction, image = space[0], space[1], space[2]
-    _begin(table, entries, low, n, roots, scale, targets, t, z, q, residual)
+    if once:
+        _gather(table, entries, roots, scale, n, width, z)
+    _residual(table, entries, roots, scale, targets, np.float32(1), t, once, z, q, residual)
     norm = np.float32(0)
     for d in range(width):
+        residual[d] -= t[d]
         direction[d] = residual[d]
         norm += residual[d] * residual[d]
     enough = np.float32(1e-13) * norm
     for _ in range(steps):
         if norm <= enough:
             break
-        _normal_product(table, entries, low, n, roots, scale, direction, z, n <= PIECE, change, image)
+        _residual(table, entries, roots, scale, targets, np.float32(0), direction, once, z, change, image)
         curvature = np.float32(0)
         for d in range(width):
-            image[d] += direction[d]
+            image[d] = direction[d] - image[d]
             curvature += image[d] * direction[d]
         before, step, norm = norm, norm / curvature, np.float32(0)
         for d in range(width):
@@ -248,16 +238,17 @@ def solve_conjugate_gradient(data, side, shared, settings, rows, out):
     q, change = np.empty(longest, np.float32), np.empty(longest, np.float32)
     t, space, sums = np.empty(width, np.float32), np.empty((3, width), np.float32), np.zeros(3)
     for row in rows:
-        key, low, n = keys[row], indptr[row], indptr[row + 1] - indptr[row]
+        key, entries = keys[row], indices[indptr[row] : indptr[row + 1]]
+        own = roots[: len(entries)]
         _set_scale(shared[0], side[1][key], scale)
-        sums[2] += _weigh(data, side, w0, row, roots, targets)
+        sums[2] += _weigh(data, side, w0, row, own, targets)
         _start(out[key], scale, t)
-        _conjugate_gradient(table, indices, low, n, roots, targets, scale, steps, z, t, space, q, change)
-        _finish(data, side, shared, w0, row, t, scale, roots, q, True, out[key], sums)
+        _conjugate_gradient(table, entries, own, targets, scale, steps, z, t, space, q, change)
+        _finish(data, side, shared, w0, row, t, scale, own, q, True, out[key], sums)
     return sums
 
 
-@compiled
+@inner
 def _start(u, scale, t):
     """t = D^(1/2) u; a dimension that the fixed side does not have (its D is huge) starts at 0."""
     for d in range(len(t)):
@@ -267,25 +258,26 @@ def _start(u, scale, t):
             t[d] = u[d] / scale[d]
 
 
-@compiled
-def _subtract_predictions(table, entries, low, n, roots, u, residuals):
+@inner
+def _subtract_predictions(table, entries, roots, u, residuals):
     """residuals -= W^(1/2) V u."""
-    for e in range(n):
-        j, p = entries[low + e], np.float32(0)
+    for e in range(len(entries)):
+        j, p = entries[e], np.float32(0)
         for d in range(len(u)):
             p += u[d] * table[j, d]
         residuals[e] -= roots[e] * p
 
 
-@compiled
-def _subtract_block(table, entries, low, n, roots, scale, start, size, step, z, residuals):
+@inner
+def _subtract_block(table, entries, roots, scale, start, size, step, z, residuals):
     """residuals -= Z_B step, for the dimensions start .. start + size; z holds Z_B' where one piece is all."""
+    n = len(entries)
     for first in range(0, n, PIECE):
-        count = min(PIECE, n - first)
+        last = min(first + PIECE, n)
         if n > PIECE:
-            _gather_transposed(table, entries, low, first, count, roots, scale, start, size, size, count, z)
+            _gather_transposed(table, entries[first:last], roots[first:last], scale, start, size, size, last - first, z)
         for d in range(size):
-            for e in range(count):
+            for e in range(last - first):
                 residuals[first + e] -= step[d] * z[d, e]
 
 
@@ -304,19 +296,21 @@ def solve_block_descent(data, side, shared, settings, rows, out):
     roots, residuals = np.empty(longest, np.float32), np.empty(longest, np.float32)
     t, scale, sums = np.empty(k, np.float32), np.empty(k, np.float32), np.zeros(3)
     for row in rows:
-        key, low, n = keys[row], indptr[row], indptr[row + 1] - indptr[row]
+        key, entries = keys[row], indices[indptr[row] : indptr[row + 1]]
+        n = len(entries)
+        own = roots[:n]
         _set_scale(shared[0], side[1][key], scale)
-        sums[2] += _weigh(data, side, w0, row, roots, residuals)
+        sums[2] += _weigh(data, side, w0, row, own, residuals)
         _start(out[key], scale, t)
-        _subtract_predictions(table, indices, low, n, roots, out[key], residuals)
+        _subtract_predictions(table, entries, own, out[key], residuals)
         for start in range(0, k, block):
             size = min(block, k - start)
             for d in range(size):
                 right[d] = -t[start + d]
-            _normal_equations(table, indices, low, n, roots, residuals, scale, start, size, z, g, right)
+            _normal_equations(table, entries, own, residuals, scale, start, size, z, g, right)
             factor_and_solve(z, size, 0 if n > PIECE else (n + 15) // 16 * 16, g, n > PIECE, s, right)
             for d in range(size):
                 t[start + d] += right[d]
-            _subtract_block(table, indices, low, n, roots, scale, start, size, right, z, residuals)
-        _finish(data, side, shared, w0, row, t, scale, roots, residuals, False, out[key], sums)
+            _subtract_block(table, entries, own, scale, start, size, right, z, residuals)
+        _finish(data, side, shared, w0, row, t, scale, own, residuals, False, out[key], sums)
     return sums
