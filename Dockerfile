@@ -1,6 +1,7 @@
-# Two images, both pinned by requirements.lock:
+# Three images, all pinned by requirements.lock:
 #   docker build --target worker  -t REGION-docker.pkg.dev/PROJECT/wals/worker:0.1.0 .
 #   docker build --target trainer -t REGION-docker.pkg.dev/PROJECT/wals/trainer:0.1.0 .
+#   docker build --target server  -t REGION-docker.pkg.dev/PROJECT/wals/server:0.1.0 .
 #   docker build --target trainer --build-arg TENSORFLOW='tensorflow[and-cuda]' -t ...trainer:0.1.0-gpu .
 
 # Dataflow's workers (dataflow.container_image): all packages are there, so that a worker starts in seconds. It submits
@@ -35,3 +36,19 @@ RUN pip install --no-cache-dir "$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.
 # Nothing in here needs root. Numba keeps what it compiled in the home of the user.
 USER wals
 ENTRYPOINT ["python", "-m", "trainer.task"]
+
+# The server: the newest version in /models, for whoever reaches the port. No Beam, no trainer, no root.
+#   docker run --rm -p 127.0.0.1:8501:8501 -v "$PWD/data/serving:/models:ro" ...server:0.1.0
+FROM python:3.11-slim AS server
+WORKDIR /app
+COPY requirements.lock ./
+RUN pip install --no-cache-dir "$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)" \
+    && uv pip install --system --no-cache --compile-bytecode --constraint requirements.lock \
+       fastapi google-crc32c httptools numpy orjson prometheus-client pydantic pyyaml tensorflow uvicorn uvloop
+COPY configs configs
+COPY serving serving
+USER 10001:10001
+EXPOSE 8501
+HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8501/healthz', timeout=3)"]
+ENTRYPOINT ["python", "-m", "serving.server", "--config", "configs/local.yaml"]
+CMD ["--host", "0.0.0.0", "--directory", "/models"]

@@ -90,7 +90,7 @@ def publish(model: Path, config: Path, number: int) -> None:
 
 
 def measure(args: argparse.Namespace, model: Path, root: Path) -> dict:
-    """One run: wrk's figures, and the versions that the server took into service."""
+    """One run: wrk's figures, the versions that the server took into service, and its memory with each of them."""
     config, requests = root / "config.yaml", root / "requests"
     config.write_text(f"serving: {{directory: {root / 'served'}, port: 0}}\n")
     write_requests(model, requests, args.api)
@@ -108,17 +108,19 @@ def measure(args: argparse.Namespace, model: Path, root: Path) -> dict:
             script = Path(__file__).with_suffix(".lua")
             wrk = ["wrk", "-t1", f"-c{args.connections}", f"-d{args.seconds}s", "--timeout", "10s", "-s", script, url]
             with subprocess.Popen([*wrk, "--", requests, args.api], stdout=subprocess.PIPE, text=True) as load:
+                resident = []
                 for number in range(2, args.versions + 2):
                     time.sleep(args.seconds / (args.versions + 1))
+                    resident.append(machine.resident_of_tree(server.pid))
                     publish(model, config, number)
                 said = load.communicate(timeout=args.seconds + 30)[0]
             figures = [line for line in get(url + "metrics").splitlines() if line.startswith("wals_model_loads_total ")]
-            peak = machine.resident_of_tree(server.pid)
+            resident.append(machine.resident_of_tree(server.pid))
         finally:
             server.terminate()
     found = json.loads(said.strip().splitlines()[-1])
     loads = int(float(figures[0].split()[1]))
-    return found | {"loads": loads, "resident_mb": round(peak / 2**20)}
+    return found | {"loads": loads, "resident_mb": [round(size / 2**20) for size in resident]}
 
 
 def main() -> None:
@@ -147,7 +149,8 @@ def main() -> None:
     print(
         f"{rate:,.0f} requests/s; p50 {found['p50_ms']:.1f} ms, p90 {found['p90_ms']:.1f}, p99 {found['p99_ms']:.1f}, "
         f"p99.9 {found['p999_ms']:.1f}, most {found['max_ms']:.0f}; {errors} errors of {found['requests']:,}; "
-        f"{found['loads'] - 1} versions taken over; server {found['resident_mb']} MB"
+        f"{found['loads'] - 1} versions taken over; server, MB with each "
+        f"version: {', '.join(map(str, found['resident_mb']))}"
     )
     machine.save(f"serve_load_{args.api}", {"seed": SEED, "users": users, "items": items, "rate": rate} | found)
     if errors or found["loads"] != args.versions + 1:

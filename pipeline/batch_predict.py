@@ -83,7 +83,7 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
         sink.check(settings)
     with publish.staged(root, _manifest_kind(kind), replace) as staging:
         publish.make_directory(staging)
-        with progress.watching(f"{kind.replace('_', ' ')} of {_asked(plan)}", staging, _files_due(plan)):
+        with progress.watching(f"{kind.replace('_', ' ')} of {_asked(plan)}", staging, *_files_due(plan)):
             result = beam_options.run(lambda pipeline: _build(pipeline, plan, staging), options)
         summary = accounts.take_summary(staging)
         if not summary["files"]:
@@ -105,10 +105,15 @@ def _asked(plan: Plan) -> str:
     return f"{plan.users:,} visitors" if plan.asks_visitors else f"{plan.items:,} contents"
 
 
-def _files_due(plan: Plan) -> int | None:
-    """How many files there will be; None where that is not known beforehand."""
-    shards = {"recommendations": plan.user_shards, "similar_contents": plan.item_shards}.get(plan.options.kind)
-    return shards and shards * (len(plan.options.formats) + bool(plan.options.table))
+def _files_due(plan: Plan) -> tuple[str, int]:
+    """How the files begin that show how far the job is, and how many there will be."""
+    from pipeline.prediction import targets
+
+    if plan.gives_visitors:
+        return targets.SCORED, plan.user_shards
+    shards = plan.user_shards if plan.asks_visitors else plan.item_shards
+    prefix = Predictions("").prefix(plan.options.kind).rsplit("/", 1)[-1] + "-"
+    return prefix, shards * (len(plan.options.formats) + bool(plan.options.table))
 
 
 def _build(pipeline: Any, plan: Plan, staging: str) -> None:

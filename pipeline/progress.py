@@ -27,10 +27,13 @@ def waiting(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def watching(what: str, root: str, due: int | None) -> Iterator[None]:
-    """Shows how many of the files due below a root are there: a bar on a terminal, a line elsewhere."""
+def watching(what: str, root: str, prefix: str, due: int) -> Iterator[None]:
+    """Shows how many of the files due below a root, by the beginning of their names, are there.
+
+    A bar on a terminal, a line elsewhere.
+    """
     console = Console(stderr=True)
-    if not console.is_terminal or due is None:
+    if not console.is_terminal:
         with waiting(what):
             yield
         return
@@ -40,9 +43,7 @@ def watching(what: str, root: str, due: int | None) -> Iterator[None]:
 
         def look() -> None:
             while not ended.wait(_LOOK_SECONDS):
-                # A file that is at work has a longer name than its own.
-                names = [path.rsplit("/", 1)[-1] for path in publish.list_files(root)]
-                progress.update(task, completed=sum(name.count(".") == 1 for name in names))
+                progress.update(task, completed=count(root, prefix))
 
         watcher = threading.Thread(target=look, daemon=True)
         watcher.start()
@@ -51,3 +52,9 @@ def watching(what: str, root: str, due: int | None) -> Iterator[None]:
         finally:
             ended.set()
             watcher.join()
+
+
+def count(root: str, prefix: str) -> int:
+    """How many files below a root have names of this beginning, and are whole."""
+    names = (path.rsplit("/", 1)[-1] for path in publish.list_files(root))
+    return sum(name.startswith(prefix) and name.count(".") == 1 for name in names)  # at work it has a longer name

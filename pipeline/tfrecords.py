@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import BinaryIO
 
 import google_crc32c
@@ -25,6 +26,7 @@ from pipeline.storage import open_to_read
 _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
 _HEAD = struct.Struct("<QI")
+_PIECE = 1 << 22  # bytes read at once
 _RECORD_LIMIT = 1 << 31  # a protocol buffer cannot be longer, so a longer one is a damaged length
 
 
@@ -42,6 +44,7 @@ def frame(data: bytes, begins: Sequence[int]) -> bytes:
     return b"".join(pieces)
 
 
+@lru_cache(maxsize=1 << 14)  # rows of a few entries have few lengths
 def _head(length: int) -> bytes:
     packed = _LENGTH.pack(length)
     return packed + _CRC.pack(_masked_crc(packed))
@@ -102,38 +105,38 @@ def read_records(path: str) -> Iterator[bytes]:
     number = 0
     try:
         with open_to_read(path, CompressionTypes.AUTO) as file:
-            while head := _read(file, _HEAD.size):
+            for record in _unframed(file):
                 number += 1
-                yield _read_body(file, head)
+                yield record
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; make the dataset again") from None
     except (OSError, EOFError, ValueError) as error:
-        raise UserError(f"{path}, record {number}: {error}; make the dataset again") from error
+        raise UserError(f"{path}, record {number + 1}: {error}; make the dataset again") from error
 
 
-def _read_body(file: BinaryIO, head: bytes) -> bytes:
-    if len(head) < _HEAD.size:
+def _unframed(file: BinaryIO) -> Iterator[bytes]:
+    """The records of an open file, read in large pieces: a call for each part of a record took most of the time."""
+    data = b""
+    while piece := file.read(_PIECE):
+        data += piece
+        at, end = 0, len(data)
+        while at + _HEAD.size <= end:
+            (length,) = _LENGTH.unpack_from(data, at)
+            begin = at + _HEAD.size
+            # Before it is waited for: a damaged length may be any number.
+            if length > _RECORD_LIMIT or data[at:begin] != _head(length):
+                raise ValueError("the length's checksum does not fit")
+            stop = begin + length
+            if stop + _CRC.size > end:
+                break
+            record = data[begin:stop]
+            if _masked_crc(record) != _CRC.unpack_from(data, stop)[0]:
+                raise ValueError("the checksum does not fit")
+            yield record
+            at = stop + _CRC.size
+        data = data[at:]
+    if data:
         raise ValueError("the file ends within a record")
-    length, crc = _HEAD.unpack(head)
-    if _masked_crc(head[: _LENGTH.size]) != crc or length > _RECORD_LIMIT:
-        raise ValueError("the length's checksum does not fit")
-    body = _read(file, length + _CRC.size)
-    if len(body) < length + _CRC.size:
-        raise ValueError("the file ends within a record")
-    if _masked_crc(body[:length]) != _CRC.unpack(body[length:])[0]:
-        raise ValueError("the checksum does not fit")
-    return body[:length]
-
-
-def _read(file: BinaryIO, size: int) -> bytes:
-    """Reads `size` bytes, or what is left of the file."""
-    data = file.read(size)
-    while data and len(data) < size:
-        more = file.read(size - len(data))
-        if not more:
-            break
-        data += more
-    return data
 
 
 def _decode(decoder: example_coder.ExamplesToRecordBatchDecoder, batch: list[bytes], path: str) -> Rows:

@@ -16,7 +16,7 @@ from configs import commands, manifest
 from configs.artifacts import Dataset, Model
 from configs.errors import UserError
 from configs.settings import PredictionSettings, Settings
-from pipeline import batch_predict, tfrecords
+from pipeline import accounts, batch_predict, progress, tfrecords
 from pipeline.prediction import plan, scoring, targets
 from pipeline.prediction.projection import Objective, Projection
 from pipeline.vocabulary import read_vocabulary
@@ -44,13 +44,14 @@ class Plain:
         self.projected = dense.solve_rows(self.items)
         self.rules = np.where(self.has.sum(1) > RULES["min_ratings"], "factors", "projection")
         self.rules[~self.has.any(1)] = "popularity"
+        self.answering = np.where((self.rules == "projection")[:, None], self.projected, self.users)
         self.popularity = self.has.sum(0).astype(float)
 
     def scores(self, factors: np.ndarray | None = None) -> np.ndarray:
         """Of each visitor with each content, by the rules of cold start, or of the factors given."""
         if factors is None:
-            factors = np.where((self.rules == "factors")[:, None], self.users, self.projected)
-            return np.where((self.rules == "popularity")[:, None], self.popularity, factors @ self.items.T)
+            known = (self.rules != "popularity")[:, None]
+            return np.where(known, self.answering @ self.items.T, self.popularity)
         return factors @ self.items.T
 
 
@@ -241,7 +242,7 @@ def round_scores(tree):
 
 
 def expected_targets(plain, k, factors=None, forbidden=None, **more):
-    scores = plain.scores(plain.users if factors is None else factors).T
+    scores = plain.scores(plain.answering if factors is None else factors).T
     found = best(scores, plain.visitors, plain.has.T if forbidden is None else forbidden, k, **more)
     return dict(zip(plain.contents, found, strict=True))
 
@@ -271,6 +272,22 @@ def test_targets_take_the_options_the_other_way_round(plain, tmp_path):
     assert rules.pop("fresh") == "mean item" and set(rules.values()) == {"factors"}
 
 
+@pytest.mark.parametrize("kind", ["recommendations", "targets"])
+def test_who_watches_sees_how_far_it_is(plain, tmp_path, monkeypatch, kind):
+    seen, take = [], accounts.take_summary
+
+    def look(staging: str) -> dict:
+        seen.append(progress.count(staging, due[0]) == due[1])
+        return take(staging)
+
+    tree = {"dataset_dir": str(plain.root / "dataset"), "model_dir": str(plain.root / "model")}
+    due = batch_predict._files_due(plan.make(Settings.model_validate(tree | {"prediction": {"kind": kind}}))[0])
+    monkeypatch.setattr(accounts, "take_summary", look)
+    predict(plain.root, tmp_path / "out", kind=kind)
+    assert seen == [True] and due[1] == {"recommendations": 3 * 2, "targets": 3}[kind]
+    assert all(path.is_file() for path in (tmp_path / "out").iterdir())
+
+
 @pytest.mark.parametrize("metric", ["cosine", "dot"])
 def test_similar_contents_and_visitors(plain, tmp_path, metric):
     def like(vectors, ids):
@@ -282,9 +299,12 @@ def test_similar_contents_and_visitors(plain, tmp_path, metric):
     assert given(tmp_path / "c", "contentId", "similar", "contentId") == like(plain.items, plain.contents)
     (tmp_path / "only").write_bytes(b"\n".join(plain.visitors[::4]))
     predict(plain.root, tmp_path / "v", kind="similar_visitors", metric=metric, top_k=5, only=str(tmp_path / "only"))
-    expected = like(plain.users, plain.visitors)
+    expected = like(plain.answering, plain.visitors)
     found = given(tmp_path / "v", "visitorId", "similar", "visitorId")
     assert found == {name: expected[name] for name in plain.visitors[::4]}
+    rules = {line["visitorId"].encode(): line["rule"] for line in map(json.loads, lines_of(tmp_path / "v", ".jsonl"))}
+    projected = {name for name, rule in zip(plain.visitors, plain.rules, strict=True) if rule == "projection"}
+    assert {name for name, rule in rules.items() if rule == "projection"} == projected & set(rules)
 
 
 def write(path: Path, text: str) -> str:

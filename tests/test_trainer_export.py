@@ -19,7 +19,7 @@ from configs.settings import ColdStartSettings
 from pipeline.prediction import scoring
 from tests.datasets import write_dataset
 from tests.oracles import DenseWals
-from trainer import export, wals
+from trainer import export, fold_in, wals
 from trainer.sparse import SparseRows
 
 USERS, ITEMS, K = 90, 160, 5
@@ -172,6 +172,39 @@ def test_target_is_the_other_direction(world):
     mean = world.items.mean(0, dtype="d").astype("f")[None]
     assert answers(fresh, "visitorIds") == world.best(mean, [[]], 8, world.visitors, world.users)
     assert fresh["rule"][0] == cold_start.MEAN_ITEM.encode()
+
+
+def test_visitors_with_few_ratings_are_given_by_their_projected_factors(cold):
+    """The score of a visitor and a content is one, whichever of them is asked."""
+    users = cold.users.copy()
+    for n in range(USERS):
+        if 0 < cold.matrix[n].nnz <= 20:
+            users[n] = projected(cold, n)
+    owners = [cold.matrix[:, [n]].nonzero()[0] for n in range(20)]
+    expected = cold.best(cold.items[:20], owners, 8, cold.visitors, users)
+    found = answers(cold.ask("target", contentId=cold.contents[:20], k=8), "visitorIds")
+    for own, other in zip(found, expected, strict=True):
+        assert [name for name, _ in own] == [name for name, _ in other]
+        np.testing.assert_allclose([score for _, score in own], [score for _, score in other], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("ratings", "w0"), [(3, 0.1), (9, 0.1), (3, 0.0)])
+def test_short_and_long_rows_fold_in_alike(ratings, w0):
+    """Rows of fewer entries than dimensions and of more, against their systems; weights may be 0."""
+    rng, (n, m, d) = np.random.default_rng(2), (40, 30, 6)
+    lengths = rng.integers(0, ratings + 1, n)
+    splits = np.concatenate([[0], np.cumsum(lengths)])
+    columns = np.concatenate([np.sort(rng.choice(m, length, replace=False)) for length in lengths])
+    values, items = rng.random(len(columns)).astype("f"), rng.normal(size=(m, d)).astype("f")
+    weights = [rng.choice([0, 0.5, 2], size).astype("f") for size in (n, m)]
+    objective, wanted = wals.Objective(w0, 0.3, 0.5), np.arange(n)[::-2]
+    found = fold_in.solve(wanted, splits, columns, values, weights[0], items, weights[1], objective)
+    for row, factors in zip(wanted, found, strict=True):
+        own, a = columns[splits[row] : splits[row + 1]], values[splits[row] : splits[row + 1]]
+        v, w = items[own].astype(float), weights[0][row].astype(float) * weights[1][own]
+        ridge = 0.3 * max(len(own) + w0 * m, 1e-30) ** 0.5
+        left = w0 * items.T.astype(float) @ items + ridge * np.eye(d) + (v.T * w) @ v
+        np.testing.assert_allclose(factors, np.linalg.solve(left, ((w0 + w) * a) @ v), atol=1e-5)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "dot"])

@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from configs import cold_start
 from configs.artifacts import Dataset
 from configs.errors import UserError
 from configs.features import POPULARITY, VOCAB_ITEMS, VOCAB_USERS
 from configs.settings import ColdStartSettings
-from trainer import storage, wals
+from trainer import fold_in, storage, wals
 from trainer.recommender import Recommender, Tables
 from trainer.sparse import SparseRows
 
@@ -45,12 +46,16 @@ def save(
     place_of_item = _inverse(items)
     splits, history, ratings = _by_place(blocks, _inverse(users), place_of_item)
     owner_splits, owners = _transposed(splits, history, cols.size)
+    known, limits = np.ones(len(users), bool), (settings.min_ratings, settings.min_site_ratings)
+    few = np.flatnonzero(cold_start.rules(known, np.diff(splits), len(history), *limits).projection)
+    table, given, weights = rows.table[users], cols.table[items], (rows.weights[users], cols.weights[items])
+    table[few] = fold_in.solve(few, splits, history, ratings, weights[0], given, weights[1], objective)
     with tempfile.TemporaryDirectory() as scratch:
         tables = Tables(
-            users=rows.table[users],
-            items=cols.table[items],
-            user_weights=rows.weights[users],
-            item_weights=cols.weights[items],
+            users=table,
+            items=given,
+            user_weights=weights[0],
+            item_weights=weights[1],
             stranger_weight=stranger_weight,
             place_of_item=place_of_item,
             splits=splits,

@@ -27,7 +27,8 @@ class Tables:
     """What goes into the model; u visitors, m contents, n interactions, d factors, by place.
 
     Attributes:
-        users float32 [u, d]. items float32 [m, d]. user_weights float32 [u], R. item_weights float32 [m], C.
+        users: float32 [u, d], as they answer: of those with few ratings, projected. items: float32 [m, d].
+        user_weights: float32 [u], R. item_weights: float32 [m], C.
         stranger_weight: R of a visitor who was not trained on.
         place_of_item: int64 [m], the place of each itemId.
         splits, contents, ratings: what each visitor has: int64 [u + 1], int32 [n] places ascending, float32 [n].
@@ -101,8 +102,7 @@ class Recommender(tf.Module):
         entries = graph.rows_of(self.splits, places)
         own = tf.gather(self.users, tf.maximum(places, 0))
         history = _wide(graph.take(entries, self.history))
-        weights = tf.gather(self.user_weights, tf.maximum(places, 0))
-        return self._recommend(places >= 0, own, weights, history, graph.take(entries, self.ratings), k)
+        return self._recommend(self._rules(places >= 0, history), own, history, k)
 
     @_signature(
         tf.TensorSpec([None, None], tf.string, "contentIds"), tf.TensorSpec([None, None], tf.float32, "ratings"), _K
@@ -119,28 +119,23 @@ class Recommender(tf.Module):
         once = tf.reduce_all(ordered[:, 1:] != ordered[:, :-1])
         with tf.control_dependencies([_check(once, "a history names a content twice; give it once")]):
             nobody = tf.zeros(tf.shape(places)[:1], tf.bool)
-        own = tf.zeros([tf.shape(places)[0], self.items.shape[1]])
-        weights = self._strangers(tf.shape(places)[0])
-        found = self._recommend(nobody, own, weights, history, tf.ragged.boolean_mask(ratings, known), k)
+        rules = self._rules(nobody, history)
+        some, rows = tf.where(rules.projection), tf.shape(places)[0]
+        factors = self._project(history, tf.ragged.boolean_mask(ratings, known), self._strangers(rows), some[:, 0])
+        own = tf.tensor_scatter_nd_update(tf.zeros([rows, self.items.shape[1]]), some, factors)
+        found = self._recommend(rules, own, history, k)
         return found | {"known": tf.cast(history.row_lengths(), tf.int32)}
 
     def _strangers(self, rows: tf.Tensor) -> tf.Tensor:
         return tf.fill([rows], tf.constant(self._stranger_weight, tf.float32))
 
-    def _recommend(
-        self,
-        known: tf.Tensor,
-        own: tf.Tensor,
-        weights: tf.Tensor,
-        history: tf.RaggedTensor,
-        ratings: tf.RaggedTensor,
-        k: tf.Tensor,
-    ) -> dict[str, tf.Tensor]:
+    def _rules(self, known: tf.Tensor, history: tf.RaggedTensor) -> cold_start.Rules:
         limits = self._settings.min_ratings, self._settings.min_site_ratings
-        rules = cold_start.rules(known, history.row_lengths(), self._ratings_of_site, *limits)
-        projected = tf.where(rules.projection)
-        factors = self._project(history, ratings, weights, projected[:, 0])
-        own = tf.tensor_scatter_nd_update(own, projected, factors)
+        return cold_start.rules(known, history.row_lengths(), self._ratings_of_site, *limits)
+
+    def _recommend(
+        self, rules: cold_start.Rules, own: tf.Tensor, history: tf.RaggedTensor, k: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         most, each = _counts(k, tf.shape(own)[0])
         instead = rules.popularity, self.popularity.value()
         places, scores = graph.best(own, self.items, history, most, instead)

@@ -73,7 +73,7 @@ def wanted(plan: Plan) -> frozenset[bytes] | None:
 
 def recommendations(plan: Plan, contents: Contents, shard: int, only: frozenset[bytes] | None) -> Iterator[Answers]:
     """The answers to a shard's visitors; the first shard also answers those that nobody knows."""
-    for block in visitors.read(plan, contents, shard, plan.block_size, only, cold=True):
+    for block in visitors.read(plan, contents, shard, plan.block_size, only):
         yield _recommend(plan, contents, block)
     if shard == 0:
         for start in range(0, len(plan.unknown), plan.block_size):

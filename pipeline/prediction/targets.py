@@ -15,7 +15,8 @@ import pyarrow as pa
 from apache_beam.utils.shared import Shared
 
 from configs import cold_start, similarity
-from pipeline import columns
+from configs.artifacts import join
+from pipeline import accounts, columns, publish
 from pipeline.prediction import lists, recommend, scoring, visitors
 from pipeline.prediction.answers import Answers, Names
 from pipeline.prediction.contents import Contents
@@ -23,6 +24,8 @@ from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
 from pipeline.traffic import Traffic
 from pipeline.vocabulary import order_of
+
+SCORED = "scored-"  # begins the names of files, one a shard of visitors, that tell whoever watches of it
 
 _TRAFFIC = Traffic("score")
 _ASKED, _SCORE, _ID = "asked", "score", "id"
@@ -62,15 +65,18 @@ class Asked:
         self.rank_of[np.asarray(places, np.int64)[order[known]]] = np.flatnonzero(known)
 
     def _ask_visitors(self, plan: Plan, contents: Contents) -> None:
-        wanted, ids, vectors = recommend.wanted(plan), [], []
+        wanted, ids, vectors, rules = recommend.wanted(plan), [], [], []
         for shard in range(plan.user_shards):
-            for block in visitors.read(plan, contents, shard, _rows(contents), wanted, cold=False):
+            for block in visitors.read(plan, contents, shard, _rows(contents), wanted):
                 ids += block.ids
                 vectors.append(_vectors(plan, block.factors))
+                # Of whom popularity would answer, the factors are compared all the same.
+                projected = block.rules == cold_start.PROJECTION
+                rules += np.where(projected, cold_start.PROJECTION, cold_start.FACTORS).tolist()
         order = order_of(ids)
         table = np.concatenate(vectors) if vectors else np.zeros((0, contents.factors.shape[1]), np.float32)
         self.ids, self.vectors = [ids[n] for n in order], table[order]
-        self.rules = [cold_start.FACTORS] * len(ids)
+        self.rules = [rules[n] for n in order]
         self.rank = {name: rank for rank, name in enumerate(self.ids)}
 
     def blocks(self) -> range:
@@ -98,20 +104,21 @@ class World:
 class ScoreShard(beam.DoFn):
     """shard of visitors -> (number of a block of the asked, a table of the best of some visitors)."""
 
-    def __init__(self, plan: Plan, shared: Shared):
-        self._plan, self._shared = plan, shared
+    def __init__(self, plan: Plan, root: str, shared: Shared):
+        self._plan, self._root, self._shared = plan, root, shared
 
     def setup(self) -> None:
         self._world = self._shared.acquire(lambda: World(self._plan))
 
     def process(self, shard: int) -> Iterator[tuple[int, bytes]]:
         plan, world = self._plan, self._world
-        for block in visitors.read(plan, world.contents, shard, _rows(world.contents), None, cold=False):
+        for block in visitors.read(plan, world.contents, shard, _rows(world.contents), None):
             allowed = lists.allowed(block.ids, plan.options.allow, plan.options.block)
             # In the order of the ids' bytes, so that the lower position wins a tie.
             rows = np.array([row for row in order_of(block.ids) if allowed[row]], np.int64)
             if len(rows):
                 yield from self._best(block.take(rows))
+        publish.write_file(join(self._root, accounts.TEMPORARY, f"{SCORED}{shard:05d}.txt"), b"done\n")
 
     def _best(self, block: Visitors) -> Iterator[tuple[int, bytes]]:
         plan, asked = self._plan, self._world.asked
@@ -222,7 +229,7 @@ def build(pipeline: beam.Pipeline, plan: Plan, root: str) -> beam.PCollection:
     best = (
         pipeline
         | "Shards" >> beam.Create(range(plan.user_shards), reshuffle=plan.user_shards > 1)
-        | "Score" >> beam.ParDo(ScoreShard(plan, shared))
+        | "Score" >> beam.ParDo(ScoreShard(plan, root, shared))
     )
     every = pipeline | "Every" >> beam.Create([None]) | "EveryBlock" >> beam.ParDo(_EveryBlock(plan, shared), empty)
     return (

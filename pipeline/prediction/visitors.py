@@ -55,16 +55,12 @@ class Visitors:
         return Visitors([self.ids[row] for row in rows], bounds, places, ratings, *others)
 
 
-def read(
-    plan: Plan, contents: Contents, shard: int, size: int, wanted: frozenset[bytes] | None, cold: bool
-) -> Iterator[Visitors]:
+def read(plan: Plan, contents: Contents, shard: int, size: int, wanted: frozenset[bytes] | None) -> Iterator[Visitors]:
     """The visitors of a shard by blocks, each with the factors that answer for them.
 
     Args:
         size: visitors of a block.
         wanted: the ids to keep; None keeps all. Who asked to be forgotten is left out of both.
-        cold: whether those with few ratings are projected, as the rules of cold start say; else the trained factors
-            stand for all, unless the plan projects all.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -77,7 +73,7 @@ def read(
             rows = [(wanted is None or name in wanted) and name not in deleted for name in block.ids]
             kept = block.take(np.flatnonzero(rows))
         if len(kept):
-            yield _by_rules(plan, contents, kept, cold)
+            yield _by_rules(plan, contents, kept)
 
 
 def _as_trained(plan: Plan, contents: Contents, shard: int, size: int) -> Iterator[Visitors]:
@@ -99,13 +95,13 @@ def _as_trained(plan: Plan, contents: Contents, shard: int, size: int) -> Iterat
         yield Visitors(names, offsets, contents.place_of[items], ratings, weight[:, 0], table, rules)
 
 
-def _by_rules(plan: Plan, contents: Contents, block: Visitors, cold: bool) -> Visitors:
+def _by_rules(plan: Plan, contents: Contents, block: Visitors) -> Visitors:
     counts, limits = np.diff(block.offsets), plan.cold_start
     known = np.ones(len(block), bool)
     found = cold_start.rules(known, counts, plan.interactions, limits.min_ratings, limits.min_site_ratings)
     rules = np.full(len(block), cold_start.POPULARITY, object)
     rules[found.factors], rules[found.projection] = cold_start.FACTORS, cold_start.PROJECTION
-    chosen = counts > 0 if plan.projected else found.projection & cold
+    chosen = counts > 0 if plan.projected else found.projection
     if plan.projected:
         rules[found.factors] = cold_start.PROJECTION
     rows, table = np.flatnonzero(chosen), block.factors
