@@ -149,6 +149,8 @@ def _decode(decoder: example_coder.ExamplesToRecordBatchDecoder, batch: list[byt
     if INDICES not in columns.schema.names:
         return Rows(_flat(keys), empty, np.zeros(0, np.int64), np.zeros(0, np.float32))
     indices, values = columns.column(INDICES), columns.column(VALUES)
+    if not indices.value_lengths().equals(values.value_lengths()):
+        raise UserError(f"{path}: a row has not as many values as indices; make the dataset again")
     lengths = np.asarray(indices.value_lengths().fill_null(0), np.int64)
     offsets = empty
     np.cumsum(lengths, out=offsets[1:])

@@ -13,7 +13,7 @@ from predicted import lines_of, make_world, plainly, predict, read_json, read_te
 from configs import commands, manifest
 from configs.artifacts import Dataset
 from configs.errors import UserError
-from pipeline import batch_predict, beam_options
+from pipeline import batch_predict, beam_options, examples, tfrecords
 from pipeline.examples import Rows
 from pipeline.prediction.answers import WORDS, Answers, Names
 from pipeline.prediction.visitors import rows_by_block
@@ -220,6 +220,56 @@ def damaged(root: Path, tmp_path: Path, what: str) -> Path:
     shutil.copytree(root, copy)
     DAMAGE[what][0](copy / "dataset", copy / "model")
     return copy
+
+
+def written_again(path: Path, key: int, how) -> None:
+    """The same records, but for what `how` makes of one row's entries; as many bytes, and checksums that fit."""
+    size, rows = path.stat().st_size, []
+    for found, indices, values in tfrecords.read_rows(str(path)):
+        indices, values = indices.copy(), values.copy()
+        if found == key:
+            how(indices, values)
+        rows.append((found, indices, values))
+    keys, indices, values = zip(*rows, strict=True)
+    offsets = np.cumsum([0, *map(len, indices)])
+    whole = Rows(np.array(keys), offsets, np.concatenate(indices), np.concatenate(values))
+    data, begins = examples.encode(whole)
+    path.write_bytes(tfrecords.frame(data, begins.tolist()))
+    assert path.stat().st_size == size
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (lambda indices, values: values.__setitem__(1, np.nan), "ratings that are no finite numbers"),
+        (lambda indices, values: values.__setitem__(1, -np.inf), "ratings that are no finite numbers"),
+        (lambda indices, values: indices.__setitem__(1, indices[0]), "contents repeat or do not ascend"),
+        (lambda indices, values: indices.__setitem__(slice(None), indices[::-1].copy()), "contents repeat"),
+        (lambda indices, values: indices.__setitem__(-1, 99), "contents that the vocabulary lacks"),
+    ],
+)
+def test_a_history_that_is_none_is_refused_whatever_its_checksum(tmp_path, how, said):
+    root = make_world(tmp_path, 1)
+    written_again(root / "dataset" / "items_for_user-00000-of-00001", 76, how)
+    with pytest.raises(UserError, match=f"items_for_user-00000-of-00001 holds .*{said}.*; make the dataset again"):
+        predict(root, tmp_path / "out", top_k=2)
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_rows_of_another_shard_are_refused(tmp_path):
+    root = make_world(tmp_path, 2)
+    first, second = (root / "dataset" / f"items_for_user-0000{n}-of-00002" for n in (0, 1))
+    data = first.read_bytes(), second.read_bytes()
+    made = json.loads((root / "dataset" / "manifest.json").read_text())
+    for path, other in ((first, data[1]), (second, data[0])):
+        made["files"][path.name]["bytes"] = len(other)
+        path.write_bytes(other)
+    (root / "dataset" / "manifest.json").write_text(json.dumps(made))
+    trained = json.loads((root / "model" / "manifest.json").read_text())
+    trained["dataset"]["fingerprint"] = manifest.fingerprint(made)
+    (root / "model" / "manifest.json").write_text(json.dumps(trained))
+    with pytest.raises(UserError, match="holds rows of other visitors than it must"):
+        predict(root, tmp_path / "out", top_k=2)
 
 
 @pytest.mark.parametrize("what", DAMAGE)

@@ -10,6 +10,7 @@ import numpy as np
 
 from configs import cold_start
 from configs.artifacts import shard_name
+from configs.errors import UserError
 from pipeline import privacy, tfrecords
 from pipeline.examples import Rows
 from pipeline.prediction import factors, scoring
@@ -79,7 +80,8 @@ def read(plan: Plan, contents: Contents, shard: int, size: int, wanted: frozense
 def _as_trained(plan: Plan, contents: Contents, shard: int, size: int) -> Iterator[Visitors]:
     rows = len(range(shard, plan.users, plan.user_shards))
     path = shard_name(plan.dataset.items_for_user, shard, plan.user_shards, ".gz" if plan.compressed else "")
-    own = rows_by_block(tfrecords.read_row_batches(path), plan.user_shards, rows, size)
+    batches = _sound(tfrecords.read_row_batches(path), path, plan, shard)
+    own = rows_by_block(batches, plan.user_shards, rows, size)
     ids = iterate_vocabulary(plan.dataset.vocab_users, shard, plan.user_shards)
     layout = shard, plan.user_shards, rows, size
     weights = factors.read_blocks(plan.model.user_weights, *layout)
@@ -93,6 +95,36 @@ def _as_trained(plan: Plan, contents: Contents, shard: int, size: int) -> Iterat
         names = list(itertools.islice(ids, count))
         rules = np.full(count, cold_start.FACTORS, object)
         yield Visitors(names, offsets, contents.place_of[items], ratings, weight[:, 0], table, rules)
+
+
+def _sound(batches: Iterable[Rows], path: str, plan: Plan, shard: int) -> Iterator[Rows]:
+    """The rows, made sure of, so that no list is made of what is no row.
+
+    Raises:
+        UserError: a file of another dataset or shard, a content twice in a row, a rating that is no number.
+    """
+    last = -1
+    for rows in batches:
+        keys, indices, falls = rows.keys, rows.indices, np.diff(rows.indices) <= 0
+        starts = rows.offsets[1:-1]
+        falls[starts[(starts > 0) & (starts < len(indices))] - 1] = False  # from one row to the next
+        if (
+            (np.diff(keys, prepend=last) <= 0).any()
+            or (keys % plan.user_shards != shard).any()
+            or keys[-1] >= plan.users
+        ):
+            wrong = "rows of other visitors than it must, or in another order"
+        elif len(indices) and not 0 <= indices.min() <= indices.max() < plan.items:
+            wrong = "contents that the vocabulary lacks"
+        elif falls.any():
+            wrong = "a row whose contents repeat or do not ascend"
+        elif not np.isfinite(rows.values).all():
+            wrong = "ratings that are no finite numbers"
+        else:
+            last = int(keys[-1])
+            yield rows
+            continue
+        raise UserError(f"{path} holds {wrong}; make the dataset again")
 
 
 def _by_rules(plan: Plan, contents: Contents, block: Visitors) -> Visitors:
