@@ -146,7 +146,9 @@ class Site:
         seen, troubles, end = [self.live()], [], threading.Event()
 
         def look() -> None:
-            while not end.wait(0.05):
+            done = False
+            while not done:
+                done = end.wait(0.05)  # and once more after the end
                 try:
                     if (live := self.live()) != seen[-1]:
                         seen.append(live)
