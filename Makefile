@@ -214,6 +214,19 @@ sbom: setup $(AUDIT_READY)  ## software bill of materials of .venv: dist/sbom.cd
 peers: setup $(BENCH_READY)  ## the code of docs/moving.md beside implicit and Spark themselves; needs Java 17
 	@WALS_PEERS=$(abspath $(BENCH)/bin/python) $(BIN)/python -m pytest -s tests/test_docs_moving.py -k itself $(ARGS)
 
+AIRFLOW := .venv-airflow
+AIRFLOW_READY := $(AIRFLOW)/.ready
+
+$(AIRFLOW_READY): requirements-airflow.lock | setup
+	@echo "setting up $(AIRFLOW), Airflow and its Google provider (about 1.5 GB) ..."
+	@$(PYTHON) -m venv --clear $(AIRFLOW)
+	@UV_CACHE_DIR=$(AIRFLOW)/cache $(BIN)/uv pip sync --quiet --python $(AIRFLOW)/bin/python --require-hashes requirements-airflow.lock
+	@rm -rf $(AIRFLOW)/cache
+	@touch $@
+
+airflow-test: setup $(AIRFLOW_READY)  ## the DAG of composer/ in Airflow's own harness against emulators, some minutes
+	@$(AIRFLOW)/bin/python -m pytest -c /dev/null --rootdir=. --noconftest -p no:cacheprovider tests/airflow_dag.py $(ARGS)
+
 lock: setup  ## put what setup.py newly asks for into the locks; UPGRADE=--upgrade resolves all versions anew
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --extra dev --extra docs --extra nightly --extra report --extra serving --extra tuning --custom-compile-command "make lock" --output-file requirements.lock setup.py
@@ -221,10 +234,12 @@ lock: setup  ## put what setup.py newly asks for into the locks; UPGRADE=--upgra
 	  --custom-compile-command "make lock" --output-file requirements-bench.lock benchmarks/requirements.in
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --output-file requirements-audit.lock tests/audit.in
+	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" --output-file requirements-airflow.lock composer/requirements.in
 
 system:  ## install, as root, the Debian packages that tests in a browser need
 	@dpkg -s $(DEBIAN) >/dev/null 2>&1 || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN) >/dev/null; }
 
 clean:  ## remove the environments and data
-	rm -rf $(VENV) $(BENCH) $(AUDIT) data
+	rm -rf $(VENV) $(BENCH) $(AUDIT) $(AIRFLOW) data

@@ -577,14 +577,13 @@ class Settings(_Section):
 
 
 def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Reads a YAML file; `overrides` maps dotted keys (`source.kind`) to values, None meaning not given.
+    """Reads a YAML file, local or gs://; `overrides` maps dotted keys (`source.kind`) to values, None for not given.
 
     Raises:
         UserError: the file is missing, not YAML, or holds an unknown key or a wrong value.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            tree = yaml.safe_load(file) or {}
+        tree = yaml.safe_load(_text(path)) or {}
     except FileNotFoundError:
         raise UserError(f"config {path} does not exist; see configs/local.yaml for one") from None
     except OSError as error:
@@ -600,6 +599,28 @@ def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Sett
         return Settings.model_validate(tree)
     except ValidationError as error:
         raise UserError(f"config {path}: {_say(error)}") from error
+
+
+def _text(path: str) -> bytes:
+    """The config as it lies on a disk, or on gs:// for machines that have no disk of ours.
+
+    Raises:
+        OSError: it cannot be read; FileNotFoundError where it is not there.
+    """
+    if not path.startswith("gs://"):
+        with open(path, "rb") as file:
+            return file.read()
+    from google.api_core.exceptions import GoogleAPICallError, NotFound
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud import storage
+
+    bucket, _, name = path.removeprefix("gs://").partition("/")
+    try:
+        return storage.Client().bucket(bucket).blob(name).download_as_bytes()
+    except NotFound:
+        raise FileNotFoundError(path) from None
+    except (GoogleAPICallError, GoogleAuthError) as error:
+        raise OSError(0, " ".join(str(error).split())) from error
 
 
 def _put(tree: dict[str, Any], parts: list[str], value: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,20 +14,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from configs import manifest
+from configs import commands, manifest
+from configs.artifacts import Nights
+from nightly import alias, files, record, run
+
+FIRST = datetime.date(2024, 1, 1)
 
 
 def write_output(root: str, kind: str, text: str, **more) -> None:
     """An output of one file with its manifest."""
-    Path(root).mkdir(parents=True, exist_ok=True)
-    (Path(root) / "part").write_text(text)
+    files.write(f"{root}/part", text.encode())
     checksum = google_crc32c.Checksum(text.encode()).hexdigest().decode()
     content = {"files": {"part": {"bytes": len(text.encode()), "crc32c": checksum}}} | more
-    (Path(root) / "manifest.json").write_text(manifest.stamp(kind, content))
+    files.write(f"{root}/manifest.json", manifest.stamp(kind, content).encode())
 
 
 def read_output(root: str) -> str:
-    return (Path(root) / "part").read_text()
+    return files.read(f"{root}/part").decode()
 
 
 @dataclass
@@ -64,7 +69,8 @@ class World:
             write_output(flags["--model_dir"], "model", text, **history)
         elif module == "trainer.evaluate":
             ours = {"recall@20": {"value": 0.25, "low": 0.2, "high": 0.3}, "coverage@20": {"value": 0.5}}
-            Path(flags["--output_json"]).write_text(json.dumps({"kind": "evaluation", "systems": {"WALS": ours}}))
+            content = {"kind": "evaluation", "systems": {"WALS": ours}}
+            files.write(flags["--output_json"], json.dumps(content).encode())
         elif module == "pipeline.batch_predict":
             counts = {"counts": {"visitors": 3, "recommendations": 6}}
             write_output(flags["--output_dir"], "predictions", f"by {read_output(flags['--model_dir'])}", **counts)
@@ -76,11 +82,51 @@ def _write_statistics(root: str) -> None:
     """A histogram and the items' visitors, which move a little from night to night."""
     moved = len(read_output(root)) % 2 + int(read_output(root)[-2:])
     histogram = {"kind": "median", "edges": [0.0, 0.5, 1.0], "counts": [10, moved]}
-    Path(root, "statistics.json").write_text(json.dumps({"ratings": histogram}))
-    items = {"contentId": [b"a", b"b"], "visitors": [moved, 3]}
-    pq.write_table(pa.table(items), Path(root, "items.parquet"))
+    files.write(f"{root}/statistics.json", json.dumps({"ratings": histogram}).encode())
+    table = io.BytesIO()
+    pq.write_table(pa.table({"contentId": [b"a", b"b"], "visitors": [moved, 3]}), table)
+    files.write(f"{root}/items.parquet", table.getvalue())
 
 
 def _pairs(words: Sequence[str]) -> dict[str, str]:
     words = [word for word in words if word != "--replace"]
     return dict(zip(words[::2], words[1::2], strict=True))
+
+
+class Site:
+    """A site with a table a day, its config, and the nights run on it."""
+
+    def __init__(self, root: Path | str, days: int = 5):
+        self.root, self.nights, self.world = root, Nights(f"{root}/nights"), World()
+        for number in range(days):
+            self.table(self.day(number))
+        self.config = f"{root}/config.yaml"
+        self.configure()
+
+    def configure(self, **nightly) -> None:
+        source = {"kind": "ga4", "input": f"{self.root}/events_*", "window_days": 3}
+        tree = {"source": source, "nightly": {"directory": self.nights.root, "keep_failed": 9} | nightly}
+        files.write(self.config, json.dumps(tree).encode())
+
+    @staticmethod
+    def day(number: int) -> str:
+        return str(FIRST + datetime.timedelta(days=number))
+
+    def table(self, day: str, text: str = "rows") -> str:
+        path = f"{self.root}/events_{day.replace('-', '')}.ndjson"
+        files.write(path, text.encode())
+        return path
+
+    def run(self, day: str, *flags: str) -> int:
+        """The command's exit status."""
+        self.world.calls = []
+        argv = ["--config", self.config, "--date", day, *flags]
+        return commands.run(lambda argv: run.main(argv, self.world), argv)
+
+    @property
+    def live(self) -> str | None:
+        found = alias.read(self.nights).live
+        return found.name if found else None
+
+    def status(self, day: str) -> str:
+        return record.newest(self.nights, day).status

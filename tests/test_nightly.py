@@ -12,59 +12,12 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
-from scipy.spatial.distance import jensenshannon
 
 from configs import commands
-from configs.artifacts import Nights
-from nightly import alias, figures, record, retention, rollback, run, status, steps
-from tests.nights import World, read_output
-
-FIRST = datetime.date(2024, 1, 1)
-
-
-class Site:
-    """A site with a table a day, its config, and the nights run on it."""
-
-    def __init__(self, root: Path, days: int = 5):
-        self.root, self.nights, self.world = root, Nights(str(root / "nights")), World()
-        root.mkdir(exist_ok=True)
-        for number in range(days):
-            self.table(self.day(number))
-        self.config = root / "config.yaml"
-        self.configure()
-
-    def configure(self, **nightly) -> None:
-        source = {"kind": "ga4", "input": str(self.root / "events_*"), "window_days": 3}
-        tree = {"source": source, "nightly": {"directory": self.nights.root, "keep_failed": 9} | nightly}
-        self.config.write_text(json.dumps(tree))
-
-    @staticmethod
-    def day(number: int) -> str:
-        return str(FIRST + datetime.timedelta(days=number))
-
-    def table(self, day: str, text: str = "rows") -> Path:
-        path = self.root / f"events_{day.replace('-', '')}.ndjson"
-        path.write_text(text)
-        return path
-
-    def run(self, day: str, *flags: str) -> int:
-        """The command's exit status."""
-        self.world.calls = []
-        argv = ["--config", str(self.config), "--date", day, *flags]
-        return commands.run(lambda argv: run.main(argv, self.world), argv)
-
-    @property
-    def live(self) -> str | None:
-        found = alias.read(self.nights).live
-        return found.name if found else None
-
-    def status(self, day: str) -> str:
-        return record.newest(self.nights, day).status
-
+from nightly import alias, record, retention, rollback, run, status, steps
+from tests.nights import Site, World, read_output
 
 ALL = ["pipeline.preprocess", "cloud.train", "trainer.evaluate", "pipeline.batch_predict"]
 
@@ -80,7 +33,7 @@ def _no_waiting_for_the_disk(monkeypatch):
 
 
 def rollback_(site: Site, *flags: str) -> int:
-    return commands.run(lambda argv: rollback.main(argv, site.world), ["--config", str(site.config), *flags])
+    return commands.run(lambda argv: rollback.main(argv, site.world), ["--config", site.config, *flags])
 
 
 def test_a_night_goes_live_and_the_next_starts_from_it(site):
@@ -168,7 +121,7 @@ def test_the_gate_is_passed_to_the_evaluation(site):
         return original(command, say, timeout_s)
 
     site.configure(require=["recall@20>=0.1", "ndcg@20>=0.05"], beats=["popularity"])
-    run.main(["--config", str(site.config), "--date", site.day(2)], execute)
+    run.main(["--config", site.config, "--date", site.day(2)], execute)
     evaluate = next(command for command in seen if command[0] == "trainer.evaluate")
     gate = ["--require", "recall@20>=0.1", "--require", "ndcg@20>=0.05", "--beats", "popularity"]
     assert list(evaluate[-6:]) == gate
@@ -176,7 +129,7 @@ def test_the_gate_is_passed_to_the_evaluation(site):
 
 def test_a_date_without_a_table_waits_and_is_caught_up_with(site, capsys):
     assert site.run(site.day(2)) == 0
-    missing = site.table(site.day(3))
+    missing = Path(site.table(site.day(3)))
     missing.unlink()
     assert site.run(site.day(3)) == 2
     assert "no table of 2024-01-04 matches" in (said := capsys.readouterr().err) and "wait for the export" in said
@@ -228,7 +181,7 @@ def test_a_dataset_is_held_against_the_live_ones_and_the_gate_is_its_too(site, c
         return original(command, say, timeout_s)
 
     def night(number: int, *flags: str) -> int:
-        argv = ["--config", str(site.config), "--date", site.day(number), *flags]
+        argv = ["--config", site.config, "--date", site.day(number), *flags]
         return commands.run(lambda argv: run.main(argv, execute), argv)
 
     assert [night(number) for number in range(1, 3)] == [0, 0]
@@ -252,10 +205,7 @@ def test_steps_one_by_one_as_a_scheduler_starts_them(site, capsys):
 def test_two_runs_at_once_the_second_is_refused(site, capsys):
     def second(module):
         site.world.before = lambda module: None
-        assert (
-            commands.run(lambda argv: run.main(argv, World()), ["--config", str(site.config), "--date", site.day(2)])
-            == 2
-        )
+        assert commands.run(lambda argv: run.main(argv, World()), ["--config", site.config, "--date", site.day(2)]) == 2
         assert "another run is at work on it" in capsys.readouterr().err
 
     site.world.before = second
@@ -299,7 +249,7 @@ def test_retention_keeps_what_it_says(tmp_path, capsys):
     assert kept == ["2024-01-05.1", "2024-01-06.1", "2024-01-07.1", "2024-01-08.1"], "three live ones, a failed one"
     assert [version.name for version in alias.read(site.nights).versions] == [kept[0 + 1], kept[2], kept[3]]
     site.configure(keep=2, keep_failed=0)
-    flags = ["--config", str(site.config)]
+    flags = ["--config", site.config]
     assert commands.run(retention.main, [*flags, "--dry_run"]) == 0
     assert capsys.readouterr().out.split("\n")[-3:-1] == ["2024-01-05.1", "2024-01-06.1"]
     assert len(record.every(site.nights)) == 4
@@ -311,7 +261,7 @@ def test_status_shows_what_is_live_and_fails_where_it_is_old(site, capsys):
     site.world.fails = {"cloud.train": 1}
     site.run(site.day(2)), site.run(site.day(3))
     capsys.readouterr()
-    flags = ["--config", str(site.config)]
+    flags = ["--config", site.config]
     assert commands.run(status.main, [*flags, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["live"]["date"] == site.day(3)
@@ -350,41 +300,6 @@ def test_a_step_dies_with_a_night_that_is_killed(tmp_path):
     while Path(f"/proc/{step}/exe").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def test_figures_of_a_run_as_a_line_and_as_prometheus_reads_them(site, tmp_path):
-    site.configure(textfile=str(tmp_path / "wals.prom"))
-    for number in (2, 3):
-        assert site.run(site.day(number)) == 0
-    lines = [json.loads(line) for line in Path(site.nights.figures).read_text().splitlines()]
-    assert [(line["name"], line["status"]) for line in lines] == [
-        ("2024-01-03.1", "promoted"),
-        ("2024-01-04.1", "promoted"),
-    ]
-    last = lines[-1]
-    assert (last["interactions"], last["rows_rejected"], last["loss"], last["warm_start"]) == (9, 1, 12.5, True)
-    assert last["quality"] == {"recall@20": 0.25, "coverage@20": 0.5}
-    assert 0 < last["rating_drift"] < 0.1 and 0 < last["item_drift"] < 0.1
-    text = (tmp_path / "wals.prom").read_text()
-    samples = {
-        (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-    assert samples["wals_nightly_quality", "recall@20"] == 0.25
-    assert samples["wals_nightly_rejected", "records.malformed"] == 1
-    assert samples["wals_nightly_status", "promoted"] == 1 and samples["wals_nightly_status", "failed"] == 0
-    end = datetime.datetime(2024, 1, 5, tzinfo=datetime.UTC).timestamp()
-    assert samples["wals_nightly_live_data_timestamp_seconds",] == end
-
-
-def test_drift_is_the_divergence_that_scipy_computes():
-    rng = np.random.default_rng(3)
-    one, other = ({str(place): float(count) for place, count in enumerate(rng.integers(0, 9, 20))} for _ in "ab")
-    expected = jensenshannon(list(one.values()), list(other.values()), base=2) ** 2
-    assert figures.divergence(one, other) == pytest.approx(expected)
-    assert figures.divergence({"a": 1, "b": 3}, {"a": 10, "b": 30}) == pytest.approx(0, abs=1e-12)
-    assert figures.divergence({"a": 5}, {"b": 1}) == 1 and figures.divergence({}, {"a": 1}) is None
 
 
 class Killed(BaseException):

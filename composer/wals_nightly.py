@@ -1,0 +1,139 @@
+"""The nights as a DAG for Airflow 3 and Cloud Composer 3: wait for the table, then a step after the other, then live.
+
+Each step is a custom job of Vertex AI that runs `python -m nightly.run --only STEP` in the worker image, which submits
+to Dataflow, trains where the config says, and keeps the account of the night. So a task may run again at any time: what
+is done is skipped. Copy this file and wals_nightly.yaml into the DAGs' folder; it needs nothing else of this project.
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from airflow.providers.google.cloud.operators.bigquery import BigQueryCheckOperator
+from airflow.providers.google.cloud.operators.dataflow import DataflowStopJobOperator
+from airflow.providers.google.cloud.operators.vertex_ai.custom_job import CreateCustomJobOperator
+from airflow.providers.google.cloud.sensors.bigquery import BigQueryTableExistenceSensor
+from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+from airflow.sdk import DAG, AsyncCallback, DeadlineAlert, DeadlineReference, Param, task
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+OWN: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("wals_nightly.yaml").read_text(encoding="utf-8"))
+PROJECT, REGION, POLL = OWN["project"], OWN["region"], OWN["poll_seconds"]
+STEPS = ("preprocess", "train", "evaluate", "predict", "promote")
+ON_DATAFLOW = ("preprocess", "predict")
+
+_DATE = "(params.date or (data_interval_end - macros.timedelta(days=1)) | ds)"
+DATE = f"{{{{ {_DATE} }}}}"
+DAY = f"{{{{ {_DATE} | replace('-', '') }}}}"
+TABLE = [*OWN["table"].split(".")[:2], OWN["table"].split(".")[2] + DAY]
+
+
+class StopDataflow(DataflowStopJobOperator):
+    """The provider's, whose prefix may name the date."""
+
+    template_fields = (*DataflowStopJobOperator.template_fields, "job_name")
+
+
+def mail(subject: str) -> dict[str, Any]:
+    """What a mail says."""
+    text = f"{subject}. The version that was live stays live. python -m nightly.status shows the nights."
+    return {"to": OWN["alert_email"], "from_email": OWN["alert_email"], "subject": subject, "html_content": text}
+
+
+def custom_job(step: str) -> dict[str, Any]:
+    """A step as Vertex AI's CustomJob."""
+    flags = ["--config", OWN["config"], "--date", DATE, "--only", step]
+    if step in ON_DATAFLOW:  # Dataflow takes one job of a name at a time, so that a retry cannot write beside an orphan
+        flags += ["--set", f"beam.job_name=wals-{DAY}-{step}"]
+    container = {"image_uri": OWN["image"], "command": ["python", "-m", "nightly.run"], "args": flags}
+    machine = {"machine_type": OWN["machine_type"]}
+    spec: dict[str, Any] = {
+        "worker_pool_specs": [{"machine_spec": machine, "replica_count": 1, "container_spec": container}],
+        "scheduling": {"timeout": {"seconds": 3600 * OWN["step_hours"]}},
+    }
+    if OWN["service_account"]:
+        spec["service_account"] = OWN["service_account"]
+    return {"display_name": f"wals-{DAY}-{step}", "job_spec": spec, "labels": {"component": "recommender"}}
+
+
+@task.short_circuit
+def recent(data_interval_end: datetime.datetime | None = None, dag_run: Any = None) -> bool:
+    """Whether a night that the schedule missed is worth running; those that a person asks for always are."""
+    age = datetime.datetime.now(datetime.UTC) - data_interval_end
+    return dag_run.run_type == "manual" or age < datetime.timedelta(days=OWN["catch_up_days"] + 1)
+
+
+def late() -> DeadlineAlert:
+    """Tells of a night that takes too long."""
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=datetime.timedelta(hours=OWN["deadline_hours"]),
+        callback=AsyncCallback(SmtpNotifier, kwargs=mail(f"wals_nightly is not done after {OWN['deadline_hours']} h")),
+    )
+
+
+with DAG(
+    "wals_nightly",
+    description="Recommendations of the day before: dataset, model, gate, predictions, live",
+    doc_md=__doc__,
+    schedule=CronDataIntervalTimetable(OWN["schedule"], timezone="UTC"),
+    start_date=datetime.datetime.fromisoformat(OWN["start_date"]).replace(tzinfo=datetime.UTC),
+    catchup=True,
+    max_active_runs=1,
+    params={"date": Param(None, type=["null", "string"], format="date", description="Last day of the window")},
+    default_args={
+        "retries": 2,
+        "retry_delay": datetime.timedelta(minutes=10),
+        "on_failure_callback": [SmtpNotifier(**mail("wals_nightly: {{ ti.task_id }} failed"))]
+        if OWN["alert_email"]
+        else [],
+    },
+    deadline=late() if OWN["alert_email"] else None,
+    tags=["wals"],
+) as dag:
+    wait = BigQueryTableExistenceSensor(
+        task_id="wait_for_table",
+        project_id=TABLE[0],
+        dataset_id=TABLE[1],
+        table_id=TABLE[2],
+        deferrable=True,
+        poke_interval=POLL,
+        timeout=3600 * OWN["table_hours"],
+        retries=0,
+    )
+    check = BigQueryCheckOperator(
+        task_id="check_table",
+        sql=f"SELECT COUNT(*) FROM `{'.'.join(TABLE)}`",  # noqa: S608 - our own setting
+        use_legacy_sql=False,
+        project_id=PROJECT,
+        deferrable=True,
+        poll_interval=POLL,
+    )
+    steps = [
+        CreateCustomJobOperator(
+            task_id=step,
+            project_id=PROJECT,
+            region=REGION,
+            custom_job=custom_job(step),
+            deferrable=True,
+            poll_interval=POLL,
+        )
+        for step in STEPS
+    ]
+    # A launcher that died leaves its job running, and charged for.
+    stop = StopDataflow(
+        task_id="stop_dataflow",
+        project_id=PROJECT,
+        location=REGION,
+        job_name_prefix=f"wals-{DAY}-",
+        drain_pipeline=False,
+        poll_sleep=POLL,
+        trigger_rule="one_failed",
+    )
+    recent() >> wait >> check >> steps[0]
+    for before, after in zip(steps, steps[1:], strict=False):
+        before >> after
+    [step for step in steps if step.task_id in ON_DATAFLOW] >> stop
