@@ -22,8 +22,9 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 
 OWN: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("wals_nightly.yaml").read_text(encoding="utf-8"))
 PROJECT, REGION, POLL = OWN["project"], OWN["region"], OWN["poll_seconds"]
-STEPS = ("preprocess", "train", "evaluate", "predict", "promote")
-ON_DATAFLOW = ("preprocess", "predict")
+REFIT = ("refit_preprocess", "refit") if OWN["refit"] else ()
+STEPS = ("preprocess", "train", "evaluate", *REFIT, "predict", "promote")
+ON_DATAFLOW = ("preprocess", "refit_preprocess", "predict")
 
 _DATE = "(params.date or (data_interval_end - macros.timedelta(days=1)) | ds)"
 DATE = f"{{{{ {_DATE} }}}}"
@@ -45,9 +46,10 @@ def mail(subject: str) -> dict[str, Any]:
 
 def custom_job(step: str) -> dict[str, Any]:
     """A step as Vertex AI's CustomJob."""
+    name = f"wals-{DAY}-{step.replace('_', '-')}"
     flags = ["--config", OWN["config"], "--date", DATE, "--only", step]
     if step in ON_DATAFLOW:  # Dataflow takes one job of a name at a time, so that a retry cannot write beside an orphan
-        flags += ["--set", f"beam.job_name=wals-{DAY}-{step}"]
+        flags += ["--set", f"beam.job_name={name}"]
     container = {"image_uri": OWN["image"], "command": ["python", "-m", "nightly.run"], "args": flags}
     machine = {"machine_type": OWN["machine_type"]}
     spec: dict[str, Any] = {
@@ -56,7 +58,7 @@ def custom_job(step: str) -> dict[str, Any]:
     }
     if OWN["service_account"]:
         spec["service_account"] = OWN["service_account"]
-    return {"display_name": f"wals-{DAY}-{step}", "job_spec": spec, "labels": {"component": "recommender"}}
+    return {"display_name": name, "job_spec": spec, "labels": {"component": "recommender"}}
 
 
 @task.short_circuit

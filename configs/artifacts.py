@@ -172,6 +172,16 @@ class Night:
         return join(self.root, "model")
 
     @property
+    def whole_dataset(self) -> str:
+        """The same window with nothing held out, where nightly.refit asks for it."""
+        return join(self.root, "refit", "dataset")
+
+    @property
+    def refit_model(self) -> str:
+        """The model of `whole_dataset`, from the measured one."""
+        return join(self.root, "refit", "model")
+
+    @property
     def evaluation(self) -> str:
         return join(self.root, "evaluation.json")
 

@@ -492,6 +492,10 @@ class NightlySettings(_Section):
     beats: tuple[str, ...] = Field(
         ("popularity",), description="Baselines that a model must beat to go live, as trainer.evaluate names them."
     )
+    refit: bool = Field(
+        False,
+        description="After the gate, train on what the split held out too; that model goes live.",
+    )
     warm_start: bool = Field(True, description="Start each training from the live model.")
     validate_dataset: bool = Field(
         True, description="Hold each dataset against the live version's, by the bounds of validation."

@@ -18,7 +18,10 @@ from nightly import alias, figures, files, inputs, record, retention, steps, tar
 from nightly.alias import Version
 from nightly.record import Record
 
-STEPS = ("preprocess", "train", "evaluate", "predict", "promote")
+STEPS = ("preprocess", "train", "evaluate", "refit_preprocess", "refit", "predict", "promote")
+
+
+REFIT = ("refit_preprocess", "refit")  # only with nightly.refit
 
 
 class StoppedError(UserError):
@@ -101,7 +104,7 @@ class Runner:
             if last.content["identity"] != self._identity(found):
                 self.say(f"{last.name} went live; its input or its settings have changed: a new attempt")
                 return self._new(str(date), found, found_alias.live)
-            if problem := _damage(last.night):
+            if problem := self._damage(last.night):
                 self.say(f"{last.name} went live, and is damaged ({problem}): a new attempt")
                 return self._new(str(date), found, found_alias.live)
             return last
@@ -130,10 +133,15 @@ class Runner:
 
     def _identity(self, found: list[dict[str, Any]]) -> str:
         dump = self._dump()
-        gate = {name: dump["nightly"][name] for name in ("require", "beats")}
+        gate = {name: dump["nightly"][name] for name in ("require", "beats", "refit")}
         neutral = {"nightly", "serving", "report", "beam", "catalogue", "bigquery", "cloud", "dataflow", "vertex"}
         neutral.add("validation")
         return record.digest([found, gate, {key: value for key, value in dump.items() if key not in neutral}])
+
+    def _damage(self, night: Night) -> str | None:
+        model = steps.live_model(self.settings, night)
+        kinds = ((night.dataset, "dataset"), (model, "model"), (night.predictions, "predictions"))
+        return next((problem for root, kind in kinds if (problem := alias.damage(root, kind))), None)
 
     def _dump(self) -> dict[str, Any]:
         return self.settings.model_dump(mode="json")
@@ -175,11 +183,15 @@ class Runner:
             lambda: steps.preprocess(settings, night, config, run.content["inputs"]),
             lambda: steps.train(settings, night, config, parent),
             lambda: steps.evaluate(settings, night, config),
+            lambda: steps.refit_preprocess(settings, night, config, run.content["inputs"]),
+            lambda: steps.refit(settings, night, config),
             lambda: steps.predict(settings, night, config),
         )
         for name, make in zip(STEPS, made, strict=False):
             if name == "evaluate" and not (settings.nightly.require or settings.nightly.beats):
                 self.say(f"{run.name} evaluate: no gate (nightly.require and nightly.beats are empty)")
+                continue
+            if name in REFIT and not settings.nightly.refit:
                 continue
             if self.only in (None, name):
                 self._step(run, self._made(make, name))
@@ -265,13 +277,14 @@ class Runner:
     def _promote(self, run: Record) -> None:
         """The last step: alias, what follows it, and what is kept."""
         night, content = run.night, run.content
+        model = steps.live_model(self.settings, night)
         version = Version(
             content["date"],
             content["attempt"],
             night.dataset,
-            night.model,
+            model,
             night.predictions,
-            steps.model_digest(night),
+            steps.model_digest(model),
         )
         if why_not := alias.promote(self.nights, version):
             run.update(status=record.NOT_PROMOTED, ended=record.now(), message=why_not)
@@ -282,11 +295,6 @@ class Runner:
         self.say(f"{run.name} is live")
         targets.follow(self.settings, version, self.execute, self.say)
         retention.tidy(self.settings.nightly, self.nights, self.say)
-
-
-def _damage(night: Night) -> str | None:
-    kinds = ((night.dataset, "dataset"), (night.model, "model"), (night.predictions, "predictions"))
-    return next((problem for root, kind in kinds if (problem := alias.damage(root, kind))), None)
 
 
 def _command(step: steps.Step) -> str:

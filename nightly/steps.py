@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from configs import locks, manifest
@@ -94,7 +94,7 @@ def train(settings: Settings, night: Night, config: str, parent: Version | None)
         "cloud.train",
         ("--config", config, "--dataset_dir", night.dataset, "--model_dir", night.model, "--replace"),
         {
-            "dataset": _fingerprint(night),
+            "dataset": _fingerprint(night.dataset),
             "settings": _sections(settings, only={"training", "cold_start"}),
             "parent": parent.model_digest if parent else None,
         },
@@ -112,27 +112,64 @@ def evaluate(settings: Settings, night: Night, config: str) -> Step:
         "evaluate",
         "trainer.evaluate",
         (*places, "--output_json", night.evaluation, *gate),
-        {"model": model_digest(night), "gate": gate, "settings": _sections(settings, only={"evaluation"})},
+        {"model": model_digest(night.model), "gate": gate, "settings": _sections(settings, only={"evaluation"})},
         night.evaluation,
         None,
     )
 
 
+def refit_preprocess(settings: Settings, night: Night, config: str, inputs: list[dict]) -> Step:
+    """The window again, with nothing held out; not validated, as its measured part was."""
+    step = preprocess(settings, night, config, inputs)
+    flags = ("--config", config, "--set", 'split={"kind": "none"}', "--set", "validation={}")
+    return replace(
+        step,
+        name="refit_preprocess",
+        flags=(*flags, "--dataset_dir", night.whole_dataset, "--replace"),
+        depends_on={**step.depends_on, "split": "none"},
+        output=night.whole_dataset,
+    )
+
+
+def refit(settings: Settings, night: Night, config: str) -> Step:
+    """The measured model goes on with what was held out: a warm start, of a third of the passes."""
+    places = ("--dataset_dir", night.whole_dataset, "--model_dir", night.refit_model, "--replace")
+    return Step(
+        "refit",
+        "cloud.train",
+        ("--config", config, "--set", f"training.warm_start={night.model}", *places),
+        {
+            "dataset": _fingerprint(night.whole_dataset),
+            "settings": _sections(settings, only={"training", "cold_start"}),
+            "parent": model_digest(night.model),
+        },
+        night.refit_model,
+        "model",
+    )
+
+
+def live_model(settings: Settings, night: Night) -> str:
+    """The directory of the model that goes live."""
+    return night.refit_model if settings.nightly.refit else night.model
+
+
 def predict(settings: Settings, night: Night, config: str) -> Step:
-    """Model -> predictions."""
-    places = ("--config", config, "--dataset_dir", night.dataset, "--model_dir", night.model)
+    """The model that goes live -> predictions."""
+    model = live_model(settings, night)
+    dataset = night.whole_dataset if settings.nightly.refit else night.dataset
+    places = ("--config", config, "--dataset_dir", dataset, "--model_dir", model)
     return Step(
         "predict",
         "pipeline.batch_predict",
         (*places, "--output_dir", night.predictions, "--replace"),
-        {"model": model_digest(night), "settings": _sections(settings, only={"prediction", "cold_start"})},
+        {"model": model_digest(model), "settings": _sections(settings, only={"prediction", "cold_start"})},
         night.predictions,
         "predictions",
     )
 
 
-def model_digest(night: Night) -> str:
-    return manifest.digest(read_manifest(Model(night.model).manifest, "model"))
+def model_digest(model_dir: str) -> str:
+    return manifest.digest(read_manifest(Model(model_dir).manifest, "model"))
 
 
 def read_manifest(path: str, kind: str) -> dict[str, Any]:
@@ -155,8 +192,8 @@ def manifests(night: Night) -> dict[str, dict[str, Any]]:
     return {kind: manifest.parse(text, kind, paths[kind]) for kind, text in found.items() if text is not None}
 
 
-def _fingerprint(night: Night) -> str:
-    return manifest.fingerprint(read_manifest(Dataset(night.dataset).manifest, "dataset"))
+def _fingerprint(dataset_dir: str) -> str:
+    return manifest.fingerprint(read_manifest(Dataset(dataset_dir).manifest, "dataset"))
 
 
 def _sections(settings: Settings, only: set[str] | None = None, without: set[str] | None = None) -> dict[str, Any]:

@@ -188,6 +188,7 @@ def load(**own) -> DagBag:
         "image": "worker:1",
         "service_account": "wals-worker@site.iam.gserviceaccount.com",
         "machine_type": "e2-standard-4",
+        "refit": False,
         "step_hours": 1,
         "schedule": "0 6 * * *",
         "start_date": "2024-01-01",
@@ -239,6 +240,9 @@ def test_it_renders_the_day_before_and_the_day_asked_for():
     assert rendered(dag, "wait_for_table", {"date": "2024-01-02"}, end).table_id == "events_20240102"
     assert "events_20240102`" in rendered(dag, "check_table", {"date": "2024-01-02"}, end).sql
     assert rendered(dag, "stop_dataflow", {"date": "2024-01-02"}, end).job_name == "wals-20240102-"
+    with_refit = load(refit=True).dags["wals_nightly"]
+    assert with_refit.get_task("refit").upstream_task_ids == {"refit_preprocess"}
+    assert "refit_preprocess" in with_refit.get_task("stop_dataflow").upstream_task_ids
     train = rendered(dag, "train", {"date": "2024-01-02"}, end).custom_job
     assert train["job_spec"]["worker_pool_specs"][0]["container_spec"]["args"][-1] == "train"
 

@@ -16,6 +16,7 @@ import yaml
 
 from configs import commands, manifest
 from configs.artifacts import Nights
+from configs.settings import load_settings
 from nightly import alias, files, record, run
 
 FIRST = datetime.date(2024, 1, 1)
@@ -48,18 +49,22 @@ class World:
 
     def __call__(self, command: Sequence[str], say: Callable[[str], None], timeout_s: float) -> int:
         module, *words = command
-        flags = dict(zip(words[::2], words[1::2], strict=False)) if "--replace" not in words else _pairs(words)
+        pairs = _pairs(words)
+        flags, sets = dict(pairs), [text.partition("=") for name, text in pairs if name == "--set"]
         self.before(module)
         self.calls.append(module)
         if module in self.fails:
             say(f"error: {module} was made to fail")
             return self.fails.pop(module)
-        settings = yaml.safe_load(Path(flags["--config"]).read_text())
+        overrides = {name: yaml.safe_load(value) for name, _, value in sets}
+        settings = load_settings(flags["--config"], overrides).model_dump(mode="json")
         if module == "pipeline.preprocess":
             source = settings["source"]
             counts = {"counts": {"interactions": 9, "users": 3, "items": 3, "rows_read": 10, "rows_rejected": 1}}
             counts |= {"rejected": {"records.malformed": 1}, "median": 5.0}
-            write_output(flags["--dataset_dir"], "dataset", f"{source['input']} to {source['end_date']}", **counts)
+            held_out = "" if settings["split"]["kind"] == "none" else ", some held out,"
+            text = f"{source['input']}{held_out} to {source['end_date']}"
+            write_output(flags["--dataset_dir"], "dataset", text, **counts)
             _write_statistics(flags["--dataset_dir"])
         elif module == "cloud.train":
             parent = settings["training"]["warm_start"]
@@ -88,9 +93,9 @@ def _write_statistics(root: str) -> None:
     files.write(f"{root}/items.parquet", table.getvalue())
 
 
-def _pairs(words: Sequence[str]) -> dict[str, str]:
+def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
     words = [word for word in words if word != "--replace"]
-    return dict(zip(words[::2], words[1::2], strict=True))
+    return list(zip(words[::2], words[1::2], strict=True))
 
 
 class Site:
@@ -103,9 +108,10 @@ class Site:
         self.config = f"{root}/config.yaml"
         self.configure()
 
-    def configure(self, **nightly) -> None:
+    def configure(self, split: str = "none", **nightly) -> None:
         source = {"kind": "ga4", "input": f"{self.root}/events_*", "window_days": 3}
         tree = {"source": source, "nightly": {"directory": self.nights.root, "keep_failed": 9} | nightly}
+        tree["split"] = {"kind": split}
         files.write(self.config, json.dumps(tree).encode())
 
     @staticmethod

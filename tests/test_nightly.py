@@ -111,6 +111,33 @@ def test_a_model_that_fails_the_gate_stays_out(site, capsys):
     assert site.run(site.day(3)) == 0 and site.world.calls == ALL[2:] and site.live == "2024-01-04.1"
 
 
+def test_a_refit_sees_what_was_held_out_and_goes_live(site, capsys):
+    site.configure(split="last_n", refit=True)
+    refit = ["pipeline.preprocess", "cloud.train"]
+    assert site.run(site.day(2)) == 0 and site.world.calls == ALL[:3] + refit + ALL[3:]
+    night, live = record.newest(site.nights, site.day(2)).night, alias.read(site.nights).live
+    assert live.model_dir == night.refit_model and live.dataset_dir == night.dataset
+    whole = f"{site.root}/events_* to 2024-01-03"
+    assert read_output(night.whole_dataset) == whole and "some held out" in read_output(night.dataset)
+    assert read_output(night.refit_model) == f"{whole}, k 64 <- {read_output(night.model)}", "from the measured one"
+    assert read_output(live.predictions_dir) == f"by {read_output(night.refit_model)}"
+    # The next night starts from what is live, and is held against the measured dataset, which is like its own.
+    assert site.run(site.day(3)) == 0
+    config = yaml.safe_load(Path(record.newest(site.nights, site.day(3)).night.config).read_text())
+    assert config["training"]["warm_start"] == live.model_dir and config["validation"]["baseline"] == live.dataset_dir
+    site.world.fails = {"trainer.evaluate": 3}
+    assert site.run(site.day(4)) == 3 and site.world.calls == ALL[:3], "what fails the gate is not refitted"
+    # Damaged after it went live: made anew. Switched off: another version, too.
+    Path(alias.read(site.nights).live.model_dir, "part").write_text("flipped")
+    assert site.run(site.day(3)) == 0 and site.live == "2024-01-04.2"
+    site.configure(split="last_n")
+    assert site.run(site.day(3)) == 0 and site.live == "2024-01-04.3" and site.world.calls == ALL
+    for step in ("preprocess", "train", "evaluate", "refit_preprocess", "refit", "predict", "promote"):
+        site.configure(split="last_n", refit=True)
+        assert site.run(site.day(4), "--only", step) == 0, capsys.readouterr()
+    assert site.live == "2024-01-05.1" and alias.read(site.nights).live.model_dir.endswith("refit/model")
+
+
 def test_the_gate_is_passed_to_the_evaluation(site):
     seen = []
     site.world.before = seen.append
