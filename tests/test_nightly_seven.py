@@ -83,12 +83,14 @@ def killed_in_publish(command: Sequence[str], say: Say, timeout_s: float) -> int
 
 def disk_full(command: Sequence[str], say: Say, timeout_s: float) -> int:
     """The step where no file can grow beyond a page: the system refuses the bytes, as it does on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before, said = resource.getrlimit(resource.RLIMIT_FSIZE), []
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
-        return in_process(command, say, timeout_s)
+        return in_process(command, said.append, timeout_s)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        for line in said:  # not before: pytest keeps what is printed in a file, too
+            say(line)
 
 
 class Site:
