@@ -91,11 +91,25 @@ def main() -> None:
                 figures[k] = measure(folder, k)
     print(f"{machine.describe()}\n{days[0]} to {days[-2]}, then {days[1]} to {days[-1]}")
     for k, found in figures.items():
-        cold, warm = found["losses"]["cold"], found["losses"]["warm"]
-        print(f"k {k}: cold {cold[-1]:.2f} after {len(cold)} passes; warm {', '.join(f'{loss:.2f}' for loss in warm)}")
-        print(f"  reached after {found['passes']}; {found['start']}")
-        print(json.dumps({name: value for name, value in found["evaluation"].items() if name != "systems"})[:3000])
+        show(k, found)
     machine.save("warm_start", {"by_k": figures})
+
+
+def show(k: int, found: dict) -> None:
+    """A size's figures for people."""
+    cold, warm = found["losses"]["cold"], found["losses"]["warm"]
+    passes = ", ".join(f"{loss:.2f}" for loss in warm)
+    print(f"k {k}: loss {cold[-1]:.2f} after {len(cold)} passes from a cold start; from a warm one {passes}")
+    print(
+        f"  reached after {found['passes']} passes; carried over {found['start']['users']}, {found['start']['items']}"
+    )
+    evaluation = found["evaluation"]
+    for name in {evaluation["against"]["system"]} & evaluation["differences"].keys():
+        for metric in ("recall@20", "ndcg@20"):
+            ours, other = (evaluation["systems"][system][metric]["value"] for system in ("WALS", name))
+            cell = evaluation["differences"][name][metric]
+            interval = f"{cell['value']:+.4f} [{cell['low']:+.4f}, {cell['high']:+.4f}]"
+            print(f"  {metric}: warm {ours:.4f}, cold {other:.4f}, difference {interval}")
 
 
 def _date(day: str) -> str:
