@@ -116,7 +116,7 @@ reference: setup  ## every setting with its default
 
 docs: setup  ## the documentation as a site: data/site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
-	@echo "data/site/index.html"
+	@echo "data/site/index.html; with its search: python3 -m http.server --directory data/site"
 
 docs-test: setup  ## run every command that README and docs print, as it stands; ten minutes
 	@$(BIN)/python -m tests.docs_kit $(ARGS)

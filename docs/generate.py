@@ -48,16 +48,19 @@ def modules() -> list[str]:
 
 def commands_page() -> str:
     """The help of each command."""
-    parts = ["# Commands\n\nExit status: 0 fine, 2 what you can put right (one line says how), 130 interrupted.\n"]
+    parts = [
+        "# Commands\n\nExit status: 0 fine; 2 what you can put right (one line says how); 3 a gate that was not passed, or a "
+        "dataset too far from the last good one; 130 interrupted; 1 anything else.\n"
+    ]
     for name in modules():
         parts.append(f"## python -m {name}\n\n```text\n{help_of(name)}```\n")
     return "\n".join(parts)
 
 
 def help_of(name: str) -> str:
-    """What `python -m NAME --help` prints, 100 columns wide."""
+    """What `python -m NAME --help` prints, 80 columns wide."""
     columns = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100"
+    os.environ["COLUMNS"] = "80"
     try:
         module = importlib.import_module(name)
         main = getattr(module, "main", None) or importlib.import_module(f"{name}.__main__").main
