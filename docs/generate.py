@@ -48,10 +48,11 @@ def modules() -> list[str]:
 
 def commands_page() -> str:
     """The help of each command."""
-    parts = [
-        "# Commands\n\nExit status: 0 fine; 2 what you can put right (one line says how); 3 a gate that was not passed, or a "
-        "dataset too far from the last good one; 130 interrupted; 1 anything else.\n"
-    ]
+    status = (
+        "Exit status: 0 fine; 2 what you can put right (one line says how); 3 a gate that was not passed, or a dataset "
+        "too far from the last good one; 130 interrupted; 1 anything else."
+    )
+    parts = [f"# Commands\n\n{status}\n"]
     for name in modules():
         parts.append(f"## python -m {name}\n\n```text\n{help_of(name)}```\n")
     return "\n".join(parts)
