@@ -171,6 +171,7 @@ def test_versions_roll_over_under_load_without_an_error(models, tmp_path):
 
 
 def test_the_commands_publish_and_serve_and_stop_when_told(models, tmp_path, capsys):
+    """The server with the packages of its image alone: no Beam, and neither of the other rooms."""
     config = tmp_path / "config.yaml"
     config.write_text(f"model_dir: {models[0]}\nserving: {{directory: {tmp_path / 'served'}, port: 0}}\n")
 
@@ -181,12 +182,8 @@ def test_the_commands_publish_and_serve_and_stop_when_told(models, tmp_path, cap
     assert done.stdout == f"published {tmp_path / 'served'}/wals/1\n"
     publish.main(["--config", str(config)])
     assert "is this model already" in capsys.readouterr().out
-    script = (
-        "import sys; from configs import commands; from serving import server\n"
-        "code = commands.run(server.main, sys.argv[1:])\n"
-        "assert not {'trainer', 'pipeline', 'apache_beam'} & set(sys.modules); sys.exit(code)"
-    )
-    serve = [sys.executable, "-c", script, "--config", str(config)]
+    script = Path(__file__).with_name("server_image.py")
+    serve = [sys.executable, str(script), "--config", str(config)]
     with subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         url = server.stdout.readline().split(" on ")[1].strip()
         wait(lambda: ready(url))
