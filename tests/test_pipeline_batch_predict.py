@@ -19,8 +19,8 @@ from pipeline.prediction.answers import WORDS, Answers, Names
 from pipeline.prediction.visitors import rows_by_block
 from pipeline.prediction.writers import AnswerFile
 
-USERS = ["anna ", "007", "a\tb", "ü", "x" * 10_000, "last"]
-ITEMS = ["0,1", "tab\t", "back\\slash", "ß", "y" * 10_000, " lead", "z1", "z2", "z3"]
+USERS = ["anna ", "007", "a\tb", "ü", "x" * 1_000_000, "last"]
+ITEMS = ["0,1", "tab\t", "back\\slash", "ß", "y" * 1_000_000, " lead", "z1", "z2", "z3"]
 
 
 @pytest.fixture(scope="module", params=[(1, False), (3, True)], ids=["one shard", "three shards, gzip"])

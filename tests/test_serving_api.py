@@ -239,6 +239,7 @@ def test_an_empty_history_gets_what_is_popular(world):
 
 def test_bodies_are_bounded_and_a_wrong_neighbour_harms_nobody(world):
     assert "larger than 20,000" in world.refused(b" " * 20_001, 413)
+    assert "larger than" in world.refused({"inputs": {"visitorId": ["v" * 1_000_000], "k": 1}}, 413)
 
     def pieces():
         for _ in range(30):
