@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -86,13 +87,13 @@ def make(root: Path, users: int, items: int, k: int) -> None:
 
 
 def run(root: Path, kind: str, more: list[str]) -> dict:
-    """One run of the job: seconds of the whole process and of the job, and its peak memory."""
+    """One run of the job: seconds of the whole process, of the job, and of its processors; its peak memory."""
     config = root / "config.yaml"
     config.write_text("beam: {runner: FnApiRunner}\n")
     places = ["--dataset_dir", str(root / "dataset"), "--model_dir", str(root / "model")]
     command = [sys.executable, "-m", "pipeline.batch_predict", "--config", str(config), "--kind", kind, *places]
     command += ["--output_dir", str(root / "out"), "--replace", *more]
-    peak, started = 0, time.perf_counter()
+    peak, started, before = 0, time.perf_counter(), os.times()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     errors: list[str] = []
     reader = threading.Thread(target=lambda: errors.extend(process.stderr or []))
@@ -104,8 +105,10 @@ def run(root: Path, kind: str, more: list[str]) -> dict:
     if process.returncode:
         sys.exit(f"the job failed:\n{''.join(errors)[-2000:]}")
     content = json.loads((root / "out" / "manifest.json").read_text())
+    whole, after = time.perf_counter() - started, os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
     shutil.rmtree(root / "out")
-    return {"whole_s": time.perf_counter() - started, "job_s": content["seconds"], "peak_mb": peak / 2**20}
+    return {"whole_s": whole, "job_s": content["seconds"], "cpu_s": cpu, "peak_mb": peak / 2**20}
 
 
 def main() -> None:
@@ -119,7 +122,7 @@ def main() -> None:
     more = [text for value in args.more for text in ("--set", value)]
     print(machine.describe())
     print(f"seed {SEED}, {args.items} contents, k {args.k}, {args.kind} {' '.join(args.more)}")
-    print("    users   seconds  the job's  users/s  peak MB")
+    print("    users   seconds  the job's  CPU, s  users/s  peak MB")
     found = []
     for users in args.users:
         with tempfile.TemporaryDirectory() as folder:
@@ -127,8 +130,9 @@ def main() -> None:
             figures = run(Path(folder), args.kind, more)
         found.append({"users": users} | figures)
         rate = users / figures["job_s"]
+        times = f"{figures['whole_s']:9.1f} {figures['job_s']:10.1f} {figures['cpu_s']:7.1f}"
         print(
-            f"{users:9,d} {figures['whole_s']:9.1f} {figures['job_s']:10.1f} {rate:8,.0f} {figures['peak_mb']:8,.0f}",
+            f"{users:9,d} {times} {rate:8,.0f} {figures['peak_mb']:8,.0f}",
             flush=True,
         )
     machine.save(f"predict_job_{args.kind}", {"seed": SEED, "items": args.items, "k": args.k, "runs": found})
