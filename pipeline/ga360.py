@@ -48,7 +48,9 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
     """
     ledger = open_ledger(raw, path)
     inside = within_window(column(raw.columns, "date"), source, ledger)
-    batch, numbers = raw.columns.filter(pa.array(inside)), raw.numbers[inside]
+    batch, numbers = raw.columns, raw.numbers
+    if not inside.all():
+        batch, numbers = batch.filter(pa.array(inside)), numbers[inside]
     visitors = columns.ids(column(batch, "fullVisitorId"))
     visit_ids, has_visit = columns.integers(column(batch, "visitId"))
     starts, has_start = columns.integers(column(batch, "visitStartTime"))
@@ -77,7 +79,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
             pa.array(pages.time),
             pa.array(pages.number),
             pa.array(starts * 1000).take(sessions),
-            columns.coded_ids(pages.content),
+            pages.content,
         ],
         schema=VIEWS,
     )
@@ -87,14 +89,14 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
 class _Pages:
     """Hits of type PAGE: session int64[n] (row of the batch), time int64[n], number int64[n], content[n]."""
 
-    def __init__(self, session: np.ndarray, time: np.ndarray, number: np.ndarray, content: pa.BinaryArray):
+    def __init__(self, session: np.ndarray, time: np.ndarray, number: np.ndarray, content: pa.DictionaryArray):
         self.session, self.time, self.number, self.content = session, time, number, content
 
 
 def _pages(hits: pa.Array, sound: np.ndarray, numbers: np.ndarray, source: SourceSettings, ledger: Ledger) -> _Pages:
     if pa.types.is_null(hits.type):
         none = np.zeros(0, np.int64)
-        return _Pages(none, none, none, pa.array([], pa.binary()))
+        return _Pages(none, none, none, pa.array([], columns.ID))
     session = pc.list_parent_indices(hits).to_numpy().astype(np.int64)
     flat = pc.list_flatten(hits)
     is_page = pc.equal(columns.field(flat, "type"), "PAGE")
@@ -102,33 +104,35 @@ def _pages(hits: pa.Array, sound: np.ndarray, numbers: np.ndarray, source: Sourc
     kept = sound[session] & is_page
     ledger.counts["hits.read"] += int(sound[session].sum())
     ledger.skip("hits", "no_page", (sound[session] & ~is_page).sum())
-    flat, session = flat.filter(pa.array(kept)), session[kept]
+    session, pages = session[kept], pa.array(kept)
 
-    time, has_time = columns.integers(columns.field(flat, "time"))
-    number, _ = columns.integers(columns.field(flat, "hitNumber"))
-    content = _content(flat, source.content_dimension_index, ledger)
+    time, has_time = columns.integers(columns.field(flat, "time").filter(pages))
+    number, _ = columns.integers(columns.field(flat, "hitNumber").filter(pages))
+    content = columns.coded_ids(_content(flat, kept, source.content_dimension_index, ledger))
     reasons = faults("content_id", content)
     bad_content = reasons != None  # noqa: E711 - elementwise
     bad_time = ~has_time | (time < 0)
     reasons[bad_time] = "hit_time_invalid"
     ledger.reject_where("hits", reasons, numbers[session], contentId=content, hitNumber=pa.array(number))
     # A page whose content cannot be kept still ends the dwell of the page before it.
-    content = pc.if_else(pa.array(bad_content), pa.scalar(None, pa.binary()), content)
-    timed = pa.array(~bad_time)
-    content = content.filter(timed)
-    ledger.skip("hits", "no_content", content.null_count - int((bad_content & ~bad_time).sum()))
-    return _Pages(session[~bad_time], time[~bad_time], number[~bad_time], content)
+    missing = content.is_null().to_numpy(zero_copy_only=False)
+    ledger.skip("hits", "no_content", (missing & ~bad_time).sum())
+    timed, codes = ~bad_time, content.indices.fill_null(0).to_numpy()
+    kept_codes = pa.array(codes[timed], mask=(missing | bad_content)[timed])
+    content = pa.DictionaryArray.from_arrays(kept_codes, content.dictionary)
+    return _Pages(session[timed], time[timed], number[timed], content)
 
 
-def _content(hits: pa.StructArray, index: int, ledger: Ledger) -> pa.BinaryArray:
-    """The custom dimension of the given index of each hit, null where it has none."""
+def _content(hits: pa.StructArray, kept: np.ndarray, index: int, ledger: Ledger) -> pa.BinaryArray:
+    """The custom dimension of the given index of each hit that is kept, null where it has none."""
     dimensions = columns.field(hits, "customDimensions")
     if pa.types.is_null(dimensions.type):
-        return pa.nulls(len(hits), pa.binary())
+        return pa.nulls(int(kept.sum()), pa.binary())
     hit = pc.list_parent_indices(dimensions).to_numpy().astype(np.int64)
     flat = pc.list_flatten(dimensions)
     found, is_index = columns.integers(columns.field(flat, "index"))
-    for seen in pc.value_counts(pa.array(found, mask=~is_index).drop_null()).to_pylist():
+    is_index &= kept[hit]
+    for seen in pc.value_counts(pa.array(found[is_index])).to_pylist():
         ledger.counts[f"seen.dimension.{seen['values']}"] += seen["counts"]
     values = columns.ids(columns.field(flat, "value"))
     places = np.flatnonzero(is_index & (found == index) & values.is_valid().to_numpy(zero_copy_only=False))
@@ -138,4 +142,5 @@ def _content(hits: pa.StructArray, index: int, ledger: Ledger) -> pa.BinaryArray
         places, hit = places[order], hit[order]
     chosen = np.full(len(hits), -1, np.int64)
     chosen[hit] = places
+    chosen = chosen[kept]
     return values.take(pa.array(chosen, mask=chosen < 0))

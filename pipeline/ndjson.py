@@ -11,6 +11,9 @@ import pyarrow as pa
 import pyarrow.json
 
 _BLOCK_BYTES = 1 << 22
+_WARM_BYTES = 1 << 27  # read by this process before the compiled pass is worth its compiling
+
+_read_bytes = 0
 
 
 def blocks(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:
@@ -42,6 +45,14 @@ def parse(block: bytes, schema: pa.Schema) -> tuple[pa.RecordBatch, np.ndarray, 
     Returns:
         The records, their places among the lines int64[records], and place and complaint of each bad line.
     """
+    global _read_bytes  # by this process; a race costs nothing
+    _read_bytes += len(block)
+    if _read_bytes > _WARM_BYTES:
+        from pipeline import json_scan  # Numba takes a second to import, and the pass some to compile
+
+        batch = json_scan.parse(block, schema)
+        if batch is not None:
+            return batch, np.arange(batch.num_rows), []
     lines = count_lines(block)
     for variant in (schema, _with_integers(schema)):
         try:
