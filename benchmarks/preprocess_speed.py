@@ -45,8 +45,9 @@ def measure(interactions: int, visitors: int | None, sides: list[str], rounds: i
                 peer = [sys.executable, str(script), str(source), folder]
                 some[side] = processes.run(job(folder, source) if side == "ours" else peer)
                 if side == "ours":
-                    counts = manifest_of(folder)["counts"]
-                    found |= {"rows": counts["rows_read"], "visitors": counts["users"]}
+                    made = manifest_of(folder)
+                    found |= {"rows": made["counts"]["rows_read"], "visitors": made["counts"]["users"]}
+                    found["steps"] = made["steps"]
     for side in sides:
         figures = {figure: statistics.median(some[side][figure] for some in runs) for figure in runs[0][side]}
         figures["rows_per_second"] = found["rows"] / figures["seconds"]
