@@ -89,7 +89,7 @@ def layout_of(schema: pa.Schema) -> Layout:
 
 
 def parse(block: bytes, schema: pa.Schema) -> pa.RecordBatch | None:
-    """The records of a block of lines, one object each, the last without a line end; None where it gives up.
+    """The records of a block of lines, one object each, with or without a last line end; None where it gives up.
 
     Args:
         schema: structs, lists of structs, strings, and strings marked as integers (pipeline.ndjson.integer).
@@ -97,7 +97,7 @@ def parse(block: bytes, schema: pa.Schema) -> pa.RecordBatch | None:
     layout = layout_of(schema)
     if not layout.supported or len(block) > _MOST_BYTES:
         return None
-    data = np.frombuffer(block + b"\n", np.uint8)  # every loop ends at a line end
+    data = np.frombuffer(block if block.endswith(b"\n") else block + b"\n", np.uint8)  # a line end ends every loop
     found = _Found(layout, len(block) // 8 + 2)
     if not _scan(data, layout.names, *layout.tables, *found.arrays):
         return None

@@ -108,10 +108,10 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, bytes]]:
 
 def _read_ndjson(file: BinaryIO, schema: pa.Schema) -> Iterator[RawBatch]:
     number = 1
-    for block, whole in ndjson.blocks(file):
+    for block in ndjson.blocks(file):
         columns, places, malformed = ndjson.parse(block, schema)
         lines = ndjson.count_lines(block)
-        if not whole and malformed and malformed[-1][0] == lines - 1:
+        if not block.endswith(b"\n") and malformed and malformed[-1][0] == lines - 1:
             raise EOFError(f"the last record, {number + lines - 1}, ends within its JSON")
         yield RawBatch(columns, places + number, [(number + place, complaint) for place, complaint in malformed])
         number += lines
