@@ -23,6 +23,7 @@ from benchmarks import data, machine, processes
 from benchmarks.preprocess_speed import job, manifest_of
 
 HOT, BOT = 0.3, 0.2  # of the rows
+MEASURED = ("seconds", "cpu_seconds", "peak_gb")
 TIME, BOUND = ["--set", "source.time_column=time"], ["--set", "source.max_views_a_day=10000"]
 
 
@@ -66,11 +67,15 @@ def main() -> None:
     print(machine.describe())
     figures = {}
     for name, some in runs.items():
-        ratio = statistics.median(a["seconds"] / b["seconds"] for a, b in zip(some, runs["plain"], strict=True))
-        seconds, peak = (statistics.median(run[figure] for run in some) for figure in ("seconds", "peak_gb"))
-        figures[name] = some[0] | {"seconds": seconds, "peak_gb": peak, "over_plain": ratio}
+        found = {figure: statistics.median(run[figure] for run in some) for figure in MEASURED}
+        for figure in MEASURED:
+            pairs = zip(some, runs["plain"], strict=True)
+            found[f"{figure}_over_plain"] = statistics.median(one[figure] / plain[figure] for one, plain in pairs)
+        figures[name] = some[0] | found
         kept = some[0]["interactions"]
-        print(f"{name:25}{seconds:8.1f} s {peak:6.2f} GB {ratio:6.2f} times plain  {kept:,} interactions")
+        line = "{:25}{seconds:7.1f} s{seconds_over_plain:6.2f} times plain,{cpu_seconds:7.1f} CPU s"
+        line += "{cpu_seconds_over_plain:6.2f} times,{peak_gb:6.2f} GB, {:,} interactions"
+        print(line.format(name, kept, **found))
     machine.save("hot_rows", {"rounds": args.rounds, "rows": interactions, "variants": figures})
 
 
