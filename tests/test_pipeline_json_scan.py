@@ -129,7 +129,7 @@ def test_what_is_damaged_is_given_up_or_read_as_json_loads_does(schema):
         '{"date": "a",}',
         '{"date": "a"} {}',
         "[]",
-        "",
+        " ",
         '{"date": "a"',
         '{"date": "\t"}',
         '{"other": ' + "[" * 100 + "]" * 100 + "}",
