@@ -1,11 +1,13 @@
 """Draws rows a second and memory against size, and the share of each stage: `python -m benchmarks.plot_pipeline`.
 
+With --cpu, rows a processor second: what to draw where the machine was not alone with the runs.
 Takes preprocess_speed.json, preprocess_50m.json (where it is there) and stages.json of data/bench; writes
 preprocess.png beside them.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -20,21 +22,22 @@ STYLE = {"ours": ("o-", "C0"), "pandas": ("s--", "C1"), "duckdb": ("^--", "C2")}
 NAMES = {"ours": "this pipeline", "pandas": "pandas, in memory", "duckdb": "DuckDB"}
 
 
-def lines(axes, sizes: list[dict], figure: str, scale: float) -> None:
-    """A line a side over the number of rows."""
+def lines(axes, sizes: list[dict], value) -> None:
+    """A line a side over the number of rows; value: rows and a side's figures -> what is drawn."""
     for side, (style, color) in STYLE.items():
-        points = [(size["rows"], size[side][figure] * scale) for size in sizes if side in size]
+        points = [(size["rows"], value(size["rows"], size[side])) for size in sizes if side in size]
         axes.plot(*zip(*points, strict=True), style, color=color, label=NAMES[side])
     axes.set(xscale="log", xlabel="interactions read")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
 
 
-def draw(sizes: list[dict], stages: dict[str, float], about: str, path: Path) -> None:
+def draw(sizes: list[dict], stages: dict[str, float], cpu: bool, about: str, path: Path) -> None:
     figure, (rate, memory, share) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
-    lines(rate, sizes, "rows_per_second", 1e-3)
-    rate.set(ylabel="thousand rows a second", title="speed, start-up included")
-    lines(memory, sizes, "peak_gb", 1)
+    clock, named = ("cpu_seconds", "processor second") if cpu else ("seconds", "second")
+    lines(rate, sizes, lambda rows, side: rows / side[clock] / 1000)
+    rate.set(ylabel=f"thousand rows a {named}", title="speed, start-up included")
+    lines(memory, sizes, lambda _, side: side["peak_gb"])
     memory.set(ylabel="GB, all processes", title="peak memory")
     memory.legend(fontsize=8)
     names = sorted(stages, key=stages.__getitem__)
@@ -45,6 +48,9 @@ def draw(sizes: list[dict], stages: dict[str, float], about: str, path: Path) ->
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cpu", action="store_true", help="processor seconds in place of the clock's")
+    args = parser.parse_args()
     folder = machine.output()
     found = {
         name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
@@ -53,7 +59,7 @@ def main() -> None:
     }
     sizes = found["preprocess_speed"]["sizes"] + found.get("preprocess_50m", {"sizes": []})["sizes"]
     about = f"tables to group-by datasets; {found['preprocess_speed']['machine'].rpartition(', load')[0]}"
-    draw(sizes, found["stages"]["seconds"], about, folder / "preprocess.png")
+    draw(sizes, found["stages"]["seconds"], args.cpu, about, folder / "preprocess.png")
     print(f"written: {folder / 'preprocess.png'}")
 
 
