@@ -183,7 +183,11 @@ class RatingSettings(_Section):
         description="median: min(cap, scale x dwell / median); log: log(1 + dwell / epsilon); "
         "linear: scale x amount; binary: 1; ordinal: by answer.",
     )
-    scale: float | None = Field(None, gt=0, description="Factor: of median 0.3 by default, of linear 1.")
+    scale: float | None = Field(
+        None,
+        gt=0,
+        description="Factor: of median 3 by default (full rating from a third of the median dwell on), of linear 1.",
+    )
     cap: float = Field(1.0, gt=0, description="median: greatest rating.")
     epsilon: float = Field(1000.0, gt=0, description="log: log(1 + duration / epsilon), in ms.")
     ordinal: dict[str, float] = Field(
@@ -196,7 +200,7 @@ class RatingSettings(_Section):
     @property
     def factor(self) -> float:
         """The scale, given or by kind."""
-        return self.scale or (0.3 if self.kind == "median" else 1.0)
+        return self.scale or (3.0 if self.kind == "median" else 1.0)
 
     @model_validator(mode="after")
     def _ordinal_needs_its_table(self) -> RatingSettings:
@@ -308,9 +312,9 @@ class DatasetSettings(_Section):
 class TrainingSettings(_Section):
     """WALS. The names are those of TensorFlow 1's WALSMatrixFactorization where it had them."""
 
-    embedding_dimension: int = Field(64, ge=1, le=8192, description="Factors of each user and item, k.")
+    embedding_dimension: int = Field(128, ge=1, le=8192, description="Factors of each user and item, k.")
     unobserved_weight: float = Field(0.1, ge=0, description="w0, the weight of every cell without an entry.")
-    regularization_coeff: float = Field(2.0, ge=0, description="lambda.")
+    regularization_coeff: float = Field(4.0, ge=0, description="lambda.")
     frequency_exponent: float = Field(
         0.0, ge=0, le=2, description="nu: lambda_i = lambda (|obs_i| + w0 m)^nu; 0 is one lambda for all rows."
     )

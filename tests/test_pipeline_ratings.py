@@ -15,7 +15,7 @@ WORKED_EXAMPLE = {44652: 0.231208, 1214205: 1.000000, 32109: 0.166260, 47744: 0.
 
 def test_ratings_of_the_worked_example():
     amounts = np.array(list(WORKED_EXAMPLE), np.float32)
-    found = rate(tf.constant(amounts), tf.constant(57937.0), RatingSettings()).numpy()
+    found = rate(tf.constant(amounts), tf.constant(57937.0), RatingSettings(scale=0.3)).numpy()
     # The example's median is printed without its fraction (57937.4 gives all six digits).
     np.testing.assert_allclose(found, list(WORKED_EXAMPLE.values()), rtol=1.1e-5)
 
@@ -24,6 +24,7 @@ def test_ratings_of_the_worked_example():
     ("settings", "formula"),
     [
         (RatingSettings(kind="median", scale=0.5, cap=0.8), lambda d: min(0.8, 0.5 * d / 3000)),
+        (RatingSettings(), lambda d: min(1.0, 3 * d / 3000)),
         (RatingSettings(kind="log", epsilon=500), lambda d: math.log(1 + d / 500)),
         (RatingSettings(kind="linear"), lambda d: d),
         (RatingSettings(kind="linear", scale=0.25), lambda d: 0.25 * d),
@@ -32,7 +33,7 @@ def test_ratings_of_the_worked_example():
     ids=lambda value: value.kind if isinstance(value, RatingSettings) else "",
 )
 def test_every_kind_of_rating(settings, formula):
-    dwells = [1.0, 2999.0, 3000.0, 8000.0]
+    dwells = [1.0, 999.0, 2999.0, 3000.0, 8000.0]
     found = rate(tf.constant(dwells), tf.constant(3000.0), settings).numpy()
     np.testing.assert_allclose(found, [formula(dwell) for dwell in dwells], rtol=1e-6)
 
