@@ -138,6 +138,7 @@ def test_the_page_in_a_browser(made, browser, scheme, tmp_path):
     assert tab.locator("#tip").inner_text() == "2024-01-30: 400 interactions"
     tab.set_viewport_size({"width": 390, "height": 800})
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    assert tab.locator("svg.chart text").first.bounding_box()["height"] > 9  # legible on a phone
     picture = tab.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
     assert len(picture) > 20_000 and errors == []
     context.close()
