@@ -165,6 +165,7 @@ bench: setup $(BENCH_READY)  ## our speed and quality beside implicit's and Spar
 	@$(BIN)/python -m benchmarks.wals_quality --peer $(BENCH)/bin/python
 	@$(BIN)/python benchmarks/predict_batch.py --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.predict_job
+	@$(BIN)/python -m benchmarks.evaluate_scale
 
 bench-pipeline: setup  ## the pipeline's speed and memory beside pandas and DuckDB, half an hour; JSON and plots in data/bench
 	@$(BIN)/python -m benchmarks.preprocess_speed
