@@ -23,6 +23,11 @@ def test_the_site_builds_strictly(tmp_path):
     assert "training.unobserved_weight" in settings
 
 
+def test_the_architecture_names_modules_that_there_are():
+    named = set(re.findall(r"\b\w+\.py\b", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")))
+    assert named <= {path.name for path in ROOT.glob("*/**/*.py")}
+
+
 @pytest.mark.parametrize("page", documents.pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_stand_in_fences(page):
     assert not documents.indented(page)
