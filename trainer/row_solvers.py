@@ -29,10 +29,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainer.kernels import add_gram, compiled, factor_and_solve, inner
+from trainer.kernels import add_gram, compiled, factor_and_solve, inner, prefetch
 
 # Entries handled at once: a longer row is gathered and summed piece by piece, so that no row is too long.
 PIECE = 1024
+# A table of millions of rows is in no cache: its rows are asked for so many entries before they are needed.
+AHEAD = 8
 
 
 @inner
@@ -72,6 +74,7 @@ def _gather(table, entries, roots, scale, padded, width, z):
     k = table.shape[1]
     for e in range(len(entries)):
         j, root = entries[e], roots[e]
+        prefetch(table, entries[min(e + AHEAD, len(entries) - 1)])
         for d in range(k):
             z[e, d] = root * scale[d] * table[j, d]
         for d in range(k, width):
