@@ -27,7 +27,10 @@ def lines(axes, sizes: list[dict], value) -> None:
     for side, (style, color) in STYLE.items():
         points = [(size["rows"], value(size["rows"], size[side])) for size in sizes if side in size]
         axes.plot(*zip(*points, strict=True), style, color=color, label=NAMES[side])
-    axes.set(xscale="log", xlabel="interactions read")
+    rows = [size["rows"] for size in sizes]
+    axes.set(xscale="log", xlabel="million interactions read")
+    axes.set_xticks(rows, [f"{number / 1e6:.1g}" for number in rows])
+    axes.minorticks_off()
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
 
@@ -40,11 +43,11 @@ def draw(sizes: list[dict], stages: dict[str, float], cpu: bool, about: str, pat
     lines(memory, sizes, lambda _, side: side["peak_gb"])
     memory.set(ylabel="GB, all processes", title="peak memory")
     memory.legend(fontsize=8)
-    names = sorted(stages, key=stages.__getitem__)
+    names = sorted(stages, key=lambda name: (name != "the rest", stages[name]))
     share.barh(names, [100 * stages[name] / sum(stages.values()) for name in names], color="C0")
     share.set(xlabel="% of the seconds behind the imports", title="where the time goes")
     figure.suptitle(about, fontsize=9)
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=90)
 
 
 def main() -> None:

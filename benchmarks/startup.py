@@ -5,7 +5,7 @@
 
 Imports: those of the preprocessing job, in a process of their own, files in the page cache. The sample: `make sample`'s
 export, the job's own clock, which starts behind the imports. Stages: what Beam's in-process runner says each step took
-(it samples the running step), the rest being the runner and what comes before and after it.
+(it samples the running step); the rest is the runner, and what comes before and behind it.
 """
 
 from __future__ import annotations
