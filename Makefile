@@ -158,7 +158,7 @@ $(BENCH_READY): requirements-bench.lock | setup
 	@rm -rf $(BENCH)/cache
 	@touch $@
 
-bench: setup $(BENCH_READY)  ## our speed and quality beside implicit's and Spark's, an hour or so; JSON and plots in data/bench
+bench: setup $(BENCH_READY) bench-pipeline  ## our speed and quality beside implicit's and Spark's, pandas's and DuckDB's, two hours; JSON and plots in data/bench
 	@$(BIN)/python -m benchmarks.wals_speed --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.wals_scale --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.wals_spark --peer $(BENCH)/bin/python
