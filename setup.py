@@ -61,6 +61,7 @@ setup(
             "ruff",
             "schemathesis",
             "setuptools",
+            "trustme",
             "types-pyyaml",
             "uv",
         ],

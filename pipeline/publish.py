@@ -38,7 +38,7 @@ def staged(root: str, kind: str, replace: bool) -> Iterator[str]:
     root = root.rstrip("/")
     with locks.claim(root):
         _recover(root)
-        _refuse_occupied(root, kind, replace)
+        refuse_occupied(root, kind, replace)
         staging = f"{root}.partial"
         remove(staging)
         try:
@@ -69,7 +69,8 @@ def publish(staging: str, root: str) -> None:
     names = [path[len(staging) + 1 :] for path in list_files(staging)]
     names.sort(key=lambda name: name == MANIFEST)
     for name in names:
-        FileSystems.rename([join(staging, name)], [join(root, name)])
+        FileSystems.copy([join(staging, name)], [join(root, name)])
+    remove(staging)  # last: until all is there, this is the only whole copy
 
 
 def _recover(root: str) -> None:
@@ -112,7 +113,7 @@ def write_file(path: str, data: bytes) -> None:
 def remove(root: str) -> None:
     """Removes a directory with all that is in it, if it is there."""
     if is_remote(root):
-        paths = list_files(root)
+        paths = _objects(root)
         if paths:
             FileSystems.delete(paths)
     elif os.path.lexists(root):
@@ -122,16 +123,26 @@ def remove(root: str) -> None:
 def list_files(root: str) -> list[str]:
     """All files below a root."""
     if is_remote(root):
-        (match,) = FileSystems.match([join(root, "**")])
-        return [metadata.path for metadata in match.metadata_list]
+        return [path for path in _objects(root) if not path.endswith("/")]
     return [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
+
+
+def _objects(root: str) -> list[str]:
+    """All that is stored below a root: the files, and the empty objects by which TensorFlow marks a directory."""
+    (match,) = FileSystems.match([join(root, "**")])
+    return [metadata.path for metadata in match.metadata_list]
 
 
 def is_remote(path: str) -> bool:
     return "://" in path
 
 
-def _refuse_occupied(root: str, kind: str, replace: bool) -> None:
+def refuse_occupied(root: str, kind: str, replace: bool) -> None:
+    """Looks whether an output of a kind may come to a place.
+
+    Raises:
+        UserError: it may not; saying why.
+    """
     if not is_remote(root) and os.path.exists(root) and not os.path.isdir(root):
         raise UserError(f"{root} is a file; name a directory for the {kind}")
     if not list_files(root):
