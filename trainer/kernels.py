@@ -22,6 +22,8 @@ _COMPILE = {"nogil": True, "fastmath": True, "error_model": "numpy"}
 compiled = numba.njit(**_COMPILE, cache=True)
 # For what only compiled code calls: a way in from Python would cost a tenth of the time that compiling takes.
 inner = numba.njit(**_COMPILE, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+# For what a kernel uses once: put in its place before types are found, it costs no compilation of its own.
+pasted = numba.njit(inline="always")
 
 
 @intrinsic

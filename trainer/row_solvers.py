@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainer.kernels import add_gram, compiled, factor_and_solve, inner, prefetch
+from trainer.kernels import add_gram, compiled, factor_and_solve, inner, pasted, prefetch
 
 # Entries handled at once: a longer row is gathered and summed piece by piece, so that no row is too long.
 PIECE = 1024
@@ -197,7 +197,7 @@ def _residual(table, entries, roots, scale, targets, share, x, gathered, z, q, o
                 out[d] += y * z[e, d]
 
 
-@inner
+@pasted
 def _conjugate_gradient(table, entries, roots, targets, scale, steps, z, t, space, q, change):
     """`steps` of conjugate gradient on (I + Z'Z) t = Z' r, from the t given; leaves q = Z t."""
     n, width, once = len(entries), len(t), len(entries) <= PIECE
