@@ -29,6 +29,7 @@ ANONYMOUS = {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": Tru
 os.environ |= {  # Airflow reads them when it is imported
     "AIRFLOW_HOME": str(SCRATCH / "home"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",  # the provider's modules alone take half a minute of a busy machine
     "AIRFLOW__CORE__DAGS_FOLDER": str(SCRATCH / "dags"),
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
     "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": json.dumps(ANONYMOUS),
