@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from configs import faults
 from configs.errors import UserError
 from configs.settings import Settings, load_settings
 
@@ -75,7 +76,11 @@ def required(value: str | None, flag: str) -> str:
 
 
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns its exit status: 0, that of a UserError (2, or 3 at a gate), 130 when interrupted."""
+    """Runs a command; returns its exit status.
+
+    0; that of a UserError (2, or 3 at a gate); 1 where the machine was at fault (disk full, no memory) or the code,
+    which leaves a traceback; 130 when interrupted.
+    """
     try:
         main(argv)
     except UserError as error:
@@ -84,4 +89,10 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        said = faults.recognise(error)
+        if said is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
+        return said.status
     return 0

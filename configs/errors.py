@@ -15,3 +15,9 @@ class GateError(UserError):
     """A model, or a dataset, that is not as was required: nothing to put right in the command."""
 
     status = 3
+
+
+class MachineError(UserError):
+    """A full disk, no memory: unlike a mistake in the settings, the same command may do tomorrow."""
+
+    status = 1

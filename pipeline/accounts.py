@@ -35,12 +35,13 @@ _VISITOR_FIELD = {"ga360": "fullVisitorId", "ga4": "user_pseudo_id"}
 
 
 def take_summary(staging: str) -> Any:
-    """Reads what the pipeline counted, and tidies up behind it."""
+    """Reads what the pipeline counted, and tidies up behind it and behind bundles that were done twice."""
     path = join(staging, SUMMARY)
     with open_to_read(path) as file:
         summary = json.loads(file.read())
     FileSystems.delete([path])
     publish.remove(join(staging, TEMPORARY))
+    publish.remove_leftovers(Dataset(staging).rejected)
     return summary
 
 

@@ -18,6 +18,7 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.runners.runner import PipelineResult
 
+from configs import faults
 from configs.errors import UserError
 from configs.settings import Settings
 
@@ -118,7 +119,8 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> P
 
 def _is_no_user_error(record: logging.LogRecord) -> bool:
     """Keeps Beam from logging a traceback of what the user will read in one line."""
-    return not (record.exc_info and isinstance(record.exc_info[1], UserError))
+    error = record.exc_info[1] if record.exc_info else None
+    return error is None or not (isinstance(error, UserError) or faults.recognise(error))
 
 
 def _refuse_unknown(flags: Sequence[str]) -> None:

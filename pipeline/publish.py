@@ -7,6 +7,7 @@ root without a manifest.
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from configs import locks, manifest
+from configs import faults, locks, manifest
 from configs.artifacts import join
 from configs.errors import UserError
 from pipeline.storage import open_to_read
@@ -33,7 +34,8 @@ def staged(root: str, kind: str, replace: bool) -> Iterator[str]:
         replace: whether an output of this kind that is there already may be replaced.
 
     Raises:
-        UserError: `root` is not empty, and may not be replaced; or another run is at work on it.
+        UserError: `root` is not empty, and may not be replaced; or another run is at work on it. MachineError: the disk
+            is full, or the like.
     """
     root = root.rstrip("/")
     with locks.claim(root):
@@ -48,8 +50,10 @@ def staged(root: str, kind: str, replace: bool) -> Iterator[str]:
         try:
             yield staging
             publish(staging, root)
-        except BaseException:
+        except BaseException as error:
             remove(staging)
+            if not isinstance(error, UserError) and (said := faults.recognise(error, root)):
+                raise said from error
             raise
 
 
@@ -118,6 +122,17 @@ def remove(root: str) -> None:
             FileSystems.delete(paths)
     elif os.path.lexists(root):
         FileSystems.delete([root])
+
+
+def remove_leftovers(root: str) -> None:
+    """Removes the temporary directories that Beam's own sinks forget where a bundle was done twice."""
+    if is_remote(root):
+        (match,) = FileSystems.match([join(root, "beam-temp-**")])
+        strays = [metadata.path for metadata in match.metadata_list]
+    else:
+        strays = glob.glob(join(glob.escape(root), "beam-temp-*"))
+    if strays:
+        FileSystems.delete(strays)
 
 
 def list_files(root: str) -> list[str]:

@@ -23,6 +23,7 @@ from pipeline.publish import write_file
 from pipeline.row_files import WriteRows
 from pipeline.sources import Input, ReadInteractions, has_times
 from pipeline.spill import Spill
+from pipeline.transform_files import WriteTransformFn
 
 
 def preprocess(
@@ -57,7 +58,7 @@ def preprocess(
         encoded, _ = ((transformed, config), transform_fn) | "Transform" >> tft_beam.TransformDataset(
             output_record_batches=True
         )
-        transform_fn | "WriteTransformFn" >> tft_beam.WriteTransformFn(dataset.transform_fn)
+        transform_fn | "WriteTransformFn" >> WriteTransformFn(dataset.transform_fn, join(root, TEMPORARY))
         before = found.counts | "SumBefore" >> beam.CombineGlobally(sum_counts)
         interactions = before | "CountInteractions" >> beam.Map(lambda counts: counts["pairs.read"])
         held_out = held_out_files.write(found.held_out, config, transform_fn, interactions, settings, root, spill)

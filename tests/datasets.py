@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,6 +41,12 @@ def write_rows(prefix: str, matrix: sp.csr_matrix, shards: int = 2, compressed: 
     return paths
 
 
+def describe(path: Path) -> dict:
+    """A file as manifests have it."""
+    data = path.read_bytes()
+    return {"bytes": len(data), "crc32c": f"{google_crc32c.value(data):08x}"}
+
+
 def write_items(dataset: Dataset, ids: list[str], visitors: np.ndarray, **more) -> None:
     """items.parquet as far as the tests need it; `more` columns by name."""
     columns = {CONTENT_ID: ids, VISITORS: np.asarray(visitors, np.int64), POPULARITY: np.asarray(visitors, np.float64)}
@@ -65,6 +71,7 @@ def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, held_
     for path, ids in ((dataset.vocab_users, users), (dataset.vocab_items, items)):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_bytes(b"".join(name + b"\n" for name in ids))
+        paths.append(path)
     write_items(dataset, [name.decode("utf-8", "replace") for name in items], matrix.getnnz(0))
     split = {"kind": "none"}
     if held_out is not None:
@@ -73,7 +80,7 @@ def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, held_
         paths += write_rows(dataset.held_out, held_out, **layout)
         nothing = {"already_in_train": 0, "unknown_visitor": 0, "unknown_content": 0}
         split = {"kind": "random", "held_out": held_out.nnz, **nothing}
-    files = {Path(path).name: {"crc32c": f"{zlib.crc32(Path(path).read_bytes()):08x}"} for path in paths}
+    files = {str(Path(path).relative_to(root)): describe(Path(path)) for path in paths}
     for shard, path in enumerate(path for path in paths if Path(path).name.startswith("held_out")):
         files[Path(path).name]["records"] = int(np.count_nonzero(held_out.getnnz(1)[shard :: layout.get("shards", 2)]))
     content = {

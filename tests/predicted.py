@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from datasets import write_items
+from datasets import describe, write_items
 
 from configs import manifest
 from configs.artifacts import Dataset, Model, shard_name
@@ -35,7 +35,7 @@ def write_model(
             np.save(shard_name(factors, shard, n, ".npy"), table[shard::n])
             np.save(shard_name(weights, shard, n, ".npy"), own[shard::n])
     content = {
-        "files": {str(path.relative_to(root)): {} for path in (root / "factors").iterdir()},
+        "files": {str(path.relative_to(root)): describe(path) for path in (root / "factors").iterdir()},
         "dataset": {"fingerprint": manifest.fingerprint(dataset_manifest)},
         "settings": {"unobserved_weight": 0.1, "regularization_coeff": 0.2, "frequency_exponent": 0.5},
         "cold_start": cold_start or {"min_ratings": 0, "min_site_ratings": 0},
@@ -50,12 +50,12 @@ def write_dataset(root: Path, rows: dict[int, list[int]], users: int, items: int
     files = {}
     for path, count, letter in ((dataset.vocab_users, users, "v"), (dataset.vocab_items, items, "c")):
         Path(path).write_text("".join(f"{letter}{number * 7919 % 10_007:05d}\n" for number in range(count)))
-        files[str(Path(path).relative_to(root))] = {"bytes": Path(path).stat().st_size}
+        files[str(Path(path).relative_to(root))] = describe(Path(path))
     counts = np.bincount([item for some in rows.values() for item in some], minlength=items)
     ids = [name.decode() for name in read_vocabulary(dataset.vocab_items)]
     day = np.arange(items) % 50 * 86_400_000  # of the first view
     write_items(dataset, ids, counts, first_time_ms=day, last_time_ms=day + 1000)
-    files["items.parquet"] = {"bytes": Path(dataset.items).stat().st_size}
+    files["items.parquet"] = describe(Path(dataset.items))
     for shard in range(shards):
         keys = [key for key in sorted(rows) if key % shards == shard]
         flat = np.array([item for key in keys for item in rows[key]], np.int64)
@@ -65,12 +65,12 @@ def write_dataset(root: Path, rows: dict[int, list[int]], users: int, items: int
         framed = tfrecords.frame(data, begins.tolist())
         name = shard_name(dataset.items_for_user, shard, shards, suffix)
         Path(name).write_bytes(gzip.compress(framed) if zipped else framed)
-        files[Path(name).name] = {"bytes": Path(name).stat().st_size}
+        files[Path(name).name] = describe(Path(name))
     content = {
         "counts": {"users": users, "items": items, "interactions": sum(map(len, rows.values()))},
         "shards": {"items_for_user": shards, "users_for_item": shards},
         "compression": "gzip" if zipped else "none",
-        "files": {name: file | {"crc32c": "0"} for name, file in files.items()},
+        "files": files,
     }
     Path(dataset.manifest).write_text(manifest.stamp("dataset", content))
     return content

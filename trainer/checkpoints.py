@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import google_crc32c
 import numpy as np
 import tensorflow as tf
 
@@ -16,6 +20,10 @@ from trainer.cluster import Cluster
 from trainer.train import Factorization, Sweep
 
 _KEPT = 2  # the newest may be unreadable where a disk filled up
+
+
+class DamagedError(Exception):
+    """A checkpoint that is not as it was written; the message names the file."""
 
 
 @dataclass(frozen=True)
@@ -33,43 +41,61 @@ class Checkpoints:
     def save(self, state: Factorization) -> None:
         """Writes the state; each process its own part, the first one then says that it is whole."""
         cluster, sweeps = state.cluster, len(state.history)
-        place = self._place(sweeps)
-        for name, side in (("rows", state.rows), ("cols", state.cols)):
-            storage.write_array(shard_name(join(place, name), cluster.rank, cluster.size, ".npy"), side.table)
-        cluster.sum(np.zeros(1))  # all parts are there
+        place, checksums = self._place(sweeps), np.zeros((cluster.size, 2))
+        for column, (name, side) in enumerate((("rows", state.rows), ("cols", state.cols))):
+            path = shard_name(join(place, name), cluster.rank, cluster.size, ".npy")
+            checksums[cluster.rank, column] = storage.write_array(path, side.table)
+        checksums = cluster.sum(checksums).astype(int)  # of all parts, which are there now
         if cluster.rank == 0:
-            storage.write_array(join(place, "rotation.npy"), state.rotation)
-            history = [asdict(sweep) for sweep in state.history]
-            content = {"identity": self.identity, "processes": cluster.size, "history": history}
-            storage.write_json(join(place, "state.json"), content)
+            content = {
+                "identity": self.identity,
+                "processes": cluster.size,
+                "rotation": storage.write_array(join(place, "rotation.npy"), state.rotation),
+                "rows": checksums[:, 0].tolist(),
+                "cols": checksums[:, 1].tolist(),
+                "history": [asdict(sweep) for sweep in state.history],
+            }
+            storage.write_json(join(place, "state.json"), content | {"digest": _digest(content)})
             for old in self._found()[:-_KEPT]:
                 storage.remove(self._place(old))
 
-    def restore(self, state: Factorization) -> int:
+    def restore(self, state: Factorization, say: Callable[[str], None] = print) -> int:
         """Puts the newest checkpoint into the state; gives the number of its sweeps, 0 where there is none.
 
+        One that is damaged is named by `say`, and the one before it is taken.
+
         Raises:
-            UserError: it belongs to another dataset, other settings or other shapes: refused, not overwritten.
+            UserError: it belongs to another dataset, other settings or other shapes: refused, not overwritten; or all
+                are damaged.
         """
         found = self._found()
-        if not found:
-            return 0
-        place = self._place(found[-1])
-        content = json.loads(storage.read_bytes(join(place, "state.json")))
+        for sweeps in reversed(found):
+            try:
+                self._restore(self._place(sweeps), state)
+            except DamagedError as error:
+                say(f"checkpoint {error}")
+            else:
+                return sweeps
+        if found:
+            raise UserError(f"no checkpoint in {self.root} can be read; pass --replace to start over")
+        return 0
+
+    def _restore(self, place: str, state: Factorization) -> None:
+        content = _read_state(place)
         self._check(place, content["identity"])
         for name, side in (("rows", state.rows), ("cols", state.cols)):
-            self._read_part(join(place, name), content["processes"], state.cluster, side.table)
-        state.rotation = storage.read_array(join(place, "rotation.npy"))
+            self._read_part(join(place, name), content[name], state.cluster, side.table)
+        state.rotation = _read_array(join(place, "rotation.npy"), content["rotation"])
         state.history = [Sweep(**sweep) for sweep in content["history"]]
-        return found[-1]
 
     def matches(self) -> bool:
-        """Whether the newest checkpoint is one of this very fit."""
-        found = self._found()
-        if not found:
-            return False
-        content = json.loads(storage.read_bytes(join(self._place(found[-1]), "state.json")))
-        return content["identity"] == self.identity
+        """Whether the newest checkpoint that can be read is one of this very fit."""
+        for sweeps in reversed(self._found()):
+            try:
+                return _read_state(self._place(sweeps))["identity"] == self.identity
+            except DamagedError:
+                continue
+        return False
 
     def _check(self, place: str, identity: dict[str, Any]) -> None:
         other = sorted(
@@ -82,11 +108,12 @@ class Checkpoints:
                 "pass --replace to start over, or name another model directory"
             )
 
-    def _read_part(self, prefix: str, processes: int, cluster: Cluster, table: np.ndarray) -> None:
+    def _read_part(self, prefix: str, checksums: list[int], cluster: Cluster, table: np.ndarray) -> None:
         """Rows i with i % size == rank, from shards of any number."""
-        for shard in range(processes):
+        processes = len(checksums)
+        for shard, checksum in enumerate(checksums):
             path = shard_name(prefix, shard, processes, ".npy")
-            part = storage.read_array(path)
+            part = _read_array(path, checksum)
             indices = shard + processes * np.arange(len(part))
             own = indices % cluster.size == cluster.rank
             if part.shape[1] != table.shape[1] or (len(part) and indices[-1] // cluster.size > len(table)):
@@ -99,3 +126,29 @@ class Checkpoints:
     def _found(self) -> list[int]:
         pattern = join(self.root, "sweep-?????", "state.json")
         return sorted(int(path.rsplit("sweep-", 1)[1][:5]) for path in tf.io.gfile.glob(pattern))
+
+
+def _read_state(place: str) -> dict[str, Any]:
+    path = join(place, "state.json")
+    try:
+        content = json.loads(storage.read_bytes(path))
+        digest = content.pop("digest")
+    except (ValueError, KeyError, AttributeError, tf.errors.OpError) as error:
+        raise DamagedError(f"{path} is damaged") from error
+    if digest != _digest(content):
+        raise DamagedError(f"{path} is damaged: its digest does not fit")
+    return content
+
+
+def _read_array(path: str, checksum: int) -> np.ndarray:
+    try:
+        data = storage.read_bytes(path)
+    except tf.errors.OpError as error:
+        raise DamagedError(f"{path} cannot be read ({error.message})") from error
+    if google_crc32c.value(data) != checksum:
+        raise DamagedError(f"{path} is damaged: its checksum does not fit")
+    return np.load(io.BytesIO(data), allow_pickle=False)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

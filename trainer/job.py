@@ -79,7 +79,7 @@ def _train(
         held_out = cluster.agree(lambda: _held_out(settings, info, state))
         display.say(origin.describe())
         account = warm.carry_over(origin, state, Dataset(info.root))
-        resumed = cluster.agree(lambda: checkpoints.restore(state))
+        resumed = cluster.agree(lambda: checkpoints.restore(state, display.say))
         if resumed:
             display.say(f"going on after sweep {resumed}, from {model.checkpoints}")
         display.say(f"solver: {state.solver.describe(settings.embedding_dimension)}{_where(state, cluster)}")

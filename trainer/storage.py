@@ -33,11 +33,12 @@ def write_json(path: str, content: Any) -> None:
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def write_array(path: str, array: np.ndarray) -> None:
-    """Writes a .npy file, whole or not at all."""
+def write_array(path: str, array: np.ndarray) -> int:
+    """Writes a .npy file, whole or not at all; gives the CRC-32C of its bytes."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     write_bytes(path, buffer.getvalue())
+    return google_crc32c.value(buffer.getvalue())
 
 
 def read_array(path: str) -> np.ndarray:
@@ -57,14 +58,24 @@ def describe_all(root: str) -> dict[str, dict[str, Any]]:
     described = {}
     for folder, _, names in tf.io.gfile.walk(root):
         for name in names:
-            path, size, checksum = join(folder, name), 0, google_crc32c.Checksum()
-            with tf.io.gfile.GFile(path, "rb") as file:
-                while piece := file.read(1 << 22):
-                    size += len(piece)
-                    checksum.update(piece)
+            path = join(folder, name)
             relative = path[len(root.rstrip("/")) + 1 :]
-            described[relative] = {"bytes": size, "crc32c": checksum.hexdigest().decode()}
+            described[relative] = {"bytes": tf.io.gfile.stat(path).length, "crc32c": checksum(path)}
     return dict(sorted(described.items()))
+
+
+def checksum(path: str) -> str:
+    """The CRC-32C of a file, hexadecimal; read in pieces."""
+    found = google_crc32c.Checksum()
+    with tf.io.gfile.GFile(path, "rb") as file:
+        while piece := file.read(1 << 22):
+            found.update(piece)
+    return found.hexdigest().decode()
+
+
+def is_remote(path: str) -> bool:
+    """Whether the storage looks after its bits itself."""
+    return "://" in path
 
 
 def write_table(prefix: str, table: np.ndarray, shards: int, rank: int = 0, processes: int = 1) -> None:

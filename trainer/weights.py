@@ -76,7 +76,7 @@ def from_file(path: str, vocabulary: str, size: int, default: float | None) -> n
         if index is None:
             continue  # of a visitor or content outside the dataset's window
         if index in seen:
-            raise UserError(f"{place}: {line[0]} is there twice")
+            raise UserError(f"{place}: its id is there twice")
         if not (np.isfinite(weight) and weight >= 0):
             raise UserError(f"{place}: {line[1]} is no weight; a weight is finite and not negative")
         seen.add(index)

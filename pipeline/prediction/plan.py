@@ -19,6 +19,7 @@ from pipeline import privacy, publish
 from pipeline.prediction import contents, factors, lists
 from pipeline.prediction.projection import Objective
 from pipeline.prediction.writers import Stamp
+from pipeline.verify import describe
 from pipeline.vocabulary import iterate_vocabulary
 
 _MOST_ASKED = 200_000  # visitors, of whom each worker holds the factors
@@ -114,7 +115,7 @@ def make(settings: Settings) -> tuple[Plan, dict[str, Any]]:
         unknown=_unknown(dataset, options, deleted),
         stamp=Stamp(manifest.digest(trained)[:12], datetime.datetime.now(datetime.UTC).replace(microsecond=0)),
     )
-    _check_factors(plan)
+    _check_factors(plan, trained)
     contents.check(plan)
     return plan, trained
 
@@ -176,10 +177,18 @@ def _check_files(dataset: Dataset, made: dict[str, Any]) -> None:
             raise UserError(f"{path} does not exist; make the dataset again")
         if size != file["bytes"]:
             raise UserError(f"{path} has {size} bytes where the manifest says {file['bytes']}; make the dataset again")
+        if path in single:
+            _check_bits(path, file, "make the dataset again")  # rows have checksums of their own
 
 
-def _check_factors(plan: Plan) -> None:
-    """The first shard of each table, which shows most of what can be wrong before any worker starts."""
+def _check_bits(path: str, described: dict[str, Any], remedy: str) -> None:
+    """A flipped bit gives another id, or another number, and no error. gs:// looks after its bits itself."""
+    if not publish.is_remote(path) and describe(path)["crc32c"] != described["crc32c"]:
+        raise UserError(f"{path} is damaged: its checksum is not the manifest's; {remedy}")
+
+
+def _check_factors(plan: Plan, trained: dict[str, Any]) -> None:
+    """The first shard of each table, which shows most of what can be wrong, and all checksums: before any worker."""
     model, widths = plan.model, []
     for prefix, shards, rows in (
         (model.item_factors, plan.item_shards, plan.items),
@@ -193,3 +202,7 @@ def _check_factors(plan: Plan) -> None:
         raise UserError(f"{model.root}: users have {widths[3]} factors, contents {widths[0]}; train again")
     if widths[1:3] != [1, 1]:
         raise UserError(f"{model.root}: the weights of users and contents are no columns; train again")
+    for name, file in trained["files"].items():
+        path = join(model.root, name)
+        if path.startswith((model.item_factors, model.item_weights, model.user_weights, model.user_factors)):
+            _check_bits(path, file, "train again")

@@ -1,0 +1,193 @@
+"""What disks and memory do to the jobs: named in a line, and nothing half done is left."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from datasets import write_dataset
+from exports import make_dataset, reads, write_ndjson
+from predicted import make_world, predict
+
+from configs import commands, faults
+from configs.errors import UserError
+from configs.settings import TrainingSettings
+from trainer import data, job, storage
+from trainer.checkpoints import Checkpoints
+
+MATRIX = sp.random(20, 15, 0.3, random_state=7)
+STEPS = {
+    "preprocess": "-m pipeline.preprocess --config {root}/config.yaml --dataset_dir {root}/disk/out",
+    "train": "-m trainer.task --config {root}/config.yaml --dataset_dir {root}/rows --model_dir {root}/disk/out",
+    "predict": "-m pipeline.batch_predict --config {root}/config.yaml --output_dir {root}/disk/out",
+}
+_MOUNT = 'mount -t tmpfs -o "$1" tmpfs "$2" && shift 2 && exec "$@"'
+_UNSHARE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", _MOUNT, "sh"]
+
+
+def on_disk(options: str, place: Path, command: list[str]) -> subprocess.CompletedProcess:
+    """Runs a command that sees, at `place`, a disk of its own with these mount options."""
+    place.mkdir(exist_ok=True)
+    return subprocess.run([*_UNSHARE, options, str(place), *command], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    root = make_world(tmp_path_factory.mktemp("world"), 3)
+    probe = on_disk("size=64k", root / "probe", ["true"])
+    if probe.returncode:
+        pytest.skip(f"this machine lets no process mount a disk of its own: {probe.stderr.strip()}")
+    write_ndjson(root / "in", [reads(f"v{n}", {f"c{m:03}": 1000 + n for m in range(40)}) for n in range(90)])
+    (root / "config.yaml").write_text(
+        f"source: {{kind: ga360, input: {root}/in}}\ntraining: {{embedding_dimension: 64, max_sweeps: 4}}\n"
+        f"dataset_dir: {root}/dataset\nmodel_dir: {root}/model\nbeam: {{runner: FnApiRunner}}\n"
+    )
+    write_dataset(root / "rows", MATRIX)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("step", "size"),
+    [
+        ("preprocess", "100k"),
+        ("train", "16k"),
+        ("predict", "8k"),
+    ],
+)
+def test_a_full_disk_is_named_and_leaves_nothing(world, step, size):
+    command = f'{sys.executable} {STEPS[step].format(root=world)}; echo "= $?"; ls {world}/disk'
+    done = on_disk(f"size={size}", world / "disk", ["sh", "-c", command])
+    assert done.stdout.rpartition("= ")[2].split() in (["1"], ["1", "out"]), done.stdout + done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and "No space left on device; make room" in last
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("step", ["train", "predict"])
+def test_a_read_only_disk_is_named(world, step):
+    done = on_disk("ro", world / "disk", [sys.executable, *STEPS[step].format(root=world).split()])
+    assert done.returncode == 2 and "cannot be written: Read-only file system" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_memory_that_runs_out_is_named(monkeypatch, capsys):
+    def main(_):
+        try:
+            np.zeros(1 << 60, np.uint8)
+        except MemoryError as error:
+            raise RuntimeError("step 7") from error  # as Beam wraps what a worker raised
+
+    assert commands.run(main) == 1
+    assert capsys.readouterr().err.startswith("error: out of memory: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("OSError: [Errno 28] No space left on device: '/a/b' [while running 'x']", "/a/b: No space left on device"),
+        ("/a/b.partial; No space left on device", "/a/b.partial: No space left on device"),
+        ("numpy.core._exceptions._ArrayMemoryError: Unable ... \nMemoryError", "out of memory"),
+    ],
+)
+def test_faults_that_arrive_as_text_are_told(text, line):
+    assert str(faults.recognise(RuntimeError(text), "/out")).startswith(line)
+    assert faults.recognise(RuntimeError("something else")) is None
+    assert str(faults.recognise(OSError(errno.EIO, "Input/output error"), "/out")).startswith("/out: Input/output")
+
+
+def flip(path: Path) -> bytes:
+    """Flips a bit near a file's end; gives what it was."""
+    before = path.read_bytes()
+    after = bytearray(before)
+    after[-len(after) // 4] ^= 1
+    path.write_bytes(after)
+    return before
+
+
+@pytest.mark.parametrize("name", ["dataset/transform/transform_fn/assets/vocab_users", "model/factors/user_factors"])
+def test_a_flipped_bit_is_named_before_prediction(tmp_path, name):
+    make_world(tmp_path, 2)
+    path = next(tmp_path.glob(f"{name}*"))
+    flip(path)
+    with pytest.raises(UserError, match=f"{path.name} is damaged: its checksum is not the manifest's"):
+        predict(tmp_path, tmp_path / "out")
+
+
+def test_a_flipped_bit_in_a_vocabulary_is_named_before_training(tmp_path):
+    root = write_dataset(tmp_path / "dataset", MATRIX)
+    flip(tmp_path / "dataset/transform/transform_fn/assets/vocab_items")
+    with pytest.raises(UserError, match="vocab_items is damaged: its checksum is not the manifest's"):
+        data.read_info(root)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A training that died after two passes, and its settings."""
+    root = tmp_path_factory.mktemp("stopped")
+    dataset = write_dataset(root / "dataset", MATRIX)
+    settings = TrainingSettings(embedding_dimension=3, max_sweeps=6)
+    job.train(settings, dataset, str(root / "whole"), False)
+    save = Checkpoints.save
+    with pytest.MonkeyPatch.context() as patch:
+
+        def save_and_die(self, state):
+            save(self, state)
+            if len(state.history) == 4:
+                raise SystemExit(9)
+
+        patch.setattr(Checkpoints, "save", save_and_die)
+        with pytest.raises(SystemExit):
+            job.train(settings, dataset, str(root / "model"), False)
+    return root, settings
+
+
+@pytest.mark.parametrize("name", ["rows-00000-of-00001.npy", "state.json"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(stopped, tmp_path, capsys, name):
+    root, settings = stopped
+    model = tmp_path / "model"
+    shutil.copytree(root / "model", model)
+    path = model / "checkpoints" / "sweep-00004" / name
+    flip(path)
+    assert job.train(settings, str(root / "dataset"), str(model), False)["resumed_after_sweep"] == 2
+    assert f"{path} is damaged" in "".join(capsys.readouterr().out.split("\n"))
+    tables = [storage.read_table(f"{place}/factors/user_factors") for place in (model, root / "whole")]
+    np.testing.assert_allclose(*tables, rtol=1e-5)
+
+
+def test_where_all_checkpoints_are_damaged_it_says_what_to_do(stopped, tmp_path):
+    root, settings = stopped
+    shutil.copytree(root / "model", tmp_path / "model")
+    for path in (tmp_path / "model" / "checkpoints").glob("*/rotation.npy"):
+        flip(path)
+    with pytest.raises(UserError, match=r"no checkpoint in \S+ can be read; pass --replace"):
+        job.train(settings, str(root / "dataset"), str(tmp_path / "model"), False)
+
+
+def test_a_row_file_that_lost_its_end_is_named(tmp_path):
+    dataset = Path(write_dataset(tmp_path / "dataset", MATRIX))
+    path = dataset / "items_for_user-00001-of-00002"
+    whole = path.read_bytes()
+    for size in (len(whole) - 1, 3):
+        path.write_bytes(whole[:size])
+        with pytest.raises(UserError, match=f"{path.name} has {size} bytes where the manifest says {len(whole)}"):
+            data.read_info(str(dataset))
+
+
+def test_bundles_that_are_done_twice_give_the_same_files(tmp_path):
+    rows = [reads(f"v{n}", {f"c{m}": 1000 + n for m in range(n % 4 + 1)}) for n in range(12)]
+    glob = write_ndjson(tmp_path / "in.ndjson", [*rows, b"{"])
+    sections = {"dataset": {"shards": 2}, "split": {"kind": "last_n"}, "source": {"max_reject_fraction": 1}}
+    once = make_dataset(tmp_path / "once", glob, **sections)
+    twice = make_dataset(
+        tmp_path / "twice", glob, beam={"runner": "FnApiRunner", "direct_runner_bundle_repeat": 1}, **sections
+    )
+    assert once["files"] == twice["files"] and once["counts"] == twice["counts"]
+    for folder, _, names in os.walk(tmp_path / "once"):
+        assert sorted(os.listdir(Path(str(folder).replace("once", "twice")))) == sorted(
+            [*names, *next(os.walk(folder))[1]]
+        )
