@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+_YEAR_10000 = 253_402_300_800  # in seconds since 1970
+_MOST = 1e18  # an amount above is a mistake, and some of them would pass what float32 holds
 ID = pa.dictionary(pa.int32(), pa.binary())  # a column of ids: each id once, and its place a row
 
 
@@ -59,6 +61,17 @@ def faults_of_ids(column: pa.BinaryArray) -> np.ndarray:
     return faults
 
 
+def times(column: pa.Array, per_second: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `integers`, sound where `within_time`."""
+    return within_time(*integers(column), per_second)
+
+
+def within_time(values: np.ndarray, sound: np.ndarray, per_second: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times int64[n] are sound from 1970 to the year 9999 alone, so that sums stay below 2^63; the others become 0."""
+    sound = sound & (values >= 0) & (values < _YEAR_10000 * per_second)
+    return np.where(sound, values, 0), sound
+
+
 def integers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """A column of integers, written as integers, whole floats or digits.
 
@@ -94,7 +107,7 @@ def floats(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """A column of numbers, written as numbers or text.
 
     Returns:
-        float64[n], and bool[n]: whether there is a finite number at all; where not, the number is 0.
+        float64[n], and bool[n]: whether there is a number at all, and below 10^18; where not, the number is 0.
     """
     if pa.types.is_null(column.type):
         return np.zeros(len(column)), np.zeros(len(column), bool)
@@ -104,7 +117,7 @@ def floats(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         column = pc.utf8_ltrim(pc.utf8_trim_whitespace(text), "+").cast(pa.float64())
     numbers = column.cast(pa.float64(), safe=False)
     values = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False)
-    sound = np.isfinite(values)
+    sound = np.abs(values) < _MOST  # and no NaN
     return np.where(sound, values, 0.0), sound
 
 

@@ -53,7 +53,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
         batch, numbers = batch.filter(pa.array(inside)), numbers[inside]
     visitors = columns.ids(column(batch, "fullVisitorId"))
     visit_ids, has_visit = columns.integers(column(batch, "visitId"))
-    starts, has_start = columns.integers(column(batch, "visitStartTime"))
+    starts, has_start = columns.times(column(batch, "visitStartTime"), per_second=1)
     visit_numbers, has_number = columns.integers(column(batch, "visitNumber"))
 
     reasons = faults("visitor_id", visitors)
@@ -106,12 +106,12 @@ def _pages(hits: pa.Array, sound: np.ndarray, numbers: np.ndarray, source: Sourc
     ledger.skip("hits", "no_page", (sound[session] & ~is_page).sum())
     session, pages = session[kept], pa.array(kept)
 
-    time, has_time = columns.integers(columns.field(flat, "time").filter(pages))
+    time, has_time = columns.times(columns.field(flat, "time").filter(pages), per_second=1000)
     number, _ = columns.integers(columns.field(flat, "hitNumber").filter(pages))
     content = columns.coded_ids(_content(flat, kept, source.content_dimension_index, ledger))
     reasons = faults("content_id", content)
     bad_content = reasons != None  # noqa: E711 - elementwise
-    bad_time = ~has_time | (time < 0)
+    bad_time = ~has_time
     reasons[bad_time] = "hit_time_invalid"
     ledger.reject_where("hits", reasons, numbers[session], contentId=content, hitNumber=pa.array(number))
     # A page whose content cannot be kept still ends the dwell of the page before it.

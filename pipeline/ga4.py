@@ -53,7 +53,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
     if source.prefer_user_id:
         users = columns.ids(column(batch, "user_id"))
         visitors = pc.if_else(pc.equal(pc.binary_length(users), 0).fill_null(True), visitors, users)
-    stamps, has_stamp = columns.integers(column(batch, "event_timestamp"))
+    stamps, has_stamp = columns.times(column(batch, "event_timestamp"), per_second=1_000_000)
     contents, engaged, sound_engagement = _parameters(column(batch, "event_params"), source, ledger)
 
     has_visitor = visitors.is_valid().to_numpy(zero_copy_only=False)
@@ -104,11 +104,11 @@ def _parameters(
 
     places = _places(keys, ENGAGEMENT)
     values = columns.field(flat.take(pa.array(places)), "value")
-    times, has_time = columns.integers(columns.ids(_text(values)))
+    times, has_time = columns.times(columns.ids(_text(values)), per_second=1000)
     engaged, sound = np.zeros(events, np.int64), np.ones(events, bool)
     np.add.at(engaged, event[places], times)
     absent = _text(values).is_null().to_numpy(zero_copy_only=False)
-    sound[event[places][(~has_time & ~absent) | (times < 0)]] = False
+    sound[event[places][~has_time & ~absent]] = False
     return contents, engaged, sound
 
 

@@ -12,22 +12,30 @@ import pyarrow.json
 
 _BLOCK_BYTES = 1 << 22
 _WARM_BYTES = 1 << 27  # read by this process before the compiled pass is worth its compiling
+_MOST_BYTES = 1 << 28  # of a record; BigQuery's rows have 100 MB at most
 
 _read_bytes = 0
 
 
 def blocks(file: BinaryIO) -> Iterator[bytes]:
-    """Whole lines of a file, a block at a time, with their newlines; the file's last line may have none."""
-    rest = b""
+    """Whole lines of a file, a block at a time, with their newlines; the file's last line may have none.
+
+    Raises:
+        ValueError: a line that is longer than any export's.
+    """
+    rest: list[bytes] = []
+    size = 0
     while data := file.read(_BLOCK_BYTES):
-        end = data.rfind(b"\n")
-        if end < 0:
-            rest += data
-            continue
-        yield b"".join([rest, memoryview(data)[: end + 1]])
-        rest = data[end + 1 :]
-    if rest:
-        yield rest
+        end = data.rfind(b"\n") + 1
+        if end:
+            yield b"".join([*rest, memoryview(data)[:end]])
+            rest, size = [], 0
+        rest.append(data[end:])
+        size += len(rest[-1])
+        if size > _MOST_BYTES:
+            raise ValueError(f"a line is longer than {_MOST_BYTES >> 20} MB, the most that a record may have")
+    if size:
+        yield b"".join(rest)
 
 
 def count_lines(block: bytes) -> int:
@@ -74,8 +82,15 @@ def _parse_block(block: bytes, lines: int, schema: pa.Schema) -> pa.RecordBatch:
     if table.num_rows != lines:
         raise pa.ArrowInvalid("a line is blank or holds more than one record")
     batch = table.combine_chunks().to_batches()[0]
+    if all(column.null_count for column in batch.columns) and _has_null_rows(batch):
+        raise pa.ArrowInvalid("a line may be `null`, which Arrow takes for an object")
     batch.validate(full=True)  # an id that is not UTF-8 passes Arrow's parser
     return batch
+
+
+def _has_null_rows(batch: pa.RecordBatch) -> bool:
+    nulls = [column.is_null().to_numpy(zero_copy_only=False) for column in batch.columns]
+    return bool(np.logical_and.reduce(nulls).any())
 
 
 def _parse_lines(lines: list[bytes], schema: pa.Schema) -> tuple[pa.RecordBatch, np.ndarray, list[tuple[int, str]]]:
@@ -86,6 +101,8 @@ def _parse_lines(lines: list[bytes], schema: pa.Schema) -> tuple[pa.RecordBatch,
             continue
         try:
             record = _conform(_load(line), target, "record")
+            if record is None:
+                raise ValueError("record is no object")
         except (ValueError, RecursionError) as error:
             malformed.append((place, " ".join(str(error).split())))
         else:

@@ -27,6 +27,7 @@ from pipeline.storage import open_to_read
 
 _GZIP, _AVRO, _PARQUET = b"\x1f\x8b", b"Obj\x01", b"PAR1"
 _BATCH_ROWS = 1 << 15
+_BOMB_BYTES, _BOMB_RATIO = 1 << 30, 300
 _CSV_BLOCK_BYTES = 1 << 23
 _LIST_WRAPPERS = {"list", "element", "item", "array", "bag", "array_element"}
 _NULL = "null"
@@ -91,7 +92,7 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, bytes]]:
             head = file.read(512)
             file.seek(0)
             if head.startswith(_GZIP):
-                file = cast(BinaryIO, stack.enter_context(igzip.IGzipFile(fileobj=file)))
+                file = cast(BinaryIO, stack.enter_context(_Gzip(file, path)))
                 head = file.read(512)
                 file.seek(0)
                 if head.startswith(_PARQUET):  # needs to be read from its end
@@ -104,6 +105,25 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, bytes]]:
         except (OSError, EOFError, isal_zlib.error) as error:
             raise UserError(f"{path} cannot be read: {_one_line(error)}") from error
         yield file, head
+
+
+class _Gzip(igzip.IGzipFile):
+    """Unpacks, up to the point where it can only be a bomb: an export shrinks to a tenth, not to a thousandth."""
+
+    def __init__(self, packed: BinaryIO, path: str):
+        super().__init__(fileobj=packed)
+        self._packed, self._path = packed, path
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Raises:
+        UserError: it is a bomb.
+        """
+        data = super().read(size)
+        if self.tell() > _BOMB_BYTES and self.tell() > _BOMB_RATIO * self._packed.tell():
+            raise UserError(
+                f"{self._path} unpacks to more than {_BOMB_RATIO} times its size, as no export does; check the file"
+            )
+        return data
 
 
 def _read_ndjson(file: BinaryIO, schema: pa.Schema) -> Iterator[RawBatch]:
@@ -172,6 +192,8 @@ def _read_parquet(file: BinaryIO, schema: pa.Schema) -> Iterator[pa.RecordBatch]
     wanted = set(_leaves(pa.struct(list(schema)), ()))
     paths = [parquet.schema.column(index).path for index in range(len(parquet.schema))]
     kept = [path for path in paths if tuple(p for p in path.split(".") if p not in _LIST_WRAPPERS) in wanted]
+    if not kept:
+        raise ValueError(f"none of the columns {', '.join(schema.names)} is in it; check source.input and source.kind")
     yield from parquet.iter_batches(batch_size=_BATCH_ROWS, columns=kept)
 
 

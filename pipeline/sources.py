@@ -286,6 +286,20 @@ def kind_of(
     )
 
 
+def extract(kind: Kind, raw: RawBatch, path: str) -> Extract:
+    """The columns of some records, with their account.
+
+    Raises:
+        UserError: a column of the file is of a type that it cannot be.
+    """
+    try:
+        return kind.extract(raw, path)
+    except pa.ArrowException as error:
+        types = ", ".join(f"{field.name} {field.type}" for field in raw.columns.schema)
+        what = " ".join(str(error).split())
+        raise UserError(f"{path} has a column of a wrong type ({what}); its columns are {types}") from error
+
+
 def _labelled(raw: RawBatch, path: str, extract: Callable[[RawBatch, str], Extract], label: str) -> Extract:
     """For the account, a row is of the table and not of the stream that it came by."""
     return extract(raw, label)
@@ -315,11 +329,11 @@ class _ReadFile(beam.DoFn):
     def process(self, path: str) -> Iterator[object]:
         counts: Counter[str] = Counter()
         for raw in self._kind.read(path):
-            extract = self._kind.extract(raw, path)
-            counts.update(extract.counts)
-            for reject in extract.rejects:
+            found = extract(self._kind, raw, path)
+            counts.update(found.counts)
+            for reject in found.rejects:
                 yield beam.pvalue.TaggedOutput(REJECTS, reject)
-            batch = extract.table
+            batch = found.table
             if self._kind.early and batch.num_rows:
                 batch = self._kind.early(pa.Table.from_batches([batch])).combine_chunks().to_batches()[0]
             shards = columns.shard_of(batch.column(0), self._shards)

@@ -46,7 +46,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rating: RatingSett
     batch, numbers = raw.columns, raw.numbers
     times, has_time = np.zeros(batch.num_rows, np.int64), np.ones(batch.num_rows, bool)
     if source.time_column:
-        times, has_time = _milliseconds(batch.column(source.time_column))
+        times, has_time = columns.within_time(*_milliseconds(batch.column(source.time_column)), per_second=1000)
         inside = within_window(_days(times), source, ledger)
         batch, numbers, times, has_time = (
             batch.filter(pa.array(inside)),

@@ -104,6 +104,8 @@ def test_odd_sessions_are_the_same_in_sql(server, tmp_path):
         session("two", 14, [hit(1, 0, "x")]) | {"visitNumber": "1"},
         session("two", 14, [hit(2, 50, "x"), hit(3, 51)]) | {"visitNumber": "2"},
     ]
+    rows += [session("far", 16, [hit(1, 0, "x"), hit(2, 10)]) | {"visitStartTime": str(at)} for at in (-1, 2**62)]
+    rows.append(session("far hit", 17, [hit(1, 0, "x"), hit(2, 2**62, "y"), hit(3, 20)]))
     twice = hit(1, 0, "first")
     twice["customDimensions"].append({"index": "10", "value": "later"})
     rows.append(session("dimension twice", 15, [twice, hit(2, 5)]))
@@ -114,8 +116,8 @@ def test_odd_sessions_are_the_same_in_sql(server, tmp_path):
     assert rejected == {
         "records.rejected.visitor_id_missing": 2,
         "records.rejected.visit_id_invalid": 2,
-        "records.rejected.visit_start_time_invalid": 2,
-        "records.rejected.hit_time_invalid": 1,
+        "records.rejected.visit_start_time_invalid": 6,
+        "records.rejected.hit_time_invalid": 2,
         "records.rejected.visitor_id_newline": 1,
         "records.rejected.content_id_empty": 1,
         "records.rejected.content_id_newline": 1,
@@ -154,7 +156,10 @@ def test_odd_events_are_the_same_in_sql(server, tmp_path):
         typed("h", {"float_value": 1.5}, {"string_value": "7"}),
         {"event_date": "20240101", "event_timestamp": "1", "event_params": [], "user_id": None, "user_pseudo_id": "i"},
     ]
+    rows += [event("far", "x", 10, event_timestamp=str(at)) for at in (-1, 2**62)]
+    rows += [event("long", "x", ms) for ms in (2**62, 2**62, 10)]
     found, counts = both(server, tmp_path, "odd4", "ga4", rows)
+    assert counts["records.rejected.event_timestamp_invalid"] == counts["records.rejected.engagement_invalid"] - 1 == 2
     assert found[b"a", b"x"] == (150.0, 1704067200999)
     assert found[b"h", b"42"][0] == 11.0
     assert counts["records.skipped.no_visitor_id"] == 2

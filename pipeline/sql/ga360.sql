@@ -19,8 +19,8 @@ WITH
       IF(@visitor_is_visit, ARRAY_TO_STRING([fullVisitorId, CAST(visitNumber AS STRING)], '-'), fullVisitorId)
         AS visitorId,
       visitId,
-      visitStartTime * 1000 AS start_ms,
-      hit.time AS hit_ms,
+      IF(visitStartTime BETWEEN 0 AND 253402300799, visitStartTime, NULL) * 1000 AS start_ms,
+      IF(hit.time BETWEEN 0 AND 253402300799999, hit.time, NULL) AS hit_ms,
       hit.hitNumber AS hit_number,
       (
         SELECT MAX(IF(dimension.index = @content_dimension_index, dimension.value, NULL))
@@ -30,8 +30,8 @@ WITH
         WHEN fullVisitorId IS NULL THEN 'rejected.visitor_id_missing'
         WHEN @visitor_is_visit AND visitNumber IS NULL THEN 'rejected.visit_number_invalid'
         WHEN visitId IS NULL THEN 'rejected.visit_id_invalid'
-        WHEN visitStartTime IS NULL THEN 'rejected.visit_start_time_invalid'
-        WHEN IFNULL(hit.time, -1) < 0 THEN 'rejected.hit_time_invalid'
+        WHEN IFNULL(visitStartTime, -1) NOT BETWEEN 0 AND 253402300799 THEN 'rejected.visit_start_time_invalid'
+        WHEN IFNULL(hit.time, -1) NOT BETWEEN 0 AND 253402300799999 THEN 'rejected.hit_time_invalid'
       END AS fault
     FROM sessions, UNNEST(sessions.hits) AS hit
     WHERE hit.type = 'PAGE'

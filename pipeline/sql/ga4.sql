@@ -18,7 +18,7 @@ WITH
   events AS (
     SELECT
       IF(@prefer_user_id, COALESCE(NULLIF(user_id, ''), user_pseudo_id), user_pseudo_id) AS visitorId,
-      DIV(event_timestamp, 1000) AS time_ms,
+      DIV(IF(event_timestamp BETWEEN 0 AND 253402300799999999, event_timestamp, NULL), 1000) AS time_ms,
       (
         SELECT
           MIN(COALESCE(
@@ -33,11 +33,11 @@ WITH
       ) AS content,
       (
         SELECT
-          SUM(COALESCE(
+          SUM(CAST(COALESCE(
             SAFE_CAST(param.value.string_value AS INT64),
             param.value.int_value,
             SAFE_CAST(param.value.float_value AS INT64),
-            SAFE_CAST(param.value.double_value AS INT64)))
+            SAFE_CAST(param.value.double_value AS INT64)) AS FLOAT64))
         FROM UNNEST(days.event_params) AS param
         WHERE param.key = 'engagement_time_msec'
       ) AS engaged_ms
@@ -54,7 +54,7 @@ WITH
         WHEN visitorId IS NULL THEN 'skipped.no_visitor_id'
         WHEN content IS NULL THEN 'skipped.no_content'
         WHEN time_ms IS NULL THEN 'rejected.event_timestamp_invalid'
-        WHEN engaged_ms < 0 THEN 'rejected.engagement_invalid'
+        WHEN engaged_ms NOT BETWEEN 0 AND 253402300799999 THEN 'rejected.engagement_invalid'
       END AS reason
     FROM events
   )
