@@ -1,12 +1,13 @@
 """gs:// as well as local paths: against a storage emulator, over HTTP."""
 
+import gc
 import logging
 import os
 
 import pytest
 from apache_beam.io.filesystems import FileSystems
 from exports import make_dataset, reads, write_ndjson
-from gcp_storage_emulator.server import create_server
+from gcp_storage_emulator.server import RequestHandler, create_server
 
 from configs import locks
 from configs.errors import UserError
@@ -28,10 +29,49 @@ def bucket():
     server.stop()
     for name, value in before.items():
         os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+    gc.collect()  # the clients' sockets, while their warnings are ignored
 
 
 # The client library asks for credentials in a way that it warns about itself, and leaves its sockets to the collector.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning", "ignore::DeprecationWarning")
+
+
+@pytest.fixture
+def flaky(bucket, monkeypatch):
+    """The bucket behind a server that is at first too busy for each request; gives how often it was."""
+    refused = set()
+
+    def often_busy(method):
+        def answer(self):
+            key = (method, self.path.partition("upload_id=")[0])
+            if key in refused:
+                plain[method](self)
+                return
+            refused.add(key)
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        return answer
+
+    plain = {name: getattr(RequestHandler, f"do_{name}") for name in ("GET", "POST", "PUT", "DELETE")}
+    for name in plain:
+        monkeypatch.setattr(RequestHandler, f"do_{name}", often_busy(name))
+    monkeypatch.setattr("random.uniform", lambda low, high: 0.0)  # of the waits between tries, so that none is long
+    return refused
+
+
+def test_a_busy_storage_is_asked_again(flaky, bucket, tmp_path):
+    root = f"{bucket}/busy"
+    for content in (b"one", b"two"):
+        with publish.staged(root, "dataset", replace=True) as staging:
+            publish.write_file(f"{staging}/part", content)
+            publish.write_file(f"{staging}/manifest.json", b'{"kind": "dataset", "schema_version": 1}')
+        assert storage.read_bytes(f"{root}/part") == content
+    assert publish.read_manifest(f"{root}/manifest.json", "dataset")["schema_version"] == 1
+    assert sorted(publish.list_files(f"{bucket}/busy")) == [f"{root}/manifest.json", f"{root}/part"]
+    assert {method for method, _ in flaky} == {"GET", "POST", "PUT", "DELETE"} and len(flaky) > 10
 
 
 def test_an_export_on_gs_gives_the_dataset_of_the_local_one(bucket, tmp_path):
