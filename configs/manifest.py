@@ -23,7 +23,7 @@ def kind_of(text: str | bytes) -> str | None:
     """The kind a manifest names, None where the text is no manifest."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     kind = found.get("kind") if isinstance(found, dict) else None
     return kind if isinstance(kind, str) else None
@@ -33,11 +33,11 @@ def parse(text: str | bytes, kind: str, path: str) -> dict[str, Any]:
     """Reads a manifest and checks that this code can read what it stands for.
 
     Raises:
-        UserError: not JSON, of another kind, or of another schema version.
+        UserError: not JSON, of another kind, or of another schema version; or it names a file outside its root.
     """
     try:
         manifest = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not a manifest ({error}); make the {kind} again") from error
     found = kind_of(text)
     if found != kind:
@@ -45,7 +45,16 @@ def parse(text: str | bytes, kind: str, path: str) -> dict[str, Any]:
     version = manifest.get("schema_version")
     if version != SCHEMA_VERSION:
         raise UserError(f"{path} has schema version {version}, this code reads {SCHEMA_VERSION}; make the {kind} again")
+    for part in ("files", "other_files"):
+        names = manifest.get(part, {})
+        if not isinstance(names, dict) or any(not is_below(name) for name in names):
+            raise UserError(f"{path} names files outside its directory; it is not of this software's making")
     return manifest
+
+
+def is_below(name: str) -> bool:
+    """Whether a file's name leads to a place below the directory it is joined to."""
+    return not (name.startswith("/") or "\\" in name or "://" in name or {"", ".", ".."} & set(name.split("/")))
 
 
 def all_files(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

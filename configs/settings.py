@@ -439,7 +439,7 @@ class ServingSettings(_Section):
     """The server, and where it finds the versions of a model."""
 
     directory: str = Field("data/serving", description="Holds NAME/VERSION; TensorFlow Serving's base path is NAME.")
-    name: str = Field("wals", pattern=r"^[A-Za-z0-9._-]+$", description="Of the model, in the addresses.")
+    name: str = Field("wals", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", description="Of the model, in the addresses.")
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 lets other machines in.")
     port: int = Field(8501, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     poll_seconds: float = Field(2.0, gt=0, description="How often to look for a new version.")

@@ -49,7 +49,7 @@ def read_array(path: str) -> np.ndarray:
     """
     try:
         return np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
-    except (ValueError, EOFError, tf.errors.NotFoundError) as error:
+    except (ValueError, EOFError, SyntaxError, tf.errors.NotFoundError) as error:
         raise UserError(f"{path} is missing or damaged ({' '.join(str(error).split())})") from error
 
 

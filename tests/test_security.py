@@ -1,0 +1,119 @@
+"""Hostile input: nothing of it is run, and no name in it leads out of its directory."""
+
+import argparse
+import ast
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs import commands, manifest, settings
+from configs.errors import UserError
+from pipeline import verify
+from pipeline.bigquery import names
+from tests.predicted import make_world, predict
+from trainer import data, storage
+
+ROOT = Path(__file__).parents[1]
+OUT = ["../../etc/passwd", "/etc/passwd", "a/../../b", "gs://other/b", "a\\..\\b", "", "a//b", "./a"]
+
+
+def spoil(path: Path, change) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_a_manifest_that_names_files_elsewhere_is_refused(tmp_path, name):
+    make_world(tmp_path, 1)
+    spoil(tmp_path / "dataset/manifest.json", lambda content: content["files"].update({name: {"bytes": 1}}))
+    for read in (
+        lambda: predict(tmp_path, tmp_path / "out"),
+        lambda: data.read_info(str(tmp_path / "dataset")),
+        lambda: verify.main([str(tmp_path / "dataset")]),
+    ):
+        with pytest.raises(UserError, match="names files outside its directory"):
+            read()
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "../b", "", ".hidden"])
+def test_the_served_models_name_cannot_lead_out_of_its_directory(tmp_path, name):
+    (tmp_path / "c.yaml").write_text("{}")
+    with pytest.raises(UserError, match=r"serving\.name"):
+        settings.load_settings(str(tmp_path / "c.yaml"), {"serving.name": name})
+
+
+class Bomb:
+    """What runs where somebody unpickles it."""
+
+    def __reduce__(self):
+        return os.system, ("touch exploded",)
+
+
+def test_nothing_is_unpickled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save(tmp_path / "a.npy", np.array([Bomb()], object), allow_pickle=True)
+    (tmp_path / "b.npy").write_bytes(pickle.dumps(Bomb()))
+    for path in ("a.npy", "b.npy"):
+        with pytest.raises(UserError, match="damaged"):
+            storage.read_array(path)
+    make_world(tmp_path, 1)
+    factors = next((tmp_path / "model/factors").glob("user_factors*"))
+    factors.write_bytes((tmp_path / "a.npy").read_bytes())
+    with pytest.raises(UserError, match=factors.name):
+        predict(tmp_path, tmp_path / "out")
+    assert not Path("exploded").exists()
+
+
+def test_yaml_makes_no_objects(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("c.yaml").write_text("training: !!python/object/apply:os.system ['touch exploded']")
+    with pytest.raises(UserError, match="is not YAML"):
+        settings.load_settings("c.yaml")
+    Path("c.yaml").write_text("{}")
+    given = argparse.Namespace(
+        config="c.yaml", set=["training.seed=!!python/object/apply:os.system ['touch exploded']"]
+    )
+    with pytest.raises(UserError, match=r"training\.seed"):
+        commands.settings_from(given, {})
+    assert not Path("exploded").exists()
+
+
+def test_no_module_evaluates_or_unpickles():
+    """What ruff's S rules cannot see: a name that is imported, an alias, a keyword."""
+    found = []
+    for folder in ("configs", "pipeline", "trainer", "serving", "nightly", "cloud", "report"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                called = node.func if isinstance(node, ast.Call) else None
+                name = getattr(called, "id", getattr(called, "attr", None))
+                modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                unsafe = isinstance(called, ast.Name) and name in ("eval", "exec", "__import__")
+                unsafe |= name in ("unsafe_load", "full_load") or any(
+                    isinstance(node, ast.keyword) and node.arg == "allow_pickle" and node.value.value is not False
+                    for node in ast.walk(node)
+                )
+                if unsafe or {"pickle", "marshal", "dill", "cloudpickle", "shelve"} & set(modules):
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "name", ["bq://a.b.c`; DROP TABLE x; --", "bq://a.b.c d", "bq://a.b", "bq://a.b.c*d", "bq://a.b.\u0441", "a.b.c"]
+)
+def test_names_that_would_change_a_query_are_refused(name):
+    with pytest.raises(UserError, match="write it as bq://"):
+        names.parse(name, "source.input")
+
+
+def test_a_model_without_its_mark_is_not_loaded(tmp_path):
+    make_world(tmp_path, 1)
+    (tmp_path / "model/manifest.json").rename(tmp_path / "model/manifest.json.partial")
+    with pytest.raises(UserError, match="is no finished model"):
+        predict(tmp_path, tmp_path / "out")
+    assert manifest.kind_of('{"kind": ["model"]}') is None
