@@ -136,3 +136,13 @@ def test_a_bomb_is_refused_before_it_fills_memory_or_disk(tmp_path, monkeypatch)
     }.items():
         with pytest.raises(UserError, match=said):
             list(readers.read_export(str(tmp_path / name), ga360.SCHEMA))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Arrow's, of decoding the row
+def test_a_csv_row_that_is_neither_whole_nor_text_is_said_without_its_ids(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"visitorId,contentId\na,x\nsecret\xff,y,z\n")
+    said = r"a\.csv, after record 0: CSV parse error: Row #3: Expected 2 columns, got 3 in"
+    with pytest.raises(UserError, match=said) as error:
+        list(readers.read_table(str(path), ["visitorId", "contentId"]))
+    assert "secret" not in str(error.value)

@@ -50,10 +50,11 @@ def rows_of(tables) -> list[tuple]:
     return [tuple(row.values()) for table in tables for row in table.to_pylist()]
 
 
-def check(data: bytes, records: int, source: SourceSettings) -> tuple[list[tuple], list[bytes], Counter]:
+def check(data: bytes, records: int | None, source: SourceSettings) -> tuple[list[tuple], list[bytes], Counter]:
     """The account of a file adds up, and what was kept can be worked with."""
     tables, rejects, counts, kind = extracted(data, source)
     rows = rows_of(tables)
+    records = counts["records.read"] if records is None else records
     assert counts["records.read"] == records
     assert len(rejects) == total(counts, "records.rejected.") + total(counts, "hits.rejected.")
     for reject in map(json.loads, rejects):
@@ -75,7 +76,7 @@ def check(data: bytes, records: int, source: SourceSettings) -> tuple[list[tuple
     return rows, rejects, counts
 
 
-def check_or_refuse(data: bytes, records: int, source: SourceSettings) -> None:
+def check_or_refuse(data: bytes, records: int | None, source: SourceSettings) -> None:
     """As `check`; or the file is refused as a whole, by one line that names it."""
     said = "file"
     try:

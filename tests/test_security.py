@@ -76,7 +76,7 @@ def test_yaml_makes_no_objects(tmp_path, monkeypatch):
         settings.load_settings("c.yaml")
     Path("c.yaml").write_text("{}")
     given = argparse.Namespace(
-        config="c.yaml", set=["training.seed=!!python/object/apply:os.system ['touch exploded']"]
+        config="c.yaml", assignments=["training.seed=!!python/object/apply:os.system ['touch exploded']"]
     )
     with pytest.raises(UserError, match=r"training\.seed"):
         commands.settings_from(given, {})
