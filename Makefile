@@ -91,6 +91,13 @@ test: setup  ## the test suite
 kill-test: setup  ## kill preprocess, train and predict at 50 random moments, and start each again
 	@$(BIN)/python -m tests.kill_kit $(ARGS)
 
+fuzz: setup data/engines/atheris  ## hostile exports: hypothesis at 2,000 examples a test, then atheris on the readers; Linux, an hour
+	@WALS_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -n 2 tests/test_pipeline_fuzz.py
+	@PYTHONPATH=data/engines/atheris $(BIN)/python -m tests.fuzz_readers $(ARGS)
+
+data/engines/atheris: requirements-fuzz.lock | setup
+	@$(BIN)/uv pip install --quiet --target $@ --require-hashes -r requirements-fuzz.lock
+
 night-test: setup  ## seven nights on a small sample, each disturbed in its own way, beside seven quiet ones
 	@WALS_SEVEN_NIGHTS=1 $(BIN)/python -m pytest tests/test_nightly_seven.py $(ARGS)
 
@@ -237,6 +244,8 @@ lock: setup  ## put what setup.py newly asks for into the locks; UPGRADE=--upgra
 	  --custom-compile-command "make lock" --output-file requirements-audit.lock tests/audit.in
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --output-file requirements-airflow.lock composer/requirements.in
+	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" --output-file requirements-fuzz.lock tests/fuzz.in
 
 system:  ## install, as root, the Debian packages that tests in a browser need
 	@dpkg -s $(DEBIAN) >/dev/null 2>&1 || { apt-get update -qq && \

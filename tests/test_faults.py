@@ -17,6 +17,7 @@ from predicted import make_world, predict
 from configs import commands, faults
 from configs.errors import UserError
 from configs.settings import TrainingSettings
+from pipeline import preprocess, row_files
 from trainer import data, job, storage
 from trainer.checkpoints import Checkpoints
 
@@ -75,15 +76,15 @@ def test_a_read_only_disk_is_named(world, step):
     assert done.stderr.count("\n") == 1
 
 
-def test_memory_that_runs_out_is_named(monkeypatch, capsys):
-    def main(_):
-        try:
-            np.zeros(1 << 60, np.uint8)
-        except MemoryError as error:
-            raise RuntimeError("step 7") from error  # as Beam wraps what a worker raised
-
-    assert commands.run(main) == 1
-    assert capsys.readouterr().err.startswith("error: out of memory: ")
+def test_a_worker_without_memory_is_named_and_leaves_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(row_files, "group", lambda _: np.zeros(1 << 60, np.uint8))
+    write_ndjson(tmp_path / "in", [reads("a", {"x": 1000}), reads("b", {"x": 500})])
+    (tmp_path / "c.yaml").write_text(f"source: {{input: {tmp_path}/in}}\nbeam: {{runner: FnApiRunner}}\n")
+    arguments = ["--config", str(tmp_path / "c.yaml"), "--dataset_dir", str(tmp_path / "out")]
+    assert commands.run(preprocess.main, arguments) == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: out of memory: give the job a larger machine")
+    assert sorted(os.listdir(tmp_path)) == ["c.yaml", "in"]
 
 
 @pytest.mark.parametrize(
