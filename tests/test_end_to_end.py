@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -42,19 +43,27 @@ def train_and_predict(root: Path, training: dict | None = None, **prediction) ->
     return found
 
 
-def test_on_the_checkerboard_the_withheld_content_comes_first(tmp_path):
-    """benfred/implicit's fixture: visitor and content fit where both are even or both are odd; one pair is withheld."""
+def test_on_the_checkerboard_the_withheld_content_comes_first(tmp_path, capfd, caplog):
+    """benfred/implicit's fixture: visitor and content fit where both are even or both are odd; one pair is withheld.
+
+    And no log, no table, no name of a file and no manifest tells who the visitors are.
+    """
+    caplog.set_level(logging.INFO)
     size, rows, withheld = 20, [], {}
     for visitor in range(size):
-        withheld[b"v%d" % visitor] = b"c%d" % ((visitor + 2) % size)
+        withheld[b"person%d" % visitor] = b"c%d" % ((visitor + 2) % size)
         contents = {f"c{c}": 1000 for c in range(visitor % 2, size, 2) if c != (visitor + 2) % size}
-        rows.append(reads(f"v{visitor}", contents))
+        rows.append(reads(f"person{visitor}", contents))
     make_dataset(tmp_path / "dataset", write_ndjson(tmp_path / "in", rows), rating={"kind": "binary"})
     found = train_and_predict(tmp_path, top_k=5)
     assert {visitor: given[0] for visitor, given in found.items()} == withheld
     seen = ratings(tmp_path / "dataset")
     assert not {(visitor, content) for visitor, given in found.items() for content in given} & set(seen)
     assert train_and_predict(tmp_path, top_k=5) == found  # one seed, one answer
+    printed = capfd.readouterr()
+    told = [printed.out, printed.err, caplog.text, *map(str, tmp_path.rglob("*"))]
+    told += [path.read_text() for path in tmp_path.rglob("manifest.json")]
+    assert caplog.text and not [text for text in told if "person" in text]
 
 
 def test_stars_in_a_table_are_held_out_and_their_error_measured(tmp_path):
