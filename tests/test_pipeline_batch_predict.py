@@ -7,6 +7,7 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 import pytest
+from datasets import describe
 from exports import event, make_dataset, write_ndjson
 from predicted import lines_of, make_world, plainly, predict, read_json, read_text, write_model
 
@@ -143,7 +144,12 @@ def factors(model: Path, table: str) -> list[Path]:
 
 
 def change(path: Path, how) -> None:
+    """Of a model that was made so: its manifest has the checksum."""
     np.save(path, how(np.load(path)))
+    about = path.parents[1] / "manifest.json"
+    content = json.loads(about.read_text())
+    content["files"][f"factors/{path.name}"] = describe(path)
+    about.write_text(json.dumps(content))
 
 
 def replace(path: Path, old: str, new: str) -> None:
@@ -184,9 +190,12 @@ DAMAGE = {
     ),
     "cut": (
         lambda d, m: factors(m, "user")[0].write_bytes(factors(m, "user")[0].read_bytes()[:-4]),
-        "user_factors-00000-of-0000.*.npy ends early",
+        "user_factors-00000-of-0000.*.npy is damaged",
     ),
-    "no array": (lambda d, m: factors(m, "user")[-1].write_bytes(b"no array"), "user_factors-.* cannot be read"),
+    "no array": (
+        lambda d, m: factors(m, "user")[-1].write_bytes(b"no array"),
+        "user_factors-.* (cannot|is damaged)",
+    ),
     "nan": (lambda d, m: change(factors(m, "item")[0], lambda a: a * np.nan), "no finite numbers"),
     "infinite": (
         lambda d, m: change(factors(m, "user")[-1], infinite_at_the_end),

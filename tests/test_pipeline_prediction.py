@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from datasets import write_items
+from datasets import describe, write_items
 from oracles import DenseWals
 from predicted import lines_of, make_world, predict, read_json, table
 
@@ -339,8 +339,11 @@ def test_ages_without_times_are_refused(tmp_path):
     names = [name.decode() for name in read_vocabulary(dataset.vocab_items)]
     write_items(dataset, names, np.ones(90), first_time_ms=[None] * 90, last_time_ms=[None] * 90)
     made = json.loads(Path(dataset.manifest).read_text())
-    made["files"]["items.parquet"]["bytes"] = Path(dataset.items).stat().st_size
+    made["files"]["items.parquet"] = describe(Path(dataset.items))
     Path(dataset.manifest).write_text(manifest.stamp("dataset", made))
+    trained = json.loads((root / "model/manifest.json").read_text())
+    trained["dataset"]["fingerprint"] = manifest.fingerprint(made)
+    (root / "model/manifest.json").write_text(manifest.stamp("model", trained))
     with pytest.raises(UserError, match=r"the dataset has no times; set source\.time_column"):
         predict(root, tmp_path / "out", top_k=2, max_age_days=3)
 

@@ -183,7 +183,13 @@ def _check_files(dataset: Dataset, made: dict[str, Any]) -> None:
 
 def _check_bits(path: str, described: dict[str, Any], remedy: str) -> None:
     """A flipped bit gives another id, or another number, and no error. gs:// looks after its bits itself."""
-    if not publish.is_remote(path) and describe(path)["crc32c"] != described["crc32c"]:
+    if publish.is_remote(path):
+        return
+    try:
+        found = describe(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; {remedy}") from None
+    if found["crc32c"] != described["crc32c"]:
         raise UserError(f"{path} is damaged: its checksum is not the manifest's; {remedy}")
 
 
