@@ -113,9 +113,10 @@ def test_two_workers_give_what_one_process_gives(tmp_path, matrix):
 
 def test_what_fails_in_one_worker_ends_all_of_them(tmp_path, matrix):
     dataset = write_dataset(tmp_path / "dataset", matrix, shards=2)
-    (tmp_path / "dataset" / "items_for_user-00001-of-00002").write_bytes(b"no record" * 9)
+    path = tmp_path / "dataset" / "items_for_user-00001-of-00002"
+    path.write_bytes(b"n" * path.stat().st_size)
     one, other = answers(start(SETTINGS, dataset, tmp_path / "model"))
-    assert other["error"].startswith(f"{dataset}/items_for_user-00001-of-00002 is damaged")
+    assert other["error"].startswith(f"{path} is damaged")
     assert one["error"] == "1 of the 2 workers failed; their logs say why"
     assert not (tmp_path / "model" / "manifest.json").exists()
 
