@@ -62,7 +62,7 @@ SELECT
   reason,
   IF(reason IS NULL, visitorId, NULL) AS visitorId,
   IF(reason IS NULL, contentId, NULL) AS contentId,
-  CAST(SUM(IFNULL(engaged_ms, 0)) AS INT64) AS amount,
+  CAST(SUM(IF(reason IS NULL, IFNULL(engaged_ms, 0), 0)) AS INT64) AS amount,
   MAX(time_ms) AS time_ms,
   COUNT(*) AS records
 FROM engagements
