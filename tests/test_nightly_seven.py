@@ -187,7 +187,7 @@ def two_runs_for_one_date(site: Site, day: str) -> None:
         return in_process(command, say, timeout_s)
 
     assert site.run(day, execute=disturbed("cloud.train", meanwhile)) == 0
-    assert others == [2], "the second is refused"
+    assert set(others) == {2}, "the second is refused"
     assert site.run(day) == 0 and record.attempts(site.nights, day) == [1], "and later there is nothing to do"
 
 
