@@ -173,6 +173,7 @@ bench: setup $(BENCH_READY) bench-pipeline  ## our speed and quality beside impl
 	@$(BIN)/python benchmarks/predict_batch.py --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.predict_job
 	@$(BIN)/python -m benchmarks.evaluate_scale
+	@$(BIN)/python -m benchmarks.predict_writers
 
 bench-pipeline: setup  ## the pipeline's speed and memory beside pandas and DuckDB, half an hour; JSON and plots in data/bench
 	@$(BIN)/python -m benchmarks.preprocess_speed

@@ -113,6 +113,8 @@ def measure(args: argparse.Namespace, model: Path, root: Path) -> dict:
                     time.sleep(args.seconds / (args.versions + 1))
                     resident.append(machine.resident_of_tree(server.pid))
                     publish(model, config, number)
+                    while json.loads(get(url + "readyz"))["version"] != number and load.poll() is None:
+                        time.sleep(0.2)  # the next one would take its place
                 said = load.communicate(timeout=args.seconds + 30)[0]
             figures = [line for line in get(url + "metrics").splitlines() if line.startswith("wals_model_loads_total ")]
             resident.append(machine.resident_of_tree(server.pid))
