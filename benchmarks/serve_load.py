@@ -108,9 +108,10 @@ def measure(args: argparse.Namespace, model: Path, root: Path) -> dict:
             script = Path(__file__).with_suffix(".lua")
             wrk = ["wrk", "-t1", f"-c{args.connections}", f"-d{args.seconds}s", "--timeout", "10s", "-s", script, url]
             with subprocess.Popen([*wrk, "--", requests, args.api], stdout=subprocess.PIPE, text=True) as load:
-                resident = []
+                resident, started = [], time.monotonic()
                 for number in range(2, args.versions + 2):
-                    time.sleep(args.seconds / (args.versions + 1))
+                    due = started + args.seconds * (number - 1) / (args.versions + 1)
+                    time.sleep(max(0.0, due - time.monotonic()))
                     resident.append(machine.resident_of_tree(server.pid))
                     publish(model, config, number)
                     while json.loads(get(url + "readyz"))["version"] != number and load.poll() is None:
