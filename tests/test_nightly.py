@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from configs import commands
+from configs.settings import TrainingSettings
 from nightly import alias, record, retention, rollback, run, status, steps
 from tests.nights import Site, World, read_output
 
@@ -119,7 +120,8 @@ def test_a_refit_sees_what_was_held_out_and_goes_live(site, capsys):
     assert live.model_dir == night.refit_model and live.dataset_dir == night.dataset
     whole = f"{site.root}/events_* to 2024-01-03"
     assert read_output(night.whole_dataset) == whole and "some held out" in read_output(night.dataset)
-    assert read_output(night.refit_model) == f"{whole}, k 64 <- {read_output(night.model)}", "from the measured one"
+    k = TrainingSettings().embedding_dimension
+    assert read_output(night.refit_model) == f"{whole}, k {k} <- {read_output(night.model)}", "from the measured one"
     assert read_output(live.predictions_dir) == f"by {read_output(night.refit_model)}"
     # The next night starts from what is live, and is held against the measured dataset, which is like its own.
     assert site.run(site.day(3)) == 0
