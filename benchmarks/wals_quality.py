@@ -23,13 +23,13 @@ import numpy as np
 from benchmarks import data, machine
 from benchmarks.wals_search import Point, measure
 
-# By the rule of `benchmarks/wals_search.py`: 40 trials at k = 256, 17 at 1024 around the best of those, and a few by
-# hand around the best of these at 64 and 2048.
+# By the rule of `benchmarks/wals_search.py`: 40 trials at k = 256, 14 at 1024 around the best of those, and a few by
+# hand around the best of these at 64 and 2048. docs/benchmarks.md tells of later searches.
 SETTINGS: dict[int, tuple[Point, int]] = {
     64: (Point(64, 0.1, 1.2, 0.9, popularity=0.43, activity=0.31), 3),
     256: (Point(256, 0.0919, 2.091, 0.898, popularity=0.4345, activity=0.3137), 4),
-    1024: (Point(1024, 0.045, 4.5, 1.0, popularity=0.42, activity=0.2, steps=5), 5),
-    2048: (Point(2048, 0.06, 5.0, 1.0, popularity=0.43, activity=0.15, steps=5), 3),
+    1024: (Point(1024, 0.03, 4.5, 1.0, popularity=0.4, activity=0.25), 4),
+    2048: (Point(2048, 0.03, 4.5, 1.0, popularity=0.4, activity=0.25), 4),
 }
 PEER_PASSES = 8
 
