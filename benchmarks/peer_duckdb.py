@@ -19,7 +19,7 @@ for name, index in (("visitorId", "userId"), ("contentId", "itemId")):
 run("""
     CREATE TABLE ratings AS
     SELECT u.index AS userId, i.index AS itemId,
-           least(1, 3 * dwell / (SELECT median(dwell) FROM pairs))::FLOAT AS rating
+           least(1, 0.3 * dwell / (SELECT median(dwell) FROM pairs))::FLOAT AS rating
     FROM pairs JOIN userIds u ON u.id = visitorId JOIN itemIds i ON i.id = contentId""")
 for key, other in (("userId", "itemId"), ("itemId", "userId")):
     ordered = f"SELECT {key}, {other}, rating FROM ratings ORDER BY {key}, {other}"  # noqa: S608

@@ -12,7 +12,7 @@ for name, index in (("visitorId", "userId"), ("contentId", "itemId")):
     order = counts.sort_values(["n", "id"], ascending=False).id.reset_index(drop=True)
     pairs[index] = pairs[name].map(pd.Series(order.index, index=order))
     order.to_csv(f"{target}/{index}.csv", index=False)
-pairs["rating"] = (3 * pairs.duration_ms / pairs.duration_ms.median()).clip(upper=1).astype("float32")
+pairs["rating"] = (0.3 * pairs.duration_ms / pairs.duration_ms.median()).clip(upper=1).astype("float32")
 for key, other in (("userId", "itemId"), ("itemId", "userId")):
     pairs.sort_values([key, other])[[key, other, "rating"]].to_parquet(f"{target}/{key}.parquet")
 print(len(pairs))

@@ -186,7 +186,8 @@ class RatingSettings(_Section):
     scale: float | None = Field(
         None,
         gt=0,
-        description="Factor: of median 3 by default (full rating from a third of the median dwell on), of linear 1.",
+        description="Factor: of median 0.3 by default, as Google's course has it (the configs here say 3: full rating "
+        "from a third of the median dwell on), of linear 1.",
     )
     cap: float = Field(1.0, gt=0, description="median: greatest rating.")
     epsilon: float = Field(1000.0, gt=0, description="log: log(1 + duration / epsilon), in ms.")
@@ -200,7 +201,9 @@ class RatingSettings(_Section):
     @property
     def factor(self) -> float:
         """The scale, given or by kind."""
-        return self.scale or (3.0 if self.kind == "median" else 1.0)
+        if self.kind == "ordinal":
+            return 1.0
+        return self.scale or (0.3 if self.kind == "median" else 1.0)
 
     @model_validator(mode="after")
     def _ordinal_needs_its_table(self) -> RatingSettings:
@@ -600,9 +603,12 @@ def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Sett
         raise UserError(f"config {path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise UserError(f"config {path} holds no settings by name (source:, training:, ...)")
-    for dotted, value in (overrides or {}).items():
-        if value is not None:
-            _put(tree, dotted.split("."), value)
+    given = {dotted: value for dotted, value in (overrides or {}).items() if value is not None}
+    rating = tree.get("rating")
+    if isinstance(rating, dict) and given.get("rating.kind", rating.get("kind")) != rating.get("kind"):
+        rating.pop("scale", None)  # a scale belongs to its kind: 3 of a median is none of stars
+    for dotted, value in given.items():
+        _put(tree, dotted.split("."), value)
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:

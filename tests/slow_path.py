@@ -28,13 +28,13 @@ def vocabulary(ids: Iterable[bytes]) -> list[bytes]:
 
 
 def dataset(pairs: dict[tuple[bytes, bytes], int], shards: int, piece: int, folder: Path) -> dict[str, bytes]:
-    """The bytes of every file of rows and of both vocabularies, by name; ratings by the median, scale 3, cap 1."""
+    """The bytes of every file of rows and of both vocabularies, by name; ratings by the median, scale 0.3, cap 1."""
     users, items = (vocabulary(pair[side] for pair in pairs) for side in (0, 1))
     user_of, item_of = ({ident: n for n, ident in enumerate(ids)} for ids in (users, items))
     median = np.float32(statistics.median_high(pairs.values()))
     sides = {"items_for_user": defaultdict(dict), "users_for_item": defaultdict(dict)}
     for (visitor, content), dwell in pairs.items():
-        rating = min(np.float32(1), np.float32(3) * np.float32(dwell) / median)
+        rating = min(np.float32(1), np.float32(0.3) * np.float32(dwell) / median)
         sides["items_for_user"][user_of[visitor]][item_of[content]] = rating
         sides["users_for_item"][item_of[content]][user_of[visitor]] = rating
     files = {"vocab_users": b"".join(i + b"\n" for i in users), "vocab_items": b"".join(i + b"\n" for i in items)}

@@ -168,3 +168,11 @@ def test_a_mistake_in_the_search_is_named_in_one_line(tmp_path, text, said):
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=r"nowhere\.yaml cannot be read"):
         load_search("nowhere.yaml")
+
+
+def test_another_kind_of_rating_leaves_the_configs_scale_behind(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("rating: {kind: median, scale: 3}")
+    assert load_settings(str(path), {"rating.kind": "median"}).rating.factor == 3
+    assert load_settings(str(path), {"rating.kind": "linear"}).rating.factor == 1
+    assert load_settings(str(path), {"rating.kind": "linear", "rating.scale": 0.5}).rating.factor == 0.5

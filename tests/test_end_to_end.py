@@ -159,7 +159,7 @@ def test_lastfm_gives_exactly_the_known_interactions(tmp_path, kind, glob, visit
     assert rejected(tmp_path / "dataset") == []
     ordered = sorted(durations.values())
     assert ordered[len(ordered) // 2 - 30] <= manifest["median"] <= ordered[len(ordered) // 2 + 30]
-    expected = {pair: min(1.0, 3 * ms / manifest["median"]) for pair, ms in durations.items()}
+    expected = {pair: min(1.0, 0.3 * ms / manifest["median"]) for pair, ms in durations.items()}
     for side in ("items_for_user", "users_for_item"):
         assert ratings(tmp_path / "dataset", side) == pytest.approx(expected, rel=1e-6)
 

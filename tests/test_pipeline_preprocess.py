@@ -37,7 +37,7 @@ def test_a_small_export_becomes_the_dataset_computed_by_hand(tmp_path):
     manifest = make_dataset(tmp_path / "out", tmp_path / "in" / "*")
 
     median = statistics.median(dwells.values())
-    expected = {(v.encode(), c.encode()): min(1.0, 3 * d / median) for (v, c), d in dwells.items()}
+    expected = {(v.encode(), c.encode()): min(1.0, 0.3 * d / median) for (v, c), d in dwells.items()}
     for side in ("items_for_user", "users_for_item"):
         found = ratings(tmp_path / "out", side)
         assert found == pytest.approx(expected, rel=1e-6)
@@ -122,12 +122,12 @@ def test_the_transform_fn_encodes_what_it_is_given(tmp_path):
         "contentId": lists(["x"], tf.string),
         "content_count": lists([1], tf.int64),
         "content_place": lists([0], tf.int64),
-        "amount": lists([300.0], tf.float32),
+        "amount": lists([3000.0], tf.float32),
     }
     encoded = output.transform_features_layer()(block)
     items = read_vocabulary(Dataset(str(tmp_path / "out")).vocab_items)
     assert items[int(encoded["itemId"].values[0])] == b"x"
-    assert float(encoded["rating"].values[0]) == pytest.approx(3 * 300 / float(encoded["median"][0]))
+    assert float(encoded["rating"].values[0]) == pytest.approx(0.3 * 3000 / float(encoded["median"][0]))
 
 
 def export(tmp_path, name="in.ndjson"):

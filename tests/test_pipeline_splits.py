@@ -163,7 +163,7 @@ def test_train_is_what_it_would_be_if_the_rest_had_never_been(tmp_path):
     assert train_files(tmp_path / "split") == train_files(tmp_path / "plain")
     assert manifest["median"] == plain["median"] and manifest["counts"] == plain["counts"] | {"rows_read": len(pairs)}
     known = {pair: value for pair, value in out.items() if pair[1] != b"new"}
-    expected = {pair: min(1.0, 3 * amount / plain["median"]) for pair, (amount, _) in known.items()}
+    expected = {pair: min(1.0, 0.3 * amount / plain["median"]) for pair, (amount, _) in known.items()}
     assert held == pytest.approx(expected, rel=1e-6)
     assert manifest["split"] == {
         "kind": "last_n",
