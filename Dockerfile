@@ -1,7 +1,8 @@
-# Three images, all pinned by requirements.lock:
-#   docker build --target worker  -t REGION-docker.pkg.dev/PROJECT/wals/worker:0.1.0 .
-#   docker build --target trainer -t REGION-docker.pkg.dev/PROJECT/wals/trainer:0.1.0 .
-#   docker build --target server  -t REGION-docker.pkg.dev/PROJECT/wals/server:0.1.0 .
+# Images, all pinned by requirements.lock:
+#   docker build --target worker   -t REGION-docker.pkg.dev/PROJECT/wals/worker:0.1.0 .
+#   docker build --target template -t REGION-docker.pkg.dev/PROJECT/wals/template:0.1.0 .
+#   docker build --target trainer  -t REGION-docker.pkg.dev/PROJECT/wals/trainer:0.1.0 .
+#   docker build --target server   -t REGION-docker.pkg.dev/PROJECT/wals/server:0.1.0 .
 #   docker build --target trainer --build-arg TENSORFLOW='tensorflow[and-cuda]' -t ...trainer:0.1.0-gpu .
 
 # Dataflow's workers (dataflow.container_image): all packages are there, so that a worker starts in seconds. It submits
@@ -19,6 +20,13 @@ COPY serving serving
 RUN pip install --no-cache-dir "$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)" \
     && uv pip install --system --no-cache --compile-bytecode --constraint requirements.lock . \
     && pip check
+
+# The launcher of a Dataflow Flex Template (docs/gcp.md): the same packages, and Google's program that starts launch.py.
+FROM worker AS template
+COPY --from=gcr.io/dataflow-templates-base/python311-template-launcher-base:latest \
+     /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
+COPY flex_template flex_template
+ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/app/flex_template/launch.py
 
 # Vertex AI's machines (vertex.image): no Beam, no TF-Transform.
 FROM python:3.11-slim AS trainer

@@ -49,11 +49,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     from cloud import vertex  # Google's client takes seconds to import
+    from configs.google_cloud import check_bucket
 
     vertex.check(settings)
     if args.dry_run:
         print(json.dumps(vertex.shown(settings, args.replace), indent=2))
         return
+    temp, region = settings.cloud.temp_location, settings.cloud.region
+    check_bucket(commands.required(temp, "temp_location"), commands.required(region, "region"), "cloud.temp_location")
     vertex.run(settings, args.replace, lambda text: print(text, flush=True))
     if settings.vertex.register_as:
         print(f"registered {vertex.register(settings)}")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import grpc
-from google.api_core import exceptions
-from google.auth.exceptions import GoogleAuthError
+from google.api_core import exceptions, retry
 from google.cloud import aiplatform_v1 as vertex
 from google.protobuf import json_format
 
 from configs.artifacts import Model
 from configs.errors import UserError
+from configs.google_cloud import explained
 from configs.settings import Settings
 
 _DEFAULTS = Settings()
@@ -126,9 +125,15 @@ def run(settings: Settings, replace: bool, say: Callable[[str], None]) -> str:
         UserError: it was not accepted, or did not succeed.
     """
     made = vertex.CustomJob(job(settings, replace))
-    with _explained("Vertex AI"):
+    with explained("Vertex AI"):
         client = _client(settings, vertex.JobServiceClient)
-        name = client.create_custom_job(parent=_parent(settings), custom_job=made).name
+        # Tried again only where the service says that it did not take it up: two jobs would be dearer than none.
+        tries = retry.Retry(
+            retry.if_exception_type(exceptions.ServiceUnavailable, exceptions.TooManyRequests),
+            initial=settings.vertex.poll_seconds / 4,
+            timeout=20 * settings.vertex.poll_seconds,
+        )
+        name = client.create_custom_job(parent=_parent(settings), custom_job=made, retry=tries).name
     say(f"submitted {name}; follow it with: gcloud ai custom-jobs stream-logs {name}")
     state, failing = None, 0
     while True:
@@ -160,7 +165,7 @@ def register(settings: Settings) -> str:
     Raises:
         UserError: it was not accepted.
     """
-    with _explained("Vertex AI's Model Registry"):
+    with explained("Vertex AI's Model Registry"):
         client = _client(settings, vertex.ModelServiceClient)
         parent = _parent(settings)
         request: dict[str, Any] = {"parent": parent, "model": model(settings)}
@@ -182,20 +187,3 @@ def _client(settings: Settings, kind: Any) -> Any:
         channel = grpc.insecure_channel(endpoint.removeprefix(_PLAIN))
         return kind(transport=kind.get_transport_class("grpc")(channel=channel))
     return kind(client_options={"api_endpoint": endpoint or f"{settings.cloud.region}-aiplatform.googleapis.com"})
-
-
-@contextlib.contextmanager
-def _explained(what: str) -> Iterator[None]:
-    try:
-        yield
-    except GoogleAuthError as error:
-        raise UserError(
-            f"{what}: no usable Google credentials ({error}); run `gcloud auth application-default login`"
-        ) from error
-    except exceptions.PermissionDenied as error:
-        raise UserError(f"{what}: no permission ({error.message}); docs/permissions.md lists the roles") from error
-    except exceptions.ResourceExhausted as error:
-        advice = "have it raised, or take smaller machines"
-        raise UserError(f"{what}: a quota is used up ({error.message}); {advice}") from error
-    except exceptions.GoogleAPICallError as error:
-        raise UserError(f"{what}: {error.message}") from error

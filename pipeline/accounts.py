@@ -34,15 +34,25 @@ _SHOWN = 10
 _VISITOR_FIELD = {"ga360": "fullVisitorId", "ga4": "user_pseudo_id"}
 
 
+def write_summary(summary: Mapping[str, Any], path: str) -> None:
+    """Writes what the pipeline counted, for the submitter to read when it has ended."""
+    publish.write_file(path, json.dumps(summary).encode())
+
+
 def take_summary(staging: str) -> Any:
-    """Reads what the pipeline counted, and tidies up behind it and behind bundles that were done twice."""
+    """Reads what the pipeline counted, and tidies up behind it."""
     path = join(staging, SUMMARY)
     with open_to_read(path) as file:
         summary = json.loads(file.read())
     FileSystems.delete([path])
+    tidy(staging)
+    return summary
+
+
+def tidy(staging: str) -> None:
+    """Removes what the pipeline needed on its way, and what bundles left that were done twice."""
     publish.remove(join(staging, TEMPORARY))
     publish.remove_leftovers(Dataset(staging).rejected)
-    return summary
 
 
 def dataset_manifest(
@@ -64,7 +74,7 @@ def dataset_manifest(
     split = split_account(counts, settings)
     publish.write_file(dataset.statistics, dataset_statistics.describe(counts, settings.rating))
     users, items = _describe_vocabulary(dataset.vocab_users), _describe_vocabulary(dataset.vocab_items)
-    described = {file.pop("name"): file for file in summary["files"]}
+    described = {file["name"]: {key: file[key] for key in file if key != "name"} for file in summary["files"]}
     for path, description in ((dataset.vocab_users, users), (dataset.vocab_items, items)):
         described[path.removeprefix(f"{staging}/")] = description
     described[dataset.statistics.removeprefix(f"{staging}/")] = describe(dataset.statistics)

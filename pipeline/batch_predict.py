@@ -76,6 +76,7 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
     started, kind = time.time(), settings.prediction.kind
     root = commands.required(output_dir or getattr(settings, _DIRECTORIES[kind]), "output_dir")
     options = beam_options.from_settings(settings, beam_flags)
+    beam_options.check_place(options)
     plan, trained = plans.make(settings)
     if settings.prediction.table:
         from pipeline.bigquery import sink

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
     PipelineOptions,
     PortableOptions,
     SetupOptions,
@@ -44,24 +46,31 @@ def from_settings(settings: Settings, argv: Sequence[str]) -> PipelineOptions:
     flags += argv
     _refuse_unknown(flags)
     options = PipelineOptions(flags)
-    if (options.view_as(StandardOptions).runner or "").rpartition(".")[2] == DATAFLOW:
-        options = PipelineOptions([*_dataflow_flags(settings), *flags])
+    if _is_dataflow(options):
+        options = PipelineOptions([*_dataflow_flags(settings, options.get_all_options()), *flags])
     options.view_as(SetupOptions).save_main_session = False
     # TFT's own transforms do not pass Beam's type checks at run time, and nothing here relies on them.
     options.view_as(TypeOptions).runtime_type_check = False
     return options
 
 
-def _dataflow_flags(settings: Settings) -> list[str]:
-    """The sections `cloud` and `dataflow` as Beam's options.
+def _is_dataflow(options: PipelineOptions) -> bool:
+    return (options.view_as(StandardOptions).runner or "").rpartition(".")[2] == DATAFLOW
+
+
+def _dataflow_flags(settings: Settings, given: Mapping[str, object]) -> list[str]:
+    """The sections `cloud` and `dataflow` as Beam's options; `given` are those of `beam` and the command line.
 
     Raises:
         UserError: what Dataflow cannot do without is missing.
     """
     cloud, dataflow = settings.cloud, settings.dataflow
     for name in ("project", "region", "temp_location"):
-        if not getattr(cloud, name) and name not in settings.beam:
+        if not (getattr(cloud, name) or given[name]):
             raise UserError(f"Dataflow needs cloud.{name}; configs/gcp.yaml shows where it stands")
+    setup = None if dataflow.container_image or given["sdk_container_image"] else Path(__file__).parents[1] / "setup.py"
+    if setup and not setup.is_file():
+        raise UserError("Dataflow's workers need dataflow.container_image: here is no setup.py that they could install")
     values = {
         "project": cloud.project,
         "region": cloud.region,
@@ -74,7 +83,7 @@ def _dataflow_flags(settings: Settings) -> list[str]:
         "max_num_workers": dataflow.max_workers,
         "disk_size_gb": dataflow.disk_gb,
         "sdk_container_image": dataflow.container_image,
-        "setup_file": None if dataflow.container_image else str(Path(__file__).parents[1] / "setup.py"),
+        "setup_file": setup,
         # A worker holds the contents (prediction) or sorts a shard (preprocessing) once a process: one a machine, with
         # a thread a core.
         "experiments": "no_use_multiple_sdk_containers",
@@ -82,6 +91,27 @@ def _dataflow_flags(settings: Settings) -> list[str]:
     flags = [f"--{name}={value}" for name, value in values.items() if value is not None]
     flags += [f"--label={name}={value}" for name, value in cloud.labels.items()]
     return flags + (["--no_use_public_ips"] if dataflow.private_ips else [])
+
+
+def check_place(options: PipelineOptions) -> None:
+    """Looks, before anything is paid for, whether what Dataflow stages has a place near its workers.
+
+    Raises:
+        UserError: it has not.
+    """
+    if not _is_dataflow(options):
+        return
+    from configs.google_cloud import check_bucket
+
+    own = options.view_as(GoogleCloudOptions)
+    check_bucket(own.temp_location, own.region, "cloud.temp_location")
+
+
+def describe(options: PipelineOptions) -> str:
+    """On which runner a job would run, and with which options."""
+    given = options.get_all_options(drop_default=True)
+    runner = given.pop("runner", None) or "DirectRunner"
+    return f"-- on {runner}: {' '.join(f'{name}={value}' for name, value in sorted(given.items()))}".rstrip(": ")
 
 
 def shared_folder(options: PipelineOptions, folder: str) -> str | None:
@@ -92,11 +122,11 @@ def shared_folder(options: PipelineOptions, folder: str) -> str | None:
     return folder if here and "://" not in folder else None
 
 
-def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> PipelineResult:
-    """Builds a pipeline and runs it to its end; gives the runner's result.
+def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions, wait: bool = True) -> PipelineResult:
+    """Builds a pipeline and runs it to its end, or only starts it; gives the runner's result.
 
     Raises:
-        UserError: one was raised while building, or in a worker.
+        UserError: one was raised while building, or in a worker; or Dataflow did not take the job, or gave it up.
     """
     logging.getLogger("apache_beam.runners.common").addFilter(_is_no_user_error)
     try:
@@ -104,9 +134,11 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> P
     except ValueError as error:  # a runner of another name, or one that lacks an option it needs
         raise UserError(" ".join(str(error).split())) from error
     try:
-        build(pipeline)
-        result = pipeline.run()
-        result.wait_until_finish()
+        with _dataflow_explained() if _is_dataflow(options) else contextlib.nullcontext():
+            build(pipeline)
+            result = pipeline.run()
+            if wait:
+                result.wait_until_finish()
         return result
     except UserError as error:
         raise UserError(_STEP.sub("", str(error))) from error
@@ -117,10 +149,32 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions) -> P
         raise
 
 
+@contextlib.contextmanager
+def _dataflow_explained() -> Iterator[None]:
+    from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
+
+    from configs.google_cloud import explained
+
+    logging.getLogger("apache_beam.runners.dataflow.internal.apiclient").addFilter(_is_no_refusal)
+    try:
+        with explained("Dataflow"):
+            yield
+    except DataflowRuntimeException as error:
+        if _IN_TRACEBACK.search(str(error)):  # a worker's own word for it
+            raise
+        said, job = " ".join(str(error).split()), error.result.job_id()
+        raise UserError(f"{said}; its log: gcloud dataflow jobs show {job}, or the console") from error
+
+
 def _is_no_user_error(record: logging.LogRecord) -> bool:
     """Keeps Beam from logging a traceback of what the user will read in one line."""
     error = record.exc_info[1] if record.exc_info else None
     return error is None or not (isinstance(error, UserError) or faults.recognise(error))
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """The same, of what Dataflow's client logs when the service refuses a job."""
+    return not str(record.msg).startswith(("HTTP status %d trying to create job", "details of server error"))
 
 
 def _refuse_unknown(flags: Sequence[str]) -> None:

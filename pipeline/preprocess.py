@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+import uuid
 from collections.abc import Sequence
+from functools import partial
 
-from configs import commands, quiet
-from configs.artifacts import Dataset
+from configs import commands, locks, quiet
+from configs.artifacts import Dataset, join
 from configs.settings import Settings
 from pipeline import validate
 
@@ -48,15 +50,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     commands.add_flags(parser, flags, "a dataset that is")
     parser.add_argument("--dry_run", action="store_true", help="say what would be read (of BigQuery: SQL, bytes); stop")
+    parser.add_argument(
+        "--detach", action="store_true", help="submit the job and end; its own last step puts the dataset in its place"
+    )
     args, beam_flags = parser.parse_known_args(argv)
     settings = commands.settings_with(args, flags)
     if args.dry_run:
         from pipeline import beam_options, sources
 
-        beam_options.from_settings(settings, beam_flags)
+        options = beam_options.from_settings(settings, beam_flags)
         print(sources.describe(settings))
+        print(beam_options.describe(options))
         return
-    preprocess(settings, beam_flags, args.replace)
+    (submit if args.detach else preprocess)(settings, beam_flags, args.replace)
 
 
 def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> dict:
@@ -74,14 +80,17 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     started = time.time()
     root = commands.required(settings.dataset_dir, "dataset_dir")
     options = beam_options.from_settings(settings, beam_flags)
+    beam_options.check_place(options)
     privacy.open_rules(settings.privacy)
     validate.open_baseline(settings.validation)
     test_files = sources.match_test_input(settings)
     with publish.staged(root, "dataset", replace) as staging, sources.opened(settings) as files:
         spill = Spill(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/spill"))
         with progress.waiting(f"preprocessing {len(files.files)} {'streams' if files.read else 'files'}"):
+            last = partial(accounts.write_summary, path=join(staging, accounts.SUMMARY))
             result = beam_options.run(
-                lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, spill, test_files), options
+                lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, spill, last, test_files),
+                options,
             )
         summary = accounts.take_summary(staging)
         manifest = accounts.dataset_manifest(summary, settings, files, staging, started, test_files)
@@ -91,6 +100,43 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     accounts.show_dataset(root, manifest)
     validate.show(manifest["compared"])
     return manifest
+
+
+def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None:
+    """Submits the job that makes the dataset, and leaves it to itself.
+
+    Raises:
+        UserError: whatever the user can put right by then. What comes later is in the job's log.
+    """
+    quiet.import_tensorflow()
+    with quiet.imports():
+        from pipeline import accounts, beam_options, detached, privacy, publish, sources, transforms
+        from pipeline.spill import Spill
+
+    started, run = time.time(), uuid.uuid4().hex[:12]
+    root = commands.required(settings.dataset_dir, "dataset_dir").rstrip("/")
+    options = beam_options.from_settings(settings, beam_flags)
+    beam_options.check_place(options)
+    privacy.open_rules(settings.privacy)
+    validate.open_baseline(settings.validation)
+    test_files = sources.match_test_input(settings)
+    with locks.claim(root):
+        publish.refuse_occupied(root, "dataset", replace)
+    staging = f"{root}.partial-{run}"
+    publish.make_directory(staging)
+    try:
+        with sources.opened(settings, keep=True) as files:
+            spill = Spill(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/spill"))
+            last = detached.LastStep(settings, files, test_files, root, staging, run, started, replace)
+            beam_options.run(
+                lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, spill, last, test_files),
+                options,
+                wait=False,
+            )
+    except BaseException:
+        publish.remove(staging)
+        raise
+    print(f"submitted run {run}; when it is done, its dataset is in {root}, and until then in {staging}")
 
 
 if __name__ == "__main__":

@@ -137,8 +137,11 @@ def has_times(source: SourceSettings) -> bool:
 
 
 @contextlib.contextmanager
-def opened(settings: Settings) -> Iterator[Input]:
+def opened(settings: Settings, keep: bool = False) -> Iterator[Input]:
     """What the settings name as a source, for as long as a job needs it.
+
+    Args:
+        keep: whether it shall be readable afterwards; what was made for it then lapses by itself.
 
     Raises:
         UserError: see `match_input` and `pipeline.bigquery.source`.
@@ -148,7 +151,7 @@ def opened(settings: Settings) -> Iterator[Input]:
         return
     from pipeline.bigquery import source  # Google's clients take a second to import
 
-    with source.opened(settings) as found:
+    with source.opened(settings, keep) as found:
         yield found
 
 

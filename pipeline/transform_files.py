@@ -23,7 +23,7 @@ _ANALYSIS_ONLY = ".tft_metadata"  # within a transform_fn, for TFT's own use on 
 
 @dataclass
 class WriteTransformFn(beam.PTransform):
-    """Writes what `tft_beam.AnalyzeDataset` gives.
+    """Writes what `tft_beam.AnalyzeDataset` gives; its output is there when the files are.
 
     root: where the two directories go. temporary: a directory in the same storage, which somebody removes.
     """
@@ -36,16 +36,17 @@ class WriteTransformFn(beam.PTransform):
         saved_model, metadata = transform_fn
         return transform_fn, [saved_model, metadata.deferred_metadata]
 
-    def expand(self, transform_fn: tuple[beam.PCollection, Any]) -> None:
+    def expand(self, transform_fn: tuple[beam.PCollection, Any]) -> beam.PCollection:
         saved_model, metadata = transform_fn
         graph, schema = (
             join(self.root, name)
             for name in (tft.TFTransformOutput.TRANSFORM_FN_DIR, tft.TFTransformOutput.TRANSFORMED_METADATA_DIR)
         )
-        saved_model | "CopyGraph" >> beam.Map(_copy, graph, self.temporary)
-        metadata.deferred_metadata | "WriteMetadata" >> beam.Map(
+        copied = saved_model | "CopyGraph" >> beam.Map(_copy, graph, self.temporary)
+        written = metadata.deferred_metadata | "WriteMetadata" >> beam.Map(
             _write_metadata, schema, self.temporary, metadata.asset_map
         )
+        return (copied, written) | beam.Flatten()
 
 
 def _write_metadata(metadata: Any, to: str, temporary: str, asset_map: dict[str, str]) -> None:

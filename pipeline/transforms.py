@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -15,11 +15,10 @@ from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 from configs.artifacts import Dataset, join
 from configs.settings import Settings
 from pipeline import dataset_statistics, held_out_files
-from pipeline.accounts import SUMMARY, TEMPORARY
+from pipeline.accounts import TEMPORARY
 from pipeline.blocks import BLOCK
 from pipeline.item_statistics import WriteItems
 from pipeline.preprocessing import FEATURE_SPEC, make_preprocessing_fn
-from pipeline.publish import write_file
 from pipeline.row_files import WriteRows
 from pipeline.sources import Input, ReadInteractions, has_times
 from pipeline.spill import Spill
@@ -32,15 +31,20 @@ def preprocess(
     files: Input,
     root: str,
     spill: Spill,
+    last: Callable[[dict[str, Any]], object],
     test_files: Input | None = None,
 ) -> None:
-    """Builds the pipeline that writes a dataset's files, and a summary for its manifest, below `root`."""
+    """Builds the pipeline that writes a dataset's files below `root`.
+
+    Args:
+        last: what a worker does when all files are written, with the summary of which the manifest is made.
+    """
     dataset, has_time = Dataset(root), has_times(settings.source)
     read = ReadInteractions(
         files, settings.source, settings.rating, spill, settings.split, test_files, settings.privacy
     )
     found = pipeline | "Interactions" >> read
-    found.rejects | "Rejected" >> beam.io.WriteToText(join(dataset.rejected, "rejected"), ".jsonl")
+    rejected = found.rejects | "Rejected" >> beam.io.WriteToText(join(dataset.rejected, "rejected"), ".jsonl")
 
     metadata = DatasetMetadata.from_feature_spec(FEATURE_SPEC)
     representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(metadata.schema)
@@ -58,7 +62,7 @@ def preprocess(
         encoded, _ = ((transformed, config), transform_fn) | "Transform" >> tft_beam.TransformDataset(
             output_record_batches=True
         )
-        transform_fn | "WriteTransformFn" >> WriteTransformFn(dataset.transform_fn, join(root, TEMPORARY))
+        written = transform_fn | "WriteTransformFn" >> WriteTransformFn(dataset.transform_fn, join(root, TEMPORARY))
         before = found.counts | "SumBefore" >> beam.CombineGlobally(sum_counts)
         interactions = before | "CountInteractions" >> beam.Map(lambda counts: counts["pairs.read"])
         held_out = held_out_files.write(found.held_out, config, transform_fn, interactions, settings, root, spill)
@@ -72,14 +76,16 @@ def preprocess(
     after = after | "SumAfter" >> beam.CombineGlobally(sum_counts)
     (
         pipeline
-        | "Once" >> beam.Create([join(root, SUMMARY)])
-        | "WriteSummary"
+        | "Once" >> beam.Create([last])
+        | "Last"
         >> beam.Map(
-            write_summary,
+            summarise,
             beam.pvalue.AsSingleton(before),
             beam.pvalue.AsSingleton(after),
             beam.pvalue.AsIter(rows.medians),
             beam.pvalue.AsIter(files),
+            beam.pvalue.AsIter(rejected),  # for their files to be there
+            beam.pvalue.AsIter(written),
         )
     )
 
@@ -92,10 +98,14 @@ def sum_counts(counts: Iterable[Counter[str]]) -> Counter[str]:
     return total
 
 
-def write_summary(
-    path: str, before: Counter[str], after: Counter[str], medians: Iterable[float], files: Iterable[dict]
+def summarise(
+    last: Callable[[dict[str, Any]], object],
+    before: Counter[str],
+    after: Counter[str],
+    medians: Iterable[float],
+    files: Iterable[dict],
+    *_: object,
 ) -> None:
-    """Writes what a dataset's manifest is made of; the submitter reads it when the pipeline has ended."""
+    """Hands what a dataset's manifest is made of to the last step."""
     described = sorted(files, key=lambda file: file["name"])
-    summary = {"counts": sum_counts([before, after]), "median": next(iter(medians), None), "files": described}
-    write_file(path, json.dumps(summary).encode())
+    last({"counts": sum_counts([before, after]), "median": next(iter(medians), None), "files": described})

@@ -127,6 +127,8 @@ def test_the_arguments_give_the_trainer_the_same_settings():
         ([vertex.JobState.JOB_STATE_CANCELLED], {}, "ended as cancelled"),
         ([], {"refuse": grpc.StatusCode.PERMISSION_DENIED}, r"no permission \(refused\); docs/permissions.md"),
         ([], {"refuse": grpc.StatusCode.RESOURCE_EXHAUSTED}, "a quota is used up"),
+        ([], {"refuse": grpc.StatusCode.UNAVAILABLE}, "the service is failing .* run it again later"),
+        ([], {"refuse": grpc.StatusCode.NOT_FOUND}, "check the names, cloud.project above all"),
         ([], {"refuse": grpc.StatusCode.INVALID_ARGUMENT}, "Vertex AI: refused"),
     ],
 )

@@ -5,10 +5,13 @@ That the service takes the job, it does not show; docs/gcp.md has the commands t
 
 from __future__ import annotations
 
+import http.server
 import json
 import logging
 import os
 import re
+import threading
+import time
 from pathlib import Path
 
 import apache_beam as beam
@@ -17,13 +20,19 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, WorkerOptio
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms import environments
-from exports import reads, settings, write_ndjson
+from apache_beam.utils import retry
+from exports import make_dataset, reads, settings, write_ndjson
 from gcp_storage_emulator.server import create_server
+from google.cloud import storage
+from google.cloud.dataflow_v1beta3 import TemplateMetadata
+from google.protobuf import json_format
 
 from configs.errors import UserError
+from configs.google_cloud import check_bucket
 from configs.settings import load_settings
-from pipeline import accounts, beam_options, publish, sources, storage, transforms
-from pipeline.spill import Spill
+from pipeline import beam_options, detached, preprocess, publish, template, verify
+from pipeline.detached import LastStep
+from pipeline.storage import open_to_read
 
 ROOT = Path(__file__).parents[1]
 CLOUD = {
@@ -44,11 +53,15 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.fixture
 def bucket(monkeypatch):
     logging.getLogger("gcp_storage_emulator").setLevel(logging.ERROR)
-    server = create_server("127.0.0.1", 0, in_memory=True, default_bucket="bucket")
+    server = create_server("127.0.0.1", 0, in_memory=True, default_bucket="american")
     server.start()
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server._api._httpd.server_port}")
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "site")
+    for name, place in (("bucket", CLOUD["region"]), ("european", "EU"), ("double", "EUR4")):
+        created = storage.Client().create_bucket(name)
+        created._patch_property("location", place)  # the emulator takes it only afterwards
+        created.patch()
     yield "gs://bucket"
     server.stop()
 
@@ -60,27 +73,26 @@ def made(tmp_path, **dataflow):
     return settings(tmp_path / "out", export).model_validate(settings(tmp_path / "out", export).model_dump() | sections)
 
 
-def translate(tmp_path, own) -> tuple[dict, beam_runner_api_pb2.Pipeline]:
-    """Builds the job for Dataflow: its template, and the pipeline that was staged with it."""
-    options = beam_options.from_settings(own, [])
-    files = sources.match_input(own.source)
-    staging = str(tmp_path / "staging")
-    os.makedirs(staging)
-    with beam.Pipeline(options=options) as pipeline:
-        transforms.preprocess(pipeline, own, files, staging, Spill(beam_options.shared_folder(options, staging)))
-    template = json.loads(storage.open_to_read("gs://bucket/template").read())
+def translated() -> tuple[dict, beam_runner_api_pb2.Pipeline]:
+    """What was made for Dataflow: the job's template, and the pipeline that was staged with it."""
+    template = json.loads(open_to_read("gs://bucket/template").read())
     url = template["environment"]["sdkPipelineOptions"]["options"]["pipelineUrl"]
-    return template, beam_runner_api_pb2.Pipeline.FromString(storage.open_to_read(url).read())
+    return template, beam_runner_api_pb2.Pipeline.FromString(open_to_read(url).read())
 
 
-def test_the_job_as_dataflow_gets_it_runs_elsewhere(bucket, tmp_path):
+def test_the_job_as_dataflow_gets_it_runs_elsewhere(bucket, tmp_path, capsys):
+    """Submitted as a Flex Template's launcher does, which ends before the job begins."""
     own = made(tmp_path, container_image="europe-west1-docker.pkg.dev/site/wals/worker:1")
-    template, proto = translate(tmp_path, own)
-    environment = template["environment"]
+    publish.write_file("gs://bucket/config.yaml", json.dumps(own.model_dump(mode="json")).encode())
+    template.main(["--config=gs://bucket/config.yaml", "--settings=dataset.shards=2;source.min_dwell_ms=1"])
+    out = tmp_path / "out"
+    assert f"its dataset is in {out}" in capsys.readouterr().out and not out.exists()
+    job, proto = translated()
+    environment = job["environment"]
     (pool, *_) = environment["workerPools"]
     assert environment["serviceAccountEmail"] == CLOUD["service_account"]
     assert environment["serviceKmsKeyName"] == CLOUD["kms_key"]
-    assert template["labels"]["team"] == "news"
+    assert job["labels"]["team"] == "news"
     assert pool["machineType"] == "n2-highmem-4" and pool["numWorkers"] == 2 and pool["diskSizeGb"] == 50
     assert pool["autoscalingSettings"]["maxNumWorkers"] == 9
     assert pool["ipConfiguration"] == "WORKER_IP_PRIVATE" and pool["subnetwork"] == CLOUD["subnetwork"]
@@ -88,7 +100,7 @@ def test_the_job_as_dataflow_gets_it_runs_elsewhere(bucket, tmp_path):
     assert images == {"europe-west1-docker.pkg.dev/site/wals/worker:1"}
     for package in pool.get("packages", []):
         path = "gs://" + package["location"].removeprefix("storage.googleapis.com/")
-        assert storage.open_to_read(path).read(1), f"{path} is listed and not staged"
+        assert open_to_read(path).read(1), f"{path} is listed and not staged"
 
     text = proto.SerializeToString()
     assert str(ROOT).encode() not in text, "the job names the submitter's copy of the project"
@@ -101,23 +113,65 @@ def test_the_job_as_dataflow_gets_it_runs_elsewhere(bucket, tmp_path):
         environment.CopyFrom(environments.EmbeddedPythonEnvironment.default().to_runner_api(None))
     result = FnApiRunner().run_via_runner_api(proto, beam_options.from_settings(settings(tmp_path, "x"), []))
     result.wait_until_finish()
-    summary = accounts.take_summary(str(tmp_path / "staging"))
-    assert summary["counts"]["pairs.read"] == 2
-    assert {name.rsplit("/")[-1] for name in publish.list_files(str(tmp_path / "staging"))} >= {
-        "items_for_user-00000-of-00001",
-        "users_for_item-00000-of-00001",
-        "vocab_users",
-        "vocab_items",
-    }
+    content = verify.read_any_manifest(str(out))
+    assert list(verify.problems(str(out), content)) == []
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name or "lock" in path.name] == []
+    here = make_dataset(tmp_path / "here", own.source.input, source={"min_dwell_ms": 1}, dataset={"shards": 2})
+    assert content["files"] == here["files"] and content["counts"] == here["counts"]
+    with pytest.raises(UserError, match="is not empty; name another directory or pass --replace"):
+        template.main(["--config=gs://bucket/config.yaml"])
 
 
 def test_without_an_image_the_project_itself_is_staged(bucket, tmp_path):
-    template, _ = translate(tmp_path, made(tmp_path))
-    (pool, *_) = template["environment"]["workerPools"]
+    preprocess.submit(made(tmp_path), [], replace=False)
+    job, _ = translated()
+    (pool, *_) = job["environment"]["workerPools"]
     staged = {package["name"]: package["location"] for package in pool["packages"]}
     assert "workflow.tar.gz" in staged
     path = "gs://" + staged["workflow.tar.gz"].removeprefix("storage.googleapis.com/")
-    assert len(storage.open_to_read(path).read()) > 50_000
+    assert len(open_to_read(path).read()) > 50_000
+
+
+def test_the_last_step_may_be_tried_again(tmp_path, monkeypatch):
+    """At any of its moments: what it leaves is whole, and the run's own."""
+    export = write_ndjson(
+        tmp_path / "ga_sessions_20240101.ndjson", [reads("a", {"x": 9, "y": 5}), reads("b", {"x": 2})]
+    )
+    root, tries, steps = tmp_path / "out", [], detached.LastStep.__call__
+
+    def breaking(self, summary):
+        for fail in (True, False, False):
+            with monkeypatch.context() as patch:
+                if fail:
+                    patch.setattr(publish, "publish", lambda *_: 1 / 0)
+                    with pytest.raises(ZeroDivisionError):
+                        steps(self, summary)
+                else:
+                    steps(self, summary)
+            tries.append((self.run, (root / "manifest.json").exists()))
+
+    monkeypatch.setattr(detached.LastStep, "__call__", breaking)
+    preprocess.submit(settings(root, export), [], replace=False)
+    assert [there for _, there in tries] == [False, True, True]
+    content = verify.read_any_manifest(str(root))
+    assert list(verify.problems(str(root), content)) == [] and content["run"] == tries[0][0]
+    other = LastStep(settings(root, export), None, None, str(root), str(tmp_path / "s"), "another", 0.0, replace=False)
+    with pytest.raises(UserError, match="has got a dataset meanwhile"):
+        steps(other, {})
+
+
+def test_the_templates_description_is_one_to_google():
+    text = (ROOT / "flex_template" / "metadata.json").read_text()
+    found = json_format.Parse(text, TemplateMetadata.pb(TemplateMetadata()))  # an unknown key is an error
+    flags = {"config", "settings", "replace", "input", "source", "start_date", "end_date", "dataset_dir"}
+    assert {each.name for each in found.parameters} == flags
+    assert [each.name for each in found.parameters if not each.is_optional] == ["config"]
+    examples = {"config": "gs://b/gcp.yaml", "input": "bq://p.d.events_*", "dataset_dir": "gs://b/d"}
+    examples |= dict.fromkeys(("start_date", "end_date"), "2024-01-31")
+    examples |= {"replace": "true", "settings": "a.b=c;d.e=f"}
+    for each in found.parameters:
+        assert each.label and each.help_text
+        assert all(re.fullmatch(pattern, examples[each.name]) for pattern in each.regexes)
 
 
 def test_settings_become_beams_options(tmp_path):
@@ -130,3 +184,86 @@ def test_settings_become_beams_options(tmp_path):
         beam_options.from_settings(lacking, [])
     here = made(tmp_path).model_copy(update={"beam": {"runner": "FnApiRunner"}})
     assert beam_options.from_settings(here, []).view_as(WorkerOptions).machine_type is None
+
+
+@pytest.mark.parametrize(
+    ("temp", "said"),
+    [
+        ("gs://american/tmp", "temp_location gs://american/tmp: its bucket is in US, not in europe-west1; name one"),
+        ("gs://double", "its bucket is in EUR4, not in europe-west1"),
+        ("gs://none/tmp", "there is no bucket none; make it in europe-west1"),
+    ],
+)
+def test_a_bucket_of_another_region_is_refused_before_anything_is_made(bucket, tmp_path, temp, said):
+    own = made(tmp_path)
+    own = own.model_copy(update={"cloud": own.cloud.model_copy(update={"temp_location": temp})})
+    for run in (preprocess.preprocess, preprocess.submit):
+        with pytest.raises(UserError, match=said):
+            run(own, [], replace=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    for near in ("gs://bucket/tmp", "gs://european"):
+        check_bucket(near, "europe-west1", "x")
+
+
+def test_without_credentials_it_is_said_how_to_get_some(bucket, tmp_path, monkeypatch):
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    with pytest.raises(UserError, match=r"no usable Google credentials .*gcloud auth application-default login"):
+        preprocess.preprocess(made(tmp_path), [], replace=False)
+
+
+class Service(http.server.BaseHTTPRequestHandler):
+    """Dataflow's jobs as far as the client needs them: refuses, or takes a job, which then fails."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked += 1
+        if self.server.refuse:
+            status, word, message = self.server.refuse
+            self.answer({"error": {"code": status, "status": word, "message": message}}, status)
+        else:
+            self.answer({"id": "job-1", "currentState": "JOB_STATE_PENDING"})
+
+    def do_GET(self):
+        error = {"id": "1", "time": "2024-01-01T00:00:00Z", "messageImportance": "JOB_MESSAGE_ERROR"}
+        messages = [error | {"messageText": "The zone has no machines left.\nTry another."}]
+        found = {"id": "job-1", "currentState": "JOB_STATE_FAILED"}
+        self.answer({"jobMessages": messages} if "messages" in self.path else found)
+
+    def answer(self, content, status=200):
+        data = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("refuse", "said", "asked"),
+    [
+        ((403, "PERMISSION_DENIED", "dataflow.jobs.create"), r"no permission .*jobs.create.*docs/permissions.md", 1),
+        ((404, "NOT_FOUND", "Could not find project site"), "not found .*check the names, cloud.project above all", 1),
+        ((429, "RESOURCE_EXHAUSTED", "25 jobs at once"), "a quota is used up .*25 jobs at once", 1),
+        ((503, "UNAVAILABLE", "try later"), "the service is failing .*run it again later", 4),
+        (None, r"The zone has no machines left. Try another.; its log: gcloud dataflow jobs show job-1", 1),
+    ],
+)
+def test_what_dataflow_refuses_is_one_line(bucket, tmp_path, monkeypatch, caplog, refuse, said, asked):
+    monkeypatch.setattr(retry.Clock, "sleep", lambda *_: None)
+    monkeypatch.setattr(time, "sleep", lambda _, pause=time.sleep: pause(0.01))
+    own = made(tmp_path, container_image="image")
+    beam_section = {name: value for name, value in own.beam.items() if name != "template_location"}
+    with http.server.ThreadingHTTPServer(("localhost", 0), Service) as server:
+        server.refuse, server.asked = refuse, 0
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"--dataflow_endpoint=http://localhost:{server.server_port}"
+        options = beam_options.from_settings(own.model_copy(update={"beam": beam_section}), [endpoint])
+        with pytest.raises(UserError, match=said) as raised:
+            beam_options.run(lambda pipeline: pipeline | beam.Create([1]), options)
+        server.shutdown()
+    assert "\n" not in str(raised.value) and server.asked == asked
+    assert "details of server error" not in caplog.text

@@ -24,7 +24,9 @@ from configs.settings import BigQuerySettings
 
 _PLAIN = "http://"
 _MESSAGE_BYTES = -1  # no limit: the service sends record batches of up to 128 MB
-_TRANSIENT_REASONS = ("rateLimitExceeded", "backendError", "internalError", "jobRateLimitExceeded", "jobInternalError")
+_TRANSIENT_REASONS = (
+    "rateLimitExceeded", "quotaExceeded", "backendError", "internalError", "jobRateLimitExceeded", "jobInternalError"
+)  # fmt: skip
 PERMISSIONS = "docs/permissions.md lists the roles"
 
 
@@ -108,6 +110,8 @@ def explained(what: str) -> Iterator[None]:
         yield
     except exceptions.RetryError as error:
         cause = error.cause or error
+        if isinstance(cause, exceptions.GoogleAPICallError) and _is_quota(cause):
+            raise UserError(f"{what}: {advice(cause)}") from error
         raise UserError(
             f"{what}: still failing after bigquery.retry_seconds ({line(cause)}); run it again later"
         ) from error
@@ -122,10 +126,14 @@ def explained(what: str) -> Iterator[None]:
         raise UserError(f"{what}: the service cannot be reached ({line(error)})") from error
 
 
+def _is_quota(error: exceptions.GoogleAPICallError) -> bool:
+    return reason_of(error) == "quotaExceeded" or isinstance(error, exceptions.TooManyRequests)
+
+
 def advice(error: exceptions.GoogleAPICallError) -> str:
     """What the service says, and what to do about it."""
-    message, reason = line(error), reason_of(error)
-    if reason == "quotaExceeded" or isinstance(error, exceptions.TooManyRequests):
+    message = line(error)
+    if _is_quota(error):
         return f"a quota is used up ({message}); run it again later, or have the quota raised"
     if "bytes billed" in message:
         return f"{message}; narrow the window, or raise bigquery.maximum_bytes_billed"
@@ -134,7 +142,7 @@ def advice(error: exceptions.GoogleAPICallError) -> str:
     if isinstance(error, (exceptions.Forbidden, exceptions.Unauthenticated)):
         return f"no permission ({message}); {PERMISSIONS}"
     if isinstance(error, exceptions.NotFound):
-        return f"not found ({message}); check the names and bigquery.location"
+        return f"not found ({message}); check the names, bigquery.project and bigquery.location"
     return message
 
 

@@ -75,16 +75,24 @@ def plan(settings: Settings, service: Service) -> Plan:
 
 
 @contextlib.contextmanager
-def opened(settings: Settings) -> Iterator[Input]:
+def opened(settings: Settings, keep: bool = False) -> Iterator[Input]:
     """Runs the query and opens its result; at the end, however it comes, removes what the run made.
+
+    Args:
+        keep: leave the result where it is, for a job that goes on without this process. It lapses by itself, but a
+            dataset does not: there must be a `bigquery.temp_dataset`.
 
     Raises:
         UserError: see `plan`.
     """
+    if keep and not settings.bigquery.temp_dataset:
+        raise UserError(
+            "a job that nobody waits for needs bigquery.temp_dataset: its result has to outlast this command"
+        )
     service = Service(settings.bigquery)
     try:
         found = plan(settings, service)
-        with _result(found, service) as name:
+        with _result(found, service, keep) as name:
             yield _open(found, name, settings.source, service)
     finally:
         service.close()
@@ -189,7 +197,7 @@ def _job_config(query: Query, service: Service, **more: object) -> bigquery.Quer
 
 
 @contextlib.contextmanager
-def _result(found: Plan, service: Service) -> Iterator[TableName]:
+def _result(found: Plan, service: Service, keep: bool) -> Iterator[TableName]:
     """The table to read: the source's own, or a new one with the query's result, which is removed at the end.
 
     A table of its own, not the query's anonymous one, so that it can lie in a dataset that the site chose, and lapses
@@ -213,8 +221,12 @@ def _result(found: Plan, service: Service) -> Iterator[TableName]:
                     job_retry=service.retry,
                 ).result(retry=service.retry, job_retry=service.retry)
             yield name
+        except BaseException:
+            keep = False
+            raise
         finally:
-            service.jobs.delete_table(str(name), retry=service.retry, not_found_ok=True)
+            if not keep:
+                service.jobs.delete_table(str(name), retry=service.retry, not_found_ok=True)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,87 @@
+"""Google Cloud's errors as lines that say what to do, and where a bucket lies. Import it late: it takes a second."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+from google.api_core import exceptions
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import storage
+
+from configs.errors import UserError
+
+_ASKED = re.compile(r"^[A-Z]+ https?://\S+: ")
+# Of a bucket in several places, those regions that are as near as its own: the beginning of their names, or the names.
+_NEAR = {
+    "US": ("us-",),
+    "EU": ("europe-",),
+    "ASIA": ("asia-",),
+    "NAM4": ("us-central1", "us-east1"),
+    "EUR4": ("europe-north1", "europe-west4"),
+    "EUR5": ("europe-west1", "europe-west2"),
+    "EUR7": ("europe-west2", "europe-west3"),
+    "EUR8": ("europe-west3", "europe-west6"),
+    "ASIA1": ("asia-northeast1", "asia-northeast2"),
+}
+
+
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turns errors of Google's clients into one line.
+
+    Raises:
+        UserError: saying what to do.
+    """
+    try:
+        yield
+    except (GoogleAuthError, exceptions.GoogleAPIError) as error:
+        cause = error.cause if isinstance(error, exceptions.RetryError) and error.cause else error
+        raise UserError(f"{what}: {_advice(cause)}") from error
+
+
+def _advice(error: Exception) -> str:
+    """What went wrong, and what to do about it."""
+    said = _line(error)
+    if isinstance(error, GoogleAuthError):
+        return (
+            f"no usable Google credentials ({said}); run `gcloud auth application-default login`, "
+            "or set GOOGLE_APPLICATION_CREDENTIALS to a service account's key"
+        )
+    if isinstance(error, (exceptions.Forbidden, exceptions.Unauthenticated)):
+        return f"no permission ({said}); docs/permissions.md lists the roles"
+    if isinstance(error, exceptions.TooManyRequests):
+        return f"a quota is used up ({said}); have it raised, or run it later on fewer machines"
+    if isinstance(error, exceptions.NotFound):
+        return f"not found ({said}); check the names, cloud.project above all"
+    if isinstance(error, (exceptions.ServerError, exceptions.RetryError)):
+        return f"the service is failing ({said}); run it again later"
+    return said
+
+
+def check_bucket(url: str, region: str, setting: str) -> None:
+    """Looks whether a bucket is there and near the region that works with it.
+
+    Args:
+        setting: the name of the setting that holds `url`.
+
+    Raises:
+        UserError: it is not, or cannot be looked at.
+    """
+    name = url.removeprefix("gs://").partition("/")[0]
+    with explained(f"{setting} {url}"), contextlib.closing(storage.Client()) as client:
+        try:
+            bucket = client.get_bucket(name)
+        except exceptions.NotFound:
+            raise UserError(f"{setting} {url}: there is no bucket {name}; make it in {region}") from None
+        places = [place.lower() for place in bucket.data_locations or ()] or _NEAR.get(
+            bucket.location.upper(), (bucket.location.lower(),)
+        )
+    if not region.startswith(tuple(places)):
+        raise UserError(f"{setting} {url}: its bucket is in {bucket.location}, not in {region}; name one that is")
+
+
+def _line(error: Exception) -> str:
+    """The message in one line, without the method and URL that the clients put before it."""
+    return _ASKED.sub("", " ".join(str(getattr(error, "message", "") or error).split()))
