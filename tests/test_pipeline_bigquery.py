@@ -5,6 +5,8 @@ import datetime
 import gzip
 import json
 import re
+import shutil
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from pipeline import batch_predict, columns, preprocess, sources, splits
 from pipeline.bigquery import names, sink
 from pipeline.bigquery.names import TableName
 from trainer import job
+
+ROOT = Path(__file__).parents[1]
 
 # Google's clients leave sockets to the collector, and the emulator's project has no quota of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::UserWarning", "ignore::DeprecationWarning")
@@ -265,6 +269,9 @@ FAULTS = {
                      "still failing after bigquery.retry_seconds .*run it again later"),
     "bytes": ("POST", 400, "bytesBilledLimitExceeded", "Query exceeded limit for bytes billed: 10", 99,
               "narrow the window, or raise bigquery.maximum_bytes_billed"),
+    "no such project": ("POST", 404, "notFound", "Not found: Project some-site", 99, "check .*bigquery.project"),
+    "two regions": ("POST", 400, "invalid", "Cannot read and write in different locations: source: US, destination: EU",
+                    99, "put the bucket and the datasets in one place, and set bigquery.location to it"),
     "place": ("POST", 404, "notFound", "Not found: Dataset x was not found in location EU", 99,
               "set bigquery.location"),
 }  # fmt: skip
@@ -280,7 +287,9 @@ def test_faults_of_the_service_are_one_line_that_says_what_to_do(server, name):
         own = server.settings(endpoint=relay.url, retry_seconds=2)
         with pytest.raises(UserError, match=said) as raised:
             interactions(settings(own, {"kind": "ga4", "input": f"bq://{PROJECT}.faulty.events_*"}))
+        tries = 99 - relay.faults[0][-1]
     assert "\n" not in str(raised.value)
+    assert (tries > 1) == (name in ("quota", "service down")), "what may pass is tried again, and nothing else"
 
 
 def test_passing_faults_are_tried_again_and_labels_and_limits_go_along(server):
@@ -295,6 +304,23 @@ def test_passing_faults_are_tried_again_and_labels_and_limits_go_along(server):
     assert all(job["query"]["maximumBytesBilled"] == str(10**9) for job in jobs)
     made = [job for job in jobs if not job.get("dryRun")]
     assert made and all("expiration_timestamp" in job["query"]["query"] for job in made)
+
+
+def test_a_query_over_the_limit_is_not_begun(server):
+    server.load("dear", "events_20240101", SCHEMAS["ga4"], [event("a", "x", 9)])
+    source = {"kind": "ga4", "input": f"bq://{PROJECT}.dear.events_*"}
+    with relaying(server) as relay:
+        own = server.settings(endpoint=relay.url, maximum_bytes_billed=2_000_000_000)
+        relay.reads = 2_000_000_001
+        with pytest.raises(
+            UserError, match=r"would read 2,000,000,001 bytes, more than bigquery.maximum_bytes_billed 2,000,000,000"
+        ):
+            interactions(settings(own, source))
+        jobs = [body["configuration"] for _, path, body in relay.seen if path.split("?")[0].endswith("/jobs")]
+        assert [job["dryRun"] for job in jobs] == [True]
+        relay.reads = 2_000_000_000
+        found, _ = interactions(settings(own, source))
+    assert found == {(b"a", b"x"): (9.0, 1704067200000)}
 
 
 def test_what_cannot_be_read_is_said_before_anything_is_made(server, tmp_path, monkeypatch, capsys):
@@ -329,6 +355,37 @@ def test_a_dry_run_prints_the_query_and_makes_nothing(server, tmp_path, capsys):
     assert "-- @first_suffix STRING = '20240101'" in said and f"FROM `{PROJECT}.dry.ga_sessions_*`" in said
     assert "would read 0 bytes" in said  # the emulator's count of everything
     assert (server.datasets(), server.tables("dry")) == before and not (tmp_path / "out").exists()
+
+
+def test_pipeline_then_train_says_what_each_would_do(server, tmp_path):
+    """`make pipeline-then-train ARGS=--dry_run` on configs/gcp.yaml, its names replaced: the query, then both jobs."""
+    server.load("analytics_123456789", "events_20240101", SCHEMAS["ga4"], [event("a", "x", 9)])
+    server.load("wals_temp", "none", SCHEMAS["ga4"], [])
+    text = (ROOT / "configs" / "gcp.yaml").read_text()
+    for word, value in (("PROJECT", PROJECT), ("REGION", "europe-west1"), ("BUCKET", "site-wals")):
+        text = text.replace(word, value)
+    tree = yaml.safe_load(text)
+    tree["bigquery"] |= server.settings()
+    config = tmp_path / "gcp.yaml"
+    config.write_text(yaml.safe_dump(tree))
+    command = ["make", "--no-print-directory", "--old-file=.venv/.ready", "pipeline-then-train"]
+    done = subprocess.run(
+        [*command, f"CONFIG={config}", "ARGS=--dry_run"], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for said in (
+        f"FROM `{PROJECT}.analytics_123456789.events_*`",
+        "-- 1 tables, 2024-01-01 to 2024-01-01",
+        "-- would read 0 bytes",  # the emulator's count of everything
+        "-- on DataflowRunner: ",
+        "region=europe-west1",
+        "machine_type=n2-highmem-4",
+        f"sdk_container_image=europe-west1-docker.pkg.dev/{PROJECT}/wals/worker:0.1.0",
+        f'"imageUri": "europe-west1-docker.pkg.dev/{PROJECT}/wals/trainer:0.1.0"',
+        '"gs://site-wals/wals/dataset"',
+    ):
+        assert said in done.stdout
+    assert server.tables("wals_temp") == ["none"]
 
 
 def test_names_are_checked():
@@ -389,6 +446,13 @@ def test_from_tables_to_a_table_of_predictions(server, tmp_path, monkeypatch, ca
     assert loaded() == expected  # in place of the run before
     batch_predict.predict(made(table_keeps="all"), [], replace=True)
     assert len(server.rows("SELECT * FROM night_out.predictions")) == 120
+
+    remote = server.bucket / "site" / "predictions"  # what the emulator takes for gs://site/predictions
+    shutil.copytree(paths["predictions_dir"], remote)
+    manifest = json.loads((remote / "manifest.json").read_text())
+    sink.load(made(table_keeps="run"), "gs://site/predictions", manifest)
+    assert loaded() == expected
+    sink.load(made(table_keeps="all"), "gs://site/predictions", manifest)
 
     with relaying(server) as relay:
         relay.faults.append(["POST /upload", 403, "accessDenied", "Access Denied: bigquery.tables.updateData", 1])
