@@ -20,7 +20,7 @@ from configs.artifacts import Dataset, Model
 from tests.datasets import write_dataset
 from tests.oracles import DenseWals
 from trainer import data, job, projector, storage, task
-from trainer.checkpoints import Checkpoints
+from trainer.checkpoints import Checkpoints, _digest
 
 N, M, K = 40, 25, 6
 
@@ -288,7 +288,7 @@ def test_mistakes_are_one_line(tmp_path, config, dataset, matrix, trained, capsy
         ((dataset, tmp_path / "m", "--set", "training.frobnicate=1"), "frobnicate"),
         ((dataset, tmp_path / "m", "--set", "training.devices=[GPU:7]"), "no GPU:7 here"),
         ((dataset, tmp_path / "m", "--set", "training.stop_metric=ndcg"), "made without a split"),
-        ((cut, tmp_path / "m"), "interactions, and its manifest says"),
+        ((cut, tmp_path / "m"), "has 0 bytes where the manifest says"),
     ):
         capsys.readouterr()
         assert run(config, *arguments) == 2
@@ -334,7 +334,8 @@ def test_a_process_killed_in_training_is_started_again(tmp_path, config, dataset
     state = max((tmp_path / "m").glob("checkpoints/sweep-*/state.json"))
     content = json.loads(state.read_text())
     content["identity"]["max_sweeps"] = len(content["history"]) + 2
-    state.write_text(json.dumps(content))
+    del content["digest"]
+    state.write_text(json.dumps(content | {"digest": _digest(content)}))
     command[-1] = f"training.max_sweeps={len(content['history']) + 2}"
     again = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert again.returncode == 0 and again.stderr == ""

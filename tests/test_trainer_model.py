@@ -88,7 +88,7 @@ def test_weights_by_file_are_keyed_by_id(tmp_path, matrix, start):
         fit(matrix, start, **paths)
     for text, message in (
         ("user 003,-1\n", "line 1: -1 is no weight"),
-        ("user 003,1\nuser 003,2\n", "line 2: user 003 is there twice"),
+        ("user 003,1\nuser 003,2\n", "line 2: its id is there twice"),
         ("user 003,1\nuser 004\n", "line 2: expected id,weight"),
         ("nobody,1\n", "none of its ids"),
     ):

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from configs import commands, manifest
 from configs.artifacts import Model
-from configs.settings import TrainingSettings
+from configs.settings import ColdStartSettings, TrainingSettings
 from tests.datasets import write_dataset
 from tests.oracles import DenseWals
 from trainer import data, job, storage, task, warm
@@ -66,13 +66,18 @@ def test_factors_stay_with_their_ids_and_new_ids_are_projected(yesterday, today)
     assert account["users"] == {"carried_over": N - 4, "projected": 4}
     assert account["items"] == {"carried_over": M - 3, "projected": 3}
     before = storage.read_table(Model(str(model)).user_factors), storage.read_table(Model(str(model)).item_factors)
+    old = window(0, 0)[0]
+    few = np.diff(old.indptr) <= ColdStartSettings().min_ratings  # the model answers these by their projections
+    assert 0 < few.sum() < N
+    was = DenseWals(old.toarray() != 0, old.toarray(), np.ones(N), np.ones(M), 0.1, LAMBDA)
+    before[0][few] = was.solve_rows(before[1])[few]
     for table, ids, old_ids, old_table in (
         (state.rows.table, users, old_users, before[0]),
         (state.cols.table, items, old_items, before[1]),
     ):
         for index, own in enumerate(ids):
             if own in old_ids:
-                np.testing.assert_allclose(table[index], old_table[old_ids.index(own)], rtol=1e-4, atol=1e-6)
+                np.testing.assert_allclose(table[index], old_table[old_ids.index(own)], rtol=1e-3, atol=1e-5)
     # A new item: the solution for the users that remain; a new user: for all items, new ones included.
     dense = matrix.toarray()
     oracle = DenseWals(dense != 0, dense, np.ones(N), np.ones(M), 0.1, LAMBDA)

@@ -97,8 +97,8 @@ def choose(settings: TrainingSettings, model_dir: str, rating: dict[str, Any]) -
 def carry_over(start: Start, state: Factorization, dataset: Dataset) -> dict[str, Any]:
     """Puts the earlier factors into the tables of a fit before its first sweep; gives an account for the manifest.
 
-    An id keeps its factors whatever its index is now. New items are projected from the users that remain, then new
-    users from all items; an item that no remaining user has starts with zeros.
+    An id keeps the factors that the earlier model answers with, whatever its index is now. New items are projected from
+    the users that remain, then new users from all items; an item that no remaining user has starts with zeros.
 
     Raises:
         UserError: the model's tables do not fit its ids.
