@@ -33,7 +33,7 @@ def make(root: Path, users: int, items: int, k: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from pipeline import examples, tfrecords
+    from pipeline import examples, tfrecords, verify
 
     rng, shards = np.random.default_rng(SEED), -(-users // IN_SHARD)
     dataset, model = Dataset(str(root / "dataset")), Model(str(root / "model"))
@@ -69,7 +69,7 @@ def make(root: Path, users: int, items: int, k: int) -> None:
         pa.table({"contentId": names, "visitors": popularity, "popularity": popularity * 1.0}), dataset.items
     )
     files = [path for path in (root / "dataset").rglob("*") if path.is_file()]
-    described = {str(p.relative_to(root / "dataset")): {"bytes": p.stat().st_size, "crc32c": "0"} for p in files}
+    described = {str(path.relative_to(root / "dataset")): verify.describe(str(path)) for path in files}
     content = {
         "counts": {"users": users, "items": items, "interactions": interactions},
         "shards": {"items_for_user": shards, "users_for_item": 1},
