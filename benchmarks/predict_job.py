@@ -33,7 +33,7 @@ def make(root: Path, users: int, items: int, k: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from pipeline import examples, tfrecords, verify
+    from pipeline import examples, tfrecords
 
     rng, shards = np.random.default_rng(SEED), -(-users // IN_SHARD)
     dataset, model = Dataset(str(root / "dataset")), Model(str(root / "model"))
@@ -68,22 +68,26 @@ def make(root: Path, users: int, items: int, k: int) -> None:
     pq.write_table(
         pa.table({"contentId": names, "visitors": popularity, "popularity": popularity * 1.0}), dataset.items
     )
-    files = [path for path in (root / "dataset").rglob("*") if path.is_file()]
-    described = {str(path.relative_to(root / "dataset")): verify.describe(str(path)) for path in files}
     content = {
         "counts": {"users": users, "items": items, "interactions": interactions},
         "shards": {"items_for_user": shards, "users_for_item": 1},
         "compression": "none",
-        "files": described,
+        "files": _describe(root / "dataset"),
     }
     Path(dataset.manifest).write_text(manifest.stamp("dataset", content))
     trained = {
-        "files": {str(p.relative_to(root / "model")): {} for p in (root / "model" / "factors").iterdir()},
+        "files": _describe(root / "model"),
         "dataset": {"fingerprint": manifest.fingerprint(content)},
         "settings": {"unobserved_weight": 0.1, "regularization_coeff": 2.0, "frequency_exponent": 0.0},
         "cold_start": {"min_ratings": 10, "min_site_ratings": 100},
     }
     Path(model.manifest).write_text(manifest.stamp("model", trained))
+
+
+def _describe(root: Path) -> dict:
+    from pipeline import verify
+
+    return {str(path.relative_to(root)): verify.describe(str(path)) for path in root.rglob("*") if path.is_file()}
 
 
 def run(root: Path, kind: str, more: list[str]) -> dict:
