@@ -63,17 +63,26 @@ class Projection:
             places: int64 [n], rows of the table. ratings: float32 [n]. row_weights: float32 [b], R.
         """
         used, columns = np.unique(places, return_inverse=True)
-        table = self._items[used].astype(np.float64) @ self._basis
+        table = np.empty((len(used), self._items.shape[1]))
         weights, ridge = self._weights[used], self._ridges(np.diff(offsets))
         turned = np.zeros((len(row_weights), self._items.shape[1]))
+        factors = np.empty(turned.shape, np.float32)
+
+        def turn(start: int) -> None:
+            some = slice(start, start + _ROWS)
+            np.matmul(self._items[used[some]].astype(np.float64), self._basis, out=table[some])
 
         def piece(start: int) -> None:
             rows = np.arange(start, min(start + _ROWS, len(row_weights)))
             data = offsets, columns, ratings.astype(np.float64), row_weights.astype(np.float64)
             _solve_rows(rows, *data, table, weights, self._shared, ridge, self._objective.unobserved_weight, turned)
 
+            factors[rows] = turned[rows] @ self._basis.T
+
+        # BLAS's own threads would go on spinning for a while after each product, on cores that others use.
+        scoring.on_all_cores(turn, range(0, len(used), _ROWS))
         scoring.on_all_cores(piece, range(0, len(row_weights), _ROWS))
-        return (turned @ self._basis.T).astype(np.float32)
+        return factors
 
     def _ridges(self, counts: np.ndarray) -> np.ndarray:
         w0, objective = self._objective.unobserved_weight, self._objective
