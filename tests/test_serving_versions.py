@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import subprocess
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import tensorflow as tf
 from served import predict, running, settings, wait, write_small_model
 
 from configs.errors import UserError
 from serving import publish, versions
+from serving.model import Model
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,19 @@ def test_publishing_copies_whole_and_numbers_versions(models, tmp_path):
         publish.publish(str(models[2]), directory, "wals", 0)
     with pytest.raises(UserError, match="no finished model"):
         publish.publish(str(tmp_path / "none"), directory, "wals")
+
+
+def test_a_version_that_goes_gives_its_tables_back(models):
+    model = Model(1, str(models[0] / "saved_model"))
+    tables = [part for name in ("visitors", "contents") for part in vars(getattr(model._loaded, name)).values()]
+    handles = [table.resource_handle for table in tables if hasattr(table, "resource_handle")]
+    sizes = [int(tf.raw_ops.LookupTableSizeV2(table_handle=handle)) for handle in handles]
+    assert sizes[:2] == [60, 60]  # both ways between ids and places
+    del model, tables
+    gc.collect()
+    for handle in handles:
+        with pytest.raises(tf.errors.NotFoundError):
+            tf.raw_ops.LookupTableSizeV2(table_handle=handle)
 
 
 def test_a_model_that_does_not_match_its_manifest_is_not_published(models, tmp_path):
