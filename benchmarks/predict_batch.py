@@ -14,7 +14,6 @@ import argparse
 import hashlib
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -78,6 +77,8 @@ def implicit(u: np.ndarray, v: np.ndarray, seen: sp.csr_matrix, top: int) -> np.
 
 def work(args: argparse.Namespace) -> None:
     """One round of one side, after one that does not count; prints its result as JSON."""
+    from benchmarks import machine
+
     u, v, seen = gowalla(args.k) if args.data == "gowalla" else make(args.users, args.items, args.k)
     side = {"ours": ours, "implicit": implicit}[args.side]
     small = min(512, len(u))
@@ -86,7 +87,7 @@ def work(args: argparse.Namespace) -> None:
     found = side(u, v, seen, args.top)
     seconds = time.perf_counter() - started
     lists = [hashlib.sha256(row.astype("<i8").tobytes()).hexdigest()[:16] for row in found]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = machine.resident("VmHWM") / 2**20
     print(json.dumps({"seconds": seconds, "peak_mb": round(peak), "lists": lists}))
 
 
