@@ -16,7 +16,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",
-    packages=find_packages(include=["configs", "nightly", "pipeline*", "trainer*", "report", "serving", "cloud"]),
+    packages=find_packages(include=["configs*", "nightly", "pipeline*", "trainer*", "report", "serving", "cloud"]),
     package_data={"configs": ["*.yaml"], "report": ["page.*"], "serving": ["page.*"], "pipeline": ["sql/*.sql"]},
     install_requires=[
         "apache-beam[gcp]==2.77.*",

@@ -1,0 +1,34 @@
+"""Validated settings: YAML, then overrides from the command line. An unknown key is an error."""
+
+from configs.settings.cloud import BigQuerySettings, CloudSettings, DataflowSettings, VertexSettings
+from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSettings, SplitSettings, ValidationSettings
+from configs.settings.evaluation import EvaluationSettings, ReportSettings
+from configs.settings.loading import load_settings
+from configs.settings.nightly import NightlySettings
+from configs.settings.prediction import PredictionSettings, ServingSettings
+from configs.settings.run import Settings
+from configs.settings.source import BIGQUERY, SourceSettings
+from configs.settings.training import ColdStartSettings, TrainingSettings
+
+__all__ = [
+    "BIGQUERY",
+    "BigQuerySettings",
+    "CloudSettings",
+    "ColdStartSettings",
+    "DataflowSettings",
+    "DatasetSettings",
+    "EvaluationSettings",
+    "NightlySettings",
+    "PredictionSettings",
+    "PrivacySettings",
+    "RatingSettings",
+    "ReportSettings",
+    "ServingSettings",
+    "Settings",
+    "SourceSettings",
+    "SplitSettings",
+    "TrainingSettings",
+    "ValidationSettings",
+    "VertexSettings",
+    "load_settings",
+]
