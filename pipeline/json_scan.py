@@ -1,23 +1,16 @@
-"""Lines of JSON objects -> Arrow columns, by one compiled pass over the bytes.
+"""One compiled pass over the bytes of lines of JSON: where each value of a layout stands.
 
-It takes what an export writes and nothing odd: where a line holds an escape in a field that is read, a number that is
-no integer where one is due, a key twice, or is no JSON, it gives up the block, and pipeline.ndjson reads that by its
-other ways. What it gives is what those give, with integers as int64. Fields that nobody asked for are passed over, but
-checked to be JSON.
+All that Numba compiles for it is in this module, for it keeps what it compiled until the caller's own file changes, and
+would go on with an old helper of another file.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
-
 import numba
 import numpy as np
-import pyarrow as pa
 
-_STRUCT, _LIST, _STRING, _INTEGER, _OTHER = range(5)  # kinds of nodes; of the last, only nulls are taken
-_ROOT, _DEPTH, _SKIPPED_DEPTH = 0, 16, 60
-_MOST_BYTES = 1 << 26  # of a block; places are int32, and the arrays have room for an object every eight bytes
+STRUCT, LIST, STRING, INTEGER, OTHER = range(5)  # kinds of nodes; of the last, only nulls are taken
+ROOT, _DEPTH, _SKIPPED_DEPTH = 0, 16, 60
 _FIRST, _NEXT = 0, 1  # within an object or a list: before its first member, behind one
 _SPACE, _TAB, _RETURN, _LINE_END, _QUOTE, _ESCAPE = b' \t\r\n"\\'
 _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _COMMA, _COLON = b"{}[],:"
@@ -30,141 +23,9 @@ _STOPS = np.isin(np.arange(256), [*range(_SPACE), _QUOTE, _ESCAPE])
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
-class Layout:
-    """A schema as the arrays that the compiled pass goes by; a node a field, rows counted by the list they are in."""
-
-    def __init__(self, schema: pa.Schema):
-        self.kinds: list[int] = []
-        self.owners: list[int] = []  # of each node: whose rows it has, 0 for the record itself
-        self.slots: list[int] = []  # of each node among those of its kind
-        self.members: list[list[tuple[bytes, int]]] = []
-        self.supported = True
-        self._add(pa.struct(list(schema)), 0, integer=False)
-        names = [(name, child, node) for node, found in enumerate(self.members) for name, child in found]
-        self.names = np.frombuffer(b"".join(name for name, _, _ in names), np.uint8)
-        ends = np.cumsum([0] + [len(name) for name, _, _ in names])
-        bounds = np.searchsorted([node for _, _, node in names], np.arange(len(self.kinds) + 1))
-        self.tables = (
-            np.array(self.kinds, np.int64),
-            np.array(self.owners, np.int64),
-            np.argsort(self.owners, kind="stable"),
-            np.searchsorted(np.sort(self.owners), np.arange(max(self.owners) + 2)),
-            np.array(self.slots, np.int64),
-            bounds.astype(np.int64),
-            ends.astype(np.int64),
-            np.array([child for _, child, _ in names], np.int64),
-        )
-
-    def _add(self, kind: pa.DataType, owner: int, integer: bool) -> int:
-        node = len(self.kinds)
-        self.kinds.append(_kind_of(kind, integer))
-        self.owners.append(owner)
-        self.slots.append(self.kinds[:-1].count(self.kinds[-1]))
-        self.members.append([])
-        if pa.types.is_struct(kind):
-            fields = [(item.name.encode(), item.type, (item.metadata or {}).get(b"integer") == b"yes") for item in kind]
-            self.members[node] = [(name, self._add(type_, owner, marked)) for name, type_, marked in fields]
-        elif pa.types.is_list(kind):
-            self.supported &= pa.types.is_struct(kind.value_type)
-            self.members[node] = [(b"", self._add(kind.value_type, max(self.owners) + 1, integer=False))]
-        return node
-
-    def count(self, kind: int) -> int:
-        return self.kinds.count(kind)
-
-
-def _kind_of(kind: pa.DataType, integer: bool) -> int:
-    if pa.types.is_struct(kind):
-        return _STRUCT
-    if pa.types.is_list(kind):
-        return _LIST
-    if pa.types.is_string(kind):
-        return _INTEGER if integer else _STRING
-    return _OTHER
-
-
-@lru_cache(maxsize=8)
-def layout_of(schema: pa.Schema) -> Layout:
-    return Layout(schema)
-
-
-def parse(block: bytes, schema: pa.Schema) -> pa.RecordBatch | None:
-    """The records of a block of lines, one object each, with or without a last line end; None where it gives up.
-
-    Args:
-        schema: structs, lists of structs, strings, and strings marked as integers (pipeline.ndjson.integer).
-    """
-    layout = layout_of(schema)
-    if not layout.supported or len(block) > _MOST_BYTES:
-        return None
-    data = np.frombuffer(block if block.endswith(b"\n") else block + b"\n", np.uint8)  # a line end ends every loop
-    found = _Found(layout, len(block) // 8 + 2)
-    if not _scan(data, layout.names, *layout.tables, *found.arrays):
-        return None
-    batch = pa.RecordBatch.from_struct_array(found.column(data, _ROOT))
-    try:
-        batch.validate(full=True)  # ids are UTF-8
-    except pa.ArrowInvalid:
-        return None
-    return batch
-
-
-class _Found:
-    """What the pass found: for each node and row, where a text stands, a number, or how long a list is."""
-
-    def __init__(self, layout: Layout, most: int):
-        self._layout, strings, integers = layout, layout.count(_STRING), layout.count(_INTEGER)
-        self._starts, self._lengths = (np.empty((strings, most), np.int32) for _ in range(2))
-        self._numbers, self._known = np.empty((integers, most), np.int64), np.empty((integers, most), np.bool_)
-        self._sizes = np.empty((layout.count(_LIST), most), np.int32)
-        self._there = np.empty((layout.count(_STRUCT), most), np.bool_)
-        self._rows = np.zeros(max(layout.owners) + 1, np.int64)
-        self.arrays = (
-            self._starts,
-            self._lengths,
-            self._numbers,
-            self._known,
-            self._sizes,
-            self._there,
-            self._rows,
-        )
-
-    def column(self, data: np.ndarray, node: int) -> pa.Array:
-        """A node's rows as an Arrow array."""
-        layout = self._layout
-        kind, slot, rows = layout.kinds[node], layout.slots[node], int(self._rows[layout.owners[node]])
-        if kind == _STRUCT:
-            members = layout.members[node]
-            children, missing = [self.column(data, child) for _, child in members], ~self._there[slot, :rows]
-            mask = pa.array(missing) if missing.any() else None
-            return pa.StructArray.from_arrays(children, [name.decode() for name, _ in members], mask=mask)
-        if kind == _LIST:
-            sizes = self._sizes[slot, :rows]
-            offsets = np.zeros(rows + 1, np.int32)
-            np.cumsum(np.maximum(sizes, 0), out=offsets[1:])
-            mask = pa.array(sizes < 0) if (sizes < 0).any() else None
-            ((_, child),) = layout.members[node]
-            return pa.ListArray.from_arrays(pa.array(offsets), self.column(data, child), mask=mask)
-        if kind == _INTEGER:
-            known = self._known[slot, :rows]
-            return pa.array(self._numbers[slot, :rows], mask=None if known.all() else ~known)
-        if kind == _OTHER:
-            return pa.nulls(rows, pa.float64())
-        return _texts(data, self._starts[slot, :rows], self._lengths[slot, :rows])
-
-
-def _texts(data: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> pa.StringArray:
-    offsets = np.zeros(len(starts) + 1, np.int32)
-    np.cumsum(np.maximum(lengths, 0), out=offsets[1:])
-    text = np.empty(offsets[-1], np.uint8)
-    _copy(data, starts, lengths, text)
-    missing = lengths < 0
-    valid = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing.any() else None
-    return pa.Array.from_buffers(pa.string(), len(starts), [valid, pa.py_buffer(offsets), pa.py_buffer(text)])
-
-
 @compiled
-def _copy(data: Any, starts: Any, lengths: Any, text: Any) -> None:
+def copy_texts(data, starts, lengths, text):
+    """Writes the texts at `starts`, int32[rows], one behind the other; one that is missing has a length of -1."""
     to = 0
     for row in range(len(starts)):
         for at in range(starts[row], starts[row] + lengths[row]):
@@ -214,10 +75,8 @@ def _text(data, at):
             for digit in range(2, 6):
                 if not _is_hex(_byte(data, at + digit)):
                     return -1
-            if (_byte(data, at + 2) == 68 or _byte(data, at + 2) == 100) and _byte(
-                data, at + 3
-            ) >= 56:  # D8.. and above
-                return -1
+            if (_byte(data, at + 2) == 68 or _byte(data, at + 2) == 100) and _byte(data, at + 3) >= 56:
+                return -1  # D8.. and above
             at += 6
         elif code in (34, 47, 92, 98, 102, 110, 114, 116):
             at += 2
@@ -385,22 +244,27 @@ def _begin(owner, row, kinds, grouped, groups, slots, lengths, known, sizes, the
     """Nothing is known yet of a new row."""
     for place in range(groups[owner], groups[owner + 1]):
         kind, slot = kinds[grouped[place]], slots[grouped[place]]
-        if kind == _STRING:
+        if kind == STRING:
             lengths[slot, row] = -1
-        elif kind == _INTEGER:
+        elif kind == INTEGER:
             known[slot, row] = False
-        elif kind == _LIST:
+        elif kind == LIST:
             sizes[slot, row] = -1
-        elif kind == _STRUCT:
+        elif kind == STRUCT:
             there[slot, row] = False
 
 
 @compiled
-def _scan(  # noqa: C901 - one loop is the fastest
+def scan(  # noqa: C901 - one loop is the fastest
     data, names, kinds, owners, grouped, groups, slots, bounds, ends, children,
     starts, lengths, numbers, known, sizes, there, rows,
 ):  # fmt: skip
-    """Fills the arrays of _Found; whether it went through to the end."""
+    """Fills the arrays of pipeline.json_columns.Found; whether it went through to the end.
+
+    Args:
+        data: uint8[bytes], which ends in a line end.
+        names to children: the arrays of pipeline.json_columns.Layout.
+    """
     most = there.shape[1]
     nodes, own, seen = np.zeros(_DEPTH, np.int64), np.zeros(_DEPTH, np.int64), np.zeros(_DEPTH, np.int64)
     at = 0
@@ -413,10 +277,10 @@ def _scan(  # noqa: C901 - one loop is the fastest
         rows[0] += 1
         there[0, row] = True
         depth, state, at = 0, _FIRST, at + 1
-        nodes[0], own[0], seen[0] = _ROOT, row, 0
+        nodes[0], own[0], seen[0] = ROOT, row, 0
         while depth >= 0:
             node, row = nodes[depth], own[depth]
-            is_list = kinds[node] == _LIST
+            is_list = kinds[node] == LIST
             at = _space(data, at)
             code = _byte(data, at)
             if code == (_CLOSE_LIST if is_list else _CLOSE):
@@ -469,21 +333,21 @@ def _scan(  # noqa: C901 - one loop is the fastest
                 at = _null(data, at)
                 if at < 0:
                     return False
-            elif kind == _STRING and code == _QUOTE:
+            elif kind == STRING and code == _QUOTE:
                 end = _plain(data, at + 1)
                 if end < 0:
                     return False
                 starts[slot, row], lengths[slot, row] = at + 1, end - at - 1
                 at = end + 1
-            elif kind == _INTEGER:
+            elif kind == INTEGER:
                 at, value = _integer(data, at)
                 if at < 0:
                     return False
                 numbers[slot, row], known[slot, row] = value, True
-            elif (kind == _LIST and code == _OPEN_LIST) or (kind == _STRUCT and code == _OPEN):
+            elif (kind == LIST and code == _OPEN_LIST) or (kind == STRUCT and code == _OPEN):
                 if depth + 1 == _DEPTH:
                     return False
-                if kind == _STRUCT:
+                if kind == STRUCT:
                     there[slot, row] = True
                 depth, state, at = depth + 1, _FIRST, at + 1
                 nodes[depth], own[depth], seen[depth] = child, row, 0

@@ -57,9 +57,9 @@ def parse(block: bytes, schema: pa.Schema) -> tuple[pa.RecordBatch, np.ndarray, 
     global _read_bytes  # by this process; a race costs nothing
     _read_bytes += len(block)
     if _read_bytes > _WARM_BYTES:
-        from pipeline import json_scan  # Numba takes a second to import, and the pass some to compile
+        from pipeline import json_columns  # Numba takes a second to import, and the pass some to compile
 
-        batch = json_scan.parse(block, schema)
+        batch = json_columns.parse(block, schema)
         if batch is not None:
             return batch, np.arange(batch.num_rows), []
     lines = count_lines(block)

@@ -11,7 +11,7 @@ import pytest
 from exports import make_dataset, reads, write_ndjson
 
 from configs.manifest import fingerprint
-from pipeline import ga4, ga360, json_scan, ndjson
+from pipeline import ga4, ga360, json_columns, ndjson
 
 SCHEMAS = pytest.mark.parametrize("schema", [ga360.SCHEMA, ga4.SCHEMA], ids=["ga360", "ga4"])
 PLAIN = ["", "a", "ß and 한", "0", "x" * 70, "{}[]:,", "null"]
@@ -87,7 +87,7 @@ def test_plain_lines_are_read_as_json_loads_does(schema):
     for _ in range(100):
         lines = block(schema, rng)
         escaped = any(not text.isascii() and json.dumps(text).encode()[1:-1] in lines for text in PLAIN)
-        found = json_scan.parse(lines, schema)
+        found = json_columns.parse(lines, schema)
         assert found is not None or escaped, lines
         if found is not None:
             assert found.to_pylist() == oracle(lines, schema)
@@ -102,7 +102,7 @@ def test_what_is_damaged_is_given_up_or_read_as_json_loads_does(schema):
             place = rng.randrange(len(lines))
             some = rng.choice(DAMAGE)
             lines[place : place + rng.randrange(3)] = some
-        found = json_scan.parse(bytes(lines), schema)
+        found = json_columns.parse(bytes(lines), schema)
         if found is not None:
             assert found.to_pylist() == oracle(bytes(lines), schema), bytes(lines)
             read += 1
@@ -136,12 +136,12 @@ def test_what_is_damaged_is_given_up_or_read_as_json_loads_does(schema):
     ],
 )
 def test_what_is_odd_is_given_up(line):
-    assert json_scan.parse(f'{{"date": "20240101"}}\n{line}'.encode(), ga360.SCHEMA) is None
+    assert json_columns.parse(f'{{"date": "20240101"}}\n{line}'.encode(), ga360.SCHEMA) is None
 
 
 def test_ids_that_are_no_utf_8_are_given_up():
-    assert json_scan.parse(b'{"date": "\xff"}', ga360.SCHEMA) is None
-    assert json_scan.parse(b'{"other": "\xff", "date": "a"}', ga360.SCHEMA) is not None
+    assert json_columns.parse(b'{"date": "\xff"}', ga360.SCHEMA) is None
+    assert json_columns.parse(b'{"other": "\xff", "date": "a"}', ga360.SCHEMA) is not None
 
 
 def test_a_dataset_is_the_same_by_either_way(tmp_path, monkeypatch):
@@ -149,8 +149,8 @@ def test_a_dataset_is_the_same_by_either_way(tmp_path, monkeypatch):
     rows.append(rows[0] | {"visitStartTime": "x"})  # its block is given up
     write_ndjson(tmp_path / "in" / "1", rows[:40])
     write_ndjson(tmp_path / "in" / "2", rows[40:])
-    made, taken, parse = [], [], json_scan.parse
-    monkeypatch.setattr(json_scan, "parse", lambda *some: taken.append(parse(*some)) or taken[-1])
+    made, taken, parse = [], [], json_columns.parse
+    monkeypatch.setattr(json_columns, "parse", lambda *some: taken.append(parse(*some)) or taken[-1])
     for warm in (1 << 40, 0):
         monkeypatch.setattr(ndjson, "_WARM_BYTES", warm)
         made.append(make_dataset(tmp_path / f"out{warm}", tmp_path / "in/*", source={"max_reject_fraction": 0.1}))
