@@ -38,7 +38,7 @@ sys.path[:0] = [str(machine.ROOT), str(machine.ROOT / "tests")]
 from bigquery_server import PROJECT, Server, serving  # noqa: E402 - behind the path
 
 from configs.settings import Settings  # noqa: E402
-from pipeline import sources  # noqa: E402
+from pipeline import inputs, kinds  # noqa: E402
 
 _FIELD = bigquery.SchemaField
 SCHEMA = [
@@ -71,7 +71,7 @@ def make(server: Server, rows: int) -> None:
         )
 
 
-def _count(kind: sources.Kind, stream: str) -> int:
+def _count(kind: kinds.Kind, stream: str) -> int:
     return sum(kind.extract(raw, stream).table.num_rows for raw in kind.read(stream))
 
 
@@ -83,8 +83,8 @@ def ours(server: Server) -> int:
         "time_column": "time_ms",
     }
     settings = Settings.model_validate({"source": source, "bigquery": server.settings()})
-    with sources.opened(settings) as found, tempfile.TemporaryDirectory() as folder:
-        kind = sources.kind_of(settings.source, settings.rating, settings.split, found.read)
+    with inputs.opened(settings) as found, tempfile.TemporaryDirectory() as folder:
+        kind = kinds.kind_of(settings.source, settings.rating, settings.split, found.read)
         with beam.Pipeline(options=PipelineOptions(_FLAGS)) as pipeline:
             counts = pipeline | beam.Create(found.files) | beam.Map(partial(_count, kind))
             counts | beam.CombineGlobally(sum) | beam.Map(lambda count: Path(folder, "count").write_text(str(count)))

@@ -41,7 +41,7 @@ def loop(paths: list[str]) -> int:
 
 def ours(paths: list[str]) -> int:
     from configs.settings import RatingSettings, SourceSettings
-    from pipeline.sources import kind_of
+    from pipeline.kinds import kind_of
 
     kind = kind_of(SourceSettings(kind="ga360", content_dimension_index=INDEX), RatingSettings())
     return sum(kind.extract(raw, path).table.num_rows for path in paths for raw in kind.read(path))

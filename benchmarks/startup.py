@@ -37,7 +37,7 @@ with quiet.imports():
     lap("Beam")
     import tensorflow_transform.beam
     lap("TFT")
-    from pipeline import accounts, beam_options, privacy, progress, publish, sources, traffic, transforms
+    from pipeline import accounts, beam_options, inputs, privacy, progress, publish, traffic, transforms
     lap("our modules")
 print(json.dumps(laps))
 """

@@ -23,7 +23,7 @@ from configs.settings import Settings, SourceSettings, SplitSettings
 from pipeline import dataset_statistics, privacy, publish, splits
 from pipeline.extract import RECORDS
 from pipeline.grouping import SIDES
-from pipeline.sources import Input
+from pipeline.inputs import Input
 from pipeline.storage import open_to_read
 from pipeline.verify import describe
 from pipeline.vocabulary import iterate_vocabulary

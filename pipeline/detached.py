@@ -17,7 +17,7 @@ from configs.artifacts import Dataset
 from configs.errors import UserError
 from configs.settings import Settings
 from pipeline import accounts, publish, validate, verify
-from pipeline.sources import Input
+from pipeline.inputs import Input
 from pipeline.storage import open_to_read
 
 

@@ -56,10 +56,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, beam_flags = parser.parse_known_args(argv)
     settings = commands.settings_with(args, flags)
     if args.dry_run:
-        from pipeline import beam_options, sources
+        from pipeline import beam_options, inputs
 
         options = beam_options.from_settings(settings, beam_flags)
-        print(sources.describe(settings))
+        print(inputs.describe(settings))
         print(beam_options.describe(options))
         return
     (submit if args.detach else preprocess)(settings, beam_flags, args.replace)
@@ -74,7 +74,7 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     # Not before: `--help` and a mistake in the flags answer at once.
     quiet.import_tensorflow()
     with quiet.imports():
-        from pipeline import accounts, beam_options, privacy, progress, publish, sources, traffic, transforms
+        from pipeline import accounts, beam_options, inputs, privacy, progress, publish, traffic, transforms
         from pipeline.spill import Spill
 
     started = time.time()
@@ -83,8 +83,8 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     beam_options.check_place(options)
     privacy.open_rules(settings.privacy)
     validate.open_baseline(settings.validation)
-    test_files = sources.match_test_input(settings)
-    with publish.staged(root, "dataset", replace) as staging, sources.opened(settings) as files:
+    test_files = inputs.match_test_input(settings)
+    with publish.staged(root, "dataset", replace) as staging, inputs.opened(settings) as files:
         spill = Spill(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/spill"))
         with progress.waiting(f"preprocessing {len(files.files)} {'streams' if files.read else 'files'}"):
             last = partial(accounts.write_summary, path=join(staging, accounts.SUMMARY))
@@ -110,7 +110,7 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None
     """
     quiet.import_tensorflow()
     with quiet.imports():
-        from pipeline import accounts, beam_options, detached, privacy, publish, sources, transforms
+        from pipeline import accounts, beam_options, detached, inputs, privacy, publish, transforms
         from pipeline.spill import Spill
 
     started, run = time.time(), uuid.uuid4().hex[:12]
@@ -119,13 +119,13 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None
     beam_options.check_place(options)
     privacy.open_rules(settings.privacy)
     validate.open_baseline(settings.validation)
-    test_files = sources.match_test_input(settings)
+    test_files = inputs.match_test_input(settings)
     with locks.claim(root):
         publish.refuse_occupied(root, "dataset", replace)
     staging = f"{root}.partial-{run}"
     publish.make_directory(staging)
     try:
-        with sources.opened(settings, keep=True) as files:
+        with inputs.opened(settings, keep=True) as files:
             spill = Spill(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/spill"))
             last = detached.LastStep(settings, files, test_files, root, staging, run, started, replace)
             beam_options.run(

@@ -17,10 +17,12 @@ from configs.settings import Settings
 from pipeline import dataset_statistics, held_out_files
 from pipeline.accounts import TEMPORARY
 from pipeline.blocks import BLOCK
+from pipeline.inputs import Input
 from pipeline.item_statistics import WriteItems
+from pipeline.kinds import has_times
 from pipeline.preprocessing import FEATURE_SPEC, make_preprocessing_fn
 from pipeline.row_files import WriteRows
-from pipeline.sources import Input, ReadInteractions, has_times
+from pipeline.sources import ReadInteractions
 from pipeline.spill import Spill
 from pipeline.transform_files import WriteTransformFn
 

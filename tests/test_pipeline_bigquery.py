@@ -17,7 +17,7 @@ from exports import SHARED, event, hit, needs_shared, reads, session, write_ndjs
 from google.cloud import bigquery
 
 from configs.errors import UserError
-from pipeline import batch_predict, columns, preprocess, sources, splits
+from pipeline import batch_predict, columns, inputs, kinds, preprocess, splits
 from pipeline.bigquery import names, sink
 from pipeline.bigquery.names import TableName
 from trainer import job
@@ -40,8 +40,8 @@ def interactions(made) -> tuple[dict, dict]:
     Where a split holds some out: (visitorId, contentId, "held out") as well.
     """
     parts, counts = [], Counter()
-    with sources.opened(made) as found:
-        kind = sources.kind_of(made.source, made.rating, made.split, found.read)
+    with inputs.opened(made) as found:
+        kind = kinds.kind_of(made.source, made.rating, made.split, found.read)
         for name in found.files:
             for raw in kind.read(name):
                 extract = kind.extract(raw, name)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from configs.errors import UserError
 from configs.features import AMOUNT, TIME_MS
 from configs.settings import RatingSettings, SourceSettings
-from pipeline import sources
+from pipeline import kinds
 from pipeline.columns import from_bytes, to_bytes
 from tests import wild
 
@@ -29,13 +29,13 @@ fuzzed = settings(
 
 def extracted(data: bytes, source: SourceSettings, rating: RatingSettings = RatingSettings()):  # noqa: B008
     """What a file of these bytes gives: rows, rejects, counts; and the function that makes interactions of the rows."""
-    kind = sources.kind_of(source, rating)
+    kind = kinds.kind_of(source, rating)
     tables, rejects, counts = [], [], Counter()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         path.write_bytes(data)
         for raw in kind.read(str(path)):
-            found = sources.extract(kind, raw, "file")
+            found = kinds.extract(kind, raw, "file")
             tables.append(found.table)
             rejects += found.rejects
             counts.update(found.counts)

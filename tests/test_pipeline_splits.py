@@ -15,7 +15,7 @@ from exports import event, make_dataset, ratings, settings, write_ndjson
 from configs.artifacts import Dataset
 from configs.errors import UserError
 from configs.settings import Settings, SplitSettings
-from pipeline import preprocess, sessions, sources, splits, tfrecords, verify
+from pipeline import inputs, preprocess, sessions, splits, tfrecords, verify
 from pipeline.vocabulary import read_vocabulary
 
 DAY = 86_400_000
@@ -292,4 +292,4 @@ def test_the_test_files_have_no_window(tmp_path):
         write_ndjson(tmp_path / name, [event("a", name, 5)])
     tree = {"kind": "ga4", "input": f"{tmp_path}/events_20240101", "end_date": "2024-01-01"}
     settings = Settings.model_validate({"source": tree, "split": {"test_input": f"{tmp_path}/events_20240105"}})
-    assert sources.match_test_input(settings).files == [f"{tmp_path}/events_20240105"]
+    assert inputs.match_test_input(settings).files == [f"{tmp_path}/events_20240105"]

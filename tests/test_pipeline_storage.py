@@ -12,7 +12,7 @@ from gcp_storage_emulator.server import RequestHandler, create_server
 from configs import locks
 from configs.errors import UserError
 from configs.settings import SourceSettings
-from pipeline import publish, sources, storage
+from pipeline import inputs, publish, storage
 from pipeline.vocabulary import read_vocabulary
 
 
@@ -126,5 +126,5 @@ def test_what_is_missing_on_gs_is_said_as_on_a_disk(bucket):
     with pytest.raises(UserError, match=r"gs://bucket/none does not exist"):
         read_vocabulary(f"{bucket}/none")
     with pytest.raises(UserError, match=r"no file matches gs://bucket/none\*"):
-        sources.match_input(SourceSettings(input=f"{bucket}/none*"))
+        inputs.match_input(SourceSettings(input=f"{bucket}/none*"))
     assert not FileSystems.exists(f"{bucket}/none")

@@ -22,7 +22,7 @@ from pipeline.bigquery.names import TableName
 from pipeline.bigquery.queries import Query
 from pipeline.bigquery.service import Service, explained, line
 from pipeline.bigquery.streams import read_stream
-from pipeline.sources import Input
+from pipeline.inputs import Input
 
 _STREAM_BYTES = 1 << 26  # of rows a stream at least
 _MOST_STREAMS = 1000  # the service's own limit
