@@ -55,7 +55,7 @@ def _run(copy: Path, module: str, share: float, seed: int) -> None:
     config, session = copy / "mutation.toml", copy / "mutation.sqlite"
     session.unlink(missing_ok=True)
     config.write_text(
-        f'[cosmic-ray]\nmodule-path = "{module}"\ntimeout = 300.0\nexcluded-modules = []\n'
+        f'[cosmic-ray]\nmodule-path = "{module}"\ntimeout = 120.0\nexcluded-modules = []\n'
         f'test-command = "{python} -m pytest -x -q {TESTS[module]}"\n'
         f'[cosmic-ray.distributor]\nname = "local"\n'
         f"[cosmic-ray.filters.operators-filter]\nexclude-operators = {NO_BEHAVIOUR}\n"
