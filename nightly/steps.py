@@ -59,7 +59,7 @@ class Step:
             UserError: whoever holds it goes on.
         """
         with locks.claim(self.output, _LEASE if files.is_remote(self.output) else _GRACE):
-            pass
+            pass  # it is free: the step itself claims it
 
     def damage(self) -> str | None:
         """What is wrong with the output, None where it is whole."""

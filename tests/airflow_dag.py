@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-import http.server
 import json
 import os
 import shutil
@@ -36,6 +35,7 @@ os.environ |= {  # Airflow reads them when it is imported
 }
 
 import grpc  # noqa: E402
+import http_server  # noqa: E402
 import pytest  # noqa: E402
 from aiosmtpd.controller import Controller  # noqa: E402
 from airflow.dag_processing.dagbag import DagBag  # noqa: E402
@@ -113,37 +113,23 @@ class VertexAI(grpc.GenericRpcHandler):
 def dataflow_jobs(jobs: list[dict]) -> Iterator[str]:
     """Dataflow's list of jobs, which may be cancelled; gives its address."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def answer(self, content: dict) -> None:
-            data = json.dumps(content).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
+    class Handler(http_server.Handler):
         def named(self) -> dict | None:
             last = self.path.partition("?")[0].rpartition("/")[2]
             return next((job for job in jobs if job["id"] == last), None)
 
-        def do_GET(self) -> None:
+        def do_GET(self) -> None:  # noqa: N802
             assert self.path.startswith(f"/v1b3/projects/{PROJECT}/locations/{REGION}/jobs"), self.path
-            self.answer(self.named() or {"jobs": jobs})
+            self.answer(200, json.dumps(self.named() or {"jobs": jobs}).encode())
 
-        def do_PUT(self) -> None:
+        def do_PUT(self) -> None:  # noqa: N802
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             job = self.named()
             job["currentState"] = body["requestedState"]
-            self.answer(job)
+            self.answer(200, json.dumps(job).encode())
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with http_server.serving(Handler) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 class Mails:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.client
-import http.server
 import json
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import types
 
 from configs.settings import Settings
+from tests import http_server
 
 PROJECT = "test-project"
 _START_SECONDS = 90
@@ -201,10 +201,10 @@ def relaying(server: Server) -> Iterator[RestRelay]:
     """A relay before the emulator's REST service."""
     host, port = server.rest.removeprefix("http://").split(":")
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(http_server.Handler):
         protocol_version = "HTTP/1.1"
 
-        def answer(self) -> None:
+        def relay(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             plain = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
             relay.seen.append((self.command, self.path, json.loads(plain) if plain[:1] == b"{" else {}))
@@ -222,29 +222,14 @@ def relaying(server: Server) -> Iterator[RestRelay]:
                 reply = connection.getresponse()
                 status, data, moved = reply.status, relay.counted(reply.read()), reply.getheader("Location")
                 connection.close()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            if moved:  # of an upload that goes on elsewhere: at the emulator itself
-                self.send_header("Location", moved)
-            self.end_headers()
-            self.wfile.write(data)
+            # An upload that goes on elsewhere does so at the emulator itself.
+            self.answer(status, data, {**http_server.JSON, **({"Location": moved} if moved else {})})
 
-        do_GET = do_POST = do_DELETE = do_PATCH = do_PUT = answer  # noqa: N815 - http.server's names
+        do_GET = do_POST = do_DELETE = do_PATCH = do_PUT = relay  # noqa: N815 - http.server's names
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    relay = RestRelay(f"http://127.0.0.1:{listening.server_port}")
-    thread = threading.Thread(target=listening.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with http_server.serving(Handler) as listening:
+        relay = RestRelay(f"http://127.0.0.1:{listening.server_port}")
         yield relay
-    finally:
-        listening.shutdown()
-        listening.server_close()
-        thread.join(10)
 
 
 @dataclass

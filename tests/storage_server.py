@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import http.server
 import logging
 import ssl
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
-from types import MappingProxyType
 from typing import BinaryIO
 
 import trustme
 from gcp_storage_emulator.server import create_server
+
+from tests import http_server
 
 BUCKET = "bucket"
 _HOSTS = ("www.googleapis.com", "storage.googleapis.com")
@@ -45,28 +44,37 @@ class Server:
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[Server]:
     """Starts an emulator with one bucket, and the proxy, on free ports; `folder` gets the proxy's certificate."""
+    with emulating() as environment, _proxy(environment, folder / "ca.pem") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def emulating(bucket: str = BUCKET) -> Iterator[dict[str, str]]:
+    """Starts an emulator with one bucket; gives the environment in which Google's Python client finds it."""
     logging.getLogger("gcp_storage_emulator").setLevel(logging.ERROR)
-    emulator = create_server("127.0.0.1", 0, in_memory=True, default_bucket=BUCKET)
+    emulator = create_server("127.0.0.1", 0, in_memory=True, default_bucket=bucket)
     emulator.start()
-    port = emulator._api._httpd.server_port
     try:
-        with _proxy(port, folder / "ca.pem") as server:
-            yield server
+        yield {
+            "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{emulator._api._httpd.server_port}",
+            "NO_GCE_CHECK": "true",
+            "GOOGLE_CLOUD_PROJECT": "project",
+        }
     finally:
         emulator.stop()
 
 
 @contextlib.contextmanager
-def _proxy(port: int, certificate: Path) -> Iterator[Server]:
+def _proxy(environment: dict[str, str], certificate: Path) -> Iterator[Server]:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(certificate))
-    context, local = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), f"http://127.0.0.1:{port}"
+    context, local = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), environment["STORAGE_EMULATOR_HOST"]
     authority.issue_cert(*_HOSTS).configure_cert(context)
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(http_server.Handler):
         protocol_version = "HTTP/1.1"
 
-        def do_CONNECT(self) -> None:
+        def do_CONNECT(self) -> None:  # noqa: N802
             """Becomes the host that was asked for: what follows on this connection is TLS."""
             self.send_response(200)
             self.end_headers()
@@ -83,7 +91,7 @@ def _proxy(port: int, certificate: Path) -> Iterator[Server]:
             headers = {name: value for name, value in self.headers.items() if name.lower() not in _OF_ONE_HOP}
             if not body and "uploadType=media" in self.path:  # the emulator falls over these, not over parts
                 self.path, headers, body = _in_parts(self.path, headers)
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_SECONDS)
+            connection = http.client.HTTPConnection(local.removeprefix("http://"), timeout=_SECONDS)
             connection.request(self.command, self.path, body, headers)
             reply = connection.getresponse()
             data = reply.read()
@@ -93,39 +101,16 @@ def _proxy(port: int, certificate: Path) -> Iterator[Server]:
                 found["Location"] = found["Location"].replace(local, f"https://{self.headers['Host']}", 1)
             self.answer(reply.status, data, {name: value for name, value in found.items() if value})
 
-        def answer(self, status: int, data: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
         do_GET = do_POST = do_DELETE = do_PATCH = do_PUT = relay  # noqa: N815
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    listening.daemon_threads = True
-    server = Server(
-        {
-            "STORAGE_EMULATOR_HOST": local,
-            "NO_GCE_CHECK": "true",
-            "GOOGLE_CLOUD_PROJECT": "project",
+    with http_server.serving(Handler) as listening:
+        proxy = {
             "GOOGLE_AUTH_TOKEN_FOR_TESTING": "token",
             "https_proxy": f"http://127.0.0.1:{listening.server_port}",
             "CURL_CA_BUNDLE": str(certificate),
         }
-    )
-    thread = threading.Thread(target=listening.serve_forever, daemon=True)
-    thread.start()
-    try:
+        server = Server(environment | proxy)
         yield server
-    finally:
-        listening.shutdown()
-        listening.server_close()
-        thread.join(10)
 
 
 def _body(file: BinaryIO, headers: Message) -> bytes:

@@ -35,8 +35,8 @@ def test_a_second_run_is_refused_and_a_killed_one_forgotten(tmp_path, other):
     root = str(tmp_path / "out")
     with pytest.raises(UserError, match="another run is at work on it"), locks.claim(root):
         pytest.fail("two runs at once")
-    with locks.claim(root + "2"):  # another output is free
-        pass
+    with locks.claim(root + "2"):
+        pass  # another output is free
     other.send_signal(signal.SIGKILL)
     other.wait()
     with locks.claim(root):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
 
 import google_crc32c
 import pytest
-from gcp_storage_emulator.server import create_server
 
 from configs import commands
 from configs.errors import UserError
 from configs.settings import load_settings
 from nightly import alias, files, record, retention, rollback
+from tests import storage_server
 from tests.nights import Site, read_output
 
 # The client library asks for credentials in a way that it warns about itself, and leaves its sockets to the collector.
@@ -21,14 +20,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::Resource
 
 @pytest.fixture
 def bucket(monkeypatch):
-    logging.getLogger("gcp_storage_emulator").setLevel(logging.ERROR)
-    server = create_server("127.0.0.1", 0, in_memory=True, default_bucket="bucket")
-    server.start()
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server._api._httpd.server_port}")
-    monkeypatch.setenv("NO_GCE_CHECK", "true")
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "project")
-    yield "gs://bucket"
-    server.stop()
+    with storage_server.emulating() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        yield "gs://bucket"
 
 
 def test_files_are_what_they_are_on_a_disk(bucket, tmp_path):

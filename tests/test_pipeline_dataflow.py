@@ -5,12 +5,9 @@ That the service takes the job, it does not show; docs/gcp.md has the commands t
 
 from __future__ import annotations
 
-import http.server
 import json
-import logging
 import os
 import re
-import threading
 import time
 from pathlib import Path
 
@@ -22,7 +19,6 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms import environments
 from apache_beam.utils import retry
 from exports import make_dataset, reads, settings, write_ndjson
-from gcp_storage_emulator.server import create_server
 from google.cloud import storage
 from google.cloud.dataflow_v1beta3 import TemplateMetadata
 from google.protobuf import json_format
@@ -33,6 +29,7 @@ from configs.settings import load_settings
 from pipeline import beam_options, detached, preprocess, publish, template, verify
 from pipeline.detached import LastStep
 from pipeline.storage import open_to_read
+from tests import http_server, storage_server
 
 ROOT = Path(__file__).parents[1]
 CLOUD = {
@@ -52,18 +49,14 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 @pytest.fixture
 def bucket(monkeypatch):
-    logging.getLogger("gcp_storage_emulator").setLevel(logging.ERROR)
-    server = create_server("127.0.0.1", 0, in_memory=True, default_bucket="american")
-    server.start()
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server._api._httpd.server_port}")
-    monkeypatch.setenv("NO_GCE_CHECK", "true")
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "site")
-    for name, place in (("bucket", CLOUD["region"]), ("european", "EU"), ("double", "EUR4")):
-        created = storage.Client().create_bucket(name)
-        created._patch_property("location", place)  # the emulator takes it only afterwards
-        created.patch()
-    yield "gs://bucket"
-    server.stop()
+    with storage_server.emulating("american") as environment:
+        for name, value in (environment | {"GOOGLE_CLOUD_PROJECT": CLOUD["project"]}).items():
+            monkeypatch.setenv(name, value)
+        for name, place in (("bucket", CLOUD["region"]), ("european", "EU"), ("double", "EUR4")):
+            created = storage.Client().create_bucket(name)
+            created._patch_property("location", place)  # the emulator takes it only afterwards
+            created.patch()
+        yield "gs://bucket"
 
 
 def made(tmp_path, **dataflow):
@@ -212,34 +205,26 @@ def test_without_credentials_it_is_said_how_to_get_some(bucket, tmp_path, monkey
         preprocess.preprocess(made(tmp_path), [], replace=False)
 
 
-class Service(http.server.BaseHTTPRequestHandler):
+class Service(http_server.Handler):
     """Dataflow's jobs as far as the client needs them: refuses, or takes a job, which then fails."""
 
-    def do_POST(self):
+    def do_POST(self):  # noqa: N802
         self.rfile.read(int(self.headers["Content-Length"]))
         self.server.asked += 1
         if self.server.refuse:
             status, word, message = self.server.refuse
-            self.answer({"error": {"code": status, "status": word, "message": message}}, status)
+            self.say({"error": {"code": status, "status": word, "message": message}}, status)
         else:
-            self.answer({"id": "job-1", "currentState": "JOB_STATE_PENDING"})
+            self.say({"id": "job-1", "currentState": "JOB_STATE_PENDING"})
 
-    def do_GET(self):
+    def do_GET(self):  # noqa: N802
         error = {"id": "1", "time": "2024-01-01T00:00:00Z", "messageImportance": "JOB_MESSAGE_ERROR"}
         messages = [error | {"messageText": "The zone has no machines left.\nTry another."}]
         found = {"id": "job-1", "currentState": "JOB_STATE_FAILED"}
-        self.answer({"jobMessages": messages} if "messages" in self.path else found)
+        self.say({"jobMessages": messages} if "messages" in self.path else found)
 
-    def answer(self, content, status=200):
-        data = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args):
-        pass
+    def say(self, content, status=200):
+        self.answer(status, json.dumps(content).encode())
 
 
 @pytest.mark.parametrize(
@@ -257,13 +242,11 @@ def test_what_dataflow_refuses_is_one_line(bucket, tmp_path, monkeypatch, caplog
     monkeypatch.setattr(time, "sleep", lambda _, pause=time.sleep: pause(0.01))
     own = made(tmp_path, container_image="image")
     beam_section = {name: value for name, value in own.beam.items() if name != "template_location"}
-    with http.server.ThreadingHTTPServer(("localhost", 0), Service) as server:
+    with http_server.serving(Service) as server:
         server.refuse, server.asked = refuse, 0
-        threading.Thread(target=server.serve_forever, daemon=True).start()
         endpoint = f"--dataflow_endpoint=http://localhost:{server.server_port}"
         options = beam_options.from_settings(own.model_copy(update={"beam": beam_section}), [endpoint])
         with pytest.raises(UserError, match=said) as raised:
             beam_options.run(lambda pipeline: pipeline | beam.Create([1]), options)
-        server.shutdown()
     assert "\n" not in str(raised.value) and server.asked == asked
     assert "details of server error" not in caplog.text

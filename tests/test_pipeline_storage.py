@@ -1,34 +1,27 @@
 """gs:// as well as local paths: against a storage emulator, over HTTP."""
 
 import gc
-import logging
-import os
 
 import pytest
 from apache_beam.io.filesystems import FileSystems
 from exports import make_dataset, reads, write_ndjson
-from gcp_storage_emulator.server import RequestHandler, create_server
+from gcp_storage_emulator.server import RequestHandler
 
 from configs import locks
 from configs.errors import UserError
 from configs.settings import SourceSettings
 from pipeline import inputs, publish, storage
 from pipeline.vocabulary import read_vocabulary
+from tests import storage_server
 
 
 @pytest.fixture(scope="module")
 def bucket():
     """A bucket of its own on a free port of the loopback interface."""
-    before = {name: os.environ.get(name) for name in ("STORAGE_EMULATOR_HOST", "NO_GCE_CHECK", "GOOGLE_CLOUD_PROJECT")}
-    logging.getLogger("gcp_storage_emulator").setLevel(logging.ERROR)
-    server = create_server("127.0.0.1", 0, in_memory=True, default_bucket="bucket")
-    server.start()
-    os.environ["STORAGE_EMULATOR_HOST"] = f"http://127.0.0.1:{server._api._httpd.server_port}"
-    os.environ |= {"NO_GCE_CHECK": "true", "GOOGLE_CLOUD_PROJECT": "project"}
-    yield "gs://bucket"
-    server.stop()
-    for name, value in before.items():
-        os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+    with storage_server.emulating() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield "gs://bucket"
     gc.collect()  # the clients' sockets, while their warnings are ignored
 
 
@@ -118,7 +111,7 @@ def test_a_second_run_on_gs_is_refused(bucket):
             pytest.fail("two runs at once")
         assert storage.open_to_read(f"{bucket}/locked.lock").read()
     with locks.claim(f"{bucket}/locked"):
-        pass
+        pass  # it is free again
     assert not FileSystems.exists(f"{bucket}/locked.lock")
 
 

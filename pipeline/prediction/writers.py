@@ -58,7 +58,7 @@ class TextWriter:
         _write_lines(self._file, pool, heads, entries, b"\n")
 
     def finish(self) -> None:
-        pass
+        """Lines need no end."""
 
 
 class JsonWriter:
@@ -90,7 +90,7 @@ class JsonWriter:
         _write_lines(self._file, pool, heads, in_a_row(entries, there), b"]}\n")
 
     def finish(self) -> None:
-        pass
+        """Lines need no end."""
 
 
 def _because(answers: Answers, reasons: Reasons, there: np.ndarray) -> pa.LargeBinaryArray:

@@ -81,7 +81,7 @@ class Popular:
         return cls(np.argsort(-weights, kind="stable").astype(np.int32))
 
     def prepare(self, keys: np.ndarray) -> None:
-        pass
+        """Nothing of a user is read ahead."""
 
     def top(self, keys: np.ndarray, seen: SparseRows, k: int) -> np.ndarray:
         top = np.empty((len(keys), k), np.int32)
@@ -122,7 +122,7 @@ class ItemKnn:
         return cls(near, shares)
 
     def prepare(self, keys: np.ndarray) -> None:
-        pass
+        """Nothing of a user is read ahead."""
 
     def top(self, keys: np.ndarray, seen: SparseRows, k: int) -> np.ndarray:
         top = np.empty((len(keys), k), np.int32)
