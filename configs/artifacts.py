@@ -22,18 +22,24 @@ def shard_name(prefix: str, shard: int, shards: int, suffix: str = "") -> str:
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """What `pipeline.preprocess` writes and the trainer reads.
-
-    Shard s of n of a group-by dataset holds the keys that leave the remainder s when divided by n,
-    ascending.
-    """
+class Output:
+    """What a job writes below a root."""
 
     root: str
 
     @property
     def manifest(self) -> str:
+        """What the output says of itself."""
         return join(self.root, "manifest.json")
+
+
+@dataclass(frozen=True)
+class Dataset(Output):
+    """What `pipeline.preprocess` writes and the trainer reads.
+
+    Shard s of n of a group-by dataset holds the keys that leave the remainder s when divided by n,
+    ascending.
+    """
 
     @property
     def transform_fn(self) -> str:
@@ -80,18 +86,12 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Output):
     """What the trainer writes and `pipeline.batch_predict` reads.
 
     Shard s of n of a factor table is a float32 .npy array whose row r belongs to index s + r * n:
     the layout of the dataset's shards, so that a worker meets a user's row and factors together.
     """
-
-    root: str
-
-    @property
-    def manifest(self) -> str:
-        return join(self.root, "manifest.json")
 
     @property
     def checkpoints(self) -> str:
@@ -128,14 +128,8 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Predictions:
+class Predictions(Output):
     """What `pipeline.batch_predict` writes."""
-
-    root: str
-
-    @property
-    def manifest(self) -> str:
-        return join(self.root, "manifest.json")
 
     @property
     def text(self) -> str:
@@ -148,15 +142,11 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Night:
-    """What `nightly.run` writes for one date, by one of its attempts: `ROOT/runs/DATE/ATTEMPT`."""
+class Night(Output):
+    """What `nightly.run` writes for one date, by one of its attempts: `ROOT/runs/DATE/ATTEMPT`.
 
-    root: str
-
-    @property
-    def manifest(self) -> str:
-        """Settings, code version, inputs, parents, steps and figures; written again after each step."""
-        return join(self.root, "manifest.json")
+    Its manifest has settings, code version, inputs, parents, steps and figures; it is written again after each step.
+    """
 
     @property
     def config(self) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
-from google.cloud import storage
 
 from configs.errors import UserError
 
+PERMISSIONS = "docs/permissions.md lists the roles"
 _ASKED = re.compile(r"^[A-Z]+ https?://\S+: ")
 # Of a bucket in several places, those regions that are as near as its own: the beginning of their names, or the names.
 _NEAR = {
@@ -27,30 +27,15 @@ _NEAR = {
 }
 
 
-@contextlib.contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turns errors of Google's clients into one line.
-
-    Raises:
-        UserError: saying what to do.
-    """
-    try:
-        yield
-    except (GoogleAuthError, exceptions.GoogleAPIError) as error:
-        cause = error.cause if isinstance(error, exceptions.RetryError) and error.cause else error
-        raise UserError(f"{what}: {_advice(cause)}") from error
-
-
-def _advice(error: Exception) -> str:
+def advice(error: Exception) -> str:
     """What went wrong, and what to do about it."""
+    if isinstance(error, exceptions.RetryError) and error.cause:
+        error = error.cause
     said = _line(error)
     if isinstance(error, GoogleAuthError):
-        return (
-            f"no usable Google credentials ({said}); run `gcloud auth application-default login`, "
-            "or set GOOGLE_APPLICATION_CREDENTIALS to a service account's key"
-        )
+        return no_credentials(said)
     if isinstance(error, (exceptions.Forbidden, exceptions.Unauthenticated)):
-        return f"no permission ({said}); docs/permissions.md lists the roles"
+        return f"no permission ({said}); {PERMISSIONS}"
     if isinstance(error, exceptions.TooManyRequests):
         return f"a quota is used up ({said}); have it raised, or run it later on fewer machines"
     if isinstance(error, exceptions.NotFound):
@@ -58,6 +43,34 @@ def _advice(error: Exception) -> str:
     if isinstance(error, (exceptions.ServerError, exceptions.RetryError)):
         return f"the service is failing ({said}); run it again later"
     return said
+
+
+def no_credentials(said: str) -> str:
+    """The advice where Google's libraries say that they found no credentials."""
+    return (
+        f"no usable Google credentials ({said}); run `gcloud auth application-default login`, "
+        "or set GOOGLE_APPLICATION_CREDENTIALS to a service account's key"
+    )
+
+
+@contextlib.contextmanager
+def explained(
+    what: str, say: Callable[[Exception], str] = advice, more: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Turns errors of Google's clients into one line.
+
+    Args:
+        say: what went wrong, and what to do about it.
+        more: errors beside those of Google's clients.
+
+    Raises:
+        UserError: saying what to do.
+    """
+    caught: tuple[type[Exception], ...] = (GoogleAuthError, exceptions.GoogleAPIError, *more)
+    try:
+        yield
+    except caught as error:
+        raise UserError(f"{what}: {say(error)}") from error
 
 
 def check_bucket(url: str, region: str, setting: str) -> None:
@@ -69,6 +82,8 @@ def check_bucket(url: str, region: str, setting: str) -> None:
     Raises:
         UserError: it is not, or cannot be looked at.
     """
+    from google.cloud import storage  # others who explain errors need no client of it
+
     name = url.removeprefix("gs://").partition("/")[0]
     with explained(f"{setting} {url}"), contextlib.closing(storage.Client()) as client:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +18,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryRea
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 from requests.exceptions import RequestException
 
+from configs import google_cloud
 from configs.errors import UserError
 from configs.settings import BigQuerySettings
 
@@ -27,7 +27,6 @@ _MESSAGE_BYTES = -1  # no limit: the service sends record batches of up to 128 M
 _TRANSIENT_REASONS = (
     "rateLimitExceeded", "quotaExceeded", "backendError", "internalError", "jobRateLimitExceeded", "jobInternalError"
 )  # fmt: skip
-PERMISSIONS = "docs/permissions.md lists the roles"
 
 
 @dataclass(frozen=True)
@@ -99,31 +98,26 @@ def reason_of(error: exceptions.GoogleAPICallError) -> str:
     return next((part.get("reason", "") for part in error.errors if isinstance(part, dict)), "")
 
 
-@contextlib.contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turns errors of Google's clients into one line.
+def explained(what: str) -> contextlib.AbstractContextManager[None]:
+    """Turns errors of BigQuery's clients, and of the network below them, into one line.
 
     Raises:
         UserError: saying what to do.
     """
-    try:
-        yield
-    except exceptions.RetryError as error:
+    return google_cloud.explained(what, _advice, more=(RequestException,))
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, exceptions.RetryError):
         cause = error.cause or error
         if isinstance(cause, exceptions.GoogleAPICallError) and _is_quota(cause):
-            raise UserError(f"{what}: {advice(cause)}") from error
-        raise UserError(
-            f"{what}: still failing after bigquery.retry_seconds ({line(cause)}); run it again later"
-        ) from error
-    except GoogleAuthError as error:
-        raise UserError(
-            f"{what}: no usable Google credentials ({line(error)}); run `gcloud auth application-default login`, "
-            "or set GOOGLE_APPLICATION_CREDENTIALS to a service account's key"
-        ) from error
-    except exceptions.GoogleAPICallError as error:
-        raise UserError(f"{what}: {advice(error)}") from error
-    except RequestException as error:
-        raise UserError(f"{what}: the service cannot be reached ({line(error)})") from error
+            return advice(cause)
+        return f"still failing after bigquery.retry_seconds ({line(cause)}); run it again later"
+    if isinstance(error, exceptions.GoogleAPICallError):
+        return advice(error)
+    if isinstance(error, RequestException):
+        return f"the service cannot be reached ({line(error)})"
+    return google_cloud.no_credentials(line(error)) if isinstance(error, GoogleAuthError) else line(error)
 
 
 def _is_quota(error: exceptions.GoogleAPICallError) -> bool:
@@ -140,7 +134,7 @@ def advice(error: exceptions.GoogleAPICallError) -> str:
     if "different locations" in message or "not found in location" in message:
         return f"{message}; put the bucket and the datasets in one place, and set bigquery.location to it"
     if isinstance(error, (exceptions.Forbidden, exceptions.Unauthenticated)):
-        return f"no permission ({message}); {PERMISSIONS}"
+        return f"no permission ({message}); {google_cloud.PERMISSIONS}"
     if isinstance(error, exceptions.NotFound):
         return f"not found ({message}); check the names, bigquery.project and bigquery.location"
     return message
