@@ -12,6 +12,7 @@ import argparse
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from tests.documents import ROOT, Block
 
 # First what others build on; the rest in the order of their names.
 FIRST = ("docs/tutorial.md", "README.md", "docs/ga4.md", "docs/evaluation.md")
+PORT = 8501  # of every server that a page starts, and that its next commands ask
 
 
 def copy(target: Path) -> None:
@@ -56,6 +58,12 @@ def run(block: Block, tree: Path) -> str | None:
     )
 
 
+def port_is_taken() -> bool:
+    """Whether somebody listens already where a page's server will: they would answer in its place."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", PORT)) == 0
+
+
 def serve(block: Block, tree: Path) -> subprocess.Popen:
     """Starts a server, and waits until it answers."""
     shell = ["bash", "-euo", "pipefail", "-c", block.text]
@@ -68,7 +76,7 @@ def serve(block: Block, tree: Path) -> subprocess.Popen:
         start_new_session=True,
     )
     for _ in range(120):
-        ready = ["curl", "-sf", "http://127.0.0.1:8501/readyz"]
+        ready = ["curl", "-sf", f"http://127.0.0.1:{PORT}/readyz"]
         if subprocess.run(ready, capture_output=True, check=False).returncode == 0 or process.poll() is not None:
             break
         time.sleep(1)
@@ -105,6 +113,10 @@ def main() -> int:
     args = parser.parse_args()
     names = [str(page.relative_to(ROOT)) for page in documents.pages()]
     chosen = args.pages or sorted(names, key=lambda name: (FIRST + (name,)).index(name))
+    serves = any(block.kind == "server" for name in chosen for block in documents.blocks(ROOT / name))
+    if serves and port_is_taken():
+        print(f"port {PORT}, on which the pages' servers listen, is taken; stop what listens there, and run it again")
+        return 1
     failed = []
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)

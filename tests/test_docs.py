@@ -2,12 +2,15 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 
 import documents
 import pytest
 from documents import ROOT
+
+from tests import docs_kit
 
 BLOCKS = [block for page in documents.pages() for block in documents.blocks(page)]
 
@@ -69,3 +72,16 @@ def test_a_wrong_command_is_found(command, wrong, monkeypatch):
     (words,) = block.commands()
     said = documents.read(words)
     assert (said is None) if wrong is None else (wrong in said)
+
+
+@pytest.mark.parametrize(("page", "refused"), [("README.md", True), ("CONTRIBUTING.md", False)])
+def test_pages_with_a_server_are_not_run_where_its_port_is_taken(monkeypatch, capsys, page, refused):
+    prepared = []
+    monkeypatch.setattr(docs_kit, "copy", prepared.append)
+    monkeypatch.setattr(docs_kit, "run", lambda block, tree: None)
+    monkeypatch.setattr(sys, "argv", ["docs_kit", "--pages", page])
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setattr(docs_kit, "PORT", other.getsockname()[1])
+        status = docs_kit.main()
+    said = f"port {docs_kit.PORT}, on which the pages' servers listen, is taken" in capsys.readouterr().out
+    assert (status, said, len(prepared)) == ((1, True, 0) if refused else (0, False, 1))
