@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -20,3 +22,16 @@ def served_model(tmp_path_factory):
     root = tmp_path_factory.mktemp("served")
     publish.publish(str(write_model(root, 1_000, 160)), str(root / "served"), "wals")
     return root
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A site on which many nights cost nothing."""
+    from tests.nights import Site
+
+    return Site(tmp_path)
+
+
+@pytest.fixture
+def no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)

@@ -1,10 +1,11 @@
-"""Small export files by hand, and datasets read back: for the pipeline's tests."""
+"""Small export files by hand; interactions and datasets read back: for the pipeline's tests."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from configs.artifacts import Dataset
 from configs.settings import Settings
-from pipeline import preprocess, tfrecords
+from pipeline import columns, inputs, kinds, preprocess, splits, tfrecords
 from pipeline.vocabulary import read_vocabulary
 
 SHARED = Path(os.environ.get("WALS_SHARED_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
@@ -102,3 +103,26 @@ def rejected(dataset_dir: Path) -> list[dict[str, Any]]:
     """The rows kept aside."""
     paths = sorted(dataset_dir.glob("rejected/*.jsonl"))
     return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
+def interactions(made: Settings) -> tuple[dict, dict]:
+    """What the source of some settings gives, without Beam: (visitorId, contentId) -> amount, time; and the account.
+
+    Where a split holds some out: (visitorId, contentId, "held out") as well.
+    """
+    parts, counts = [], Counter()
+    with inputs.opened(made) as found:
+        kind = kinds.kind_of(made.source, made.rating, made.split, found.read)
+        for name in found.files:
+            for raw in kind.read(name):
+                extract = kind.extract(raw, name)
+                parts.append(columns.to_bytes(extract.table))
+                counts.update(extract.counts)
+    pairs, held_out, more = splits.divide(kind.rows(columns.from_bytes(iter(parts))), kind.combine, made.split)
+    rows = {}
+    for table, mark in ((pairs, ()), (held_out, ("held out",))):
+        for visitor, content, amount, time in (
+            zip(*(c.to_pylist() for c in table.columns), strict=True) if table else ()
+        ):
+            rows[visitor, content, *mark] = amount, time
+    return rows, counts + more

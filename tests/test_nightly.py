@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,24 +11,12 @@ import yaml
 
 from configs import commands
 from configs.settings import TrainingSettings
-from nightly import alias, record, retention, rollback, run, status, steps
+from nightly import alias, record, run
 from tests.nights import Site, World, read_output
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+
 ALL = ["pipeline.preprocess", "cloud.train", "trainer.evaluate", "pipeline.batch_predict"]
-
-
-@pytest.fixture
-def site(tmp_path):
-    return Site(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-def rollback_(site: Site, *flags: str) -> int:
-    return commands.run(lambda argv: rollback.main(argv, site.world), ["--config", site.config, *flags])
 
 
 def test_a_night_goes_live_and_the_next_starts_from_it(site):
@@ -239,131 +221,3 @@ def test_two_runs_at_once_the_second_is_refused(site, capsys):
 
     site.world.before = second
     assert site.run(site.day(2)) == 0 and site.live == "2024-01-03.1"
-
-
-def test_rollback_goes_back_one_version_and_the_bad_one_stays_out(site, capsys):
-    for number in (1, 2, 3):
-        assert site.run(site.day(number)) == 0
-    assert rollback_(site) == 0
-    assert site.live == "2024-01-03.1" and "withdrawn: 2024-01-04.1" in capsys.readouterr().out
-    assert site.run(site.day(3)) == 0 and site.world.calls == [] and site.live == "2024-01-03.1"
-    assert "2024-01-04.1 was withdrawn by a rollback" in capsys.readouterr().out
-    assert site.run(site.day(4)) == 0 and site.live == "2024-01-05.1"
-    assert record.newest(site.nights, site.day(4)).content["parent"]["date"] == "2024-01-03", "not the withdrawn one"
-    assert rollback_(site, "--to", "2024-01-02") == 0 and site.live == "2024-01-02.1"
-    assert rollback_(site) == 2
-    assert "2024-01-02.1 is live, and there is no version before it" in capsys.readouterr().err
-    assert rollback_(site, "--to", "2024-01-31") == 2
-    assert "2024-01-31 is no version to go back to; there are 2024-01-02.1" in capsys.readouterr().err
-
-
-def test_rollback_refuses_a_version_that_is_not_whole_and_changes_nothing(site, capsys):
-    assert rollback_(site) == 2
-    assert "nothing is live" in capsys.readouterr().err
-    for number in (1, 2):
-        assert site.run(site.day(number)) == 0
-    (Path(site.nights.night(site.day(1), 1).predictions) / "part").unlink()
-    assert rollback_(site) == 2
-    assert "2024-01-02.1 cannot go live" in (said := capsys.readouterr().err) and "part is missing" in said
-    assert site.live == "2024-01-03.1"
-
-
-def test_retention_keeps_what_it_says(tmp_path, capsys):
-    site = Site(tmp_path, days=9)
-    site.configure(keep=3, keep_failed=1, catch_up_days=0)
-    for number in range(1, 8):
-        site.world.fails = {"cloud.train": 1} if number in (2, 4) else {}
-        assert site.run(site.day(number)) in (0, 1)
-    kept = [run_.name for run_ in record.every(site.nights)]
-    assert kept == ["2024-01-05.1", "2024-01-06.1", "2024-01-07.1", "2024-01-08.1"], "three live ones, a failed one"
-    assert [version.name for version in alias.read(site.nights).versions] == [kept[0 + 1], kept[2], kept[3]]
-    site.configure(keep=2, keep_failed=0)
-    flags = ["--config", site.config]
-    assert commands.run(retention.main, [*flags, "--dry_run"]) == 0
-    assert capsys.readouterr().out.split("\n")[-3:-1] == ["2024-01-05.1", "2024-01-06.1"]
-    assert len(record.every(site.nights)) == 4
-    assert commands.run(retention.main, flags) == 0
-    assert [run_.name for run_ in record.every(site.nights)] == ["2024-01-07.1", "2024-01-08.1"]
-
-
-def test_status_shows_what_is_live_and_fails_where_it_is_old(site, capsys):
-    site.world.fails = {"cloud.train": 1}
-    site.run(site.day(2)), site.run(site.day(3))
-    capsys.readouterr()
-    flags = ["--config", site.config]
-    assert commands.run(status.main, [*flags, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["live"]["date"] == site.day(3)
-    assert [(run_["name"], run_["status"]) for run_ in found["runs"]] == [
-        ("2024-01-03.1", "promoted"),
-        ("2024-01-04.1", "live"),
-    ]
-    assert commands.run(status.main, flags) == 0
-    shown = capsys.readouterr().out
-    assert "live: 2024-01-04.1" in shown and "promoted" in shown and "0.2500" in shown, "recall@20"
-    assert commands.run(status.main, [*flags, "--max_age_days", "2"]) == 2
-    assert "days old, more than 2; run python -m nightly.run" in capsys.readouterr().err
-
-
-def test_a_step_that_takes_too_long_is_stopped(tmp_path):
-    said = []
-    (tmp_path / "sleeper.py").write_text("import time\nprint('asleep', flush=True)\ntime.sleep(60)\n")
-    begin = time.monotonic()
-    os.environ["PYTHONPATH"] = str(tmp_path)
-    try:
-        assert steps.execute(["sleeper"], said.append, 1.5) == -signal.SIGTERM
-    finally:
-        del os.environ["PYTHONPATH"]
-    assert time.monotonic() - begin < 30
-    assert said[-1] == "stopped after 0.025 minutes (nightly.step_timeout_minutes)"
-
-
-def test_a_step_dies_with_a_night_that_is_killed(tmp_path):
-    (tmp_path / "sleeper.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
-    code = "from nightly import steps; steps.execute(['sleeper'], lambda line: print(line, flush=True), 600)"
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[1]}"}
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as night:
-        step = int(night.stdout.readline())
-        night.kill()
-    deadline = time.monotonic() + 30
-    while Path(f"/proc/{step}/exe").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-class Killed(BaseException):
-    """What no code of ours catches: the process is gone."""
-
-
-@pytest.mark.parametrize("place", range(26))
-def test_killed_at_any_write_the_live_one_stays_whole_and_a_rerun_ends_like_an_undisturbed_one(
-    tmp_path, monkeypatch, place
-):
-    """Dies at the place-th replacing of a file (before and after it), and once more in the step that follows."""
-    undisturbed, disturbed = Site(tmp_path / "a"), Site(tmp_path / "b")
-    for site in (undisturbed, disturbed):
-        assert site.run(site.day(2)) == 0
-    assert undisturbed.run(undisturbed.day(3)) == 0
-    real, left = os.replace, [place]
-
-    def replace(source, target):
-        if left[0] == 0:
-            if place % 2:
-                real(source, target)
-            left[0] -= 1
-            raise Killed
-        left[0] -= 1
-        real(source, target)
-
-    monkeypatch.setattr(os, "replace", replace)
-    with contextlib.suppress(Killed):
-        disturbed.run(disturbed.day(3))
-    monkeypatch.undo()
-    live = alias.read(disturbed.nights).live
-    assert alias.damage(live.model_dir, "model") is None and live.date in (disturbed.day(2), disturbed.day(3))
-    assert disturbed.run(disturbed.day(3)) == 0
-    one, other = (record.newest(site.nights, site.day(3)).night for site in (undisturbed, disturbed))
-    text = read_output(one.predictions).replace(str(undisturbed.root), str(disturbed.root))
-    assert read_output(other.predictions) == text
-    assert disturbed.live == undisturbed.live == "2024-01-04.1"
-    assert not list(disturbed.root.rglob("*.partial")), "nothing piles up"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import re
 from pathlib import Path
 
@@ -15,19 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from scipy.spatial.distance import jensenshannon
 
 from nightly import figures
-from tests.nights import Site
+
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 MONITORING = Path(__file__).parents[1] / "monitoring"
-
-
-@pytest.fixture
-def site(tmp_path):
-    return Site(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def test_figures_of_a_run_as_a_line_and_as_prometheus_reads_them(site, tmp_path):
