@@ -88,9 +88,10 @@ def within_window(dates: pa.Array, source: SourceSettings, ledger: Ledger) -> np
         of_day &= np.append(pc.greater_equal(days, _compact(source.start_date)), False)
     if source.end_date:
         of_day &= np.append(pc.less_equal(days, _compact(source.end_date)), False)
-    for day, count in zip([*days.to_pylist(), None], np.bincount(codes, minlength=len(of_day)).tolist(), strict=True):
-        if count:
-            ledger.counts[f"seen.date.{day}"] += count
+    names = days.cast(pa.binary()).to_pylist()  # an export can have any bytes there
+    for day, count in zip(names, np.bincount(codes, minlength=len(of_day)).tolist(), strict=False):
+        if count and len(day) == 8 and day.isdigit():
+            ledger.counts[f"seen.date.{day.decode()}"] += count
     inside = of_day[codes]
     ledger.skip(RECORDS, "outside_window", len(inside) - inside.sum())
     return inside

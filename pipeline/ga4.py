@@ -91,7 +91,7 @@ def _parameters(
     flat = pc.list_flatten(params)
     keys = columns.ids(columns.field(flat, "key"))
     for found in pc.value_counts(keys).to_pylist():
-        name = (found["values"] or b"").decode("utf-8", "backslashreplace")
+        name = (found["values"] or b"")[:100].decode("utf-8", "backslashreplace")
         ledger.counts[f"seen.parameter.{name}"] += found["counts"]
 
     places = _places(keys, source.content_parameter)

@@ -119,6 +119,17 @@ def test_ga360_pages_and_their_account(tmp_path):
     }
 
 
+def test_a_date_of_any_bytes_is_no_day(tmp_path):
+    rows = [session("a", 1, [hit(1, 0, "x")], day=day) for day in ("20240101", "lone", "\u0662" * 8, "2" * 9, None)]
+    lines = [json.dumps(row).replace("lone", r"\ud800").encode() for row in rows]
+    found = extract(ga360, tmp_path, lines)
+    assert found.table.num_rows == 5  # there is no window
+    assert {name: count for name, count in found.counts.items() if name.startswith("seen.date")} == {
+        "seen.date.20240101": 1
+    }
+    assert extract(ga360, tmp_path, lines, start_date="2024-01-01", end_date="2024-01-31").table.num_rows == 1
+
+
 def test_ga360_rejects_say_why(tmp_path):
     rows = [
         session(None, 1, []),
