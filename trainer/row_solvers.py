@@ -23,21 +23,190 @@ All three take and give the same:
     rows: int32, positions in `data`, each of them solved into out[keys[row]];
     out: float32 [n, k] in the basis; the iterative solvers start from what it holds;
 and return float64 [3]: the rows' unregularised loss, regularisation, and sum of R C E.
+
+A matrix I + Z Z' gets one Cholesky factorisation written for its size, a few to a few hundred rows: product and factor
+are computed together in tiles of 4 x 4 dot products, sixteen sums in registers while both operands stream through. A
+library call per row would cost more than the arithmetic. `z` is float32 and padded with zeros: rows to a multiple of 4,
+columns to one of 16.
+
+One file, long as it is: Numba keeps compiled code on the disk until the caller's own file changes, and does not look at
+others that it calls.
 """
 
 from __future__ import annotations
 
+import numba
 import numpy as np
-
-from trainer.kernels import add_gram, compiled, factor_and_solve, inner, pasted, prefetch
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 
 # Entries handled at once: a longer row is gathered and summed piece by piece, so that no row is too long.
 PIECE = 1024
 # A table of millions of rows is in no cache: its rows are asked for so many entries before they are needed.
 AHEAD = 8
 
+# nogil: threads are Python's own, so nothing here depends on a threading layer. error_model: a division by zero
+# gives inf as in NumPy, and the loops stay free of branches.
+_COMPILE = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+compiled = numba.njit(**_COMPILE, cache=True)
+# For what only compiled code calls: a way in from Python would cost a tenth of the time that compiling takes.
+inner = numba.njit(**_COMPILE, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+# For what a kernel uses once: put in its place before types are found, it costs no compilation of its own.
+pasted = numba.njit(inline="always")
+
+
+@intrinsic
+def _ask_for_line(typing, address):
+    """Asks for the cache line at an address, int64, and does not wait for it."""
+
+    def generate(context, builder, signature, arguments):
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        ask = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        builder.call(ask, [builder.inttoptr(arguments[0], pointer), number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
 
 @inner
+def _prefetch(table, row):
+    """Asks for the start of a row of a float32 [n, k] table; the processor itself goes on along a long row."""
+    start = np.int64(table.ctypes.data) + np.int64(4) * table.shape[1] * row
+    for line in range(min(4, (table.shape[1] + 15) // 16)):
+        _ask_for_line(start + np.int64(64) * line)
+
+
+@inner
+def _add_dots(x, i, y, j, length, sums):
+    """sums[4 r + c] + x[i + r, :length] . y[j + c, :length] for r, c in 0..3."""
+    a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33 = sums
+    for d in range(length):
+        x0, x1, x2, x3 = x[i, d], x[i + 1, d], x[i + 2, d], x[i + 3, d]
+        y0, y1, y2, y3 = y[j, d], y[j + 1, d], y[j + 2, d], y[j + 3, d]
+        a00, a01, a02, a03 = a00 + x0 * y0, a01 + x0 * y1, a02 + x0 * y2, a03 + x0 * y3
+        a10, a11, a12, a13 = a10 + x1 * y0, a11 + x1 * y1, a12 + x1 * y2, a13 + x1 * y3
+        a20, a21, a22, a23 = a20 + x2 * y0, a21 + x2 * y1, a22 + x2 * y2, a23 + x2 * y3
+        a30, a31, a32, a33 = a30 + x3 * y0, a31 + x3 * y1, a32 + x3 * y2, a33 + x3 * y3
+    return a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33
+
+
+@inner
+def _subtract_dots(x, i, y, j, length, sums):
+    """sums[4 r + c] - x[i + r, :length] . y[j + c, :length] for r, c in 0..3."""
+    a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33 = sums
+    for d in range(length):
+        x0, x1, x2, x3 = x[i, d], x[i + 1, d], x[i + 2, d], x[i + 3, d]
+        y0, y1, y2, y3 = y[j, d], y[j + 1, d], y[j + 2, d], y[j + 3, d]
+        a00, a01, a02, a03 = a00 - x0 * y0, a01 - x0 * y1, a02 - x0 * y2, a03 - x0 * y3
+        a10, a11, a12, a13 = a10 - x1 * y0, a11 - x1 * y1, a12 - x1 * y2, a13 - x1 * y3
+        a20, a21, a22, a23 = a20 - x2 * y0, a21 - x2 * y1, a22 - x2 * y2, a23 - x2 * y3
+        a30, a31, a32, a33 = a30 - x3 * y0, a31 - x3 * y1, a32 - x3 * y2, a33 - x3 * y3
+    return a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33
+
+
+@inner
+def _load(g, i, j):
+    return (
+        *(g[i, j], g[i, j + 1], g[i, j + 2], g[i, j + 3]),
+        *(g[i + 1, j], g[i + 1, j + 1], g[i + 1, j + 2], g[i + 1, j + 3]),
+        *(g[i + 2, j], g[i + 2, j + 1], g[i + 2, j + 2], g[i + 2, j + 3]),
+        *(g[i + 3, j], g[i + 3, j + 1], g[i + 3, j + 2], g[i + 3, j + 3]),
+    )
+
+
+@inner
+def _store(g, i, j, sums):
+    a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33 = sums
+    g[i, j], g[i, j + 1], g[i, j + 2], g[i, j + 3] = a00, a01, a02, a03
+    g[i + 1, j], g[i + 1, j + 1], g[i + 1, j + 2], g[i + 1, j + 3] = a10, a11, a12, a13
+    g[i + 2, j], g[i + 2, j + 1], g[i + 2, j + 2], g[i + 2, j + 3] = a20, a21, a22, a23
+    g[i + 3, j], g[i + 3, j + 1], g[i + 3, j + 2], g[i + 3, j + 3] = a30, a31, a32, a33
+
+
+@inner
+def _factor_tile(s, j, sums):
+    """Writes the Cholesky factor of I + the 4 x 4 tile to the diagonal of `s` at j; reciprocals on the diagonal."""
+    one = np.float32(1)
+    a00, _, _, _, a10, a11, _, _, a20, a21, a22, _, a30, a31, a32, a33 = sums
+    r0 = one / np.sqrt(one + a00)
+    b10, b20, b30 = a10 * r0, a20 * r0, a30 * r0
+    r1 = one / np.sqrt(max(one + a11 - b10 * b10, np.float32(1e-6)))
+    b21, b31 = (a21 - b20 * b10) * r1, (a31 - b30 * b10) * r1
+    r2 = one / np.sqrt(max(one + a22 - b20 * b20 - b21 * b21, np.float32(1e-6)))
+    b32 = (a32 - b30 * b20 - b31 * b21) * r2
+    r3 = one / np.sqrt(max(one + a33 - b30 * b30 - b31 * b31 - b32 * b32, np.float32(1e-6)))
+    s[j, j] = r0
+    s[j + 1, j], s[j + 1, j + 1] = b10, r1
+    s[j + 2, j], s[j + 2, j + 1], s[j + 2, j + 2] = b20, b21, r2
+    s[j + 3, j], s[j + 3, j + 1], s[j + 3, j + 2], s[j + 3, j + 3] = b30, b31, b32, r3
+
+
+@inner
+def _divide_tile(s, j, sums):
+    """The tile times the inverse transpose of the diagonal tile at j."""
+    a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33 = sums
+    r0, r1, r2, r3 = s[j, j], s[j + 1, j + 1], s[j + 2, j + 2], s[j + 3, j + 3]
+    b10, b20, b21 = s[j + 1, j], s[j + 2, j], s[j + 2, j + 1]
+    b30, b31, b32 = s[j + 3, j], s[j + 3, j + 1], s[j + 3, j + 2]
+    a00, a10, a20, a30 = a00 * r0, a10 * r0, a20 * r0, a30 * r0
+    a01, a11 = (a01 - a00 * b10) * r1, (a11 - a10 * b10) * r1
+    a21, a31 = (a21 - a20 * b10) * r1, (a31 - a30 * b10) * r1
+    a02, a12 = (a02 - a00 * b20 - a01 * b21) * r2, (a12 - a10 * b20 - a11 * b21) * r2
+    a22, a32 = (a22 - a20 * b20 - a21 * b21) * r2, (a32 - a30 * b20 - a31 * b21) * r2
+    a03 = (a03 - a00 * b30 - a01 * b31 - a02 * b32) * r3
+    a13 = (a13 - a10 * b30 - a11 * b31 - a12 * b32) * r3
+    a23 = (a23 - a20 * b30 - a21 * b31 - a22 * b32) * r3
+    a33 = (a33 - a30 * b30 - a31 * b31 - a32 * b32) * r3
+    return a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33
+
+
+@inner
+def _add_gram(z, rows, width, g):
+    """g += z z' on and below the diagonal tiles; z [rows, width], g [rows, rows], rows a multiple of 4."""
+    for i in range(0, rows, 4):
+        for j in range(0, i + 4, 4):
+            _store(g, i, j, _add_dots(z, i, z, j, width, _load(g, i, j)))
+
+
+@inner
+def _factor_and_solve(z, size, width, g, use_g, s, y):
+    """y <- (I + z z' (+ g))^-1 y in place, by a Cholesky factor that is left in `s`.
+
+    z [padded, width], g, s [padded, >= size rounded up to 16], where padded is size rounded up to 4, width a multiple
+    of 16, and the padding of z and g is zeros; y [size]. `g` is read where `use_g`. The factor is lower, with the
+    reciprocals of its diagonal on the diagonal. The matrix has no eigenvalue below 1 whatever z is: no pivot can fail.
+    """
+    zero = np.float32(0)
+    four = (zero, zero, zero, zero)
+    empty = four + four + four + four
+    for i in range(0, size, 4):
+        # Entries not yet computed count as zeros in the dot products below, which run in whole vectors.
+        for r in range(4):
+            for d in range((i + 19) // 16 * 16):
+                s[i + r, d] = zero
+        for j in range(0, i + 4, 4):
+            sums = _load(g, i, j) if use_g else empty
+            sums = _add_dots(z, i, z, j, width, sums)
+            sums = _subtract_dots(s, i, s, j, (j + 15) // 16 * 16, sums)
+            if i == j:
+                _factor_tile(s, j, sums)
+            else:
+                _store(s, i, j, _divide_tile(s, j, sums))
+    for i in range(size):
+        v = np.float32(0)
+        for j in range(i):
+            v += s[i, j] * y[j]
+        y[i] = (y[i] - v) * s[i, i]
+    for i in range(size - 1, -1, -1):
+        v = y[i] * s[i, i]
+        y[i] = v
+        for j in range(i):
+            y[j] -= v * s[i, j]
+
+
+@pasted
 def _longest(rows, indptr):
     longest = 16
     for row in rows:
@@ -45,14 +214,14 @@ def _longest(rows, indptr):
     return (longest + 15) // 16 * 16
 
 
-@inner
+@pasted
 def _set_scale(shared, regularization, scale):
     """scale = D_i^(-1/2)."""
     for d in range(len(scale)):
         scale[d] = np.float32(1) / np.sqrt(shared[d] + regularization)
 
 
-@inner
+@pasted
 def _weigh(data, side, w0, row, roots, targets):
     """roots = W^(1/2) and targets = W^(-1/2) (w0 + W) a of a row's entries; returns sum W."""
     keys, indptr, indices, values, entry_weights = data
@@ -74,7 +243,7 @@ def _gather(table, entries, roots, scale, padded, width, z):
     k = table.shape[1]
     for e in range(len(entries)):
         j, root = entries[e], roots[e]
-        prefetch(table, entries[min(e + AHEAD, len(entries) - 1)])
+        _prefetch(table, entries[min(e + AHEAD, len(entries) - 1)])
         for d in range(k):
             z[e, d] = root * scale[d] * table[j, d]
         for d in range(k, width):
@@ -96,7 +265,7 @@ def _gather_transposed(table, entries, roots, scale, start, size, padded, width,
             z[d, e] = 0
 
 
-@inner
+@pasted
 def _finish(data, side, shared, w0, row, t, scale, roots, q, known, u, sums):
     """u = D^(-1/2) t, and the row's share of the loss added to `sums`; q = Z t where `known`."""
     keys, indptr, indices, values, _ = data
@@ -139,7 +308,7 @@ def _normal_equations(table, entries, roots, targets, scale, start, size, z, g, 
                 total += z[d, e] * targets[first + e]
             right[d] += total
         if n > PIECE:
-            add_gram(z, padded, width, g)
+            _add_gram(z, padded, width, g)
 
 
 @compiled
@@ -168,7 +337,7 @@ def solve_exact(data, side, shared, settings, rows, out):
         else:
             _normal_equations(table, entries, own, y, scale, 0, k, by_dimension, g, t)
             z, right, size, across, use_g = by_dimension, t, k, (n + 15) // 16 * 16, n > PIECE
-        factor_and_solve(z, size, 0 if use_g else across, g, use_g, s, right)
+        _factor_and_solve(z, size, 0 if use_g else across, g, use_g, s, right)
         if n <= k:
             for e in range(n):
                 for d in range(width):
@@ -251,7 +420,7 @@ def solve_conjugate_gradient(data, side, shared, settings, rows, out):
     return sums
 
 
-@inner
+@pasted
 def _start(u, scale, t):
     """t = D^(1/2) u; a dimension that the fixed side does not have (its D is huge) starts at 0."""
     for d in range(len(t)):
@@ -311,7 +480,7 @@ def solve_block_descent(data, side, shared, settings, rows, out):
             for d in range(size):
                 right[d] = -t[start + d]
             _normal_equations(table, entries, own, residuals, scale, start, size, z, g, right)
-            factor_and_solve(z, size, 0 if n > PIECE else (n + 15) // 16 * 16, g, n > PIECE, s, right)
+            _factor_and_solve(z, size, 0 if n > PIECE else (n + 15) // 16 * 16, g, n > PIECE, s, right)
             for d in range(size):
                 t[start + d] += right[d]
             _subtract_block(table, entries, own, scale, start, size, right, z, residuals)
