@@ -29,7 +29,7 @@ def lines(axes, sizes: list[dict], value) -> None:
         axes.plot(*zip(*points, strict=True), style, color=color, label=NAMES[side])
     rows = [size["rows"] for size in sizes]
     axes.set(xscale="log", xlabel="million interactions read")
-    axes.set_xticks(rows, [f"{number / 1e6:.1g}" for number in rows])
+    axes.set_xticks(rows, [f"{float(f'{number / 1e6:.1g}'):g}" for number in rows])
     axes.minorticks_off()
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
