@@ -138,7 +138,7 @@ dist-test: dist  ## install each of them into an empty environment and run the m
 
 ENGINES := data/engines
 BEAM = $(shell sed -n 's/^apache-beam\[*[a-z]*\]*==\([0-9.]*\).*/\1/p' requirements.lock)
-FLINK_JAR := $(ENGINES)/beam-runners-flink-1.20-job-server-$(BEAM).jar
+FLINK_JAR := $(ENGINES)/flink/job-server.jar
 
 $(ENGINES)/prism:
 	@echo "building Prism $(BEAM) (Go; a minute) ..."
@@ -147,10 +147,9 @@ $(ENGINES)/prism:
 prism: setup $(ENGINES)/prism  ## both Beam jobs on Prism, workers in processes of their own; needs Go
 	@WALS_PRISM=$(abspath $(ENGINES)/prism) $(BIN)/python -m pytest tests/test_pipeline_engines.py -k prism
 
-$(FLINK_JAR):
-	@echo "getting Beam's Flink job server $(BEAM) ..."
-	@mvn --quiet --batch-mode dependency:copy -DoutputDirectory=$(ENGINES) \
-	  -Dartifact=org.apache.beam:beam-runners-flink-1.20-job-server:$(BEAM)
+$(FLINK_JAR): tests/flink/pom.xml
+	@echo "getting Beam's job server for Flink and what it needs (150 packages of Maven's) ..."
+	@mvn --quiet --batch-mode --file $< -Dengines=$(abspath $(@D)) dependency:copy-dependencies jar:jar
 
 flink: setup $(FLINK_JAR)  ## the same on a local Flink cluster; needs Java 17 and Maven
 	@WALS_FLINK_JAR=$(abspath $(FLINK_JAR)) $(BIN)/python -m pytest tests/test_pipeline_engines.py -k flink
