@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from serving import versions
 from serving.errors import Refusal, UnusableError
 
 DEFAULT_SIGNATURE = "serving_default"
+_GONE: deque[tf.Tensor] = deque()  # handles of tables whose model is gone
 _NEEDED = (DEFAULT_SIGNATURE, "recommend", "history", "similar_items", "explain")  # what the page asks
 
 
@@ -53,7 +55,7 @@ class Model:
         self.manifest = versions.check(path)
         try:
             self._loaded = tf.saved_model.load(path)
-            weakref.finalize(self, _free, _tables(self._loaded)).atexit = False
+            weakref.finalize(self, _GONE.extend, _tables(self._loaded)).atexit = False
             self._definitions = _definitions(path)
         except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
             raise UnusableError(f"TensorFlow cannot load it ({_line(error)}); is it half copied?") from error
@@ -142,10 +144,13 @@ def _tables(loaded: Any) -> list[tf.Tensor]:
     return [part.resource_handle for part in parts if hasattr(part, "resource_handle")]
 
 
-def _free(tables: list[tf.Tensor]) -> None:
-    """Gives lookup tables back, which TensorFlow keeps when their model goes: 110 bytes a visitor and version."""
-    for handle in tables:
-        tf.raw_ops.DestroyResourceOp(resource=handle, ignore_lookup_error=True)
+def free_tables() -> None:
+    """Gives back the lookup tables of models that are gone, which TensorFlow keeps: 110 bytes a visitor and version.
+
+    A finalizer may come while a graph is built, of which the op would become a part; hence it only leaves them here.
+    """
+    while _GONE:
+        tf.raw_ops.DestroyResourceOp(resource=_GONE.popleft(), ignore_lookup_error=True)
 
 
 def _definitions(path: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from serving import versions
 from serving.errors import Refusal, UnusableError
-from serving.model import Model
+from serving.model import Model, free_tables
 
 LOG = logging.getLogger("serving")
 
@@ -55,6 +55,7 @@ class Registry:
 
     def refresh(self) -> None:
         """Loads the newest whole version, unless it is the current one; where all are gone, the current one stays."""
+        free_tables()
         try:
             found = versions.numbers(self.directory, self.name)
         except OSError as error:

@@ -18,7 +18,7 @@ from served import predict, running, settings, wait, write_small_model
 
 from configs.errors import UserError
 from serving import publish, versions
-from serving.model import Model
+from serving.model import Model, free_tables
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,12 @@ def test_a_version_that_goes_gives_its_tables_back(models):
     handles = [table.resource_handle for table in tables if hasattr(table, "resource_handle")]
     sizes = [int(tf.raw_ops.LookupTableSizeV2(table_handle=handle)) for handle in handles]
     assert sizes[:2] == [60, 60]  # both ways between ids and places
-    del model, tables
-    gc.collect()
+    building = tf.Graph()
+    with building.as_default():  # as while another version is loaded
+        del model, tables
+        gc.collect()
+    assert not building.get_operations()
+    free_tables()
     for handle in handles:
         with pytest.raises(tf.errors.NotFoundError):
             tf.raw_ops.LookupTableSizeV2(table_handle=handle)
@@ -114,7 +118,7 @@ def damage(path: Path, how: str) -> None:
 )
 def test_what_is_not_whole_is_refused_and_named(models, tmp_path, manifest, name, how, reason):
     from serving.errors import UnusableError
-    from serving.model import Model
+    from serving.model import Model, free_tables
 
     if manifest:
         publish.publish(str(models[0]), str(tmp_path), "wals")
