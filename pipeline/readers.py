@@ -13,9 +13,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
-import fastavro
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -23,7 +22,7 @@ import pyarrow.parquet
 from isal import igzip, isal_zlib
 
 from configs.errors import UserError
-from pipeline import ndjson
+from pipeline import avro, ndjson
 from pipeline.storage import open_to_read
 
 _GZIP, _AVRO, _PARQUET = b"\x1f\x8b", b"Obj\x01", b"PAR1"
@@ -31,7 +30,6 @@ _BATCH_ROWS = 1 << 15
 _BOMB_BYTES, _BOMB_RATIO = 1 << 30, 300
 _CSV_BLOCK_BYTES = 1 << 23
 _LIST_WRAPPERS = {"list", "element", "item", "array", "bag", "array_element"}
-_NULL = "null"
 
 
 @dataclass
@@ -59,7 +57,7 @@ def read_export(path: str, schema: pa.Schema) -> Iterator[RawBatch]:
     """
     with _opened(path) as (file, head):
         if head.startswith(_AVRO):
-            yield from _numbered(_read_avro(file, schema), path)
+            yield from _numbered(avro.batches(file, schema), path)
         elif head.startswith(_PARQUET):
             yield from _numbered(_read_parquet(file, schema), path)
         elif not head or head.lstrip()[:1] in (b"{", b""):
@@ -135,56 +133,6 @@ def _read_ndjson(file: BinaryIO, schema: pa.Schema) -> Iterator[RawBatch]:
             raise EOFError(f"the last record, {number + lines - 1}, ends within its JSON")
         yield RawBatch(columns, places + number, [(number + place, complaint) for place, complaint in malformed])
         number += lines
-
-
-def _read_avro(file: BinaryIO, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    reader = fastavro.reader(file)
-    wanted = pa.struct(list(schema))
-    projection = _project_avro(reader.writer_schema, wanted)
-    file.seek(0)
-    reader = fastavro.reader(file, reader_schema=projection)
-    target = _as_avro_types(wanted, projection)
-    records: list[Any] = []
-    for record in reader:
-        records.append(record)
-        if len(records) == _BATCH_ROWS:
-            yield _from_records(records, target)
-            records = []
-    if records:
-        yield _from_records(records, target)
-
-
-def _from_records(records: list[Any], target: pa.StructType) -> pa.RecordBatch:
-    return pa.RecordBatch.from_struct_array(pa.array(records, type=target))
-
-
-def _project_avro(avro: Any, wanted: pa.DataType) -> Any:
-    """Keeps of an Avro schema the fields that an Arrow type names."""
-    if isinstance(avro, list):
-        return [branch if branch == _NULL else _project_avro(branch, wanted) for branch in avro]
-    if isinstance(avro, dict) and avro["type"] == "array" and pa.types.is_list(wanted):
-        return {**avro, "items": _project_avro(avro["items"], wanted.value_type)}
-    if isinstance(avro, dict) and avro["type"] == "record" and pa.types.is_struct(wanted):
-        names = {item.name: item.type for item in wanted}
-        kept = [item for item in avro["fields"] if item["name"] in names]
-        fields = [{**item, "type": _project_avro(item["type"], names[item["name"]])} for item in kept]
-        return {**avro, "fields": fields}
-    return avro
-
-
-def _as_avro_types(wanted: pa.DataType, avro: Any) -> pa.DataType:
-    """The wanted Arrow type with the leaves as the Avro schema types them."""
-    if isinstance(avro, list):
-        branches = [branch for branch in avro if branch != _NULL]
-        return _as_avro_types(wanted, branches[0]) if len(branches) == 1 else wanted
-    if pa.types.is_list(wanted) and isinstance(avro, dict) and avro["type"] == "array":
-        return pa.list_(_as_avro_types(wanted.value_type, avro["items"]))
-    if pa.types.is_struct(wanted) and isinstance(avro, dict) and avro["type"] == "record":
-        types = {item["name"]: item["type"] for item in avro["fields"]}
-        return pa.struct([pa.field(f.name, _as_avro_types(f.type, types[f.name])) for f in wanted if f.name in types])
-    name = avro["type"] if isinstance(avro, dict) else avro
-    leaves = {"long": pa.int64(), "int": pa.int64(), "double": pa.float64(), "float": pa.float64()}
-    return leaves.get(name, pa.string()) if isinstance(name, str) else wanted
 
 
 def _read_parquet(file: BinaryIO, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

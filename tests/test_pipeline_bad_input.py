@@ -1,10 +1,12 @@
 """Bad input by name: each row of it is in the dataset or kept aside with its reason, and the manifest's sums agree."""
 
 import gzip
+import io
 import json
 from collections import Counter
 from pathlib import Path
 
+import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -136,6 +138,48 @@ def test_a_bomb_is_refused_before_it_fills_memory_or_disk(tmp_path, monkeypatch)
     }.items():
         with pytest.raises(UserError, match=said):
             list(readers.read_export(str(tmp_path / name), ga360.SCHEMA))
+
+
+def avro_bytes(schema: dict, rows: list[dict]) -> bytes:
+    out = io.BytesIO()
+    fastavro.writer(out, schema, rows)
+    return out.getvalue()
+
+
+def record(**fields) -> dict:
+    return {"type": "record", "name": "Root", "fields": [{"name": name, "type": kind} for name, kind in fields.items()]}
+
+
+EMPTY = {"type": "record", "name": "Empty", "fields": [{"name": "none", "type": "null"}]}
+HOSTILE = {
+    "an array of items that take no bytes": record(fullVisitorId="string", many={"type": "array", "items": "null"}),
+    "array of items": record(fullVisitorId="string", empty=EMPTY, many={"type": "array", "items": "Empty"}),
+    "its records take no bytes": record(fullVisitorId="null", zero={"type": "fixed", "name": "Zero", "size": 0}),
+    "type Root holds itself": record(fullVisitorId="string", deeper=["null", "Root"]),
+}
+
+
+@pytest.mark.parametrize("said", HOSTILE)
+def test_an_avro_file_without_end_is_refused(tmp_path, said):
+    """Each of these needs a few bytes to say that it has 2^62 items, or a depth that no stack holds."""
+    (tmp_path / "a.avro").write_bytes(avro_bytes(HOSTILE[said], []))
+    with pytest.raises(UserError, match=rf"a\.avro, after record 0: .*{said}"):
+        list(readers.read_export(str(tmp_path / "a.avro"), ga360.SCHEMA))
+
+
+@pytest.mark.parametrize(
+    "varint", [b"\xfe" + b"\xff" * 7 + b"\x01", b"\xfd" + b"\xff" * 7 + b"\x01"], ids=["2^56", "-2^56"]
+)
+def test_an_avro_file_that_claims_a_long_block_takes_no_memory_for_it(tmp_path, varint):
+    sound = avro_bytes(record(fullVisitorId="string"), [{"fullVisitorId": "a"}])
+    claims = sound.replace(b"\x02\x04\x02a", b"\x02" + varint + b"\x02a")  # bytes of the block
+    assert claims != sound
+    for data in (claims, b"Obj\x01\x02" + varint):  # and of the header's first name
+        (tmp_path / "a.avro").write_bytes(data)
+        with pytest.raises(
+            UserError, match=r"a\.avro, after record 0: a length of .* bytes; a block has 256 MB at most"
+        ):
+            list(readers.read_export(str(tmp_path / "a.avro"), ga360.SCHEMA))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Arrow's, of decoding the row

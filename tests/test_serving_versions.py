@@ -118,7 +118,7 @@ def damage(path: Path, how: str) -> None:
 )
 def test_what_is_not_whole_is_refused_and_named(models, tmp_path, manifest, name, how, reason):
     from serving.errors import UnusableError
-    from serving.model import Model, free_tables
+    from serving.model import Model
 
     if manifest:
         publish.publish(str(models[0]), str(tmp_path), "wals")

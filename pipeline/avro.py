@@ -1,0 +1,117 @@
+"""Avro -> Arrow, by fastavro, which believes a file's lengths and counts."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any, BinaryIO, cast
+
+import fastavro
+import pyarrow as pa
+
+_BATCH_ROWS = 1 << 15
+_MOST_BYTES = 1 << 28  # of a block; BigQuery's rows have 100 MB at most
+_NULL = "null"
+_PRIMITIVE = (_NULL, "boolean", "int", "long", "float", "double", "bytes", "string")
+
+
+class _Bounded(io.RawIOBase):
+    """A file of which no more is read at once than any export's block has."""
+
+    def __init__(self, file: BinaryIO):
+        super().__init__()
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _MOST_BYTES:
+            raise ValueError(f"a length of {size} bytes; a block has {_MOST_BYTES >> 20} MB at most")
+        return self._file.read(size)
+
+
+def batches(file: BinaryIO, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The records of a file, of which only the fields that an Arrow schema names are read.
+
+    Raises:
+        ValueError: it says of itself what no export does: blocks of any length, records that take no bytes.
+        Exception: one of the many of fastavro, where bytes are not what they should be.
+    """
+    bounded = cast(BinaryIO, _Bounded(file))
+    written = fastavro.reader(bounded).writer_schema
+    if _refuse_hostile(written, {name: name == _NULL for name in _PRIMITIVE}):
+        raise ValueError("its records take no bytes")
+    wanted = pa.struct(list(schema))
+    projection = _project(written, wanted)
+    file.seek(0)
+    reader = fastavro.reader(bounded, reader_schema=projection)
+    target = _as_written(wanted, projection)
+    records: list[Any] = []
+    for record in reader:
+        records.append(record)
+        if len(records) == _BATCH_ROWS:
+            yield _from_records(records, target)
+            records = []
+    if records:
+        yield _from_records(records, target)
+
+
+def _refuse_hostile(avro: Any, known: dict[str, bool]) -> bool:
+    """Whether a value of this schema takes no bytes; `known` has the answer for each type that has a name.
+
+    Raises:
+        ValueError: an array's items take none, so that its count could be any; or a type holds itself, to any depth.
+    """
+    if isinstance(avro, list):
+        for branch in avro:
+            _refuse_hostile(branch, known)
+        return False
+    if isinstance(avro, str):
+        if avro not in known:
+            raise ValueError(f"its schema's type {avro} holds itself")
+        return known[avro]
+    kind, bare = avro["type"], False
+    if kind == "array":
+        if _refuse_hostile(avro["items"], known):
+            raise ValueError("its schema has an array of items that take no bytes")
+    elif kind == "map":
+        _refuse_hostile(avro["values"], known)
+    elif kind == "record":
+        fields = [_refuse_hostile(item["type"], known) for item in avro["fields"]]  # every one, hence a list
+        bare = all(fields)
+    else:
+        bare = avro["size"] == 0 if kind == "fixed" else known.get(kind, False)
+    if "name" in avro:
+        known[avro["name"]] = bare
+    return bare
+
+
+def _from_records(records: list[Any], target: pa.StructType) -> pa.RecordBatch:
+    return pa.RecordBatch.from_struct_array(pa.array(records, type=target))
+
+
+def _project(avro: Any, wanted: pa.DataType) -> Any:
+    """Keeps of an Avro schema the fields that an Arrow type names."""
+    if isinstance(avro, list):
+        return [branch if branch == _NULL else _project(branch, wanted) for branch in avro]
+    if isinstance(avro, dict) and avro["type"] == "array" and pa.types.is_list(wanted):
+        return {**avro, "items": _project(avro["items"], wanted.value_type)}
+    if isinstance(avro, dict) and avro["type"] == "record" and pa.types.is_struct(wanted):
+        names = {item.name: item.type for item in wanted}
+        kept = [item for item in avro["fields"] if item["name"] in names]
+        fields = [{**item, "type": _project(item["type"], names[item["name"]])} for item in kept]
+        return {**avro, "fields": fields}
+    return avro
+
+
+def _as_written(wanted: pa.DataType, avro: Any) -> pa.DataType:
+    """The wanted Arrow type with the leaves as the Avro schema types them."""
+    if isinstance(avro, list):
+        branches = [branch for branch in avro if branch != _NULL]
+        return _as_written(wanted, branches[0]) if len(branches) == 1 else wanted
+    if pa.types.is_list(wanted) and isinstance(avro, dict) and avro["type"] == "array":
+        return pa.list_(_as_written(wanted.value_type, avro["items"]))
+    if pa.types.is_struct(wanted) and isinstance(avro, dict) and avro["type"] == "record":
+        types = {item["name"]: item["type"] for item in avro["fields"]}
+        return pa.struct([pa.field(f.name, _as_written(f.type, types[f.name])) for f in wanted if f.name in types])
+    name = avro["type"] if isinstance(avro, dict) else avro
+    leaves = {"long": pa.int64(), "int": pa.int64(), "double": pa.float64(), "float": pa.float64()}
+    return leaves.get(name, pa.string()) if isinstance(name, str) else wanted
