@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracles import DenseWals
-from trainer import wals
+from trainer import row_solvers, wals
 from trainer.solver import Solver
 from trainer.sparse import SparseRows
 
@@ -111,6 +111,14 @@ def test_rows_longer_than_a_piece_are_split_and_summed():
             assert again[2][0][0] <= found[2][0][0] * (1 + 1e-6)
         else:
             assert np.abs(found[0] - expected).max() < 2e-4 * np.abs(expected).max()
+
+
+def test_rows_longer_than_conjugate_gradient_keeps_are_split_and_summed():
+    oracle, start = problem(2, 75_000, 16, density=0.9, lam=2.0)
+    assert oracle.observed.sum(1).min() > row_solvers.GATHERED // 16
+    found, expected = run(oracle, start, Solver("cg", steps=20), sweeps=1), oracle.solve_rows(start[1])
+    # sums of 67,500 float32 that nearly cancel: the factors are a tenth of their terms
+    assert np.abs(found[0] - expected).max() < 2e-3 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("k", [1, 5, 16, 40])

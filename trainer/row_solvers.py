@@ -43,6 +43,9 @@ from numba.extending import intrinsic
 
 # Entries handled at once: a longer row is gathered and summed piece by piece, so that no row is too long.
 PIECE = 1024
+# Numbers that conjugate gradient keeps of a row, whose steps all go over them: 4 MB a thread, of the last cache. Of a
+# longer row each step gathers them anew.
+GATHERED = 1 << 20
 # A table of millions of rows is in no cache: its rows are asked for so many entries before they are needed.
 AHEAD = 8
 
@@ -349,11 +352,11 @@ def solve_exact(data, side, shared, settings, rows, out):
 @inner
 def _residual(table, entries, roots, scale, targets, share, x, gathered, z, q, out):
     """q = Z x and out = Z'(share targets - Z x), piece by piece, each gathered unless z holds the only one."""
-    n, width = len(entries), len(x)
+    n, width, piece = len(entries), len(x), len(z)
     for d in range(width):
         out[d] = 0
-    for first in range(0, n, PIECE):
-        last = min(first + PIECE, n)
+    for first in range(0, n, piece):
+        last = min(first + piece, n)
         if not gathered:
             _gather(table, entries[first:last], roots[first:last], scale, last - first, width, z)
         for e in range(last - first):
@@ -369,7 +372,7 @@ def _residual(table, entries, roots, scale, targets, share, x, gathered, z, q, o
 @pasted
 def _conjugate_gradient(table, entries, roots, targets, scale, steps, z, t, space, q, change):
     """`steps` of conjugate gradient on (I + Z'Z) t = Z' r, from the t given; leaves q = Z t."""
-    n, width, once = len(entries), len(t), len(entries) <= PIECE
+    n, width, once = len(entries), len(t), len(entries) <= len(z)
     residual, direction, image = space[0], space[1], space[2]
     if once:
         _gather(table, entries, roots, scale, n, width, z)
@@ -405,7 +408,7 @@ def solve_conjugate_gradient(data, side, shared, settings, rows, out):
     keys, indptr, indices = data[0], data[1], data[2]
     table, w0, steps, k = side[3], settings[0], settings[1], side[3].shape[1]
     width, longest = (k + 15) // 16 * 16, _longest(rows, indptr)
-    z = np.empty((min(longest, PIECE), width), np.float32)
+    z = np.empty((min(longest, max(PIECE, GATHERED // width)), width), np.float32)
     roots, targets, scale = np.empty(longest, np.float32), np.empty(longest, np.float32), np.empty(k, np.float32)
     q, change = np.empty(longest, np.float32), np.empty(longest, np.float32)
     t, space, sums = np.empty(width, np.float32), np.empty((3, width), np.float32), np.zeros(3)
