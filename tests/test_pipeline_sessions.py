@@ -78,7 +78,7 @@ def test_bounds_drop_and_cap_and_count():
 
 
 ratings = st.lists(
-    st.tuples(st.sampled_from([b"a", b"b"]), st.sampled_from([b"x", b"y"]), st.integers(0, 4), st.integers(0, 3)),
+    st.tuples(st.sampled_from([b"a", b"b", b"c", b"d"]), st.sampled_from([b"x", b"y", b"z"]), *[st.integers(0, 4)] * 2),
     max_size=30,
 )
 
