@@ -9,7 +9,6 @@ from typing import Any, BinaryIO, cast
 import fastavro
 import pyarrow as pa
 
-_BATCH_ROWS = 1 << 15
 _MOST_BYTES = 1 << 28  # of a block; BigQuery's rows have 100 MB at most
 _NULL = "null"
 _PRIMITIVE = (_NULL, "boolean", "int", "long", "float", "double", "bytes", "string")
@@ -28,8 +27,8 @@ class _Bounded(io.RawIOBase):
         return self._file.read(size)
 
 
-def batches(file: BinaryIO, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The records of a file, of which only the fields that an Arrow schema names are read.
+def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
+    """The records of a file, so many rows at a time, of which only the fields that an Arrow schema names are read.
 
     Raises:
         ValueError: it says of itself what no export does: blocks of any length, records that take no bytes.
@@ -47,7 +46,7 @@ def batches(file: BinaryIO, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     records: list[Any] = []
     for record in reader:
         records.append(record)
-        if len(records) == _BATCH_ROWS:
+        if len(records) == rows:
             yield _from_records(records, target)
             records = []
     if records:
@@ -68,7 +67,7 @@ def _refuse_hostile(avro: Any, known: dict[str, bool]) -> bool:
         if avro not in known:
             raise ValueError(f"its schema's type {avro} holds itself")
         return known[avro]
-    kind, bare = avro["type"], False
+    kind, takes_none = avro["type"], False
     if kind == "array":
         if _refuse_hostile(avro["items"], known):
             raise ValueError("its schema has an array of items that take no bytes")
@@ -76,12 +75,12 @@ def _refuse_hostile(avro: Any, known: dict[str, bool]) -> bool:
         _refuse_hostile(avro["values"], known)
     elif kind == "record":
         fields = [_refuse_hostile(item["type"], known) for item in avro["fields"]]  # every one, hence a list
-        bare = all(fields)
+        takes_none = all(fields)
     else:
-        bare = avro["size"] == 0 if kind == "fixed" else known.get(kind, False)
+        takes_none = avro["size"] == 0 if kind == "fixed" else known.get(kind, False)
     if "name" in avro:
-        known[avro["name"]] = bare
-    return bare
+        known[avro["name"]] = takes_none
+    return takes_none
 
 
 def _from_records(records: list[Any], target: pa.StructType) -> pa.RecordBatch:

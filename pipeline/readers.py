@@ -57,7 +57,7 @@ def read_export(path: str, schema: pa.Schema) -> Iterator[RawBatch]:
     """
     with _opened(path) as (file, head):
         if head.startswith(_AVRO):
-            yield from _numbered(avro.batches(file, schema), path)
+            yield from _numbered(avro.batches(file, schema, _BATCH_ROWS), path)
         elif head.startswith(_PARQUET):
             yield from _numbered(_read_parquet(file, schema), path)
         elif not head or head.lstrip()[:1] in (b"{", b""):
