@@ -24,6 +24,16 @@ def served_model(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session", params=[(1, False), (3, True)], ids=["one shard", "three shards, gzip"])
+def odd_world(request, tmp_path_factory):
+    """A directory with a `dataset` and a `model` of few visitors and contents, whose ids are odd."""
+    from predicted import make_odd_world
+
+    root = tmp_path_factory.mktemp("odd")
+    make_odd_world(root, *request.param)
+    return root
+
+
 @pytest.fixture
 def site(tmp_path):
     """A site on which many nights cost nothing."""

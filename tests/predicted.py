@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from datasets import describe, write_items
+from exports import event, make_dataset, write_ndjson
 
 from configs import manifest
 from configs.artifacts import Dataset, Model, shard_name
@@ -17,6 +18,19 @@ from pipeline import batch_predict, examples, tfrecords
 from pipeline.examples import Rows
 from pipeline.prediction import textform
 from pipeline.vocabulary import read_vocabulary
+
+USERS = ["anna ", "007", "a\tb", "ü", "x" * 1_000_000, "last"]
+ITEMS = ["0,1", "tab\t", "back\\slash", "ß", "y" * 1_000_000, " lead", "z1", "z2", "z3"]
+
+
+def make_odd_world(root: Path, shards: int, zipped: bool) -> None:
+    """A dataset with odd ids, and a model with whole numbers for factors, so that scores tie and are exact."""
+    rng = np.random.default_rng(0)
+    rows = [event(u, i, 100 * n) for u in USERS for n, i in enumerate(rng.choice(ITEMS, 4, replace=False).tolist(), 1)]
+    rows += [event("everything", item, 50) for item in ITEMS]
+    export = write_ndjson(root / "events", rows)
+    made = make_dataset(root / "dataset", export, "ga4", dataset={"shards": shards, "gzip": zipped})
+    write_model(root / "model", made, rng)
 
 
 def write_model(

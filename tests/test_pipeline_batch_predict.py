@@ -1,47 +1,25 @@
 """Batch prediction, run whole on datasets and models made here."""
 
 import json
-import shutil
-from pathlib import Path
 
 import google_crc32c
 import numpy as np
 import pytest
-from datasets import describe
-from exports import event, make_dataset, write_ndjson
-from predicted import lines_of, make_world, plainly, predict, read_json, read_text, write_model
+from predicted import USERS, lines_of, make_world, plainly, predict, read_json, read_text
 
 from configs import commands, manifest
-from configs.artifacts import Dataset
 from configs.errors import UserError
-from pipeline import batch_predict, beam_options, examples, tfrecords
+from pipeline import batch_predict, beam_options
 from pipeline.examples import Rows
 from pipeline.prediction.answers import WORDS, Answers, Names
 from pipeline.prediction.visitors import rows_by_block
 from pipeline.prediction.writers import AnswerFile
 
-USERS = ["anna ", "007", "a\tb", "ü", "x" * 1_000_000, "last"]
-ITEMS = ["0,1", "tab\t", "back\\slash", "ß", "y" * 1_000_000, " lead", "z1", "z2", "z3"]
-
-
-@pytest.fixture(scope="module", params=[(1, False), (3, True)], ids=["one shard", "three shards, gzip"])
-def made(request, tmp_path_factory):
-    """A dataset with odd ids, and a model with whole numbers for factors, so that scores tie and are exact."""
-    root = tmp_path_factory.mktemp("made")
-    rng = np.random.default_rng(0)
-    rows = [event(u, i, 100 * n) for u in USERS for n, i in enumerate(rng.choice(ITEMS, 4, replace=False).tolist(), 1)]
-    rows += [event("everything", item, 50) for item in ITEMS]
-    shards, compressed = request.param
-    export = write_ndjson(root / "events", rows)
-    made = make_dataset(root / "dataset", export, "ga4", dataset={"shards": shards, "gzip": compressed})
-    write_model(root / "model", made, rng)
-    return root
-
 
 @pytest.mark.parametrize("options", [{"top_k": 4}, {"top_k": 9, "block_size": 2}, {"top_k": 3, "include_seen": True}])
-def test_predictions_equal_the_plain_rule_in_both_forms(made, tmp_path, options):
-    content = predict(made, tmp_path / "out", **options)
-    expected = plainly(made, options["top_k"], options.get("include_seen", False))
+def test_predictions_equal_the_plain_rule_in_both_forms(odd_world, tmp_path, options):
+    content = predict(odd_world, tmp_path / "out", **options)
+    expected = plainly(odd_world, options["top_k"], options.get("include_seen", False))
     assert read_json(tmp_path / "out") == expected
     assert read_text(tmp_path / "out") == {name: [item for item, _ in given] for name, given in expected.items()}
     assert {name.encode() for name in [*USERS, "everything"]} == set(expected)
@@ -50,8 +28,8 @@ def test_predictions_equal_the_plain_rule_in_both_forms(made, tmp_path, options)
     assert content["counts"]["visitors_with_fewer"] == sum(len(g) < options["top_k"] for g in expected.values())
 
 
-def test_formats_are_a_choice(made, tmp_path):
-    predict(made, tmp_path / "out", top_k=2, formats=["jsonl"])
+def test_formats_are_a_choice(odd_world, tmp_path):
+    predict(odd_world, tmp_path / "out", top_k=2, formats=["jsonl"])
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".jsonl", ".json"}
 
 
@@ -139,178 +117,19 @@ def test_blocks_of_seen_items_whatever_the_records(size):
     assert found == [rows.get(key, []) for key in range(11)]
 
 
-def factors(model: Path, table: str) -> list[Path]:
-    return sorted((model / "factors").glob(f"{table}_factors-*"))
-
-
-def change(path: Path, how) -> None:
-    """Of a model that was made so: its manifest has the checksum."""
-    np.save(path, how(np.load(path)))
-    about = path.parents[1] / "manifest.json"
-    content = json.loads(about.read_text())
-    content["files"][f"factors/{path.name}"] = describe(path)
-    about.write_text(json.dumps(content))
-
-
-def replace(path: Path, old: str, new: str) -> None:
-    path.write_text(path.read_text().replace(old, new))
-
-
-def infinite_at_the_end(array: np.ndarray) -> np.ndarray:
-    array[-1, -1] = np.inf
-    return array
-
-
-# What is done to a dataset d and a model m, and what the job says to it.
-DAMAGE = {
-    "no model": (lambda d, m: (m / "manifest.json").unlink(), "model is no finished model"),
-    "no dataset": (lambda d, m: (d / "manifest.json").unlink(), "dataset is no finished dataset"),
-    "old dataset": (
-        lambda d, m: replace(d / "manifest.json", '"schema_version": 1', '"schema_version": 0'),
-        "dataset/manifest.json has schema version 0, this code reads 1",
-    ),
-    "old model": (
-        lambda d, m: replace(m / "manifest.json", '"schema_version": 1', '"schema_version": 0'),
-        "model/manifest.json has schema version 0, this code reads 1",
-    ),
-    "other dataset": (
-        lambda d, m: replace(m / "manifest.json", '"fingerprint": "', '"fingerprint": "0'),
-        "was trained on another dataset than",
-    ),
-    "first shard lost": (
-        lambda d, m: factors(m, "user")[0].unlink(),
-        "user_factors-00000-of-0000.* does not exist",
-    ),
-    "last shard lost": (lambda d, m: factors(m, "item")[-1].unlink(), "item_factors-0000.* does not exist"),
-    "rows": (lambda d, m: change(factors(m, "user")[0], lambda a: a[:1]), "rows of float32 are due; train again"),
-    "float64": (lambda d, m: change(factors(m, "item")[0], np.float64), "rows of float32 are due; train again"),
-    "width": (
-        lambda d, m: [change(path, lambda a: a[:, :2]) for path in factors(m, "item")],
-        "users have 3 factors, contents 2; train again",
-    ),
-    "cut": (
-        lambda d, m: factors(m, "user")[0].write_bytes(factors(m, "user")[0].read_bytes()[:-4]),
-        "user_factors-00000-of-0000.*.npy is damaged",
-    ),
-    "no array": (
-        lambda d, m: factors(m, "user")[-1].write_bytes(b"no array"),
-        "user_factors-.* (cannot|is damaged)",
-    ),
-    "nan": (lambda d, m: change(factors(m, "item")[0], lambda a: a * np.nan), "no finite numbers"),
-    "infinite": (
-        lambda d, m: change(factors(m, "user")[-1], infinite_at_the_end),
-        "user_factors-.*no finite numbers",
-    ),
-    "vocabulary": (
-        lambda d, m: replace(Path(Dataset(str(d)).vocab_items), "\n", "\n\n"),
-        "vocab_items has .* bytes where the manifest says",
-    ),
-    "no vocabulary": (
-        lambda d, m: Path(Dataset(str(d)).vocab_users).unlink(),
-        "vocab_users does not exist; make the dataset again",
-    ),
-    "no rows": (
-        lambda d, m: next(d.glob("items_for_user-00000-*")).unlink(),
-        "items_for_user-00000-of-0000.* does not exist; make the dataset again",
-    ),
-    "rows cut": (
-        lambda d, m: max(d.glob("items_for_user-*")).write_bytes(max(d.glob("items_for_user-*")).read_bytes()[:-3]),
-        "items_for_user-0000.* has .* bytes where the manifest says",
-    ),
-    "no row left": (
-        lambda d, m: max(d.glob("items_for_user-*")).write_bytes(b""),
-        "items_for_user-0000.* has 0 bytes where the manifest says",
-    ),
-}
-
-
-def damaged(root: Path, tmp_path: Path, what: str) -> Path:
-    copy = tmp_path / "copy"
-    shutil.copytree(root, copy)
-    DAMAGE[what][0](copy / "dataset", copy / "model")
-    return copy
-
-
-def written_again(path: Path, key: int, how) -> None:
-    """The same records, but for what `how` makes of one row's entries; as many bytes, and checksums that fit."""
-    size, rows = path.stat().st_size, []
-    for found, indices, values in tfrecords.read_rows(str(path)):
-        indices, values = indices.copy(), values.copy()
-        if found == key:
-            how(indices, values)
-        rows.append((found, indices, values))
-    keys, indices, values = zip(*rows, strict=True)
-    offsets = np.cumsum([0, *map(len, indices)])
-    whole = Rows(np.array(keys), offsets, np.concatenate(indices), np.concatenate(values))
-    data, begins = examples.encode(whole)
-    path.write_bytes(tfrecords.frame(data, begins.tolist()))
-    assert path.stat().st_size == size
-
-
-@pytest.mark.parametrize(
-    ("how", "said"),
-    [
-        (lambda indices, values: values.__setitem__(1, np.nan), "ratings that are no finite numbers"),
-        (lambda indices, values: values.__setitem__(1, -np.inf), "ratings that are no finite numbers"),
-        (lambda indices, values: indices.__setitem__(1, indices[0]), "contents repeat or do not ascend"),
-        (lambda indices, values: indices.__setitem__(slice(None), indices[::-1].copy()), "contents repeat"),
-        (lambda indices, values: indices.__setitem__(-1, 99), "contents that the vocabulary lacks"),
-    ],
-)
-def test_a_history_that_is_none_is_refused_whatever_its_checksum(tmp_path, how, said):
-    root = make_world(tmp_path, 1)
-    written_again(root / "dataset" / "items_for_user-00000-of-00001", 76, how)
-    with pytest.raises(UserError, match=f"items_for_user-00000-of-00001 holds .*{said}.*; make the dataset again"):
-        predict(root, tmp_path / "out", top_k=2)
-    assert not list(tmp_path.glob("out*"))
-
-
-def test_rows_of_another_shard_are_refused(tmp_path):
-    root = make_world(tmp_path, 2)
-    first, second = (root / "dataset" / f"items_for_user-0000{n}-of-00002" for n in (0, 1))
-    data = first.read_bytes(), second.read_bytes()
-    made = json.loads((root / "dataset" / "manifest.json").read_text())
-    for path, other in ((first, data[1]), (second, data[0])):
-        made["files"][path.name]["bytes"] = len(other)
-        path.write_bytes(other)
-    (root / "dataset" / "manifest.json").write_text(json.dumps(made))
-    trained = json.loads((root / "model" / "manifest.json").read_text())
-    trained["dataset"]["fingerprint"] = manifest.fingerprint(made)
-    (root / "model" / "manifest.json").write_text(json.dumps(trained))
-    with pytest.raises(UserError, match="holds rows of other visitors than it must"):
-        predict(root, tmp_path / "out", top_k=2)
-
-
-@pytest.mark.parametrize("what", DAMAGE)
-def test_what_does_not_fit_is_named_and_leaves_nothing(made, tmp_path, what):
-    with pytest.raises(UserError, match=DAMAGE[what][1]) as caught:
-        predict(damaged(made, tmp_path, what), tmp_path / "out", top_k=2)
-    assert len(str(caught.value).splitlines()) == 1
-    assert not list(tmp_path.glob("out*"))
-
-
-def test_a_failed_job_leaves_the_old_predictions_untouched(made, tmp_path):
-    predict(made, tmp_path / "out", top_k=2)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    with pytest.raises(UserError, match="no finite numbers"):
-        predict(damaged(made, tmp_path, "infinite"), tmp_path / "out", replace=True, top_k=3)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
-    assert not list(tmp_path.glob("out.*"))
-
-
-def test_k_above_the_catalogue_and_an_occupied_output(made, tmp_path):
+def test_k_above_the_catalogue_and_an_occupied_output(odd_world, tmp_path):
     with pytest.raises(UserError, match="top_k 10 is larger than the catalogue of 9 contents; ask for 9 or fewer"):
-        predict(made, tmp_path / "out", top_k=10)
-    predict(made, tmp_path / "out", top_k=2)
+        predict(odd_world, tmp_path / "out", top_k=10)
+    predict(odd_world, tmp_path / "out", top_k=2)
     with pytest.raises(UserError, match="out is not empty"):
-        predict(made, tmp_path / "out", top_k=3)
-    predict(made, tmp_path / "out", top_k=3, replace=True)
+        predict(odd_world, tmp_path / "out", top_k=3)
+    predict(odd_world, tmp_path / "out", top_k=3, replace=True)
     assert {len(given) for given in read_json(tmp_path / "out").values()} == {0, 3}
 
 
-def test_a_directory_of_something_else_is_not_replaced(made, tmp_path):
+def test_a_directory_of_something_else_is_not_replaced(odd_world, tmp_path):
     with pytest.raises(UserError, match="dataset holds dataset, no predictions"):
-        predict(made, made / "dataset", top_k=2, replace=True)
+        predict(odd_world, odd_world / "dataset", top_k=2, replace=True)
 
 
 @pytest.mark.parametrize(
@@ -322,10 +141,10 @@ def test_a_directory_of_something_else_is_not_replaced(made, tmp_path):
         (["--set", "prediction.formats=[csv]"], "prediction.formats"),
     ],
 )
-def test_the_command_says_a_mistake_in_one_line(made, tmp_path, capsys, flags, said):
+def test_the_command_says_a_mistake_in_one_line(odd_world, tmp_path, capsys, flags, said):
     config = tmp_path / "config.yaml"
     config.write_text("beam: {runner: FnApiRunner}\n")
-    places = ["--dataset_dir", str(made / "dataset"), "--model_dir", str(made / "model")]
+    places = ["--dataset_dir", str(odd_world / "dataset"), "--model_dir", str(odd_world / "model")]
     argv = ["--config", str(config), *places, "--output_dir", str(tmp_path / "out"), *flags]
     assert commands.run(batch_predict.main, argv) == 2
     error = capsys.readouterr().err
@@ -333,10 +152,10 @@ def test_the_command_says_a_mistake_in_one_line(made, tmp_path, capsys, flags, s
     assert not list(tmp_path.glob("out*"))
 
 
-def test_the_command_writes_and_tells(made, tmp_path, capsys):
+def test_the_command_writes_and_tells(odd_world, tmp_path, capsys):
     config = tmp_path / "config.yaml"
     config.write_text("beam: {runner: FnApiRunner}\nprediction: {top_k: 9}\n")
-    places = ["--dataset_dir", str(made / "dataset"), "--model_dir", str(made / "model")]
+    places = ["--dataset_dir", str(odd_world / "dataset"), "--model_dir", str(odd_world / "model")]
     argv = ["--config", str(config), *places, "--output_dir", str(tmp_path / "out"), "--top_k", "2"]
     assert commands.run(batch_predict.main, argv) == 0
     told = capsys.readouterr().out
