@@ -114,11 +114,11 @@ def test_rows_longer_than_a_piece_are_split_and_summed():
 
 
 def test_rows_longer_than_conjugate_gradient_keeps_are_split_and_summed():
-    oracle, start = problem(2, 75_000, 16, density=0.9, lam=2.0)
+    oracle, start = problem(2, 300_000, 16, density=0.9, lam=2.0)
     assert oracle.observed.sum(1).min() > row_solvers.GATHERED // 16
     found, expected = run(oracle, start, Solver("cg", steps=20), sweeps=1), oracle.solve_rows(start[1])
-    # sums of 67,500 float32 that nearly cancel: the factors are a tenth of their terms
-    assert np.abs(found[0] - expected).max() < 2e-3 * np.abs(expected).max()
+    # sums of 270,000 float32 that nearly cancel: the factors are a tenth of their terms
+    assert np.abs(found[0] - expected).max() < 1e-2 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("k", [1, 5, 16, 40])

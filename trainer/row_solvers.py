@@ -43,11 +43,11 @@ from numba.extending import intrinsic
 
 # Entries handled at once: a longer row is gathered and summed piece by piece, so that no row is too long.
 PIECE = 1024
-# Numbers that conjugate gradient keeps of a row, whose steps all go over them: 4 MB a thread, of the last cache. Of a
-# longer row each step gathers them anew.
-GATHERED = 1 << 20
+# Numbers that conjugate gradient keeps of a row, whose steps all go over them: 16 MB a thread at most. Of a longer row
+# each step gathers them anew.
+GATHERED = 1 << 22
 # A table of millions of rows is in no cache: its rows are asked for so many entries before they are needed.
-AHEAD = 8
+AHEAD = 16
 
 # nogil: threads are Python's own, so nothing here depends on a threading layer. error_model: a division by zero
 # gives inf as in NumPy, and the loops stay free of branches.

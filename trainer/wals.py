@@ -131,19 +131,17 @@ def gramian(table: np.ndarray) -> np.ndarray:
 def rotate(table: np.ndarray, vectors: np.ndarray, which: np.ndarray | None = None) -> None:
     """table <- table vectors, in place; vectors [k, k]; bool [n]: which rows, None for all."""
     vectors = np.ascontiguousarray(vectors, np.float32)
-    if which is not None and not which.all():
-        rows = np.flatnonzero(which)
+    rows = None if which is None or which.all() else np.flatnonzero(which)
+    count = len(table if rows is None else rows)
+    stretch = max(_BLOCK, -(-count // 64))  # handing out every block would cost half as much as turning them
 
-        def turn_some(part: np.ndarray) -> None:
-            table[part] = table[part] @ vectors
+    def turn(start: int) -> None:
+        for first in range(start, min(start + stretch, count), _BLOCK):
+            part = slice(first, min(first + _BLOCK, start + stretch, count))
+            where = part if rows is None else rows[part]
+            table[where] = table[where] @ vectors
 
-        parallel.each(turn_some, _blocks(rows))
-        return
-
-    def turn(block: np.ndarray) -> None:
-        block[:] = block @ vectors
-
-    parallel.each(turn, _blocks(table))
+    parallel.each(turn, range(0, count, stretch))
 
 
 def _blocks(table: np.ndarray) -> list[np.ndarray]:
