@@ -49,7 +49,7 @@ pipeline: setup  ## Google Analytics export -> dataset
 	@$(BIN)/python -m pipeline.preprocess --config $(CONFIG) $(ARGS)
 
 train: setup  ## dataset -> model, here or on Vertex AI (vertex.image in CONFIG)
-	@$(BIN)/python -m cloud.train --config $(CONFIG) $(ARGS)
+	@$(BIN)/python -m deploy.vertex.train --config $(CONFIG) $(ARGS)
 
 evaluate: setup  ## how good the model is on what the dataset holds out: data/evaluation.json
 	@$(BIN)/python -m trainer.evaluate --config $(CONFIG) --output_json data/evaluation.json $(ARGS)
@@ -74,7 +74,7 @@ fuzz-server: setup  ## Schemathesis on a server that runs (make serve), 200 exam
 
 load-test: setup  ## the server under wrk for a minute while three versions roll over: requests/s, p50, p99, errors
 	@command -v wrk >/dev/null || { echo "error: wrk is not installed; as root: apt-get install wrk"; exit 2; }
-	@$(BIN)/python -m benchmarks.serve_load $(ARGS)
+	@$(BIN)/python -m benchmarks.serving.load $(ARGS)
 
 pipeline-then-train: pipeline train  ## both, one after the other
 
@@ -89,17 +89,17 @@ test: setup  ## the test suite
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 kill-test: setup  ## kill preprocess, train and predict at 50 random moments, and start each again
-	@$(BIN)/python -m tests.kill_kit $(ARGS)
+	@$(BIN)/python -m tests.kits.kill_kit $(ARGS)
 
 fuzz: setup data/engines/atheris  ## hostile exports: hypothesis at 2,000 examples a test, then atheris on the readers; Linux, an hour
-	@WALS_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -n 2 tests/test_pipeline_fuzz.py
-	@PYTHONPATH=data/engines/atheris $(BIN)/python -m tests.fuzz_readers $(ARGS)
+	@WALS_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -n 2 tests/pipeline/readers/test_fuzz.py
+	@PYTHONPATH=data/engines/atheris $(BIN)/python -m tests.kits.fuzz_readers $(ARGS)
 
-data/engines/atheris: requirements-fuzz.lock | setup
-	@$(BIN)/uv pip install --quiet --target $@ --require-hashes -r requirements-fuzz.lock
+data/engines/atheris: tests/requirements/fuzz.lock | setup
+	@$(BIN)/uv pip install --quiet --target $@ --require-hashes -r tests/requirements/fuzz.lock
 
 night-test: setup  ## seven nights on a small sample, each disturbed in its own way, beside seven quiet ones
-	@WALS_SEVEN_NIGHTS=1 $(BIN)/python -m pytest tests/test_nightly_seven.py $(ARGS)
+	@WALS_SEVEN_NIGHTS=1 $(BIN)/python -m pytest tests/nightly/test_seven.py $(ARGS)
 
 lint: setup  ## style, imports, known traps, types
 	@$(BIN)/ruff check .
@@ -126,7 +126,7 @@ docs: setup  ## the documentation as a site: data/site/index.html
 	@echo "data/site/index.html; with its search: python3 -m http.server --directory data/site"
 
 docs-test: setup  ## run every command that README and docs print, as it stands; ten minutes
-	@$(BIN)/python -m tests.docs_kit $(ARGS)
+	@$(BIN)/python -m tests.kits.docs_kit $(ARGS)
 
 dist: setup  ## wheel and sdist in dist/; the version stands in configs/__init__.py
 	@rm -rf dist build
@@ -134,7 +134,7 @@ dist: setup  ## wheel and sdist in dist/; the version stands in configs/__init__
 	@ls dist
 
 dist-test: dist  ## install each of them into an empty environment and run the main job there, some minutes
-	@$(BIN)/python tests/install_dist.py dist
+	@$(BIN)/python tests/kits/install_dist.py dist
 
 ENGINES := data/engines
 BEAM = $(shell sed -n 's/^apache-beam\[*[a-z]*\]*==\([0-9.]*\).*/\1/p' requirements.lock)
@@ -145,45 +145,45 @@ $(ENGINES)/prism:
 	@mkdir -p $(ENGINES) && GOBIN=$(abspath $(ENGINES)) go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
 
 prism: setup $(ENGINES)/prism  ## both Beam jobs on Prism, workers in processes of their own; needs Go
-	@WALS_PRISM=$(abspath $(ENGINES)/prism) $(BIN)/python -m pytest tests/test_pipeline_engines.py -k prism
+	@WALS_PRISM=$(abspath $(ENGINES)/prism) $(BIN)/python -m pytest tests/pipeline/test_engines.py -k prism
 
-$(FLINK_JAR): tests/flink/pom.xml
+$(FLINK_JAR): tests/support/flink/pom.xml
 	@echo "getting Beam's job server for Flink and what it needs (150 packages of Maven's) ..."
 	@mvn --quiet --batch-mode --file $< -Dengines=$(abspath $(@D)) dependency:copy-dependencies jar:jar
 
 flink: setup $(FLINK_JAR)  ## the same on a local Flink cluster; needs Java 17 and Maven
-	@WALS_FLINK_JAR=$(abspath $(FLINK_JAR)) $(BIN)/python -m pytest tests/test_pipeline_engines.py -k flink
+	@WALS_FLINK_JAR=$(abspath $(FLINK_JAR)) $(BIN)/python -m pytest tests/pipeline/test_engines.py -k flink
 
 BENCH := .venv-bench
 BENCH_READY := $(BENCH)/.ready
 
-$(BENCH_READY): requirements-bench.lock | setup
+$(BENCH_READY): benchmarks/requirements.lock | setup
 	@echo "setting up $(BENCH), the peers of the benchmarks (about 1 GB) ..."
 	@$(PYTHON) -m venv --clear $(BENCH)
-	@UV_CACHE_DIR=$(BENCH)/cache $(BIN)/uv pip sync --quiet --python $(BENCH)/bin/python --require-hashes requirements-bench.lock
+	@UV_CACHE_DIR=$(BENCH)/cache $(BIN)/uv pip sync --quiet --python $(BENCH)/bin/python --require-hashes benchmarks/requirements.lock
 	@rm -rf $(BENCH)/cache
 	@touch $@
 
 bench: setup $(BENCH_READY) bench-pipeline  ## our speed and quality beside implicit's and Spark's, pandas's and DuckDB's, two hours; JSON and plots in data/bench
-	@$(BIN)/python -m benchmarks.wals_speed --peer $(BENCH)/bin/python
-	@$(BIN)/python -m benchmarks.wals_scale --peer $(BENCH)/bin/python
-	@$(BIN)/python -m benchmarks.wals_spark --peer $(BENCH)/bin/python
-	@$(BIN)/python -m benchmarks.wals_quality --peer $(BENCH)/bin/python
-	@$(BIN)/python benchmarks/predict_batch.py --peer $(BENCH)/bin/python
-	@$(BIN)/python -m benchmarks.predict_job
-	@$(BIN)/python -m benchmarks.evaluate_scale
-	@$(BIN)/python -m benchmarks.predict_writers
+	@$(BIN)/python -m benchmarks.wals.speed --peer $(BENCH)/bin/python
+	@$(BIN)/python -m benchmarks.wals.scale --peer $(BENCH)/bin/python
+	@$(BIN)/python -m benchmarks.wals.spark --peer $(BENCH)/bin/python
+	@$(BIN)/python -m benchmarks.wals.quality --peer $(BENCH)/bin/python
+	@$(BIN)/python benchmarks/prediction/batch.py --peer $(BENCH)/bin/python
+	@$(BIN)/python -m benchmarks.prediction.job
+	@$(BIN)/python -m benchmarks.wals.evaluate_scale
+	@$(BIN)/python -m benchmarks.prediction.writers
 
 bench-pipeline: setup  ## the pipeline's speed and memory beside pandas and DuckDB, half an hour; JSON and plots in data/bench
-	@$(BIN)/python -m benchmarks.preprocess_speed
-	@$(BIN)/python -m benchmarks.preprocess_speed --millions 50 --visitors 5000000 --sides ours duckdb --rounds 1 --name preprocess_50m
-	@$(BIN)/python -m benchmarks.hot_rows
-	@$(BIN)/python -m benchmarks.read_exports
-	@$(BIN)/python -m benchmarks.read_rows
-	@$(BIN)/python -m benchmarks.runners
-	@$(BIN)/python -m benchmarks.startup
-	@$(BIN)/python -m benchmarks.startup --stages
-	@$(BIN)/python -m benchmarks.plot_pipeline
+	@$(BIN)/python -m benchmarks.pipeline.preprocess_speed
+	@$(BIN)/python -m benchmarks.pipeline.preprocess_speed --millions 50 --visitors 5000000 --sides ours duckdb --rounds 1 --name preprocess_50m
+	@$(BIN)/python -m benchmarks.pipeline.hot_rows
+	@$(BIN)/python -m benchmarks.pipeline.read_exports
+	@$(BIN)/python -m benchmarks.pipeline.read_rows
+	@$(BIN)/python -m benchmarks.pipeline.runners
+	@$(BIN)/python -m benchmarks.pipeline.startup
+	@$(BIN)/python -m benchmarks.pipeline.startup --stages
+	@$(BIN)/python -m benchmarks.pipeline.plot
 
 AUDIT := .venv-audit
 AUDIT_READY := $(AUDIT)/.ready
@@ -191,15 +191,15 @@ OFFLINE ?= fail
 # Known vulnerabilities that are lived with: --ignore-vuln ID for each, and here the reason and the date.
 ACCEPTED :=
 
-$(AUDIT_READY): requirements-audit.lock | setup
+$(AUDIT_READY): tests/requirements/audit.lock | setup
 	@echo "setting up $(AUDIT), what checks packages and tests ..."
 	@$(PYTHON) -m venv --clear $(AUDIT)
-	@UV_CACHE_DIR=$(AUDIT)/cache $(BIN)/uv pip sync --quiet --python $(AUDIT)/bin/python --require-hashes requirements-audit.lock
+	@UV_CACHE_DIR=$(AUDIT)/cache $(BIN)/uv pip sync --quiet --python $(AUDIT)/bin/python --require-hashes tests/requirements/audit.lock
 	@rm -rf $(AUDIT)/cache
 	@touch $@
 
 mutation: setup $(AUDIT_READY)  ## make the rules wrong, one change at a time: which change does no test notice?
-	@$(BIN)/python -m tests.mutation $(ARGS)
+	@$(BIN)/python -m tests.kits.mutation $(ARGS)
 
 audit: licences vulnerabilities sbom  ## licences and known vulnerabilities of all locked packages, and their list
 
@@ -220,32 +220,32 @@ sbom: setup $(AUDIT_READY)  ## software bill of materials of .venv: dist/sbom.cd
 	@echo "dist/sbom.cdx.json"
 
 peers: setup $(BENCH_READY)  ## the code of docs/moving.md beside implicit and Spark themselves; needs Java 17
-	@WALS_PEERS=$(abspath $(BENCH)/bin/python) $(BIN)/python -m pytest -s tests/test_docs_moving.py -k itself $(ARGS)
+	@WALS_PEERS=$(abspath $(BENCH)/bin/python) $(BIN)/python -m pytest -s tests/docs/test_moving.py -k itself $(ARGS)
 
 AIRFLOW := .venv-airflow
 AIRFLOW_READY := $(AIRFLOW)/.ready
 
-$(AIRFLOW_READY): requirements-airflow.lock | setup
+$(AIRFLOW_READY): deploy/airflow/requirements.lock | setup
 	@echo "setting up $(AIRFLOW), Airflow and its Google provider (about 1.5 GB) ..."
 	@$(PYTHON) -m venv --clear $(AIRFLOW)
-	@UV_CACHE_DIR=$(AIRFLOW)/cache $(BIN)/uv pip sync --quiet --python $(AIRFLOW)/bin/python --require-hashes requirements-airflow.lock
+	@UV_CACHE_DIR=$(AIRFLOW)/cache $(BIN)/uv pip sync --quiet --python $(AIRFLOW)/bin/python --require-hashes deploy/airflow/requirements.lock
 	@rm -rf $(AIRFLOW)/cache
 	@touch $@
 
-airflow-test: setup $(AIRFLOW_READY)  ## the DAG of composer/ in Airflow's own harness against emulators, some minutes
-	@$(AIRFLOW)/bin/python -m pytest -c /dev/null --rootdir=. --noconftest -p no:cacheprovider tests/airflow_dag.py $(ARGS)
+airflow-test: setup $(AIRFLOW_READY)  ## the DAG of deploy/airflow/ in Airflow's own harness against emulators, some minutes
+	@$(AIRFLOW)/bin/python -m pytest -c /dev/null --rootdir=. --noconftest -p no:cacheprovider tests/kits/airflow_dag.py $(ARGS)
 
 lock: setup  ## put what setup.py newly asks for into the locks; UPGRADE=--upgrade resolves all versions anew
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --extra dev --extra docs --extra nightly --extra report --extra serving --extra tuning --custom-compile-command "make lock" --output-file requirements.lock setup.py
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" --output-file requirements-bench.lock benchmarks/requirements.in
+	  --custom-compile-command "make lock" --output-file benchmarks/requirements.lock benchmarks/requirements.in
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" --output-file requirements-audit.lock tests/audit.in
+	  --custom-compile-command "make lock" --output-file tests/requirements/audit.lock tests/requirements/audit.in
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" --output-file requirements-airflow.lock composer/requirements.in
+	  --custom-compile-command "make lock" --output-file deploy/airflow/requirements.lock deploy/airflow/requirements.in
 	@$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" --output-file requirements-fuzz.lock tests/fuzz.in
+	  --custom-compile-command "make lock" --output-file tests/requirements/fuzz.lock tests/requirements/fuzz.in
 
 system:  ## install, as root, the Debian packages that tests in a browser need
 	@dpkg -s $(DEBIAN) >/dev/null 2>&1 || { apt-get update -qq && \

@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "configs" / "__init__.py").read_text()).group(1)
+ROOMS = ("artifacts", "configs", "deploy", "nightly", "pipeline", "ranking", "report", "serving", "trainer")
 
 setup(
     name="wals-recommender",
@@ -16,8 +17,13 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",
-    packages=find_packages(include=["configs*", "nightly", "pipeline*", "trainer*", "report", "serving", "cloud"]),
-    package_data={"configs": ["*.yaml"], "report": ["page.*"], "serving": ["page.*"], "pipeline": ["sql/*.sql"]},
+    packages=find_packages(include=[f"{room}{inside}" for room in ROOMS for inside in ("", ".*")]),
+    package_data={
+        "configs": ["*.yaml"],
+        "report": ["page.*"],
+        "serving": ["http/page.*"],
+        "pipeline": ["sources/sql/*.sql"],
+    },
     install_requires=[
         "apache-beam[gcp]==2.77.*",
         "fastavro>=1.9",

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from configs import locks, manifest
-from configs.artifacts import Nights
+from artifacts import locks, manifests
+from artifacts.paths import Nights
 from configs.errors import UserError
 from nightly import files
 
@@ -61,7 +61,7 @@ def read(nights: Nights) -> Alias:
     text = files.read_if_there(nights.live)
     if text is None:
         return Alias()
-    content = manifest.parse(text, _KIND, nights.live)
+    content = manifests.parse(text, _KIND, nights.live)
     return Alias([Version(**version) for version in content["versions"]], list(content["withdrawn"]))
 
 
@@ -117,10 +117,10 @@ def damage(root: str, kind: str) -> str | None:
     if text is None:
         return f"{root} is no finished {kind}"
     try:
-        content = manifest.parse(text, kind, path)
+        content = manifests.parse(text, kind, path)
     except UserError as error:
         return str(error)
-    problem = next(files.problems(root, manifest.all_files(content)), None)
+    problem = next(files.problems(root, manifests.all_files(content)), None)
     return f"{root}: {problem}" if problem else None
 
 
@@ -144,7 +144,7 @@ def _changing(nights: Nights) -> Iterator[Alias]:
         before = _content(alias)
         yield alias
         if _content(alias) != before:
-            files.write(nights.live, manifest.stamp(_KIND, {"changed": _now()} | _content(alias)).encode())
+            files.write(nights.live, manifests.stamp(_KIND, {"changed": _now()} | _content(alias)).encode())
 
 
 def _content(alias: Alias) -> dict[str, Any]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import datetime
 
-from configs import commands
+from configs import cli
 from configs.errors import UserError
 from configs.settings import Settings
 
 
 def settings(args: argparse.Namespace, date: datetime.date | None = None) -> Settings:
     """The settings of a date's night, by default yesterday's."""
-    return commands.settings_from(args, {"source.end_date": str(date or yesterday())})
+    return cli.settings_from(args, {"source.end_date": str(date or yesterday())})
 
 
 def yesterday() -> datetime.date:

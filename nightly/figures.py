@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from configs.artifacts import Dataset, Night, Nights
+from artifacts.paths import Dataset, Night, Nights
 from configs.settings import NightlySettings
 from nightly import alias, files, record, steps
 from nightly.record import Record
@@ -34,7 +34,7 @@ def write(settings: NightlySettings, nights: Nights, run: Record) -> None:
 
 def describe(nights: Nights, run: Record) -> dict[str, Any]:
     """The figures of a run, as far as it came."""
-    made = steps.manifests(run.night)
+    made = steps.outputs_of(run.night)
     live = alias.read(nights).live
     line: dict[str, Any] = {
         "time": record.now(),

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from configs.artifacts import Dataset, Night, Nights
+from artifacts.paths import Dataset, Night, Nights
 from configs.errors import UserError
 from configs.settings import Settings
 from nightly import alias, figures, files, inputs, record, retention, steps, targets

@@ -7,8 +7,8 @@ import hashlib
 import json
 from typing import Any
 
-from configs import manifest
-from configs.artifacts import Night, Nights
+from artifacts import manifests
+from artifacts.paths import Night, Nights
 from nightly import files
 
 KIND = "run"
@@ -48,7 +48,7 @@ class Record:
         self._write()
 
     def _write(self) -> None:
-        files.write(self.night.manifest, manifest.stamp(KIND, self.content).encode())
+        files.write(self.night.manifest, manifests.stamp(KIND, self.content).encode())
 
 
 def load(nights: Nights, date: str, attempt: int) -> Record | None:
@@ -59,7 +59,7 @@ def load(nights: Nights, date: str, attempt: int) -> Record | None:
     """
     night = nights.night(date, attempt)
     text = files.read_if_there(night.manifest)
-    return Record(night, manifest.parse(text, KIND, night.manifest)) if text is not None else None
+    return Record(night, manifests.parse(text, KIND, night.manifest)) if text is not None else None
 
 
 def attempts(nights: Nights, date: str) -> list[int]:

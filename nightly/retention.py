@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from configs import commands, locks
-from configs.artifacts import Nights
+from artifacts import locks
+from artifacts.paths import Nights
+from configs import cli
 from configs.settings import NightlySettings
 from nightly import alias, dates, files, record
 
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: a run is at work.
     """
-    parser = commands.parser(
+    parser = cli.parser(
         "python -m nightly.retention",
         "Keeps the versions that went live (nightly.keep) and the newest other runs (nightly.keep_failed).",
         epilog=_EPILOG,
@@ -63,4 +64,4 @@ def tidy(settings: NightlySettings, nights: Nights, say: Callable[[str], None]) 
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(main))
+    sys.exit(cli.run(main))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from configs import commands
-from configs.artifacts import Nights
+from artifacts.paths import Nights
+from configs import cli
 from nightly import alias, dates, steps, targets
 
 _EPILOG = """\
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None, execute: steps.Execute = steps.execu
     Raises:
         UserError: there is nothing to go back to, or it is not whole.
     """
-    parser = commands.parser(
+    parser = cli.parser(
         "python -m nightly.rollback", "Makes the version before the live one live again.", epilog=_EPILOG
     )
     parser.add_argument("--to", metavar="DATE", help="a version or a date to go back to; all newer ones are withdrawn")
@@ -38,4 +38,4 @@ def main(argv: Sequence[str] | None = None, execute: steps.Execute = steps.execu
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(main))
+    sys.exit(cli.run(main))

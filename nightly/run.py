@@ -7,8 +7,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from configs import commands, locks
-from configs.artifacts import Nights
+from artifacts import locks
+from artifacts.paths import Nights
+from configs import cli
 from configs.errors import UserError
 from configs.settings import Settings
 from nightly import alias, dates, night, record, steps
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None, execute: steps.Execute = steps.execu
     Raises:
         UserError: whatever the user can put right; with status 1 where a step failed, 3 where the gate did.
     """
-    parser = commands.parser(
+    parser = cli.parser(
         "python -m nightly.run",
         "Window -> dataset -> model, from the live one -> gate -> predictions -> live. One date, or those since.",
         epilog=_EPILOG,
@@ -89,4 +90,4 @@ def _told_to_stop(*_: object) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _told_to_stop)
-    sys.exit(commands.run(main))
+    sys.exit(cli.run(main))

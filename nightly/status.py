@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from configs import commands
-from configs.artifacts import Nights
+from artifacts.paths import Nights
+from configs import cli
 from configs.errors import UserError
 from nightly import alias, dates, record
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: the live version is too old.
     """
-    parser = commands.parser("python -m nightly.status", "Shows the live version and the last runs.", epilog=_EPILOG)
+    parser = cli.parser("python -m nightly.status", "Shows the live version and the last runs.", epilog=_EPILOG)
     parser.add_argument("--runs", type=int, default=14, metavar="N", help="newest runs to show (14)")
     parser.add_argument("--json", action="store_true", help="the live version and the runs as one JSON object")
     parser.add_argument("--max_age_days", type=float, metavar="N", help="fail where the live version is older")
@@ -94,4 +94,4 @@ def _show(runs: list[record.Record], found: alias.Alias) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(main))
+    sys.exit(cli.run(main))

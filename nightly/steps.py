@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from configs import locks, manifest
-from configs.artifacts import Dataset, Model, Night, Predictions
+from artifacts import locks, manifests
+from artifacts.paths import Dataset, Model, Night, Predictions
 from configs.settings import Settings
 from nightly import files
 from nightly.alias import Version, damage
@@ -91,7 +91,7 @@ def train(settings: Settings, night: Night, config: str, parent: Version | None)
     """Dataset -> model, from the live one where there is one (the config names it); here or on Vertex AI."""
     return Step(
         "train",
-        "cloud.train",
+        "deploy.vertex.train",
         ("--config", config, "--dataset_dir", night.dataset, "--model_dir", night.model, "--replace"),
         {
             "dataset": _fingerprint(night.dataset),
@@ -136,7 +136,7 @@ def refit(settings: Settings, night: Night, config: str) -> Step:
     places = ("--dataset_dir", night.whole_dataset, "--model_dir", night.refit_model, "--replace")
     return Step(
         "refit",
-        "cloud.train",
+        "deploy.vertex.train",
         ("--config", config, "--set", f"training.warm_start={night.model}", *places),
         {
             "dataset": _fingerprint(night.whole_dataset),
@@ -169,7 +169,7 @@ def predict(settings: Settings, night: Night, config: str) -> Step:
 
 
 def model_digest(model_dir: str) -> str:
-    return manifest.digest(read_manifest(Model(model_dir).manifest, "model"))
+    return manifests.digest(read_manifest(Model(model_dir).manifest, "model"))
 
 
 def read_manifest(path: str, kind: str) -> dict[str, Any]:
@@ -178,10 +178,10 @@ def read_manifest(path: str, kind: str) -> dict[str, Any]:
     Raises:
         FileNotFoundError: there is none. UserError: it is not one of that kind.
     """
-    return manifest.parse(files.read(path), kind, path)
+    return manifests.parse(files.read(path), kind, path)
 
 
-def manifests(night: Night) -> dict[str, dict[str, Any]]:
+def outputs_of(night: Night) -> dict[str, dict[str, Any]]:
     """The manifests of a night's outputs, as far as they are there, by kind."""
     paths = {
         "dataset": Dataset(night.dataset).manifest,
@@ -189,11 +189,11 @@ def manifests(night: Night) -> dict[str, dict[str, Any]]:
         "predictions": Predictions(night.predictions).manifest,
     }
     found = {kind: files.read_if_there(path) for kind, path in paths.items()}
-    return {kind: manifest.parse(text, kind, paths[kind]) for kind, text in found.items() if text is not None}
+    return {kind: manifests.parse(text, kind, paths[kind]) for kind, text in found.items() if text is not None}
 
 
 def _fingerprint(dataset_dir: str) -> str:
-    return manifest.fingerprint(read_manifest(Dataset(dataset_dir).manifest, "dataset"))
+    return manifests.fingerprint(read_manifest(Dataset(dataset_dir).manifest, "dataset"))
 
 
 def _sections(settings: Settings, only: set[str] | None = None, without: set[str] | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import yaml
 
-from configs.artifacts import Predictions
+from artifacts.paths import Predictions
 from configs.errors import UserError
 from configs.settings import BIGQUERY, Settings
 from nightly import inputs, steps

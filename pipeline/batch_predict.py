@@ -9,14 +9,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from configs import commands, manifest
-from configs.artifacts import Predictions, join
+from artifacts import manifests
+from artifacts.paths import Predictions, join
+from configs import cli
 from configs.errors import UserError
 from configs.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.prediction.plan import Plan
-    from pipeline.prediction.writers import Stamp
+    from pipeline.prediction.writers.formats import Stamp
 
 _EPILOG = """\
 Beam's own options pass through, e.g. --runner=DataflowRunner; those under `beam:` in the config are the defaults.
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: whatever the user can put right.
     """
-    parser = commands.parser(
+    parser = cli.parser(
         "python -m pipeline.batch_predict",
         "Recommends contents to every visitor, or finds visitors for every content, by the site's own ids.",
         epilog=_EPILOG,
@@ -53,10 +54,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         "kind": ("prediction.kind", "KIND", ", ".join(_DIRECTORIES)),
         "top_k": ("prediction.top_k", "K", "entries of an answer"),
     }
-    commands.add_flags(parser, flags, "predictions that are")
+    cli.add_flags(parser, flags, "predictions that are")
     parser.add_argument("--output_dir", metavar="DIR", help="where the predictions go; by kind, e.g. predictions_dir")
     args, beam_flags = parser.parse_known_args(argv)
-    settings = commands.settings_with(args, flags)
+    settings = cli.settings_with(args, flags)
     predict(settings, beam_flags, args.replace, args.output_dir)
 
 
@@ -70,18 +71,21 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
         UserError: whatever the user can put right.
     """
     # Not before: `--help` and a mistake in the flags answer at once.
-    from pipeline import accounts, beam_options, progress, publish, traffic
+    from artifacts import publish
+    from pipeline.beam import counters, progress
+    from pipeline.beam import options as beam_options
+    from pipeline.dataset import accounts
     from pipeline.prediction import plan as plans
 
     started, kind = time.time(), settings.prediction.kind
-    root = commands.required(output_dir or getattr(settings, _DIRECTORIES[kind]), "output_dir")
+    root = cli.required(output_dir or getattr(settings, _DIRECTORIES[kind]), "output_dir")
     options = beam_options.from_settings(settings, beam_flags)
     beam_options.check_place(options)
     plan, trained = plans.make(settings)
     if settings.prediction.table:
-        from pipeline.bigquery import sink
+        from pipeline.prediction.writers import bigquery
 
-        sink.check(settings)
+        bigquery.check(settings)
     with publish.staged(root, _manifest_kind(kind), replace) as staging:
         publish.make_directory(staging)
         with progress.watching(f"{kind.replace('_', ' ')} of {_asked(plan)}", staging, *_files_due(plan)):
@@ -90,10 +94,10 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
         if not summary["files"]:
             raise UserError("nothing is left to answer: prediction.only, allow, block and max_age_days exclude all")
         _remove_strays(staging, {file["name"] for file in summary["files"]})
-        content = _manifest(summary, settings, plan, trained, started) | {"steps": traffic.of_job(result)}
+        content = _manifest(summary, settings, plan, trained, started) | {"steps": counters.of_job(result)}
         accounts.write_manifest(Predictions(staging).manifest, _manifest_kind(kind), content)
     if settings.prediction.table:
-        sink.load(settings, root, content)
+        bigquery.load(settings, root, content)
     accounts.show_predictions(root, content)
     return content
 
@@ -108,10 +112,10 @@ def _asked(plan: Plan) -> str:
 
 def _files_due(plan: Plan) -> tuple[str, int]:
     """How the files begin that show how far the job is, and how many there will be."""
-    from pipeline.prediction import targets
+    from pipeline.prediction import audiences
 
     if plan.gives_visitors:
-        return targets.SCORED, plan.user_shards
+        return audiences.SCORED, plan.user_shards
     shards = plan.user_shards if plan.asks_visitors else plan.item_shards
     prefix = Predictions("").prefix(plan.options.kind).rsplit("/", 1)[-1] + "-"
     return prefix, shards * (len(plan.options.formats) + bool(plan.options.table))
@@ -120,11 +124,11 @@ def _files_due(plan: Plan) -> tuple[str, int]:
 def _build(pipeline: Any, plan: Plan, staging: str) -> None:
     import apache_beam as beam
 
-    from pipeline import accounts
-    from pipeline.prediction import recommend, targets
+    from pipeline.dataset import accounts
+    from pipeline.prediction import audiences, recommend
 
     if plan.gives_visitors:
-        found = targets.build(pipeline, plan, staging)
+        found = audiences.build(pipeline, plan, staging)
     else:
         shards = plan.user_shards if plan.asks_visitors else plan.item_shards
         found = (
@@ -143,7 +147,7 @@ def _remove_strays(staging: str, names: set[str]) -> None:
     """Removes what a bundle that failed, or was done twice, left beside the files that count."""
     from apache_beam.io.filesystems import FileSystems
 
-    from pipeline.publish import list_files
+    from artifacts.publish import list_files
 
     strays = [path for path in list_files(staging) if path[len(staging) + 1 :] not in names]
     if strays:
@@ -151,7 +155,7 @@ def _remove_strays(staging: str, names: set[str]) -> None:
 
 
 def _write_summary(path: str, found: Iterable[dict]) -> None:
-    from pipeline.publish import write_file
+    from artifacts.publish import write_file
 
     files: list[dict] = []
     counts: Counter[str] = Counter()
@@ -184,7 +188,7 @@ def _manifest(summary: dict, settings: Settings, plan: Plan, trained: dict, star
         "counts": named,
         "rules": {rule.removeprefix("rule."): n for rule, n in sorted(counts.items()) if rule.startswith("rule.")},
         "factors": "projected" if plan.projected else "trained",
-        "model_fingerprint": manifest.digest(trained),
+        "model_fingerprint": manifests.digest(trained),
         "dataset_fingerprint": trained["dataset"]["fingerprint"],
         "model_version": stamp.model_version,
         "run_time": stamp.run_time.isoformat(),
@@ -194,4 +198,4 @@ def _manifest(summary: dict, settings: Settings, plan: Plan, trained: dict, star
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(main))
+    sys.exit(cli.run(main))

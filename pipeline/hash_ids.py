@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from configs import commands, privacy
+from artifacts import privacy
+from configs import cli
 from configs.errors import UserError
 
 
@@ -15,14 +16,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: the settings name no key, or it cannot be read.
     """
-    parser = commands.parser(
+    parser = cli.parser(
         "python -m pipeline.hash_ids",
         "Writes the hash of each visitorId of standard input, one a line: to look a visitor up, or to make the list of "
         "serving.deleted_visitors.",
     )
-    settings = commands.settings_from(parser.parse_args(argv), {}).privacy
+    settings = cli.settings_from(parser.parse_args(argv), {}).privacy
 
-    from pipeline.storage import read_bytes
+    from artifacts.storage import read_bytes
 
     key = privacy.read_key(settings, read_bytes)
     if key is None:
@@ -32,4 +33,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(main))
+    sys.exit(cli.run(main))

@@ -8,8 +8,9 @@ import uuid
 from collections.abc import Sequence
 from functools import partial
 
-from configs import commands, locks, quiet
-from configs.artifacts import Dataset, join
+from artifacts import locks
+from artifacts.paths import Dataset, join
+from configs import cli, quiet
 from configs.settings import Settings
 from pipeline import validate
 
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: whatever the user can put right.
     """
-    parser = commands.parser(
+    parser = cli.parser(
         "python -m pipeline.preprocess",
         "Reads Google Analytics exports or a table; writes vocabularies, group-by TFRecords and the transform_fn.",
         epilog=_EPILOG,
@@ -48,15 +49,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         "dataset_dir": ("dataset_dir", "DIR", "where the dataset goes, local or gs://"),
         **validate.BASELINE,
     }
-    commands.add_flags(parser, flags, "a dataset that is")
+    cli.add_flags(parser, flags, "a dataset that is")
     parser.add_argument("--dry_run", action="store_true", help="say what would be read (of BigQuery: SQL, bytes); stop")
     parser.add_argument(
         "--detach", action="store_true", help="submit the job and end; its own last step puts the dataset in its place"
     )
     args, beam_flags = parser.parse_known_args(argv)
-    settings = commands.settings_with(args, flags)
+    settings = cli.settings_with(args, flags)
     if args.dry_run:
-        from pipeline import beam_options, inputs
+        from pipeline.beam import options as beam_options
+        from pipeline.sources import inputs
 
         options = beam_options.from_settings(settings, beam_flags)
         print(inputs.describe(settings))
@@ -74,11 +76,15 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     # Not before: `--help` and a mistake in the flags answer at once.
     quiet.import_tensorflow()
     with quiet.imports():
-        from pipeline import accounts, beam_options, inputs, privacy, progress, publish, traffic, transforms
-        from pipeline.spill import Spill
+        from artifacts import publish
+        from pipeline.beam import counters, progress
+        from pipeline.beam import options as beam_options
+        from pipeline.beam.block_store import Spill
+        from pipeline.dataset import accounts, transforms
+        from pipeline.sources import inputs, privacy
 
     started = time.time()
-    root = commands.required(settings.dataset_dir, "dataset_dir")
+    root = cli.required(settings.dataset_dir, "dataset_dir")
     options = beam_options.from_settings(settings, beam_flags)
     beam_options.check_place(options)
     privacy.open_rules(settings.privacy)
@@ -94,7 +100,7 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
             )
         summary = accounts.take_summary(staging)
         manifest = accounts.dataset_manifest(summary, settings, files, staging, started, test_files)
-        manifest["steps"] = traffic.of_job(result)
+        manifest["steps"] = counters.of_job(result)
         manifest["compared"] = validate.check(manifest, settings.validation, root)
         accounts.write_manifest(Dataset(staging).manifest, "dataset", manifest)
     accounts.show_dataset(root, manifest)
@@ -110,11 +116,15 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None
     """
     quiet.import_tensorflow()
     with quiet.imports():
-        from pipeline import accounts, beam_options, detached, inputs, privacy, publish, transforms
-        from pipeline.spill import Spill
+        from artifacts import publish
+        from pipeline.beam import finalize
+        from pipeline.beam import options as beam_options
+        from pipeline.beam.block_store import Spill
+        from pipeline.dataset import accounts, transforms
+        from pipeline.sources import inputs, privacy
 
     started, run = time.time(), uuid.uuid4().hex[:12]
-    root = commands.required(settings.dataset_dir, "dataset_dir").rstrip("/")
+    root = cli.required(settings.dataset_dir, "dataset_dir").rstrip("/")
     options = beam_options.from_settings(settings, beam_flags)
     beam_options.check_place(options)
     privacy.open_rules(settings.privacy)
@@ -127,7 +137,7 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None
     try:
         with inputs.opened(settings, keep=True) as files:
             spill = Spill(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/spill"))
-            last = detached.LastStep(settings, files, test_files, root, staging, run, started, replace)
+            last = finalize.LastStep(settings, files, test_files, root, staging, run, started, replace)
             beam_options.run(
                 lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, spill, last, test_files),
                 options,
@@ -140,4 +150,4 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(main))
+    sys.exit(cli.run(main))

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from configs import commands
-from configs.artifacts import Dataset
+from artifacts.paths import Dataset
+from configs import cli
 from configs.errors import GateError
 from configs.settings import ValidationSettings
 
@@ -26,15 +26,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         GateError: they are too far from each other. UserError: one of them cannot be read.
     """
-    parser = commands.parser(
+    parser = cli.parser(
         "python -m pipeline.validate", "Compares a dataset with the last good one by the bounds of `validation:`."
     )
     flags = {"dataset_dir": ("dataset_dir", "DIR", "the dataset, local or gs://"), **BASELINE}
     for name, (_, metavar, text) in flags.items():
         parser.add_argument(f"--{name}", metavar=metavar, help=text)
-    settings = commands.settings_with(parser.parse_args(argv), flags)
-    root = commands.required(settings.dataset_dir, "dataset_dir")
-    commands.required(settings.validation.baseline, "baseline")
+    settings = cli.settings_with(parser.parse_args(argv), flags)
+    root = cli.required(settings.dataset_dir, "dataset_dir")
+    cli.required(settings.validation.baseline, "baseline")
     content = _manifest(root)
     show(check(content, settings.validation, root))
 
@@ -119,10 +119,10 @@ def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _manifest(root: str) -> dict[str, Any]:
-    from pipeline import publish
+    from artifacts import publish
 
     return publish.read_manifest(Dataset(root).manifest, "dataset")
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(main))
+    sys.exit(cli.run(main))

@@ -10,10 +10,11 @@ from typing import Any
 
 import google_crc32c
 
-from configs import commands, manifest
-from configs.artifacts import join
+from artifacts import manifests
+from artifacts.names import HELD_OUT
+from artifacts.paths import join
+from configs import cli
 from configs.errors import UserError
-from configs.features import HELD_OUT
 
 _AT_ONCE = 1 << 22  # bytes
 
@@ -49,8 +50,8 @@ def read_any_manifest(root: str) -> dict[str, Any]:
     Raises:
         UserError: there is none.
     """
-    from pipeline import publish
-    from pipeline.storage import open_to_read
+    from artifacts import publish
+    from artifacts.storage import open_to_read
 
     path = join(root, publish.MANIFEST)
     try:
@@ -58,17 +59,17 @@ def read_any_manifest(root: str) -> dict[str, Any]:
             text = file.read()
     except OSError as error:
         raise UserError(f"{root} is no finished output (no {publish.MANIFEST} in it)") from error
-    kind = manifest.kind_of(text)
+    kind = manifests.kind_of(text)
     if kind is None:
         raise UserError(f"{path} is not a manifest; check the path")
-    return manifest.parse(text, kind, path)
+    return manifests.parse(text, kind, path)
 
 
 def problems(root: str, content: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with an output, a line each: files missing, damaged or left over, and counts that do not add up."""
-    from pipeline import publish
+    from artifacts import publish
 
-    described = manifest.all_files(content)
+    described = manifests.all_files(content)
     found = {path[len(root) + 1 :] for path in publish.list_files(root)} - {publish.MANIFEST}
     for name in sorted(described.keys() - found):
         yield f"{name} is missing"
@@ -86,7 +87,7 @@ def problems(root: str, content: Mapping[str, Any]) -> Iterator[str]:
 
 def describe(path: str) -> dict[str, Any]:
     """Bytes and CRC-32C (hexadecimal) of a file, read in pieces."""
-    from pipeline.storage import open_to_read
+    from artifacts.storage import open_to_read
 
     size, checksum = 0, google_crc32c.Checksum()
     with open_to_read(path) as file:
@@ -109,7 +110,7 @@ def _show(root: str, content: Mapping[str, Any], found: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    files = manifest.all_files(content)
+    files = manifests.all_files(content)
     table = Table(title=f"{content['kind']} {root}", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right", overflow="fold")
@@ -125,4 +126,4 @@ def _show(root: str, content: Mapping[str, Any], found: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(main))
+    sys.exit(cli.run(main))

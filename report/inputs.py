@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from configs import catalogue, manifest
-from configs.artifacts import Dataset, Model, join
+from artifacts import catalogue, manifests, tf_storage
+from artifacts.paths import Dataset, Model, join
 from configs.errors import UserError
 from configs.settings import ReportSettings, Settings
 from report import visitors
-from trainer import data, storage
+from trainer.inputs import dataset_rows
 
 _BINS = 30
 
@@ -66,7 +66,7 @@ def read(settings: Settings, given: Mapping[str, bool]) -> Inputs:
     if made_of["root"] == dataset.root:
         gone = f"model {model.root} was trained on {dataset.root}, which is gone"
     described = read_manifest(dataset.manifest, "dataset", f"{gone}; make it again, or name it with --dataset_dir")
-    own = manifest.fingerprint(described)
+    own = manifests.fingerprint(described)
     if own != made_of["fingerprint"]:
         raise UserError(
             f"model {model.root} was trained on another dataset ({made_of['root']}, {made_of['fingerprint'][:12]}) "
@@ -85,7 +85,7 @@ def read(settings: Settings, given: Mapping[str, bool]) -> Inputs:
         rows.users_per_item,
         rows.items_per_user,
         rows.ratings,
-        storage.read_table(model.item_factors),
+        tf_storage.read_table(model.item_factors),
         items,
         names,
         *read_evaluation(settings.report.evaluation, given["evaluation"], model_manifest),
@@ -95,29 +95,29 @@ def read(settings: Settings, given: Mapping[str, bool]) -> Inputs:
 
 def read_manifest(path: str, kind: str, missing: str) -> dict[str, Any]:
     """A manifest, or a UserError that says what is missing."""
-    if not storage.exists(path):
+    if not tf_storage.exists(path):
         raise UserError(missing)
-    return manifest.parse(storage.read_bytes(path), kind, path)
+    return manifests.parse(tf_storage.read_bytes(path), kind, path)
 
 
 def read_statistics(dataset: Dataset, described: Mapping[str, Any]) -> dict[str, Any]:
     """statistics.json; empty where the dataset has none."""
     name = "statistics.json"
-    return json.loads(storage.read_bytes(join(dataset.root, name))) if name in described["files"] else {}
+    return json.loads(tf_storage.read_bytes(join(dataset.root, name))) if name in described["files"] else {}
 
 
 def read_catalogue(path: str | None, needed: bool) -> catalogue.Catalogue:
     """The catalogue; empty where there is none and none was named."""
-    if not path or not storage.exists(path):
+    if not path or not tf_storage.exists(path):
         if needed:
             raise UserError(f"catalogue {path} does not exist")
         return {}
-    return catalogue.parse(io.BytesIO(storage.read_bytes(path)), path)
+    return catalogue.parse(io.BytesIO(tf_storage.read_bytes(path)), path)
 
 
 def read_ids(path: str) -> list[str]:
     """A vocabulary's ids by index, as text."""
-    lines = storage.read_bytes(path).split(b"\n")
+    lines = tf_storage.read_bytes(path).split(b"\n")
     return [line.decode("utf-8", "replace") for line in (lines[:-1] if lines[-1] == b"" else lines)]
 
 
@@ -127,20 +127,20 @@ def read_evaluation(path: str | None, needed: bool, model: Mapping[str, Any]) ->
     Raises:
         UserError: it was named and is missing, is no such file, or is of another model.
     """
-    if not path or not storage.exists(path):
+    if not path or not tf_storage.exists(path):
         if needed:
             raise UserError(
                 f"evaluation {path} does not exist; python -m trainer.evaluate --output_json {path} makes it"
             )
         return None, "Not evaluated yet: make evaluate measures a model on what its dataset holds out (--split)."
     try:
-        content = json.loads(storage.read_bytes(path))
+        content = json.loads(tf_storage.read_bytes(path))
     except ValueError:
         content = None
     if not isinstance(content, dict) or content.get("kind") != "evaluation":
         raise UserError(f"{path} is no evaluation; python -m trainer.evaluate --output_json writes one")
     of = content.get("model", {}).get("digest")
-    if of is not None and of != manifest.digest(model):
+    if of is not None and of != manifests.digest(model):
         said = f"evaluation {path} is of another model; evaluate this one again"
         if needed:
             raise UserError(said)
@@ -160,8 +160,8 @@ class Rows:
     @classmethod
     def read(cls, dataset: Dataset, described: Mapping[str, Any]) -> Rows:
         """Reads the rows twice, once for the range of the ratings."""
-        info = data.read_info(dataset.root)
-        files = data.RowFiles(info.shards(dataset.items_for_user), info.users, info.items)
+        info = dataset_rows.read_info(dataset.root)
+        files = dataset_rows.RowFiles(info.shards(dataset.items_for_user), info.users, info.items)
         by_item, by_user = np.zeros(info.items, np.int64), np.zeros(info.users, np.int64)
         low, high, candidates = np.inf, -np.inf, []
         for block in files:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from configs import commands
+from configs import cli
 from configs.quiet import import_tensorflow
 
 _EPILOG = """\
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: whatever the user can put right.
     """
-    parser = commands.parser("python -m report.page", "Writes one HTML file on the data, the model and its quality.")
+    parser = cli.parser("python -m report.page", "Writes one HTML file on the data, the model and its quality.")
     parser.epilog = _EPILOG
     parser.add_argument("--dataset_dir", metavar="DIR", help="the dataset, where not the config's")
     parser.add_argument("--model_dir", metavar="DIR", help="the model, where not the config's")
@@ -36,9 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "report.output": args.output,
         "report.evaluation": args.evaluation_json,
     }
-    settings = commands.settings_from(args, flags)
-    commands.required(settings.dataset_dir, "dataset_dir")
-    commands.required(settings.model_dir, "model_dir")
+    settings = cli.settings_from(args, flags)
+    cli.required(settings.dataset_dir, "dataset_dir")
+    cli.required(settings.model_dir, "model_dir")
     import_tensorflow()
     from report import inputs, render
 
@@ -51,4 +51,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(main))
+    sys.exit(cli.run(main))

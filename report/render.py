@@ -10,11 +10,11 @@ from typing import Any
 import jinja2
 import markupsafe
 
+from artifacts import tf_storage
 from configs.errors import UserError
 from configs.settings import ReportSettings
 from report import content_map, inputs, quality, sections
 from report.inputs import Inputs
-from trainer import storage
 
 _HERE = Path(__file__).parent
 _COLOURS = 10  # categories with a colour of their own
@@ -28,7 +28,7 @@ def write(path: str, found: Inputs, settings: ReportSettings) -> int:
     """
     text = page(found, settings).encode()
     try:
-        storage.write_bytes(str(Path(path).absolute()) if "://" not in path else path, text)
+        tf_storage.write_bytes(str(Path(path).absolute()) if "://" not in path else path, text)
     except OSError as error:
         raise UserError(f"report {path} cannot be written: {error.strerror}") from error
     return len(text)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from configs.artifacts import Dataset, Model
-from configs.catalogue import Catalogue
+from artifacts import tf_storage
+from artifacts.catalogue import Catalogue
+from artifacts.paths import Dataset, Model
 from configs.settings import ReportSettings
-from trainer import storage
-from trainer.sparse import SparseRows
+from ranking.sparse_rows import SparseRows
 
 _FEWEST, _MOST = 5, 25  # contents of a visitor that is pleasant to look at
 _CANDIDATES = 500  # a file
@@ -40,7 +40,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Example:
-    """A visitor, without the id. rule: that answered (configs/cold_start.py). total: contents they have."""
+    """A visitor, without the id. rule: that answered (ranking/cold_start.py). total: contents they have."""
 
     history: list[Line]
     total: int
@@ -91,7 +91,7 @@ def recommend(
     if not chosen:
         return []
     signatures = tf.saved_model.load(model.saved_model).signatures
-    ids = storage.read_bytes(dataset.vocab_users).split(b"\n")
+    ids = tf_storage.read_bytes(dataset.vocab_users).split(b"\n")
     who = tf.constant([ids[candidate.key] for candidate in chosen])
     count = tf.constant(settings.recommendations, tf.int32)
     found = {name: tensor.numpy() for name, tensor in signatures["recommend"](visitorId=who, k=count).items()}

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import tensorflow as tf
 
-from configs import privacy
+from artifacts import privacy
 from configs.errors import UserError
-from serving.wire import K
+from serving.http.codec import K
 
 _VISITOR, _VISITORS = "visitorId", "visitorIds"
 _UNKNOWN = b""  # no visitor has this id

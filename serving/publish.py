@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from configs import commands, locks, manifest
-from configs.artifacts import Model, join
+from artifacts import locks, manifests
+from artifacts.paths import Model, join
+from configs import cli
 from configs.errors import UserError
 from configs.quiet import import_tensorflow
 
@@ -30,13 +31,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: whatever the user can put right.
     """
-    parser = commands.parser("python -m serving.publish", "Makes a trained model the newest version.", epilog=_EPILOG)
+    parser = cli.parser("python -m serving.publish", "Makes a trained model the newest version.", epilog=_EPILOG)
     parser.add_argument("--model_dir", metavar="DIR", help="what trainer.task wrote, local or gs://")
     parser.add_argument("--directory", metavar="DIR", help="holds NAME/VERSION, local or gs://")
     parser.add_argument("--version", metavar="N", type=int, help="its number (default: one more than the newest)")
     args = parser.parse_args(argv)
-    settings = commands.settings_from(args, {"model_dir": args.model_dir, "serving.directory": args.directory})
-    model_dir = commands.required(settings.model_dir, "model_dir")
+    settings = cli.settings_from(args, {"model_dir": args.model_dir, "serving.directory": args.directory})
+    model_dir = cli.required(settings.model_dir, "model_dir")
     import_tensorflow()
     number, new = publish(model_dir, settings.serving.directory, settings.serving.name, args.version)
     where = join(settings.serving.directory, settings.serving.name, str(number))
@@ -55,7 +56,7 @@ def publish(model_dir: str, directory: str, name: str, number: int | None = None
     Raises:
         UserError: no whole model, the number is taken, or its place cannot be written.
     """
-    from serving import versions
+    from serving.models import versions
 
     content = _read(model_dir)
     root = join(directory, name)
@@ -79,7 +80,7 @@ def _read(model_dir: str) -> dict[str, Any]:
     path = Model(model_dir).manifest
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
-            return manifest.parse(file.read(), "model", path)
+            return manifests.parse(file.read(), "model", path)
     except tf.errors.NotFoundError:
         raise UserError(f"{model_dir} is no finished model (no manifest.json in it); train one first") from None
     except tf.errors.OpError as error:
@@ -87,11 +88,11 @@ def _read(model_dir: str) -> dict[str, Any]:
 
 
 def _same(version: str, content: dict[str, Any]) -> bool:
-    from serving import versions
     from serving.errors import UnusableError
+    from serving.models import versions
 
     try:
-        return versions.check(version).get("model") == manifest.digest(content)
+        return versions.check(version).get("model") == manifests.digest(content)
     except UnusableError:
         return False
 
@@ -100,12 +101,12 @@ def _copy(model_dir: str, content: dict[str, Any], to: str) -> None:
     """Beside its place and renamed; on gs://, where nothing can be renamed at once, the graph and the manifest last."""
     import tensorflow as tf
 
-    from serving import versions
+    from serving.models import versions
 
     local = "://" not in to
     beside = join(to.rpartition("/")[0], f".{to.rpartition('/')[2]}.partial") if local else to
     files, prefix = {}, "saved_model/"
-    names = [name.removeprefix(prefix) for name in manifest.all_files(content) if name.startswith(prefix)]
+    names = [name.removeprefix(prefix) for name in manifests.all_files(content) if name.startswith(prefix)]
     try:
         if local:
             shutil.rmtree(beside, ignore_errors=True)
@@ -113,15 +114,15 @@ def _copy(model_dir: str, content: dict[str, Any], to: str) -> None:
             tf.io.gfile.makedirs(join(beside, name).rpartition("/")[0])
             tf.io.gfile.copy(join(model_dir, prefix + name), join(beside, name), overwrite=True)
             files[name] = versions.describe(join(beside, name))
-            expected = manifest.all_files(content)[prefix + name]
+            expected = manifests.all_files(content)[prefix + name]
             if any(files[name][key] != expected[key] for key in files[name]):
                 raise UserError(f"{model_dir}/{prefix}{name} does not match its manifest; train the model again")
         kept = {
             key: content[key] for key in ("dataset", "users", "items", "interactions", "cold_start") if key in content
         }
-        about = kept | {"model": manifest.digest(content), "files": files}
+        about = kept | {"model": manifests.digest(content), "files": files}
         with tf.io.gfile.GFile(join(beside, versions.MANIFEST), "wb") as file:
-            file.write(manifest.stamp(versions.KIND, about).encode())
+            file.write(manifests.stamp(versions.KIND, about).encode())
         if local:
             Path(beside).rename(to)
     except (tf.errors.OpError, OSError) as error:
@@ -133,4 +134,4 @@ def _copy(model_dir: str, content: dict[str, Any], to: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(main))
+    sys.exit(cli.run(main))

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from configs import catalogue, commands
+from artifacts import catalogue
+from configs import cli
 from configs.errors import UserError
 from configs.quiet import import_tensorflow
 from configs.settings import Settings
@@ -36,14 +37,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: whatever the user can put right.
     """
-    parser = commands.parser("python -m serving.server", "Serves the newest version of a model.", epilog=_EPILOG)
+    parser = cli.parser("python -m serving.server", "Serves the newest version of a model.", epilog=_EPILOG)
     parser.add_argument("--directory", metavar="DIR", help="holds NAME/VERSION, local or gs://")
     parser.add_argument("--host", help="address to listen on, 0.0.0.0 for other machines too")
     parser.add_argument("--port", metavar="N", help="port to listen on, 0 for a free one")
     parser.add_argument("--catalogue", metavar="CSV", help="contentId, title, category, where not the config's")
     args = parser.parse_args(argv)
     flags = {f"serving.{name}": getattr(args, name) for name in ("directory", "host", "port")}
-    settings = commands.settings_from(args, flags | {"catalogue": args.catalogue})
+    settings = cli.settings_from(args, flags | {"catalogue": args.catalogue})
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("serving").setLevel(logging.INFO)
     import_tensorflow()
@@ -70,8 +71,8 @@ def prepare(settings: Settings, required_catalogue: bool = False) -> tuple[uvico
     """
     import uvicorn
 
-    from serving import addresses, app
-    from serving.service import Service
+    from serving.http import addresses, app
+    from serving.models.service import Service
 
     own = settings.serving
     service = Service(own, _catalogue(settings.catalogue, required_catalogue))
@@ -106,4 +107,4 @@ def _catalogue(path: str | None, required: bool) -> catalogue.Catalogue:
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(main))
+    sys.exit(cli.run(main))

@@ -15,9 +15,8 @@ settings.load_profile("house")
 @pytest.fixture(scope="session")
 def served_model(tmp_path_factory):
     """A directory with a made model of 1,000 visitors and 160 contents, `model`; published in `served`; `dataset`."""
-    from served import write_model
-
     from serving import publish
+    from tests.support.served import write_model
 
     root = tmp_path_factory.mktemp("served")
     publish.publish(str(write_model(root, 1_000, 160)), str(root / "served"), "wals")
@@ -27,7 +26,7 @@ def served_model(tmp_path_factory):
 @pytest.fixture(scope="session", params=[(1, False), (3, True)], ids=["one shard", "three shards, gzip"])
 def odd_world(request, tmp_path_factory):
     """A directory with a `dataset` and a `model` of few visitors and contents, whose ids are odd."""
-    from predicted import make_odd_world
+    from tests.support.predicted import make_odd_world
 
     root = tmp_path_factory.mktemp("odd")
     make_odd_world(root, *request.param)
@@ -37,7 +36,7 @@ def odd_world(request, tmp_path_factory):
 @pytest.fixture
 def site(tmp_path):
     """A site on which many nights cost nothing."""
-    from tests.nights import Site
+    from tests.support.nights import Site
 
     return Site(tmp_path)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from benchmarks import sides, wals_search
-from tests.oracles import DenseWals
+from benchmarks.wals import search, sides
+from tests.support.oracles import DenseWals
 
 
 @pytest.fixture(scope="module")
@@ -24,23 +24,21 @@ def test_the_loss_of_both_sides_is_the_dense_one(matrix):
 
 
 def test_the_search_holds_out_a_fifth_of_each_row_and_nothing_twice(matrix):
-    train, held = wals_search.hold_out(matrix)
+    train, held = search.hold_out(matrix)
     np.testing.assert_array_equal((train + held).toarray(), matrix.toarray())
     assert train.multiply(held).nnz == 0
     np.testing.assert_array_equal(np.diff(held.indptr), np.diff(matrix.indptr) // 5)
-    assert train.has_sorted_indices and (wals_search.hold_out(matrix, seed=1)[1] != held).nnz
+    assert train.has_sorted_indices and (search.hold_out(matrix, seed=1)[1] != held).nnz
 
 
 def test_the_ridge_is_that_of_a_mean_row(matrix):
-    point = wals_search.Point(k=4, w0=0.1, ridge=2.0, nu=0.7)
+    point = search.Point(k=4, w0=0.1, ridge=2.0, nu=0.7)
     entries = matrix.nnz / 60
     assert point.regularization(matrix) * (entries + 0.1 * 45) ** 0.7 == pytest.approx(2.0)
 
 
 def test_a_search_trial_keeps_its_best_pass(matrix):
-    train, held = wals_search.hold_out(matrix)
-    found = wals_search.try_out(
-        wals_search.Point(k=4, w0=0.1, ridge=1.0, nu=0.0, popularity=0.3), train, held, passes=6
-    )
+    train, held = search.hold_out(matrix)
+    found = search.try_out(search.Point(k=4, w0=0.1, ridge=1.0, nu=0.0, popularity=0.3), train, held, passes=6)
     assert found["sum"] == pytest.approx(max(found["sums"])) == pytest.approx(found["recall"] + found["ndcg"])
     assert found["passes"] == 1 + int(np.argmax(found["sums"])) and len(found["sums"]) <= 6

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from exports import SHARED, event, make_dataset, needs_shared, ratings, reads, rejected, write_ndjson
 
-from configs.artifacts import Dataset
+from artifacts import tf_storage
+from artifacts.paths import Dataset
+from artifacts.vocabulary import read_vocabulary
 from configs.settings import Settings, TrainingSettings
 from pipeline import batch_predict
-from pipeline.prediction import textform
-from pipeline.vocabulary import read_vocabulary
-from trainer import evaluate, job, storage
+from pipeline.prediction.writers import textform
+from tests.support.exports import SHARED, event, make_dataset, needs_shared, ratings, reads, rejected, write_ndjson
+from trainer import evaluate
+from trainer.job import training_job
 
 UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
 TRAINING = {"embedding_dimension": 4, "max_sweeps": 10, "regularization_coeff": 0.01, "seed": 3}
@@ -30,7 +32,7 @@ def train_and_predict(root: Path, training: dict | None = None, **prediction) ->
     tree = {key: str(root / name) for key, name in names.items()}
     tree |= {"training": training or TRAINING, "prediction": prediction, "beam": {"runner": "FnApiRunner"}}
     settings = Settings.model_validate(tree)
-    job.train(settings.training, settings.dataset_dir, settings.model_dir, replace=True)
+    training_job.train(settings.training, settings.dataset_dir, settings.model_dir, replace=True)
     batch_predict.predict(settings, [], replace=True)
     found, same = {}, {}
     for path in sorted((root / "predictions").glob("predictions-*.txt")):
@@ -87,13 +89,13 @@ def test_stars_in_a_table_are_held_out_and_their_error_measured(tmp_path):
     assert held == pytest.approx({pair: stars[pair[0].decode(), pair[1].decode()] for pair in held}, rel=1e-6)
     assert not set(held) & set(ratings(tmp_path / "dataset"))
     training = TrainingSettings(embedding_dimension=2, max_sweeps=20, unobserved_weight=0, regularization_coeff=0.1)
-    job.train(training, str(tmp_path / "dataset"), str(tmp_path / "model"), replace=False)
+    training_job.train(training, str(tmp_path / "dataset"), str(tmp_path / "model"), replace=False)
     config, out = tmp_path / "c.yaml", tmp_path / "e.json"
     config.write_text(json.dumps({"dataset_dir": str(tmp_path / "dataset"), "model_dir": str(tmp_path / "model")}))
     evaluate.main(["--config", str(config), "--output_json", str(out), "--require", "rmse<=0.25"])
     dataset, tables = Dataset(str(tmp_path / "dataset")), []
     for side, ids in (("user", dataset.vocab_users), ("item", dataset.vocab_items)):
-        factors = storage.read_table(str(tmp_path / "model" / "factors" / f"{side}_factors"))
+        factors = tf_storage.read_table(str(tmp_path / "model" / "factors" / f"{side}_factors"))
         tables.append(dict(zip(read_vocabulary(ids), factors.astype(float), strict=True)))
     errors = [value - tables[0][visitor] @ tables[1][content] for (visitor, content), value in held.items()]
     found = json.loads(out.read_text())["systems"]

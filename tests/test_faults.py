@@ -10,16 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from datasets import write_dataset
-from exports import make_dataset, reads, write_ndjson
-from predicted import make_world, predict
 
-from configs import commands, faults
+from artifacts import tf_storage
+from configs import cli, faults
 from configs.errors import UserError
 from configs.settings import TrainingSettings
-from pipeline import preprocess, row_files
-from trainer import data, job, storage
-from trainer.checkpoints import Checkpoints
+from pipeline import preprocess
+from pipeline.dataset import row_files
+from tests.support.datasets import write_dataset
+from tests.support.exports import make_dataset, reads, write_ndjson
+from tests.support.predicted import make_world, predict
+from trainer.inputs import dataset_rows
+from trainer.job import training_job
+from trainer.job.checkpoints import Checkpoints
 
 MATRIX = sp.random(20, 15, 0.3, random_state=7)
 STEPS = {
@@ -81,7 +84,7 @@ def test_a_worker_without_memory_is_named_and_leaves_nothing(tmp_path, monkeypat
     write_ndjson(tmp_path / "in", [reads("a", {"x": 1000}), reads("b", {"x": 500})])
     (tmp_path / "c.yaml").write_text(f"source: {{input: {tmp_path}/in}}\nbeam: {{runner: FnApiRunner}}\n")
     arguments = ["--config", str(tmp_path / "c.yaml"), "--dataset_dir", str(tmp_path / "out")]
-    assert commands.run(preprocess.main, arguments) == 1
+    assert cli.run(preprocess.main, arguments) == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("error: out of memory: give the job a larger machine")
     assert sorted(os.listdir(tmp_path)) == ["c.yaml", "in"]
@@ -123,7 +126,7 @@ def test_a_flipped_bit_in_a_vocabulary_is_named_before_training(tmp_path):
     root = write_dataset(tmp_path / "dataset", MATRIX)
     flip(tmp_path / "dataset/transform/transform_fn/assets/vocab_items")
     with pytest.raises(UserError, match="vocab_items is damaged: its checksum is not the manifest's"):
-        data.read_info(root)
+        dataset_rows.read_info(root)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +135,7 @@ def stopped(tmp_path_factory):
     root = tmp_path_factory.mktemp("stopped")
     dataset = write_dataset(root / "dataset", MATRIX)
     settings = TrainingSettings(embedding_dimension=3, max_sweeps=6)
-    job.train(settings, dataset, str(root / "whole"), False)
+    training_job.train(settings, dataset, str(root / "whole"), False)
     save = Checkpoints.save
     with pytest.MonkeyPatch.context() as patch:
 
@@ -143,7 +146,7 @@ def stopped(tmp_path_factory):
 
         patch.setattr(Checkpoints, "save", save_and_die)
         with pytest.raises(SystemExit):
-            job.train(settings, dataset, str(root / "model"), False)
+            training_job.train(settings, dataset, str(root / "model"), False)
     return root, settings
 
 
@@ -154,9 +157,9 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(stopped, tmp_
     shutil.copytree(root / "model", model)
     path = model / "checkpoints" / "sweep-00004" / name
     flip(path)
-    assert job.train(settings, str(root / "dataset"), str(model), False)["resumed_after_sweep"] == 2
+    assert training_job.train(settings, str(root / "dataset"), str(model), False)["resumed_after_sweep"] == 2
     assert f"{path} is damaged" in "".join(capsys.readouterr().out.split("\n"))
-    tables = [storage.read_table(f"{place}/factors/user_factors") for place in (model, root / "whole")]
+    tables = [tf_storage.read_table(f"{place}/factors/user_factors") for place in (model, root / "whole")]
     np.testing.assert_allclose(*tables, rtol=1e-5)
 
 
@@ -166,7 +169,7 @@ def test_where_all_checkpoints_are_damaged_it_says_what_to_do(stopped, tmp_path)
     for path in (tmp_path / "model" / "checkpoints").glob("*/rotation.npy"):
         flip(path)
     with pytest.raises(UserError, match=r"no checkpoint in \S+ can be read; pass --replace"):
-        job.train(settings, str(root / "dataset"), str(tmp_path / "model"), False)
+        training_job.train(settings, str(root / "dataset"), str(tmp_path / "model"), False)
 
 
 def test_a_row_file_that_lost_its_end_is_named(tmp_path):
@@ -176,7 +179,7 @@ def test_a_row_file_that_lost_its_end_is_named(tmp_path):
     for size in (len(whole) - 1, 3):
         path.write_bytes(whole[:size])
         with pytest.raises(UserError, match=f"{path.name} has {size} bytes where the manifest says {len(whole)}"):
-            data.read_info(str(dataset))
+            dataset_rows.read_info(str(dataset))
 
 
 def test_bundles_that_are_done_twice_give_the_same_files(tmp_path):

@@ -1,6 +1,6 @@
 """A short run of the kill kit; `make kill-test` is the long one."""
 
-from kill_kit import run
+from tests.kits.kill_kit import run
 
 
 def test_jobs_that_were_killed_end_like_undisturbed_ones(tmp_path):

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs import commands, manifest, settings
+from artifacts import manifests, tf_storage
+from configs import cli, settings
 from configs.errors import UserError
 from pipeline import verify
-from pipeline.bigquery import names
-from tests.predicted import make_world, predict
-from trainer import data, storage
+from pipeline.sources.bigquery import names
+from tests.support.predicted import make_world, predict
+from trainer.inputs import dataset_rows
 
 ROOT = Path(__file__).parents[1]
 OUT = ["../../etc/passwd", "/etc/passwd", "a/../../b", "gs://other/b", "a\\..\\b", "", "a//b", "./a"]
@@ -33,7 +34,7 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(tmp_path, name):
     spoil(tmp_path / "dataset/manifest.json", lambda content: content["files"].update({name: {"bytes": 1}}))
     for read in (
         lambda: predict(tmp_path, tmp_path / "out"),
-        lambda: data.read_info(str(tmp_path / "dataset")),
+        lambda: dataset_rows.read_info(str(tmp_path / "dataset")),
         lambda: verify.main([str(tmp_path / "dataset")]),
     ):
         with pytest.raises(UserError, match="names files outside its directory"):
@@ -60,7 +61,7 @@ def test_nothing_is_unpickled(tmp_path, monkeypatch):
     (tmp_path / "b.npy").write_bytes(pickle.dumps(Bomb()))
     for path in ("a.npy", "b.npy"):
         with pytest.raises(UserError, match="damaged"):
-            storage.read_array(path)
+            tf_storage.read_array(path)
     make_world(tmp_path, 1)
     factors = next((tmp_path / "model/factors").glob("user_factors*"))
     factors.write_bytes((tmp_path / "a.npy").read_bytes())
@@ -79,7 +80,7 @@ def test_yaml_makes_no_objects(tmp_path, monkeypatch):
         config="c.yaml", assignments=["training.seed=!!python/object/apply:os.system ['touch exploded']"]
     )
     with pytest.raises(UserError, match=r"training\.seed"):
-        commands.settings_from(given, {})
+        cli.settings_from(given, {})
     assert not Path("exploded").exists()
 
 
@@ -116,4 +117,4 @@ def test_a_model_without_its_mark_is_not_loaded(tmp_path):
     (tmp_path / "model/manifest.json").rename(tmp_path / "model/manifest.json.partial")
     with pytest.raises(UserError, match="is no finished model"):
         predict(tmp_path, tmp_path / "out")
-    assert manifest.kind_of('{"kind": ["model"]}') is None
+    assert manifests.kind_of('{"kind": ["model"]}') is None

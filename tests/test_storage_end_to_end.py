@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-import storage_server
-from exports import make_dataset, reads, write_ndjson
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from configs.settings import Settings
 from pipeline import batch_predict
-from trainer import job
+from tests.support import storage_server
+from tests.support.exports import make_dataset, reads, write_ndjson
+from trainer.job import training_job
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 600
@@ -53,7 +53,7 @@ def test_preprocess_train_and_predict_with_everything_on_gs(tmp_path):
     export = write_ndjson(tmp_path / "ga_sessions_20240101.ndjson.gz", rows)
     make_dataset(tmp_path / "dataset", export, **SPLIT)
     here = Settings.model_validate(SECTIONS | directories(tmp_path))
-    job.train(here.training, here.dataset_dir, here.model_dir, replace=False)
+    training_job.train(here.training, here.dataset_dir, here.model_dir, replace=False)
     batch_predict.predict(here, [], replace=False)
 
     with storage_server.serving(tmp_path) as server:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from configs import commands
+from configs import cli
 from configs.errors import GateError
 from configs.quiet import import_tensorflow
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: whatever the user can put right. GateError: the model is not as good as was required.
     """
-    parser = commands.parser(
+    parser = cli.parser(
         "python -m trainer.evaluate",
         "Measures a model on what its dataset holds out, beside baselines, with confidence intervals.",
         epilog=_EPILOG,
@@ -42,12 +42,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
     flags = {"dataset_dir": args.dataset_dir, "model_dir": args.model_dir}
-    settings = commands.settings_from(args, flags)
-    dataset_dir = commands.required(settings.dataset_dir, "dataset_dir")
-    model_dir = commands.required(settings.model_dir, "model_dir")
+    settings = cli.settings_from(args, flags)
+    dataset_dir = cli.required(settings.dataset_dir, "dataset_dir")
+    model_dir = cli.required(settings.model_dir, "model_dir")
     # Not before: `--help` and a mistake in the flags answer at once.
     import_tensorflow()
-    from trainer import storage
+    from artifacts import tf_storage
     from trainer.evaluation import display, gate
     from trainer.evaluation.evaluation import evaluate
 
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rules = gate.check(found, requirements, beats)
     if args.output_json:
         gated = {"passed": all(rule["passed"] for rule in rules), "rules": rules}
-        storage.write_json(args.output_json, found.as_json() | {"gate": gated})
+        tf_storage.write_json(args.output_json, found.as_json() | {"gate": gated})
     display.show(found, rules)
     failed = [rule["said"] for rule in rules if not rule["passed"]]
     if failed:
@@ -68,4 +68,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(main))
+    sys.exit(cli.run(main))

@@ -13,17 +13,19 @@ from typing import Any, cast
 
 import numpy as np
 
-from configs.artifacts import Dataset, Model
-from trainer import data, inputs, storage, wals, weights
-from trainer.cluster import Alone
-from trainer.held_out import HeldOut
-from trainer.solver import Method, Solver
-from trainer.sparse import SparseRows
-from trainer.train import Factorization, Sweep, fit, random_table
+from artifacts import tf_storage
+from artifacts.paths import Dataset, Model
+from ranking.sparse_rows import SparseRows
+from trainer.als import wals, weights
+from trainer.als.collectives import Alone
+from trainer.als.loop import Factorization, Sweep, fit, random_table
+from trainer.als.solver import Method, Solver
+from trainer.inputs import dataset_rows, matrices
+from trainer.job.early_stopping import HeldOut
 
 
 class WALSMatrixFactorization:
-    """Weighted alternating least squares; the objective stands at the head of `trainer.wals`.
+    """Weighted alternating least squares; the objective stands at the head of `trainer.als.wals`.
 
     Args:
         num_rows, num_cols: of the matrix; None takes them from what `fit` is given.
@@ -34,7 +36,7 @@ class WALSMatrixFactorization:
         row_weights, col_weights: R and C: None (observed entries weigh what all cells weigh), a scalar, a vector, or
             the path of a CSV file `visitorId,weight` (`contentId,weight`) where `fit` is given a dataset directory.
         max_sweeps: a sweep solves one side.
-        solver: "auto", "cholesky", "cg", "block", or a `trainer.solver.Solver`.
+        solver: "auto", "cholesky", "cg", "block", or a `trainer.als.solver.Solver`.
 
     Raises:
         ValueError: an argument out of range, naming it.
@@ -127,7 +129,7 @@ class WALSMatrixFactorization:
         sides = []
         for number, blocks in enumerate((rows, cols)):
             size = cast(int, self._sizes[number])  # known, since the data is read
-            counts = data.count(blocks, size)
+            counts = dataset_rows.count(blocks, size)
             sides.append(wals.Side(self._start(number, size), counts, self._vector(number, size, dataset), size))
         state = Factorization(sides[0], sides[1], rows, cols, self._objective, self._solver)
 
@@ -173,7 +175,7 @@ class WALSMatrixFactorization:
     ) -> tuple[np.ndarray, wals.Loss]:
         state = self._fitted
         fixed, own = (state.cols, state.rows) if project_row else (state.rows, state.cols)
-        rows, _ = inputs.to_rows(matrix, "rows", entry_weights, columns=fixed.size)
+        rows, _ = matrices.to_rows(matrix, "rows", entry_weights, columns=fixed.size)
         scale = weights.vector(1 if projection_weights is None else projection_weights, len(rows), "projection_weights")
         return wals.project(rows, scale, fixed, own.size, self._objective, self._solver.exact())
 
@@ -190,21 +192,21 @@ class WALSMatrixFactorization:
         if (matrix is None) == (input_rows is None and input_cols is None):
             raise ValueError("pass either a matrix or input_rows and input_cols")
         if isinstance(matrix, str | os.PathLike):
-            info = data.read_info(os.fspath(matrix))
+            info = dataset_rows.read_info(os.fspath(matrix))
             dataset = Dataset(info.root)
             self._set_sizes(info.users, info.items)
-            users = data.RowFiles(info.shards(dataset.items_for_user), info.users, info.items)
-            items = data.RowFiles(info.shards(dataset.users_for_item), info.items, info.users)
+            users = dataset_rows.RowFiles(info.shards(dataset.items_for_user), info.users, info.items)
+            items = dataset_rows.RowFiles(info.shards(dataset.users_for_item), info.items, info.users)
             return users.load(), items.load(), dataset
         if matrix is not None:
-            rows, columns = inputs.to_rows(matrix, "matrix", entry_weights)
+            rows, columns = matrices.to_rows(matrix, "matrix", entry_weights)
             self._set_sizes(len(rows), columns)
             return [rows], [rows.transpose(columns)], None
         if input_rows is None or input_cols is None:
             raise ValueError("input_rows and input_cols go together")
-        rows, columns = inputs.to_rows(input_rows, "input_rows")
+        rows, columns = matrices.to_rows(input_rows, "input_rows")
         self._set_sizes(len(rows), columns)
-        cols, _ = inputs.to_rows(input_cols, "input_cols", columns=len(rows))
+        cols, _ = matrices.to_rows(input_cols, "input_cols", columns=len(rows))
         if len(cols) != columns or cols.entries != rows.entries:
             raise ValueError(
                 f"input_cols is {len(cols)} x {len(rows)} with {cols.entries} entries, input_rows {len(rows)} x "
@@ -226,10 +228,10 @@ class WALSMatrixFactorization:
             init = init.get_col_factors() if number else init.get_row_factors()
         elif isinstance(init, str | os.PathLike) and init != "random":
             model = Model(os.fspath(init))
-            init = storage.read_table(model.item_factors if number else model.user_factors)
+            init = tf_storage.read_table(model.item_factors if number else model.user_factors)
         if isinstance(init, str):
             return random_table(size, self._k, self._seed, number, self._stddev, Alone())
-        return inputs.to_table(init, size, self._k, name)
+        return matrices.to_table(init, size, self._k, name)
 
     def _vector(self, number: int, size: int, dataset: Dataset | None) -> np.ndarray:
         given, name = self._weights[number], ("row_weights", "col_weights")[number]

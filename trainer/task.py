@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from configs import commands
+from configs import cli
 from configs.quiet import import_tensorflow
 
 _EPILOG = """\
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: whatever the user can put right.
     """
-    parser = commands.parser(
+    parser = cli.parser(
         "python -m trainer.task",
         "Reads a dataset and trains the factorisation: factors, SavedModel, manifest.",
         epilog=_EPILOG,
@@ -35,17 +35,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         "model_dir": ("model_dir", "DIR", "where the model goes, local or gs://"),
         "warm_start": ("training.warm_start", "DIR", "an earlier model to start from, e.g. last night's"),
     }
-    commands.add_flags(parser, flags, "a model that is")
+    cli.add_flags(parser, flags, "a model that is")
     args = parser.parse_args(argv)
-    settings = commands.settings_with(args, flags)
-    dataset_dir = commands.required(settings.dataset_dir, "dataset_dir")
-    model_dir = commands.required(settings.model_dir, "model_dir")
+    settings = cli.settings_with(args, flags)
+    dataset_dir = cli.required(settings.dataset_dir, "dataset_dir")
+    model_dir = cli.required(settings.model_dir, "model_dir")
     # Not before: `--help` and a mistake in the flags answer at once.
     import_tensorflow()
-    from trainer import job
+    from trainer.job import training_job
 
-    job.train(settings.training, dataset_dir, model_dir, args.replace, settings.cold_start, settings.catalogue)
+    training_job.train(settings.training, dataset_dir, model_dir, args.replace, settings.cold_start, settings.catalogue)
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(main))
+    sys.exit(cli.run(main))

@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from configs import commands
+from configs import cli
 from configs.errors import UserError
 from configs.quiet import import_tensorflow
-from configs.search import SearchSettings, load_search
 from configs.settings import RatingSettings, Settings
+from configs.settings.search import SearchSettings, load_search
 
 _SEARCH, _STUDY, _MACHINE = "configs/search.yaml", "data/tuning", "n2-standard-8"
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: whatever the user can put right.
     """
-    parser = commands.parser(
+    parser = cli.parser(
         "python -m trainer.tune",
         "Searches for the settings with the best validation metric; writes them as a config for trainer.task.",
         epilog=_EPILOG,
@@ -55,10 +55,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     vertex.add_argument("--vertex_spec", metavar="IMAGE", help="print the specification of the job, and do nothing")
     vertex.add_argument("--machine", default=_MACHINE, metavar="TYPE", help=f"of a trial (default: {_MACHINE})")
     args, others = parser.parse_known_args(argv)
-    settings = commands.settings_from(args, {"dataset_dir": args.dataset_dir})
+    settings = cli.settings_from(args, {"dataset_dir": args.dataset_dir})
     budget = {"trials": args.trials, "minutes": args.minutes, "workers": args.workers}
     search = load_search(args.search, budget)
-    dataset_dir = commands.required(settings.dataset_dir, "dataset_dir")
+    dataset_dir = cli.required(settings.dataset_dir, "dataset_dir")
     if args.vertex_trial:
         params = vertex_params(others, search)
     elif others:
@@ -88,7 +88,8 @@ def tune(settings: Settings, search: SearchSettings, dataset_dir: str, study_dir
     Raises:
         UserError: whatever the user can put right; KeyboardInterrupt.
     """
-    from trainer import tune_display, tuning
+    from trainer.tuning import display as tune_display
+    from trainer.tuning import study as tuning
 
     study = tuning.Study(study_dir)
     study.make_room(replace)
@@ -106,19 +107,21 @@ def _finish(settings: Settings, search: SearchSettings, study: Any, must: bool =
     """Writes the best settings so far and prints the table."""
     from optuna.trial import TrialState
 
-    from trainer import tune_display, tune_worker, tuning
+    from trainer.tuning import display as tune_display
+    from trainer.tuning import study as tuning
+    from trainer.tuning import worker
 
-    found = tune_worker.open_study(study.storage, search)
+    found = worker.open_study(study.storage, search)
     trials = tuning.finished(found)
     whole = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     if not whole:
         if must:
-            failed = [trial.user_attrs[tune_worker.FAILURE] for trial in trials if trial.state is TrialState.FAIL]
+            failed = [trial.user_attrs[worker.FAILURE] for trial in trials if trial.state is TrialState.FAIL]
             why = f"; the first failed with {failed[0]}" if failed else ", give more --minutes"
             raise UserError(f"no trial came to its end in {study.root}{why}")
         return
-    best = max(whole, key=tune_worker.value_of)
-    own = next((trial for trial in whole if trial.user_attrs.get(tune_worker.BASELINE)), None)
+    best = max(whole, key=worker.value_of)
+    own = next((trial for trial in whole if trial.user_attrs.get(worker.BASELINE)), None)
     counts = {
         "trials": len(trials),
         "given up early": sum(trial.state is TrialState.PRUNED for trial in trials),
@@ -141,7 +144,7 @@ def vertex_params(flags: Sequence[str], search: SearchSettings) -> dict[str, Any
     Raises:
         UserError: a value is missing or wrong, or a flag belongs to no setting of the space.
     """
-    from trainer import hypertune
+    from trainer.tuning import vertex as hypertune
 
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
     for key in search.space:
@@ -154,7 +157,8 @@ def vertex_params(flags: Sequence[str], search: SearchSettings) -> dict[str, Any
 
 def run_vertex_trial(settings: Settings, search: SearchSettings, dataset_dir: str, params: Mapping[str, Any]) -> None:
     """One trial, its metric reported after each pass."""
-    from trainer import hypertune, trial
+    from trainer.tuning import trial
+    from trainer.tuning import vertex as hypertune
 
     material = trial.Material.read(dataset_dir, search)
     training, rating = trial.settings_of(params, settings.training, material)
@@ -170,7 +174,9 @@ def run_vertex_trial(settings: Settings, search: SearchSettings, dataset_dir: st
 
 def vertex_spec(search: SearchSettings, dataset_dir: str, args: argparse.Namespace) -> str:
     """The job's specification as YAML."""
-    from trainer import hypertune, trial, tuning
+    from trainer.tuning import study as tuning
+    from trainer.tuning import trial
+    from trainer.tuning import vertex as hypertune
 
     kinds, _ = tuning.possible_kinds(search, trial.About.read(dataset_dir))
     arguments = [f"--config={args.config}", f"--search={args.search}", f"--dataset_dir={dataset_dir}"]
@@ -180,7 +186,7 @@ def vertex_spec(search: SearchSettings, dataset_dir: str, args: argparse.Namespa
 
 def best_config(settings: Settings, search: SearchSettings, best: Any, own: Any) -> str:
     """The config with the settings of the best trial, as YAML; the passes after which it was best are its sweeps."""
-    from trainer.tune_worker import BASELINE, PASSES, TRAINING
+    from trainer.tuning.worker import BASELINE, PASSES, TRAINING
 
     training = dict(best.user_attrs[TRAINING])
     if not best.user_attrs.get(BASELINE):
@@ -200,10 +206,10 @@ def best_config(settings: Settings, search: SearchSettings, best: Any, own: Any)
 
 
 def _rating_of(trial: Any) -> RatingSettings | None:
-    from trainer.tune_worker import RATING
+    from trainer.tuning.worker import RATING
 
     return None if trial is None else RatingSettings.model_validate(trial.user_attrs[RATING])
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(main))
+    sys.exit(cli.run(main))

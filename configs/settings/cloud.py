@@ -46,14 +46,15 @@ class DataflowSettings(Section):
     disk_gb: int | None = Field(None, ge=10, description="Of each worker.")
     private_ips: bool = Field(False, description="No public addresses; the subnetwork needs Private Google Access.")
     container_image: str | None = Field(
-        None, description="Of the Dockerfile's target worker; none installs setup.py on every worker, minutes each."
+        None,
+        description="Image of the Dockerfile's target worker; unset installs setup.py on each worker, in minutes.",
     )
 
 
 class VertexSettings(Section):
     """Vertex AI, where the trainer runs as a custom job."""
 
-    image: str | None = Field(None, description="Of the Dockerfile's target trainer.")
+    image: str | None = Field(None, description="Of the deploy/docker/Dockerfile's target trainer.")
     machine_type: str = Field("n2-highmem-16", description="Of each machine.")
     accelerator_type: str | None = Field(None, description="E.g. NVIDIA_L4; none trains on processors.")
     accelerator_count: int = Field(1, ge=1, description="Of each machine, where there is an accelerator_type.")

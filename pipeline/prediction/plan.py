@@ -10,17 +10,18 @@ from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
-from configs import commands, manifest
-from configs.artifacts import Dataset, Model, join
+from artifacts import factor_tables, id_lists, manifests, publish
+from artifacts.paths import Dataset, Model, join
+from artifacts.privacy import key_name
+from artifacts.vocabulary import iterate_vocabulary
+from configs import cli
 from configs.errors import UserError
-from configs.privacy import key_name
 from configs.settings import ColdStartSettings, PredictionSettings, PrivacySettings, Settings
-from pipeline import privacy, publish
-from pipeline.prediction import contents, factors, lists
-from pipeline.prediction.projection import Objective
-from pipeline.prediction.writers import Stamp
+from pipeline.prediction import items as contents
+from pipeline.prediction.writers.formats import Stamp
+from pipeline.sources import privacy
 from pipeline.verify import describe
-from pipeline.vocabulary import iterate_vocabulary
+from ranking.fold_in import Objective
 
 _MOST_ASKED = 200_000  # visitors, of whom each worker holds the factors
 _ENTRIES = 1 << 20  # of the answers of a block, which bounds it where top_k is large
@@ -76,11 +77,11 @@ def make(settings: Settings) -> tuple[Plan, dict[str, Any]]:
         UserError: dataset and model do not belong together, a file is not what its manifest says, or an option cannot
             be met.
     """
-    dataset = Dataset(commands.required(settings.dataset_dir, "dataset_dir").rstrip("/"))
-    model = Model(commands.required(settings.model_dir, "model_dir").rstrip("/"))
+    dataset = Dataset(cli.required(settings.dataset_dir, "dataset_dir").rstrip("/"))
+    model = Model(cli.required(settings.model_dir, "model_dir").rstrip("/"))
     made = publish.read_manifest(dataset.manifest, "dataset")
     trained = publish.read_manifest(model.manifest, "model")
-    if trained["dataset"]["fingerprint"] != manifest.fingerprint(made):
+    if trained["dataset"]["fingerprint"] != manifests.fingerprint(made):
         raise UserError(f"{model.root} was trained on another dataset than {dataset.root}; train again on this one")
     deleted = _deleted(settings.privacy, dataset, made)
     options = settings.prediction
@@ -113,7 +114,7 @@ def make(settings: Settings) -> tuple[Plan, dict[str, Any]]:
         catalogue=settings.catalogue,
         privacy=settings.privacy,
         unknown=_unknown(dataset, options, deleted),
-        stamp=Stamp(manifest.digest(trained)[:12], datetime.datetime.now(datetime.UTC).replace(microsecond=0)),
+        stamp=Stamp(manifests.digest(trained)[:12], datetime.datetime.now(datetime.UTC).replace(microsecond=0)),
     )
     _check_factors(plan, trained)
     contents.check(plan)
@@ -143,14 +144,14 @@ def _projects(options: PredictionSettings, model: Model, trained: dict[str, Any]
     if options.factors != "auto":
         return options.factors == "projected"
     prefix = model.user_factors.removeprefix(f"{model.root}/")
-    return not any(name.startswith(prefix) for name in manifest.all_files(trained))
+    return not any(name.startswith(prefix) for name in manifests.all_files(trained))
 
 
 def _unknown(dataset: Dataset, options: PredictionSettings, deleted: frozenset[bytes]) -> tuple[bytes, ...]:
     """The ids of `prediction.only` that the vocabulary of those who can be asked lacks."""
     if not options.only:
         return ()
-    asked = dict.fromkeys(lists.read_ids(options.only, "prediction.only"))
+    asked = dict.fromkeys(id_lists.read_ids(options.only, "prediction.only"))
     listed, by_visitor = len(asked), options.kind in ("recommendations", "similar_visitors")
     for name in iterate_vocabulary(dataset.vocab_users if by_visitor else dataset.vocab_items):
         asked.pop(name, None)
@@ -202,7 +203,7 @@ def _check_factors(plan: Plan, trained: dict[str, Any]) -> None:
         (model.user_weights, plan.user_shards, plan.users),
         *([] if plan.projected else [(model.user_factors, plan.user_shards, plan.users)]),
     ):
-        with contextlib.closing(factors.read_blocks(prefix, 0, shards, len(range(0, rows, shards)), 1)) as blocks:
+        with contextlib.closing(factor_tables.read_blocks(prefix, 0, shards, len(range(0, rows, shards)), 1)) as blocks:
             widths.append(next(blocks).shape[1])
     if not plan.projected and widths[3] != widths[0]:
         raise UserError(f"{model.root}: users have {widths[3]} factors, contents {widths[0]}; train again")

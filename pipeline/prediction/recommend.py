@@ -10,15 +10,16 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.utils.shared import Shared
 
-from configs import cold_start
-from configs.artifacts import Predictions, shard_name
-from pipeline.prediction import lists, ranking, scoring, visitors
-from pipeline.prediction.answers import WORDS, Answers, Reasons
-from pipeline.prediction.contents import Contents
+from artifacts import id_lists
+from artifacts.paths import Predictions, shard_name
+from pipeline.beam.counters import Traffic
+from pipeline.prediction import rank, visitors
+from pipeline.prediction.items import Contents
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
-from pipeline.prediction.writers import TABLE, AnswerFile
-from pipeline.traffic import Traffic
+from pipeline.prediction.writers.answers import WORDS, Answers, Reasons
+from pipeline.prediction.writers.formats import TABLE, AnswerFile
+from ranking import cold_start, topk
 
 _TRAFFIC = Traffic("write")
 
@@ -68,7 +69,7 @@ def write(plan: Plan, root: str, shard: int, shards: int, answers: Iterable[Answ
 
 def wanted(plan: Plan) -> frozenset[bytes] | None:
     """The ids to answer; None for all."""
-    return frozenset(lists.read_ids(plan.options.only, "prediction.only")) if plan.options.only else None
+    return frozenset(id_lists.read_ids(plan.options.only, "prediction.only")) if plan.options.only else None
 
 
 def recommendations(plan: Plan, contents: Contents, shard: int, only: frozenset[bytes] | None) -> Iterator[Answers]:
@@ -79,7 +80,7 @@ def recommendations(plan: Plan, contents: Contents, shard: int, only: frozenset[
         for start in range(0, len(plan.unknown), plan.block_size):
             some = plan.unknown[start : start + plan.block_size]
             none = np.zeros(len(some) + 1, np.int64), np.zeros(0, np.int64)
-            found = ranking.popular(contents, *none, plan.options)
+            found = rank.popular(contents, *none, plan.options)
             rules = [cold_start.POPULARITY] * len(some)
             yield Answers(some, rules, contents.names, *found, _no_reasons(plan, found[0]))
 
@@ -97,15 +98,15 @@ def _recommend(plan: Plan, contents: Contents, block: Visitors) -> Answers:
             continue
         own = _rows(offsets, left_out, rows)
         if popular:
-            places[rows], scores[rows] = ranking.popular(contents, *own, options)
+            places[rows], scores[rows] = rank.popular(contents, *own, options)
         else:
-            places[rows], scores[rows] = ranking.best(contents, block.factors[rows], *own, options)
+            places[rows], scores[rows] = rank.best(contents, block.factors[rows], *own, options)
     reasons = _explain(plan, contents, block, places, strangers)
     return Answers(block.ids, block.rules.tolist(), contents.names, places, scores, reasons)
 
 
 def _rows(offsets: np.ndarray, values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return (offsets, values) if len(rows) == len(offsets) - 1 else scoring.rows_of(offsets, values, rows)
+    return (offsets, values) if len(rows) == len(offsets) - 1 else topk.rows_of(offsets, values, rows)
 
 
 def _no_reasons(plan: Plan, places: np.ndarray) -> Reasons | None:
@@ -142,6 +143,6 @@ def similar_contents(plan: Plan, contents: Contents, shard: int, shards: int) ->
     own = np.array_split(np.asarray(asked, np.int64), shards)[shard]
     for start in range(0, len(own), plan.block_size):
         some = own[start : start + plan.block_size]
-        found = ranking.best(contents, contents.compared[some], np.arange(len(some) + 1), some, plan.options)
+        found = rank.best(contents, contents.compared[some], np.arange(len(some) + 1), some, plan.options)
         names = [contents.names.ids[place] for place in some]
         yield Answers(names, [cold_start.FACTORS] * len(some), contents.names, *found)

@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from configs import cold_start
-from configs.artifacts import shard_name
+from artifacts import factor_tables as factors
+from artifacts import tfrecords
+from artifacts.examples import Rows
+from artifacts.paths import shard_name
+from artifacts.vocabulary import iterate_vocabulary
 from configs.errors import UserError
-from pipeline import privacy, tfrecords
-from pipeline.examples import Rows
-from pipeline.prediction import factors, scoring
-from pipeline.prediction.contents import Contents
+from pipeline.beam.counters import Traffic
+from pipeline.prediction.items import Contents
 from pipeline.prediction.plan import Plan
-from pipeline.traffic import Traffic
-from pipeline.vocabulary import iterate_vocabulary
+from pipeline.sources import privacy
+from ranking import cold_start, topk
 
 _TRAFFIC = Traffic("read")
 
@@ -28,7 +29,7 @@ class Visitors:
 
     Attributes:
         ids: [b]. offsets, places, ratings: what each has: int64 [b + 1], int64 [n] places of contents, float32 [n].
-        weights: float32 [b], R. factors: float32 [b, d]. rules: [b], names of `configs.cold_start`.
+        weights: float32 [b], R. factors: float32 [b, d]. rules: [b], names of `ranking.cold_start`.
     """
 
     ids: list[bytes]
@@ -50,8 +51,8 @@ class Visitors:
 
     def take(self, rows: np.ndarray) -> Visitors:
         """Some of them, by their positions int64 [r]."""
-        bounds, places = scoring.rows_of(self.offsets, self.places, rows)
-        ratings = scoring.rows_of(self.offsets, self.ratings, rows)[1]
+        bounds, places = topk.rows_of(self.offsets, self.places, rows)
+        ratings = topk.rows_of(self.offsets, self.ratings, rows)[1]
         others = (column[rows] for column in (self.weights, self.factors, self.rules))
         return Visitors([self.ids[row] for row in rows], bounds, places, ratings, *others)
 

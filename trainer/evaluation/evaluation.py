@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from configs import __version__, manifest
-from configs.artifacts import Model
+from artifacts import manifests as manifest
+from artifacts.paths import Model
+from configs import __version__
 from configs.errors import UserError
 from configs.settings import EvaluationSettings
-from trainer import parallel
-from trainer.evaluation import inputs, measures, ranking, systems
+from trainer.als import parallel
+from trainer.evaluation import baselines, inputs, metrics, ranking
+from trainer.evaluation.baselines import WALS, Factors, ItemCounts, System
 from trainer.evaluation.inputs import Block, HeldOut
 from trainer.evaluation.intervals import Cell, Cells, Intervals
-from trainer.evaluation.measures import Sums, Users
-from trainer.evaluation.systems import WALS, Factors, ItemCounts, System
+from trainer.evaluation.metrics import Sums, Users
 from trainer.evaluation.verdicts import verdicts
 
 
@@ -107,8 +108,8 @@ def evaluate(
     against = f"WALS of {against_dir}" if against_dir else None
     if against_dir and against:
         compared[against] = Factors(Model(against_dir), info)
-    compared |= systems.baselines(info, counts, settings.baselines, settings.neighbours)
-    run = _Run(held_out, compared, against, ks, measures.information(counts.visitors, info.users), settings.seed)
+    compared |= baselines.baselines(info, counts, settings.baselines, settings.neighbours)
+    run = _Run(held_out, compared, against, ks, metrics.information(counts.visitors, info.users), settings.seed)
     for block in held_out.blocks():
         run.take(block)
         progress(run.done, held_out.users)
@@ -184,7 +185,7 @@ class _Run:
         return Evaluation(
             self.done,
             self._pairs,
-            {name: int(count) for name, count in zip(measures.ACTIVITY, counts, strict=True) if count},
+            {name: int(count) for name, count in zip(metrics.ACTIVITY, counts, strict=True) if count},
             {name: intervals.of(own) for name, own in sums.items()},
             {name: intervals.by_activity(own) for name, own in sums.items()},
             {name: intervals.differences(sums[WALS], own) for name, own in sums.items() if name != WALS},

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from configs.errors import UserError
+from trainer.evaluation.baselines import KNN, POPULAR, RECENT, WALS
 from trainer.evaluation.evaluation import Evaluation
-from trainer.evaluation.measures import ALL_METRICS, RMSE
-from trainer.evaluation.systems import KNN, POPULAR, RECENT, WALS
+from trainer.evaluation.metrics import ALL_METRICS, RMSE
 
 _SIGNS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 _RULE = re.compile(r"\s*([a-z_]+)(?:@(\d+))?\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*")

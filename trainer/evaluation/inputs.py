@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from configs import manifest
-from configs.artifacts import Dataset, Model
+from artifacts import manifests, tf_storage
+from artifacts.paths import Dataset, Model
 from configs.errors import UserError
-from trainer import data, storage
-from trainer.data import DatasetInfo
-from trainer.sparse import SparseRows
+from ranking.sparse_rows import SparseRows
+from trainer.inputs import dataset_rows
+from trainer.inputs.dataset_rows import DatasetInfo
 
 _SCORES = 1 << 23  # at once, a thread: 32 MB
 
@@ -33,8 +33,8 @@ class HeldOut:
     @classmethod
     def read(cls, dataset_dir: str) -> HeldOut:
         """Raises: UserError: no dataset, or one that holds nothing out."""
-        info, dataset = data.read_info(dataset_dir), Dataset(dataset_dir)
-        content = manifest.parse(storage.read_bytes(dataset.manifest), "dataset", dataset.manifest)
+        info, dataset = dataset_rows.read_info(dataset_dir), Dataset(dataset_dir)
+        content = manifests.parse(tf_storage.read_bytes(dataset.manifest), "dataset", dataset.manifest)
         split = content.get("split", {"kind": "none"})
         if split["kind"] == "none":
             raise UserError(
@@ -52,8 +52,10 @@ class HeldOut:
         if len(paths[0]) != len(paths[1]):
             raise UserError(f"{self.info.root} has not as many held_out-* as items_for_user-* files; make it again")
         for own, held in zip(*paths, strict=True):
-            truth = data.read_rows(held, self.info.users, self.info.items)
-            yield Block(truth.keys, _of(data.read_rows(own, self.info.users, self.info.items), truth.keys), truth)
+            truth = dataset_rows.read_rows(held, self.info.users, self.info.items)
+            yield Block(
+                truth.keys, _of(dataset_rows.read_rows(own, self.info.users, self.info.items), truth.keys), truth
+            )
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ def read_model(model_dir: str, info: DatasetInfo) -> dict[str, Any]:
         UserError: there is no finished one, or it was trained on another dataset.
     """
     path = Model(model_dir).manifest
-    if not storage.exists(path):
+    if not tf_storage.exists(path):
         raise UserError(f"{model_dir} is no finished model (no manifest.json in it); train it first")
-    content = manifest.parse(storage.read_bytes(path), "model", path)
+    content = manifests.parse(tf_storage.read_bytes(path), "model", path)
     of = content["dataset"]
     if of["fingerprint"] != info.fingerprint:
         raise UserError(

@@ -17,7 +17,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from trainer.evaluation.measures import ACTIVITY, RMSE, USER_METRICS, Sums, coverage, gini
+from trainer.evaluation.metrics import ACTIVITY, RMSE, USER_METRICS, Sums, coverage, gini
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from trainer.evaluation.baselines import WALS
 from trainer.evaluation.intervals import Cell, Cells
-from trainer.evaluation.systems import WALS
 
 AHEAD, BEHIND, OPEN = "ahead of", "behind", "not to be told from"
 

@@ -1,0 +1,166 @@
+"""TFRecord files of a dataset's rows, read and written by columns, without TensorFlow.
+
+A record is framed as TFRecord does it: the length (uint64), its masked CRC-32C, the bytes, their masked
+CRC-32C, little-endian. The Examples are decoded by tfx_bsl, in C++.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import BinaryIO
+
+import google_crc32c
+import numpy as np
+import pyarrow as pa
+from apache_beam.io.filesystem import CompressionTypes
+from tfx_bsl.coders import example_coder
+
+from artifacts.examples import Rows
+from artifacts.names import INDICES, KEY, VALUES
+from artifacts.storage import open_to_read
+from configs.errors import UserError
+
+_LENGTH = struct.Struct("<Q")
+_CRC = struct.Struct("<I")
+_HEAD = struct.Struct("<QI")
+_PIECE = 1 << 22  # bytes read at once
+_RECORD_LIMIT = 1 << 31  # a protocol buffer cannot be longer, so a longer one is a damaged length
+
+
+def frame(data: bytes, begins: Sequence[int]) -> bytes:
+    """Joins records, which lie one after the other in `data`, into the bytes of a TFRecord file."""
+    records = [data[begin:end] for begin, end in itertools.pairwise(begins)]
+    lengths, place_of = np.unique(np.diff(begins), return_inverse=True)
+    heads = [_head(length) for length in lengths.tolist()]
+    pieces: list[bytes] = [b""] * (3 * len(records))
+    pieces[::3] = [heads[place] for place in place_of.tolist()]
+    pieces[1::3] = records
+    crcs = np.fromiter(map(google_crc32c.value, records), np.uint32, len(records))
+    tails = _mask(crcs).astype("<u4").tobytes()
+    pieces[2::3] = [tails[at : at + _CRC.size] for at in range(0, len(tails), _CRC.size)]
+    return b"".join(pieces)
+
+
+@lru_cache(maxsize=1 << 14)  # rows of a few entries have few lengths
+def _head(length: int) -> bytes:
+    packed = _LENGTH.pack(length)
+    return packed + _CRC.pack(_masked_crc(packed))
+
+
+def _mask(crcs: np.ndarray) -> np.ndarray:
+    """uint32[n] as TFRecord stores checksums."""
+    return (crcs >> 15 | crcs << 17) + np.uint32(0xA282EAD8)
+
+
+def read_row_batches(path: str, batch_size: int = 8192) -> Iterator[Rows]:
+    """Reads a file of rows, `batch_size` records at a time, the pieces of a long row joined; gzip by its suffix `.gz`.
+
+    Raises:
+        UserError: the file is missing, truncated or damaged, naming the record.
+    """
+    held: Rows | None = None  # until it is known that its last row goes no further
+    for rows in _read_record_batches(path, batch_size):
+        if held is not None and rows.keys[0] == held.keys[-1]:
+            more = int(np.argmin(np.append(rows.keys == rows.keys[0], False)))
+            held, rows = _concatenated(held, rows.part(0, more)), rows.part(more, len(rows))
+        if len(rows):
+            if held is not None:
+                yield held.joined()
+            held = rows
+    if held is not None:
+        yield held.joined()
+
+
+def _read_record_batches(path: str, batch_size: int) -> Iterator[Rows]:
+    decoder = example_coder.ExamplesToRecordBatchDecoder()
+    records = read_records(path)
+    while batch := list(itertools.islice(records, batch_size)):
+        yield _decode(decoder, batch, path)
+
+
+def _concatenated(first: Rows, second: Rows) -> Rows:
+    offsets = np.append(first.offsets, first.offsets[-1] + second.offsets[1:])
+    columns = ((first.keys, second.keys), (first.indices, second.indices), (first.values, second.values))
+    keys, indices, values = (np.concatenate(pair) for pair in columns)
+    return Rows(keys, offsets, indices, values)
+
+
+def read_rows(path: str) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Reads a file of rows one by one: key, indices int64[n], values float32[n]."""
+    for rows in read_row_batches(path):
+        for row, key in enumerate(rows.keys.tolist()):
+            entries = slice(rows.offsets[row], rows.offsets[row + 1])
+            yield key, rows.indices[entries], rows.values[entries]
+
+
+def read_records(path: str) -> Iterator[bytes]:
+    """Reads the records of a TFRecord file and checks their checksums.
+
+    Raises:
+        UserError: the file is missing, truncated or damaged, naming the record.
+    """
+    number = 0
+    try:
+        with open_to_read(path, CompressionTypes.AUTO) as file:
+            for record in _unframed(file):
+                number += 1
+                yield record
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; make the dataset again") from None
+    except (OSError, EOFError, ValueError) as error:
+        raise UserError(f"{path}, record {number + 1}: {error}; make the dataset again") from error
+
+
+def _unframed(file: BinaryIO) -> Iterator[bytes]:
+    """The records of an open file, read in large pieces: a call for each part of a record took most of the time."""
+    data = b""
+    while piece := file.read(_PIECE):
+        data += piece
+        at, end = 0, len(data)
+        while at + _HEAD.size <= end:
+            (length,) = _LENGTH.unpack_from(data, at)
+            begin = at + _HEAD.size
+            # Before it is waited for: a damaged length may be any number.
+            if length > _RECORD_LIMIT or data[at:begin] != _head(length):
+                raise ValueError("the length's checksum does not fit")
+            stop = begin + length
+            if stop + _CRC.size > end:
+                break
+            record = data[begin:stop]
+            if _masked_crc(record) != _CRC.unpack_from(data, stop)[0]:
+                raise ValueError("the checksum does not fit")
+            yield record
+            at = stop + _CRC.size
+        data = data[at:]
+    if data:
+        raise ValueError("the file ends within a record")
+
+
+def _decode(decoder: example_coder.ExamplesToRecordBatchDecoder, batch: list[bytes], path: str) -> Rows:
+    columns = decoder.DecodeBatch(batch)
+    try:
+        keys = columns.column(KEY)
+    except KeyError:
+        raise UserError(f"{path} holds no rows of a dataset (no feature `{KEY}`); check the path") from None
+    empty = np.zeros(len(batch) + 1, np.int64)
+    if INDICES not in columns.schema.names:
+        return Rows(_flat(keys), empty, np.zeros(0, np.int64), np.zeros(0, np.float32))
+    indices, values = columns.column(INDICES), columns.column(VALUES)
+    if not indices.value_lengths().equals(values.value_lengths()):
+        raise UserError(f"{path}: a row has not as many values as indices; make the dataset again")
+    lengths = np.asarray(indices.value_lengths().fill_null(0), np.int64)
+    offsets = empty
+    np.cumsum(lengths, out=offsets[1:])
+    return Rows(_flat(keys), offsets, _flat(indices), _flat(values))
+
+
+def _flat(column: pa.LargeListArray) -> np.ndarray:
+    return column.flatten().to_numpy(zero_copy_only=False)
+
+
+def _masked_crc(data: bytes) -> int:
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

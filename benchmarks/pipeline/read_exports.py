@@ -1,0 +1,98 @@
+"""Rows a second from GA360 export files (NDJSON, gzip) to page views, on one core, beside a plain loop and DuckDB.
+
+    python -m benchmarks.pipeline.read_exports [--interactions 500000] [--rounds 5]
+
+Made data (python -m pipeline.sample, seed 42). The loop is what one writes first: gzip, json.loads, a tuple a page view
+with the content of custom dimension 10. DuckDB reads the same files to the same columns: the limit to name. Ours is the
+pipeline's own reader and checks, with the account of every row. All read one page view for each other's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import gzip
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+from benchmarks.support import machine
+
+INDEX = 10
+
+
+def loop(paths: list[str]) -> int:
+    views = []
+    for path in paths:
+        with gzip.open(path, "rb") as file:
+            for line in file:
+                session = json.loads(line)
+                visitor, visit = session["fullVisitorId"], int(session["visitId"])
+                start = int(session["visitStartTime"]) * 1000
+                for hit in session["hits"]:
+                    if hit["type"] == "PAGE":
+                        found = [d["value"] for d in hit.get("customDimensions", []) if int(d["index"]) == INDEX]
+                        views.append((visitor, visit, int(hit["time"]), int(hit["hitNumber"]), start, *found[:1]))
+    return len(views)
+
+
+def ours(paths: list[str]) -> int:
+    from configs.settings import RatingSettings, SourceSettings
+    from pipeline.sources.kinds import kind_of
+
+    kind = kind_of(SourceSettings(kind="ga360", content_dimension_index=INDEX), RatingSettings())
+    return sum(kind.extract(raw, path).table.num_rows for path in paths for raw in kind.read(path))
+
+
+def duckdb(paths: list[str]) -> int:
+    import duckdb
+
+    connection = duckdb.connect(config={"threads": 1})
+    dimension = 'STRUCT("index" BIGINT, value VARCHAR)'
+    hit = f'STRUCT(type VARCHAR, "time" BIGINT, hitNumber BIGINT, customDimensions {dimension}[])'
+    columns = f"{{fullVisitorId: 'VARCHAR', visitId: 'BIGINT', visitStartTime: 'BIGINT', hits: '{hit}[]'}}"
+    query = f"""
+        WITH hits AS (
+          SELECT fullVisitorId, visitId, visitStartTime, unnest(hits) AS hit
+          FROM read_json({paths!r}, format = 'newline_delimited', columns = {columns})
+        )
+        SELECT fullVisitorId, visitId, hit.time, hit.hitNumber, visitStartTime,
+               list_filter(hit.customDimensions, d -> d.index = {INDEX})[1].value
+        FROM hits WHERE hit.type = 'PAGE'"""  # noqa: S608 - paths of our own
+    return connection.execute(query).to_arrow_table().num_rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--interactions", type=int, default=500_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    sides: dict[str, Callable[[list[str]], int]] = {"loop": loop, "ours": ours, "duckdb": duckdb}
+    with tempfile.TemporaryDirectory() as folder:
+        from pipeline import sample
+
+        flags = ["--visitors", str(args.interactions // 12), "--contents", "5000", "--layouts", "ga360"]
+        sample.main(["--output_dir", folder + "/sample", "--interactions", str(args.interactions), *flags])
+        paths = sorted(glob.glob(f"{folder}/sample/ga360/*"))
+        counts = {name: side(paths[:1]) for name, side in sides.items()}
+        if len(set(counts.values())) > 1:
+            sys.exit(f"the sides do not read the same: {counts}")
+        seconds: dict[str, list[float]] = {name: [] for name in sides}
+        for _ in range(args.rounds):
+            for name, side in sides.items():
+                started = time.process_time()
+                counts[name] = side(paths)
+                seconds[name].append(time.process_time() - started)
+    print(machine.describe())
+    rates = {name: counts[name] / statistics.median(some) for name, some in seconds.items()}
+    for name, rate in rates.items():
+        share = statistics.median(a / b for a, b in zip(seconds["loop"], seconds[name], strict=True))
+        print(f"{name:8}{rate:12,.0f} page views a processor second, {share:5.2f} times the loop")
+    machine.save("read_exports", {"page_views_per_cpu_second": rates, "interactions": args.interactions})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""The server under load on loopback, while versions of the model roll over: requests a second, p50, p99, errors.
+
+    python -m benchmarks.serving.load [--seconds 60] [--connections 32] [--versions 3] [--api get|predict]
+    python -m benchmarks.serving.load --model_dir data/model
+
+The model is a made one (--users 30000 --items 5000 --k 64, seed 0, 10 contents a visitor on average), or one that
+training wrote. The server runs as users run it, in a process of its own; wrk (Debian has it) asks it for 10
+recommendations of one visitor after the other from one thread, on the same machine.
+Ends with 1 where any request failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import quote_from_bytes
+
+import numpy as np
+
+from artifacts import manifests
+from artifacts.paths import Dataset, Model, shard_name
+from benchmarks.prediction import job
+from benchmarks.support import machine
+from configs.quiet import import_tensorflow
+from configs.settings import ColdStartSettings
+
+SEED, VISITORS, K = 0, 20_000, 10
+
+
+def make(root: Path, users: int, items: int, k: int) -> Path:
+    """A model directory with a SavedModel, untrained; its dataset lies beside it."""
+    import_tensorflow()
+    from artifacts import tf_storage
+    from trainer.als import wals
+    from trainer.inputs.dataset_rows import RowFiles, read_info
+    from trainer.saved_model import export
+
+    job.make(root, users, items, k)
+    dataset, model = Dataset(str(root / "dataset")), Model(str(root / "model"))
+    blocks = RowFiles(read_info(dataset.root).shards(dataset.items_for_user), users, items).load()
+    sides = []
+    for factors, size in ((model.user_factors, users), (model.item_factors, items)):
+        shards = len(list(Path(factors).parent.glob(Path(factors).name + "-*")))
+        table = np.empty((size, k), np.float32)
+        for shard in range(shards):
+            table[shard::shards] = np.load(shard_name(factors, shard, shards, ".npy"))
+        sides.append(wals.Side(table, np.zeros(size, np.int64), np.ones(size, np.float32), size))
+    objective = wals.Objective(0.1, 2.0, 0.0)
+    export.save(model.saved_model, dataset, *sides, blocks, objective, ColdStartSettings())
+    content = manifests.parse(Path(model.manifest).read_bytes(), "model", model.manifest)
+    content |= {"users": users, "items": items, "files": tf_storage.describe_all(model.root)}
+    Path(model.manifest).write_text(manifests.stamp("model", content))
+    return root / "model"
+
+
+def write_requests(model: Path, path: Path, api: str) -> None:
+    """An address or a body a line, for visitors in random order."""
+    ids = (model / "saved_model" / "assets" / "vocab_users").read_bytes().split(b"\n")[:-1]
+    random.Random(SEED).shuffle(ids)
+    with open(path, "w") as file:
+        for name in ids[:VISITORS]:
+            if api == "get":
+                file.write(f"/recommendations?visitorId={quote_from_bytes(name, safe='')}&k={K}\n")
+            else:
+                inputs = {"visitorId": [name.decode("utf-8", "replace")], "k": K}
+                file.write(json.dumps({"signature_name": "recommend", "inputs": inputs}) + "\n")
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url) as answer:  # noqa: S310 - loopback
+        return answer.read().decode()
+
+
+def ready(url: str) -> bool:
+    try:
+        return bool(get(url + "readyz"))
+    except urllib.error.HTTPError:
+        return False
+
+
+def publish(model: Path, config: Path, number: int) -> None:
+    command = [sys.executable, "-m", "serving.publish", "--config", str(config), "--model_dir", str(model)]
+    subprocess.run([*command, "--version", str(number)], check=True, capture_output=True)
+
+
+def measure(args: argparse.Namespace, model: Path, root: Path) -> dict:
+    """One run: wrk's figures, the versions that the server took into service, and its memory with each of them."""
+    config, requests = root / "config.yaml", root / "requests"
+    config.write_text(f"serving: {{directory: {root / 'served'}, port: 0}}\n")
+    write_requests(model, requests, args.api)
+    publish(model, config, 1)
+    more = [text for value in args.more for text in ("--set", value)]
+    command = [sys.executable, "-m", "serving.server", "--config", str(config), *more]
+    with (
+        open(root / "log", "w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server,
+    ):
+        try:
+            url = (server.stdout.readline().split(" on ") + [""])[1].strip()
+            while not ready(url):
+                time.sleep(0.1)
+            script = Path(__file__).with_suffix(".lua")
+            wrk = ["wrk", "-t1", f"-c{args.connections}", f"-d{args.seconds}s", "--timeout", "10s", "-s", script, url]
+            with subprocess.Popen([*wrk, "--", requests, args.api], stdout=subprocess.PIPE, text=True) as load:
+                resident, started = [], time.monotonic()
+                for number in range(2, args.versions + 2):
+                    due = started + args.seconds * (number - 1) / (args.versions + 1)
+                    time.sleep(max(0.0, due - time.monotonic()))
+                    resident.append(machine.resident_of_tree(server.pid))
+                    publish(model, config, number)
+                    while json.loads(get(url + "readyz"))["version"] != number and load.poll() is None:
+                        time.sleep(0.2)  # the next one would take its place
+                said = load.communicate(timeout=args.seconds + 30)[0]
+            figures = [line for line in get(url + "metrics").splitlines() if line.startswith("wals_model_loads_total ")]
+            resident.append(machine.resident_of_tree(server.pid))
+        finally:
+            server.terminate()
+    found = json.loads(said.strip().splitlines()[-1])
+    loads = int(float(figures[0].split()[1]))
+    return found | {"loads": loads, "resident_mb": [round(size / 2**20) for size in resident]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model_dir", type=Path, help="of a trained model (default: a made one)")
+    parser.add_argument("--api", choices=["get", "predict"], default="get")
+    sizes = {"seconds": 60, "connections": 32, "versions": 3, "users": 30_000, "items": 5_000, "k": 64}
+    for name, size in sizes.items():
+        parser.add_argument(f"--{name}", type=int, default=size)
+    parser.add_argument("--set", dest="more", action="append", default=[], metavar="KEY=VALUE")
+    args = parser.parse_args()
+    if not shutil.which("wrk"):
+        sys.exit("this needs wrk: apt-get install wrk")
+    print(machine.describe())
+    with tempfile.TemporaryDirectory() as folder:
+        model = args.model_dir or make(Path(folder), args.users, args.items, args.k)
+        about = manifests.parse((model / "manifest.json").read_bytes(), "model", str(model))
+        users, items = about["users"], about["items"]
+        print(
+            f"{users:,} visitors, {items:,} contents; {args.connections} connections, {args.seconds} s, {args.api}; "
+            f"{args.versions} versions roll over"
+        )
+        found = measure(args, model, Path(folder))
+    errors = sum(found["errors"].values())
+    rate = found["requests"] / found["seconds"]
+    print(
+        f"{rate:,.0f} requests/s; p50 {found['p50_ms']:.1f} ms, p90 {found['p90_ms']:.1f}, p99 {found['p99_ms']:.1f}, "
+        f"p99.9 {found['p999_ms']:.1f}, most {found['max_ms']:.0f}; {errors} errors of {found['requests']:,}; "
+        f"{found['loads'] - 1} versions taken over; server, MB with each "
+        f"version: {', '.join(map(str, found['resident_mb']))}"
+    )
+    machine.save(f"serve_load_{args.api}", {"seed": SEED, "users": users, "items": items, "rate": rate} | found)
+    if errors or found["loads"] != args.versions + 1:
+        sys.exit(f"not without errors, or not all versions were taken over: {found}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""What a figure must be read with: the machine, its load, its limits, and runs side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from configs.processors import cores
+
+ROOT = Path(__file__).parents[2]
+
+
+def describe() -> str:
+    """Processor, cores and load in a line."""
+    name = platform.processor() or "unknown processor"
+    with contextlib.suppress(OSError, StopIteration), open("/proc/cpuinfo") as file:  # Linux only
+        name = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    load = os.getloadavg()[0]
+    return f"{name}, {cores()} cores, Python {platform.python_version()}, load {load:.1f}"
+
+
+def shared_data() -> Path:
+    """The directory of the real data; ends the run where it is absent."""
+    root = Path(os.environ.get("WALS_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not root.is_dir():
+        sys.exit("this benchmark needs the shared data: set WALS_SHARED_DATA to its directory")
+    return root
+
+
+def output() -> Path:
+    """Where figures, plots and the data they were made from go; $WALS_BENCH_OUTPUT or data/bench."""
+    root = Path(os.environ.get("WALS_BENCH_OUTPUT", ROOT / "data" / "bench"))
+    root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def save(name: str, figures: dict) -> None:
+    """Writes NAME.json with the machine, its load and the time beside the figures."""
+    path = output() / f"{name}.json"
+    about = {"machine": describe(), "finished": time.strftime("%Y-%m-%d %H:%M:%S")}
+    path.write_text(json.dumps(about | figures, indent=1) + "\n", encoding="utf-8")
+    print(f"written: {path}")
+
+
+def blas_environment() -> dict[str, str]:
+    """OpenBLAS takes some AMD processors with AVX-512 for older ones; both sides get the kernels that fit."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            text = file.read()
+    except OSError:
+        return {}
+    return {"OPENBLAS_CORETYPE": "SkylakeX"} if "avx512f" in text and "AMD" in text else {}
+
+
+def worker(
+    python: str, script: str, *arguments: str, fresh_cache: str | None = None, more: dict[str, str] | None = None
+) -> dict:
+    """Runs a script in a process of its own, two threads at most; its last line is its result as JSON.
+
+    The result gains `cpu`, the seconds of user and system time that the process took, which other load moves less than
+    the clock's.
+    """
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment |= blas_environment()
+    if fresh_cache:
+        environment["NUMBA_CACHE_DIR"] = fresh_cache
+    if python != sys.executable:
+        environment["OPENBLAS_NUM_THREADS"] = "1"  # implicit has threads of its own and asks for this
+    environment |= more or {}
+    before = os.times()
+    done = subprocess.run([python, script, *arguments], env=environment, capture_output=True, text=True)
+    after = os.times()
+    if done.returncode:
+        sys.exit(f"{' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    return json.loads(done.stdout.strip().splitlines()[-1]) | {"cpu": spent}
+
+
+def resident(field: str = "VmRSS") -> int:
+    """Bytes of this process in memory; VmHWM for the most so far."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field + ":"))
+
+
+def resident_of_tree(pid: int) -> int:
+    """Bytes in memory of a process and all below it, by /proc; pages that they share count for each."""
+    total, waiting = 0, [pid]
+    while waiting:
+        root = Path("/proc", str(waiting.pop()))
+        with contextlib.suppress(OSError):  # it has just ended
+            total += int((root / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            for task in (root / "task").iterdir():
+                waiting += map(int, (task / "children").read_text().split())
+    return total
+
+
+def limits() -> tuple[float, float]:
+    """Measured float32 GEMM rate (flop/s) and memory bandwidth (bytes/s, two threads reading)."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    a = np.random.default_rng(0).random((2048, 2048), np.float32)
+    rates = []
+    for _ in range(5):
+        started = time.perf_counter()
+        a @ a
+        rates.append(2 * 2048**3 / (time.perf_counter() - started))
+    big = np.ones(1 << 26, np.float32)
+    halves = np.split(big, 2)
+    speeds = []
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(5):
+            started = time.perf_counter()
+            list(pool.map(np.max, halves))
+            speeds.append(big.nbytes / (time.perf_counter() - started))
+    return statistics.median(rates), max(speeds)

@@ -1,0 +1,190 @@
+"""Beam's own options from the settings and the command line, and running a pipeline to its end."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
+    PipelineOptions,
+    PortableOptions,
+    SetupOptions,
+    StandardOptions,
+    TypeOptions,
+)
+from apache_beam.runners.runner import PipelineResult
+
+from configs import faults
+from configs.errors import UserError
+from configs.settings import Settings
+
+# Beam puts the step's name behind the message, and across processes the message comes within a traceback's text.
+_STEP = re.compile(r" \[while running .*\Z", re.DOTALL)
+DATAFLOW = "DataflowRunner"
+_ON_THIS_MACHINE = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner", "PrismRunner")
+_IN_TRACEBACK = re.compile(r"^(?:configs\.errors\.)?UserError: (.*)$", re.MULTILINE)
+
+
+def from_settings(settings: Settings, argv: Sequence[str]) -> PipelineOptions:
+    """Beam's options: those of the settings' `beam:`, then those of the command line, which win.
+
+    Raises:
+        UserError: an option that Beam does not know.
+    """
+    flags: list[str] = []
+    for name, value in settings.beam.items():
+        if isinstance(value, bool):
+            flags += [f"--{name}"] if value else []
+        else:
+            flags += [f"--{name}={item}" for item in (value if isinstance(value, list) else [value])]
+    flags += argv
+    _refuse_unknown(flags)
+    options = PipelineOptions(flags)
+    if _is_dataflow(options):
+        options = PipelineOptions([*_dataflow_flags(settings, options.get_all_options()), *flags])
+    options.view_as(SetupOptions).save_main_session = False
+    # TFT's own transforms do not pass Beam's type checks at run time, and nothing here relies on them.
+    options.view_as(TypeOptions).runtime_type_check = False
+    return options
+
+
+def _is_dataflow(options: PipelineOptions) -> bool:
+    return (options.view_as(StandardOptions).runner or "").rpartition(".")[2] == DATAFLOW
+
+
+def _dataflow_flags(settings: Settings, given: Mapping[str, object]) -> list[str]:
+    """The sections `cloud` and `dataflow` as Beam's options; `given` are those of `beam` and the command line.
+
+    Raises:
+        UserError: what Dataflow cannot do without is missing.
+    """
+    cloud, dataflow = settings.cloud, settings.dataflow
+    for name in ("project", "region", "temp_location"):
+        if not (getattr(cloud, name) or given[name]):
+            raise UserError(f"Dataflow needs cloud.{name}; configs/gcp.yaml shows where it stands")
+    setup = None if dataflow.container_image or given["sdk_container_image"] else Path(__file__).parents[2] / "setup.py"
+    if setup and not setup.is_file():
+        raise UserError("Dataflow's workers need dataflow.container_image: here is no setup.py that they could install")
+    values = {
+        "project": cloud.project,
+        "region": cloud.region,
+        "temp_location": cloud.temp_location,
+        "service_account_email": cloud.service_account,
+        "subnetwork": cloud.subnetwork,
+        "dataflow_kms_key": cloud.kms_key,
+        "worker_machine_type": dataflow.machine_type,
+        "num_workers": dataflow.workers,
+        "max_num_workers": dataflow.max_workers,
+        "disk_size_gb": dataflow.disk_gb,
+        "sdk_container_image": dataflow.container_image,
+        "setup_file": setup,
+        # A worker holds the contents (prediction) or sorts a shard (preprocessing) once a process: one a machine, with
+        # a thread a core.
+        "experiments": "no_use_multiple_sdk_containers",
+    }
+    flags = [f"--{name}={value}" for name, value in values.items() if value is not None]
+    flags += [f"--label={name}={value}" for name, value in cloud.labels.items()]
+    return flags + (["--no_use_public_ips"] if dataflow.private_ips else [])
+
+
+def check_place(options: PipelineOptions) -> None:
+    """Looks, before anything is paid for, whether what Dataflow stages has a place near its workers.
+
+    Raises:
+        UserError: it has not.
+    """
+    if not _is_dataflow(options):
+        return
+    from artifacts.google_cloud import check_bucket
+
+    own = options.view_as(GoogleCloudOptions)
+    check_bucket(own.temp_location, own.region, "cloud.temp_location")
+
+
+def describe(options: PipelineOptions) -> str:
+    """On which runner a job would run, and with which options."""
+    given = options.get_all_options(drop_default=True)
+    runner = given.pop("runner", None) or "DirectRunner"
+    return f"-- on {runner}: {' '.join(f'{name}={value}' for name, value in sorted(given.items()))}".rstrip(": ")
+
+
+def shared_folder(options: PipelineOptions, folder: str) -> str | None:
+    """The folder, where all workers of the runner can reach it: it is on a disk, and they are on this machine."""
+    runner = (options.view_as(StandardOptions).runner or "DirectRunner").rpartition(".")[2]
+    environment = options.view_as(PortableOptions).environment_type
+    here = runner in _ON_THIS_MACHINE and environment in (None, "LOOPBACK")
+    return folder if here and "://" not in folder else None
+
+
+def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions, wait: bool = True) -> PipelineResult:
+    """Builds a pipeline and runs it to its end, or only starts it; gives the runner's result.
+
+    Raises:
+        UserError: one was raised while building, or in a worker; or Dataflow did not take the job, or gave it up.
+    """
+    logging.getLogger("apache_beam.runners.common").addFilter(_is_no_user_error)
+    try:
+        pipeline = beam.Pipeline(options=options)
+    except ValueError as error:  # a runner of another name, or one that lacks an option it needs
+        raise UserError(" ".join(str(error).split())) from error
+    try:
+        with _dataflow_explained() if _is_dataflow(options) else contextlib.nullcontext():
+            build(pipeline)
+            result = pipeline.run()
+            if wait:
+                result.wait_until_finish()
+        return result
+    except UserError as error:
+        raise UserError(_STEP.sub("", str(error))) from error
+    except Exception as error:
+        found = _IN_TRACEBACK.search(str(error))
+        if found:
+            raise UserError(_STEP.sub("", found.group(1))) from error
+        raise
+
+
+@contextlib.contextmanager
+def _dataflow_explained() -> Iterator[None]:
+    from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
+
+    from artifacts.google_cloud import explained
+
+    logging.getLogger("apache_beam.runners.dataflow.internal.apiclient").addFilter(_is_no_refusal)
+    try:
+        with explained("Dataflow"):
+            yield
+    except DataflowRuntimeException as error:
+        if _IN_TRACEBACK.search(str(error)):  # a worker's own word for it
+            raise
+        said, job = " ".join(str(error).split()), error.result.job_id()
+        raise UserError(f"{said}; its log: gcloud dataflow jobs show {job}, or the console") from error
+
+
+def _is_no_user_error(record: logging.LogRecord) -> bool:
+    """Keeps Beam from logging a traceback of what the user will read in one line."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is None or not (isinstance(error, UserError) or faults.recognise(error))
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """The same, of what Dataflow's client logs when the service refuses a job."""
+    return not str(record.msg).startswith(("HTTP status %d trying to create job", "details of server error"))
+
+
+def _refuse_unknown(flags: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for options in PipelineOptions.__subclasses__():
+        options._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(list(flags))
+    if unknown and not unknown[0].startswith("-"):
+        raise UserError(f"unexpected argument {unknown[0]}: quote a glob, so that the shell leaves it alone")
+    if unknown:
+        raise UserError(
+            f"unknown option {unknown[0]}: neither this command nor Beam has it; --help lists this command's"
+        )

@@ -1,0 +1,87 @@
+"""The contents of the sample: ids, titles, categories, and how popular each of them is."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.demo.sample.titles import TOPICS, title
+
+TOPICS_PER_CATEGORY = 4
+_POPULARITY_EXPONENT = 1.0
+_LOW_BITS = np.uint64(1)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Contents in order of category and topic, so that each topic and each category is a range.
+
+    content_ids, titles, categories: str[C]. cumulative: float64[C + 1], the popularity of the contents
+    before each; its last value is 1. topic_begin: int64[G, T + 1], where the topics of each category begin
+    among the contents; row g ends where row g + 1 begins.
+    """
+
+    content_ids: list[str]
+    titles: list[str]
+    categories: list[str]
+    cumulative: np.ndarray
+    topic_begin: np.ndarray
+
+    @property
+    def size(self) -> int:
+        return len(self.content_ids)
+
+    def csv(self) -> bytes:
+        """The catalogue as a file with the columns contentId, title, category."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("contentId", "title", "category"))
+        writer.writerows(zip(self.content_ids, self.titles, self.categories, strict=True))
+        return text.getvalue().encode()
+
+
+def make_catalogue(contents: int, seed: int) -> Catalogue:
+    """Draws a catalogue of `contents` contents; Zipf-like popularity over all of them."""
+    rng = np.random.default_rng([seed, 0])
+    groups = int(np.clip(contents // 12, 1, len(TOPICS)))
+    names = [list(TOPICS)[g] for g in np.sort(rng.permutation(len(TOPICS))[:groups])]
+    weights = rng.permutation((1.0 + np.arange(groups)) ** -0.4)
+    group_begin = np.rint(np.concatenate([[0], np.cumsum(weights / weights.sum())]) * contents).astype(int)
+    topics = np.arange(TOPICS_PER_CATEGORY + 1)
+    sizes = np.diff(group_begin)[:, None]
+    topic_begin = group_begin[:-1, None] + np.rint(sizes * topics / TOPICS_PER_CATEGORY).astype(int)
+
+    titles, categories = [], []
+    for g, name in enumerate(names):
+        for topic in range(TOPICS_PER_CATEGORY):
+            count = int(topic_begin[g, topic + 1] - topic_begin[g, topic])
+            titles += [title(name, topic, number) for number in range(count)]
+            categories += [name] * count
+    popularity = (rng.permutation(contents) + 2.0) ** -_POPULARITY_EXPONENT
+    cumulative = np.concatenate([[0.0], np.cumsum(popularity)])
+    return Catalogue(
+        content_ids=[str(n) for n in scramble(np.arange(contents), 29, seed) + np.uint64(100_000_000)],
+        titles=titles,
+        categories=categories,
+        cumulative=cumulative / cumulative[-1],
+        topic_begin=topic_begin,
+    )
+
+
+def scramble(numbers: np.ndarray, bits: int, seed: int) -> np.ndarray:
+    """Maps 0 <= numbers < 2^bits one to one onto numbers that look random, as uint64."""
+    mask = np.uint64((1 << bits) - 1)
+    odd = np.random.default_rng([seed, 1]).integers(1 << (bits - 1), 1 << bits, 3, np.uint64) | _LOW_BITS
+    x = (numbers.astype(np.uint64) + odd[0]) & mask
+    for factor in odd:
+        x ^= x >> np.uint64(bits // 2)
+        x = (x * factor) & mask
+    return x ^ (x >> np.uint64(bits // 2))
+
+
+def visitor_ids(begin: int, end: int, seed: int) -> list[str]:
+    """fullVisitorIds of the visitors `begin` to `end`: 19 digits, some with leading zeros, no two equal."""
+    return [f"{n:019d}" for n in scramble(np.arange(begin, end), 63, seed).tolist()]

@@ -1,0 +1,266 @@
+"""The visits as rows of Google Analytics exports: GA360 sessions and GA4 events, and their schemas.
+
+Rows are dicts as `bq extract` nests them; a NULL is a missing key. INT64 is whatever `number` makes of it:
+a string in JSON, a number elsewhere.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.demo.sample.catalogue import Catalogue
+from pipeline.demo.sample.visits import HOME, Steps
+
+SUBSCRIBER, CATEGORY, CONTENT = 4, 7, 10  # indices of the GA360 custom dimensions
+_SITE = "https://example.com"
+_SUFFIXES = ("?utm_source=newsletter", "?utm_source=social#comments")
+_CHANNELS = ("Direct", "Organic Search", "Social", "Email", "Referral")
+_ANONYMOUS_SHIFT_S = 3600
+_EVENT_MIN_DWELL_MS = 2000
+
+Row = dict[str, Any]
+Number = Callable[[int], Any]
+# A field is (name, type); a type is a string, a list of fields (RECORD), or a tuple of one type (REPEATED).
+Fields = list[tuple[str, Any]]
+
+GA360_FIELDS: Fields = [
+    ("fullVisitorId", "STRING"),
+    ("visitNumber", "INT64"),
+    ("visitId", "INT64"),
+    ("visitStartTime", "INT64"),
+    ("date", "STRING"),
+    ("totals", [("visits", "INT64"), ("hits", "INT64"), ("pageviews", "INT64")]),
+    (
+        "hits",
+        (
+            [
+                ("hitNumber", "INT64"),
+                ("time", "INT64"),
+                ("type", "STRING"),
+                ("isInteraction", "BOOL"),
+                ("page", [("pagePath", "STRING"), ("pageTitle", "STRING")]),
+                ("customDimensions", ([("index", "INT64"), ("value", "STRING")],)),
+            ],
+        ),
+    ),
+    ("channelGrouping", "STRING"),
+]
+_VALUE: Fields = [
+    ("string_value", "STRING"),
+    ("int_value", "INT64"),
+    ("float_value", "FLOAT64"),
+    ("double_value", "FLOAT64"),
+]
+GA4_FIELDS: Fields = [
+    ("event_date", "STRING"),
+    ("event_timestamp", "INT64"),
+    ("event_name", "STRING"),
+    ("event_params", ([("key", "STRING"), ("value", _VALUE)],)),
+    ("user_id", "STRING"),
+    ("user_pseudo_id", "STRING"),
+    ("platform", "STRING"),
+]
+
+
+class Block:
+    """One block of visits as Python lists, with what the two layouts share."""
+
+    def __init__(self, steps: Steps, visitor_ids: list[str], seed: tuple[int, int]) -> None:
+        """`seed` is that of the sample and the block's number."""
+        rng = np.random.default_rng([seed[0], 4, seed[1]])
+        sessions, views = len(steps.visitor), len(steps.session)
+        self.visitor_ids = visitor_ids
+        self.visitor = steps.visitor.tolist()
+        self.visit_number = steps.visit_number.tolist()
+        self.start_s = steps.start_s.tolist()
+        self.day = steps.day
+        self.first_view = np.searchsorted(steps.session, np.arange(sessions + 1)).tolist()
+        self.content = steps.content.tolist()
+        self.dwell_ms = steps.dwell_ms.tolist()
+        self.home_ms = steps.home_ms.tolist()
+        self.page_ms = steps.page_ms.tolist()
+        scrolls = (rng.random(views) < 0.2) & (steps.dwell_ms >= _EVENT_MIN_DWELL_MS)
+        self.scroll_ms = np.where(scrolls, steps.dwell_ms // 2, 0).tolist()  # 0: no such event
+        self.campaign = np.where(rng.random(views) < 0.06, rng.integers(len(_SUFFIXES), size=views), -1).tolist()
+        self.channel = rng.integers(len(_CHANNELS), size=sessions).tolist()
+        self.subscriber = (rng.random(len(visitor_ids)) < 0.3).tolist()
+        self.anonymous = (rng.random(sessions) < 0.02).tolist()
+
+    def views(self, session: int) -> range:
+        return range(self.first_view[session], self.first_view[session + 1])
+
+
+class Ga360:
+    """Renders visits as rows of ga_sessions_YYYYMMDD."""
+
+    fields = GA360_FIELDS
+
+    def __init__(self, catalogue: Catalogue, number: Number) -> None:
+        self._number = number
+        self._pages = [
+            {"pagePath": _path(category, content_id), "pageTitle": title}
+            for content_id, title, category in zip(
+                catalogue.content_ids, catalogue.titles, catalogue.categories, strict=True
+            )
+        ]
+        self._home = {"pagePath": "/", "pageTitle": "Home"}
+        self._categories = [{"index": number(CATEGORY), "value": name} for name in catalogue.categories]
+        self._ids = [{"index": number(CONTENT), "value": content_id} for content_id in catalogue.content_ids]
+        self._subscriber = [{"index": number(SUBSCRIBER), "value": value} for value in ("non-subscriber", "subscriber")]
+
+    def rows(self, block: Block, sessions: Iterable[int]) -> Iterator[Row]:
+        """One row a visit."""
+        number = self._number
+        for session in sessions:
+            visitor = block.visitor[session]
+            hits = self._hits(block, session, self._subscriber[block.subscriber[visitor]])
+            start_s = number(block.start_s[session])
+            pages = sum(hit["type"] == "PAGE" for hit in hits)
+            yield {
+                "fullVisitorId": block.visitor_ids[visitor],
+                "visitNumber": number(block.visit_number[session]),
+                "visitId": start_s,
+                "visitStartTime": start_s,
+                "date": _date(block.start_s[session]),
+                "totals": {"visits": number(1), "hits": number(len(hits)), "pageviews": number(pages)},
+                "hits": hits,
+                "channelGrouping": _CHANNELS[block.channel[session]],
+            }
+
+    @staticmethod
+    def count(rows: Sequence[Row]) -> dict[str, int]:
+        """How much the rows hold, by name."""
+        return {"sessions": len(rows), "hits": sum(len(row["hits"]) for row in rows)}
+
+    def _hits(self, block: Block, session: int, subscriber: Row) -> list[Row]:
+        hits: list[Row] = []
+
+        def add(time_ms: int, kind: str, page: Row, dimensions: list[Row]) -> None:
+            hits.append(
+                {
+                    "hitNumber": self._number(len(hits) + 1),
+                    "time": self._number(time_ms),
+                    "type": kind,
+                    "isInteraction": True,
+                    "page": page,
+                    "customDimensions": dimensions,
+                }
+            )
+
+        for view in block.views(session):
+            content, time_ms = block.content[view], block.page_ms[view]
+            if content == HOME:
+                add(time_ms, "PAGE", self._home, [subscriber])
+                continue
+            if home_ms := block.home_ms[view]:
+                add(time_ms - home_ms, "PAGE", self._home, [subscriber])
+            page = self._pages[content]
+            if (campaign := block.campaign[view]) >= 0:
+                query = _SUFFIXES[campaign].partition("#")[0]
+                page = {"pagePath": page["pagePath"] + query, "pageTitle": page["pageTitle"]}
+            dimensions = [subscriber, self._categories[content], self._ids[content]]
+            add(time_ms, "PAGE", page, dimensions)
+            if scroll_ms := block.scroll_ms[view]:
+                add(time_ms + scroll_ms, "EVENT", page, dimensions)
+        return hits
+
+
+class Ga4:
+    """Renders the same visits as rows of events_YYYYMMDD, and some more of visitors who gave no consent."""
+
+    fields = GA4_FIELDS
+
+    def __init__(self, catalogue: Catalogue, number: Number) -> None:
+        self._number = number
+        self._paths = [
+            _SITE + _path(category, content_id)
+            for content_id, category in zip(catalogue.content_ids, catalogue.categories, strict=True)
+        ]
+        self._locations = [_text("page_location", path) for path in self._paths]
+        self._titles = [_text("page_title", title) for title in catalogue.titles]
+        self._ids = [_text("content_id", content_id) for content_id in catalogue.content_ids]
+        self._home = [_text("page_location", f"{_SITE}/"), _text("page_title", "Home")]
+
+    def rows(self, block: Block, sessions: Iterable[int]) -> Iterator[Row]:
+        """One row an event. Visits without consent are copies, an hour before, without the visitor."""
+        for session in sessions:
+            fullvisitor = block.visitor_ids[block.visitor[session]]
+            person: Row = {"user_pseudo_id": pseudo_id(fullvisitor), "platform": "WEB"}
+            if block.subscriber[block.visitor[session]]:
+                person = {"user_id": f"member-{fullvisitor}"} | person
+            start_s = block.start_s[session]
+            session_id = [self._integer("ga_session_id", start_s)]
+            yield from self._events(block, session, start_s, session_id, person)
+            if block.anonymous[session]:
+                yield from self._events(block, session, start_s - _ANONYMOUS_SHIFT_S, [], {"platform": "WEB"})
+
+    @staticmethod
+    def count(rows: Sequence[Row]) -> dict[str, int]:
+        """How much the rows hold, by name."""
+        return {
+            "events": len(rows),
+            "events without consent": sum("user_pseudo_id" not in row for row in rows),
+        }
+
+    def _events(self, block: Block, session: int, start_s: int, session_id: list[Row], person: Row) -> Iterator[Row]:
+        date, made = _date(start_s), 0
+
+        def event(time_ms: int, name: str, params: list[Row]) -> Row:
+            nonlocal made
+            made += 1  # also the microsecond that keeps the events in order
+            return {
+                "event_date": date,
+                "event_timestamp": self._number((start_s * 1000 + time_ms) * 1000 + made - 1),
+                "event_name": name,
+                "event_params": session_id + params,
+                **person,
+            }
+
+        for view in block.views(session):
+            content, time_ms, home_ms = block.content[view], block.page_ms[view], block.home_ms[view]
+            page = self._home if content == HOME else self._page(content, block.campaign[view])
+            landing = self._home if home_ms else page
+            if not made and session_id:
+                yield event(0, "session_start", landing[:2])
+            if home_ms:
+                yield event(time_ms - home_ms, "page_view", self._home)
+                yield event(time_ms, "user_engagement", [*self._home, self._engaged(home_ms)])
+            yield event(time_ms, "page_view", page)
+            if scroll_ms := block.scroll_ms[view]:
+                yield event(time_ms + scroll_ms, "scroll", [*page, self._engaged(scroll_ms)])
+            if dwell_ms := block.dwell_ms[view]:
+                rest = self._engaged(dwell_ms - scroll_ms)
+                yield event(time_ms + dwell_ms, "user_engagement", [*page, rest])
+
+    def _page(self, content: int, campaign: int) -> list[Row]:
+        location = self._locations[content]
+        if campaign >= 0:
+            location = _text("page_location", self._paths[content] + _SUFFIXES[campaign])
+        return [location, self._titles[content], self._ids[content]]
+
+    def _engaged(self, ms: int) -> Row:
+        return self._integer("engagement_time_msec", ms)
+
+    def _integer(self, key: str, value: int) -> Row:
+        return {"key": key, "value": {"int_value": self._number(value)}}
+
+
+def pseudo_id(full_visitor_id: str) -> str:
+    """GA4's user_pseudo_id of a visitor of the sample: the digits of the fullVisitorId with a dot between."""
+    return f"{full_visitor_id[:10]}.{full_visitor_id[10:]}"
+
+
+def _text(key: str, value: str) -> Row:
+    return {"key": key, "value": {"string_value": value}}
+
+
+def _path(category: str, content_id: str) -> str:
+    return f"/{category.lower()}/{content_id}"
+
+
+def _date(seconds: int) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y%m%d")

@@ -1,0 +1,63 @@
+"""The sample as a plain table: one row a visitor and content, as the visits of the other layouts sum up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from artifacts.names import CONTENT_ID, VISITOR_ID
+from artifacts.paths import shard_name
+from pipeline.demo.sample.catalogue import Catalogue, visitor_ids
+from pipeline.demo.sample.files import OutputDirectory
+from pipeline.demo.sample.visits import HOME, Size, Steps, activity, make_steps
+
+_ROWS_PER_FILE = 2_500_000
+SCHEMA = pa.schema(
+    [
+        pa.field(VISITOR_ID, pa.string()),
+        pa.field(CONTENT_ID, pa.string()),
+        pa.field("duration_ms", pa.int64()),
+        pa.field("time", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+
+def write_table(output: OutputDirectory, size: Size, catalogue: Catalogue, step: Callable[[], None]) -> int:
+    """Writes `table/interactions-*.parquet` and returns the rows; `step` is called for each block."""
+    files = int(np.clip(-(-size.interactions // _ROWS_PER_FILE), 1, size.blocks))
+    contents = pa.array(catalogue.content_ids)
+    reading, rows = activity(size), 0
+    for number in range(files):
+        path = output.add(f"table/{shard_name('interactions', number, files, '.parquet')}")
+        with pq.ParquetWriter(path, SCHEMA, compression="snappy") as writer:
+            for block in range(number * size.blocks // files, (number + 1) * size.blocks // files):
+                visitors = pa.array(visitor_ids(*size.block(block), size.seed))
+                table = interactions(make_steps(size, catalogue, block, reading), visitors, contents)
+                writer.write_table(table)
+                rows += table.num_rows
+                step()
+    return rows
+
+
+def interactions(steps: Steps, visitors: pa.Array, contents: pa.Array) -> pa.Table:
+    """The interactions of a block, with the time of the last view, be it one without dwell."""
+    read = steps.pair >= 0
+    duration_ms = np.bincount(steps.pair[read], steps.dwell_ms[read], len(steps.pairs)).astype(np.int64)
+    view = np.flatnonzero(steps.content != HOME)
+    keys = steps.pairs[:, 0] * len(contents) + steps.pairs[:, 1]
+    order = np.argsort(keys)
+    key = steps.visitor[steps.session[view]] * len(contents) + steps.content[view]
+    place = order[np.searchsorted(keys, key, sorter=order).clip(max=len(keys) - 1)]
+    known = keys[place] == key
+    last_ms = np.zeros(len(keys), np.int64)
+    np.maximum.at(last_ms, place[known], steps.opened_ms[view[known]])
+    columns = [
+        visitors.take(pa.array(steps.pairs[:, 0])),
+        contents.take(pa.array(steps.pairs[:, 1])),
+        pa.array(duration_ms),
+        pa.array(last_ms * 1000).cast(SCHEMA.field("time").type),
+    ]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)

@@ -1,0 +1,269 @@
+"""Who reads what, when and for how long: the visits that every layout of the sample describes.
+
+Visitors come in blocks. A block depends on the seed, the size and its own number only, so that blocks can be
+made again, in any order and for any part of the days, and always hold the same visits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.demo.sample.catalogue import TOPICS_PER_CATEGORY, Catalogue
+
+HOME = -1  # content number of the home page
+_MINUTE_MS = 60_000
+_SLOTS_PER_DAY = 6  # three hours each, from six in the morning to midnight: no visit crosses midnight
+_SLOT_S = 3 * 3600
+_LONGEST_VISIT_MS = 170 * _MINUTE_MS
+
+# Share of a visitor's picks by round: any content by popularity, the favourite category, else the favourite
+# topic. Later rounds serve those who have read their favourites up.
+_ANYTHING = (0.06, 0.08, 0.15, 0.4)
+_CATEGORY = (0.16, 0.40, 0.75, 0.6)
+_ROUNDS = 12
+# A visitor's favourite topics: which of the visitor's three categories each belongs to, and its weight.
+_TASTE_CATEGORY = np.array([0, 0, 1, 1, 2])
+_TASTE_WEIGHT = np.array([0.42, 0.22, 0.18, 0.10, 0.08])
+_OFF_TASTE_DWELL = 0.4
+
+
+@dataclass(frozen=True)
+class Size:
+    """What the flags say of the sample's size. `start_s` is the first day's midnight, seconds since 1970."""
+
+    visitors: int
+    contents: int
+    days: int
+    interactions: int
+    start_s: int
+    seed: int
+
+    @property
+    def cap(self) -> int:
+        """Most contents that one visitor reads."""
+        return max(1, self.contents // 3)
+
+    @property
+    def block_visitors(self) -> int:
+        return int(np.clip(200_000 * self.visitors // self.interactions, 1, 100_000))
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.visitors // self.block_visitors)
+
+    def block(self, number: int) -> tuple[int, int]:
+        """First visitor of a block, and the one behind its last."""
+        begin = number * self.block_visitors
+        return begin, min(begin + self.block_visitors, self.visitors)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The page views of one block, home pages left out, in the order in which they were made.
+
+    Visits (one each): visitor int64[S], counted from the block's first; visit_number; start_s, since 1970;
+    day, 0 for the first. Views: session int64[V]; content int64[V], HOME only where a visit ends there;
+    dwell_ms int64[V], 0 for the last view of a visit; home_ms int64[V], spent on the home page before, 0 if
+    not visited; page_ms int64[V], when the page opened, since the visit's start; pair int64[V], number of
+    visitor and content in the block, -1 where the view has no dwell.
+    pairs: int64[P, 2], visitor and content.
+    """
+
+    visitor: np.ndarray
+    visit_number: np.ndarray
+    start_s: np.ndarray
+    day: np.ndarray
+    session: np.ndarray
+    content: np.ndarray
+    dwell_ms: np.ndarray
+    home_ms: np.ndarray
+    page_ms: np.ndarray
+    pair: np.ndarray
+    pairs: np.ndarray
+
+    @property
+    def opened_ms(self) -> np.ndarray:
+        """When each page opened, since 1970."""
+        return self.start_s[self.session] * 1000 + self.page_ms
+
+
+class Tastes:
+    """Favourite topics of a block's visitors, and draws from them."""
+
+    def __init__(self, rng: np.random.Generator, catalogue: Catalogue, visitors: int) -> None:
+        self._catalogue = catalogue
+        ends = np.append(catalogue.topic_begin[1:, 0], catalogue.size)
+        groups = len(catalogue.topic_begin)
+        mass = catalogue.cumulative[ends] - catalogue.cumulative[catalogue.topic_begin[:, 0]]
+        # The largest of log(mass) + Gumbel noise are draws without replacement in proportion to the mass.
+        noise = np.log(mass) + rng.gumbel(size=(visitors, groups))
+        favourites = np.argsort(-noise, axis=1)[:, np.minimum([0, 1, 2], groups - 1)]
+        self._category = favourites[:, _TASTE_CATEGORY]
+        first = rng.integers(TOPICS_PER_CATEGORY, size=(visitors, 3))
+        second = first + rng.integers(1, TOPICS_PER_CATEGORY, size=(visitors, 3))
+        topics = np.stack([first[:, 0], second[:, 0], first[:, 1], second[:, 1], first[:, 2]], axis=1)
+        self._topic = topics % TOPICS_PER_CATEGORY
+        weights = _TASTE_WEIGHT * rng.gamma(3.0, size=(visitors, len(_TASTE_WEIGHT)))
+        self._edges = np.cumsum(weights, axis=1) / weights.sum(axis=1, keepdims=True)
+
+    def draw(self, rng: np.random.Generator, visitor: np.ndarray, turn: int) -> tuple[np.ndarray, np.ndarray]:
+        """One content for each of `visitor` int64[N], and whether it is to the visitor's taste."""
+        catalogue, count = self._catalogue, len(visitor)
+        anything = _ANYTHING[min(turn, len(_ANYTHING) - 1)]
+        category_share = _CATEGORY[min(turn, len(_CATEGORY) - 1)]
+        slot = (rng.random(count)[:, None] > self._edges[visitor, :-1]).sum(axis=1)
+        category, topic = self._category[visitor, slot], self._topic[visitor, slot]
+        level = rng.random(count)
+        wide = level < anything + category_share
+        last = catalogue.topic_begin[category, TOPICS_PER_CATEGORY]
+        begin = np.where(wide, catalogue.topic_begin[category, 0], catalogue.topic_begin[category, topic])
+        end = np.where(wide, last, catalogue.topic_begin[category, topic + 1])
+        empty = begin == end  # a topic of a tiny catalogue
+        begin, end = np.where(empty, catalogue.topic_begin[category, 0], begin), np.where(empty, last, end)
+        off = level < anything
+        begin, end = np.where(off, 0, begin), np.where(off, catalogue.size, end)
+        low, high = catalogue.cumulative[begin], catalogue.cumulative[end]
+        place = low + rng.random(count) * (high - low)
+        content = np.searchsorted(catalogue.cumulative, place, side="right") - 1
+        if turn >= len(_ANYTHING):
+            content = np.where(off, rng.integers(catalogue.size, size=count), content)
+        return np.clip(content, begin, end - 1), ~off
+
+
+def activity(size: Size) -> tuple[float, float]:
+    """Parameters (location, spread) of the log-normal number of contents a visitor reads.
+
+    The location makes the mean, after rounding up and capping, what the size asks for.
+    """
+    spread, mean = 0.95, size.interactions / size.visitors
+    normal = np.random.default_rng([size.seed, 2]).standard_normal(20_000)
+    low, high = math.log(0.01), math.log(size.cap) + 5.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        if _contents_read(np.exp(middle + spread * normal), size.cap).mean() < mean:
+            low = middle
+        else:
+            high = middle
+    return low, spread
+
+
+def make_steps(size: Size, catalogue: Catalogue, number: int, reading: tuple[float, float]) -> Steps:
+    """Makes block `number`; `reading` is `activity(size)`."""
+    rng = np.random.default_rng([size.seed, 3, number])
+    begin, end = size.block(number)
+    wanted = _contents_read(rng.lognormal(*reading, size=end - begin), size.cap)
+    tastes = Tastes(rng, catalogue, end - begin)
+    pair_visitor, pair_content, liked = _pairs(rng, tastes, wanted, catalogue.size)
+    pair, dwell_ms = _views(rng, liked)
+    visits = _visits(rng, size, np.bincount(pair_visitor[pair], minlength=end - begin))
+    first_visit = np.searchsorted(visits.visitor, np.arange(end - begin + 1))
+    here = pair_visitor[pair]
+    session = first_visit[here] + (rng.random(len(pair)) * np.diff(first_visit)[here]).astype(int)
+
+    # Each visit ends on a page without dwell: the home page, or one more content.
+    sessions = len(visits.visitor)
+    exits = np.where(rng.random(sessions) < 0.45, HOME, tastes.draw(rng, visits.visitor, 0)[0])
+    order = np.argsort(np.concatenate([session + 0.999 * rng.random(len(pair)), np.arange(sessions) + 0.9995]))
+    session = np.concatenate([session, np.arange(sessions)])[order]
+    content = np.concatenate([pair_content[pair], exits])[order]
+    dwell_ms, home_ms = _fit(rng, session, content, np.concatenate([dwell_ms, np.zeros(sessions)])[order])
+    ends = np.cumsum(dwell_ms + home_ms)
+    visit_ends = ends[np.append(np.flatnonzero(np.diff(session)), len(session) - 1)]
+    visit_begins = np.concatenate([[0], visit_ends[:-1]])
+    spare_s = np.maximum(_SLOT_S - 60 - (visit_ends - visit_begins) // 1000, 0)
+    return Steps(
+        visitor=visits.visitor,
+        visit_number=visits.number,
+        start_s=size.start_s + visits.slot_s + (rng.random(sessions) * spare_s).astype(np.int64),
+        day=visits.slot_s // 86_400,
+        session=session,
+        content=content,
+        dwell_ms=dwell_ms,
+        home_ms=home_ms,
+        page_ms=ends - dwell_ms - visit_begins[session],
+        pair=np.concatenate([pair, np.full(sessions, -1)])[order],
+        pairs=np.stack([pair_visitor, pair_content], axis=1),
+    )
+
+
+def _views(rng: np.random.Generator, liked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One view or more of each pair: the view's pair and its dwell, longer for what the visitor likes."""
+    repeats = rng.random(len(liked))
+    pair = np.repeat(np.arange(len(liked)), 1 + (repeats < 0.15) + (repeats < 0.04))
+    dwell_ms = 55_000 * np.exp(0.8 * rng.standard_normal(len(liked))) * np.where(liked, 1.0, _OFF_TASTE_DWELL)
+    return pair, (dwell_ms[pair] * rng.uniform(0.6, 1.2, len(pair))).clip(1500, 20 * _MINUTE_MS)
+
+
+@dataclass(frozen=True)
+class _Visits:
+    visitor: np.ndarray
+    number: np.ndarray
+    slot_s: np.ndarray  # where the visit's three hours begin, since the first day's midnight
+
+
+def _visits(rng: np.random.Generator, size: Size, views: np.ndarray) -> _Visits:
+    """Spreads each visitor's `views` over visits, in order of time; no two visits share a slot."""
+    slots, visitors = size.days * _SLOTS_PER_DAY, len(views)
+    visits = np.clip(np.ceil(views / rng.uniform(2, 8, visitors)).astype(int), 1, slots)
+    visitor = np.repeat(np.arange(visitors), visits)
+    nth = np.arange(len(visitor)) - np.repeat(np.cumsum(visits) - visits, visits)
+    # Steps that share no factor with the number of slots meet each slot once.
+    steps = np.array([step for step in range(1, slots) if math.gcd(step, slots) == 1])
+    step, first = steps[rng.integers(len(steps), size=visitors)], rng.integers(slots, size=visitors)
+    slot = (step[visitor] * nth + first[visitor]) % slots
+    day, place = np.divmod(np.sort(visitor * slots + slot) - visitor * slots, _SLOTS_PER_DAY)
+    begin_s = (24 * 3600 - _SLOTS_PER_DAY * _SLOT_S) + place * _SLOT_S
+    return _Visits(visitor, nth + rng.geometric(0.6, visitors)[visitor], day * 86_400 + begin_s)
+
+
+def _fit(
+    rng: np.random.Generator, session: np.ndarray, content: np.ndarray, dwell_ms: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Puts home pages between the views, and fits each visit into its slot: dwell_ms, home_ms int64[V]."""
+    chance = np.where(np.diff(session, prepend=-1) > 0, 0.5, 0.12)
+    home = (rng.random(len(session)) < chance) & (content != HOME)
+    home_ms = np.where(home, rng.uniform(1000, 6000, len(session)), 0.0)
+    total = np.bincount(session, dwell_ms + home_ms)
+    shrink = np.minimum(1.0, _LONGEST_VISIT_MS / np.maximum(total, 1.0))[session]
+    whole = [np.where(ms > 0, np.maximum(ms * shrink, 1), 0).astype(np.int64) for ms in (dwell_ms, home_ms)]
+    return whole[0], whole[1]
+
+
+def _contents_read(amount: np.ndarray, cap: int) -> np.ndarray:
+    return np.clip(np.ceil(amount), 1, cap).astype(np.int64)
+
+
+def _pairs(
+    rng: np.random.Generator, tastes: Tastes, wanted: np.ndarray, contents: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draws `wanted` different contents for each visitor: visitor, content, liked; ordered by visitor."""
+    done_keys: list[np.ndarray] = []
+    done_liked: list[np.ndarray] = []
+    keys, liked = np.zeros(0, np.int64), np.zeros(0, bool)
+    missing = wanted.copy()
+    for turn in range(_ROUNDS):
+        visitor = np.repeat(np.arange(len(wanted)), np.where(missing > 0, missing + missing // 3 + 2, 0))
+        content, to_taste = tastes.draw(rng, visitor, turn)
+        keys = np.concatenate([keys, visitor * contents + content])
+        liked = np.concatenate([liked, to_taste])
+        first = np.sort(np.unique(keys, return_index=True)[1])
+        first = first[np.argsort(keys[first] // contents, kind="stable")]
+        visitor = keys[first] // contents
+        nth = np.arange(len(first)) - np.searchsorted(visitor, visitor)
+        first = first[nth < wanted[visitor]]
+        keys, liked = keys[first], liked[first]
+        have = np.bincount(keys // contents, minlength=len(wanted))
+        missing = np.where(missing > 0, wanted - have, 0)
+        open_ = missing[keys // contents] > 0
+        done_keys.append(keys[~open_])
+        done_liked.append(liked[~open_])
+        keys, liked = keys[open_], liked[open_]
+        if not keys.size:
+            break
+    keys = np.concatenate([*done_keys, keys])
+    liked = np.concatenate([*done_liked, liked])
+    order = np.argsort(keys // contents, kind="stable")
+    return keys[order] // contents, keys[order] % contents, liked[order]

@@ -1,0 +1,95 @@
+"""Interactions as the blocks that TFT takes, and the encoded blocks it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from artifacts.names import (
+    AMOUNT,
+    CONTENT_COUNT,
+    CONTENT_ID,
+    CONTENT_PLACE,
+    TIME_MS,
+    VISITOR_COUNT,
+    VISITOR_ID,
+    VISITOR_PLACE,
+)
+from pipeline.readers import columns
+
+# The types by which TFT reads lists of ids and numbers; a block is one row of them.
+BLOCK = pa.schema(
+    [
+        pa.field(VISITOR_ID, pa.large_list(pa.large_binary())),
+        pa.field(VISITOR_COUNT, pa.large_list(pa.int64())),
+        pa.field(VISITOR_PLACE, pa.large_list(pa.int64())),
+        pa.field(CONTENT_ID, pa.large_list(pa.large_binary())),
+        pa.field(CONTENT_COUNT, pa.large_list(pa.int64())),
+        pa.field(CONTENT_PLACE, pa.large_list(pa.int64())),
+        pa.field(AMOUNT, pa.large_list(pa.float32())),
+        pa.field(TIME_MS, pa.large_list(pa.int64())),
+    ]
+)
+_BLOCK_INTERACTIONS = 1 << 20
+
+
+def make_blocks(pairs: pa.Table) -> Iterator[pa.RecordBatch]:
+    """Cuts interactions (one row a pair) into blocks."""
+    for start in range(0, pairs.num_rows, _BLOCK_INTERACTIONS):
+        yield _block(pairs.slice(start, _BLOCK_INTERACTIONS))
+
+
+def _block(pairs: pa.Table) -> pa.RecordBatch:
+    visitors, contents = _by_id(pairs[VISITOR_ID]), _by_id(pairs[CONTENT_ID])
+    amounts, times = pairs[AMOUNT].to_numpy().astype(np.float32), pairs[TIME_MS].to_numpy()
+    arrays = [_one_row(pa.array(column)) for column in (*visitors, *contents, amounts, times)]
+    return pa.RecordBatch.from_arrays(arrays, schema=BLOCK)
+
+
+def _by_id(column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray, np.ndarray]:
+    """Each id once, how often it stands in the column int64[ids], and each row's place among them int64[n]."""
+    encoded = column.combine_chunks()
+    codes = encoded.indices.to_numpy()
+    counts = np.bincount(codes, minlength=len(encoded.dictionary))
+    there = counts > 0
+    return (
+        encoded.dictionary.filter(pa.array(there)).cast(pa.large_binary()),
+        counts[there],
+        (np.cumsum(there) - 1)[codes],
+    )
+
+
+def _one_row(values: pa.Array) -> pa.LargeListArray:
+    return pa.LargeListArray.from_arrays(pa.array([0, len(values)], pa.int64()), values)
+
+
+def interactions_in(block: pa.RecordBatch) -> int:
+    """How many interactions a block holds."""
+    return block.column(block.schema.get_field_index(AMOUNT)).value_lengths()[0].as_py()
+
+
+def values_of(block: pa.RecordBatch, name: str) -> np.ndarray:
+    """The flat values of one column of an encoded block."""
+    return block.column(block.schema.get_field_index(name)).flatten().to_numpy(zero_copy_only=False)
+
+
+class BlockCoder(beam.coders.Coder):
+    """Record batches between steps. Beam measures what passes: by its pickle, if nobody tells it the size."""
+
+    def encode(self, value: pa.RecordBatch) -> bytes:
+        return columns.to_bytes(value)
+
+    def decode(self, encoded: bytes) -> pa.RecordBatch:
+        return pa.ipc.open_stream(encoded).read_next_batch()
+
+    def estimate_size(self, value: pa.RecordBatch) -> int:
+        return value.nbytes
+
+    def is_deterministic(self) -> bool:
+        return True
+
+
+beam.coders.registry.register_coder(pa.RecordBatch, BlockCoder)

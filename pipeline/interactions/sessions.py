@@ -1,0 +1,140 @@
+"""The rules that turn views into interactions; the same as pipeline/sql/ says in SQL.
+
+An interaction is (visitorId, contentId, amount, time of the last view), one a pair. The amount is the summed
+dwell in ms, or the rating a table gives. Everything here is a function of columns.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifacts.names import AMOUNT, CONTENT_ID, TIME_MS, VISITOR_ID
+from pipeline.readers.columns import ID, sorted_with_order
+
+INTERACTIONS = pa.schema(
+    [
+        pa.field(VISITOR_ID, ID),
+        pa.field(CONTENT_ID, ID),
+        pa.field(AMOUNT, pa.float64()),
+        pa.field(TIME_MS, pa.int64()),
+    ]
+)
+
+# A GA360 page view: contentId is null on pages without content, which end the dwell of the page before.
+VISIT_ID, HIT_TIME_MS, HIT_NUMBER, START_MS = "visitId", "hit_time_ms", "hitNumber", "start_ms"
+VIEWS = pa.schema(
+    [
+        pa.field(VISITOR_ID, ID),
+        pa.field(VISIT_ID, pa.int64()),
+        pa.field(HIT_TIME_MS, pa.int64()),
+        pa.field(HIT_NUMBER, pa.int64()),
+        pa.field(START_MS, pa.int64()),
+        pa.field(CONTENT_ID, ID),
+    ]
+)
+
+
+def dwell(views: pa.Table) -> pa.Table:
+    """Dwell of each view of a content: the time to the next page of the same session.
+
+    LEAD(hits.time) OVER (PARTITION BY fullVisitorId, visitId ORDER BY hits.time, hits.hitNumber) - hits.time
+
+    Args:
+        views: columns of VIEWS; all pages of a visitor, in any order.
+
+    Returns:
+        columns of INTERACTIONS, one row a view of a content; the amount is 0 on a session's last page.
+    """
+    visitors = views[VISITOR_ID].combine_chunks().indices.to_numpy()
+    visits, times, numbers = (views[name].to_numpy() for name in (VISIT_ID, HIT_TIME_MS, HIT_NUMBER))
+    order = np.lexsort((numbers, times, visits, visitors))
+    visitors, visits, times = visitors[order], visits[order], times[order]
+    amounts = np.zeros(len(order))
+    same_session = (visitors[1:] == visitors[:-1]) & (visits[1:] == visits[:-1])
+    amounts[:-1] = np.where(same_session, times[1:] - times[:-1], 0)
+    views = views.take(pa.array(order))
+    table = pa.table(
+        {
+            VISITOR_ID: views[VISITOR_ID],
+            CONTENT_ID: views[CONTENT_ID],
+            AMOUNT: amounts,
+            TIME_MS: pc.add(views[START_MS], views[HIT_TIME_MS]),
+        },
+        schema=INTERACTIONS,
+    )
+    return table.filter(pc.is_valid(table[CONTENT_ID]))
+
+
+def sum_pairs(table: pa.Table) -> pa.Table:
+    """One row a pair of visitor and content: amounts summed, the latest time; ordered by visitor and content."""
+    if not table.num_rows:
+        return table
+    visitors, of_visitor = _ranks(table[VISITOR_ID])
+    contents, of_content = _ranks(table[CONTENT_ID])
+    pairs = of_visitor * len(contents) + of_content  # below 2^63: each factor is a number of rows in memory
+    pairs, order = sorted_with_order(pairs)  # stable: sums of fractions do not depend on the processor's sort
+    starts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]]))
+    firsts = pairs[starts]
+    return pa.table(
+        {
+            VISITOR_ID: _coded(firsts // len(contents), visitors),
+            CONTENT_ID: _coded(firsts % len(contents), contents),
+            AMOUNT: np.add.reduceat(table[AMOUNT].to_numpy()[order], starts),
+            TIME_MS: np.maximum.reduceat(table[TIME_MS].to_numpy()[order], starts),
+        },
+        schema=INTERACTIONS,
+    )
+
+
+def last_of_pairs(table: pa.Table) -> pa.Table:
+    """One row a pair: the amount of the latest row, the greatest where several are latest; ordered likewise."""
+    if not table.num_rows:
+        return table
+    _, of_visitor = _ranks(table[VISITOR_ID])
+    contents, of_content = _ranks(table[CONTENT_ID])
+    pairs = of_visitor * len(contents) + of_content
+    order = np.lexsort((table[AMOUNT].to_numpy(), table[TIME_MS].to_numpy(), pairs))
+    last = np.flatnonzero(np.append(pairs[order][1:] != pairs[order][:-1], True))
+    return table.take(pa.array(order[last]))
+
+
+def bound_dwell(pairs: pa.Table, least_ms: float, greatest_ms: float | None) -> tuple[pa.Table, Counter[str]]:
+    """Keeps pairs with a dwell above 0 and not below `least_ms`; a greater one than `greatest_ms` counts as that.
+
+    Returns:
+        the pairs kept, and how many were dropped and capped.
+    """
+    amounts = pairs[AMOUNT].to_numpy()
+    dwelt = amounts > 0
+    kept = dwelt & (amounts >= least_ms)
+    counts = Counter(
+        {
+            "pairs.skipped.no_dwell": int(len(amounts) - dwelt.sum()),
+            "pairs.skipped.below_min_dwell": int(dwelt.sum() - kept.sum()),
+        }
+    )
+    if not kept.all():
+        pairs = pairs.filter(pa.array(kept))
+    if greatest_ms is not None:
+        amounts = pairs[AMOUNT].to_numpy()
+        counts["pairs.capped_at_max_dwell"] = int((amounts > greatest_ms).sum())
+        place = pairs.schema.get_field_index(AMOUNT)
+        pairs = pairs.set_column(place, AMOUNT, pa.array(np.minimum(amounts, greatest_ms)))
+    return pairs, counts
+
+
+def _ranks(column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
+    """Each id once, ascending, and each row's place among them, int64[n]."""
+    encoded = column.combine_chunks()
+    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return encoded.dictionary.take(pa.array(order)), rank[encoded.indices.to_numpy()]
+
+
+def _coded(places: np.ndarray, ids: pa.Array) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(places.astype(np.int32)), ids)

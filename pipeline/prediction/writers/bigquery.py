@@ -1,0 +1,131 @@
+"""Predictions -> a BigQuery table, by one load job: its rows are all there or none is.
+
+python -m pipeline.prediction.writers.bigquery --config YAML      loads what batch prediction wrote, once more
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from google.cloud import bigquery
+
+from artifacts import publish
+from artifacts.paths import Predictions, join
+from configs import cli
+from configs.errors import UserError
+from configs.settings import Settings
+from pipeline.prediction.writers.answers import WORDS
+from pipeline.prediction.writers.formats import TableWriter, table_schema
+from pipeline.sources.bigquery import names
+from pipeline.sources.bigquery.names import TableName
+from pipeline.sources.bigquery.service import Service, explained
+
+_TYPES = {"string": "STRING", "int64": "INTEGER", "double": "FLOAT", "timestamp[us, tz=UTC]": "TIMESTAMP"}
+_DIRECTORIES = {"recommendations": "predictions_dir"}
+
+
+def check(settings: Settings) -> None:
+    """Looks, before anything is predicted, whether the table can be filled.
+
+    Raises:
+        UserError: no such dataset, no permission, or a table there with other columns.
+    """
+    name, service = _name(settings), Service(settings.bigquery)
+    wanted = {field.name for field in table_schema(WORDS[settings.prediction.kind])}
+    with contextlib.closing(service), explained(f"prediction.table {name}"):
+        service.jobs.get_dataset(name.in_dataset, retry=service.retry)
+        listed = service.jobs.list_tables(name.in_dataset, retry=service.retry)
+        if name.table not in (each.table_id for each in listed):
+            return
+        found = {field.name for field in service.jobs.get_table(str(name), retry=service.retry).schema}
+    if found != wanted:
+        other = sorted(found ^ wanted)[0]
+        raise UserError(f"prediction.table {name} has other columns ({other}); name a new table, it will be made")
+
+
+def load(settings: Settings, root: str, manifest: dict[str, Any]) -> None:
+    """Loads the rows that lie at `root` into the table.
+
+    Raises:
+        UserError: the job failed. The table is as it was, and so are the files.
+    """
+    name, service = _name(settings), Service(settings.bigquery)
+    day = datetime.datetime.fromisoformat(manifest["run_time"])
+    paths = [join(root, file) for file in sorted(manifest["files"]) if file.endswith(TableWriter.suffix)]
+    if not paths:
+        raise UserError(f"{root} holds no rows for a table; predict again with prediction.table set")
+    again = "the files are whole, `python -m pipeline.prediction.writers.bigquery` loads them again"
+    with contextlib.closing(service), explained(f"prediction.table {name} was not touched ({again})"):
+        config = _job_config(settings, name, service)
+        to = f"{name}${day:%Y%m%d}" if settings.prediction.table_keeps == "day" else str(name)
+        if publish.is_remote(root):
+            job = service.jobs.load_table_from_uri(paths, to, job_config=config, retry=service.retry)
+        else:
+            with _one_file(paths) as file:
+                job = service.jobs.load_table_from_file(file, to, job_config=config, rewind=True)
+        job.result(retry=service.retry)
+    print(f"{job.output_rows or 0:,} rows in {to}")
+
+
+def _name(settings: Settings) -> TableName:
+    name = names.parse(settings.prediction.table or "", "prediction.table")
+    if name.star:
+        raise UserError(f"prediction.table {name}: name one table")
+    return name
+
+
+def _job_config(settings: Settings, name: TableName, service: Service) -> bigquery.LoadJobConfig:
+    prediction, words = settings.prediction, WORDS[settings.prediction.kind]
+    kept = prediction.table_days
+    partitioning = bigquery.TimePartitioning(field="run_time", expiration_ms=kept and kept * 86_400_000)
+    return bigquery.LoadJobConfig(
+        schema=[bigquery.SchemaField(f.name, _TYPES[str(f.type)], "REQUIRED") for f in table_schema(words)],
+        source_format=bigquery.SourceFormat.PARQUET,
+        time_partitioning=partitioning,
+        clustering_fields=[words.asked],
+        create_disposition=bigquery.CreateDisposition.CREATE_IF_NEEDED,
+        write_disposition="WRITE_APPEND" if prediction.table_keeps == "all" else "WRITE_TRUNCATE",
+        labels=settings.bigquery.labels,
+    )
+
+
+@contextlib.contextmanager
+def _one_file(paths: Sequence[str]) -> Iterator[BinaryIO]:
+    """The rows of local files in one, which one job can take."""
+    with tempfile.TemporaryFile() as whole:
+        with pq.ParquetWriter(pa.PythonFile(whole, mode="w"), pq.read_schema(paths[0]), compression="zstd") as writer:
+            for path in paths:
+                with pq.ParquetFile(path) as file:
+                    for group in range(file.num_row_groups):
+                        writer.write_table(file.read_row_group(group))
+        whole.seek(0)
+        yield whole
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Loads what is there.
+
+    Raises:
+        UserError: whatever the user can put right.
+    """
+    parser = cli.parser(
+        "python -m pipeline.prediction.writers.bigquery", "Loads predictions into prediction.table, once more."
+    )
+    settings = cli.settings_with(parser.parse_args(argv), {})
+    kind = settings.prediction.kind
+    setting = _DIRECTORIES.get(kind, f"{kind}_dir")
+    root = cli.required(getattr(settings, setting), setting)
+    manifest = publish.read_manifest(Predictions(root).manifest, "predictions" if kind == "recommendations" else kind)
+    check(settings)
+    load(settings, root, manifest)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,146 @@
+"""GA360 sessions (ga_sessions_YYYYMMDD, a row a session) -> page views."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from configs.settings import SourceSettings
+from pipeline.interactions.sessions import VIEWS
+from pipeline.readers import columns
+from pipeline.readers.files import RawBatch
+from pipeline.readers.ndjson import integer
+from pipeline.sources.extract import RECORDS, Extract, Ledger, column, faults, open_ledger, within_window
+
+HITS = "hits"
+_DIMENSION = pa.struct([integer("index"), pa.field("value", pa.string())])
+_HIT = pa.struct(
+    [
+        integer("hitNumber"),
+        integer("time"),
+        pa.field("type", pa.string()),
+        pa.field("customDimensions", pa.list_(_DIMENSION)),
+    ]
+)
+SCHEMA = pa.schema(
+    [
+        pa.field("fullVisitorId", pa.string()),
+        integer("visitNumber"),
+        integer("visitId"),
+        integer("visitStartTime"),
+        pa.field("date", pa.string()),
+        pa.field("hits", pa.list_(_HIT)),
+    ]
+)
+
+
+def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
+    """Takes the page views out of sessions.
+
+    Args:
+        raw: records with the fields of SCHEMA.
+        path: their file, for the account.
+        source: the dimension that holds the contentId, what a visitor is, and the window.
+
+    Returns:
+        columns of pipeline.sessions.VIEWS.
+    """
+    ledger = open_ledger(raw, path)
+    inside = within_window(column(raw.columns, "date"), source, ledger)
+    batch, numbers = raw.columns, raw.numbers
+    if not inside.all():
+        batch, numbers = batch.filter(pa.array(inside)), numbers[inside]
+    visitors = columns.ids(column(batch, "fullVisitorId"))
+    visit_ids, has_visit = columns.integers(column(batch, "visitId"))
+    starts, has_start = columns.times(column(batch, "visitStartTime"), per_second=1)
+    visit_numbers, has_number = columns.integers(column(batch, "visitNumber"))
+
+    reasons = faults("visitor_id", visitors)
+    reasons[~has_start] = "visit_start_time_invalid"
+    reasons[~has_visit] = "visit_id_invalid"
+    if source.visitor_key == "visit":
+        reasons[~has_number] = "visit_number_invalid"
+        visitors = pc.binary_join_element_wise(
+            visitors, pa.array(visit_numbers).cast(pa.string()).cast(pa.binary()), b"-"
+        )
+    reasons[visitors.is_null().to_numpy(zero_copy_only=False)] = "visitor_id_missing"
+    sound = ledger.reject_where(RECORDS, reasons, numbers, visitorId=visitors)
+
+    pages = _pages(column(batch, HITS), sound, numbers, source, ledger)
+    sessions = pa.array(pages.session)
+    used = np.zeros(batch.num_rows, bool)
+    used[pages.session[pages.content.is_valid().to_numpy(zero_copy_only=False)]] = True
+    ledger.skip(RECORDS, "no_content", (sound & ~used).sum())
+    views = pa.RecordBatch.from_arrays(
+        [
+            columns.coded_ids(visitors).take(sessions),
+            pa.array(visit_ids).take(sessions),
+            pa.array(pages.time),
+            pa.array(pages.number),
+            pa.array(starts * 1000).take(sessions),
+            pages.content,
+        ],
+        schema=VIEWS,
+    )
+    return Extract(views, ledger.rejects, ledger.counts)
+
+
+class _Pages:
+    """Hits of type PAGE: session int64[n] (row of the batch), time int64[n], number int64[n], content[n]."""
+
+    def __init__(self, session: np.ndarray, time: np.ndarray, number: np.ndarray, content: pa.DictionaryArray):
+        self.session, self.time, self.number, self.content = session, time, number, content
+
+
+def _pages(hits: pa.Array, sound: np.ndarray, numbers: np.ndarray, source: SourceSettings, ledger: Ledger) -> _Pages:
+    if pa.types.is_null(hits.type):
+        none = np.zeros(0, np.int64)
+        return _Pages(none, none, none, pa.array([], columns.ID))
+    session = pc.list_parent_indices(hits).to_numpy().astype(np.int64)
+    flat = pc.list_flatten(hits)
+    is_page = pc.equal(columns.field(flat, "type"), "PAGE")
+    is_page = is_page.fill_null(False).to_numpy(zero_copy_only=False)
+    kept = sound[session] & is_page
+    ledger.counts["hits.read"] += int(sound[session].sum())
+    ledger.skip("hits", "no_page", (sound[session] & ~is_page).sum())
+    session, pages = session[kept], pa.array(kept)
+
+    time, has_time = columns.times(columns.field(flat, "time").filter(pages), per_second=1000)
+    number, _ = columns.integers(columns.field(flat, "hitNumber").filter(pages))
+    content = columns.coded_ids(_content(flat, kept, source.content_dimension_index, ledger))
+    reasons = faults("content_id", content)
+    bad_content = reasons != None  # noqa: E711 - elementwise
+    bad_time = ~has_time
+    reasons[bad_time] = "hit_time_invalid"
+    ledger.reject_where("hits", reasons, numbers[session], contentId=content, hitNumber=pa.array(number))
+    # A page whose content cannot be kept still ends the dwell of the page before it.
+    missing = content.is_null().to_numpy(zero_copy_only=False)
+    ledger.skip("hits", "no_content", (missing & ~bad_time).sum())
+    timed, codes = ~bad_time, content.indices.fill_null(0).to_numpy()
+    kept_codes = pa.array(codes[timed], mask=(missing | bad_content)[timed])
+    content = pa.DictionaryArray.from_arrays(kept_codes, content.dictionary)
+    return _Pages(session[timed], time[timed], number[timed], content)
+
+
+def _content(hits: pa.StructArray, kept: np.ndarray, index: int, ledger: Ledger) -> pa.BinaryArray:
+    """The custom dimension of the given index of each hit that is kept, null where it has none."""
+    dimensions = columns.field(hits, "customDimensions")
+    if pa.types.is_null(dimensions.type):
+        return pa.nulls(int(kept.sum()), pa.binary())
+    hit = pc.list_parent_indices(dimensions).to_numpy().astype(np.int64)
+    flat = pc.list_flatten(dimensions)
+    found, is_index = columns.integers(columns.field(flat, "index"))
+    is_index &= kept[hit]
+    for seen in pc.value_counts(pa.array(found[is_index])).to_pylist():
+        ledger.counts[f"seen.dimension.{seen['values']}"] += seen["counts"]
+    values = columns.ids(columns.field(flat, "value"))
+    places = np.flatnonzero(is_index & (found == index) & values.is_valid().to_numpy(zero_copy_only=False))
+    hit = hit[places]
+    if (hit[1:] == hit[:-1]).any():  # MAX(IF(index = N, value, NULL)), as the SQL has it
+        order = sorted(range(len(places)), key=lambda at: (hit[at], values[places[at]].as_py()))
+        places, hit = places[order], hit[order]
+    chosen = np.full(len(hits), -1, np.int64)
+    chosen[hit] = places
+    chosen = chosen[kept]
+    return values.take(pa.array(chosen, mask=chosen < 0))

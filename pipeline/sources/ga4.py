@@ -1,0 +1,121 @@
+"""GA4 events (events_YYYYMMDD, a row an event) -> engagement by visitor and content."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from configs.settings import SourceSettings
+from pipeline.interactions.sessions import INTERACTIONS
+from pipeline.readers import columns
+from pipeline.readers.files import RawBatch
+from pipeline.readers.ndjson import integer
+from pipeline.sources.extract import RECORDS, Extract, Ledger, column, faults, open_ledger, within_window
+
+ENGAGEMENT = "engagement_time_msec"
+PAGE_LOCATION = "page_location"
+_VALUE_FIELDS = ("string_value", "int_value", "float_value", "double_value")
+_VALUE = pa.struct(
+    [
+        pa.field("string_value", pa.string()),
+        integer("int_value"),
+        pa.field("float_value", pa.float64()),
+        pa.field("double_value", pa.float64()),
+    ]
+)
+SCHEMA = pa.schema(
+    [
+        pa.field("event_date", pa.string()),
+        integer("event_timestamp"),
+        pa.field("event_params", pa.list_(pa.struct([pa.field("key", pa.string()), pa.field("value", _VALUE)]))),
+        pa.field("user_id", pa.string()),
+        pa.field("user_pseudo_id", pa.string()),
+    ]
+)
+
+
+def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
+    """Takes the engagement time of each event that carries a content.
+
+    Args:
+        raw: records with the fields of SCHEMA.
+        path: their file, for the account.
+        source: the parameter that holds the contentId, which user id to prefer, and the window.
+
+    Returns:
+        columns of pipeline.interactions.sessions.INTERACTIONS, a row an event; amounts may be 0.
+    """
+    ledger = open_ledger(raw, path)
+    inside = within_window(column(raw.columns, "event_date"), source, ledger)
+    batch, numbers = raw.columns.filter(pa.array(inside)), raw.numbers[inside]
+    visitors = columns.ids(column(batch, "user_pseudo_id"))
+    if source.prefer_user_id:
+        users = columns.ids(column(batch, "user_id"))
+        visitors = pc.if_else(pc.equal(pc.binary_length(users), 0).fill_null(True), visitors, users)
+    stamps, has_stamp = columns.times(column(batch, "event_timestamp"), per_second=1_000_000)
+    contents, engaged, sound_engagement = _parameters(column(batch, "event_params"), source, ledger)
+
+    has_visitor = visitors.is_valid().to_numpy(zero_copy_only=False)
+    has_content = contents.is_valid().to_numpy(zero_copy_only=False)
+    ledger.skip(RECORDS, "no_visitor_id", (~has_visitor).sum())
+    ledger.skip(RECORDS, "no_content", (has_visitor & ~has_content).sum())
+    wanted = has_visitor & has_content
+    reasons = faults("content_id", contents)
+    visitor_faults = faults("visitor_id", visitors)
+    reasons[visitor_faults != None] = visitor_faults[visitor_faults != None]  # noqa: E711 - elementwise
+    reasons[~sound_engagement] = "engagement_invalid"
+    reasons[~has_stamp] = "event_timestamp_invalid"
+    reasons[~wanted] = None
+    sound = ledger.reject_where(RECORDS, reasons, numbers, visitorId=visitors, contentId=contents)
+    table = pa.RecordBatch.from_arrays(
+        [
+            columns.coded_ids(visitors),
+            columns.coded_ids(contents),
+            pa.array(engaged.astype(np.float64)),
+            pa.array(stamps // 1000),
+        ],
+        schema=INTERACTIONS,
+    )
+    return Extract(table.filter(pa.array(wanted & sound)), ledger.rejects, ledger.counts)
+
+
+def _parameters(
+    params: pa.Array, source: SourceSettings, ledger: Ledger
+) -> tuple[pa.BinaryArray, np.ndarray, np.ndarray]:
+    """Of each event: its content (null where it has none), its engagement in ms int64[n], and whether that is sound."""
+    events = len(params)
+    if pa.types.is_null(params.type):
+        return pa.nulls(events, pa.binary()), np.zeros(events, np.int64), np.ones(events, bool)
+    event = pc.list_parent_indices(params).to_numpy().astype(np.int64)
+    flat = pc.list_flatten(params)
+    keys = columns.ids(columns.field(flat, "key"))
+    for found in pc.value_counts(keys).to_pylist():
+        name = (found["values"] or b"")[:100].decode("utf-8", "backslashreplace")
+        ledger.counts[f"seen.parameter.{name}"] += found["counts"]
+
+    places = _places(keys, source.content_parameter)
+    texts = _text(columns.field(flat.take(pa.array(places)), "value"))
+    if source.content_parameter == PAGE_LOCATION:
+        texts = pc.replace_substring_regex(texts, r"(?s)[?#].*", "")
+    chosen = np.full(events, -1, np.int64)
+    chosen[event[places][::-1]] = np.arange(len(places))[::-1]  # the first, where one event has it twice
+    contents = texts.take(pa.array(chosen, mask=chosen < 0))
+
+    places = _places(keys, ENGAGEMENT)
+    values = columns.field(flat.take(pa.array(places)), "value")
+    times, has_time = columns.times(columns.ids(_text(values)), per_second=1000)
+    engaged, sound = np.zeros(events, np.int64), np.ones(events, bool)
+    np.add.at(engaged, event[places], times)
+    absent = _text(values).is_null().to_numpy(zero_copy_only=False)
+    sound[event[places][~has_time & ~absent]] = False
+    return contents, engaged, sound
+
+
+def _places(keys: pa.BinaryArray, name: str) -> np.ndarray:
+    return np.flatnonzero(pc.equal(keys, name.encode()).fill_null(False).to_numpy(zero_copy_only=False))
+
+
+def _text(values: pa.Array) -> pa.BinaryArray:
+    """A parameter's value as text: it sits in one of four fields."""
+    return pc.coalesce(*(columns.ids(columns.field(values, name)) for name in _VALUE_FIELDS))

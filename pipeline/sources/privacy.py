@@ -1,0 +1,90 @@
+"""Visitors' ids on their way in: left out by the deletion list, hashed with the key, and kept out of `rejected/`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from artifacts import privacy
+from artifacts.storage import read_bytes
+from configs.settings import PrivacySettings
+from pipeline.readers.files import RawBatch
+from pipeline.sources.extract import Extract
+
+VIEWS = "views"
+
+ExtractFn = Callable[[RawBatch, str], Extract]
+
+
+@lru_cache(maxsize=1)
+def rules(settings: PrivacySettings) -> tuple[bytes | None, frozenset[bytes]]:
+    """The key and the ids to leave out; read once a process, and by each worker itself: a key never travels in a job.
+
+    Raises:
+        UserError: one of the files cannot be read.
+    """
+    key = privacy.read_key(settings, read_bytes)
+    return key, privacy.read_deleted(settings, key, read_bytes)
+
+
+def open_rules(settings: PrivacySettings) -> tuple[bytes | None, frozenset[bytes]]:
+    """As `rules`, as the files are now: for the start of a job.
+
+    Raises:
+        UserError: one of the files cannot be read.
+    """
+    rules.cache_clear()
+    return rules(settings)
+
+
+def guarded(raw: RawBatch, path: str, extract: ExtractFn, settings: PrivacySettings, by_visit: bool) -> Extract:
+    """A source's columns without those of visitors left out, and with hashed ids.
+
+    Args:
+        extract: the source's own; the first column of its table is the visitorId.
+        by_visit: ids are `visitor-visitNumber`: the list names the visitor.
+    """
+    found = extract(raw, path)
+    if not (settings.hashes or settings.deleted_visitors):
+        return found
+    key, deleted = rules(settings)
+    names, codes = _names(found.table.column(0))
+    gone = np.array([_is_deleted(name, key, deleted, by_visit) for name in names], bool)
+    kept = ~gone[codes] if len(names) else np.zeros(0, bool)
+    if count := int((~kept).sum()):
+        found.counts[f"{VIEWS}.skipped.deleted_visitor"] += count
+    names = [privacy.hashed(key, name) if key else name for name in names]
+    table = found.table.set_column(0, found.table.schema.field(0), _column(names, codes, found.table.schema.types[0]))
+    rejects = [_without_id(line, key is not None, deleted) for line in found.rejects]
+    return replace(found, table=table.filter(pa.array(kept)), rejects=rejects)
+
+
+def _names(column: pa.Array) -> tuple[list[bytes], np.ndarray]:
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _column(names: list[bytes], codes: np.ndarray, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_dictionary(kind):
+        return pa.DictionaryArray.from_arrays(pa.array(codes, kind.index_type), pa.array(names, kind.value_type))
+    return pa.array(names, kind).take(pa.array(codes))
+
+
+def _is_deleted(name: bytes, key: bytes | None, deleted: frozenset[bytes], by_visit: bool) -> bool:
+    forms = [name, name.rpartition(b"-")[0]] if by_visit else [name]
+    return any(form in deleted or (key and privacy.hashed(key, form) in deleted) for form in forms)
+
+
+def _without_id(line: bytes, always: bool, deleted: frozenset[bytes]) -> bytes:
+    """A rejected row without its visitorId, where that may not be kept; its file and place still say where it is."""
+    row = json.loads(line)
+    name = row.get("visitorId")
+    if name is None or not (always or name.encode("utf-8", "surrogatepass") in deleted):
+        return line
+    del row["visitorId"]
+    return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace")

@@ -1,0 +1,69 @@
+-- GA4 events (events_YYYYMMDD, a row an event) -> one row a pair of visitor and content.
+--
+-- The rule of pipeline/sources/ga4.py and pipeline/interactions/sessions.py in SQL; tests/pipeline/sources/test_bigquery.py holds them equal.
+-- {source} is the checked name of the tables; every value is a parameter. Events that give no pair come out too, one row
+-- a reason with their number, so that the job's account is whole after one scan. Views behind a split in time
+-- are summed apart.
+WITH
+  days AS (
+    SELECT event_timestamp, event_params, user_id, user_pseudo_id
+    FROM `{source}`
+    WHERE (
+        _TABLE_SUFFIX BETWEEN @first_suffix AND @last_suffix
+        OR _TABLE_SUFFIX BETWEEN @first_intraday AND @last_intraday
+      )
+      AND REGEXP_CONTAINS(_TABLE_SUFFIX, '^(intraday_)?[0-9]{8}$')
+  ),
+  -- A parameter's value sits in one of four fields; a number is written without a needless fraction.
+  events AS (
+    SELECT
+      IF(@prefer_user_id, COALESCE(NULLIF(user_id, ''), user_pseudo_id), user_pseudo_id) AS visitorId,
+      DIV(IF(event_timestamp BETWEEN 0 AND 253402300799999999, event_timestamp, NULL), 1000) AS time_ms,
+      (
+        SELECT
+          MIN(COALESCE(
+            param.value.string_value,
+            CAST(param.value.int_value AS STRING),
+            CAST(IF(param.value.float_value = TRUNC(param.value.float_value), SAFE_CAST(param.value.float_value AS INT64), NULL) AS STRING),
+            CAST(param.value.float_value AS STRING),
+            CAST(IF(param.value.double_value = TRUNC(param.value.double_value), SAFE_CAST(param.value.double_value AS INT64), NULL) AS STRING),
+            CAST(param.value.double_value AS STRING)))
+        FROM UNNEST(days.event_params) AS param
+        WHERE param.key = @content_parameter
+      ) AS content,
+      (
+        SELECT
+          SUM(CAST(COALESCE(
+            SAFE_CAST(param.value.string_value AS INT64),
+            param.value.int_value,
+            SAFE_CAST(param.value.float_value AS INT64),
+            SAFE_CAST(param.value.double_value AS INT64)) AS FLOAT64))
+        FROM UNNEST(days.event_params) AS param
+        WHERE param.key = 'engagement_time_msec'
+      ) AS engaged_ms
+    FROM days
+  ),
+  engagements AS (
+    SELECT
+      visitorId,
+      IF(@content_parameter = 'page_location', REGEXP_REPLACE(content, '(?s)[?#].*', ''), content) AS contentId,
+      time_ms,
+      time_ms >= @cut_ms AS is_late,
+      engaged_ms,
+      CASE
+        WHEN visitorId IS NULL THEN 'skipped.no_visitor_id'
+        WHEN content IS NULL THEN 'skipped.no_content'
+        WHEN time_ms IS NULL THEN 'rejected.event_timestamp_invalid'
+        WHEN engaged_ms NOT BETWEEN 0 AND 253402300799999 THEN 'rejected.engagement_invalid'
+      END AS reason
+    FROM events
+  )
+SELECT
+  reason,
+  IF(reason IS NULL, visitorId, NULL) AS visitorId,
+  IF(reason IS NULL, contentId, NULL) AS contentId,
+  CAST(SUM(IF(reason IS NULL, IFNULL(engaged_ms, 0), 0)) AS INT64) AS amount,
+  MAX(time_ms) AS time_ms,
+  COUNT(*) AS records
+FROM engagements
+GROUP BY 1, 2, 3, is_late

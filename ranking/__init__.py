@@ -1,0 +1,1 @@
+"""Turn factors into ordered answers."""

@@ -1,0 +1,17 @@
+"""docs/tutorial.ipynb runs from its first cell to its last, and is kept without outputs."""
+
+import nbformat
+from nbclient import NotebookClient
+
+from tests.support.documents import ROOT
+
+
+def test_the_notebook_runs_and_keeps_no_outputs(monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    notebook = nbformat.read(ROOT / "docs" / "tutorial.ipynb", as_version=4)
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT / "docs")}}).execute()
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    shown = "".join(out["data"]["text/plain"] for out in outputs if "data" in out)
+    assert "'WALS'" in shown and "'popularity'" in shown
+    assert shown.rstrip().endswith("b'projection')")  # what a visitor who was not there is answered

@@ -1,0 +1,135 @@
+"""Runs the commands that README and docs print, as they stand, in a copy of the tree: make docs-test.
+
+    python -m tests.kits.docs_kit --pages README.md docs/tutorial.md
+
+Pages are run one after the other in one copy, after `make run`; what a block marks (`needs:`, `long:`) is left out, and
+a server is stopped at the end of its page. Exit status 1 where a command fails; its output is shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.support import documents
+from tests.support.documents import ROOT, Block
+
+# First what others build on; the rest in the order of their names.
+FIRST = ("docs/tutorial.md", "README.md", "docs/ga4.md", "docs/evaluation.md")
+PORT = 8501  # of every server that a page starts, and that its next commands ask
+
+
+def copy(target: Path) -> None:
+    """The files that git has or would take, and the environment."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    (target / ".venv").symlink_to((ROOT / ".venv").resolve())
+
+
+def environment(tree: Path) -> dict[str, str]:
+    """That of a shell in which .venv is activated."""
+    path = f"{tree / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {
+        "PATH": path,
+        "VIRTUAL_ENV": str(tree / ".venv"),
+        "COLUMNS": "120",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+
+
+def run(block: Block, tree: Path) -> str | None:
+    """Runs a block by bash; gives its output where a command failed."""
+    shell = ["bash", "-euo", "pipefail", "-c", block.text]
+    done = subprocess.run(shell, cwd=tree, env=environment(tree), capture_output=True, text=True, check=False)
+    return (
+        None if done.returncode == 0 else f"exit status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    )
+
+
+def port_is_taken() -> bool:
+    """Whether somebody listens already where a page's server will: they would answer in its place."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", PORT)) == 0
+
+
+def serve(block: Block, tree: Path) -> subprocess.Popen:
+    """Starts a server, and waits until it answers."""
+    shell = ["bash", "-euo", "pipefail", "-c", block.text]
+    process = subprocess.Popen(
+        shell,
+        cwd=tree,
+        env=environment(tree),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    for _ in range(120):
+        ready = ["curl", "-sf", f"http://127.0.0.1:{PORT}/readyz"]
+        if subprocess.run(ready, capture_output=True, check=False).returncode == 0 or process.poll() is not None:
+            break
+        time.sleep(1)
+    return process
+
+
+def run_page(page: Path, tree: Path) -> list[str]:
+    """What failed, a line a block."""
+    failed, servers = [], []
+    try:
+        for block in documents.blocks(page):
+            started = time.monotonic()
+            if block.kind == "server":
+                servers.append(serve(block, tree))
+                wrong = None if servers[-1].poll() is None else "the server did not come up"
+            else:
+                wrong = run(block, tree) if block.kind == "run" else None
+            said = f"left out: {block.why}" if block.why else f"{time.monotonic() - started:.0f} s"
+            print(f"{'FAILED' if wrong else 'ok':6} {block}  {said}", flush=True)
+            if wrong:
+                print(wrong, flush=True)
+                failed.append(str(block))
+    finally:
+        for process in servers:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
+    return failed
+
+
+def main() -> int:
+    """Runs the pages; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.kits.docs_kit", description=__doc__.splitlines()[0])
+    parser.add_argument("--pages", nargs="+", metavar="PAGE", help="these alone, e.g. docs/tutorial.md")
+    args = parser.parse_args()
+    names = [str(page.relative_to(ROOT)) for page in documents.pages()]
+    chosen = args.pages or sorted(names, key=lambda name: (FIRST + (name,)).index(name))
+    serves = any(block.kind == "server" for name in chosen for block in documents.blocks(ROOT / name))
+    if serves and port_is_taken():
+        print(f"port {PORT}, on which the pages' servers listen, is taken; stop what listens there, and run it again")
+        return 1
+    failed = []
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
+        copy(tree)
+        prepared = run(Block(ROOT / "README.md", 0, "make run\n", "run"), tree)
+        if prepared:
+            print(f"make run: {prepared}")
+            return 1
+        for name in chosen:
+            failed += run_page(ROOT / name, tree)
+    print(f"failed: {', '.join(failed)}" if failed else "every command works as printed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

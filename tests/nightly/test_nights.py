@@ -1,0 +1,223 @@
+"""Nights, rollback and retention over steps that cost nothing; test_seven.py has the real ones."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from configs import cli
+from configs.settings import TrainingSettings
+from nightly import alias, record, run
+from tests.support.nights import Site, World, read_output
+
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+
+ALL = ["pipeline.preprocess", "deploy.vertex.train", "trainer.evaluate", "pipeline.batch_predict"]
+
+
+def test_a_night_goes_live_and_the_next_starts_from_it(site):
+    assert site.run(site.day(2)) == 0 and site.world.calls == ALL
+    assert site.live == "2024-01-03.1"
+    assert site.run(site.day(3)) == 0 and site.live == "2024-01-04.1"
+    run_ = record.newest(site.nights, site.day(3))
+    content = json.loads(Path(run_.night.manifest).read_text())
+    assert content["kind"] == "run" and content["code_version"] and content["status"] == "promoted"
+    assert content["settings"]["source"]["start_date"] == "2024-01-02"
+    assert [Path(file["path"]).name[7:15] for file in content["inputs"]] == ["20240102", "20240103", "20240104"]
+    assert content["parent"]["date"] == "2024-01-03" and content["parent"]["model_digest"]
+    assert read_output(run_.night.model).count("<-") == 2, "warm start from the night before"
+    assert {step: done["status"] for step, done in content["steps"].items()} == dict.fromkeys(
+        ["preprocess", "train", "evaluate", "predict"], "done"
+    )
+    assert Path(run_.night.log("train")).read_text() == "fine\n"
+
+
+def test_a_step_is_skipped_where_its_output_is_whole_and_made_of_the_same(site, capsys):
+    for number, module in enumerate(ALL):
+        day = site.day(number)
+        site.world.fails = {module: 9}
+        assert site.run(day) == 1
+        assert f"{module} was made to fail" in capsys.readouterr().err
+        assert site.status(day) == "failed"
+        assert site.run(day) == 0
+        assert site.world.calls == ALL[number:], "those before were done"
+    assert site.run(site.day(3)) == 0 and site.world.calls == []
+
+
+def test_a_changed_setting_redoes_what_depends_on_it_alone(site):
+    site.world.fails = {"pipeline.batch_predict": 1}
+    assert site.run(site.day(2)) == 1
+    assert site.run(site.day(2), "--set", "prediction.top_k=7") == 0
+    assert site.world.calls == ["pipeline.batch_predict"]
+    site.world.fails = {"trainer.evaluate": 1}
+    assert site.run(site.day(3)) == 1
+    assert site.run(site.day(3), "--set", "training.seed=7") == 0
+    assert site.world.calls == ALL[1:]
+
+
+def test_a_damaged_output_is_made_again(site, capsys):
+    site.world.fails = {"trainer.evaluate": 1}
+    assert site.run(site.day(2)) == 1
+    (Path(record.newest(site.nights, site.day(2)).night.dataset) / "part").write_text("flipped")
+    assert site.run(site.day(2)) == 0
+    assert "preprocess: again" in (said := capsys.readouterr().out) and "part is damaged" in said
+    assert site.world.calls == ["pipeline.preprocess", "trainer.evaluate", "pipeline.batch_predict"], "the same dataset"
+
+
+def test_what_went_live_is_never_written_to_again(site):
+    assert site.run(site.day(2)) == 0
+    before = read_output(record.newest(site.nights, site.day(2)).night.model)
+    site.table(site.day(2), "rows of the third day, written again")
+    site.world.fails = {"trainer.evaluate": 3}
+    assert site.run(site.day(2)) == 3 and site.live == "2024-01-03.1"
+    first = site.nights.night(site.day(2), 1)
+    assert read_output(first.model) == before and alias.damage(first.model, "model") is None
+    assert record.attempts(site.nights, site.day(2)) == [1, 2] and site.status(site.day(2)) == "gate failed"
+    (Path(first.predictions) / "part").write_text("a flipped bit")
+    site.table(site.day(2), "and again")
+    assert site.run(site.day(2)) == 0 and site.live == "2024-01-03.2"
+
+
+def test_a_model_that_fails_the_gate_stays_out(site, capsys):
+    assert site.run(site.day(2)) == 0
+    site.world.fails = {"trainer.evaluate": 3}
+    assert site.run(site.day(3)) == 3
+    assert "2024-01-04.1 did not pass the gate, 2024-01-03.1 stays live" in capsys.readouterr().err
+    assert site.live == "2024-01-03.1" and site.world.calls == ALL[:3]
+    # Nothing has changed, so neither has the answer; another gate is asked again.
+    assert site.run(site.day(3), "--only", "promote") == 2  # no predictions were made
+    site.configure(require=["recall@20>=0.1"])
+    assert site.run(site.day(3)) == 0 and site.world.calls == ALL[2:] and site.live == "2024-01-04.1"
+
+
+def test_a_refit_sees_what_was_held_out_and_goes_live(site, capsys):
+    site.configure(split="last_n", refit=True)
+    refit = ["pipeline.preprocess", "deploy.vertex.train"]
+    assert site.run(site.day(2)) == 0 and site.world.calls == ALL[:3] + refit + ALL[3:]
+    night, live = record.newest(site.nights, site.day(2)).night, alias.read(site.nights).live
+    assert live.model_dir == night.refit_model and live.dataset_dir == night.dataset
+    whole = f"{site.root}/events_* to 2024-01-03"
+    assert read_output(night.whole_dataset) == whole and "some held out" in read_output(night.dataset)
+    k = TrainingSettings().embedding_dimension
+    assert read_output(night.refit_model) == f"{whole}, k {k} <- {read_output(night.model)}", "from the measured one"
+    assert read_output(live.predictions_dir) == f"by {read_output(night.refit_model)}"
+    # The next night starts from what is live, and is held against the measured dataset, which is like its own.
+    assert site.run(site.day(3)) == 0
+    config = yaml.safe_load(Path(record.newest(site.nights, site.day(3)).night.config).read_text())
+    assert config["training"]["warm_start"] == live.model_dir and config["validation"]["baseline"] == live.dataset_dir
+    site.world.fails = {"trainer.evaluate": 3}
+    assert site.run(site.day(4)) == 3 and site.world.calls == ALL[:3], "what fails the gate is not refitted"
+    # Damaged after it went live: made anew. Switched off: another version, too.
+    Path(alias.read(site.nights).live.model_dir, "part").write_text("flipped")
+    assert site.run(site.day(3)) == 0 and site.live == "2024-01-04.2"
+    site.configure(split="last_n")
+    assert site.run(site.day(3)) == 0 and site.live == "2024-01-04.3" and site.world.calls == ALL
+    for step in ("preprocess", "train", "evaluate", "refit_preprocess", "refit", "predict", "promote"):
+        site.configure(split="last_n", refit=True)
+        assert site.run(site.day(4), "--only", step) == 0, capsys.readouterr()
+    assert site.live == "2024-01-05.1" and alias.read(site.nights).live.model_dir.endswith("refit/model")
+
+
+def test_the_gate_is_passed_to_the_evaluation(site):
+    seen = []
+    site.world.before = seen.append
+    original = site.world.__call__
+
+    def execute(command, say, timeout_s):
+        seen.append(command)
+        return original(command, say, timeout_s)
+
+    site.configure(require=["recall@20>=0.1", "ndcg@20>=0.05"], beats=["popularity"])
+    run.main(["--config", site.config, "--date", site.day(2)], execute)
+    evaluate = next(command for command in seen if command[0] == "trainer.evaluate")
+    gate = ["--require", "recall@20>=0.1", "--require", "ndcg@20>=0.05", "--beats", "popularity"]
+    assert list(evaluate[-6:]) == gate
+
+
+def test_a_date_without_a_table_waits_and_is_caught_up_with(site, capsys):
+    assert site.run(site.day(2)) == 0
+    missing = Path(site.table(site.day(3)))
+    missing.unlink()
+    assert site.run(site.day(3)) == 2
+    assert "no table of 2024-01-04 matches" in (said := capsys.readouterr().err) and "wait for the export" in said
+    assert site.live == "2024-01-03.1" and site.status(site.day(3)) == "no table"
+    site.table(site.day(3))
+    assert site.run(site.day(4)) == 0
+    assert site.world.calls == ALL + ALL and site.live == "2024-01-05.1"
+    assert "2024-01-04 was skipped" in capsys.readouterr().out
+    assert read_output(record.newest(site.nights, site.day(4)).night.model).count("<-") == 3
+
+
+def test_catching_up_is_bounded_and_does_not_stop_tonight(tmp_path, capsys):
+    site = Site(tmp_path, days=12)
+    assert site.run(site.day(2)) == 0
+    assert run.due(site.nights, datetime.date(2024, 1, 12), 3) == [datetime.date(2024, 1, day) for day in (9, 10, 11)]
+    site.world.fails = {"deploy.vertex.train": 1}
+    assert site.run(site.day(11)) == 0
+    assert "2024-01-09 is left: 2024-01-09.1: train failed" in capsys.readouterr().err
+    assert record.dates(site.nights) == ["2024-01-03", "2024-01-09", "2024-01-10", "2024-01-11", "2024-01-12"]
+    assert site.live == "2024-01-12.1"
+    assert run.due(site.nights, datetime.date(2024, 1, 12), 9) == [], "nothing older than what is live"
+
+
+def test_yesterdays_model_gone_or_damaged_is_a_cold_start(site, capsys):
+    assert site.run(site.day(2)) == 0
+    (Path(site.nights.night(site.day(2), 1).model) / "part").write_text("flipped")
+    assert site.run(site.day(3)) == 0
+    assert "2024-01-04.1 cold start: the model of 2024-01-03.1 cannot be used" in capsys.readouterr().out
+    assert read_output(record.newest(site.nights, site.day(3)).night.model).endswith("<- nothing")
+
+
+def test_an_older_date_does_not_go_live_over_a_newer_one(site, capsys):
+    assert site.run(site.day(3)) == 0
+    assert site.run(site.day(2)) == 0
+    assert site.live == "2024-01-04.1" and site.status(site.day(2)) == "not promoted"
+    assert "2024-01-04.1 is live, and newer" in capsys.readouterr().out
+
+
+def test_a_dataset_is_held_against_the_live_ones_and_the_gate_is_its_too(site, capsys):
+    baselines = []
+    original = site.world.__call__
+
+    def execute(command, say, timeout_s):
+        if command[0] == "pipeline.preprocess":
+            baselines.append(yaml.safe_load(Path(command[2]).read_text())["validation"]["baseline"])
+            if len(baselines) == 4:
+                say("error: users 10 -> 2 (-80%)")
+                return 3
+        return original(command, say, timeout_s)
+
+    def night(number: int, *flags: str) -> int:
+        argv = ["--config", site.config, "--date", site.day(number), *flags]
+        return cli.run(lambda argv: run.main(argv, execute), argv)
+
+    assert [night(number) for number in range(1, 3)] == [0, 0]
+    assert night(3, "--set", "nightly.validate_dataset=false") == 0
+    assert night(4) == 3 and site.live == "2024-01-04.1" and site.status(site.day(4)) == "gate failed"
+    assert "2024-01-04.1 stays live: users 10 -> 2 (-80%)" in capsys.readouterr().err
+    assert night(4) == 0 and site.live == "2024-01-05.1", "nothing was made, so it is asked again"
+    live = site.nights.night(site.day(3), 1).dataset
+    assert baselines == [None, None, None, live, live], "no baseline for the first, nor for a window that still grows"
+
+
+def test_steps_one_by_one_as_a_scheduler_starts_them(site, capsys):
+    assert site.run(site.day(2), "--only", "train") == 2
+    assert "preprocess is not done" in (err := capsys.readouterr().err) or "run the steps before it first" in err
+    for number, name in enumerate(("preprocess", "train", "evaluate", "predict")):
+        assert site.run(site.day(2), "--only", name) == 0 and site.world.calls == [ALL[number]]
+        assert site.live is None
+    assert site.run(site.day(2), "--only", "promote") == 0 and site.live == "2024-01-03.1"
+
+
+def test_two_runs_at_once_the_second_is_refused(site, capsys):
+    def second(module):
+        site.world.before = lambda module: None
+        assert cli.run(lambda argv: run.main(argv, World()), ["--config", site.config, "--date", site.day(2)]) == 2
+        assert "another run is at work on it" in capsys.readouterr().err
+
+    site.world.before = second
+    assert site.run(site.day(2)) == 0 and site.live == "2024-01-03.1"

@@ -1,0 +1,91 @@
+"""Nights whose directory, tables and config lie on gs://, against a storage emulator: as those on a disk."""
+
+from __future__ import annotations
+
+import json
+
+import google_crc32c
+import pytest
+
+from configs import cli
+from configs.errors import UserError
+from configs.settings import load_settings
+from nightly import alias, files, record, retention, rollback
+from tests.support import storage_server
+from tests.support.nights import Site, read_output
+
+# The client library asks for credentials in a way that it warns about itself, and leaves its sockets to the collector.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning", "ignore::DeprecationWarning")
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    with storage_server.emulating() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        yield "gs://bucket"
+
+
+def test_files_are_what_they_are_on_a_disk(bucket, tmp_path):
+    contents = {"a/1/manifest.json": b"{}", "a/1/part": b"one", "a/2/part": b"two", "b": b"", "a/1/deep/x.json": b"x"}
+    described = {
+        name: {"bytes": len(data), "crc32c": google_crc32c.Checksum(data).hexdigest().decode()}
+        for name, data in (("part", b"one"), ("deep/x.json", b"y"), ("gone", b""))
+    }
+    seen = []
+    for root in (bucket, str(tmp_path)):
+        for name, data in contents.items():
+            files.write(f"{root}/{name}", data)
+        found = [files.read(f"{root}/{name}") for name in contents]
+        assert found == list(contents.values()) and files.read_if_there(f"{root}/a/none") is None
+        with pytest.raises(FileNotFoundError):
+            files.read(f"{root}/a/none")
+        globbed = [
+            [(one.path.removeprefix(root), one.bytes) for one in files.glob(f"{root}/{pattern}")] for pattern in GLOBS
+        ]
+        changed = files.glob(f"{root}/b")[0].changed
+        files.write(f"{root}/b", b"again")
+        assert files.glob(f"{root}/b")[0].changed != changed, "a table that is written again"
+        problems = list(files.problems(f"{root}/a/1", described))
+        folders = [files.folders(f"{root}/{name}") for name in ("a", "a/1", "none")]
+        files.remove(f"{root}/a/1")
+        files.remove(f"{root}/none")
+        seen.append((globbed, problems, folders, files.folders(f"{root}/a"), len(files.glob(f"{root}/a/1/*"))))
+    assert seen[0] == seen[1]
+    assert seen[0][1:] == (["deep/x.json is damaged", "gone is missing"], [["1", "2"], ["deep"], []], ["2"], 0)
+
+
+GLOBS = ("a/*/part", "a/1/*", "*", "a/?/*.json", "none*")
+
+
+def lived(site: Site) -> list:
+    """What happens to a site in a week of nights: the outcomes, and what is left."""
+    seen: list = [site.run(site.day(2)), site.run(site.day(3)), list(site.world.calls), site.live]
+    seen += [site.run(site.day(3)), list(site.world.calls)]  # done already
+    site.world.fails = {"trainer.evaluate": 3}
+    seen += [site.run(site.day(4)), site.live, site.status(site.day(4))]
+    seen += [site.run(site.day(6)), site.live]  # no table
+    site.table(site.day(3), "rows that came late")
+    seen += [site.run(site.day(3)), site.live, record.attempts(site.nights, site.day(3))]
+    seen += [read_output(alias.read(site.nights).live.predictions_dir).replace(str(site.root), "")]
+    seen += [cli.run(lambda argv: rollback.main(argv, site.world), ["--config", site.config]), site.live]
+    site.configure(keep=1, keep_failed=0)
+    seen += [cli.run(retention.main, ["--config", site.config])]
+    seen += [[run.name for run in record.every(site.nights)], alias.read(site.nights).withdrawn]
+    lines = [json.loads(line) for line in files.read(site.nights.figures).splitlines()]
+    return [*seen, [(line["name"], line["status"], line.get("item_drift")) for line in lines]]
+
+
+def test_a_week_on_gs_is_a_week_on_a_disk(bucket, tmp_path, capsys):
+    remote = lived(Site(f"{bucket}/site"))
+    assert remote == lived(Site(tmp_path)), capsys.readouterr()
+    assert remote[:2] == [0, 0] and remote[3] == "2024-01-04.1"
+
+
+def test_a_config_on_gs(bucket):
+    files.write(f"{bucket}/c.yaml", b"training: {embedding_dimension: 7}")
+    assert load_settings(f"{bucket}/c.yaml").training.embedding_dimension == 7
+    with pytest.raises(UserError, match=r"config gs://bucket/none.yaml does not exist"):
+        load_settings(f"{bucket}/none.yaml")
+    with pytest.raises(UserError, match=r"config gs://nowhere/none.yaml does not exist"):
+        load_settings("gs://nowhere/none.yaml")

@@ -1,0 +1,78 @@
+"""Interactions -> rows by shards, against plain Python's dictionaries."""
+
+from collections import defaultdict
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artifacts.names import ITEM_ID, RATING, USER_ID
+from pipeline.dataset import grouping
+
+pairs = st.dictionaries(
+    st.tuples(st.integers(-1, 9), st.integers(-1, 7)), st.floats(0.125, 8192, width=32), min_size=1, max_size=40
+)
+
+
+def encoded(interactions: dict) -> pa.RecordBatch:
+    users, items = zip(*interactions, strict=True)
+    columns = pa.array(users, pa.int64()), pa.array(items, pa.int64()), pa.array(list(interactions.values()))
+    arrays = [pa.LargeListArray.from_arrays(pa.array([0, len(column)]), column) for column in columns]
+    return pa.RecordBatch.from_arrays(arrays, [USER_ID, ITEM_ID, RATING])
+
+
+@given(pairs)
+def test_what_a_minimum_count_left_out_is_counted_once_the_visitor_first(interactions):
+    users, items, ratings, dropped = grouping.encoded_interactions(encoded(interactions))
+    kept = [(user, item, np.float32(rating)) for (user, item), rating in interactions.items() if min(user, item) >= 0]
+    assert list(zip(users.tolist(), items.tolist(), ratings.tolist(), strict=True)) == kept
+    assert ratings.dtype == np.float32
+    assert dropped == {
+        "pairs.skipped.below_min_items_per_user": sum(user < 0 for user, _ in interactions),
+        "pairs.skipped.below_min_users_per_item": sum(item < 0 <= user for user, item in interactions),
+    }
+
+
+@given(pairs, st.integers(1, 5))
+def test_every_row_is_whole_in_the_shard_of_its_key_on_both_sides(interactions, shards):
+    users, items, ratings, _ = grouping.encoded_interactions(encoded(interactions))
+    expected: dict = {side: defaultdict(dict) for side in grouping.SIDES}
+    for user, item, rating in zip(users.tolist(), items.tolist(), ratings.tolist(), strict=True):
+        expected[grouping.ITEMS_FOR_USER][user][item] = rating
+        expected[grouping.USERS_FOR_ITEM][item][user] = rating
+    found: dict = {side: {} for side in grouping.SIDES}
+    for (side, shard), entries in grouping.partition(users, items, ratings, shards):
+        rows = grouping.group(pa.Table.from_batches([entries, entries.slice(0, 0)]))
+        assert rows.keys.tolist() == sorted(rows.keys.tolist())
+        for row, key in enumerate(rows.keys.tolist()):
+            assert key % shards == shard
+            part = slice(rows.offsets[row], rows.offsets[row + 1])
+            assert rows.indices[part].tolist() == sorted(rows.indices[part].tolist())
+            assert key not in found[side]
+            found[side][key] = dict(zip(rows.indices[part].tolist(), rows.values[part].tolist(), strict=True))
+        assert rows.offsets[0] == 0
+        assert rows.offsets[-1] == len(rows.indices) == entries.num_rows
+    assert found == expected
+
+
+def test_one_side_alone_is_partitioned_where_one_is_asked_for():
+    users, items, ratings = np.array([4, 5]), np.array([1, 1]), np.ones(2, np.float32)
+    (((side, shard), entries),) = grouping.partition(users, items, ratings, 3, [grouping.USERS_FOR_ITEM])
+    assert (side, shard) == (grouping.USERS_FOR_ITEM, 1)
+    assert entries.column(1).to_pylist() == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("interactions", "chosen", "shards"),
+    [(0, None, 1), (1, None, 1), (2_000_000, None, 1), (2_000_001, None, 2), (10**12, None, 10_000), (10**9, 7, 7)],
+)
+def test_a_shard_has_no_more_interactions_than_a_worker_sorts_at_once(interactions, chosen, shards):
+    assert grouping.shards_for(interactions, chosen) == shards
+
+
+def test_no_rows_are_rows_of_none():
+    none = grouping.NO_ROWS
+    assert [len(part) for part in (none.keys, none.offsets, none.indices, none.values)] == [0, 1, 0, 0]
+    assert [part.dtype.str[1:] for part in (none.keys, none.offsets, none.indices, none.values)] == ["i8"] * 3 + ["f4"]

@@ -1,0 +1,383 @@
+"""What batch prediction answers, under each option and of each kind, against plain rules over all scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from artifacts import manifests, tfrecords
+from artifacts.paths import Dataset, Model
+from artifacts.vocabulary import read_vocabulary
+from configs import cli
+from configs.errors import UserError
+from configs.settings import PredictionSettings, Settings
+from pipeline import batch_predict
+from pipeline.beam import progress
+from pipeline.dataset import accounts
+from pipeline.prediction import audiences, plan
+from ranking import topk
+from ranking.fold_in import Objective, Projection
+from tests.support.datasets import describe, write_items
+from tests.support.oracles import DenseWals
+from tests.support.predicted import lines_of, make_world, predict, read_json, table
+
+RULES = {"min_ratings": 20, "min_site_ratings": 100}
+DAY_MS = 86_400_000
+
+
+class Plain:
+    """A made world read back without the pipeline: ids, dense ratings, factors and their projections."""
+
+    def __init__(self, root: Path):
+        self.root, self.dataset, self.model = root, Dataset(str(root / "dataset")), Model(str(root / "model"))
+        self.visitors, self.contents = (
+            read_vocabulary(p) for p in (self.dataset.vocab_users, self.dataset.vocab_items)
+        )
+        self.ratings = np.zeros((len(self.visitors), len(self.contents)))
+        self.has = np.zeros(self.ratings.shape, bool)
+        for path in (root / "dataset").glob("items_for_user-*"):
+            for key, indices, values in tfrecords.read_rows(str(path)):
+                self.ratings[key, indices], self.has[key, indices] = values, True
+        self.users, self.items = table(self.model.user_factors), table(self.model.item_factors)
+        weights = table(self.model.user_weights)[:, 0], table(self.model.item_weights)[:, 0]
+        dense = DenseWals(self.has, self.ratings, *weights, 0.1, 0.2, 0.5)
+        self.projected = dense.solve_rows(self.items)
+        self.rules = np.where(self.has.sum(1) > RULES["min_ratings"], "factors", "projection")
+        self.rules[~self.has.any(1)] = "popularity"
+        self.answering = np.where((self.rules == "projection")[:, None], self.projected, self.users)
+        self.popularity = self.has.sum(0).astype(float)
+
+    def scores(self, factors: np.ndarray | None = None) -> np.ndarray:
+        """Of each visitor with each content, by the rules of cold start, or of the factors given."""
+        if factors is None:
+            known = (self.rules != "popularity")[:, None]
+            return np.where(known, self.answering @ self.items.T, self.popularity)
+        return factors @ self.items.T
+
+
+def best(scores, ids, forbidden, k, least=-np.inf, category=None, most=10**9):
+    """For each row of scores: the ids of the k greatest, ties by id, going down the order under a cap."""
+    found = []
+    for row, without in zip(scores, forbidden, strict=True):
+        left = [n for n in range(len(ids)) if not without[n] and row[n] >= least]
+        taken: dict[str, int] = {}
+        answer = []
+        for n in sorted(left, key=lambda n: (-np.float32(row[n]), ids[n])):
+            kind = category[n] if category else ""
+            taken[kind] = taken.get(kind, 0) + 1
+            if len(answer) < k and (not kind or taken[kind] <= most):
+                answer.append(ids[n])
+        found.append(answer)
+    return found
+
+
+def given(out: Path, asked: str, found: str, one: str) -> dict[bytes, list[bytes]]:
+    lines = [json.loads(line) for path in out.glob("*.jsonl") for line in path.read_text().splitlines()]
+    return {line[asked].encode(): [entry[one].encode() for entry in line[found]] for line in lines}
+
+
+def recommended(out: Path) -> dict[bytes, list[bytes]]:
+    return {visitor: [name for name, _ in entries] for visitor, entries in read_json(out).items()}
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return Plain(make_world(tmp_path_factory.mktemp("world"), 3, cold_start=RULES))
+
+
+def test_each_visitor_is_answered_by_the_rule_that_cold_start_names(plain, tmp_path):
+    content = predict(plain.root, tmp_path / "out", top_k=7)
+    expected = best(plain.scores(), plain.contents, plain.has, 7)
+    assert recommended(tmp_path / "out") == dict(zip(plain.visitors, expected, strict=True))
+    lines = [json.loads(line) for line in lines_of(tmp_path / "out", ".jsonl")]
+    assert {line["visitorId"].encode(): line["rule"] for line in lines} == dict(
+        zip(plain.visitors, plain.rules, strict=True)
+    )
+    names, counts = np.unique(plain.rules, return_counts=True)
+    assert content["rules"] == dict(zip(names.tolist(), counts.tolist(), strict=True)) and len(names) == 3
+
+
+def test_a_small_site_is_answered_by_popularity(plain, tmp_path):
+    root = make_world(tmp_path, 1, cold_start={"min_ratings": 0, "min_site_ratings": 10**6})
+    predict(root, tmp_path / "out", top_k=5)
+    scores = np.tile(plain.popularity, (len(plain.visitors), 1))
+    assert recommended(tmp_path / "out") == dict(
+        zip(plain.visitors, best(scores, plain.contents, plain.has, 5), strict=True)
+    )
+
+
+def test_projected_factors_are_those_of_the_rows_own_solution(plain, tmp_path):
+    content = predict(plain.root, tmp_path / "out", top_k=7, factors="projected", block_size=31)
+    scores = plain.scores(plain.projected)
+    scores[plain.rules == "popularity"] = plain.popularity
+    assert recommended(tmp_path / "out") == dict(
+        zip(plain.visitors, best(scores, plain.contents, plain.has, 7), strict=True)
+    )
+    assert content["factors"] == "projected" and set(content["rules"]) == {"projection", "popularity"}
+
+
+@pytest.mark.parametrize("nu", [0.0, 0.7])
+@pytest.mark.parametrize("lam", [0.0, 0.3])
+def test_projection_of_short_and_long_rows_solves_their_systems(lam, nu):
+    rng = np.random.default_rng(0)
+    ratings = np.where(rng.random((300, 50)) < rng.random((300, 1)), rng.random((300, 50)), 0)
+    ratings[7], items = 0, rng.standard_normal((50, 12)).astype("f")
+    own, weights = rng.random(300).astype("f"), rng.random(50).astype("f")
+    own[3] = 0
+    rows, columns = np.nonzero(ratings)
+    offsets = np.searchsorted(rows, np.arange(301))
+    projection = Projection(items, weights, Objective(0.1, lam, nu))
+    found = projection.solve(offsets, columns, ratings[rows, columns].astype("f"), own)
+    dense = DenseWals(ratings > 0, ratings, own, weights, 0.1, lam, nu)
+    np.testing.assert_allclose(found, dense.solve_rows(items), rtol=1e-4, atol=1e-5)
+    wanted = np.array([2, 40])
+    for row in (0, 1, 3):
+        entries = slice(offsets[row], offsets[row + 1])
+        shares = projection.shares(columns[entries], ratings[row, columns[entries]], own[row], wanted)
+        np.testing.assert_allclose(shares.sum(1), found[row] @ items[wanted].T, atol=1e-5)
+
+
+def test_listed_contents_and_a_least_score_bound_what_is_given(plain, tmp_path):
+    rng = np.random.default_rng(1)
+    allow = [name for name in plain.contents if rng.random() < 0.6]
+    block = [name for name in plain.contents if rng.random() < 0.2]
+    (tmp_path / "allow").write_bytes(b"\xef\xbb\xbf" + b"\r\n".join([*allow, b"unknown"]))
+    (tmp_path / "block").write_bytes(b"\n".join(block) + b"\n\n")
+    lists = {"allow": str(tmp_path / "allow"), "block": str(tmp_path / "block")}
+    content = predict(plain.root, tmp_path / "out", top_k=15, min_score=1.5, **lists)
+    banned = np.array([name not in allow or name in block for name in plain.contents])
+    scores = plain.scores()
+    expected = best(scores, plain.contents, plain.has | banned, 15, 1.5)
+    assert recommended(tmp_path / "out") == dict(zip(plain.visitors, expected, strict=True))
+    assert content["counts"]["visitors_without"] == sum(not answer for answer in expected) > 0
+
+
+def test_old_contents_are_left_out(plain, tmp_path):
+    predict(plain.root, tmp_path / "out", top_k=90, max_age_days=9.5, include_seen=True)
+    items = pq.read_table(plain.dataset.items)
+    first, last = items["first_time_ms"].to_numpy(), items["last_time_ms"].to_numpy()
+    young = {name for name, time in zip(plain.contents, first, strict=True) if time >= last.max() - 9.5 * DAY_MS}
+    assert all(set(answer) == young for answer in recommended(tmp_path / "out").values())
+    assert 5 < len(young) < 80
+
+
+@pytest.mark.parametrize("kinds", [2, 11])
+def test_no_category_takes_more_than_its_share(plain, tmp_path, kinds):
+    category = ["" if n % 13 == 0 else f"kind {n % kinds}" for n in range(len(plain.contents))]
+    names = [name.decode() for name in plain.contents]
+    lines = ["contentId,title,category", *(f"{name},t,{kind}" for name, kind in zip(names, category, strict=True))]
+    (tmp_path / "catalogue.csv").write_text("\n".join(lines))
+    predict(plain.root, tmp_path / "out", catalogue=tmp_path / "catalogue.csv", top_k=12, max_per_category=3)
+    expected = best(plain.scores(), plain.contents, plain.has, 12, category=category, most=3)
+    assert recommended(tmp_path / "out") == dict(zip(plain.visitors, expected, strict=True))
+
+
+def test_a_cap_goes_down_the_order_as_far_as_it_takes(monkeypatch):
+    rng = np.random.default_rng(2)
+    u, v = rng.standard_normal((40, 5)).astype("f"), rng.standard_normal((3000, 5)).astype("f")
+    kinds = np.where(np.arange(3000) < 2990, 0, np.arange(3000) % 4).astype(np.int32)
+    nothing = np.zeros(41, np.int64), np.zeros(0, np.int64)
+    monkeypatch.setattr(topk, "_ENTRIES", 5000)
+    places, scores = topk.top_k_capped(u, v, *nothing, 6, kinds, 2)
+    ids = [b"%05d" % n for n in range(3000)]
+    expected = best(
+        u.astype("d") @ v.T.astype("d"), ids, np.zeros((40, 3000), bool), 6, -np.inf, [str(n) for n in kinds], 2
+    )
+    assert [[ids[p] for p in row if p >= 0] for row in places] == expected
+    np.testing.assert_allclose(scores, np.take_along_axis(u @ v.T, places, 1), rtol=1e-5)
+
+
+def test_only_those_listed_are_answered_and_strangers_get_what_is_popular(plain, tmp_path):
+    asked = [*plain.visitors[3:40:5], b"stranger", b"zebra"]
+    (tmp_path / "only").write_bytes(b"\n".join(asked))
+    content = predict(plain.root, tmp_path / "out", top_k=4, only=str(tmp_path / "only"), explain=2)
+    expected = dict(zip(plain.visitors, best(plain.scores(), plain.contents, plain.has, 4), strict=True))
+    popular = best(plain.popularity[None], plain.contents, np.zeros((1, 90), bool), 4)[0]
+    expected |= {b"stranger": popular, b"zebra": popular}
+    assert recommended(tmp_path / "out") == {name: expected[name] for name in asked}
+    assert content["counts"]["visitors"] == len(asked) and content["counts"]["visitors_unknown"] == 2
+
+
+def test_reasons_are_the_greatest_parts_of_the_projected_score(plain, tmp_path):
+    predict(plain.root, tmp_path / "out", top_k=3, explain=90, formats=["jsonl", "parquet"])
+    number = {name: n for n, name in enumerate(plain.contents)}
+    for line in map(json.loads, lines_of(tmp_path / "out", ".jsonl")):
+        row = plain.visitors.index(line["visitorId"].encode())
+        for entry in line["recommendations"]:
+            parts = [part["contribution"] for part in entry["because"]]
+            assert parts == sorted(parts, reverse=True)
+            if line["rule"] == "popularity":
+                assert parts == []
+                continue
+            because = {number[part["contentId"].encode()] for part in entry["because"]}
+            assert because == set(np.flatnonzero(plain.has[row]).tolist())
+            score = plain.projected[row] @ plain.items[number[entry["contentId"].encode()]]
+            assert sum(parts) == pytest.approx(score, abs=1e-4)
+    predict(plain.root, tmp_path / "two", top_k=3, explain=2)
+    whole, two = (
+        {line["visitorId"]: line for line in map(json.loads, lines_of(tmp_path / name, ".jsonl"))}
+        for name in ("out", "two")
+    )
+    for line in whole.values():
+        for entry in line["recommendations"]:
+            entry["because"] = entry["because"][:2]
+    assert whole == two
+
+
+@pytest.mark.parametrize("more", [{}, {"explain": 2}, {"kind": "targets"}])
+def test_parquet_says_what_json_lines_say(plain, tmp_path, more):
+    predict(plain.root, tmp_path / "out", top_k=4, formats=["jsonl", "parquet"], block_size=29, **more)
+    for path in (tmp_path / "out").glob("*.parquet"):
+        lines = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
+        assert round_scores(pq.read_table(path).to_pylist()) == round_scores(lines)
+    assert list((tmp_path / "out").glob("*.parquet"))
+
+
+def round_scores(tree):
+    if isinstance(tree, float):
+        return np.float32(tree)
+    if isinstance(tree, dict):
+        return {name: round_scores(value) for name, value in tree.items()}
+    return [round_scores(value) for value in tree] if isinstance(tree, list) else tree
+
+
+def expected_targets(plain, k, factors=None, forbidden=None, **more):
+    scores = plain.scores(plain.answering if factors is None else factors).T
+    found = best(scores, plain.visitors, plain.has.T if forbidden is None else forbidden, k, **more)
+    return dict(zip(plain.contents, found, strict=True))
+
+
+@pytest.mark.parametrize("size", [4096, 7])
+def test_targets_are_the_best_visitors_of_each_content(plain, tmp_path, monkeypatch, size):
+    monkeypatch.setattr(audiences, "_rows", lambda contents: size)
+    content = predict(plain.root, tmp_path / "out", kind="targets", top_k=6, block_size=40)
+    assert given(tmp_path / "out", "contentId", "visitors", "visitorId") == expected_targets(plain, 6)
+    assert content["counts"]["contents"] == 90 and content["counts"]["targets"] == 90 * 6
+    assert {path.name.split("-")[0] for path in (tmp_path / "out").glob("*-*")} == {"targets"}
+
+
+def test_targets_take_the_options_the_other_way_round(plain, tmp_path):
+    (tmp_path / "block").write_bytes(b"\n".join(plain.visitors[::3]))
+    (tmp_path / "only").write_bytes(b"\n".join([*plain.contents[5:50:4], b"fresh"]))
+    options = {"kind": "targets", "top_k": 9, "min_score": 2.0, "factors": "projected"}
+    lists = {"block": str(tmp_path / "block"), "only": str(tmp_path / "only")}
+    predict(plain.root, tmp_path / "out", **options, **lists)
+    blocked = np.isin(np.arange(150), np.arange(0, 150, 3))
+    expected = expected_targets(plain, 9, plain.projected, plain.has.T | blocked, least=2.0)
+    mean = plain.projected @ plain.items.astype("f").mean(0, dtype="d")
+    fresh = best(mean[None], plain.visitors, blocked[None], 9, 2.0)[0]
+    found = given(tmp_path / "out", "contentId", "visitors", "visitorId")
+    assert found == {name: expected[name] for name in plain.contents[5:50:4]} | {b"fresh": fresh}
+    rules = {line["contentId"]: line["rule"] for line in map(json.loads, lines_of(tmp_path / "out", ".jsonl"))}
+    assert rules.pop("fresh") == "mean item" and set(rules.values()) == {"factors"}
+
+
+@pytest.mark.parametrize("kind", ["recommendations", "targets"])
+def test_who_watches_sees_how_far_it_is(plain, tmp_path, monkeypatch, kind):
+    seen, take = [], accounts.take_summary
+
+    def look(staging: str) -> dict:
+        seen.append(progress.count(staging, due[0]) == due[1])
+        return take(staging)
+
+    tree = {"dataset_dir": str(plain.root / "dataset"), "model_dir": str(plain.root / "model")}
+    due = batch_predict._files_due(plan.make(Settings.model_validate(tree | {"prediction": {"kind": kind}}))[0])
+    monkeypatch.setattr(accounts, "take_summary", look)
+    predict(plain.root, tmp_path / "out", kind=kind)
+    assert seen == [True] and due[1] == {"recommendations": 3 * 2, "targets": 3}[kind]
+    assert all(path.is_file() for path in (tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot"])
+def test_similar_contents_and_visitors(plain, tmp_path, metric):
+    def like(vectors, ids):
+        if metric == "cosine":
+            vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return dict(zip(ids, best(vectors @ vectors.T, ids, np.eye(len(ids), dtype=bool), 5), strict=True))
+
+    predict(plain.root, tmp_path / "c", kind="similar_contents", metric=metric, top_k=5)
+    assert given(tmp_path / "c", "contentId", "similar", "contentId") == like(plain.items, plain.contents)
+    (tmp_path / "only").write_bytes(b"\n".join(plain.visitors[::4]))
+    predict(plain.root, tmp_path / "v", kind="similar_visitors", metric=metric, top_k=5, only=str(tmp_path / "only"))
+    expected = like(plain.answering, plain.visitors)
+    found = given(tmp_path / "v", "visitorId", "similar", "visitorId")
+    assert found == {name: expected[name] for name in plain.visitors[::4]}
+    rules = {line["visitorId"].encode(): line["rule"] for line in map(json.loads, lines_of(tmp_path / "v", ".jsonl"))}
+    projected = {name for name, rule in zip(plain.visitors, plain.rules, strict=True) if rule == "projection"}
+    assert {name for name, rule in rules.items() if rule == "projection"} == projected & set(rules)
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"only": "/nowhere"}, r"prediction.only: /nowhere does not exist"),
+        ({"block": "EMPTY"}, "holds no ids; write one a line"),
+        ({"allow": "STRANGERS"}, "leave no contents; widen them"),
+        ({"max_per_category": 1}, "needs a catalogue; set catalogue"),
+        ({"kind": "similar_contents", "only": "STRANGERS"}, "names none that the dataset has"),
+        ({"kind": "targets", "top_k": 151}, "top_k 151 is larger than the dataset of 150 visitors"),
+        ({"kind": "targets", "only": "ONE", "max_age_days": 1}, "nothing is left to answer"),
+    ],
+)
+def test_an_option_that_cannot_be_met_is_said_in_one_line(plain, tmp_path, options, said):
+    files = {"EMPTY": "\n\n", "STRANGERS": "nobody\n", "ONE": plain.contents[0].decode()}
+    files = {name: write(tmp_path / name, text) for name, text in files.items()}
+    options = {name: files.get(value, value) for name, value in options.items()}
+    with pytest.raises(UserError, match=said) as caught:
+        predict(plain.root, tmp_path / "out", **{"top_k": 2} | options)
+    assert len(str(caught.value).splitlines()) == 1 and not list(tmp_path.glob("out*"))
+
+
+def test_ages_without_times_are_refused(tmp_path):
+    root = make_world(tmp_path, 1)
+    dataset = Dataset(str(root / "dataset"))
+    names = [name.decode() for name in read_vocabulary(dataset.vocab_items)]
+    write_items(dataset, names, np.ones(90), first_time_ms=[None] * 90, last_time_ms=[None] * 90)
+    made = json.loads(Path(dataset.manifest).read_text())
+    made["files"]["items.parquet"] = describe(Path(dataset.items))
+    Path(dataset.manifest).write_text(manifests.stamp("dataset", made))
+    trained = json.loads((root / "model/manifest.json").read_text())
+    trained["dataset"]["fingerprint"] = manifests.fingerprint(made)
+    (root / "model/manifest.json").write_text(manifests.stamp("model", trained))
+    with pytest.raises(UserError, match=r"the dataset has no times; set source\.time_column"):
+        predict(root, tmp_path / "out", top_k=2, max_age_days=3)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "said"),
+    [
+        ({"kind": "targets", "explain": 1}, "explain is for recommendations"),
+        ({"kind": "targets", "max_per_category": 1}, "max_per_category is for contents"),
+        ({"kind": "similar_visitors", "max_age_days": 1}, "max_age_days is for contents"),
+        ({"explain": 1, "formats": ["text"]}, "explain needs jsonl or parquet"),
+        ({"kind": "best"}, "kind"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(prediction, said):
+    with pytest.raises(ValueError, match=said):
+        Settings.model_validate({"prediction": prediction})
+
+
+def test_the_command_takes_a_kind_and_goes_to_its_directory(plain, tmp_path, capsys):
+    config = write(tmp_path / "config.yaml", f"beam: {{runner: FnApiRunner}}\ntargets_dir: {tmp_path / 'targets'}\n")
+    places = ["--dataset_dir", str(plain.root / "dataset"), "--model_dir", str(plain.root / "model")]
+    assert cli.run(batch_predict.main, ["--config", config, *places, "--kind", "targets", "--top_k", "3"]) == 0
+    assert "contents a second" in capsys.readouterr().out
+    assert json.loads((tmp_path / "targets" / "manifest.json").read_text())["kind"] == "targets"
+    assert cli.run(batch_predict.main, ["--config", config, *places]) == 2
+    assert "pass --output_dir" in capsys.readouterr().err
+
+
+def test_a_large_k_is_answered_in_smaller_blocks(plain):
+    options = PredictionSettings(top_k=100_000)
+    made = plan.Plan(None, None, 1, 1, 1, 1, 1, False, options, None, None, False, None)
+    assert made.block_size == 10

@@ -1,0 +1,148 @@
+"""Batch prediction, SavedModel and server give the same answers, for a thousand visitors of real and of sample data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from configs.settings import ColdStartSettings, Settings
+from pipeline import batch_predict, preprocess, sample
+from pipeline.prediction import plan, visitors
+from pipeline.prediction.items import Contents
+from serving import publish
+from tests.support import served
+from tests.support.exports import SHARED, needs_shared, settings
+from trainer.job import training_job
+
+K, ASKED = 10, 1000
+TRAINING = {"embedding_dimension": 16, "max_sweeps": 7, "solver": "cholesky", "regularization_coeff": 0.5}
+
+
+class World:
+    """A dataset, a model of a user sweep last, and its SavedModel."""
+
+    def __init__(self, root: Path, glob: str):
+        self.root = root
+        made = settings(root / "dataset", glob, dataset={"shards": 2, "popularity_half_life_days": 5})
+        preprocess.preprocess(made, [], False)
+        tree = {"training": TRAINING, "dataset_dir": str(root / "dataset"), "model_dir": str(root / "model")}
+        self.tree = tree | {"beam": {"runner": "FnApiRunner"}}
+        given = Settings.model_validate(self.tree)
+        training_job.train(given.training, given.dataset_dir, given.model_dir, False, given.cold_start)
+        self.signatures = tf.saved_model.load(str(root / "model" / "saved_model")).signatures
+
+    def predict(self, kind: str, **options) -> dict[str, dict]:
+        """The answers as JSON lines, by who was asked."""
+        out = self.root / f"{kind}-{len(options)}"
+        prediction = {"kind": kind, "top_k": K, "formats": ["jsonl"]} | options
+        batch_predict.predict(Settings.model_validate(self.tree | {"prediction": prediction}), [], True, str(out))
+        lines = [json.loads(line) for path in sorted(out.glob("*.jsonl")) for line in path.read_text().splitlines()]
+        return {next(iter(line.values())): line for line in lines}
+
+    def ask(self, signature: str, k=K, **inputs):
+        found = self.signatures[signature](k=tf.constant(k), **{name: tf.constant(v) for name, v in inputs.items()})
+        return {name: tensor.numpy() for name, tensor in found.items()}
+
+
+@pytest.fixture(scope="module", params=["sample", pytest.param("lastfm", marks=needs_shared)])
+def world(request, tmp_path_factory):
+    root = tmp_path_factory.mktemp(request.param)
+    if request.param == "sample":
+        sizes = ["--visitors", "1500", "--contents", "150", "--days", "3", "--layouts", "ga360"]
+        sample.main([*sizes, "--formats", "ndjson", "--output_dir", str(root / "in")])
+        return World(root, str(root / "in" / "ga360" / "*"))
+    return World(root, str(SHARED / "lastfm" / "ga360" / "ga_sessions_*"))
+
+
+def same(lines: list[dict], asked: str, found: dict, names: str, entries: str, one: str) -> None:
+    """The same lists, and scores to 1e-5."""
+    for line, ids, scores, count in zip(lines, found[names].tolist(), found["scores"], found["count"], strict=True):
+        assert [entry[one] for entry in line[entries]] == [name.decode() for name in ids[:count]], line[asked]
+        np.testing.assert_allclose([entry["score"] for entry in line[entries]], scores[:count], atol=1e-5, rtol=1e-5)
+        assert len(line[entries]) == count
+
+
+def test_recommendations_are_the_same_by_every_rule(world):
+    lines = list(world.predict("recommendations").values())[:ASKED]
+    assert len(lines) == ASKED
+    found = world.ask("recommend", visitorId=[line["visitorId"].encode() for line in lines])
+    same(lines, "visitorId", found, "contentIds", "recommendations", "contentId")
+    rules = [rule.decode() for rule in found["rule"]]
+    assert [line["rule"] for line in lines] == rules and {"factors", "projection"} <= set(rules)
+    publish.publish(str(world.root / "model"), str(world.root / "served"), "wals")
+    with served.running(served.settings(world.root / "served")) as client:
+        for start in range(0, ASKED, 250):
+            some = slice(start, start + 250)
+            answer = served.predict(client, "recommend", visitorId=[line["visitorId"] for line in lines[some]], k=K)
+            assert answer["contentIds"] == [[name.decode() for name in row] for row in found["contentIds"][some]]
+            assert answer["rule"] == rules[some] and answer["count"] == found["count"][some].tolist()
+            np.testing.assert_array_equal(np.float32(answer["scores"]), found["scores"][some])
+        for line in lines[::20]:
+            answer = client.get("/recommendations", params={"visitorId": line["visitorId"], "k": K}).json()
+            assert [part["contentId"] for part in answer["recommendations"]] == [
+                part["contentId"] for part in line["recommendations"]
+            ]
+            assert answer["rule"] == line["rule"]
+
+
+def test_strangers_get_the_same(world, tmp_path):
+    (tmp_path / "only").write_text("nobody\n")
+    (line,) = world.predict("recommendations", only=str(tmp_path / "only")).values()
+    found = world.ask("recommend", visitorId=[b"nobody"])
+    same([line], "visitorId", found, "contentIds", "recommendations", "contentId")
+    assert line["rule"] == found["rule"][0].decode() == "popularity"
+
+
+def test_targets_and_similar_ones_are_the_same(world):
+    lines = list(world.predict("targets").values())[:ASKED]
+    pairs = {(entry["visitorId"], line["contentId"]): entry["score"] for line in lines for entry in line["visitors"]}
+    both = [
+        (pairs[line["visitorId"], entry["contentId"]], entry["score"])
+        for line in world.predict("recommendations").values()
+        for entry in line["recommendations"]
+        if line["rule"] != "popularity" and (line["visitorId"], entry["contentId"]) in pairs
+    ]
+    assert len(both) > 100
+    np.testing.assert_allclose(*np.transpose(both), atol=1e-6, err_msg="a score is one, whichever side is asked")
+    found = world.ask("target", contentId=[line["contentId"].encode() for line in lines])
+    same(lines, "contentId", found, "visitorIds", "visitors", "visitorId")
+    for suffix, metric in (("", "cosine"), ("_dot", "dot")):
+        lines = list(world.predict("similar_contents", metric=metric).values())[:ASKED]
+        found = world.ask(f"similar_items{suffix}", contentId=[line["contentId"].encode() for line in lines])
+        same(lines, "contentId", found, "contentIds", "similar", "contentId")
+        lines = list(world.predict("similar_visitors", metric=metric).values())[:200]
+        found = world.ask(f"similar_visitors{suffix}", visitorId=[line["visitorId"].encode() for line in lines])
+        same(lines, "visitorId", found, "visitorIds", "similar", "visitorId")
+
+
+def test_reasons_are_the_same(world):
+    lines = list(world.predict("recommendations", explain=3).values())[:50]
+    pairs = [(line["visitorId"], entry) for line in lines for entry in line["recommendations"]]
+    asked = {"visitorId": [v.encode() for v, _ in pairs], "contentId": [e["contentId"].encode() for _, e in pairs]}
+    found = world.ask("explain", k=3, **asked)
+    for (_, entry), names, shares, count in zip(
+        pairs, found["contentIds"].tolist(), found["contributions"], found["count"], strict=True
+    ):
+        assert [part["contentId"] for part in entry["because"]] == [name.decode() for name in names[:count]]
+        parts = [part["contribution"] for part in entry["because"]]
+        np.testing.assert_allclose(parts, shares[:count], atol=1e-5)
+
+
+def test_projected_factors_agree_with_those_of_the_last_sweep(world):
+    """Training ended with the users' sweep: projection solves the same systems, by another way."""
+    for mode in ("trained", "projected"):
+        made, _ = plan.make(Settings.model_validate(world.tree | {"prediction": {"factors": mode}}))
+        made = replace(made, cold_start=ColdStartSettings(min_ratings=0))  # so that nobody else is projected
+        contents = Contents(made)
+        blocks = [b for s in range(2) for b in visitors.read(made, contents, s, 512, None)]
+        table = np.concatenate([block.factors for block in blocks])
+        scores = table @ contents.factors.T
+        if mode == "trained":
+            expected = scores
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+    assert np.abs(expected).max() > 0.3

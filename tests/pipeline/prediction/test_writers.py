@@ -1,0 +1,96 @@
+"""The formats of predictions against lines put together one by one, with ids of every kind."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.prediction.writers import textform
+from pipeline.prediction.writers.answers import WORDS, Answers, Names, Reasons
+from pipeline.prediction.writers.formats import WRITERS
+
+ODD = ["007", " a", 'a"b', '"', '","', "\\", '\\","', "x,y", "a\tb", "\x01\x1f", "\x85", "\u2028", "é😀", "/", "\x7f"]
+ANSWERED, K, REASONS = 40, 6, 2
+
+
+def made(odd: bool, explained: bool) -> Answers:
+    """Answers of 0 to K entries, each of 0 to REASONS reasons."""
+    rng = np.random.default_rng(3)
+    ids = [name.encode() for name in (ODD if odd else [f"c{n}" for n in range(len(ODD))])]
+    places = rng.integers(0, len(ids), (ANSWERED, K))
+    places[np.arange(K) >= rng.integers(0, K + 1, ANSWERED)[:, None]] = -1
+    scores = np.where(places >= 0, rng.standard_normal((ANSWERED, K)) * 10.0 ** rng.integers(-30, 30), -np.inf)
+    reasons = None
+    if explained:
+        own = rng.integers(0, len(ids), (ANSWERED, K, REASONS))
+        own[np.arange(REASONS) >= rng.integers(0, REASONS + 1, (ANSWERED, K, 1))] = -1
+        reasons = Reasons(own, rng.standard_normal(own.shape).astype(np.float32))
+    rules = [("factors", "projection", "popularity")[n % 3] for n in range(ANSWERED)]
+    asked = [ids[n % len(ids)] + b"%d" % n for n in range(ANSWERED)]
+    return Answers(asked, rules, Names(ids), places, scores.astype(np.float32), reasons)
+
+
+def plainly(answers: Answers) -> list[dict]:
+    """What stands in each answer; the numbers as float32."""
+    names, lines = [name.decode() for name in answers.names.ids], []
+    for row, asked in enumerate(answers.asked):
+        given = []
+        for rank, (place, score) in enumerate(zip(answers.places[row], answers.scores[row], strict=True)):
+            if place < 0:
+                break
+            entry = {"contentId": names[place], "score": score, "rank": rank + 1}
+            if answers.reasons is not None:
+                parts = zip(answers.reasons.places[row, rank], answers.reasons.shares[row, rank], strict=True)
+                because = [{"contentId": names[at], "contribution": share} for at, share in parts if at >= 0]
+                entry["because"] = because
+            given.append(entry)
+        lines.append({"visitorId": asked.decode(), "rule": answers.rules[row], "recommendations": given})
+    return lines
+
+
+def written(form: str, blocks: list[Answers]) -> bytes:
+    file = io.BytesIO()
+    writer = WRITERS[form](file, WORDS["recommendations"])
+    for block in blocks:
+        writer.write(block)
+    writer.finish()
+    return file.getvalue()
+
+
+def none(answers: Answers, answered: int) -> Answers:
+    """Answers without entries."""
+    shape = answered, K
+    given = np.full(shape, -1), np.full(shape, -np.inf, np.float32)
+    return Answers(answers.asked[:answered], answers.rules[:answered], answers.names, *given)
+
+
+@pytest.mark.parametrize("odd", [False, True])
+@pytest.mark.parametrize("explained", [False, True])
+def test_json_lines_and_parquet_hold_what_was_answered(odd, explained):
+    answers = made(odd, explained)
+    data = written("jsonl", [answers])
+    lines = data.decode().split("\n")[:-1]
+    assert [json.loads(line, parse_float=np.float32) for line in lines] == plainly(answers)
+    assert pq.read_table(io.BytesIO(written("parquet", [answers]))).to_pylist() == plainly(answers)
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_the_text_form_is_line_for_line_its_definition(odd):
+    answers = made(odd, False)
+    ids, lines = answers.names.ids, []
+    for asked, places in zip(answers.asked, answers.places.tolist(), strict=True):
+        lines.append(textform.format_line(asked, [textform.escape(ids[at]) for at in places if at >= 0]) + b"\n")
+    assert written("text", [answers]) == b"".join(lines)
+
+
+def test_blocks_follow_each_other_and_nobody_or_nothing_is_an_answer_too():
+    answers = made(True, False)
+    for form in ("text", "jsonl"):
+        assert written(form, [answers, answers]) == 2 * written(form, [answers])
+        assert written(form, [none(answers, 0)]) == b""
+    assert written("text", [none(answers, 2)]) == b"0070\t\n a1\t\n"
+    assert written("jsonl", [none(answers, 1)]) == b'{"visitorId":"0070","rule":"factors","recommendations":[]}\n'

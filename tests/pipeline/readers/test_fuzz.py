@@ -1,0 +1,246 @@
+"""Exports as no export should be: each record has one fate, and no record changes another's."""
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import fastavro
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from artifacts.names import AMOUNT, TIME_MS
+from configs.errors import UserError
+from configs.settings import RatingSettings, SourceSettings
+from pipeline.readers.columns import from_bytes, to_bytes
+from pipeline.sources import kinds
+from tests.support import wild
+
+EXAMPLES = int(os.environ.get("WALS_FUZZ_EXAMPLES", "60"))
+fuzzed = settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def extracted(data: bytes, source: SourceSettings, rating: RatingSettings = RatingSettings()):  # noqa: B008
+    """What a file of these bytes gives: rows, rejects, counts; and the function that makes interactions of the rows."""
+    kind = kinds.kind_of(source, rating)
+    tables, rejects, counts = [], [], Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        path.write_bytes(data)
+        for raw in kind.read(str(path)):
+            found = kinds.extract(kind, raw, "file")
+            tables.append(found.table)
+            rejects += found.rejects
+            counts.update(found.counts)
+    return tables, rejects, counts, kind
+
+
+def total(counts: Counter, start: str) -> int:
+    return sum(count for name, count in counts.items() if name.startswith(start))
+
+
+def rows_of(tables) -> list[tuple]:
+    return [tuple(row.values()) for table in tables for row in table.to_pylist()]
+
+
+def check(data: bytes, records: int | None, source: SourceSettings) -> tuple[list[tuple], list[bytes], Counter]:
+    """The account of a file adds up, and what was kept can be worked with."""
+    tables, rejects, counts, kind = extracted(data, source)
+    rows = rows_of(tables)
+    records = counts["records.read"] if records is None else records
+    assert counts["records.read"] == records
+    assert len(rejects) == total(counts, "records.rejected.") + total(counts, "hits.rejected.")
+    for reject in map(json.loads, rejects):
+        assert reject["reason"] and reject["file"] == "file" and reject["record"] >= 1
+    if source.kind == "ga360":
+        seen = total(counts, "hits.rejected.") + total(counts, "hits.skipped.")
+        assert counts["hits.read"] == seen + sum(row[5] is not None for row in rows)
+    else:
+        assert records == total(counts, "records.rejected.") + total(counts, "records.skipped.") + len(rows)
+    for name in (cell for row in rows for cell in row if isinstance(cell, bytes)):
+        assert name and b"\n" not in name and b"\r" not in name and name.decode()
+    if rows:
+        views = kind.rows(from_bytes(to_bytes(table) for table in tables))
+        pairs, dropped = kind.combine(views)
+        kept = {row[:2] for row in rows_of([views])}
+        assert pairs.num_rows + total(dropped, "pairs.skipped.") == len(kept)
+        assert all(abs(amount) < 2**63 for amount in pairs[AMOUNT].to_pylist())
+        assert all(abs(time) < 2**62 for time in pairs[TIME_MS].to_pylist())
+    return rows, rejects, counts
+
+
+def check_or_refuse(data: bytes, records: int | None, source: SourceSettings) -> None:
+    """As `check`; or the file is refused as a whole, by one line that names it."""
+    said = "file"
+    try:
+        check(data, records, source)
+    except UserError as error:
+        said = str(error)
+    assert "file" in said and "\n" not in said
+
+
+def fates(lines: list[bytes], source: SourceSettings) -> None:
+    """A file of lines against each line alone."""
+    alone: list[tuple[list[tuple], list[bytes], Counter]] = []
+    for line in filter(bytes.strip, lines):
+        if not line.lstrip().startswith(b"{"):
+            continue  # alone it would be no export
+        rows, rejects, counts = check(line + b"\n", 1, source)
+        used = any(row[5] is not None for row in rows) if source.kind == "ga360" else bool(rows)
+        assert total(counts, "records.rejected.") + total(counts, "records.skipped.") + used == 1
+        alone.append((rows, rejects, counts))
+    first = b'{"date": "20240101", "event_date": "20240101"}\n'  # so that the file is taken for JSON
+    data = first + b"".join(line + b"\n" for line in lines)
+    rows, rejects, counts = check(data, 1 + sum(map(bool, map(bytes.strip, lines))), source)
+    assert rows == [row for some, _, _ in alone for row in some]
+    odd = sum(bool(line.strip()) and not line.lstrip().startswith(b"{") for line in lines)
+    assert total(counts, "records.rejected.") == 1 - (source.kind == "ga4") + odd + sum(
+        total(some, "records.rejected.") for _, _, some in alone
+    )
+
+
+@fuzzed
+@given(st.lists(wild.line(wild.sound_session()), max_size=5), st.booleans())
+def test_ga360_lines(lines, by_visit):
+    fates(lines, SourceSettings(kind="ga360", input="x", visitor_key="visit" if by_visit else "visitor"))
+
+
+@fuzzed
+@given(
+    st.lists(wild.line(wild.sound_event()), max_size=5), st.booleans(), st.sampled_from(["content_id", "page_location"])
+)
+def test_ga4_lines(lines, prefer_user_id, parameter):
+    fates(lines, SourceSettings(kind="ga4", input="x", prefer_user_id=prefer_user_id, content_parameter=parameter))
+
+
+HIT = pa.struct(
+    [
+        ("hitNumber", pa.int64()),
+        ("time", pa.int64()),
+        ("type", pa.string()),
+        ("customDimensions", pa.list_(pa.struct([("index", pa.int64()), ("value", pa.string())]))),
+    ]
+)
+SESSION = pa.schema(
+    [
+        ("fullVisitorId", pa.string()),
+        ("visitNumber", pa.int64()),
+        ("visitId", pa.int64()),
+        ("visitStartTime", pa.int64()),
+        ("date", pa.string()),
+        ("hits", pa.list_(HIT)),
+    ]
+)
+OTHER_TYPES = [pa.string(), pa.binary(), pa.float64(), pa.int32(), pa.bool_(), pa.list_(pa.string()), pa.date32()]
+
+
+def values(kind: pa.DataType) -> st.SearchStrategy:
+    """Values of a type, odd ones too, and nulls."""
+    if pa.types.is_struct(kind):
+        own: st.SearchStrategy = st.fixed_dictionaries({item.name: values(item.type) for item in kind})
+    elif pa.types.is_list(kind):
+        own = st.lists(values(kind.value_type), max_size=3)
+    elif pa.types.is_integer(kind):
+        limit = 2 ** (kind.bit_width - 1)
+        own = st.sampled_from([1, 2, 10, 10, 0, -1, limit - 1, -limit]) | st.integers(-limit, limit - 1)
+    elif pa.types.is_floating(kind):
+        own = st.sampled_from([1.0, 2.5, -0.0]) | st.floats()
+    elif pa.types.is_boolean(kind):
+        own = st.booleans()
+    elif pa.types.is_date(kind):
+        own = st.dates()
+    elif pa.types.is_null(kind):
+        own = st.none()
+    elif pa.types.is_binary(kind):
+        own = st.binary(max_size=4)
+    else:
+        own = wild.texts.filter(_has_bytes) | st.sampled_from(["PAGE", "a", "x"])
+    return own | st.none() if pa.types.is_nested(kind) else st.one_of(own, own, own, st.none())
+
+
+def _has_bytes(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+@st.composite
+def parquet(draw, schema: pa.Schema) -> tuple[bytes, int]:
+    """A Parquet file, a column of which may be gone or of another type; and how many rows it has."""
+    fields = []
+    for item in schema:
+        fate = draw(st.integers(0, 20))
+        if fate:
+            fields.append(item.with_type(draw(st.sampled_from(OTHER_TYPES))) if fate == 1 else item)
+    rows = draw(
+        st.lists(st.fixed_dictionaries({item.name: values(item.type) for item in fields}), min_size=1, max_size=4)
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows, pa.schema(fields)), sink)
+    return sink.getvalue().to_pybytes(), len(rows)
+
+
+@fuzzed
+@given(parquet(SESSION))
+def test_ga360_parquet_of_odd_values_and_types(file):
+    data, records = file
+    check_or_refuse(data, records, SourceSettings(kind="ga360", input="x"))
+
+
+TABLE = pa.schema(
+    [("visitorId", pa.string()), ("contentId", pa.string()), ("amount", pa.float64()), ("at", pa.int64())]
+)
+
+
+@fuzzed
+@given(parquet(TABLE), st.sampled_from(["duration_column", "rating_column"]))
+def test_tables_of_odd_values_and_types(file, what):
+    data, records = file
+    check_or_refuse(data, records, SourceSettings(kind="table", input="x", time_column="at", **{what: "amount"}))
+
+
+def avro_type(kind: pa.DataType, name: str) -> dict | list | str:
+    if pa.types.is_struct(kind):
+        fields = [{"name": item.name, "type": avro_type(item.type, item.name)} for item in kind]
+        return {"type": "record", "name": f"r_{name}", "fields": fields}
+    if pa.types.is_list(kind):
+        return {"type": "array", "items": avro_type(kind.value_type, name)}
+    return ["null", {pa.int64(): "long", pa.float64(): "double", pa.bool_(): "boolean"}.get(kind, "string")]
+
+
+def without_nulls(kind: pa.DataType, value):
+    """As bq extract writes Avro: lists and records are there, be they empty."""
+    if pa.types.is_struct(kind):
+        return {item.name: without_nulls(item.type, (value or {}).get(item.name)) for item in kind}
+    if pa.types.is_list(kind):
+        return [without_nulls(kind.value_type, part) for part in value or []]
+    return value
+
+
+@fuzzed
+@given(st.data())
+def test_ga360_avro_of_odd_values_and_types(data):
+    kinds = st.sampled_from([pa.string(), pa.float64(), pa.bool_()])
+    fields = [item.with_type(data.draw(kinds)) if data.draw(st.integers(0, 30)) == 0 else item for item in SESSION]
+    kind = pa.struct(fields)
+    rows = data.draw(st.lists(values(kind), min_size=1, max_size=4))
+    file = io.BytesIO()
+    fastavro.writer(file, avro_type(kind, "session"), [without_nulls(kind, row) for row in rows], codec="deflate")
+    check_or_refuse(file.getvalue(), len(rows), SourceSettings(kind="ga360", input="x"))
+
+
+@fuzzed
+@given(st.lists(st.tuples(wild.texts, wild.texts, wild.scalars), max_size=5), st.booleans())
+def test_csv_of_odd_text(rows, rated):
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, quoting=csv.QUOTE_ALL)
+    writer.writerow(["visitorId", "contentId", "amount"])
+    writer.writerows(rows)
+    column = "rating_column" if rated else "duration_column"
+    source = SourceSettings(kind="table", input="x", **{column: "amount"})
+    check_or_refuse(file.getvalue().encode("utf-8", "surrogatepass"), len(rows), source)

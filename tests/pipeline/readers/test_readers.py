@@ -1,0 +1,312 @@
+"""Files -> records: the same from every format, odd records kept aside, damaged files named."""
+
+import gzip
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from configs.errors import UserError
+from configs.settings import RatingSettings, SourceSettings
+from pipeline.readers import files
+from pipeline.sources import ga4, ga360, table
+from tests.support.exports import event, hit, session, write_ndjson
+
+
+def read(path, schema=ga360.SCHEMA):
+    batches = list(files.read_export(str(path), schema))
+    records = [row for batch in batches for row in batch.columns.to_pylist()]
+    numbers = [int(number) for batch in batches for number in batch.numbers]
+    return records, numbers, [bad for batch in batches for bad in batch.malformed]
+
+
+@pytest.mark.parametrize("name", ["a.ndjson", "a.ndjson.gz", "named-like-a.avro"])
+def test_what_a_file_holds_is_told_by_its_content(tmp_path, name):
+    path = write_ndjson(tmp_path / name, [session("1", 5, [hit(1, 0, "x")])])
+    (record,), numbers, malformed = read(path)
+    assert record["fullVisitorId"] == "1"
+    dimension = record["hits"][0]["customDimensions"][1]
+    assert (int(dimension["index"]), dimension["value"]) == (10, "x")  # a string, or a number behind the first reads
+    assert (numbers, malformed) == ([1], [])
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1 << 24])
+def test_blocks_of_any_size_give_the_same_records(tmp_path, monkeypatch, size):
+    monkeypatch.setattr("pipeline.readers.ndjson._BLOCK_BYTES", size)
+    rows = [session(str(n), n, [hit(1, 0, "ü" * n)]) for n in range(20)]
+    records, numbers, _ = read(write_ndjson(tmp_path / "a", rows))
+    assert [record["fullVisitorId"] for record in records] == [str(n) for n in range(20)]
+    assert numbers == list(range(1, 21))
+
+
+def test_integers_as_json_numbers_and_as_strings_give_the_same(tmp_path):
+    plain = session("1", 5, [hit(1, 20, "x")])
+    numbers = json.loads(json.dumps(plain))
+    numbers.update(visitId=5, visitStartTime=5, visitNumber=1)
+    numbers["hits"][0].update(hitNumber=1, time=20)
+    for dimension in numbers["hits"][0]["customDimensions"]:
+        dimension["index"] = int(dimension["index"])
+    source = SourceSettings()
+    found = [
+        next(
+            ga360.extract(raw, "p", source).table.to_pylist()
+            for raw in files.read_export(str(write_ndjson(tmp_path / name, rows)), ga360.SCHEMA)
+        )
+        for name, rows in (("a", [plain]), ("b", [numbers]), ("c", [plain, numbers, "odd"]))
+    ]
+    assert found[0] == found[1] == found[2][:1] == found[2][1:]
+
+
+def test_a_record_that_is_no_session_is_kept_aside_with_its_place(tmp_path):
+    rows = [
+        session("1", 5, []),
+        b"{oops",
+        b"",
+        b"[1]",
+        session("2", 6, []) | {"hits": {"time": 1}},
+        session("3", 7, []),
+    ]
+    records, numbers, malformed = read(write_ndjson(tmp_path / "a", rows))
+    assert [record["fullVisitorId"] for record in records] == [b"1", b"3"]
+    assert numbers == [1, 6]
+    assert [number for number, _ in malformed] == [2, 4, 5]
+    assert malformed[2][1] == "hits is no list"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda data: data[:-20], r"a, after record 1: the last record, 2, ends within its JSON"),
+        (lambda data: gzip.compress(data * 50)[:-30], "Compressed file ended before the end-of-stream"),
+        (lambda data: b"\x89PNG\r\n\x1a\n" + data, "a is not newline-delimited JSON, Avro or Parquet"),
+        (lambda data: b"PAR1" + data, "a, after record 0:"),
+        (lambda data: b"Obj\x01" + data, "a, after record 0:"),
+    ],
+    ids=["truncated", "truncated gzip", "an image", "no Parquet", "no Avro"],
+)
+def test_a_damaged_file_is_named(tmp_path, make, said):
+    path = write_ndjson(tmp_path / "a", [session("1", 5, []), session("2", 6, [])])
+    path.write_bytes(make(path.read_bytes()))
+    with pytest.raises(UserError, match=said):
+        read(path)
+
+
+def extract(mod, tmp_path, rows, **source):
+    path = write_ndjson(tmp_path / "export", rows)
+    (raw,) = files.read_export(str(path), mod.SCHEMA)
+    return mod.extract(raw, "export", SourceSettings(kind=mod.__name__.rsplit(".", 1)[1], **source))
+
+
+def reasons(found):
+    return sorted(json.loads(line)["reason"] for line in found.rejects)
+
+
+def test_ga360_pages_and_their_account(tmp_path):
+    hits = [hit(1, 0), hit(2, 10, "x"), hit(3, 20, "x", "EVENT"), hit(4, 30, "y")]
+    rows = [session("a", 7, hits), session("a", 8, [hit(1, 0)]), session("b", 9, [hit(1, 0, "z")], day="20240105")]
+    found = extract(ga360, tmp_path, rows, end_date="2024-01-04")
+    views = [(v["visitorId"], v["visitId"], v["hit_time_ms"], v["contentId"]) for v in found.table.to_pylist()]
+    assert views == [(b"a", 7, 0, None), (b"a", 7, 10, b"x"), (b"a", 7, 30, b"y"), (b"a", 8, 0, None)]
+    counts = {name: count for name, count in found.counts.items() if not name.startswith("seen.")}
+    assert counts == {
+        "records.read": 3,
+        "records.skipped.outside_window": 1,
+        "records.skipped.no_content": 1,
+        "hits.read": 5,
+        "hits.skipped.no_page": 1,
+        "hits.skipped.no_content": 2,
+    }
+
+
+def test_a_date_of_any_bytes_is_no_day(tmp_path):
+    rows = [session("a", 1, [hit(1, 0, "x")], day=day) for day in ("20240101", "lone", "\u0662" * 8, "2" * 9, None)]
+    lines = [json.dumps(row).replace("lone", r"\ud800").encode() for row in rows]
+    found = extract(ga360, tmp_path, lines)
+    assert found.table.num_rows == 5  # there is no window
+    assert {name: count for name, count in found.counts.items() if name.startswith("seen.date")} == {
+        "seen.date.20240101": 1
+    }
+    assert extract(ga360, tmp_path, lines, start_date="2024-01-01", end_date="2024-01-31").table.num_rows == 1
+
+
+def test_ga360_rejects_say_why(tmp_path):
+    rows = [
+        session(None, 1, []),
+        session("", 1, []),
+        session("a\nb", 1, []),
+        session("a", "x", []),
+        session("a", 1, [], visitStartTime=None),
+        session("a", 2, [hit(1, 0, ""), hit(2, 5, "b\rc"), hit(3, -1, "d"), hit(4, "x", "e"), hit(5, 9, "f")]),
+        json.dumps(session("lone", 3, [])).replace("lone", r"\ud800").encode(),
+        json.dumps(session("bad", 3, [])).encode().replace(b"bad", b"\xff\xfe"),
+    ]
+    found = extract(ga360, tmp_path, rows)
+    assert reasons(found) == [
+        "content_id_empty",
+        "content_id_newline",
+        "hit_time_invalid",
+        "hit_time_invalid",
+        "visit_id_invalid",
+        "visit_start_time_invalid",
+        "visitor_id_empty",
+        "visitor_id_missing",
+        "visitor_id_newline",
+        "visitor_id_not_utf8",
+        "visitor_id_not_utf8",
+    ]
+    assert [json.loads(line)["record"] for line in found.rejects if b"hit_time" in line] == [6, 6]
+    # A page whose content cannot be kept still ends the dwell of the page before.
+    assert [v["contentId"] for v in found.table.to_pylist()] == [None, None, b"f"]
+
+
+def test_ga360_visits_as_visitors_and_the_greatest_of_two_values(tmp_path):
+    twice = hit(1, 0, "a") | {"customDimensions": [{"index": "10", "value": value} for value in ("b", "c", "a")]}
+    row = session("v", 7, [twice, hit(2, 5, "d")], visitNumber="3")
+    found = extract(ga360, tmp_path, [row], visitor_key="visit")
+    assert [(v["visitorId"], v["contentId"]) for v in found.table.to_pylist()] == [(b"v-3", b"c"), (b"v-3", b"d")]
+
+
+def test_ga4_engagement_users_and_their_account(tmp_path):
+    rows = [
+        event("p", "x", 100),
+        event("p", "x"),
+        event("p", None, 50),
+        event(None, "x", 70),
+        event("p", "y", 30, user_id="u"),
+        event("p", "z", -5),
+        event("p\n", "z", 5),
+    ]
+    found = extract(ga4, tmp_path, rows)
+    assert [(r["visitorId"], r["contentId"], r["amount"]) for r in found.table.to_pylist()] == [
+        (b"p", b"x", 100),
+        (b"p", b"x", 0),
+        (b"p", b"y", 30),
+    ]
+    assert reasons(found) == ["engagement_invalid", "visitor_id_newline"]
+    assert found.counts["records.skipped.no_visitor_id"] == 1
+    assert found.counts["records.skipped.no_content"] == 1
+    assert found.counts["seen.parameter.content_id"] == 6
+    preferred = extract(ga4, tmp_path, rows[:5], prefer_user_id=True)
+    assert [r["visitorId"] for r in preferred.table.to_pylist()] == [b"p", b"p", b"u"]
+
+
+def test_ga4_page_location_loses_query_and_fragment(tmp_path):
+    found = extract(ga4, tmp_path, [event("p", "x", 1), event("p", "a\nb", 1)], content_parameter="page_location")
+    assert [r["contentId"] for r in found.table.to_pylist()] == [b"https://example.com/x"]
+    assert reasons(found) == ["content_id_newline"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [({"string_value": "007 "}, b"007 "), ({"int_value": "12"}, b"12"), ({"double_value": 1.5}, b"1.5"),
+     ({"float_value": 3.0}, b"3"), ({}, None)],
+)  # fmt: skip
+def test_ga4_a_parameter_sits_in_one_of_four_fields(tmp_path, value, text):
+    row = event("p", None, 5)
+    row["event_params"].append({"key": "content_id", "value": value})
+    found = extract(ga4, tmp_path, [row]).table.to_pylist()
+    assert [r["contentId"] for r in found] == ([text] if text else [])
+
+
+def read_table(path, rating=None, **source):
+    settings = SourceSettings(kind="table", **source)
+    extracts = [
+        table.extract(raw, "t", settings, rating or RatingSettings())
+        for raw in files.read_table(str(path), table.column_names(settings))
+    ]
+    rows = [tuple(row.values()) for found in extracts for row in found.table.to_pylist()]
+    return rows, [json.loads(line) for found in extracts for line in found.rejects]
+
+
+CSV = """visitorId,contentId,ms,when
+007 ,"x,1",5,2024-01-01T00:00:01Z
+a,y
+,y,1,2024-01-01
+b,y,nan,2024-01-02
+"c
+d",y,1,2024-01-02
+e,z,2,
+f,ß,2.5,2024-01-02 00:00:00
+"""
+
+
+def test_csv_keeps_ids_and_sets_odd_rows_aside(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(CSV)
+    rows, rejects = read_table(path, duration_column="ms", time_column="when")
+    assert rows == [(b"007 ", b"x,1", 5.0, 1704067201000), (b"f", "ß".encode(), 2.5, 1704153600000)]
+    assert [(r["record"], r["reason"]) for r in rejects] == [
+        (2, "malformed"),
+        (3, "visitor_id_empty"),
+        (4, "duration_invalid"),
+        (5, "visitor_id_newline"),
+        (6, "time_invalid"),
+    ]
+
+
+def test_parquet_tables_of_several_types_and_a_window(tmp_path):
+    path = tmp_path / "t.parquet"
+    when = pa.array(
+        [np.datetime64("2024-01-01T10:00", "us"), np.datetime64("2024-01-02T10:00", "us"), None], pa.timestamp("us")
+    )
+    columns = {"u": [12, 13, 14], "c": pa.array(["a", "b", "c"]).dictionary_encode(), "stars": [5, 0, 1], "t": when}
+    pyarrow.parquet.write_table(pa.table(columns), path)
+    names = {"visitor_column": "u", "content_column": "c", "rating_column": "stars", "time_column": "t"}
+    rows, rejects = read_table(path, RatingSettings(kind="linear"), **names)
+    assert [row[:3] for row in rows] == [(b"12", b"a", 5.0), (b"13", b"b", 0.0)]
+    assert [r["reason"] for r in rejects] == ["time_invalid"]
+    rows, _ = read_table(path, RatingSettings(kind="linear"), **names, start_date="20240102")
+    assert [row[0] for row in rows] == [b"13"]
+
+
+def test_ordinal_answers(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("visitorId,contentId,answer\na,x,Love\na,y,Dislike\na,z,Meh\n")
+    answers = {"Dislike": 0, "Neutral": 1 / 3, "Like": 2 / 3, "Love": 1}
+    rows, rejects = read_table(path, RatingSettings(kind="ordinal", ordinal=answers), rating_column="answer")
+    assert [row[2] for row in rows] == [1.0, 0.0]
+    assert [(r["record"], r["reason"]) for r in rejects] == [(3, "answer_without_rating")]
+
+
+def test_a_table_with_neither_dwell_nor_rating_weighs_each_row_1(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("contentId,visitorId\nx,a\nx,a\n")
+    assert [row[:3] for row in read_table(path)[0]] == [(b"a", b"x", 1.0)] * 2
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"a,b\n1,2\n", "t has no column visitorId; it has a, b"),
+        (b"Obj\x01" + bytes(30), "t is not CSV or Parquet"),
+        (b"PAR1" + bytes(30), "t, after record 0: .*; export the file again"),
+    ],
+)
+def test_a_table_that_cannot_be_read(tmp_path, data, said):
+    path = tmp_path / "t"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=said):
+        read_table(path)
+
+
+def test_a_window_over_a_table_needs_its_time():
+    with pytest.raises(UserError, match=r"start_date and end_date need source.time_column"):
+        table.column_names(SourceSettings(kind="table", start_date="20240101"))
+
+
+@pytest.mark.parametrize(
+    ("window", "kept"),
+    [
+        ({"start_date": "20240104", "end_date": "20240104"}, ["20240104"]),
+        ({"start_date": "2024-01-04"}, ["20240104", "20240105"]),
+        ({"end_date": "2024-01-04"}, ["20240103", "20240104"]),
+    ],
+)
+def test_both_ends_of_the_window_are_in_it(tmp_path, window, kept):
+    days = ["20240103", "20240104", "20240105"]
+    sessions = extract(ga360, tmp_path, [session(day, 1, [hit(1, 0, "x")], day=day) for day in days], **window)
+    assert [view["visitorId"].decode() for view in sessions.table.to_pylist()] == kept
+    events = extract(ga4, tmp_path, [event(day, "x", 1) | {"event_date": day} for day in days], **window)
+    assert [row["visitorId"].decode() for row in events.table.to_pylist()] == kept

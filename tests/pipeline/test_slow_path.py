@@ -1,0 +1,59 @@
+"""The files that the pipeline writes by columns are, byte for byte, those of the slow path."""
+
+import random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.dataset import row_files
+from pipeline.interactions import blocks
+from tests.support import slow_path
+from tests.support.exports import make_dataset
+from trainer.inputs import dataset_rows as data
+
+SHARDS = 3
+
+
+def made_views(seed: int) -> list[tuple[bytes, bytes, int]]:
+    """A long tail of visitors and contents, pairs that repeat, dwells of zero; a content that all view."""
+    rng = random.Random(seed)
+    views = [
+        (b"v%d" % int(rng.expovariate(0.02)), b"c%d" % int(rng.expovariate(0.05)), rng.randrange(0, 90_000))
+        for _ in range(3000)
+    ]
+    return views + [(b"v%d" % n, "hot ß".encode(), 1 + n) for n in range(150)]
+
+
+@pytest.mark.parametrize("runner", ["FnApiRunner", "bytes through the runner"])
+def test_the_bytes_are_those_of_the_slow_path(tmp_path, monkeypatch, runner):
+    monkeypatch.setattr(row_files, "_PIECE", 40)
+    monkeypatch.setattr(row_files, "_ENTRIES_AT_ONCE", 100)
+    monkeypatch.setattr(blocks, "_BLOCK_INTERACTIONS", 700)
+    if runner != "FnApiRunner":
+        monkeypatch.setattr("pipeline.beam.options.shared_folder", lambda *_: None)
+    views = made_views(7)
+    (tmp_path / "in").mkdir()
+    for part in range(3):
+        names = ["visitorId", "contentId", "duration_ms"]
+        columns = [pa.array(column) for column in zip(*views[part::3], strict=True)]
+        pq.write_table(pa.table(columns, names), tmp_path / "in" / f"{part}.parquet", row_group_size=200)
+    source = {"duration_column": "duration_ms"}
+    made = make_dataset(tmp_path / "out", tmp_path / "in/*", "table", source=source, dataset={"shards": SHARDS})
+
+    pairs = slow_path.interactions(views)
+    (tmp_path / "slow").mkdir()
+    expected = slow_path.dataset(pairs, SHARDS, 40, tmp_path / "slow")
+    found = {name: (tmp_path / "out" / name).read_bytes() for name in made["files"] if "_for_" in name}
+    assets = tmp_path / "out/transform/transform_fn/assets"
+    found |= {name: (assets / name).read_bytes() for name in ("vocab_users", "vocab_items")}
+    assert found.keys() == expected.keys()
+    for name in expected:
+        assert found[name] == expected[name], name
+    steps = made["steps"]
+    assert steps["read"]["rows"] == len(views) and steps["combine"]["rows"] == steps["encode"]["rows"] == len(pairs)
+    assert steps["group"]["rows"] == 2 * len(pairs)
+    assert steps["write"]["bytes"] == sum(len(data) for name, data in expected.items() if "_for_" in name)
+    paths = sorted(str(path) for path in (tmp_path / "out").glob("users_for_item-*"))
+    sides = data.RowFiles(tuple(paths), made["counts"]["items"], made["counts"]["users"])
+    assert sum(rows.entries for rows in sides) == len(pairs) == made["counts"]["interactions"]

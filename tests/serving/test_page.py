@@ -1,0 +1,146 @@
+"""The page in a real browser: history, recommendations, reasons, similar contents; by keyboard, on a phone, offline."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from tests.support.served import running, settings
+
+CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; make system installs it")
+
+VISITOR = "v7919"
+ODD = "a&b=c+d%"
+
+
+@pytest.fixture(scope="module")
+def client(served_model, tmp_path_factory):
+    catalogue = tmp_path_factory.mktemp("page") / "catalogue.csv"
+    lines = [f'c{n * 7919 % 10_007},"Title <b>{n}</b>, a & b",Category {n % 3}\n' for n in range(160)]
+    catalogue.write_text("contentId,title,category\n" + "".join(lines), encoding="utf-8")
+    with running(settings(served_model / "served", catalogue)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser, client):
+    """A page that may talk to the server alone, and must not complain."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    found, problems, elsewhere = context.new_page(), [], []
+    found.on("console", lambda message: problems.append(message.text) if complaint(message) else None)
+    found.on("pageerror", lambda error: problems.append(str(error)))
+    found.on("request", lambda request: elsewhere.append(request.url) if not own(request.url) else None)
+
+    def complaint(message) -> bool:  # a refusal is shown to the reader, and noted by Chromium
+        return message.type in ("error", "warning") and "the server responded with a status of 400" not in message.text
+
+    def own(url: str) -> bool:
+        return url.startswith((str(client.base_url), "data:"))
+
+    found.goto(str(client.base_url))
+    yield found
+    context.close()
+    assert (problems, elsewhere) == ([], [])
+
+
+def names(lines) -> list[str]:
+    """What the page calls them: by title, else by id."""
+    ids = (line["contentId"] for line in lines)
+    plain = [name if isinstance(name, str) else f"base64 {name['b64']}" for name in ids]
+    return [line.get("title") or name for line, name in zip(lines, plain, strict=True)]
+
+
+def titles(page, where: str) -> list[str]:
+    return page.locator(f"{where} .title").all_text_contents()
+
+
+def test_it_shows_what_the_api_answers_with_titles(page, client):
+    page.get_by_label("Visitor", exact=True).fill(VISITOR)
+    page.get_by_label("Visitor", exact=True).press("Enter")
+    expect(page.locator("#recommended button")).to_have_count(20)
+    answer = client.get(f"/recommendations?visitorId={VISITOR}&k=20").json()
+    assert titles(page, "#recommended") == names(answer["recommendations"])
+    history = client.get(f"/history?visitorId={VISITOR}&k=20").json()
+    assert titles(page, "#history") == names(history["history"])
+    assert any("<b>" in title for title in titles(page, "#recommended")), "titles are text, never markup"
+    assert page.url.endswith("#" + VISITOR)
+    expect(page.locator("#model")).to_have_text("wals, version 1 · 1,000 visitors · 160 contents")
+
+
+def test_a_recommendation_says_why_and_what_is_similar_by_keyboard_alone(page, client):
+    page.goto(f"{client.base_url}#{VISITOR}")
+    page.locator("#recommended button").first.wait_for()
+    page.get_by_label("Visitor", exact=True).focus()
+    found = client.get(f"/recommendations?visitorId={VISITOR}&k=20").json()["recommendations"]
+    content = next(line for line in found if "title" in line)
+    first = page.locator("#recommended button").nth(content["rank"] - 1)
+    for _ in range(60):
+        if first.evaluate("button => button === document.activeElement"):
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#detail")).to_be_visible()
+    expect(page.locator("#h-detail")).to_have_text(content["title"])
+    why = client.get(f"/why?visitorId={VISITOR}&contentId={content['contentId']}&k=8").json()
+    assert titles(page, "#reasons") == names(why["contributions"])
+    shares = [line["contribution"] for line in why["contributions"]]
+    widths = page.locator("#reasons rect").evaluate_all("all => all.map(one => parseFloat(one.getAttribute('width')))")
+    widest = max(map(abs, shares))
+    assert widths == [pytest.approx(max(0.5, 100 * abs(share) / widest), abs=0.01) for share in shares]
+    similar = client.get(f"/similar?contentId={content['contentId']}&k=8").json()
+    assert titles(page, "#similar") == names(similar["similar"])
+    page.keyboard.press("Escape")
+    expect(page.locator("#detail")).to_be_hidden()
+    assert first.evaluate("button => button === document.activeElement")
+
+
+def test_examples_strangers_and_odd_ids(page, client):
+    expect(page.locator("#examples button")).to_have_count(6)
+    example = page.locator("#examples button").first
+    name = example.text_content()
+    example.click()
+    expect(page.get_by_label("Visitor", exact=True)).to_have_value(name)
+    page.locator("#recommended button").first.wait_for()
+    page.get_by_label("Visitor", exact=True).fill("nobody")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("status")).to_have_text("The model does not know nobody.")
+    expect(page.locator("#rule")).to_contain_text("popular")
+    page.get_by_label("Visitor", exact=True).fill(ODD)
+    page.get_by_role("button", name="Show").click()
+    total = client.get("/history", params={"visitorId": ODD}).json()["total"]
+    expect(page.locator("#total")).to_contain_text(str(total))
+    page.go_back()
+    expect(page.get_by_label("Visitor", exact=True)).to_have_value("nobody")
+
+
+def test_what_is_refused_is_said(page, client):
+    page.evaluate("name => { location.hash = name }", "v" * 2_000)
+    page.get_by_text("longer than 1,024").wait_for()
+    expect(page.locator("#lists")).to_be_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_in_light_and_dark(browser, client, scheme):
+    context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(f"{client.base_url}#{VISITOR}")
+    page.locator("#recommended button").first.click()
+    page.locator("#similar button").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    ground, ink = page.evaluate(
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+        ".map(colour => colour.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3)"
+    )
+    assert (ground > ink) == (scheme == "light") and abs(ground - ink) > 150
+    context.close()

@@ -1,0 +1,139 @@
+"""A small world for nights: steps that write small outputs at once, so that many nights cost nothing."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import google_crc32c
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from artifacts import manifests
+from artifacts.paths import Nights
+from configs import cli
+from configs.settings import load_settings
+from nightly import alias, files, record, run
+
+FIRST = datetime.date(2024, 1, 1)
+
+
+def write_output(root: str, kind: str, text: str, **more) -> None:
+    """An output of one file with its manifest."""
+    files.write(f"{root}/part", text.encode())
+    checksum = google_crc32c.Checksum(text.encode()).hexdigest().decode()
+    content = {"files": {"part": {"bytes": len(text.encode()), "crc32c": checksum}}} | more
+    files.write(f"{root}/manifest.json", manifests.stamp(kind, content).encode())
+
+
+def read_output(root: str) -> str:
+    return files.read(f"{root}/part").decode()
+
+
+@dataclass
+class World:
+    """Runs steps: each output says what it was made of, so that equal texts mean equal ancestors.
+
+    Attributes:
+        fails: module -> exit status of its next call. calls: modules as they were run.
+        before: called before each step with its module.
+    """
+
+    fails: dict[str, int] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    before: Callable[[str], None] = lambda module: None
+
+    def __call__(self, command: Sequence[str], say: Callable[[str], None], timeout_s: float) -> int:
+        module, *words = command
+        pairs = _pairs(words)
+        flags, sets = dict(pairs), [text.partition("=") for name, text in pairs if name == "--set"]
+        self.before(module)
+        self.calls.append(module)
+        if module in self.fails:
+            say(f"error: {module} was made to fail")
+            return self.fails.pop(module)
+        overrides = {name: yaml.safe_load(value) for name, _, value in sets}
+        settings = load_settings(flags["--config"], overrides).model_dump(mode="json")
+        if module == "pipeline.preprocess":
+            source = settings["source"]
+            counts = {"counts": {"interactions": 9, "users": 3, "items": 3, "rows_read": 10, "rows_rejected": 1}}
+            counts |= {"rejected": {"records.malformed": 1}, "median": 5.0}
+            held_out = "" if settings["split"]["kind"] == "none" else ", some held out,"
+            text = f"{source['input']}{held_out} to {source['end_date']}"
+            write_output(flags["--dataset_dir"], "dataset", text, **counts)
+            _write_statistics(flags["--dataset_dir"])
+        elif module == "deploy.vertex.train":
+            parent = settings["training"]["warm_start"]
+            came = read_output(parent) if parent else "nothing"
+            text = f"{read_output(flags['--dataset_dir'])}, k {settings['training']['embedding_dimension']} <- {came}"
+            history = {"history": [{"loss": 12.5, "rwse": 0.25}], "start": {"digest": "d"} if came != "nothing" else {}}
+            write_output(flags["--model_dir"], "model", text, **history)
+        elif module == "trainer.evaluate":
+            ours = {"recall@20": {"value": 0.25, "low": 0.2, "high": 0.3}, "coverage@20": {"value": 0.5}}
+            content = {"kind": "evaluation", "systems": {"WALS": ours}}
+            files.write(flags["--output_json"], json.dumps(content).encode())
+        elif module == "pipeline.batch_predict":
+            counts = {"counts": {"visitors": 3, "recommendations": 6}}
+            write_output(flags["--output_dir"], "predictions", f"by {read_output(flags['--model_dir'])}", **counts)
+        say("fine")
+        return 0
+
+
+def _write_statistics(root: str) -> None:
+    """A histogram and the items' visitors, which move a little from night to night."""
+    moved = len(read_output(root)) % 2 + int(read_output(root)[-2:])
+    histogram = {"kind": "median", "edges": [0.0, 0.5, 1.0], "counts": [10, moved]}
+    files.write(f"{root}/statistics.json", json.dumps({"ratings": histogram}).encode())
+    table = io.BytesIO()
+    pq.write_table(pa.table({"contentId": [b"a", b"b"], "visitors": [moved, 3]}), table)
+    files.write(f"{root}/items.parquet", table.getvalue())
+
+
+def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
+    words = [word for word in words if word != "--replace"]
+    return list(zip(words[::2], words[1::2], strict=True))
+
+
+class Site:
+    """A site with a table a day, its config, and the nights run on it."""
+
+    def __init__(self, root: Path | str, days: int = 5):
+        self.root, self.nights, self.world = root, Nights(f"{root}/nights"), World()
+        for number in range(days):
+            self.table(self.day(number))
+        self.config = f"{root}/config.yaml"
+        self.configure()
+
+    def configure(self, split: str = "none", **nightly) -> None:
+        source = {"kind": "ga4", "input": f"{self.root}/events_*", "window_days": 3}
+        tree = {"source": source, "nightly": {"directory": self.nights.root, "keep_failed": 9} | nightly}
+        tree["split"] = {"kind": split}
+        files.write(self.config, json.dumps(tree).encode())
+
+    @staticmethod
+    def day(number: int) -> str:
+        return str(FIRST + datetime.timedelta(days=number))
+
+    def table(self, day: str, text: str = "rows") -> str:
+        path = f"{self.root}/events_{day.replace('-', '')}.ndjson"
+        files.write(path, text.encode())
+        return path
+
+    def run(self, day: str, *flags: str) -> int:
+        """The command's exit status."""
+        self.world.calls = []
+        argv = ["--config", self.config, "--date", day, *flags]
+        return cli.run(lambda argv: run.main(argv, self.world), argv)
+
+    @property
+    def live(self) -> str | None:
+        found = alias.read(self.nights).live
+        return found.name if found else None
+
+    def status(self, day: str) -> str:
+        return record.newest(self.nights, day).status

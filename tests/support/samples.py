@@ -1,0 +1,28 @@
+"""Samples as pipeline.sample makes them, and what their files hold."""
+
+import datetime
+import gzip
+from pathlib import Path
+
+import orjson
+
+from pipeline import sample
+from pipeline.demo.sample.export import Plan
+
+DAY = datetime.date(2024, 1, 1)
+GA = Plan(("ga360", "ga4"), ("ndjson",), 1)
+
+
+def make(root: Path, visitors=120, contents=60, days=3, seed=1, plan=GA, interactions=None, **options):
+    size = sample.size_from(visitors, contents, days, interactions, DAY, seed)
+    return sample.make_sample(str(root), size, plan, **options)
+
+
+def lines(root: Path, pattern: str) -> list[dict]:
+    paths = sorted(root.glob(pattern))
+    assert paths
+    return [orjson.loads(line) for path in paths for line in gzip.decompress(path.read_bytes()).splitlines()]
+
+
+def contents_of(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}

@@ -1,0 +1,82 @@
+"""Rows as no export should hold them, as hypothesis strategies: for the fuzz tests."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.support.exports import event, hit, session
+
+BIG = 2**63
+NUMBERS = [0, 1, -1, 999, 10**17, 10**18, BIG - 1, BIG, -BIG, 10**30, 0.5, 1e300, float("nan"), float("inf"), True]
+TEXTS = [
+    "", " ", "\n", "a\nb", "a\rb", "\t", "\\", "0", "007", "-5", "1e3", "9223372036854775807", "9223372036854775808",
+    "\u0661\u0662", "NaN", "null", "PAGE", "20240101", "2024", "(not set)",
+    "\u05e9\u05dc\u05d5\u05dd", "\u202egnp.exe", "e\u0301\u0301\u0301", "\u00e9", "\U0001f469\u200d\U0001f4bb",
+    "\ud800", "a\udfffb", "\0", "\x1f", "\u2028", "=1+1", "'; DROP TABLE x; --", "../../etc/passwd", "x" * 5000,
+]  # fmt: skip
+texts = st.sampled_from(TEXTS) | st.text(max_size=4) | st.text(alphabet=st.characters(), max_size=3)
+scalars = st.none() | st.sampled_from(NUMBERS) | texts
+anything = scalars | st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=4
+)
+
+
+@st.composite
+def spoiled(draw: Any, value: Any, rate: int = 12) -> Any:
+    """The value, with parts of it, at any depth, lost or replaced or doubled here and there."""
+    if draw(st.integers(0, rate)) == 0:
+        return draw(anything)
+    if isinstance(value, dict):
+        found = {name: draw(spoiled(part, rate)) for name, part in value.items()}
+        if draw(st.integers(0, rate)) == 0 and found:
+            del found[draw(st.sampled_from(sorted(found)))]
+        return found
+    if isinstance(value, list):
+        parts = [draw(spoiled(part, rate)) for part in value]
+        if parts and draw(st.integers(0, rate)) == 0:
+            parts.append(draw(st.sampled_from(parts)))  # a hit twice
+        return parts
+    return value
+
+
+visitors = st.sampled_from(["a", "b", "\u05e9\u05dc\u05d5\u05dd", "e\u0301"]) | texts
+contents = st.none() | st.sampled_from(["x", "y", "z"]) | texts
+clocks = st.sampled_from([0, 10, 10, 40, 39, 86_400_000, 10**15])  # back, and over midnight too
+
+
+@st.composite
+def sound_session(draw: Any) -> dict[str, Any]:
+    kinds = st.sampled_from(["PAGE", "PAGE", "PAGE", "EVENT"])
+    hits = draw(st.lists(st.builds(hit, st.integers(1, 4), clocks, contents, kinds), max_size=4))
+    start = draw(st.sampled_from([1704067200, 1704067201, 0, 10**12]))
+    return session(draw(visitors), draw(st.sampled_from([1, 2, 1704067200])), hits) | {"visitStartTime": str(start)}
+
+
+@st.composite
+def sound_event(draw: Any) -> dict[str, Any]:
+    return event(draw(visitors | st.none()), draw(contents), draw(st.none() | clocks))
+
+
+@st.composite
+def line(draw: Any, sound: st.SearchStrategy[dict[str, Any]]) -> bytes:
+    """A line of an export: JSON mostly, integers as text or as numbers; else bytes that are none."""
+    if draw(st.integers(0, 15)) == 0:
+        return draw(st.binary(max_size=20)).replace(b"\n", b"")
+    row = draw(sound)
+    if draw(st.booleans()):
+        row = _numbers(row)
+    row = draw(spoiled(row))
+    text = json.dumps(row, ensure_ascii=draw(st.booleans()))
+    return text.encode("utf-8", draw(st.sampled_from(["surrogatepass", "replace"])))
+
+
+def _numbers(value: Any) -> Any:
+    """Integers as numbers, as other tools than bq write them."""
+    if isinstance(value, dict):
+        return {name: _numbers(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_numbers(part) for part in value]
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19 else value

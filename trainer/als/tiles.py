@@ -1,0 +1,81 @@
+"""Sparse rows packed in dense tiles of one fixed shape, for devices that want that (ALX, arXiv 2112.02194).
+
+A slot holds up to LENGTH entries of one row, padded with entries of weight -1; a longer row has several slots, one
+after the other. A tile holds a fixed number of slots, and the program compiled for it serves all data. A row may go on
+in the next tile: what it has gathered so far is then carried over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ranking.sparse_rows import SparseRows
+
+LENGTH = 64
+_TILE_FLOATS = 1 << 24  # of the [slots, k, k] systems of a tile: 64 MB
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Some rows as T tiles of S slots of LENGTH entries.
+
+    Attributes:
+        rows: int32 [r], positions in the SparseRows, the order of `owner` and `ends`.
+        indices: int32 [T, S, LENGTH]. values: float32 alike. weights: float32 alike, E of the entries, -1 the padding.
+        owner: int32 [T, S], each slot's place in `rows`; r where the slot is empty.
+        segment: int32 [T, S], each slot's row counted within its tile, from 0.
+        ends: int32 [T, S], by that count: the row's place in `rows` where it ends in this tile, else r.
+        goes_on: bool [T], whether the tile's last row goes on in the next tile, as `segment` 0 there.
+        last: int32 [T], the count of the tile's last row.
+    """
+
+    rows: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    weights: np.ndarray
+    owner: np.ndarray
+    segment: np.ndarray
+    ends: np.ndarray
+    goes_on: np.ndarray
+    last: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def slots_for(k: int) -> int:
+    """Slots of a tile for k factors."""
+    return int(np.clip(_TILE_FLOATS // (k * k), 8, 4096))
+
+
+def pack(rows: SparseRows, positions: np.ndarray, slots: int) -> Tiles:
+    """Packs the rows at the given positions, none of them empty, in that order; at least one tile."""
+    lengths = rows.lengths[positions]
+    of_row = -(-lengths // LENGTH)
+    count = int(of_row.sum())
+    tiles = max(1, -(-count // slots))
+    owners = np.full(tiles * slots, len(positions), np.int32)
+    owners[:count] = np.repeat(np.arange(len(positions), dtype=np.int32), of_row)
+
+    taken = rows.take(positions)
+    firsts = np.cumsum(of_row) - of_row
+    within = np.arange(taken.entries) - np.repeat(taken.indptr[:-1], lengths)
+    places = np.repeat(firsts * LENGTH, lengths) + within
+    owns = taken.weights if len(taken.weights) else np.ones(taken.entries, np.float32)
+    padded = []
+    for entries, padding in ((taken.indices, 0), (taken.values, 0), (owns, -1)):
+        dense = np.full(tiles * slots * LENGTH, padding, entries.dtype)
+        dense[places] = entries
+        padded.append(dense.reshape(tiles, slots, LENGTH))
+    owner = owners.reshape(tiles, slots)
+    segment = np.zeros((tiles, slots), np.int32)
+    segment[:, 1:] = np.cumsum(owner[:, 1:] != owner[:, :-1], axis=1)
+    last_owner = owner[:, -1]
+    goes_on = np.append(last_owner[:-1] == owner[1:, 0], False) & (last_owner < len(positions))
+    ends = np.full((tiles, slots), len(positions), np.int32)
+    ends[np.arange(tiles)[:, None], segment] = owner
+    ends[np.flatnonzero(goes_on), segment[goes_on, -1]] = len(positions)
+    indices, values, weights = padded
+    return Tiles(positions, indices, values, weights, owner, segment, ends, goes_on, segment[:, -1].copy())

@@ -1,0 +1,226 @@
+"""A dataset's TFRecords -> sparse rows.
+
+The row is the record's key, wherever the record stands. The records of one key may be several (pieces of a long
+row, in one file): they are joined.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from artifacts import manifests, tf_storage
+from artifacts.names import INDICES, KEY, VALUES
+from artifacts.paths import Dataset, join
+from configs.errors import UserError
+from ranking.sparse_rows import SparseRows
+from trainer.als import parallel
+
+_RECORDS = 4096  # parsed at once
+_FEATURES = {
+    KEY: tf.io.FixedLenFeature([], tf.int64),
+    INDICES: tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
+    VALUES: tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64),
+}
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a dataset's manifest says of it; `rating` are the settings its ratings were made with."""
+
+    root: str
+    users: int
+    items: int
+    interactions: int
+    fingerprint: str
+    files: tuple[str, ...]
+    rating: dict[str, Any] = field(default_factory=dict)
+
+    def has(self, prefix: str) -> bool:
+        """Whether the dataset has files of this prefix."""
+        name = prefix.rsplit("/", 1)[1]
+        return any(file.startswith(f"{name}-") for file in self.files)
+
+    def shards(self, prefix: str) -> tuple[str, ...]:
+        """Paths of one side's files, in order; prefix: `Dataset.items_for_user` or `users_for_item`.
+
+        Raises:
+            UserError: the manifest names none.
+        """
+        name = prefix.rsplit("/", 1)[1]
+        found = tuple(join(self.root, file) for file in sorted(self.files) if file.startswith(f"{name}-"))
+        if not found:
+            raise UserError(f"{self.root} has no {name}-* files; make the dataset again")
+        return found
+
+
+def read_info(root: str) -> DatasetInfo:
+    """Reads a dataset's manifest.
+
+    Raises:
+        UserError: there is no finished dataset of this schema version, or the manifest lacks something.
+    """
+    path = Dataset(root).manifest
+    if not tf.io.gfile.exists(path):
+        raise UserError(f"{root} is no finished dataset (no manifest.json in it)")
+    with tf.io.gfile.GFile(path, "rb") as file:
+        content: dict[str, Any] = manifests.parse(file.read(), "dataset", path)
+    try:
+        users, items, interactions = (int(content["counts"][name]) for name in ("users", "items", "interactions"))
+        files = tuple(content["files"])
+        fingerprint = manifests.fingerprint(content)
+        rating = dict(content.get("settings", {}).get("rating", {}))
+        _check_files(Dataset(root), content["files"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} lacks {error}; make the dataset again") from error
+    return DatasetInfo(root, users, items, interactions, fingerprint, files, rating)
+
+
+def _check_files(dataset: Dataset, files: dict[str, dict[str, Any]]) -> None:
+    """Compares with the manifest what no reader would notice.
+
+    TensorFlow takes a file that was cut off near the end of a record for a whole one, and a flipped bit in a vocabulary
+    is another id; flipped bits in rows are found by the records' own checksums.
+    """
+    remedy = "make the dataset again"
+    for name, described in files.items():
+        path = join(dataset.root, name)
+        vocabulary = path in (dataset.vocab_users, dataset.vocab_items)
+        if not (vocabulary or path.startswith((dataset.items_for_user, dataset.users_for_item, dataset.held_out))):
+            continue
+        try:
+            size = tf.io.gfile.stat(path).length
+        except tf.errors.NotFoundError:
+            raise UserError(f"{path} does not exist; {remedy}") from None
+        if size != described["bytes"]:
+            raise UserError(f"{path} has {size} bytes where the manifest says {described['bytes']}; {remedy}")
+        if vocabulary and not tf_storage.is_remote(path) and tf_storage.checksum(path) != described["crc32c"]:
+            raise UserError(f"{path} is damaged: its checksum is not the manifest's; {remedy}")
+
+
+@dataclass(frozen=True)
+class RowFiles:
+    """One side of a dataset, a block of rows a file; iterating reads it anew (or once, after `load`).
+
+    Attributes:
+        paths: TFRecords, gzip where they end in .gz.
+        size, others: rows and columns over all files.
+        rank, processes: this process owns the keys that leave `rank` when divided by `processes`.
+    """
+
+    paths: tuple[str, ...]
+    size: int
+    others: int
+    rank: int = 0
+    processes: int = 1
+
+    def __iter__(self) -> Iterator[SparseRows]:
+        """Reads the next file while its caller works on one."""
+        paths = self._own_paths
+        with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
+            ahead = [pool.submit(self._read, path) for path in paths[:1]]
+            for path in (*paths[1:], None):
+                block = ahead.pop().result()
+                if path is not None:
+                    ahead.append(pool.submit(self._read, path))
+                yield block
+
+    def _read(self, path: str) -> SparseRows:
+        return self._own(read_rows(path, self.size, self.others))
+
+    @property
+    def _own_paths(self) -> tuple[str, ...]:
+        # Shard s of n holds the keys s, s + n, ...: with a multiple of as many files, whole files are ours.
+        whole = len(self.paths) % self.processes == 0
+        return self.paths[self.rank :: self.processes] if whole else self.paths
+
+    def _own(self, rows: SparseRows) -> SparseRows:
+        if self.processes == 1:
+            return rows
+        rows = rows.take(np.flatnonzero(rows.keys % self.processes == self.rank))
+        return SparseRows(rows.keys // self.processes, rows.indptr, rows.indices, rows.values, rows.weights)
+
+    def load(self) -> list[SparseRows]:
+        """All blocks, to be kept in memory; the files are read side by side."""
+        return parallel.each(self._read, self._own_paths)
+
+    @property
+    def own_size(self) -> int:
+        return len(range(self.rank, self.size, self.processes))
+
+
+def count(blocks: Iterable[SparseRows], size: int) -> np.ndarray:
+    """int64 [size], entries of each key over the blocks."""
+    counts = np.zeros(size, np.int64)
+    for block in blocks:
+        counts[block.keys] += block.lengths
+    return counts
+
+
+def read_rows(path: str, size: int, others: int) -> SparseRows:
+    """Reads one file of rows with keys below `size` and indices below `others`, sorted by key.
+
+    Raises:
+        UserError: missing, truncated or damaged, not rows of a dataset, or a key, an index or a value is wrong; the
+            message names the file and the row.
+    """
+    keys, lengths, indices, values = [], [], [], []
+    compression = "GZIP" if path.endswith(".gz") else ""
+    try:
+        for batch in tf.data.TFRecordDataset(path, compression).batch(_RECORDS):
+            parsed = tf.io.parse_example(batch, _FEATURES)
+            entries, ratings = parsed[INDICES], parsed[VALUES]
+            starts, found = entries.row_splits.numpy(), entries.values.numpy()
+            if not np.array_equal(starts, ratings.row_splits.numpy()):
+                raise UserError(f"{path}: a row has not as many values as indices; make the dataset again")
+            keys.append(parsed[KEY].numpy())
+            lengths.append(np.diff(starts))
+            _check_range(path, found, others, "index")
+            indices.append(found.astype(np.int32))
+            values.append(ratings.values.numpy())
+    except tf.errors.NotFoundError:
+        raise UserError(f"{path} does not exist; make the dataset again") from None
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        raise UserError(f"{path} is damaged or holds no rows ({_short(error)}); make the dataset again") from error
+    return _assemble(path, size, keys, lengths, indices, values)
+
+
+def _assemble(path: str, size: int, keys: list, lengths: list, indices: list, values: list) -> SparseRows:
+    if not keys:
+        return SparseRows(*(np.zeros(n, t) for n, t in ((0, "i8"), (1, "i8"), (0, "i4"), (0, "f4"))))
+    key = np.concatenate(keys)
+    _check_range(path, key, size, "key")
+    indptr = np.zeros(len(key) + 1, np.int64)
+    np.cumsum(np.concatenate(lengths), out=indptr[1:])
+    rows = SparseRows(key, indptr, np.concatenate(indices), np.concatenate(values))
+    if np.any(np.diff(key) <= 0):
+        rows = rows.joined()
+    _check_rows(path, rows)
+    return rows
+
+
+def _check_range(path: str, found: np.ndarray, limit: int, what: str) -> None:
+    if len(found) and not 0 <= found.min() <= found.max() < limit:
+        wrong = (found < 0) | (found >= limit)
+        raise UserError(f"{path}: {what} {found[wrong][0]} is not in 0..{limit - 1}; make the dataset again")
+
+
+def _check_rows(path: str, rows: SparseRows) -> None:
+    wrong = np.flatnonzero(~np.isfinite(rows.values))
+    if len(wrong):
+        raise UserError(f"{path}: row {rows.key_of(wrong[0])} has a value that is not finite")
+    falls = np.diff(rows.indices) <= 0
+    ends = rows.indptr[1:-1] - 1  # from one row to the next the index may fall
+    falls[ends[(ends >= 0) & (ends < len(falls))]] = False
+    if falls.any():
+        raise UserError(f"{path}: the indices of row {rows.key_of(int(np.argmax(falls)))} do not ascend or repeat")
+
+
+def _short(error: tf.errors.OpError) -> str:
+    return " ".join(json.dumps(error.message)[1:-1].replace("\\n", " ").split())[:160]

@@ -1,0 +1,133 @@
+"""What a search shows: a line a trial, a bar on a terminal, a table at the end."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from configs.settings.search import SearchSettings
+from trainer.tuning.worker import BASELINE, FAILURE, PASSES, SECONDS, value_of
+
+_SHOWN = 10
+_WIDTH = 100  # of a log, which has none of its own
+_SYMBOLS = {
+    "embedding_dimension": "k",
+    "unobserved_weight": "w0",
+    "regularization_coeff": "lambda",
+    "frequency_exponent": "nu",
+    "col_weights_exponent": "b",
+    "rating.kind": "rating",
+}
+
+
+class Display:
+    """Prints what happens beside a progress bar: of the time where there is a limit, else of the trials."""
+
+    def __init__(self, progress: Progress, search: SearchSettings):
+        self._progress, self._search = progress, search
+        self._best: float | None = None
+        self._started, self._done = time.monotonic(), 0
+        total = 60 * search.minutes if search.minutes else search.trials
+        self._task = progress.add_task("searching", total=total)
+
+    def say(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def start(self, done: int, study: Any) -> None:
+        """Takes over what an earlier run found."""
+        self._done = done
+        whole = [trial.value for trial in study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])]
+        self._best = max(whole, default=None)
+        self.tick()
+
+    def tick(self) -> None:
+        spent = time.monotonic() - self._started if self._search.minutes else self._done
+        best = "" if self._best is None else f", best {self._search.metric_name} {self._best:.4f}"
+        self._progress.update(self._task, completed=spent, description=f"{self._done} trials{best}")
+
+    def trial(self, trial: FrozenTrial) -> None:
+        """A line on a trial that is over."""
+        line = describe(trial, self._search)
+        if line is None:
+            return
+        self._done += 1
+        if trial.state is TrialState.COMPLETE and (self._best is None or value_of(trial) > self._best):
+            self._best, line = value_of(trial), line + "  <- best so far"
+        self.say(line)
+        self.tick()
+
+
+def describe(trial: FrozenTrial, search: SearchSettings) -> str | None:
+    """A trial in a line; None where it was put back, to be begun again."""
+    head = f"trial {trial.number}: "
+    if trial.state is TrialState.COMPLETE:
+        head += f"{search.metric_name} {trial.value:.4f} after {_passes(trial)}, {trial.user_attrs[SECONDS]:.1f} s"
+    elif trial.state is TrialState.PRUNED:
+        passes = max(trial.intermediate_values)
+        head += f"given up after pass {passes} ({search.metric_name} {trial.intermediate_values[passes]:.4f})"
+    elif FAILURE in trial.user_attrs:
+        head += f"failed: {trial.user_attrs[FAILURE]}"
+    else:
+        return None
+    return f"{head}; {_params(trial)}"
+
+
+def _passes(trial: FrozenTrial) -> str:
+    passes = trial.user_attrs[PASSES]
+    return f"{passes} pass" if passes == 1 else f"{passes} passes"
+
+
+def _params(trial: FrozenTrial) -> str:
+    if trial.user_attrs.get(BASELINE):
+        return "the config's own settings"
+    return ", ".join(f"{short(key)} {_cell(value)}" for key, value in trial.params.items())
+
+
+def short(key: str) -> str:
+    """A setting's symbol where it has one, else its name without its section."""
+    name = key.removeprefix("training.")
+    return _SYMBOLS.get(name, name.replace("_", " "))
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def progress(search: SearchSettings) -> Iterator[Display]:
+    """A display for the time of the search; the bar shows on terminals only."""
+    console = Console()
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield Display(bar, search)
+
+
+def summary(title: str, trials: Sequence[FrozenTrial], search: SearchSettings, counts: Mapping[str, int]) -> None:
+    """The closing table: the best trials and the config's own settings, best first."""
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(width=_WIDTH)
+    whole = sorted((trial for trial in trials if trial.state is TrialState.COMPLETE), key=value_of, reverse=True)
+    shown = whole[:_SHOWN] + [trial for trial in whole[_SHOWN:] if trial.user_attrs.get(BASELINE)]
+    table = Table(title=title, title_justify="left")
+    table.add_column("trial", justify="right")
+    for name in (search.metric_name, "passes", "seconds"):
+        table.add_column(name, justify="right")
+    for key in search.space:
+        table.add_column(short(key), justify="right")
+    for trial in shown:
+        own = bool(trial.user_attrs.get(BASELINE))
+        cells = ["config" if own else str(trial.number), f"{trial.value:.4f}", str(trial.user_attrs[PASSES])]
+        cells.append(f"{trial.user_attrs[SECONDS]:.1f}")
+        cells += [_cell(trial.params[key]) if key in trial.params else "" for key in search.space]
+        table.add_row(*cells, style="bold" if trial is whole[0] else "dim" if own else "")
+    console.print(table)
+    console.print(", ".join(f"{count} {name}" for name, count in counts.items()), highlight=False)

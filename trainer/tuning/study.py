@@ -1,0 +1,221 @@
+"""A search: a study in a directory, workers on it, and what came out. Resumable: a study is gone on with."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import multiprocessing
+import os
+import queue
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from configs.errors import UserError
+from configs.settings import Settings
+from configs.settings.search import RATING_KIND, SearchSettings
+from trainer.als import parallel
+from trainer.tuning import rating_kinds, worker
+from trainer.tuning.display import Display
+from trainer.tuning.trial import About
+from trainer.tuning.worker import BASELINE, FAILURE, Plan
+
+_IDENTITY = "identity"
+_GRACE_SECONDS = 120  # for the pass that a worker is in when it is told to stop
+
+
+class Study:
+    """A directory with a search: `study.db` (SQLite, Optuna's), `best.yaml`."""
+
+    def __init__(self, directory: str):
+        if "://" in directory:
+            raise UserError(f"study_dir {directory}: SQLite needs a local directory")
+        self.root = Path(directory)
+        self.best = self.root / "best.yaml"
+        self._database = self.root / "study.db"
+
+    @property
+    def storage(self) -> str:
+        return f"sqlite:///{self._database.absolute()}"
+
+    def make_room(self, replace: bool) -> None:
+        """Makes the directory; with `replace`, removes the search that is there.
+
+        Raises:
+            UserError: it is a file, or holds something else.
+        """
+        if self.root.exists() and not self.root.is_dir():
+            raise UserError(f"{self.root} is a file; name a directory for the study")
+        own = {"study.db", "study.db-journal", "study.lock", "best.yaml"}
+        others = sorted(path.name for path in self.root.glob("*") if path.name not in own)
+        if others:
+            raise UserError(f"{self.root} holds {others[0]}, no study; name another directory")
+        if replace and self.root.exists():
+            shutil.rmtree(self.root)
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps a second search off this directory.
+
+        Raises:
+            UserError: one is at work.
+        """
+        with open(self.root / "study.lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UserError(f"another search is at work in {self.root}; wait for it, or name another") from None
+            yield
+
+    def open(self, search: SearchSettings, identity: dict[str, Any]) -> optuna.Study:
+        """The study, with the trials put back that a killed search left behind.
+
+        Raises:
+            UserError: it is of another dataset, space or configuration, or damaged.
+        """
+        from sqlalchemy.exc import DatabaseError
+
+        try:
+            study = worker.open_study(self.storage, search)
+        except DatabaseError:
+            raise UserError(f"{self._database} is damaged; pass --replace to start over") from None
+        known, now = study.user_attrs.get(_IDENTITY), json.loads(json.dumps(identity))
+        if known is None:
+            study.set_user_attr(_IDENTITY, now)
+            study.enqueue_trial({}, user_attrs={BASELINE: True})
+        elif known != now:
+            name = next(name for name in sorted(now) if known.get(name) != now[name])
+            raise UserError(f"{self.root} holds a search with another {name}; pass --replace to start over")
+        for trial in study.get_trials(states=[TrialState.RUNNING]):
+            worker.put_back(study, trial.number)
+        return study
+
+
+def identity(settings: Settings, search: SearchSettings, about: About) -> dict[str, Any]:
+    """What must be the same for trials to be compared."""
+    budget = {"trials", "minutes", "workers", "seed"}
+    return {
+        "dataset": about.info.fingerprint,
+        "training settings": settings.training.model_dump(mode="json"),
+        **search.model_dump(mode="json", exclude=budget),
+    }
+
+
+def possible_kinds(search: SearchSettings, about: About) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The rating kinds of the space that can be made of the dataset's ratings, and those that cannot.
+
+    Raises:
+        UserError: none can.
+    """
+    if RATING_KIND not in search.space:
+        return (), ()
+    wanted = tuple(str(kind) for kind in search.space[RATING_KIND].choices)
+    able = rating_kinds.possible(about.rating)
+    kinds = tuple(kind for kind in wanted if kind in able)
+    if not kinds:
+        raise UserError(
+            f"space.{RATING_KIND}: none of {', '.join(wanted)} can be made of the dataset's {about.rating.kind} ratings"
+        )
+    return kinds, tuple(kind for kind in wanted if kind not in able)
+
+
+def search_on(settings: Settings, search: SearchSettings, dataset_dir: str, study: Study, display: Display) -> Any:
+    """Runs the search until its budget is spent, all trials are done, or it is interrupted; gives the Optuna study.
+
+    Raises:
+        UserError: whatever the user can put right. KeyboardInterrupt: after the workers have put their trials back.
+    """
+    about = About.read(dataset_dir)
+    kinds, left_out = possible_kinds(search, about)
+    if left_out:
+        display.say(
+            f"rating.kind {', '.join(left_out)} left out: cannot be made of the dataset's {about.rating.kind} ratings"
+        )
+    optuna_study = study.open(search, identity(settings, search, about))
+    done = len(finished(optuna_study))
+    left = -1 if search.trials is None else max(search.trials - done, 0)
+    if done:
+        display.say(f"going on after {done} trials, from {study.root}")
+    display.start(done, optuna_study)
+    if left:
+        workers = search.workers or parallel.cores()
+        deadline = None if search.minutes is None else time.time() + 60 * search.minutes
+        plan = Plan(study.storage, dataset_dir, settings.training, search, kinds, deadline, workers)
+        _run_workers(plan, left, optuna_study, display)
+    return optuna_study
+
+
+def finished(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that count: whole, pruned, or failed with a reason."""
+    over = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL])
+    return [trial for trial in over if trial.state is not TrialState.FAIL or FAILURE in trial.user_attrs]
+
+
+def _run_workers(plan: Plan, left: int, study: optuna.Study, display: Display) -> None:
+    context = multiprocessing.get_context("spawn")  # a fork would take TensorFlow's threads halfway along
+    claims, stop, events = context.Value("l", left), context.Event(), context.Queue()
+    processes = [
+        context.Process(target=worker.work, args=(plan, number, claims, stop, events), daemon=True)
+        for number in range(plan.workers)
+    ]
+    with _threads_for_libraries(plan.workers):
+        for process in processes:
+            process.start()
+    try:
+        _listen(processes, events, study, display)
+    finally:
+        stop.set()
+        _end(processes)
+
+
+@contextlib.contextmanager
+def _threads_for_libraries(workers: int) -> Iterator[None]:
+    """What libraries read when they are loaded: a worker imports NumPy before its own first line runs."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(max(1, parallel.cores() // workers))))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _listen(processes: list, events: Any, study: optuna.Study, display: Display) -> None:
+    """Shows what the workers say, until they are gone."""
+    heard = True
+    while heard or any(process.is_alive() for process in processes):
+        try:
+            kind, what = events.get(timeout=0.5)
+            heard = True
+        except queue.Empty:
+            heard = False
+            display.tick()
+            continue
+        if kind == "error":
+            raise UserError(what)
+        if kind == "trial":
+            display.trial(study.get_trials(deepcopy=False)[what])
+    lost = [process.exitcode for process in processes if process.exitcode]
+    if lost:
+        raise UserError(
+            f"{len(lost)} of {len(processes)} workers died (status {lost[0]}); where memory ran out, take fewer "
+            "--workers; the same command goes on"
+        )
+
+
+def _end(processes: list) -> None:
+    deadline = time.monotonic() + _GRACE_SECONDS
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+    for process in processes:
+        if process.is_alive():
+            process.terminate()  # its trial is put back when the study is opened again
+            process.join()
