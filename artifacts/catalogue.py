@@ -1,4 +1,4 @@
-"""The catalogue, a CSV of contentId, title, category: what the site calls its contents."""
+"""The catalogue, a CSV of contentId, title, category: what the site calls its items."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def parse(file: BinaryIO, path: str) -> Catalogue:
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise UserError(f"catalogue {path} has no column {missing[0]} (it needs {', '.join(COLUMNS)})")
-            content, title, category = COLUMNS
-            return {row[content]: (row[title] or row[content], row[category] or "") for row in reader}
+            item, title, category = COLUMNS
+            return {row[item]: (row[title] or row[item], row[category] or "") for row in reader}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"catalogue {path} cannot be read: {error}") from error

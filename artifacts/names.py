@@ -16,7 +16,7 @@ VOCAB_USERS = "vocab_users"
 VOCAB_ITEMS = "vocab_items"
 
 # Columns of items.parquet, beside contentId.
-VISITORS = "visitors"  # int64, who have the content
+VISITORS = "visitors"  # int64, who have the item
 POPULARITY = "popularity"  # float64: visitors, or their sum decayed by the age of the view
 RECENT_POPULARITY = "recent_popularity"  # float64: always decayed; null where there are no times
 MEAN_RATING = "mean_rating"  # float64
@@ -31,10 +31,10 @@ KEY = "key"
 INDICES = "indices"
 VALUES = "values"
 
-# A block of interactions on its way through TFT: a row of lists. Each visitor and content stands in it once;
-# interaction i is of visitorId[visitor_place[i]] and contentId[content_place[i]].
+# A block of interactions on its way through TFT: a row of lists. Each visitor and item stands in it once;
+# interaction i is of visitorId[visitor_place[i]] and contentId[item_place[i]].
 VISITOR_PLACE = "visitor_place"
-CONTENT_PLACE = "content_place"
+ITEM_PLACE = "item_place"
 VISITOR_COUNT = "visitor_count"  # interactions of each visitor in the block
-CONTENT_COUNT = "content_count"  # interactions of each content in the block
+ITEM_COUNT = "item_count"  # interactions of each item in the block
 MEDIAN = "median"  # of the amounts, in ms for a dwell

@@ -58,18 +58,18 @@ def _table(x: int, y: int, strengths: tuple[tuple[float, ...], ...]) -> list[str
 def wals() -> str:
     """A is about U times V turned round."""
     turned = '<text transform="translate(22 130) rotate(-90)" class="mid soft small">visitors</text>'
-    parts = [_text(138, 36, "contents", "mid soft small"), turned]
+    parts = [_text(138, 36, "items", "mid soft small"), turned]
     parts += [_cell(34 + 26 * j, 50 + 26 * i, r) for i, row in enumerate(_RATINGS) for j, r in enumerate(row)]
     parts += [_text(138, 232, "A: ratings, most of them empty", "mid small"), _text(263, 134, "&#8776;", "mid")]
     parts += [_text(316, 36, "k factors", "mid soft small"), *_table(290, 50, _SHADES)]
     parts += [_text(316, 232, "U", "mid small"), _text(362, 134, "&#215;", "mid")]
-    parts += [_text(488, 92, "contents", "mid soft small"), *_table(384, 102, _TURNED)]
+    parts += [_text(488, 92, "items", "mid soft small"), *_table(384, 102, _TURNED)]
     parts += [_text(488, 178, "V, turned round", "mid small")]
-    return picture(620, 250, "Ratings are about the product of visitors' and contents' factors", parts)
+    return picture(620, 250, "Ratings are about the product of visitors' and items' factors", parts)
 
 
 def weights() -> str:
-    """C against the visitors of a content, for three exponents."""
+    """C against the visitors of an item, for three exponents."""
     counts = (1000, 100, 10)
     mean = sum(n * math.log(n) for n in counts) / sum(counts)
     left, top, width, height, most = 64, 30, 420, 200, 24.0
@@ -84,14 +84,14 @@ def weights() -> str:
         parts += [f'<path class="line" stroke-opacity=".4" d="M{left} {y:.1f}H{left + width}"/>']
         parts += [f'<text x="{left - 8}" y="{y + 4:.1f}" class="small soft" text-anchor="end">{value:g}</text>']
     parts += [_text(place(n, 1)[0], top + height + 20, f"{n:,}", "mid small soft") for n in (10, 100, 1000)]
-    parts += [_text(left + width / 2, top + height + 40, "visitors of the content", "mid small")]
+    parts += [_text(left + width / 2, top + height + 40, "visitors of the item", "mid small")]
     parts += [_text(left - 50, 20, "C, the weight of a visit", "small")]
     for b, colour in ((0.0, "--soft"), (0.35, "--fill"), (0.7, "--other")):
         points = [place(n, math.exp(b * (mean - math.log(n)))) for n in (10, 31.6, 100, 316, 1000)]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
         parts += [f'<path d="M{path}" style="stroke:var({colour})" fill="none" stroke-width="2.5"/>']
         parts += [_text(points[1][0] + 6, points[1][1] - 8, f"b = {b:g}", "small")]
-    return picture(520, 290, "Weight of a visit against the visitors of its content", parts)
+    return picture(520, 290, "Weight of a visit against the visitors of its item", parts)
 
 
 def cold_start() -> str:

@@ -141,13 +141,13 @@ def _changing(nights: Nights) -> Iterator[Alias]:
     """The alias to change, and written whole where it was changed; one at a time."""
     with locks.claim(nights.live, _PATIENCE):
         alias = read(nights)
-        before = _content(alias)
+        before = _item(alias)
         yield alias
-        if _content(alias) != before:
-            files.write(nights.live, manifests.stamp(_KIND, {"changed": _now()} | _content(alias)).encode())
+        if _item(alias) != before:
+            files.write(nights.live, manifests.stamp(_KIND, {"changed": _now()} | _item(alias)).encode())
 
 
-def _content(alias: Alias) -> dict[str, Any]:
+def _item(alias: Alias) -> dict[str, Any]:
     live = asdict(alias.live) if alias.live else None
     content = {"live": live, "versions": [asdict(version) for version in alias.versions], "withdrawn": alias.withdrawn}
     return json.loads(json.dumps(content))

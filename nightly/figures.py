@@ -1,6 +1,6 @@
 """What a run looks like in numbers: a JSON line a run (`runs.jsonl`), and Prometheus' text format (`nightly.textfile`).
 
-No figure has a visitor's or a content's id in it.
+No figure has a visitor's or an item's id in it.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _ratings(dataset: Dataset) -> dict[Any, float]:
 
 
 def _popularity(dataset: Dataset) -> dict[Any, float]:
-    """Visitors of each content."""
+    """Visitors of each item."""
     data = files.read_if_there(f"{dataset.root}/items.parquet")
     if data is None:
         return {}
@@ -141,9 +141,9 @@ def prometheus(line: dict[str, Any]) -> bytes:
     texts = {
         "rows_read": "Rows of the export in the window.",
         "rows_rejected": "Rows that could not be kept.",
-        "interactions": "Pairs of visitor and content.",
+        "interactions": "Pairs of visitor and item.",
         "users": "Visitors trained on.",
-        "items": "Contents trained on.",
+        "items": "Items trained on.",
         "visitors": "Visitors with predictions.",
         "recommendations": "Recommendations written.",
         "loss": "Loss after the last sweep.",

@@ -26,13 +26,13 @@ Any setting of the config can be given as --set KEY=VALUE.
 examples:
   python -m pipeline.batch_predict --config configs/local.yaml --set prediction.top_k=20 --replace
   python -m pipeline.batch_predict --config configs/local.yaml --set prediction.block=out_of_stock.txt --replace
-  python -m pipeline.batch_predict --config configs/local.yaml --kind targets --set prediction.only=new.txt
+  python -m pipeline.batch_predict --config configs/local.yaml --kind audiences --set prediction.only=new.txt
 """
 
 _DIRECTORIES = {  # kind -> the setting that says where it goes
     "recommendations": "predictions_dir",
-    "targets": "targets_dir",
-    "similar_contents": "similar_contents_dir",
+    "audiences": "audiences_dir",
+    "similar_items": "similar_items_dir",
     "similar_visitors": "similar_visitors_dir",
 }
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     parser = cli.parser(
         "python -m pipeline.batch_predict",
-        "Recommends contents to every visitor, or finds visitors for every content, by the site's own ids.",
+        "Recommends items to every visitor, or finds visitors for every item, by the site's own ids.",
         epilog=_EPILOG,
     )
     flags = {
@@ -107,7 +107,7 @@ def _manifest_kind(kind: str) -> str:
 
 
 def _asked(plan: Plan) -> str:
-    return f"{plan.users:,} visitors" if plan.asks_visitors else f"{plan.items:,} contents"
+    return f"{plan.users:,} visitors" if plan.asks_visitors else f"{plan.items:,} items"
 
 
 def _files_due(plan: Plan) -> tuple[str, int]:
@@ -168,7 +168,7 @@ def _write_summary(path: str, found: Iterable[dict]) -> None:
 
 def _manifest(summary: dict, settings: Settings, plan: Plan, trained: dict, started: float) -> dict:
     counts, kind = Counter(summary["counts"]), plan.options.kind
-    asked, given = ("visitors", "contents") if plan.asks_visitors else ("contents", "visitors")
+    asked, given = ("visitors", "items") if plan.asks_visitors else ("items", "visitors")
     named = {asked: counts["answered"]}
     if not kind.startswith("similar_"):
         named[given] = plan.users if plan.gives_visitors else plan.items

@@ -2,7 +2,7 @@
 
     python -m pipeline.sample --output_dir data/export
 
-Visitors have favourite categories and topics, contents and visitors are long-tailed, and the visits hold what
+Visitors have favourite categories and topics, items and visitors are long-tailed, and the visits hold what
 real ones do: home pages, events, repeated views, views spread over visits and days, last pages without dwell.
 All layouts and formats describe the same visits, and the same flags give the same bytes.
 """
@@ -31,7 +31,7 @@ from pipeline.demo.sample.table import write_table
 from pipeline.demo.sample.visits import Size
 
 LAYOUTS = ("ga360", "ga4", "table")
-_PER_VISITOR = 17.5  # contents a visitor reads, where the catalogue is large enough for it
+_PER_VISITOR = 17.5  # items a visitor reads, where the catalogue is large enough for it
 _LIMIT = 100_000_000
 
 
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         UserError: whatever the user can put right.
     """
     args = _parser().parse_args(argv)
-    size = size_from(args.visitors, args.contents, args.days, args.interactions, args.start_date, args.seed)
+    size = size_from(args.visitors, args.items, args.days, args.interactions, args.start_date, args.seed)
     plan = Plan(tuple(dict.fromkeys(args.layouts)), tuple(dict.fromkeys(args.formats)), args.files_per_day)
     _show(args.output_dir, size, make_sample(args.output_dir, size, plan, args.replace))
 
@@ -66,7 +66,7 @@ def make_sample(output_dir: str, size: Size, plan: Plan, replace: bool = False) 
     """
     begin = time.perf_counter()
     output = OutputDirectory(output_dir, replace)
-    catalogue = make_catalogue(size.contents, size.seed)
+    catalogue = make_catalogue(size.items, size.seed)
     report = Report()
     exports = Plan(tuple(x for x in plan.layouts if x != "table"), plan.formats, plan.files_per_day)
     with _progress() as progress, output.open():
@@ -90,22 +90,22 @@ def make_sample(output_dir: str, size: Size, plan: Plan, replace: bool = False) 
 
 
 def size_from(
-    visitors: int, contents: int, days: int, interactions: int | None, start_date: datetime.date, seed: int
+    visitors: int, items: int, days: int, interactions: int | None, start_date: datetime.date, seed: int
 ) -> Size:
     """Checks the sizes and fills in the number of interactions.
 
     Raises:
-        UserError: a number is out of range, or the interactions do not fit the visitors and contents.
+        UserError: a number is out of range, or the interactions do not fit the visitors and items.
     """
     if interactions is None:
-        interactions = round(visitors * min(_PER_VISITOR, max(1.0, contents / 8)))
+        interactions = round(visitors * min(_PER_VISITOR, max(1.0, items / 8)))
     start = datetime.datetime.combine(start_date, datetime.time(), datetime.UTC)
-    size = Size(visitors, contents, days, interactions, int(start.timestamp()), seed)
+    size = Size(visitors, items, days, interactions, int(start.timestamp()), seed)
     most = visitors * max(1, size.cap // 2)
     if not visitors <= interactions <= most:
         raise UserError(
-            f"--interactions {interactions} does not fit {visitors} visitors and {contents} contents: "
-            f"choose {visitors} to {most}, or change --visitors or --contents"
+            f"--interactions {interactions} does not fit {visitors} visitors and {items} items: "
+            f"choose {visitors} to {most}, or change --visitors or --items"
         )
     return size
 
@@ -120,9 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--output_dir", required=True, help="folder to write; empty, or with --replace")
     add("--visitors", type=_whole(1, _LIMIT), default=2000, help="visitors, each with one interaction or more")
-    add("--contents", type=_whole(1, _LIMIT), default=400, help="contents in the catalogue")
+    add("--items", type=_whole(1, _LIMIT), default=400, help="items in the catalogue")
     add("--days", type=_whole(1, 3660), default=7, help="days of visits")
-    add("--interactions", type=_whole(1, 100 * _LIMIT), help="about so many pairs of visitor and content")
+    add("--interactions", type=_whole(1, 100 * _LIMIT), help="about so many pairs of visitor and item")
     add("--start_date", type=_date, default=datetime.date(2024, 1, 1), help="first day, YYYY-MM-DD")
     add("--seed", type=_whole(0, 2**63 - 1), default=42, help="another seed makes other visitors")
     add("--layouts", nargs="+", choices=LAYOUTS, default=["ga360", "ga4"], help="what to write")
@@ -166,7 +166,7 @@ def _description(size: Size, report: Report) -> dict[str, object]:
         "start_date": start.isoformat(),
         "days": size.days,
         "visitors": size.visitors,
-        "contents": size.contents,
+        "items": size.items,
         **report.total,
         **({"interactions": report.table_rows} if report.table_rows else {}),
     }
@@ -180,7 +180,7 @@ def _show(output_dir: str, size: Size, report: Report) -> None:
     table = Table(title=f"Sample in {escape(output_dir)}", show_header=False, title_justify="left")
     table.add_column()
     table.add_column(justify="right")
-    numbers = {"files": report.files, "visitors": size.visitors, "contents": size.contents, **report.total}
+    numbers = {"files": report.files, "visitors": size.visitors, "items": size.items, **report.total}
     if report.table_rows:
         numbers["interactions in the table"] = report.table_rows
     for name, number in {**numbers, "bytes": report.bytes}.items():

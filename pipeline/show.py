@@ -21,7 +21,7 @@ from configs import cli
 from configs.errors import UserError
 
 _CATALOGUE = "data/export/catalogue.csv"
-_LINES = 6  # contents a list
+_LINES = 6  # items a list
 _WIDTH = 90
 _EVERYBODY = 20_000  # up to so many visitors, all are looked at for the last line
 
@@ -86,7 +86,7 @@ def show(
         width = min(_WIDTH, console.width)
         console.print(_table(title, history, lists.get(visitor), catalogue, width))
     if not catalogue:
-        console.print(f"No catalogue at {escape(catalogue_path or _CATALOGUE)}: contents are shown by their ids.")
+        console.print(f"No catalogue at {escape(catalogue_path or _CATALOGUE)}: items are shown by their ids.")
     if share and (line := share.line()):
         console.print(line)
 
@@ -110,9 +110,9 @@ def _keys(visitor_ids: Sequence[str], users: Sequence[str], dataset: Dataset) ->
     return [index[name] for name in dict.fromkeys(visitor_ids)]
 
 
-def _title(visitor: str, contents: int, favourite: str) -> Text:
+def _title(visitor: str, items: int, favourite: str) -> Text:
     most = f", most of {_printable(favourite)}" if favourite else ""
-    return Text.assemble("Visitor ", (_printable(visitor)[:60], "bold"), f": {contents} contents read{most}")
+    return Text.assemble("Visitor ", (_printable(visitor)[:60], "bold"), f": {items} items read{most}")
 
 
 def _table(
@@ -128,12 +128,12 @@ def _table(
     table.add_column("rating", justify="right", no_wrap=True)
     if catalogue:
         table.add_column("category", no_wrap=True)
-    table.add_column("content", no_wrap=True, overflow="ellipsis", ratio=1)
-    read = {catalogue[content][1] for content, _ in history if content in catalogue}
+    table.add_column("item", no_wrap=True, overflow="ellipsis", ratio=1)
+    read = {catalogue[item][1] for item, _ in history if item in catalogue}
 
-    def add(heading: str, contents: list[tuple[str, float]]) -> None:
-        for number, (content, value) in enumerate(contents[:_LINES]):
-            name, category = catalogue.get(content, (content, ""))
+    def add(heading: str, items: list[tuple[str, float]]) -> None:
+        for number, (item, value) in enumerate(items[:_LINES]):
+            name, category = catalogue.get(item, (item, ""))
             style = "green" if category in read else ""
             cells = [Text(heading if number == 0 else ""), Text(f"{value:.3f}")]
             cells += [Text(_printable(category), style)] if catalogue else []

@@ -1,4 +1,4 @@
-"""Which rule answers a visitor or a content: one rule for batch prediction and for serving (docs/serving.md).
+"""Which rule answers a visitor or an item: one rule for batch prediction and for serving (docs/serving.md).
 
 Only comparisons and arithmetic, so that NumPy's arrays and TensorFlow's tensors are taken alike.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-FACTORS = "factors"  # the visitor's (the content's) own, as trained
-PROJECTION = "projection"  # the visitor's views, solved for with the contents' factors as they are
-POPULARITY = "popularity"  # the contents that most visitors have
-MEAN_ITEM = "mean item"  # the mean of all contents' factors, for a content that nobody viewed yet
+FACTORS = "factors"  # the visitor's (the item's) own, as trained
+PROJECTION = "projection"  # the visitor's views, solved for with the items' factors as they are
+POPULARITY = "popularity"  # the items that most visitors have
+MEAN_ITEM = "mean item"  # the mean of all items' factors, for an item that nobody viewed yet
 
 
 class Rules(NamedTuple):
@@ -37,5 +37,5 @@ def rules(known: Any, ratings: Any, site_ratings: int, min_ratings: int, min_sit
 
 
 def mean_item(factors: Any) -> Any:
-    """The mean of the contents' factors [n, d], float32 [d]; summed in float64."""
+    """The mean of the items' factors [n, d], float32 [d]; summed in float64."""
     return factors.mean(axis=0, dtype="float64").astype("float32")

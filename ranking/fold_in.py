@@ -1,14 +1,14 @@
-"""Factors of a visitor from the visitor's own row, with the contents' as they are: what WALS's sweep over users does.
+"""Factors of a visitor from the visitor's own row, with the items' as they are: what WALS's sweep over users does.
 
     (w0 G + lambda_i I + R_i sum C_j v_j v_j') u_i = sum (w0 + R_i C_j) a_j v_j,    G = V'V,
     lambda_i = lambda (n_i + w0 m)^nu
 
-(docs/wals.md; the sums are over the n_i contents that the visitor has.) In the basis Q of G = Q diag(l) Q' the part
-that all rows share is the diagonal D_i = w0 l + lambda_i. With Y = V Q D_i^(-1/2), of the row's contents only, it is
+(docs/wals.md; the sums are over the n_i items that the visitor has.) In the basis Q of G = Q diag(l) Q' the part
+that all rows share is the diagonal D_i = w0 l + lambda_i. With Y = V Q D_i^(-1/2), of the row's items only, it is
 
     u = Q D_i^(-1/2) Y' h,    (Y Y' + W^-1) h = W^-1 r,    W = R_i C,  r = (w0 + W) a
 
-for a row with fewer contents than dimensions, a system of the row's size; else the system of the dimensions is solved.
+for a row with fewer items than dimensions, a system of the row's size; else the system of the dimensions is solved.
 All is float64, so that the rounded answer is the one that the SavedModel computes by another way.
 """
 
@@ -35,7 +35,7 @@ class Objective:
 
 
 class Projection:
-    """Solves rows on a table of contents.
+    """Solves rows on a table of items.
 
     Args:
         items: float32 [m, d].
@@ -90,7 +90,7 @@ class Projection:
         return objective.regularization_coeff * frequency**objective.frequency_exponent + self._floor
 
     def shares(self, places: np.ndarray, ratings: np.ndarray, row_weight: float, wanted: np.ndarray) -> np.ndarray:
-        """What each content of a row carries of the score of others: float64 [wanted, n], summing to the scores.
+        """What each item of a row carries of the score of others: float64 [wanted, n], summing to the scores.
 
         v_i . u = sum_j (w0 + R C_j) a_j v_i' A^-1 v_j, with A the left side of the row's system.
 

@@ -1,4 +1,4 @@
-"""Which way factors point: by what batch prediction and the SavedModel compare contents, and visitors."""
+"""Which way factors point: by what batch prediction and the SavedModel compare items, and visitors."""
 
 from __future__ import annotations
 

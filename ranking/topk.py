@@ -1,7 +1,7 @@
-"""Scores and top K: u . v for a block of visitors against all contents, without a table of all scores.
+"""Scores and top K: u . v for a block of visitors against all items, without a table of all scores.
 
 A tile of scores is one matrix product in float32; a compiled pass over it keeps the best of each visitor in a heap.
-How BLAS rounds a score depends on the processor and on where the score stands in a tile, so that equal contents
+How BLAS rounds a score depends on the processor and on where the score stands in a tile, so that equal items
 would not tie, and another size of block would give other answers. Therefore the tiles only choose candidates, a few
 more than asked for. Their scores are computed again in float64, in one order, and it is checked that none of
 the others can belong among the best. So the answer depends on nothing but the factors.
@@ -20,7 +20,7 @@ import threadpoolctl
 
 from configs.processors import cores
 
-_VISITORS, _CONTENTS = 256, 2048  # of a tile: 2 MB of scores, which stay in a core's cache
+_VISITORS, _ITEMS = 256, 2048  # of a tile: 2 MB of scores, which stay in a core's cache
 _SPARE = 6  # candidates beyond k + k / 8; the fewer, the more visitors need a second look
 
 _ENTRIES = 1 << 20  # of longer lists that are held at once
@@ -148,9 +148,9 @@ def _candidates(
     count = min(len(items), k + _SPARE + k // 8)
     places = np.full((len(users), count), -1, np.int64)
     scores = np.full((len(users), count), -np.inf, np.float32)
-    space = np.empty(len(users) * _CONTENTS, np.float32)
-    for first in range(0, len(items), _CONTENTS):
-        some = items[first : first + _CONTENTS]
+    space = np.empty(len(users) * _ITEMS, np.float32)
+    for first in range(0, len(items), _ITEMS):
+        some = items[first : first + _ITEMS]
         tile = space[: len(users) * len(some)].reshape(len(users), len(some))
         np.matmul(users, some.T, out=tile)
         _keep_best(tile, first, offsets, seen, places, scores)

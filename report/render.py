@@ -13,7 +13,7 @@ import markupsafe
 from artifacts import tf_storage
 from configs.errors import UserError
 from configs.settings import ReportSettings
-from report import content_map, inputs, quality, sections
+from report import inputs, item_map, quality, sections
 from report.inputs import Inputs
 
 _HERE = Path(__file__).parent
@@ -62,7 +62,7 @@ def page(found: Inputs, settings: ReportSettings) -> str:
 
 
 def _map(found: Inputs, settings: ReportSettings) -> dict[str, Any]:
-    drawn = content_map.draw(found.item_factors, found.users_per_item, settings.map_contents)
+    drawn = item_map.draw(found.item_factors, found.users_per_item, settings.map_items)
     names = [found.catalogue.get(found.items[item], (found.items[item], "")) for item in drawn.items]
     users = found.users_per_item[drawn.items]
     categories = sections.categories([category for _, category in names], users, _COLOURS)

@@ -36,39 +36,37 @@ def ratings(found: Inputs) -> str:
 
 
 def long_tail(found: Inputs) -> str:
-    """Visitors of each content, by its rank, on logarithmic axes."""
+    """Visitors of each item, by its rank, on logarithmic axes."""
     counts = np.sort(found.users_per_item)[::-1]
     counts = counts[counts > 0]
     ranks = _spread(len(counts))
     values = counts[ranks - 1]
     tips = [f"rank {rank:,}: {value:,} visitors" for rank, value in zip(ranks, values, strict=True)]
-    x = Axis(1, max(len(counts), 2), "rank of the content", log=True)
+    x = Axis(1, max(len(counts), 2), "rank of the item", log=True)
     y = Axis(1, max(int(counts[0]), 2), "visitors", log=True)
-    return lines([Series("contents", ranks.tolist(), values.tolist(), tips=tips)], "Popularity by rank", x, y)
+    return lines([Series("items", ranks.tolist(), values.tolist(), tips=tips)], "Popularity by rank", x, y)
 
 
 def concentration(found: Inputs) -> str:
-    """The share of all interactions that the most popular share of the contents has, beside the equal one."""
+    """The share of all interactions that the most popular share of the items has, beside the equal one."""
     counts = np.sort(found.users_per_item)[::-1]
     shares = np.concatenate([[0], np.cumsum(counts)]) / max(counts.sum(), 1)
     places = np.unique(np.linspace(0, len(counts), min(_POINTS, len(counts) + 1)).astype(int))
     x, y = places / len(counts), shares[places]
-    tips = [f"the first {a:.0%} of the contents have {b:.0%} of the interactions" for a, b in zip(x, y, strict=True)]
-    own = Series("contents, most popular first", x.tolist(), y.tolist(), tips=tips)
+    tips = [f"the first {a:.0%} of the items have {b:.0%} of the interactions" for a, b in zip(x, y, strict=True)]
+    own = Series("items, most popular first", x.tolist(), y.tolist(), tips=tips)
     equal = Series("if all were equal", [0, 1], [0, 1], tips=["", ""])
-    return lines(
-        [own, equal], "Concentration", Axis(0, 1, "share of the contents"), Axis(0, 1, "of interactions"), False
-    )
+    return lines([own, equal], "Concentration", Axis(0, 1, "share of the items"), Axis(0, 1, "of interactions"), False)
 
 
 def activity(found: Inputs) -> str:
-    """Visitors by the number of their contents."""
+    """Visitors by the number of their items."""
     counts, labels, values = found.items_per_user, [], []
     for label, low, high in _ACTIVITY:
         labels.append(label)
         values.append(int(((counts >= low) & (counts <= (high or counts.max()))).sum()))
-    tips = [f"{label} contents: {value:,} visitors" for label, value in zip(labels, values, strict=True)]
-    return bars(labels, values, "Visitors by activity", "visitors", tips, "contents of a visitor")
+    tips = [f"{label} items: {value:,} visitors" for label, value in zip(labels, values, strict=True)]
+    return bars(labels, values, "Visitors by activity", "visitors", tips, "items of a visitor")
 
 
 def training(found: Inputs) -> dict[str, str]:
@@ -97,7 +95,7 @@ def facts(found: Inputs) -> list[tuple[str, str]]:
     counts = found.dataset["counts"]
     cells = counts["users"] * counts["items"]
     days = found.dataset.get("days") or {}
-    facts = [(f"{counts[name]:,}", label) for name, label in (("users", "visitors"), ("items", "contents"))]
+    facts = [(f"{counts[name]:,}", label) for name, label in (("users", "visitors"), ("items", "items"))]
     facts += [(f"{counts['interactions']:,}", "interactions")]
     facts += [(f"{counts['interactions'] / max(cells, 1):.2%}", "of all pairs")]
     if days.get("first"):

@@ -16,7 +16,7 @@ from artifacts.paths import Dataset, Model
 from configs.settings import ReportSettings
 from ranking.sparse_rows import SparseRows
 
-_FEWEST, _MOST = 5, 25  # contents of a visitor that is pleasant to look at
+_FEWEST, _MOST = 5, 25  # items of a visitor that is pleasant to look at
 _CANDIDATES = 500  # a file
 
 
@@ -31,16 +31,16 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Line:
-    """A content on the page; `because` names contents of the visitor that carry its score."""
+    """An item on the page; `because` names items of the visitor that carry its score."""
 
-    content: str
+    item: str
     value: float
     because: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Example:
-    """A visitor, without the id. rule: that answered (ranking/cold_start.py). total: contents they have."""
+    """A visitor, without the id. rule: that answered (ranking/cold_start.py). total: items they have."""
 
     history: list[Line]
     total: int
@@ -49,7 +49,7 @@ class Example:
 
 
 def candidates(block: SparseRows) -> list[Candidate]:
-    """Visitors of a file with neither few nor many contents; the longest rows where there are none."""
+    """Visitors of a file with neither few nor many items; the longest rows where there are none."""
     fit = np.flatnonzero((block.lengths >= _FEWEST) & (block.lengths <= _MOST))
     if not len(fit):
         fit = np.argsort(-np.minimum(block.lengths, _MOST), kind="stable")
@@ -102,12 +102,12 @@ def recommend(
 
 
 def _reasons(signatures: Any, visitor: tf.Tensor, found: Mapping[str, np.ndarray], row: int) -> list[tuple[str, ...]]:
-    """The two contents of the visitor's own that carry each recommendation most."""
-    contents = found["contentIds"][row][: found["count"][row]]
-    if not len(contents):
+    """The two items of the visitor's own that carry each recommendation most."""
+    items = found["contentIds"][row][: found["count"][row]]
+    if not len(items):
         return []
-    answer = signatures["explain"](
-        visitorId=tf.repeat(visitor[None], len(contents)), contentId=tf.constant(contents), k=tf.constant(2, tf.int32)
+    answer = signatures["explanation"](
+        visitorId=tf.repeat(visitor[None], len(items)), contentId=tf.constant(items), k=tf.constant(2, tf.int32)
     )
     names, shares = answer["contentIds"].numpy(), answer["contributions"].numpy()
     return [
@@ -127,7 +127,7 @@ def _example(
     order = sorted(range(len(candidate.indices)), key=lambda n: (-candidate.values[n], items[candidate.indices[n]]))
     history = [Line(items[candidate.indices[n]], float(candidate.values[n])) for n in order]
     count = int(found["count"][row])
-    contents = [name.decode("utf-8", "replace") for name in found["contentIds"][row][:count]]
+    recommended = [name.decode("utf-8", "replace") for name in found["contentIds"][row][:count]]
     scores = found["scores"][row][:count].tolist()
-    lines = [Line(*line) for line in zip(contents, scores, reasons, strict=True)]
+    lines = [Line(*line) for line in zip(recommended, scores, reasons, strict=True)]
     return Example(history[: settings.recommendations], len(history), lines, found["rule"][row].decode())

@@ -96,7 +96,7 @@ def _catalogue(path: str | None, required: bool) -> catalogue.Catalogue:
     if path is None:
         return {}
     if not required and not tf.io.gfile.exists(path):
-        logging.getLogger("serving").warning("catalogue %s does not exist; contents are shown by their ids", path)
+        logging.getLogger("serving").warning("catalogue %s does not exist; items are shown by their ids", path)
         return {}
     try:
         file = tf.io.gfile.GFile(path, "rb")

@@ -14,7 +14,7 @@ settings.load_profile("house")
 
 @pytest.fixture(scope="session")
 def served_model(tmp_path_factory):
-    """A directory with a made model of 1,000 visitors and 160 contents, `model`; published in `served`; `dataset`."""
+    """A directory with a made model of 1,000 visitors and 160 items, `model`; published in `served`; `dataset`."""
     from serving import publish
     from tests.support.served import write_model
 
@@ -25,7 +25,7 @@ def served_model(tmp_path_factory):
 
 @pytest.fixture(scope="session", params=[(1, False), (3, True)], ids=["one shard", "three shards, gzip"])
 def odd_world(request, tmp_path_factory):
-    """A directory with a `dataset` and a `model` of few visitors and contents, whose ids are odd."""
+    """A directory with a `dataset` and a `model` of few visitors and items, whose ids are odd."""
     from tests.support.predicted import make_odd_world
 
     root = tmp_path_factory.mktemp("odd")

@@ -45,8 +45,8 @@ def train_and_predict(root: Path, training: dict | None = None, **prediction) ->
     return found
 
 
-def test_on_the_checkerboard_the_withheld_content_comes_first(tmp_path, capfd, caplog):
-    """benfred/implicit's fixture: visitor and content fit where both are even or both are odd; one pair is withheld.
+def test_on_the_checkerboard_the_withheld_item_comes_first(tmp_path, capfd, caplog):
+    """benfred/implicit's fixture: visitor and item fit where both are even or both are odd; one pair is withheld.
 
     And no log, no table, no name of a file and no manifest tells who the visitors are.
     """
@@ -54,8 +54,8 @@ def test_on_the_checkerboard_the_withheld_content_comes_first(tmp_path, capfd, c
     size, rows, withheld = 20, [], {}
     for visitor in range(size):
         withheld[b"person%d" % visitor] = b"c%d" % ((visitor + 2) % size)
-        contents = {f"c{c}": 1000 for c in range(visitor % 2, size, 2) if c != (visitor + 2) % size}
-        rows.append(reads(f"person{visitor}", contents))
+        items = {f"c{c}": 1000 for c in range(visitor % 2, size, 2) if c != (visitor + 2) % size}
+        rows.append(reads(f"person{visitor}", items))
     make_dataset(tmp_path / "dataset", write_ndjson(tmp_path / "in", rows), rating={"kind": "binary"})
     found = train_and_predict(tmp_path, top_k=5)
     assert {visitor: given[0] for visitor, given in found.items()} == withheld
@@ -105,12 +105,12 @@ def test_stars_in_a_table_are_held_out_and_their_error_measured(tmp_path):
 
 def test_ids_survive_byte_for_byte_from_export_to_predictions(tmp_path):
     visitors = ["007", "trailing ", "ü→漢字", "a,b", "tab\there", "v" * 10_000]
-    contents = ["0001", "c ", "ß", "x,y,z", "tab\tthere", "c" * 10_000]
-    rows = [event(v, c, 1000) for n, v in enumerate(visitors) for m, c in enumerate(contents) if (n + m) % 3]
+    items = ["0001", "c ", "ß", "x,y,z", "tab\tthere", "c" * 10_000]
+    rows = [event(v, c, 1000) for n, v in enumerate(visitors) for m, c in enumerate(items) if (n + m) % 3]
     make_dataset(tmp_path / "dataset", write_ndjson(tmp_path / "in.ndjson.gz", rows), "ga4")
     found = train_and_predict(tmp_path, top_k=2)
     expected = {
-        v.encode(): {c.encode() for m, c in enumerate(contents) if not (n + m) % 3} for n, v in enumerate(visitors)
+        v.encode(): {c.encode() for m, c in enumerate(items) if not (n + m) % 3} for n, v in enumerate(visitors)
     }
     assert {visitor: set(given) for visitor, given in found.items()} == expected
 
@@ -181,7 +181,7 @@ def test_the_commands_run_one_after_the_other(tmp_path):
     config = ["--config", "configs/local.yaml", "--dataset_dir", str(tmp_path / "dataset")]
     model = ["--model_dir", str(tmp_path / "model")]
     catalogue = str(tmp_path / "export" / "catalogue.csv")
-    run("pipeline.sample", "--visitors", "200", "--contents", "80", "--output_dir", str(tmp_path / "export"))
+    run("pipeline.sample", "--visitors", "200", "--items", "80", "--output_dir", str(tmp_path / "export"))
     table = run("pipeline.preprocess", *config, "--input", str(tmp_path / "export/ga360/*"))
     assert "interactions" in table
     assert "RWSE" in run("trainer.task", *config, *model)

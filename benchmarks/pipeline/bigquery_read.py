@@ -55,7 +55,7 @@ def make(server: Server, rows: int) -> None:
     table = pa.table(
         {
             "visitorId": pa.array([f"{3_000_000_000_000_000_000 + visitor}" for visitor in visitors]),
-            "contentId": pa.array([f"{content}" for content in rng.zipf(1.3, rows) % 20_000]),
+            "contentId": pa.array([f"{item}" for item in rng.zipf(1.3, rows) % 20_000]),
             "amount": rng.exponential(60_000, rows),
             "time_ms": rng.integers(1_704_067_200_000, 1_706_659_200_000, rows),
         }

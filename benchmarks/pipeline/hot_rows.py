@@ -1,9 +1,9 @@
-"""What a content that 30% of all interactions are of, and a bot with a million views, cost the pipeline.
+"""What an item that 30% of all interactions are of, and a bot with a million views, cost the pipeline.
 
     python -m benchmarks.pipeline.hot_rows [--millions 5] [--rounds 3]
 
-The table of benchmarks.support.data with 400,000 visitors a million, so that a content can have that many; then 30% of
-its rows turned into views of one content, each by another visitor; then a fifth of them into views by one visitor, with
+The table of benchmarks.support.data with 400,000 visitors a million, so that an item can have that many; then 30% of
+its rows turned into views of one item, each by another visitor; then a fifth of them into views by one visitor, with
 and without the bot filter. All have as many rows. The job as a user starts it, imports included, in turns.
 """
 
@@ -30,13 +30,13 @@ TIME, BOUND = ["--set", "source.time_column=time"], ["--set", "source.max_views_
 def variants(source: Path, folder: Path) -> dict[str, Path]:
     """Writes the tables; gives their directories."""
     table = files.dataset(source).to_table()
-    visitors, contents = (table[name].to_numpy(zero_copy_only=False) for name in ("visitorId", "contentId"))
+    visitors, items = (table[name].to_numpy(zero_copy_only=False) for name in ("visitorId", "contentId"))
     order = np.random.default_rng(data.SEED).permutation(len(table))
     _, firsts = np.unique(visitors[order].astype(str), return_index=True)
-    hot, by_bot = contents.copy(), visitors.copy()
+    hot, by_bot = items.copy(), visitors.copy()
     hot[order[firsts[: int(HOT * len(table))]]] = "hot"
     by_bot[order[: int(BOT * len(table))]] = "bot"
-    found = {"plain": (visitors, contents), "hot content": (visitors, hot), "hot visitor": (by_bot, contents)}
+    found = {"plain": (visitors, items), "hot item": (visitors, hot), "hot visitor": (by_bot, items)}
     for name, columns in found.items():
         (folder / name).mkdir()
         for place, column in enumerate(("visitorId", "contentId")):

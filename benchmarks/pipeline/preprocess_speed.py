@@ -2,7 +2,7 @@
 
     python -m benchmarks.pipeline.preprocess_speed [--millions 0.2 1 5 20] [--rounds 3] [--sides ours pandas duckdb]
 
-Made data (benchmarks/support/data.py): a long tail of contents and visitors, Parquet. Ours is the job as a user starts
+Made data (benchmarks/support/data.py): a long tail of items and visitors, Parquet. Ours is the job as a user starts
 it,
 imports included: vocabularies, median, ratings, statistics, TFRecords, a manifest with a checksum a file. The peers
 make the same sums in memory and write both sides as Parquet. The sides take turns; each is a process of its own.

@@ -3,7 +3,7 @@
     python -m benchmarks.pipeline.read_exports [--interactions 500000] [--rounds 5]
 
 Made data (python -m pipeline.sample, seed 42). The loop is what one writes first: gzip, json.loads, a tuple a page view
-with the content of custom dimension 10. DuckDB reads the same files to the same columns: the limit to name. Ours is the
+with the item of custom dimension 10. DuckDB reads the same files to the same columns: the limit to name. Ours is the
 pipeline's own reader and checks, with the account of every row. All read one page view for each other's.
 """
 
@@ -43,7 +43,7 @@ def ours(paths: list[str]) -> int:
     from configs.settings import RatingSettings, SourceSettings
     from pipeline.sources.kinds import kind_of
 
-    kind = kind_of(SourceSettings(kind="ga360", content_dimension_index=INDEX), RatingSettings())
+    kind = kind_of(SourceSettings(kind="ga360", item_dimension_index=INDEX), RatingSettings())
     return sum(kind.extract(raw, path).table.num_rows for path in paths for raw in kind.read(path))
 
 
@@ -74,7 +74,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         from pipeline import sample
 
-        flags = ["--visitors", str(args.interactions // 12), "--contents", "5000", "--layouts", "ga360"]
+        flags = ["--visitors", str(args.interactions // 12), "--items", "5000", "--layouts", "ga360"]
         sample.main(["--output_dir", folder + "/sample", "--interactions", str(args.interactions), *flags])
         paths = sorted(glob.glob(f"{folder}/sample/ga360/*"))
         counts = {name: side(paths[:1]) for name, side in sides.items()}

@@ -2,7 +2,7 @@
 
     python -m benchmarks.prediction.job [--users 30000 300000 3000000] [--items 5000] [--k 32] [--kind recommendations]
 
-Made datasets and models, seed 0: normal factors, 10 contents a visitor on average, geometric; no training. The job runs
+Made datasets and models, seed 0: normal factors, 10 items a visitor on average, geometric; no training. The job runs
 as users run it, in a process of its own, Beam's in-process runner, text and JSON lines; its memory is watched by /proc.
 """
 
@@ -125,7 +125,7 @@ def main() -> None:
     args = parser.parse_args()
     more = [text for value in args.more for text in ("--set", value)]
     print(machine.describe())
-    print(f"seed {SEED}, {args.items} contents, k {args.k}, {args.kind} {' '.join(args.more)}")
+    print(f"seed {SEED}, {args.items} items, k {args.k}, {args.kind} {' '.join(args.more)}")
     print("    users   seconds  the job's  CPU, s  users/s  peak MB")
     found = []
     for users in args.users:

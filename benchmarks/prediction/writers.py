@@ -1,6 +1,6 @@
 """Answers a second that each format of predictions is written at, by one core: the writers alone, without scoring.
 
-    python -m benchmarks.prediction.writers [--visitors 4096] [--top 10] [--contents 5000] [--rounds 7]
+    python -m benchmarks.prediction.writers [--visitors 4096] [--top 10] [--items 5000] [--rounds 7]
 
 Made answers, seed 0, written to memory. The seconds are those of the processor, which other load moves less than the
 clock's.
@@ -22,13 +22,13 @@ from pipeline.prediction.writers.formats import WRITERS
 SEED = 0
 
 
-def made(visitors: int, top: int, contents: int) -> Answers:
+def made(visitors: int, top: int, items: int) -> Answers:
     """A block of answers, all of them full."""
     rng = np.random.default_rng(SEED)
-    names = Names([b"content%d" % number for number in range(contents)])
+    names = Names([b"item%d" % number for number in range(items)])
     asked = [b"visitor%d" % number for number in range(visitors)]
     scores = -np.sort(-rng.standard_normal((visitors, top), np.float32))
-    return Answers(asked, ["factors"] * visitors, names, rng.integers(0, contents, (visitors, top)), scores)
+    return Answers(asked, ["factors"] * visitors, names, rng.integers(0, items, (visitors, top)), scores)
 
 
 def seconds(form: str, answers: Answers) -> tuple[float, int]:
@@ -42,12 +42,12 @@ def seconds(form: str, answers: Answers) -> tuple[float, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, size in {"visitors": 4096, "top": 10, "contents": 5000, "rounds": 7}.items():
+    for name, size in {"visitors": 4096, "top": 10, "items": 5000, "rounds": 7}.items():
         parser.add_argument(f"--{name}", type=int, default=size)
     args = parser.parse_args()
     print(machine.describe())
-    print(f"seed {SEED}; {args.visitors:,} answers of {args.top}, {args.contents:,} contents, median of {args.rounds}")
-    answers, rates = made(args.visitors, args.top, args.contents), {}
+    print(f"seed {SEED}; {args.visitors:,} answers of {args.top}, {args.items:,} items, median of {args.rounds}")
+    answers, rates = made(args.visitors, args.top, args.items), {}
     for form in ("text", "jsonl", "parquet"):
         seconds(form, answers)  # the names as the format writes them are made once
         runs = [seconds(form, answers) for _ in range(args.rounds)]

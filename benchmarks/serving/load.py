@@ -3,7 +3,7 @@
     python -m benchmarks.serving.load [--seconds 60] [--connections 32] [--versions 3] [--api get|predict]
     python -m benchmarks.serving.load --model_dir data/model
 
-The model is a made one (--users 30000 --items 5000 --k 64, seed 0, 10 contents a visitor on average), or one that
+The model is a made one (--users 30000 --items 5000 --k 64, seed 0, 10 items a visitor on average), or one that
 training wrote. The server runs as users run it, in a process of its own; wrk (Debian has it) asks it for 10
 recommendations of one visitor after the other from one thread, on the same machine.
 Ends with 1 where any request failed.
@@ -146,7 +146,7 @@ def main() -> None:
         about = manifests.parse((model / "manifest.json").read_bytes(), "model", str(model))
         users, items = about["users"], about["items"]
         print(
-            f"{users:,} visitors, {items:,} contents; {args.connections} connections, {args.seconds} s, {args.api}; "
+            f"{users:,} visitors, {items:,} items; {args.connections} connections, {args.seconds} s, {args.api}; "
             f"{args.versions} versions roll over"
         )
         found = measure(args, model, Path(folder))

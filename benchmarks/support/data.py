@@ -25,7 +25,7 @@ def gowalla(part: str = "train") -> sp.csr_matrix:
 
 
 def made(millions: int) -> Path:
-    """So many million interactions of the sample generator, 50,000 visitors and 5,000 contents a million; all 1."""
+    """So many million interactions of the sample generator, 50,000 visitors and 5,000 items a million; all 1."""
     import pyarrow.dataset as files
 
     from benchmarks.support import machine
@@ -33,7 +33,7 @@ def made(millions: int) -> Path:
 
     kept, export = machine.output() / f"made-{millions}m.npz", machine.output() / f"made-{millions}m"
     if not kept.exists():
-        size = {"visitors": 50_000, "contents": 5_000, "interactions": 1_000_000}
+        size = {"visitors": 50_000, "items": 5_000, "interactions": 1_000_000}
         flags = [f"--{name}={number * millions}" for name, number in size.items()]
         sample.main([f"--output_dir={export}", "--layouts=table", f"--seed={SEED}", "--replace", *flags])
         table = files.dataset(export / "table").to_table(["visitorId", "contentId"])
@@ -47,12 +47,12 @@ def made(millions: int) -> Path:
 
 def table(interactions: int, visitors: int | None = None) -> Path:
     """A directory of Parquet files of so many made interactions: a long tail of visitors (40,000 a million, or so many)
-    and contents (4,000 a million, at most 20,000), with the dwell of each."""
+    and items (4,000 a million, at most 20,000), with the dwell of each."""
     from benchmarks.support import machine, processes
 
     visitors = visitors or interactions // 25
     kept = machine.output() / f"table-{interactions}-{visitors}"
-    size = {"visitors": visitors, "contents": max(100, min(20_000, interactions // 250)), "interactions": interactions}
+    size = {"visitors": visitors, "items": max(100, min(20_000, interactions // 250)), "interactions": interactions}
     if not (kept / "done").exists():
         flags = [f"--{name}={number}" for name, number in size.items()]
         command = [sys.executable, "-m", "pipeline.sample", "--layouts=table", f"--seed={SEED}", "--replace"]

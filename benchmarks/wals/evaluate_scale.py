@@ -1,8 +1,8 @@
 """Seconds and memory of `trainer.evaluate` on a made site of any size: is it bounded?
 
-    python -m benchmarks.wals.evaluate_scale [--visitors 250000 1000000] [--contents 50000] [--k 64]
+    python -m benchmarks.wals.evaluate_scale [--visitors 250000 1000000] [--items 50000] [--k 64]
 
-About 16 contents a visitor, popular ones more often (seed 0), a tenth held out; factors at random, since their quality
+About 16 items a visitor, popular ones more often (seed 0), a tenth held out; factors at random, since their quality
 costs nothing. The time is that of the whole command in a process of its own, with popularity and item kNN beside it.
 """
 
@@ -31,11 +31,11 @@ from benchmarks.support import machine
 SHARDS, DRAWS, HELD = 8, 18, 0.1
 
 
-def make_dataset(dataset: Dataset, visitors: int, contents: int) -> str:
+def make_dataset(dataset: Dataset, visitors: int, items: int) -> str:
     """Writes what an evaluation reads of a dataset; gives its fingerprint."""
     rng = np.random.default_rng(0)
-    chances = np.cumsum(1 / np.arange(10, contents + 10))
-    files, popular = {}, np.zeros(contents, np.int64)
+    chances = np.cumsum(1 / np.arange(10, items + 10))
+    files, popular = {}, np.zeros(items, np.int64)
     for shard in range(SHARDS):
         keys = np.arange(shard, visitors, SHARDS)
         drawn = np.searchsorted(chances, rng.random((len(keys), DRAWS)) * chances[-1])
@@ -53,15 +53,15 @@ def make_dataset(dataset: Dataset, visitors: int, contents: int) -> str:
             about = {"crc32c": f"{zlib.crc32(raw):08x}", "records": int(there.sum()), "bytes": len(raw)}
             files[Path(path).name] = about
             if prefix == dataset.items_for_user:
-                popular += np.bincount(flat, minlength=contents)
-    names = pa.array([f"c{number}" for number in range(contents)])
+                popular += np.bincount(flat, minlength=items)
+    names = pa.array([f"c{number}" for number in range(items)])
     counts = pa.array(popular)
     columns = {features.CONTENT_ID: names, features.VISITORS: counts, features.POPULARITY: counts.cast(pa.float64())}
-    columns[features.RECENT_POPULARITY] = pa.nulls(contents, pa.float64())
+    columns[features.RECENT_POPULARITY] = pa.nulls(items, pa.float64())
     pq.write_table(pa.table(columns), dataset.items)
-    left_out = dict.fromkeys(("already_in_train", "unknown_visitor", "unknown_content"), 0)
+    left_out = dict.fromkeys(("already_in_train", "unknown_visitor", "unknown_item"), 0)
     content = {
-        "counts": {"users": visitors, "items": contents, "interactions": int(popular.sum())},
+        "counts": {"users": visitors, "items": items, "interactions": int(popular.sum())},
         "files": files,
         "split": {"kind": "random"} | left_out,
     }
@@ -81,11 +81,11 @@ def make_model(model: Model, sizes: tuple[int, int], k: int, dataset: Dataset, f
     Path(model.manifest).write_text(manifests.stamp("model", about))
 
 
-def measure(root: Path, visitors: int, contents: int, k: int) -> dict[str, float]:
+def measure(root: Path, visitors: int, items: int, k: int) -> dict[str, float]:
     """Seconds, CPU seconds and peak memory in GB of one evaluation."""
     dataset, model = Dataset(str(root / "dataset")), Model(str(root / "model"))
     Path(dataset.root).mkdir(parents=True, exist_ok=True)
-    make_model(model, (visitors, contents), k, dataset, make_dataset(dataset, visitors, contents))
+    make_model(model, (visitors, items), k, dataset, make_dataset(dataset, visitors, items))
     config = root / "config.yaml"
     config.write_text(json.dumps({"dataset_dir": dataset.root, "model_dir": model.root}))
     command = [sys.executable, "-m", "trainer.evaluate", "--config", str(config)]
@@ -104,18 +104,18 @@ def measure(root: Path, visitors: int, contents: int, k: int) -> dict[str, float
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--visitors", type=int, nargs="+", default=[250_000, 1_000_000])
-    parser.add_argument("--contents", type=int, default=50_000)
+    parser.add_argument("--items", type=int, default=50_000)
     parser.add_argument("--k", type=int, default=64)
     args = parser.parse_args()
-    print(f"{args.contents:,} contents, k {args.k}; {machine.describe()}")
+    print(f"{args.items:,} items, k {args.k}; {machine.describe()}")
     print("visitors    seconds   CPU s   peak GB")
     rows = []
     for visitors in args.visitors:
         with tempfile.TemporaryDirectory(dir=machine.output()) as folder:
-            row = {"visitors": visitors} | measure(Path(folder), visitors, args.contents, args.k)
+            row = {"visitors": visitors} | measure(Path(folder), visitors, args.items, args.k)
         print(f"{visitors:9,d} {row['seconds']:9.1f} {row['cpu']:7.0f} {row['gb']:9.2f}", flush=True)
         rows.append(row)
-    machine.save("evaluate_scale", {"rows": rows, "contents": args.contents, "k": args.k})
+    machine.save("evaluate_scale", {"rows": rows, "items": args.items, "k": args.k})
 
 
 if __name__ == "__main__":

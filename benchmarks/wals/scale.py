@@ -2,7 +2,7 @@
 
     python -m benchmarks.wals.scale --peer PYTHON_WITH_IMPLICIT [--millions 1 3 10] [--k 64]
 
-Data: the sample generator's table, 50,000 visitors and 5,000 contents a million, seed 42, all ratings 1. Prints for
+Data: the sample generator's table, 50,000 visitors and 5,000 items a million, seed 42, all ratings 1. Prints for
 each size seconds a pass of both sides, the loss of both, and the memory beyond what the imported libraries take, in
 shares of the sparse data (both sides) and the factors. Then the exponent e of seconds ~ interactions^e, and what share
 of the machine's measured limits the largest pass reached.

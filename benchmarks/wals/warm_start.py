@@ -2,9 +2,9 @@
 
     python -m benchmarks.wals.warm_start [--k 32 64 128] [--window_days 30] [--nights 3]
 
-Made data (python -m pipeline.sample, its default seed): 3,000 visitors, 600 contents; windows a day apart. The first is
+Made data (python -m pipeline.sample, its default seed): 3,000 visitors, 600 items; windows a day apart. The first is
 trained cold. Each one after it is trained cold, and warm from the night before, with the number of sweeps that a night
-takes (a third of max_sweeps). Both are measured on what the split held out (each visitor's newest content), the
+takes (a third of max_sweeps). Both are measured on what the split held out (each visitor's newest item), the
 difference paired by visitor.
 """
 
@@ -76,7 +76,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with contextlib.redirect_stdout(io.StringIO()):
-            size = ["--visitors", "3000", "--contents", "600", "--days", str(more), "--layouts", "ga4"]
+            size = ["--visitors", "3000", "--items", "600", "--days", str(more), "--layouts", "ga4"]
             sample(["--output_dir", str(folder / "export"), *size])
             days = sorted(path.name[7:15] for path in (folder / "export" / "ga4").glob("events_2*"))
             for night in range(args.nights + 1):

@@ -87,19 +87,19 @@ class SplitSettings(Section):
 
     kind: Literal["none", "last_n", "time", "random"] = Field(
         "none",
-        description="last_n: the latest contents of each visitor; time: what comes from a time on; "
-        "random: a share of each visitor's contents, drawn by a hash.",
+        description="last_n: the latest items of each visitor; time: what comes from a time on; "
+        "random: a share of each visitor's items, drawn by a hash.",
     )
-    n: int = Field(1, ge=1, description="last_n: contents of each visitor that are held out; one always stays.")
+    n: int = Field(1, ge=1, description="last_n: items of each visitor that are held out; one always stays.")
     time: Annotated[datetime.datetime, BeforeValidator(as_date)] | None = Field(
         None, description="time: views from then on are held out, e.g. 2024-01-31 or 2024-01-31T12:00; UTC."
     )
     days: int | None = Field(
         None, ge=1, description="time: in place of a time, the last days of the window, up to source.end_date."
     )
-    share: float = Field(0.2, gt=0, lt=1, description="random: of each visitor's contents, rounded down.")
+    share: float = Field(0.2, gt=0, lt=1, description="random: of each visitor's items, rounded down.")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="random: of the hash.")
-    min_items: int = Field(2, ge=2, description="last_n, random: nothing is held out of visitors with fewer contents.")
+    min_items: int = Field(2, ge=2, description="last_n, random: nothing is held out of visitors with fewer items.")
     test_input: str | None = Field(
         None, description="Glob of files like the source's that are held out whole: a published split."
     )
@@ -133,12 +133,12 @@ class SplitSettings(Section):
 class DatasetSettings(Section):
     """How the dataset is laid out and what it leaves out."""
 
-    min_items_per_user: int = Field(1, ge=1, description="Visitors with fewer contents are left out, counted.")
-    min_users_per_item: int = Field(1, ge=1, description="Contents with fewer visitors are left out, counted.")
+    min_items_per_user: int = Field(1, ge=1, description="Visitors with fewer items are left out, counted.")
+    min_users_per_item: int = Field(1, ge=1, description="Items with fewer visitors are left out, counted.")
     shards: int | None = Field(None, ge=1, le=99_999, description="Files a side; none chooses from the data.")
     gzip: bool = Field(False, description="Compress the TFRecords.")
     popularity_half_life_days: float | None = Field(
-        None, gt=0, description="A view this old counts half in the popularity of its content; none counts all alike."
+        None, gt=0, description="A view this old counts half in the popularity of its item; none counts all alike."
     )
 
     @property

@@ -19,7 +19,7 @@ class EvaluationSettings(Section):
         ("popularity", "time-decayed popularity", "item kNN"),
         description="What the model is compared with; the second needs times.",
     )
-    neighbours: int = Field(100, ge=1, le=10_000, description="item kNN: nearest contents kept of each.")
+    neighbours: int = Field(100, ge=1, le=10_000, description="item kNN: nearest items kept of each.")
     resamples: int = Field(1000, ge=100, le=100_000, description="Draws of the bootstrap.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Of the intervals.")
     seed: int = Field(0, ge=0, description="Of the draws.")
@@ -30,6 +30,6 @@ class ReportSettings(Section):
 
     output: str = Field("data/report.html", description="The file to write.")
     evaluation: str | None = Field(None, description="JSON that trainer.evaluate wrote; none leaves quality out.")
-    map_contents: int = Field(2000, ge=1, le=20_000, description="Contents on the map, the most popular ones.")
+    map_items: int = Field(2000, ge=1, le=20_000, description="Items on the map, the most popular ones.")
     visitors: int = Field(6, ge=0, le=100, description="Visitors shown as examples.")
     recommendations: int = Field(6, ge=1, le=100, description="Lines of each list of an example.")

@@ -12,29 +12,29 @@ from configs.settings.section import Section
 class PredictionSettings(Section):
     """Batch prediction."""
 
-    kind: Literal["recommendations", "targets", "similar_contents", "similar_visitors"] = Field(
+    kind: Literal["recommendations", "audiences", "similar_items", "similar_visitors"] = Field(
         "recommendations",
-        description="recommendations: contents for visitors; targets: visitors for contents; or what is like each.",
+        description="recommendations: items for visitors; audiences: visitors for items; or what is like each.",
     )
     top_k: int = Field(10, ge=1, description="Entries of an answer.")
     include_seen: bool = Field(False, description="Also give what the visitor has already.")
     factors: Literal["auto", "trained", "projected"] = Field(
         "auto",
-        description="Visitors' factors: as trained, or projected from their rows on the contents' factors; "
+        description="Visitors' factors: as trained, or projected from their rows on the items' factors; "
         "auto takes the trained ones where the model has them.",
     )
-    metric: Literal["cosine", "dot"] = Field("cosine", description="By what similar contents and visitors compare.")
+    metric: Literal["cosine", "dot"] = Field("cosine", description="By what similar items and visitors compare.")
     only: str | None = Field(None, description="File of the ids to answer, one a line; none answers all.")
     allow: str | None = Field(None, description="File of the only ids that may be given, one a line.")
     block: str | None = Field(None, description="File of ids that are not given: unpublished, out of stock, opted out.")
     min_score: float | None = Field(None, description="Lower scores are not given; popularity has its own scale.")
     max_age_days: float | None = Field(
-        None, gt=0, description="Contents whose first view lies longer before the dataset's last are left out."
+        None, gt=0, description="Items whose first view lies longer before the dataset's last are left out."
     )
     max_per_category: int | None = Field(
-        None, ge=1, description="Contents of one category of the catalogue in an answer; without one, any number."
+        None, ge=1, description="Items of one category of the catalogue in an answer; without one, any number."
     )
-    explain: int = Field(0, ge=0, description="Of how many of the visitor's contents to tell what they carried.")
+    explanation: int = Field(0, ge=0, description="Of how many of the visitor's items to tell what they carried.")
     block_size: int = Field(4096, ge=1, description="Visitors scored at once; bounds a worker's memory.")
     table: str | None = Field(None, description="bq://PROJECT.DATASET.TABLE to fill as well, a row an entry.")
     table_keeps: Literal["day", "run", "all"] = Field(
@@ -47,17 +47,17 @@ class PredictionSettings(Section):
 
     @model_validator(mode="after")
     def _options_fit_the_kind(self) -> PredictionSettings:
-        given_visitors = self.kind in ("targets", "similar_visitors")
-        if self.explain and self.kind != "recommendations":
-            raise ValueError(f"explain is for recommendations, not for {self.kind}")
+        given_visitors = self.kind in ("audiences", "similar_visitors")
+        if self.explanation and self.kind != "recommendations":
+            raise ValueError(f"explanation is for recommendations, not for {self.kind}")
         if self.max_per_category and given_visitors:
-            raise ValueError(f"max_per_category is for contents; {self.kind} gives visitors")
+            raise ValueError(f"max_per_category is for items; {self.kind} gives visitors")
         if self.max_age_days and self.kind == "similar_visitors":
-            raise ValueError("max_age_days is for contents; similar_visitors has none")
+            raise ValueError("max_age_days is for items; similar_visitors has none")
         if self.table and self.kind.startswith("similar_"):
-            raise ValueError(f"table is for recommendations and targets, not for {self.kind}")
-        if self.explain and set(self.formats) == {"text"}:
-            raise ValueError("explain needs jsonl or parquet in formats; the text form has no place for it")
+            raise ValueError(f"table is for recommendations and audiences, not for {self.kind}")
+        if self.explanation and set(self.formats) == {"text"}:
+            raise ValueError("explanation needs jsonl or parquet in formats; the text form has no place for it")
         return self
 
 
@@ -71,7 +71,7 @@ class ServingSettings(Section):
     poll_seconds: float = Field(2.0, gt=0, description="How often to look for a new version.")
     max_k: int = Field(100, ge=1, description="Greatest k of a request.")
     max_batch: int = Field(256, ge=1, description="Most rows of a request.")
-    max_history: int = Field(1000, ge=1, description="Most contents of a history in a request.")
+    max_history: int = Field(1000, ge=1, description="Most items of a history in a request.")
     max_id_bytes: int = Field(1024, ge=1, description="Longest id of a request.")
     max_body_bytes: int = Field(1 << 20, ge=1024, description="Largest body of a request.")
     max_waiting: int = Field(

@@ -39,8 +39,8 @@ class Settings(Section):
     dataset_dir: str | None = Field(None, description="Where the dataset lies, local or gs://.")
     model_dir: str | None = Field(None, description="Where the model lies.")
     predictions_dir: str | None = Field(None, description="Where the predictions go.")
-    targets_dir: str | None = Field(None, description="Where prediction.kind targets goes.")
-    similar_contents_dir: str | None = Field(None, description="Where prediction.kind similar_contents goes.")
+    audiences_dir: str | None = Field(None, description="Where prediction.kind audiences goes.")
+    similar_items_dir: str | None = Field(None, description="Where prediction.kind similar_items goes.")
     similar_visitors_dir: str | None = Field(None, description="Where prediction.kind similar_visitors goes.")
     catalogue: str | None = Field(None, description="CSV of contentId,title,category, to show results with.")
     beam: dict[str, str | int | float | bool | list[str]] = Field(

@@ -54,7 +54,7 @@ class Range(_Section):
 class ValidationSettings(_Section):
     """What is held out of train to choose by."""
 
-    share: float = Field(0.2, gt=0, lt=1, description="Of each visitor's contents.")
+    share: float = Field(0.2, gt=0, lt=1, description="Of each visitor's items.")
     seed: int = Field(0, ge=0, description="Of the hash that draws them.")
     users: int = Field(10_000, ge=1, description="Visitors scored at most, drawn by the same hash.")
 

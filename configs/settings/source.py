@@ -30,27 +30,27 @@ class SourceSettings(Section):
     include_intraday: bool = Field(
         False, description="Read ga_sessions_intraday_* and events_intraday_* too; they are not final."
     )
-    content_dimension_index: int = Field(
+    item_dimension_index: int = Field(
         10, ge=1, description="GA360: index of the hit's custom dimension that holds the contentId."
     )
     visitor_key: Literal["visitor", "visit"] = Field(
         "visitor", description="GA360: `visitor` is fullVisitorId, `visit` is fullVisitorId-visitNumber."
     )
-    content_parameter: str = Field(
+    item_parameter: str = Field(
         "content_id",
         min_length=1,
         description="GA4: event parameter that holds the contentId; page_location loses its query and fragment.",
     )
     prefer_user_id: bool = Field(False, description="GA4: user_id where set, else user_pseudo_id.")
     visitor_column: str = Field("visitorId", description="Table: column of the visitor's id.")
-    content_column: str = Field("contentId", description="Table: column of the content's id.")
+    item_column: str = Field("contentId", description="Table: column of the item's id.")
     duration_column: str | None = Field(None, description="Table: column of the dwell in ms; summed a pair.")
     rating_column: str | None = Field(
         None, description="Table: column of a rating, or of an answer that rating.ordinal names; the last counts."
     )
     time_column: str | None = Field(None, description="Table: column of the time, in ms since 1970 or a timestamp.")
     min_dwell_ms: float = Field(
-        0, ge=0, description="A pair of visitor and content whose summed dwell is below is dropped and counted."
+        0, ge=0, description="A pair of visitor and item whose summed dwell is below is dropped and counted."
     )
     max_dwell_ms: float | None = Field(
         None, gt=0, description="A summed dwell above counts as this (a tab left open), and is counted."
@@ -58,16 +58,16 @@ class SourceSettings(Section):
     max_views_a_day: int | None = Field(
         None,
         ge=1,
-        description="A visitor with more views (GA4: events with content) on a day in UTC is a bot: left out, counted.",
+        description="A visitor with more views (GA4: events with item) on a day in UTC is a bot: left out, counted.",
     )
-    max_contents_a_day: int | None = Field(None, ge=1, description="Likewise, with more different contents on a day.")
+    max_items_a_day: int | None = Field(None, ge=1, description="Likewise, with more different items on a day.")
     max_reject_fraction: float = Field(
         0.01, ge=0, le=1, description="The job fails where more of the rows than this are rejected."
     )
 
     @property
     def filters_bots(self) -> bool:
-        return self.max_views_a_day is not None or self.max_contents_a_day is not None
+        return self.max_views_a_day is not None or self.max_items_a_day is not None
 
     @model_validator(mode="after")
     def _ranges(self) -> SourceSettings:
@@ -79,7 +79,7 @@ class SourceSettings(Section):
         if self.start_date and self.end_date and self.start_date > self.end_date:
             raise ValueError(f"start_date {self.start_date} lies after end_date {self.end_date}")
         if self.filters_bots and self.kind == "table" and not self.time_column:
-            raise ValueError("max_views_a_day and max_contents_a_day need time_column where the source is a table")
+            raise ValueError("max_views_a_day and max_items_a_day need time_column where the source is a table")
         if self.max_dwell_ms is not None and self.max_dwell_ms < self.min_dwell_ms:
             raise ValueError("max_dwell_ms is below min_dwell_ms")
         if self.duration_column and self.rating_column:

@@ -84,7 +84,7 @@ def _dataflow_flags(settings: Settings, given: Mapping[str, object]) -> list[str
         "disk_size_gb": dataflow.disk_gb,
         "sdk_container_image": dataflow.container_image,
         "setup_file": setup,
-        # A worker holds the contents (prediction) or sorts a shard (preprocessing) once a process: one a machine, with
+        # A worker holds the items (prediction) or sorts a shard (preprocessing) once a process: one a machine, with
         # a thread a core.
         "experiments": "no_use_multiple_sdk_containers",
     }

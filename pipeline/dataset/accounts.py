@@ -134,19 +134,19 @@ def split_account(counts: Counter[str], settings: Settings) -> dict[str, Any]:
         "visitors_without": counts[splits.WITHOUT],
         "already_in_train": shared,
         "unknown_visitor": counts[splits.NO_VISITOR],
-        "unknown_content": counts[splits.NO_CONTENT],
+        "unknown_item": counts[splits.NO_ITEM],
     }
 
 
 def _why_nothing_held(counts: Counter[str], split: SplitSettings) -> str:
-    unknown = counts[splits.NO_VISITOR] + counts[splits.NO_CONTENT]
+    unknown = counts[splits.NO_VISITOR] + counts[splits.NO_ITEM]
     if unknown:
-        return f"of {unknown} pairs the visitor or the content is not in train; are the ids of one kind?"
+        return f"of {unknown} pairs the visitor or the item is not in train; are the ids of one kind?"
     if split.kind == "time":
         return f"no view lies at or behind split.time {split.time}, or all of them repeat what train has"
     if split.test_input:
         return f"{split.test_input} holds no pair that train has not"
-    return f"no visitor has split.min_items ({split.min_items}) contents, or the share of them is below one"
+    return f"no visitor has split.min_items ({split.min_items}) items, or the share of them is below one"
 
 
 def _describe_vocabulary(path: str) -> dict[str, Any]:
@@ -221,14 +221,14 @@ def _first_rejected(rejected_dir: str) -> str:
 def _why_nothing(counts: Counter[str], source: SourceSettings) -> str:
     if source.kind == "ga360":
         seen = _seen(counts, "seen.dimension.")
-        what, key = f"custom dimension {source.content_dimension_index}", str(source.content_dimension_index)
-        setting = "source.content_dimension_index"
+        what, key = f"custom dimension {source.item_dimension_index}", str(source.item_dimension_index)
+        setting = "source.item_dimension_index"
     else:
         seen = _seen(counts, "seen.parameter.")
         what, key, setting = (
-            f"parameter {source.content_parameter}",
-            source.content_parameter,
-            "source.content_parameter",
+            f"parameter {source.item_parameter}",
+            source.item_parameter,
+            "source.item_parameter",
         )
     if source.in_bigquery and source.kind != "table":
         return f"none has the {what}; set {setting}"

@@ -14,10 +14,10 @@ import tensorflow_transform as tft
 
 from artifacts.names import (
     AMOUNT,
-    CONTENT_COUNT,
     CONTENT_ID,
-    CONTENT_PLACE,
+    ITEM_COUNT,
     ITEM_ID,
+    ITEM_PLACE,
     MEDIAN,
     RATING,
     TIME_MS,
@@ -44,8 +44,8 @@ FEATURE_SPEC = {
     VISITOR_COUNT: _list(tf.int64),
     VISITOR_PLACE: _list(tf.int64),
     CONTENT_ID: _list(tf.string),
-    CONTENT_COUNT: _list(tf.int64),
-    CONTENT_PLACE: _list(tf.int64),
+    ITEM_COUNT: _list(tf.int64),
+    ITEM_PLACE: _list(tf.int64),
     AMOUNT: _list(tf.float32),
     TIME_MS: _list(tf.int64),
 }
@@ -71,9 +71,7 @@ def make_preprocessing_fn(
         users = _encode(
             inputs, VISITOR_ID, VISITOR_COUNT, VISITOR_PLACE, VOCAB_USERS, dataset.min_items_per_user, spill
         )
-        items = _encode(
-            inputs, CONTENT_ID, CONTENT_COUNT, CONTENT_PLACE, VOCAB_ITEMS, dataset.min_users_per_item, spill
-        )
+        items = _encode(inputs, CONTENT_ID, ITEM_COUNT, ITEM_PLACE, VOCAB_ITEMS, dataset.min_users_per_item, spill)
         ratings = rate(amounts.values, median, rating)
         if rating.half_life_days and last_day:
             ratings *= decay(inputs[TIME_MS].values, last_day, rating.half_life_days)

@@ -25,7 +25,7 @@ from pipeline.dataset.grouping import NO_ROWS, SIDES, encoded_interactions, grou
 from pipeline.interactions.blocks import values_of
 
 COUNTS = "counts"
-_PIECE = 1 << 16  # entries of a record at most: a content that everyone viewed would make one of many megabytes
+_PIECE = 1 << 16  # entries of a record at most: an item that everyone viewed would make one of many megabytes
 _ENTRIES_AT_ONCE = 1 << 20
 
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from artifacts.names import (
     AMOUNT,
-    CONTENT_COUNT,
     CONTENT_ID,
-    CONTENT_PLACE,
+    ITEM_COUNT,
+    ITEM_PLACE,
     TIME_MS,
     VISITOR_COUNT,
     VISITOR_ID,
@@ -27,8 +27,8 @@ BLOCK = pa.schema(
         pa.field(VISITOR_COUNT, pa.large_list(pa.int64())),
         pa.field(VISITOR_PLACE, pa.large_list(pa.int64())),
         pa.field(CONTENT_ID, pa.large_list(pa.large_binary())),
-        pa.field(CONTENT_COUNT, pa.large_list(pa.int64())),
-        pa.field(CONTENT_PLACE, pa.large_list(pa.int64())),
+        pa.field(ITEM_COUNT, pa.large_list(pa.int64())),
+        pa.field(ITEM_PLACE, pa.large_list(pa.int64())),
         pa.field(AMOUNT, pa.large_list(pa.float32())),
         pa.field(TIME_MS, pa.large_list(pa.int64())),
     ]
@@ -43,9 +43,9 @@ def make_blocks(pairs: pa.Table) -> Iterator[pa.RecordBatch]:
 
 
 def _block(pairs: pa.Table) -> pa.RecordBatch:
-    visitors, contents = _by_id(pairs[VISITOR_ID]), _by_id(pairs[CONTENT_ID])
+    visitors, items = _by_id(pairs[VISITOR_ID]), _by_id(pairs[CONTENT_ID])
     amounts, times = pairs[AMOUNT].to_numpy().astype(np.float32), pairs[TIME_MS].to_numpy()
-    arrays = [_one_row(pa.array(column)) for column in (*visitors, *contents, amounts, times)]
+    arrays = [_one_row(pa.array(column)) for column in (*visitors, *items, amounts, times)]
     return pa.RecordBatch.from_arrays(arrays, schema=BLOCK)
 
 

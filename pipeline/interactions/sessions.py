@@ -24,7 +24,7 @@ INTERACTIONS = pa.schema(
     ]
 )
 
-# A GA360 page view: contentId is null on pages without content, which end the dwell of the page before.
+# A GA360 page view: contentId is null on pages without item, which end the dwell of the page before.
 VISIT_ID, HIT_TIME_MS, HIT_NUMBER, START_MS = "visitId", "hit_time_ms", "hitNumber", "start_ms"
 VIEWS = pa.schema(
     [
@@ -39,7 +39,7 @@ VIEWS = pa.schema(
 
 
 def dwell(views: pa.Table) -> pa.Table:
-    """Dwell of each view of a content: the time to the next page of the same session.
+    """Dwell of each view of an item: the time to the next page of the same session.
 
     LEAD(hits.time) OVER (PARTITION BY fullVisitorId, visitId ORDER BY hits.time, hits.hitNumber) - hits.time
 
@@ -47,7 +47,7 @@ def dwell(views: pa.Table) -> pa.Table:
         views: columns of VIEWS; all pages of a visitor, in any order.
 
     Returns:
-        columns of INTERACTIONS, one row a view of a content; the amount is 0 on a session's last page.
+        columns of INTERACTIONS, one row a view of an item; the amount is 0 on a session's last page.
     """
     visitors = views[VISITOR_ID].combine_chunks().indices.to_numpy()
     visits, times, numbers = (views[name].to_numpy() for name in (VISIT_ID, HIT_TIME_MS, HIT_NUMBER))
@@ -70,19 +70,19 @@ def dwell(views: pa.Table) -> pa.Table:
 
 
 def sum_pairs(table: pa.Table) -> pa.Table:
-    """One row a pair of visitor and content: amounts summed, the latest time; ordered by visitor and content."""
+    """One row a pair of visitor and item: amounts summed, the latest time; ordered by visitor and item."""
     if not table.num_rows:
         return table
     visitors, of_visitor = _ranks(table[VISITOR_ID])
-    contents, of_content = _ranks(table[CONTENT_ID])
-    pairs = of_visitor * len(contents) + of_content  # below 2^63: each factor is a number of rows in memory
+    items, of_item = _ranks(table[CONTENT_ID])
+    pairs = of_visitor * len(items) + of_item  # below 2^63: each factor is a number of rows in memory
     pairs, order = sorted_with_order(pairs)  # stable: sums of fractions do not depend on the processor's sort
     starts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]]))
     firsts = pairs[starts]
     return pa.table(
         {
-            VISITOR_ID: _coded(firsts // len(contents), visitors),
-            CONTENT_ID: _coded(firsts % len(contents), contents),
+            VISITOR_ID: _coded(firsts // len(items), visitors),
+            CONTENT_ID: _coded(firsts % len(items), items),
             AMOUNT: np.add.reduceat(table[AMOUNT].to_numpy()[order], starts),
             TIME_MS: np.maximum.reduceat(table[TIME_MS].to_numpy()[order], starts),
         },
@@ -95,8 +95,8 @@ def last_of_pairs(table: pa.Table) -> pa.Table:
     if not table.num_rows:
         return table
     _, of_visitor = _ranks(table[VISITOR_ID])
-    contents, of_content = _ranks(table[CONTENT_ID])
-    pairs = of_visitor * len(contents) + of_content
+    items, of_item = _ranks(table[CONTENT_ID])
+    pairs = of_visitor * len(items) + of_item
     order = np.lexsort((table[AMOUNT].to_numpy(), table[TIME_MS].to_numpy(), pairs))
     last = np.flatnonzero(np.append(pairs[order][1:] != pairs[order][:-1], True))
     return table.take(pa.array(order[last]))

@@ -20,13 +20,13 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 Combine = Callable[[pa.Table], tuple[pa.Table, Counter[str]]]
 
-HELD_OUT, VISITORS, WITHOUT, IN_TRAIN, NO_VISITOR, NO_CONTENT = (
+HELD_OUT, VISITORS, WITHOUT, IN_TRAIN, NO_VISITOR, NO_ITEM = (
     "split.held_out",  # pairs that evaluation measures by
     "split.visitors",  # with pairs held out, before unknown ids are taken away
     "split.visitors_without",  # of train, with nothing held out
     "split.already_in_train",
     "split.unknown_visitor",
-    "split.unknown_content",
+    "split.unknown_item",
 )
 
 
@@ -87,7 +87,7 @@ def _names(ids: pa.DictionaryArray) -> pa.Array:
 
 
 def _drawn(pairs: pa.Table, split: SplitSettings) -> np.ndarray:
-    """Which pairs to hold out, bool [n]; pairs are ordered by visitor and content. A visitor always keeps one."""
+    """Which pairs to hold out, bool [n]; pairs are ordered by visitor and item. A visitor always keeps one."""
     visitors = pairs[VISITOR_ID].combine_chunks().indices.to_numpy()
     sizes = np.bincount(visitors, minlength=1)
     if split.kind == "last_n":
@@ -103,10 +103,10 @@ def _drawn(pairs: pa.Table, split: SplitSettings) -> np.ndarray:
     return held
 
 
-def hashes(visitors: pa.ChunkedArray, contents: pa.ChunkedArray, seed: int) -> np.ndarray:
+def hashes(visitors: pa.ChunkedArray, items: pa.ChunkedArray, seed: int) -> np.ndarray:
     """uint64 [n], as good as random and the same on every machine: each id's FNV-1a, seeded, mixed by SplitMix64."""
     both = []
-    for column in (visitors, contents):
+    for column in (visitors, items):
         coded = column.combine_chunks()
         ids = coded.dictionary.cast(pa.large_binary())
         _, offsets, data = ids.buffers()
@@ -138,6 +138,6 @@ def of_encoded(counts: Counter[str]) -> Counter[str]:
         {
             HELD_OUT: counts["pairs.used"],
             NO_VISITOR: counts["pairs.skipped.below_min_items_per_user"],
-            NO_CONTENT: counts["pairs.skipped.below_min_users_per_item"],
+            NO_ITEM: counts["pairs.skipped.below_min_users_per_item"],
         }
     )

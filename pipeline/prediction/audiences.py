@@ -1,6 +1,6 @@
-"""Visitors for contents, and visitors like visitors: the visitors stream by, the best of them are combined.
+"""Visitors for items, and visitors like visitors: the visitors stream by, the best of them are combined.
 
-A worker holds those who are asked about, be they contents or listed visitors, and a block of the visitors who may be
+A worker holds those who are asked about, be they items or listed visitors, and a block of the visitors who may be
 given. What a block of these gives for a block of the asked is an Arrow table of rows (asked, score, visitorId), best
 first; a combiner merges such tables, so that few more than K entries of each asked are anywhere, however many visitors.
 """
@@ -20,7 +20,7 @@ from artifacts.vocabulary import order_of
 from pipeline.beam.counters import Traffic
 from pipeline.dataset import accounts
 from pipeline.prediction import recommend, visitors
-from pipeline.prediction.items import Contents
+from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
 from pipeline.prediction.writers.answers import Answers, Names
@@ -41,23 +41,23 @@ class Asked:
 
     Attributes:
         ids: [q]. vectors: float32 [q, d], to be multiplied with the visitors'. rules: [q].
-        rank_of: int64 [m], for contents: the position among the asked of each place, -1 where it is not asked.
+        rank_of: int64 [m], for items: the position among the asked of each place, -1 where it is not asked.
     """
 
-    def __init__(self, plan: Plan, contents: Contents):
+    def __init__(self, plan: Plan, items: Items):
         if plan.asks_visitors:
-            self._ask_visitors(plan, contents)
+            self._ask_visitors(plan, items)
         else:
-            self._ask_contents(plan, contents)
+            self._ask_items(plan, items)
         # Entries of the answers of a block.
         self.block = max(1, min(plan.options.block_size, (1 << 18) // plan.options.top_k))
 
-    def _ask_contents(self, plan: Plan, contents: Contents) -> None:
+    def _ask_items(self, plan: Plan, items: Items) -> None:
         wanted = recommend.wanted(plan)
-        names = contents.names.ids
-        places = [p for p, name in enumerate(names) if contents.allowed[p] and (wanted is None or name in wanted)]
+        names = items.names.ids
+        places = [p for p, name in enumerate(names) if items.allowed[p] and (wanted is None or name in wanted)]
         ids = [names[place] for place in places] + list(plan.unknown)
-        vectors = np.concatenate([contents.factors[places], np.repeat(contents.mean[None], len(plan.unknown), 0)])
+        vectors = np.concatenate([items.factors[places], np.repeat(items.mean[None], len(plan.unknown), 0)])
         rules = [cold_start.FACTORS] * len(places) + [cold_start.MEAN_ITEM] * len(plan.unknown)
         order = order_of(ids)
         self.ids, self.vectors = [ids[n] for n in order], np.ascontiguousarray(vectors[order])
@@ -66,17 +66,17 @@ class Asked:
         self.rank_of = np.full(len(names), -1, np.int64)
         self.rank_of[np.asarray(places, np.int64)[order[known]]] = np.flatnonzero(known)
 
-    def _ask_visitors(self, plan: Plan, contents: Contents) -> None:
+    def _ask_visitors(self, plan: Plan, items: Items) -> None:
         wanted, ids, vectors, rules = recommend.wanted(plan), [], [], []
         for shard in range(plan.user_shards):
-            for block in visitors.read(plan, contents, shard, _rows(contents), wanted):
+            for block in visitors.read(plan, items, shard, _rows(items), wanted):
                 ids += block.ids
                 vectors.append(_vectors(plan, block.factors))
                 # Of whom popularity would answer, the factors are compared all the same.
                 projected = block.rules == cold_start.PROJECTION
                 rules += np.where(projected, cold_start.PROJECTION, cold_start.FACTORS).tolist()
         order = order_of(ids)
-        table = np.concatenate(vectors) if vectors else np.zeros((0, contents.factors.shape[1]), np.float32)
+        table = np.concatenate(vectors) if vectors else np.zeros((0, items.factors.shape[1]), np.float32)
         self.ids, self.vectors = [ids[n] for n in order], table[order]
         self.rules = [rules[n] for n in order]
         self.rank = {name: rank for rank, name in enumerate(self.ids)}
@@ -85,9 +85,9 @@ class Asked:
         return range(0, len(self.ids), self.block)
 
 
-def _rows(contents: Contents) -> int:
+def _rows(items: Items) -> int:
     """Visitors of a block."""
-    return max(256, _FACTORS // contents.factors.shape[1])
+    return max(256, _FACTORS // items.factors.shape[1])
 
 
 def _vectors(plan: Plan, table: np.ndarray) -> np.ndarray:
@@ -99,8 +99,8 @@ class World:
     """What a worker of these kinds holds."""
 
     def __init__(self, plan: Plan):
-        self.contents = Contents(plan)
-        self.asked = Asked(plan, self.contents)
+        self.items = Items(plan)
+        self.asked = Asked(plan, self.items)
 
 
 class ScoreShard(beam.DoFn):
@@ -114,7 +114,7 @@ class ScoreShard(beam.DoFn):
 
     def process(self, shard: int) -> Iterator[tuple[int, bytes]]:
         plan, world = self._plan, self._world
-        for block in visitors.read(plan, world.contents, shard, _rows(world.contents), None):
+        for block in visitors.read(plan, world.items, shard, _rows(world.items), None):
             allowed = id_lists.allowed(block.ids, plan.options.allow, plan.options.block)
             # In the order of the ids' bytes, so that the lower position wins a tie.
             rows = np.array([row for row in order_of(block.ids) if allowed[row]], np.int64)

@@ -1,4 +1,4 @@
-"""The contents as a worker holds them: factors, ids, popularity, and which of them may be given."""
+"""The items as a worker holds them: factors, ids, popularity, and which of them may be given."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _DAY_MS = 86_400_000
 
 
-class Contents:
-    """All contents in the order of their ids' bytes, so that the lower place wins a tie.
+class Items:
+    """All items in the order of their ids' bytes, so that the lower place wins a tie.
 
     Attributes:
         names: their ids. place_of: int64 [m], the place of each itemId. factors: float32 [m, d].
@@ -52,7 +52,7 @@ class Contents:
         self.given = np.flatnonzero(self.allowed)
         kinds = _categories(plan, self.names.ids)
         self.categories = None if kinds is None else kinds[self.given]
-        similar = options.kind == "similar_contents" and options.metric == "cosine"
+        similar = options.kind == "similar_items" and options.metric == "cosine"
         self.compared = similarity.directions(self.factors) if similar else self.factors
         self.table = self.compared if len(self.given) == len(ids) else self.compared[self.given]
         self._local = np.full(len(ids), -1, np.int64)
@@ -60,14 +60,14 @@ class Contents:
 
     @cached_property
     def projection(self) -> Projection:
-        """Solves rows on these contents."""
+        """Solves rows on these items."""
         plan = self._plan
         weights = factor_tables.read_table(plan.model.item_weights, plan.item_shards, plan.items, self.place_of)
         return Projection(self.factors, weights[:, 0], plan.objective)
 
     @cached_property
     def mean(self) -> np.ndarray:
-        """Factors float32 [d] of a content that nobody viewed yet."""
+        """Factors float32 [d] of an item that nobody viewed yet."""
         return cold_start.mean_item(self.factors)
 
     @cached_property
@@ -90,7 +90,7 @@ class Contents:
 
 
 def check(plan: Plan) -> None:
-    """Looks whether the options leave contents at all, before any worker starts.
+    """Looks whether the options leave items at all, before any worker starts.
 
     Raises:
         UserError: they do not, or a file that they name is wrong.
@@ -100,7 +100,7 @@ def check(plan: Plan) -> None:
         ids = read_vocabulary(plan.dataset.vocab_items)
         _categories(plan, ids)
         if not _allowed(plan, ids, read_items(plan.dataset, plan.items)).any():
-            raise UserError("prediction.allow, block and max_age_days leave no contents; widen them")
+            raise UserError("prediction.allow, block and max_age_days leave no items; widen them")
 
 
 def read_items(dataset: Dataset, size: int) -> pa.Table:
@@ -117,12 +117,12 @@ def read_items(dataset: Dataset, size: int) -> pa.Table:
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{dataset.items} cannot be read: {error}; make the dataset again") from error
     if table.num_rows != size or not {CONTENT_ID, POPULARITY} <= set(table.column_names):
-        raise UserError(f"{dataset.items} does not describe {size} contents; make the dataset again")
+        raise UserError(f"{dataset.items} does not describe {size} items; make the dataset again")
     return table
 
 
 def _allowed(plan: Plan, ids: Sequence[bytes], items: pa.Table) -> np.ndarray:
-    """bool [m]: which contents may be given (or asked about, where visitors are given)."""
+    """bool [m]: which items may be given (or asked about, where visitors are given)."""
     options = plan.options
     allowed: np.ndarray = np.ones(len(ids), bool)
     if not plan.gives_visitors:

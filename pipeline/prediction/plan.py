@@ -17,7 +17,7 @@ from artifacts.vocabulary import iterate_vocabulary
 from configs import cli
 from configs.errors import UserError
 from configs.settings import ColdStartSettings, PredictionSettings, PrivacySettings, Settings
-from pipeline.prediction import items as contents
+from pipeline.prediction import items as items
 from pipeline.prediction.writers.formats import Stamp
 from pipeline.sources import privacy
 from pipeline.verify import describe
@@ -57,7 +57,7 @@ class Plan:
 
     @property
     def gives_visitors(self) -> bool:
-        return self.options.kind in ("targets", "similar_visitors")
+        return self.options.kind in ("audiences", "similar_visitors")
 
     @property
     def asks_visitors(self) -> bool:
@@ -65,8 +65,8 @@ class Plan:
 
     @property
     def block_size(self) -> int:
-        """Visitors (or contents) answered at once."""
-        width = self.options.top_k * (1 + self.options.explain)
+        """Visitors (or items) answered at once."""
+        width = self.options.top_k * (1 + self.options.explanation)
         return max(1, min(self.options.block_size, _ENTRIES // width))
 
 
@@ -117,7 +117,7 @@ def make(settings: Settings) -> tuple[Plan, dict[str, Any]]:
         stamp=Stamp(manifests.digest(trained)[:12], datetime.datetime.now(datetime.UTC).replace(microsecond=0)),
     )
     _check_factors(plan, trained)
-    contents.check(plan)
+    items.check(plan)
     return plan, trained
 
 
@@ -130,8 +130,8 @@ def _deleted(settings: PrivacySettings, dataset: Dataset, made: dict[str, Any]) 
 
 
 def _check_k(options: PredictionSettings, counts: dict[str, int]) -> None:
-    given, what = (counts["items"], "contents"), "catalogue"
-    if options.kind in ("targets", "similar_visitors"):
+    given, what = (counts["items"], "items"), "catalogue"
+    if options.kind in ("audiences", "similar_visitors"):
         given, what = (counts["users"], "visitors"), "dataset"
     if options.top_k > given[0]:
         raise UserError(
@@ -164,7 +164,7 @@ def _check_files(dataset: Dataset, made: dict[str, Any]) -> None:
     """Looks whether the files that the workers will read are the ones that the manifest describes.
 
     A vocabulary of other lines would give visitors each other's recommendations; a file of rows that lost its end
-    between two records would have contents recommended to those who have them.
+    between two records would have items recommended to those who have them.
     """
     single = (dataset.vocab_users, dataset.vocab_items, dataset.items)
     matches = FileSystems.match([glob.escape(dataset.items_for_user) + "-*", *map(glob.escape, single)])
@@ -206,9 +206,9 @@ def _check_factors(plan: Plan, trained: dict[str, Any]) -> None:
         with contextlib.closing(factor_tables.read_blocks(prefix, 0, shards, len(range(0, rows, shards)), 1)) as blocks:
             widths.append(next(blocks).shape[1])
     if not plan.projected and widths[3] != widths[0]:
-        raise UserError(f"{model.root}: users have {widths[3]} factors, contents {widths[0]}; train again")
+        raise UserError(f"{model.root}: users have {widths[3]} factors, items {widths[0]}; train again")
     if widths[1:3] != [1, 1]:
-        raise UserError(f"{model.root}: the weights of users and contents are no columns; train again")
+        raise UserError(f"{model.root}: the weights of users and items are no columns; train again")
     for name, file in trained["files"].items():
         path = join(model.root, name)
         if path.startswith((model.item_factors, model.item_weights, model.user_weights, model.user_factors)):

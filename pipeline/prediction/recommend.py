@@ -1,4 +1,4 @@
-"""Contents for visitors, and contents like contents: each worker holds all contents, and answers shard by shard."""
+"""Items for visitors, and items like items: each worker holds all items, and answers shard by shard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from artifacts import id_lists
 from artifacts.paths import Predictions, shard_name
 from pipeline.beam.counters import Traffic
 from pipeline.prediction import rank, visitors
-from pipeline.prediction.items import Contents
+from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
 from pipeline.prediction.writers.answers import WORDS, Answers, Reasons
@@ -31,14 +31,14 @@ class AnswerShard(beam.DoFn):
         self._plan, self._root, self._shards, self._shared = plan, root, shards, Shared()
 
     def setup(self) -> None:
-        self._contents = self._shared.acquire(lambda: Contents(self._plan))
+        self._items = self._shared.acquire(lambda: Items(self._plan))
 
     def process(self, shard: int) -> Iterator[dict]:
-        plan, contents = self._plan, self._contents
+        plan, items = self._plan, self._items
         if plan.asks_visitors:
-            answers = recommendations(plan, contents, shard, wanted(plan))
+            answers = recommendations(plan, items, shard, wanted(plan))
         else:
-            answers = similar_contents(plan, contents, shard, self._shards)
+            answers = similar_items(plan, items, shard, self._shards)
         yield write(plan, self._root, shard, self._shards, answers)
 
 
@@ -72,20 +72,20 @@ def wanted(plan: Plan) -> frozenset[bytes] | None:
     return frozenset(id_lists.read_ids(plan.options.only, "prediction.only")) if plan.options.only else None
 
 
-def recommendations(plan: Plan, contents: Contents, shard: int, only: frozenset[bytes] | None) -> Iterator[Answers]:
+def recommendations(plan: Plan, items: Items, shard: int, only: frozenset[bytes] | None) -> Iterator[Answers]:
     """The answers to a shard's visitors; the first shard also answers those that nobody knows."""
-    for block in visitors.read(plan, contents, shard, plan.block_size, only):
-        yield _recommend(plan, contents, block)
+    for block in visitors.read(plan, items, shard, plan.block_size, only):
+        yield _recommend(plan, items, block)
     if shard == 0:
         for start in range(0, len(plan.unknown), plan.block_size):
             some = plan.unknown[start : start + plan.block_size]
             none = np.zeros(len(some) + 1, np.int64), np.zeros(0, np.int64)
-            found = rank.popular(contents, *none, plan.options)
+            found = rank.popular(items, *none, plan.options)
             rules = [cold_start.POPULARITY] * len(some)
-            yield Answers(some, rules, contents.names, *found, _no_reasons(plan, found[0]))
+            yield Answers(some, rules, items.names, *found, _no_reasons(plan, found[0]))
 
 
-def _recommend(plan: Plan, contents: Contents, block: Visitors) -> Answers:
+def _recommend(plan: Plan, items: Items, block: Visitors) -> Answers:
     options = plan.options
     offsets, left_out = block.offsets, block.places
     if options.include_seen:
@@ -98,11 +98,11 @@ def _recommend(plan: Plan, contents: Contents, block: Visitors) -> Answers:
             continue
         own = _rows(offsets, left_out, rows)
         if popular:
-            places[rows], scores[rows] = rank.popular(contents, *own, options)
+            places[rows], scores[rows] = rank.popular(items, *own, options)
         else:
-            places[rows], scores[rows] = rank.best(contents, block.factors[rows], *own, options)
-    reasons = _explain(plan, contents, block, places, strangers)
-    return Answers(block.ids, block.rules.tolist(), contents.names, places, scores, reasons)
+            places[rows], scores[rows] = rank.best(items, block.factors[rows], *own, options)
+    reasons = _explain(plan, items, block, places, strangers)
+    return Answers(block.ids, block.rules.tolist(), items.names, places, scores, reasons)
 
 
 def _rows(offsets: np.ndarray, values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,16 +110,14 @@ def _rows(offsets: np.ndarray, values: np.ndarray, rows: np.ndarray) -> tuple[np
 
 
 def _no_reasons(plan: Plan, places: np.ndarray) -> Reasons | None:
-    if not plan.options.explain:
+    if not plan.options.explanation:
         return None
-    shape = *places.shape, plan.options.explain
+    shape = *places.shape, plan.options.explanation
     return Reasons(np.full(shape, -1, np.int64), np.zeros(shape, np.float32))
 
 
-def _explain(
-    plan: Plan, contents: Contents, block: Visitors, places: np.ndarray, strangers: np.ndarray
-) -> Reasons | None:
-    """The contents of each visitor that carried each recommendation most; none where popularity answered."""
+def _explain(plan: Plan, items: Items, block: Visitors, places: np.ndarray, strangers: np.ndarray) -> Reasons | None:
+    """The items of each visitor that carried each recommendation most; none where popularity answered."""
     reasons = _no_reasons(plan, places)
     if reasons is None:
         return None
@@ -128,21 +126,21 @@ def _explain(
         order = np.argsort(block.places[entries])  # so that equal shares stand in the order of the ids' bytes
         own, ratings = block.places[entries][order], block.ratings[entries][order]
         found = places[row][places[row] >= 0]
-        shares = contents.projection.shares(own, ratings, block.weights[row], found).astype(np.float32)
-        first = np.argsort(-shares, axis=1, kind="stable")[:, : plan.options.explain]
+        shares = items.projection.shares(own, ratings, block.weights[row], found).astype(np.float32)
+        first = np.argsort(-shares, axis=1, kind="stable")[:, : plan.options.explanation]
         reasons.places[row, : len(found), : first.shape[1]] = own[first]
         reasons.shares[row, : len(found), : first.shape[1]] = np.take_along_axis(shares, first, 1)
     return reasons
 
 
-def similar_contents(plan: Plan, contents: Contents, shard: int, shards: int) -> Iterator[Answers]:
-    """For a stretch of the contents, those like each; without itself."""
-    asked: Sequence[int] = range(len(contents.names.ids))
+def similar_items(plan: Plan, items: Items, shard: int, shards: int) -> Iterator[Answers]:
+    """For a stretch of the items, those like each; without itself."""
+    asked: Sequence[int] = range(len(items.names.ids))
     if (only := wanted(plan)) is not None:
-        asked = [place for place, name in enumerate(contents.names.ids) if name in only]
+        asked = [place for place, name in enumerate(items.names.ids) if name in only]
     own = np.array_split(np.asarray(asked, np.int64), shards)[shard]
     for start in range(0, len(own), plan.block_size):
         some = own[start : start + plan.block_size]
-        found = rank.best(contents, contents.compared[some], np.arange(len(some) + 1), some, plan.options)
-        names = [contents.names.ids[place] for place in some]
-        yield Answers(names, [cold_start.FACTORS] * len(some), contents.names, *found)
+        found = rank.best(items, items.compared[some], np.arange(len(some) + 1), some, plan.options)
+        names = [items.names.ids[place] for place in some]
+        yield Answers(names, [cold_start.FACTORS] * len(some), items.names, *found)

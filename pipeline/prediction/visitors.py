@@ -15,7 +15,7 @@ from artifacts.paths import shard_name
 from artifacts.vocabulary import iterate_vocabulary
 from configs.errors import UserError
 from pipeline.beam.counters import Traffic
-from pipeline.prediction.items import Contents
+from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from pipeline.sources import privacy
 from ranking import cold_start, topk
@@ -28,7 +28,7 @@ class Visitors:
     """A block of b visitors.
 
     Attributes:
-        ids: [b]. offsets, places, ratings: what each has: int64 [b + 1], int64 [n] places of contents, float32 [n].
+        ids: [b]. offsets, places, ratings: what each has: int64 [b + 1], int64 [n] places of items, float32 [n].
         weights: float32 [b], R. factors: float32 [b, d]. rules: [b], names of `ranking.cold_start`.
     """
 
@@ -57,7 +57,7 @@ class Visitors:
         return Visitors([self.ids[row] for row in rows], bounds, places, ratings, *others)
 
 
-def read(plan: Plan, contents: Contents, shard: int, size: int, wanted: frozenset[bytes] | None) -> Iterator[Visitors]:
+def read(plan: Plan, items: Items, shard: int, size: int, wanted: frozenset[bytes] | None) -> Iterator[Visitors]:
     """The visitors of a shard by blocks, each with the factors that answer for them.
 
     Args:
@@ -68,17 +68,17 @@ def read(plan: Plan, contents: Contents, shard: int, size: int, wanted: frozense
         UserError: a file is missing or damaged.
     """
     _, deleted = privacy.rules(plan.privacy)
-    for block in _as_trained(plan, contents, shard, size):
+    for block in _as_trained(plan, items, shard, size):
         _TRAFFIC.count(len(block), block.nbytes)
         kept = block
         if wanted is not None or deleted:
             rows = [(wanted is None or name in wanted) and name not in deleted for name in block.ids]
             kept = block.take(np.flatnonzero(rows))
         if len(kept):
-            yield _by_rules(plan, contents, kept)
+            yield _by_rules(plan, items, kept)
 
 
-def _as_trained(plan: Plan, contents: Contents, shard: int, size: int) -> Iterator[Visitors]:
+def _as_trained(plan: Plan, items: Items, shard: int, size: int) -> Iterator[Visitors]:
     rows = len(range(shard, plan.users, plan.user_shards))
     path = shard_name(plan.dataset.items_for_user, shard, plan.user_shards, ".gz" if plan.compressed else "")
     batches = _sound(tfrecords.read_row_batches(path), path, plan, shard)
@@ -89,20 +89,20 @@ def _as_trained(plan: Plan, contents: Contents, shard: int, size: int) -> Iterat
     tables: Iterable[np.ndarray | None] = itertools.repeat(None)
     if not plan.projected:
         tables = factors.read_blocks(plan.model.user_factors, *layout)
-    for (offsets, items, ratings), weight, table in zip(own, weights, tables, strict=False):
+    for (offsets, indices, ratings), weight, table in zip(own, weights, tables, strict=False):
         count = len(weight)
         if table is None:
-            table = np.zeros((count, contents.factors.shape[1]), np.float32)
+            table = np.zeros((count, items.factors.shape[1]), np.float32)
         names = list(itertools.islice(ids, count))
         rules = np.full(count, cold_start.FACTORS, object)
-        yield Visitors(names, offsets, contents.place_of[items], ratings, weight[:, 0], table, rules)
+        yield Visitors(names, offsets, items.place_of[indices], ratings, weight[:, 0], table, rules)
 
 
 def _sound(batches: Iterable[Rows], path: str, plan: Plan, shard: int) -> Iterator[Rows]:
     """The rows, made sure of, so that no list is made of what is no row.
 
     Raises:
-        UserError: a file of another dataset or shard, a content twice in a row, a rating that is no number.
+        UserError: a file of another dataset or shard, an item twice in a row, a rating that is no number.
     """
     last = -1
     for rows in batches:
@@ -116,9 +116,9 @@ def _sound(batches: Iterable[Rows], path: str, plan: Plan, shard: int) -> Iterat
         ):
             wrong = "rows of other visitors than it must, or in another order"
         elif len(indices) and not 0 <= indices.min() <= indices.max() < plan.items:
-            wrong = "contents that the vocabulary lacks"
+            wrong = "items that the vocabulary lacks"
         elif falls.any():
-            wrong = "a row whose contents repeat or do not ascend"
+            wrong = "a row whose items repeat or do not ascend"
         elif not np.isfinite(rows.values).all():
             wrong = "ratings that are no finite numbers"
         else:
@@ -128,7 +128,7 @@ def _sound(batches: Iterable[Rows], path: str, plan: Plan, shard: int) -> Iterat
         raise UserError(f"{path} holds {wrong}; make the dataset again")
 
 
-def _by_rules(plan: Plan, contents: Contents, block: Visitors) -> Visitors:
+def _by_rules(plan: Plan, items: Items, block: Visitors) -> Visitors:
     counts, limits = np.diff(block.offsets), plan.cold_start
     known = np.ones(len(block), bool)
     found = cold_start.rules(known, counts, plan.interactions, limits.min_ratings, limits.min_site_ratings)
@@ -140,7 +140,7 @@ def _by_rules(plan: Plan, contents: Contents, block: Visitors) -> Visitors:
     rows, table = np.flatnonzero(chosen), block.factors
     if len(rows):
         some, table = block.take(rows), block.factors.copy()
-        table[rows] = contents.projection.solve(some.offsets, some.places, some.ratings, some.weights)
+        table[rows] = items.projection.solve(some.offsets, some.places, some.ratings, some.weights)
     return replace(block, factors=table, rules=rules)
 
 

@@ -70,8 +70,8 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
     pages = _pages(column(batch, HITS), sound, numbers, source, ledger)
     sessions = pa.array(pages.session)
     used = np.zeros(batch.num_rows, bool)
-    used[pages.session[pages.content.is_valid().to_numpy(zero_copy_only=False)]] = True
-    ledger.skip(RECORDS, "no_content", (sound & ~used).sum())
+    used[pages.session[pages.item.is_valid().to_numpy(zero_copy_only=False)]] = True
+    ledger.skip(RECORDS, "no_item", (sound & ~used).sum())
     views = pa.RecordBatch.from_arrays(
         [
             columns.coded_ids(visitors).take(sessions),
@@ -79,7 +79,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
             pa.array(pages.time),
             pa.array(pages.number),
             pa.array(starts * 1000).take(sessions),
-            pages.content,
+            pages.item,
         ],
         schema=VIEWS,
     )
@@ -87,10 +87,10 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
 
 
 class _Pages:
-    """Hits of type PAGE: session int64[n] (row of the batch), time int64[n], number int64[n], content[n]."""
+    """Hits of type PAGE: session int64[n] (row of the batch), time int64[n], number int64[n], item[n]."""
 
-    def __init__(self, session: np.ndarray, time: np.ndarray, number: np.ndarray, content: pa.DictionaryArray):
-        self.session, self.time, self.number, self.content = session, time, number, content
+    def __init__(self, session: np.ndarray, time: np.ndarray, number: np.ndarray, item: pa.DictionaryArray):
+        self.session, self.time, self.number, self.item = session, time, number, item
 
 
 def _pages(hits: pa.Array, sound: np.ndarray, numbers: np.ndarray, source: SourceSettings, ledger: Ledger) -> _Pages:
@@ -108,22 +108,22 @@ def _pages(hits: pa.Array, sound: np.ndarray, numbers: np.ndarray, source: Sourc
 
     time, has_time = columns.times(columns.field(flat, "time").filter(pages), per_second=1000)
     number, _ = columns.integers(columns.field(flat, "hitNumber").filter(pages))
-    content = columns.coded_ids(_content(flat, kept, source.content_dimension_index, ledger))
-    reasons = faults("content_id", content)
-    bad_content = reasons != None  # noqa: E711 - elementwise
+    item = columns.coded_ids(_item(flat, kept, source.item_dimension_index, ledger))
+    reasons = faults("content_id", item)
+    bad_item = reasons != None  # noqa: E711 - elementwise
     bad_time = ~has_time
     reasons[bad_time] = "hit_time_invalid"
-    ledger.reject_where("hits", reasons, numbers[session], contentId=content, hitNumber=pa.array(number))
-    # A page whose content cannot be kept still ends the dwell of the page before it.
-    missing = content.is_null().to_numpy(zero_copy_only=False)
-    ledger.skip("hits", "no_content", (missing & ~bad_time).sum())
-    timed, codes = ~bad_time, content.indices.fill_null(0).to_numpy()
-    kept_codes = pa.array(codes[timed], mask=(missing | bad_content)[timed])
-    content = pa.DictionaryArray.from_arrays(kept_codes, content.dictionary)
-    return _Pages(session[timed], time[timed], number[timed], content)
+    ledger.reject_where("hits", reasons, numbers[session], contentId=item, hitNumber=pa.array(number))
+    # A page whose item cannot be kept still ends the dwell of the page before it.
+    missing = item.is_null().to_numpy(zero_copy_only=False)
+    ledger.skip("hits", "no_item", (missing & ~bad_time).sum())
+    timed, codes = ~bad_time, item.indices.fill_null(0).to_numpy()
+    kept_codes = pa.array(codes[timed], mask=(missing | bad_item)[timed])
+    item = pa.DictionaryArray.from_arrays(kept_codes, item.dictionary)
+    return _Pages(session[timed], time[timed], number[timed], item)
 
 
-def _content(hits: pa.StructArray, kept: np.ndarray, index: int, ledger: Ledger) -> pa.BinaryArray:
+def _item(hits: pa.StructArray, kept: np.ndarray, index: int, ledger: Ledger) -> pa.BinaryArray:
     """The custom dimension of the given index of each hit that is kept, null where it has none."""
     dimensions = columns.field(hits, "customDimensions")
     if pa.types.is_null(dimensions.type):

@@ -1,4 +1,4 @@
-"""GA4 events (events_YYYYMMDD, a row an event) -> engagement by visitor and content."""
+"""GA4 events (events_YYYYMMDD, a row an event) -> engagement by visitor and item."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SCHEMA = pa.schema(
 
 
 def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
-    """Takes the engagement time of each event that carries a content.
+    """Takes the engagement time of each event that carries an item.
 
     Args:
         raw: records with the fields of SCHEMA.
@@ -54,24 +54,24 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
         users = columns.ids(column(batch, "user_id"))
         visitors = pc.if_else(pc.equal(pc.binary_length(users), 0).fill_null(True), visitors, users)
     stamps, has_stamp = columns.times(column(batch, "event_timestamp"), per_second=1_000_000)
-    contents, engaged, sound_engagement = _parameters(column(batch, "event_params"), source, ledger)
+    items, engaged, sound_engagement = _parameters(column(batch, "event_params"), source, ledger)
 
     has_visitor = visitors.is_valid().to_numpy(zero_copy_only=False)
-    has_content = contents.is_valid().to_numpy(zero_copy_only=False)
+    has_item = items.is_valid().to_numpy(zero_copy_only=False)
     ledger.skip(RECORDS, "no_visitor_id", (~has_visitor).sum())
-    ledger.skip(RECORDS, "no_content", (has_visitor & ~has_content).sum())
-    wanted = has_visitor & has_content
-    reasons = faults("content_id", contents)
+    ledger.skip(RECORDS, "no_item", (has_visitor & ~has_item).sum())
+    wanted = has_visitor & has_item
+    reasons = faults("content_id", items)
     visitor_faults = faults("visitor_id", visitors)
     reasons[visitor_faults != None] = visitor_faults[visitor_faults != None]  # noqa: E711 - elementwise
     reasons[~sound_engagement] = "engagement_invalid"
     reasons[~has_stamp] = "event_timestamp_invalid"
     reasons[~wanted] = None
-    sound = ledger.reject_where(RECORDS, reasons, numbers, visitorId=visitors, contentId=contents)
+    sound = ledger.reject_where(RECORDS, reasons, numbers, visitorId=visitors, contentId=items)
     table = pa.RecordBatch.from_arrays(
         [
             columns.coded_ids(visitors),
-            columns.coded_ids(contents),
+            columns.coded_ids(items),
             pa.array(engaged.astype(np.float64)),
             pa.array(stamps // 1000),
         ],
@@ -83,7 +83,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
 def _parameters(
     params: pa.Array, source: SourceSettings, ledger: Ledger
 ) -> tuple[pa.BinaryArray, np.ndarray, np.ndarray]:
-    """Of each event: its content (null where it has none), its engagement in ms int64[n], and whether that is sound."""
+    """Of each event: its item (null where it has none), its engagement in ms int64[n], and whether that is sound."""
     events = len(params)
     if pa.types.is_null(params.type):
         return pa.nulls(events, pa.binary()), np.zeros(events, np.int64), np.ones(events, bool)
@@ -94,13 +94,13 @@ def _parameters(
         name = (found["values"] or b"")[:100].decode("utf-8", "backslashreplace")
         ledger.counts[f"seen.parameter.{name}"] += found["counts"]
 
-    places = _places(keys, source.content_parameter)
+    places = _places(keys, source.item_parameter)
     texts = _text(columns.field(flat.take(pa.array(places)), "value"))
-    if source.content_parameter == PAGE_LOCATION:
+    if source.item_parameter == PAGE_LOCATION:
         texts = pc.replace_substring_regex(texts, r"(?s)[?#].*", "")
     chosen = np.full(events, -1, np.int64)
     chosen[event[places][::-1]] = np.arange(len(places))[::-1]  # the first, where one event has it twice
-    contents = texts.take(pa.array(chosen, mask=chosen < 0))
+    items = texts.take(pa.array(chosen, mask=chosen < 0))
 
     places = _places(keys, ENGAGEMENT)
     values = columns.field(flat.take(pa.array(places)), "value")
@@ -109,7 +109,7 @@ def _parameters(
     np.add.at(engaged, event[places], times)
     absent = _text(values).is_null().to_numpy(zero_copy_only=False)
     sound[event[places][~has_time & ~absent]] = False
-    return contents, engaged, sound
+    return items, engaged, sound
 
 
 def _places(keys: pa.BinaryArray, name: str) -> np.ndarray:

@@ -50,7 +50,7 @@ def kind_of(
     if read and source.kind != "table":  # what pipeline/sql says is done
         if source.filters_bots:
             raise UserError(
-                "max_views_a_day and max_contents_a_day need a row a view, which BigQuery's tables are not read as: "
+                "max_views_a_day and max_items_a_day need a row a view, which BigQuery's tables are not read as: "
                 "export the tables to files, or leave the settings out"
             )
         extract = partial(_labelled, extract=pairs.extract, label=str(source.input))

@@ -1,4 +1,4 @@
-"""A plain table of visitors and contents with a dwell, a rating or neither -> interactions, a row a row."""
+"""A plain table of visitors and items with a dwell, a rating or neither -> interactions, a row a row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def column_names(source: SourceSettings) -> list[str]:
     """
     if (source.start_date or source.end_date) and not source.time_column:
         raise UserError("start_date and end_date need source.time_column where the source is a table")
-    names = [source.visitor_column, source.content_column]
+    names = [source.visitor_column, source.item_column]
     return names + [name for name in (source.duration_column or source.rating_column, source.time_column) if name]
 
 
@@ -56,17 +56,17 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rating: RatingSett
         )
 
     visitors = columns.coded_ids(batch.column(source.visitor_column))
-    contents = columns.coded_ids(batch.column(source.content_column))
+    items = columns.coded_ids(batch.column(source.item_column))
     amounts, has_amount, fault = _amounts(batch, source, rating)
-    reasons = faults("content_id", contents)
+    reasons = faults("content_id", items)
     visitor_faults = faults("visitor_id", visitors)
     reasons[visitor_faults != None] = visitor_faults[visitor_faults != None]  # noqa: E711 - elementwise
-    reasons[contents.is_null().to_numpy(zero_copy_only=False)] = "content_id_missing"
+    reasons[items.is_null().to_numpy(zero_copy_only=False)] = "content_id_missing"
     reasons[visitors.is_null().to_numpy(zero_copy_only=False)] = "visitor_id_missing"
     reasons[~has_amount] = fault
     reasons[~has_time] = "time_invalid"
-    sound = ledger.reject_where(RECORDS, reasons, numbers, visitorId=visitors, contentId=contents)
-    table = pa.RecordBatch.from_arrays([visitors, contents, pa.array(amounts), pa.array(times)], schema=INTERACTIONS)
+    sound = ledger.reject_where(RECORDS, reasons, numbers, visitorId=visitors, contentId=items)
+    table = pa.RecordBatch.from_arrays([visitors, items, pa.array(amounts), pa.array(times)], schema=INTERACTIONS)
     return Extract(table.filter(pa.array(sound)), ledger.rejects, ledger.counts)
 
 

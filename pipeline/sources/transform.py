@@ -42,7 +42,7 @@ class Interactions:
 
 @dataclass
 class ReadInteractions(beam.PTransform):
-    """Export files -> interactions, one row a pair of visitor and content.
+    """Export files -> interactions, one row a pair of visitor and item.
 
     Views of a visitor are brought together first: a session may be split over two days, and a pair over many
     sessions and files.

@@ -28,8 +28,8 @@ class Error(BaseModel):
     error: str
 
 
-class Content(BaseModel):
-    """A content of a list; title and category where the catalogue has them."""
+class Item(BaseModel):
+    """An item of a list; title and category where the catalogue has them."""
 
     rank: int
     contentId: Id  # noqa: N815 - the field's name in the answer
@@ -37,15 +37,15 @@ class Content(BaseModel):
     category: str | None = None
 
 
-class Scored(Content):
+class Scored(Item):
     score: float
 
 
-class Rated(Content):
+class Rated(Item):
     rating: float
 
 
-class Contribution(Content):
+class Contribution(Item):
     contribution: float
 
 
@@ -58,23 +58,23 @@ class Recommendations(BaseModel):
 
 class History(BaseModel):
     visitorId: Id  # noqa: N815
-    total: int = Field(description="Of all contents the visitor has, not only of those listed.")
+    total: int = Field(description="Of all items the visitor has, not only of those listed.")
     modelVersion: int  # noqa: N815
     history: list[Rated]
 
 
-class Similar(BaseModel):
+class SimilarItems(BaseModel):
     contentId: Id  # noqa: N815
     modelVersion: int  # noqa: N815
-    similar: list[Scored]
+    similar_items: list[Scored]
 
 
-class Why(BaseModel):
+class Explanation(BaseModel):
     visitorId: Id  # noqa: N815
     contentId: Id  # noqa: N815
     score: float = Field(description="The sum of all contributions.")
     modelVersion: int  # noqa: N815
-    contributions: list[Contribution]
+    explanation: list[Contribution]
 
 
 class Readiness(BaseModel):
@@ -106,7 +106,7 @@ class Metadata(BaseModel):
 
 _PARAMETERS = {
     "visitorId": "The site's id of the visitor.",
-    "contentId": "The site's id of the content.",
+    "contentId": "The site's id of the item.",
     K: "How many, at most.",
 }
 
@@ -137,8 +137,8 @@ def complete(document: dict[str, Any], model: Model | None, limits: ServingSetti
                 if given["in"] == "path" and known.get(given["name"]):
                     given["schema"]["enum"] = known[given["name"]]
         if path.endswith(":predict"):
-            methods["post"]["requestBody"] = {"required": True, "content": _any_of(signatures, "request")}
-            methods["post"]["responses"]["200"]["content"] = _any_of(signatures, "answer")
+            methods["post"]["requestBody"] = {"required": True, "item": _any_of(signatures, "request")}
+            methods["post"]["responses"]["200"]["item"] = _any_of(signatures, "answer")
     return document
 
 

@@ -87,8 +87,8 @@
     const mine = latest, name = line.title || shown(line.contentId);
     try {
       const [why, near] = await Promise.all([
-        get("why", { visitorId: visitor, contentId: line.contentId, k: "8" }),
-        get("similar", { contentId: line.contentId, k: "8" }),
+        get("explanation", { visitorId: visitor, contentId: line.contentId, k: "8" }),
+        get("similar_items", { contentId: line.contentId, k: "8" }),
       ]);
       if (mine !== latest) return;
       document.querySelectorAll("[aria-current]").forEach((other) => other.removeAttribute("aria-current"));
@@ -96,10 +96,10 @@
       if (!button.closest("#detail")) opened = button; // where the keyboard goes back to
       at("h-detail").textContent = name;
       at("about").textContent = [line.category, line.title && shown(line.contentId)].filter(Boolean).join(" · ");
-      at("why").hidden = !why.contributions.length;
+      at("why").hidden = !why.explanation.length;
       at("sum").textContent = `All that the visitor has adds up to ${why.score.toFixed(3)}; most of it comes from`;
-      fill(at("reasons"), why.contributions, "contribution", "");
-      fill(at("similar"), near.similar, "score", "The model does not know this content.");
+      fill(at("reasons"), why.explanation, "contribution", "");
+      fill(at("similar"), near.similar_items, "score", "The model does not know this item.");
       at("detail").hidden = false;
       at("lists").classList.add("open");
       at("detail").focus({ preventScroll: true });
@@ -154,7 +154,7 @@
         return;
       }
       const count = (number, what) => (number ? number.toLocaleString("en") + " " + what : "");
-      at("model").textContent = [`${about.model}, version ${about.version}`, count(about.visitors, "visitors"), count(about.contents, "contents")].filter(Boolean).join(" · ");
+      at("model").textContent = [`${about.model}, version ${about.version}`, count(about.visitors, "visitors"), count(about.items, "items")].filter(Boolean).join(" · ");
       for (const id of about.examples.filter((id) => typeof id === "string")) {
         const button = element("button", "", id);
         button.type = "button";

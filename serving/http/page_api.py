@@ -1,4 +1,4 @@
-"""Answers for people and for the page: GET, titles beside the ids, one visitor or content at a time."""
+"""Answers for people and for the page: GET, titles beside the ids, one visitor or item at a time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Query:
 
 
 def _listed(service: Service, ids: Iterable[bytes], values: Iterable[float], called: str) -> list[dict[str, Any]]:
-    """Contents in the order given, with rank, and with title and category where the catalogue has them."""
+    """Items in the order given, with rank, and with title and category where the catalogue has them."""
     found = []
     for rank, (name, value) in enumerate(zip(ids, values, strict=True), 1):
         line = {"rank": rank, "contentId": text(name), called: value}
@@ -83,25 +83,25 @@ async def history(service: Service, query: Query) -> dict[str, Any]:
     }
 
 
-async def similar(service: Service, query: Query) -> dict[str, Any]:
-    content, k = query.id("contentId"), query.k()
-    model, found = await service.ask_one("similar_items", k, contentId=content)
+async def similar_items(service: Service, query: Query) -> dict[str, Any]:
+    item, k = query.id("contentId"), query.k()
+    model, found = await service.ask_one("similar_items", k, contentId=item)
     return {
-        "contentId": text(content),
+        "contentId": text(item),
         "modelVersion": model.number,
-        "similar": _listed(service, found["contentIds"], found["scores"], "score"),
+        "similar_items": _listed(service, found["contentIds"], found["scores"], "score"),
     }
 
 
-async def why(service: Service, query: Query) -> dict[str, Any]:
-    visitor, content, k = query.id("visitorId"), query.id("contentId"), query.k()
-    model, found = await service.ask_one("explain", k, visitorId=visitor, contentId=content)
+async def explanation(service: Service, query: Query) -> dict[str, Any]:
+    visitor, item, k = query.id("visitorId"), query.id("contentId"), query.k()
+    model, found = await service.ask_one("explanation", k, visitorId=visitor, contentId=item)
     return {
         "visitorId": text(visitor),
-        "contentId": text(content),
+        "contentId": text(item),
         "score": found["score"],
         "modelVersion": model.number,
-        "contributions": _listed(service, found["contentIds"], found["contributions"], "contribution"),
+        "explanation": _listed(service, found["contentIds"], found["contributions"], "contribution"),
     }
 
 
@@ -112,7 +112,7 @@ def about(service: Service) -> dict[str, Any]:
     if model is None:
         return found | {"version": None, "reason": service.registry.why_not(), "examples": []}
     examples = [text(name) for name in model.examples if name not in service.deleted.ids]
-    counts = {"visitors": model.count("users"), "contents": model.count("items")}
+    counts = {"visitors": model.count("users"), "items": model.count("items")}
     return found | counts | {"version": model.number, "examples": examples[: service.settings.example_visitors]}
 
 
@@ -125,6 +125,11 @@ ADDRESSES = {
         ("visitorId", "k"),
     ),
     "/history": (history, openapi.History, "What a visitor has, the best rated first", ("visitorId", "k")),
-    "/similar": (similar, openapi.Similar, "Contents like one", ("contentId", "k")),
-    "/why": (why, openapi.Why, "What of a visitor's history carries a score", ("visitorId", "contentId", "k")),
+    "/similar_items": (similar_items, openapi.SimilarItems, "Items like one", ("contentId", "k")),
+    "/explanation": (
+        explanation,
+        openapi.Explanation,
+        "What of a visitor's history carries a score",
+        ("visitorId", "contentId", "k"),
+    ),
 }

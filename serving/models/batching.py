@@ -21,7 +21,7 @@ from serving.models.model import Model
 
 # Their answers are min(k, n) wide whatever the rows, so rows of several requests can share a call with one k.
 TOGETHER = {
-    "serving_default", "recommend", "recommend_from_history", "target",
+    "serving_default", "recommend", "recommend_from_history", "audience",
     "similar_items", "similar_items_dot", "similar_visitors", "similar_visitors_dot",
 }  # fmt: skip
 

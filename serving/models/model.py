@@ -20,7 +20,7 @@ from serving.models import versions
 
 DEFAULT_SIGNATURE = "serving_default"
 _GONE: deque[tf.Tensor] = deque()  # handles of tables whose model is gone
-_NEEDED = (DEFAULT_SIGNATURE, "recommend", "history", "similar_items", "explain")  # what the page asks
+_NEEDED = (DEFAULT_SIGNATURE, "recommend", "history", "similar_items", "explanation")  # what the page asks
 
 
 @dataclass(frozen=True)

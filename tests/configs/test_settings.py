@@ -55,13 +55,13 @@ def test_a_config_that_is_missing():
 
 
 def test_flags_win_over_assignments_and_those_over_the_file(tmp_path):
-    path = write(tmp_path, "source: {kind: ga4, content_parameter: a}\ntraining: {seed: 1, max_sweeps: 4}\n")
+    path = write(tmp_path, "source: {kind: ga4, item_parameter: a}\ntraining: {seed: 1, max_sweeps: 4}\n")
     parser = cli.parser("test", "test")
-    args = parser.parse_args(["--config", path, "--set", "training.seed=2", "--set", "source.content_parameter=b"])
-    settings = cli.settings_from(args, {"source.content_parameter": "c", "source.kind": None})
+    args = parser.parse_args(["--config", path, "--set", "training.seed=2", "--set", "source.item_parameter=b"])
+    settings = cli.settings_from(args, {"source.item_parameter": "c", "source.kind": None})
     found = (
         settings.source.kind,
-        settings.source.content_parameter,
+        settings.source.item_parameter,
         settings.training.seed,
         settings.training.max_sweeps,
     )

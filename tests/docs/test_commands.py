@@ -58,7 +58,7 @@ def test_each_command_is_one_that_its_program_takes(block, monkeypatch):
     [
         ("make no-such-target", "No rule to make target"),
         ("make train ARGS='--dataset_dirr x'", "unknown option --dataset_dirr"),
-        ("make predict ARGS='--kinds targets'", "unknown option --kinds"),
+        ("make predict ARGS='--kinds audiences'", "unknown option --kinds"),
         ("make evaluate ARGS='--beat popularity'", "unknown option --beat"),
         ("python -m trainer.task --config configs/local.yaml --set training.seeds=1", "unknown key training.seeds"),
         ("python -m trainer.task --config configs/lokal.yaml", "does not exist"),

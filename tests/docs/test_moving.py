@@ -19,7 +19,7 @@ CODE = dict(re.findall(r"^```python\n# ([a-z0-9 ]+).*?\n(.*?)^```", PAGE, re.M |
 def plays(rows: int = 30, cols: int = 23) -> sp.csr_matrix:
     rng = np.random.default_rng(4)
     counts = rng.integers(1, 9, (rows, cols)) * (rng.random((rows, cols)) < 0.3)
-    counts[:, 0] = 1  # nobody without any, and one content that all have
+    counts[:, 0] = 1  # nobody without any, and one item that all have
     return sp.csr_matrix(counts.astype(np.float32))
 
 
@@ -70,9 +70,9 @@ PEERS = {"tf1": tf1, "implicit": implicit, "spark": spark, "spark explicit": spa
 
 
 @pytest.mark.parametrize("name", PEERS)
-@pytest.mark.parametrize("turned", [False, True], ids=["contents", "visitors"])
+@pytest.mark.parametrize("turned", [False, True], ids=["items", "visitors"])
 def test_the_code_on_the_page_solves_the_other_librarys_equations(name, turned):
-    """The last sweep solved the contents with the visitors as they are; turned round, it is the other side's turn."""
+    """The last sweep solved the items with the visitors as they are; turned round, it is the other side's turn."""
     matrix = plays().T.tocsr() if turned else plays()
     model = run_page(name, matrix)
     users, found = (table.astype(float) for table in (model.get_row_factors(), model.get_col_factors()))
@@ -102,7 +102,7 @@ def test_only_ratios_count():
 @pytest.mark.skipif("WALS_PEERS" not in os.environ, reason="make peers runs implicit and Spark themselves")
 @pytest.mark.parametrize("name", ["implicit", "spark", "spark explicit"])
 def test_the_code_on_the_page_gives_what_the_library_itself_gives(name, tmp_path, monkeypatch):
-    """Every visitor's score of every content, ten passes from one start; for Spark, contents first, all is turned."""
+    """Every visitor's score of every item, ten passes from one start; for Spark, items first, all is turned."""
     matrix = plays()
     start = np.random.default_rng(1).normal(0, 0.25, (matrix.shape[1], 16)).astype(np.float32)
     parts = {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr, "shape": matrix.shape}

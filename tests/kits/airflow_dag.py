@@ -51,7 +51,7 @@ from pathlib import Path
 from pipeline.sample.__main__ import main as sample
 from tests.bigquery_server import serving
 root = Path(sys.argv[1])
-flags = ["--visitors", "120", "--contents", "50", "--days", "7", "--layouts", "ga4"]
+flags = ["--visitors", "120", "--items", "50", "--days", "7", "--layouts", "ga4"]
 sample(["--output_dir", str(root / "export"), *flags])
 files = sorted((root / "export" / "ga4").iterdir())
 with serving(root / "bucket") as server:

@@ -54,7 +54,7 @@ def run(
     moments: int, seed: int, root: Path, steps: tuple[str, ...] = STEPS, visitors: int = 150, earliest: float = 0.0
 ) -> Iterator[Moment]:
     """Makes a sample export below `root` and kills so many times, the steps in turn; earliest: share of the time."""
-    sample = [sys.executable, "-m", "pipeline.sample", "--visitors", str(visitors), "--contents", "60"]
+    sample = [sys.executable, "-m", "pipeline.sample", "--visitors", str(visitors), "--items", "60"]
     subprocess.run([*sample, "--output_dir", str(root / "export")], check=True, capture_output=True)
     (root / "config.yaml").write_text(_CONFIG.format(root=root))
     rng, took, quiet = random.Random(seed), {}, {}

@@ -174,7 +174,7 @@ class Site:
 def export(tmp_path_factory) -> Path:
     import_tensorflow()
     root = tmp_path_factory.mktemp("sample") / "export"
-    flags = ["--visitors", "150", "--contents", "60", "--days", "9", "--layouts", "ga4"]
+    flags = ["--visitors", "150", "--items", "60", "--days", "9", "--layouts", "ga4"]
     sample(["--output_dir", str(root), *flags])
     return root
 

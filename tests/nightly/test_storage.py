@@ -27,17 +27,17 @@ def bucket(monkeypatch):
 
 
 def test_files_are_what_they_are_on_a_disk(bucket, tmp_path):
-    contents = {"a/1/manifest.json": b"{}", "a/1/part": b"one", "a/2/part": b"two", "b": b"", "a/1/deep/x.json": b"x"}
+    items = {"a/1/manifest.json": b"{}", "a/1/part": b"one", "a/2/part": b"two", "b": b"", "a/1/deep/x.json": b"x"}
     described = {
         name: {"bytes": len(data), "crc32c": google_crc32c.Checksum(data).hexdigest().decode()}
         for name, data in (("part", b"one"), ("deep/x.json", b"y"), ("gone", b""))
     }
     seen = []
     for root in (bucket, str(tmp_path)):
-        for name, data in contents.items():
+        for name, data in items.items():
             files.write(f"{root}/{name}", data)
-        found = [files.read(f"{root}/{name}") for name in contents]
-        assert found == list(contents.values()) and files.read_if_there(f"{root}/a/none") is None
+        found = [files.read(f"{root}/{name}") for name in items]
+        assert found == list(items.values()) and files.read_if_there(f"{root}/a/none") is None
         with pytest.raises(FileNotFoundError):
             files.read(f"{root}/a/none")
         globbed = [

@@ -120,7 +120,7 @@ def test_blocks_of_seen_items_whatever_the_records(size):
 
 
 def test_k_above_the_catalogue_and_an_occupied_output(odd_world, tmp_path):
-    with pytest.raises(UserError, match="top_k 10 is larger than the catalogue of 9 contents; ask for 9 or fewer"):
+    with pytest.raises(UserError, match="top_k 10 is larger than the catalogue of 9 items; ask for 9 or fewer"):
         predict(odd_world, tmp_path / "out", top_k=10)
     predict(odd_world, tmp_path / "out", top_k=2)
     with pytest.raises(UserError, match="out is not empty"):
@@ -137,7 +137,7 @@ def test_a_directory_of_something_else_is_not_replaced(odd_world, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--top_k", "10"], "top_k 10 is larger than the catalogue of 9 contents"),
+        (["--top_k", "10"], "top_k 10 is larger than the catalogue of 9 items"),
         (["--top_k", "0"], "prediction.top_k"),
         (["--no_such_flag=1"], "unknown option --no_such_flag=1"),
         (["--set", "prediction.formats=[csv]"], "prediction.formats"),
@@ -161,5 +161,5 @@ def test_the_command_writes_and_tells(odd_world, tmp_path, capsys):
     argv = ["--config", str(config), *places, "--output_dir", str(tmp_path / "out"), "--top_k", "2"]
     assert cli.run(batch_predict.main, argv) == 0
     told = capsys.readouterr().out
-    assert all(what in told for what in ("visitors", "contents", "recommendations", "files", "visitors a second"))
+    assert all(what in told for what in ("visitors", "items", "recommendations", "files", "visitors a second"))
     assert {len(given) for given in read_json(tmp_path / "out").values()} == {0, 2}

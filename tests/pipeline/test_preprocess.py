@@ -31,7 +31,7 @@ def test_a_small_export_becomes_the_dataset_computed_by_hand(tmp_path):
     by_visitor = {}
     for (visitor, content), dwell in dwells.items():
         by_visitor.setdefault(visitor, {})[content] = dwell
-    rows = [reads(visitor, contents) for visitor, contents in by_visitor.items()]
+    rows = [reads(visitor, items) for visitor, items in by_visitor.items()]
     write_ndjson(tmp_path / "in" / "one.ndjson", rows[:1])
     write_ndjson(tmp_path / "in" / "two.ndjson.gz", rows[1:])
     manifest = make_dataset(tmp_path / "out", tmp_path / "in" / "*")
@@ -55,7 +55,7 @@ def test_a_small_export_becomes_the_dataset_computed_by_hand(tmp_path):
 
 def test_renderings_layouts_shards_and_compression_agree(tmp_path):
     """NDJSON, Avro and Parquet: byte-identical vocabularies and rows; so do shards and gzip hold equal rows."""
-    argv = ["--visitors", "60", "--contents", "40", "--days", "2", "--layouts", "ga360", "--output_dir"]
+    argv = ["--visitors", "60", "--items", "40", "--days", "2", "--layouts", "ga360", "--output_dir"]
     sample.main([*argv, str(tmp_path / "in"), "--formats", "ndjson", "avro", "parquet"])
     found = {}
     for name in ("ga360", "ga360-avro", "ga360-parquet"):
@@ -103,7 +103,7 @@ def test_minimum_counts_leave_out_and_count(tmp_path):
         tmp_path / "out", path, dataset={"min_items_per_user": 2, "min_users_per_item": 2}, rating={"kind": "binary"}
     )
     assert set(ratings(tmp_path / "out")) == {(v, c) for v in (b"a", b"b") for c in (b"x", b"y")}
-    expected = {"hits.no_content": 3, "pairs.below_min_items_per_user": 1, "pairs.below_min_users_per_item": 1}
+    expected = {"hits.no_item": 3, "pairs.below_min_items_per_user": 1, "pairs.below_min_users_per_item": 1}
     assert manifest["skipped"] == expected
 
 
@@ -120,8 +120,8 @@ def test_the_transform_fn_encodes_what_it_is_given(tmp_path):
         "visitor_count": lists([1], tf.int64),
         "visitor_place": lists([0], tf.int64),
         "contentId": lists(["x"], tf.string),
-        "content_count": lists([1], tf.int64),
-        "content_place": lists([0], tf.int64),
+        "item_count": lists([1], tf.int64),
+        "item_place": lists([0], tf.int64),
         "amount": lists([3000.0], tf.float32),
     }
     encoded = output.transform_features_layer()(block)
@@ -140,8 +140,8 @@ def export(tmp_path, name="in.ndjson"):
         ([], {}, "the files hold no rows"),
         ([reads("a", {"x": 10})], {"source": {"start_date": "20250101"}},
          "no row lies in the window 2025-01-01 to ...; the files hold 20240101 to 20240101"),
-        ([reads("a", {"x": 10})], {"source": {"content_dimension_index": 7}},
-         r"none has the custom dimension 7; seen were 4 \(2\), 10 \(1\); set source.content_dimension_index"),
+        ([reads("a", {"x": 10})], {"source": {"item_dimension_index": 7}},
+         r"none has the custom dimension 7; seen were 4 \(2\), 10 \(1\); set source.item_dimension_index"),
         ([event("a", "x", 10)], {}, "no row has a fullVisitorId: are these ga360 exports"),
         ([session("a", 1, [hit(1, 0, "x")])], {}, "no interactions in 1 rows: pairs.no_dwell 1"),
         ([reads("a", {"x": 10}), b"{oops"], {},

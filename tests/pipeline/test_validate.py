@@ -11,8 +11,8 @@ from pipeline import validate
 from tests.support.exports import make_dataset, reads, write_ndjson
 
 
-def sessions(visitors: int, contents: int = 4, dwell_ms: int = 1000) -> list[dict]:
-    return [reads(f"v{n}", {f"c{m}": dwell_ms for m in range(contents)}) for n in range(visitors)]
+def sessions(visitors: int, items: int = 4, dwell_ms: int = 1000) -> list[dict]:
+    return [reads(f"v{n}", {f"c{m}": dwell_ms for m in range(items)}) for n in range(visitors)]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def good(tmp_path_factory):
 
 
 def test_a_dataset_that_is_like_the_last_one_says_what_moved(tmp_path, good, capsys):
-    glob = write_ndjson(tmp_path / "in", sessions(14, contents=3))
+    glob = write_ndjson(tmp_path / "in", sessions(14, items=3))
     made = make_dataset(tmp_path / "dataset", glob, validation={"baseline": str(good)})
     assert made["compared"]["users"] == [10, 14] and made["compared"]["interactions"] == [40, 42]
     assert made["compared"]["baseline"] == str(good)
@@ -31,7 +31,7 @@ def test_a_dataset_that_is_like_the_last_one_says_what_moved(tmp_path, good, cap
 
 
 def test_one_that_is_not_never_takes_its_place(tmp_path, good):
-    glob = write_ndjson(tmp_path / "in", sessions(16, contents=2, dwell_ms=600))
+    glob = write_ndjson(tmp_path / "in", sessions(16, items=2, dwell_ms=600))
     with pytest.raises(GateError) as caught:
         make_dataset(tmp_path / "dataset", glob, validation={"baseline": str(good)}, source={"min_dwell_ms": 1})
     message = str(caught.value)

@@ -49,14 +49,14 @@ def test_tiles_and_bands_give_the_same_as_one(monkeypatch):
     seen = [set(rng.choice(300, 20, replace=False).tolist()) for _ in range(70)]
     whole = run(u, v, seen, 25)
     monkeypatch.setattr(topk, "_VISITORS", 16)
-    monkeypatch.setattr(topk, "_CONTENTS", 37)
+    monkeypatch.setattr(topk, "_ITEMS", 37)
     tiled = run(u, v, seen, 25)
     assert whole[0] == tiled[0] == plainly(u, v, seen, 25)
     np.testing.assert_array_equal(whole[2], tiled[2])
 
 
 @pytest.mark.parametrize("dimensions", [1, 31, 128])
-def test_equal_contents_tie_and_any_block_gives_the_same(dimensions):
+def test_equal_items_tie_and_any_block_gives_the_same(dimensions):
     """Real numbers, which BLAS rounds by their place in a tile; each item stands seven times."""
     rng = np.random.default_rng(dimensions)
     u = rng.standard_normal((61, dimensions), np.float32)

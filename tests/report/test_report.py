@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 from artifacts import manifests
 from configs import cli
 from configs.settings import TrainingSettings
-from report import charts, content_map, page, visitors
+from report import charts, item_map, page, visitors
 from tests.support.datasets import write_dataset
 from trainer.job import training_job
 
@@ -128,7 +128,7 @@ def test_the_page_in_a_browser(made, browser, scheme, tmp_path):
     tab.locator("#theme").click()
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") != ground
 
-    points = json.loads(tab.locator("#points").text_content())
+    points = json.loads(tab.locator("#points").text_item())
     assert {point[4] for point in points} == {HOSTILE, *(f"Title {n}" for n in range(ITEMS) if n != 3)}
     tab.locator("#find").fill("</script>")
     x, y = next(point[:2] for point in points if point[4] == HOSTILE)
@@ -218,16 +218,16 @@ def test_mistakes_are_one_line(tmp_path, world, capsys):
 
 
 def test_a_map_keeps_neighbours_together():
-    """Contents of three directions: the nearest on the plane is of the same direction."""
+    """Items of three directions: the nearest on the plane is of the same direction."""
     rng = np.random.default_rng(0)
     kind = np.arange(60) % 3
     factors = (np.eye(3)[kind] + 0.05 * rng.random((60, 3))).astype("f") * rng.uniform(0.1, 3, (60, 1)).astype("f")
-    drawn = content_map.draw(factors, np.arange(60)[::-1].copy(), 45)
+    drawn = item_map.draw(factors, np.arange(60)[::-1].copy(), 45)
     assert drawn.items.tolist() == list(range(45)) and drawn.places.min() >= 0 and drawn.places.max() <= 1
     away = np.linalg.norm(drawn.places[:, None] - drawn.places[None], axis=2) + 9 * np.eye(45)
     assert (kind[away.argmin(axis=1)] == kind[:45]).all()
-    assert content_map.draw(factors[:2], np.ones(2, int), 9).places.shape == (2, 2)
-    assert len(content_map.draw(np.zeros((4, 3), "f"), np.ones(4, int), 9).items) == 0
+    assert item_map.draw(factors[:2], np.ones(2, int), 9).places.shape == (2, 2)
+    assert len(item_map.draw(np.zeros((4, 3), "f"), np.ones(4, int), 9).items) == 0
 
 
 def test_ticks_are_round_and_within():

@@ -40,7 +40,7 @@ class World:
         self.signatures = tf.saved_model.load(str(root / "model" / "saved_model")).signatures
         vocabularies = root / "dataset" / "transform" / "transform_fn" / "assets"
         self.visitors = (vocabularies / "vocab_users").read_bytes().split(b"\n")[:-1]
-        self.contents = (vocabularies / "vocab_items").read_bytes().split(b"\n")[:-1]
+        self.item_ids = (vocabularies / "vocab_items").read_bytes().split(b"\n")[:-1]
 
     def own(self, signature, **inputs):
         """What the SavedModel answers by itself, as JSON."""
@@ -98,9 +98,9 @@ HISTORIES = {"contentIds": [[b"c0", b""], [b"c7919", b"caf\xc3\xa9"]], "ratings"
         ("serving_default", {"visitorId": [b"v7919", b"nobody", b"\xff\xfe"], "k": 50}),
         ("recommend", {"visitorId": [b"v0", b"v7919"], "k": [2, 9]}),
         ("recommend_from_history", HISTORIES),
-        ("target", {"contentId": [b"c0", b"today"], "k": 4}),
+        ("audience", {"contentId": [b"c0", b"today"], "k": 4}),
         ("similar_items", {"contentId": [b"c0", b"none", b" a"], "k": 5}),
-        ("explain", {"visitorId": [b"v0", b"v7919"], "contentId": [b"c0", b"c7919"], "k": 6}),
+        ("explanation", {"visitorId": [b"v0", b"v7919"], "contentId": [b"c0", b"c7919"], "k": 6}),
         ("history", {"visitorId": [b"v0", b"nobody"], "k": 40}),
         ("project", {"indices": [[3, 1], [0, -1]], "values": [[1.0, 0.5], [2.0, 0.0]]}),
     ],
@@ -136,15 +136,13 @@ def test_people_get_titles_and_ids_of_any_bytes(world):
         assert [line["contentId"] for line in found["recommendations"]] == own["contentIds"][0]
         assert [line["rank"] for line in found["recommendations"]] == [1, 2, 3, 4]
     assert len(world.client.get("/recommendations?visitorId=v7919").json()["recommendations"]) == 10
-    near = world.client.get("/similar?contentId=c7919&k=50").json()["similar"]
+    near = world.client.get("/similar_items?contentId=c7919&k=50").json()["similar_items"]
     assert next(line for line in near if line["contentId"] == "c0")["title"] == "A title, of <c0>"
     history = world.client.get("/history?visitorId=v7919&k=50").json()
     assert history["total"] == len(history["history"]) > 3
-    reasons = world.client.get("/why?visitorId=v7919&contentId=c0&k=50").json()
-    assert sum(line["contribution"] for line in reasons["contributions"]) == pytest.approx(reasons["score"], abs=1e-5)
-    assert {line["contentId"] for line in reasons["contributions"]} == {
-        line["contentId"] for line in history["history"]
-    }
+    reasons = world.client.get("/explanation?visitorId=v7919&contentId=c0&k=50").json()
+    assert sum(line["contribution"] for line in reasons["explanation"]) == pytest.approx(reasons["score"], abs=1e-5)
+    assert {line["contentId"] for line in reasons["explanation"]} == {line["contentId"] for line in history["history"]}
 
 
 def test_status_and_metadata_are_tensorflow_servings(world):
@@ -206,7 +204,7 @@ ONE = {"visitorId": ["v0"], "k": 1}
         ({"inputs": ONE | {"k": True}}, "whole"),
         ({"inputs": ONE | {"k": []}}, "k must lie"),
         ({"inputs": ONE | {"k": [1, 2, 3]}}, "one k, or one a row"),
-        ({"signature_name": "explain", "inputs": ONE | {"contentId": ["b", "c"]}}, "different numbers of rows"),
+        ({"signature_name": "explanation", "inputs": ONE | {"contentId": ["b", "c"]}}, "different numbers of rows"),
         ({"signature_name": "project", "inputs": {"indices": [[10**6]], "values": [[1.0]]}}, "not in|out of"),
     ],
 )  # fmt: skip
@@ -215,7 +213,7 @@ def test_what_is_no_request_is_refused_with_a_reason(world, body, reason):
 
 
 @pytest.mark.parametrize(
-    ("contents", "ratings", "reason"),
+    ("items", "ratings", "reason"),
     [
         ('[["c0"]]', "[[NaN]]", "JSON Parse error"),
         ('[["c0"]]', "[[1e39]]", "out of range"),
@@ -227,8 +225,8 @@ def test_what_is_no_request_is_refused_with_a_reason(world, body, reason):
         (json.dumps([[f"x{n}" for n in range(21)]]), json.dumps([[1] * 21]), "21 a row are more than 20"),
     ],
 )
-def test_a_history_that_makes_no_sense_is_refused(world, contents, ratings, reason):
-    inputs = f'{{"contentIds": {contents}, "ratings": {ratings}, "k": 3}}'
+def test_a_history_that_makes_no_sense_is_refused(world, items, ratings, reason):
+    inputs = f'{{"contentIds": {items}, "ratings": {ratings}, "k": 3}}'
     assert re.search(reason, world.refused(f'{{"signature_name": "recommend_from_history", "inputs": {inputs}}}'))
 
 
@@ -248,7 +246,7 @@ def test_bodies_are_bounded_and_a_wrong_neighbour_harms_nobody(world):
     answer = world.client.post("/v1/models/wals:predict", content=pieces())
     assert answer.status_code == 413
     assert world.client.get("/recommendations?visitorId=" + "v" * 65).status_code == 400
-    # Requests that share a call: one of them names a content twice.
+    # Requests that share a call: one of them names an item twice.
     results, good = [], {"contentIds": [["c0"]], "ratings": [[1.0]], "k": 3}
 
     def ask(body):
@@ -332,12 +330,12 @@ def test_no_visitors_id_is_logged_or_counted(world, caplog):
 
 
 def test_deleted_visitors_are_answered_as_unknown_and_named_to_nobody(world, tmp_path):
-    whole = predict(world.client, "target", contentId=["c0"], k=50)["visitorIds"][0]
+    whole = predict(world.client, "audience", contentId=["c0"], k=50)["visitorIds"][0]
     gone = [name for name in whole[:20] if isinstance(name, str)][:5] + ["v7919"]
     names = tmp_path / "deleted.txt"
     names.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(gone).encode())  # as an editor on Windows writes it
     with running(settings(world.root / "served", deleted_visitors=str(names))) as client:
-        found = predict(client, "target", contentId=["c0"], k=10)
+        found = predict(client, "audience", contentId=["c0"], k=10)
         assert found["visitorIds"][0] == [name for name in whole if name not in gone][:10] and found["count"] == [10]
         asked = predict(client, "recommend", visitorId=["v7919", "v0"], k=3)
         assert (

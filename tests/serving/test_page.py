@@ -1,4 +1,4 @@
-"""The page in a real browser: history, recommendations, reasons, similar contents; by keyboard, on a phone, offline."""
+"""The page in a real browser: history, recommendations, reasons, similar items; by keyboard, on a phone, offline."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def names(lines) -> list[str]:
 
 
 def titles(page, where: str) -> list[str]:
-    return page.locator(f"{where} .title").all_text_contents()
+    return page.locator(f"{where} .title").all_text_items()
 
 
 def test_it_shows_what_the_api_answers_with_titles(page, client):
@@ -75,7 +75,7 @@ def test_it_shows_what_the_api_answers_with_titles(page, client):
     assert titles(page, "#history") == names(history["history"])
     assert any("<b>" in title for title in titles(page, "#recommended")), "titles are text, never markup"
     assert page.url.endswith("#" + VISITOR)
-    expect(page.locator("#model")).to_have_text("wals, version 1 · 1,000 visitors · 160 contents")
+    expect(page.locator("#model")).to_have_text("wals, version 1 · 1,000 visitors · 160 items")
 
 
 def test_a_recommendation_says_why_and_what_is_similar_by_keyboard_alone(page, client):
@@ -92,14 +92,14 @@ def test_a_recommendation_says_why_and_what_is_similar_by_keyboard_alone(page, c
     page.keyboard.press("Enter")
     expect(page.locator("#detail")).to_be_visible()
     expect(page.locator("#h-detail")).to_have_text(content["title"])
-    why = client.get(f"/why?visitorId={VISITOR}&contentId={content['contentId']}&k=8").json()
-    assert titles(page, "#reasons") == names(why["contributions"])
-    shares = [line["contribution"] for line in why["contributions"]]
+    why = client.get(f"/explanation?visitorId={VISITOR}&contentId={content['contentId']}&k=8").json()
+    assert titles(page, "#reasons") == names(why["explanation"])
+    shares = [line["contribution"] for line in why["explanation"]]
     widths = page.locator("#reasons rect").evaluate_all("all => all.map(one => parseFloat(one.getAttribute('width')))")
     widest = max(map(abs, shares))
     assert widths == [pytest.approx(max(0.5, 100 * abs(share) / widest), abs=0.01) for share in shares]
-    similar = client.get(f"/similar?contentId={content['contentId']}&k=8").json()
-    assert titles(page, "#similar") == names(similar["similar"])
+    similar = client.get(f"/similar_items?contentId={content['contentId']}&k=8").json()
+    assert titles(page, "#similar") == names(similar["similar_items"])
     page.keyboard.press("Escape")
     expect(page.locator("#detail")).to_be_hidden()
     assert first.evaluate("button => button === document.activeElement")
@@ -108,7 +108,7 @@ def test_a_recommendation_says_why_and_what_is_similar_by_keyboard_alone(page, c
 def test_examples_strangers_and_odd_ids(page, client):
     expect(page.locator("#examples button")).to_have_count(6)
     example = page.locator("#examples button").first
-    name = example.text_content()
+    name = example.text_item()
     example.click()
     expect(page.get_by_label("Visitor", exact=True)).to_have_value(name)
     page.locator("#recommended button").first.wait_for()

@@ -78,7 +78,7 @@ def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, held_
         held_out = sp.csr_matrix(held_out, dtype=np.float32)
         held_out.sort_indices()
         paths += write_rows(dataset.held_out, held_out, **layout)
-        nothing = {"already_in_train": 0, "unknown_visitor": 0, "unknown_content": 0}
+        nothing = {"already_in_train": 0, "unknown_visitor": 0, "unknown_item": 0}
         split = {"kind": "random", "held_out": held_out.nnz, **nothing}
     files = {str(Path(path).relative_to(root)): describe(Path(path)) for path in paths}
     for shard, path in enumerate(path for path in paths if Path(path).name.startswith("held_out")):

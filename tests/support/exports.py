@@ -47,10 +47,10 @@ def session(visitor: str | None, visit: int, hits: list[dict], day: str = "20240
     }
 
 
-def reads(visitor: str, contents: dict[str, int], visit: int = 1704067200) -> dict[str, Any]:
-    """A session in which a visitor reads some contents for so many ms each, and then leaves from the home page."""
+def reads(visitor: str, items: dict[str, int], visit: int = 1704067200) -> dict[str, Any]:
+    """A session in which a visitor reads some items for so many ms each, and then leaves from the home page."""
     hits, clock = [], 0
-    for number, (content, dwell_ms) in enumerate(contents.items(), start=1):
+    for number, (content, dwell_ms) in enumerate(items.items(), start=1):
         hits.append(hit(number, clock, content))
         clock += dwell_ms
     return session(visitor, visit, [*hits, hit(len(hits) + 1, clock)])

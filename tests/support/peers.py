@@ -2,8 +2,8 @@
 
     PYTHON_WITH_PEERS tests/support/peers.py implicit IN.npz OUT.npz
 
-IN holds `plays` as data, indices, indptr and shape, and `start`, the contents' first factors, for implicit; OUT the
-factors [visitors, k] and [contents, k], and of Spark also those after its first iteration, where ours starts from.
+IN holds `plays` as data, indices, indptr and shape, and `start`, the items' first factors, for implicit; OUT the
+factors [visitors, k] and [items, k], and of Spark also those after its first iteration, where ours starts from.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def write_dataset(root: Path, rows: dict[int, list[int]], users: int, items: int
 
 
 def make_world(root: Path, shards: int, zipped: bool = False, cold_start: dict | None = None) -> Path:
-    """The same 150 visitors, 90 contents and real factors, however many shards; every third visitor has no record."""
+    """The same 150 visitors, 90 items and real factors, however many shards; every third visitor has no record."""
     rng = np.random.default_rng(7)
     rows = {key: sorted(rng.choice(90, rng.integers(1, 85), replace=False).tolist()) for key in range(150) if key % 3}
     made = write_dataset(root / "dataset", rows, 150, 90, shards, zipped)

@@ -13,8 +13,8 @@ DAY = datetime.date(2024, 1, 1)
 GA = Plan(("ga360", "ga4"), ("ndjson",), 1)
 
 
-def make(root: Path, visitors=120, contents=60, days=3, seed=1, plan=GA, interactions=None, **options):
-    size = sample.size_from(visitors, contents, days, interactions, DAY, seed)
+def make(root: Path, visitors=120, items=60, days=3, seed=1, plan=GA, interactions=None, **options):
+    size = sample.size_from(visitors, items, days, interactions, DAY, seed)
     return sample.make_sample(str(root), size, plan, **options)
 
 
@@ -24,5 +24,5 @@ def lines(root: Path, pattern: str) -> list[dict]:
     return [orjson.loads(line) for path in paths for line in gzip.decompress(path.read_bytes()).splitlines()]
 
 
-def contents_of(root: Path) -> dict[str, bytes]:
+def items_of(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}

@@ -29,7 +29,7 @@ ODD = [b" a", b"a ", b"a,b", b"a\tb", b"\xe2\x80\xa8", b"caf\xc3\xa9", b"\xff\xf
 
 
 def write_model(root: Path, users: int, items: int, seed: int = 5) -> Path:
-    """A model directory as the trainer writes it: random factors, odd ids, visitors with 0 to 30 contents."""
+    """A model directory as the trainer writes it: random factors, odd ids, visitors with 0 to 30 items."""
     rng = np.random.default_rng(seed)
     dense = rng.random((users, items)) < rng.integers(0, 31, (users, 1)) / items
     matrix = sp.csr_matrix(np.where(dense, rng.random((users, items)), 0).astype("f"))
@@ -58,12 +58,12 @@ class _Small(tf.Module):
         ids = [b"%s%d" % (letter, n) for letter in (b"v", b"c") for n in range(60)]
         for name, some in ((VOCAB_USERS, ids[:60]), (VOCAB_ITEMS, ids[60:])):
             (root / name).write_bytes(b"".join(one + b"\n" for one in some))
-        self.visitors, self.contents = Ids(str(root / VOCAB_USERS), "v"), Ids(str(root / VOCAB_ITEMS), "c")
+        self.visitors, self.items = Ids(str(root / VOCAB_USERS), "v"), Ids(str(root / VOCAB_ITEMS), "c")
         self.variables_by_name = {name: tf.Variable(tf.fill([60, 5], float(number))) for name in ("users", "items")}
 
     def _answer(self, ids: tf.Tensor, k: tf.Tensor, *called: str) -> dict[str, tf.Tensor]:
         rows, k = tf.size(ids), tf.reduce_max(k)
-        names = self.contents.ids(tf.range(tf.cast(k, tf.int64)))
+        names = self.items.ids(tf.range(tf.cast(k, tf.int64)))
         numbers = tf.fill([rows, k], self.variables_by_name["items"][0, 0])
         answer = {"contentIds": tf.tile(names[None], [rows, 1]), called[0]: numbers, "count": tf.fill([rows], k)}
         more = {"rule": tf.fill([rows], "factors"), "total": tf.fill([rows], k), "score": numbers[:, 0]}
@@ -77,7 +77,7 @@ class _Small(tf.Module):
         similar = tf.function(lambda ids, k: self._answer(ids, k, "scores"), (content, k))
         explain = tf.function(lambda _, ids, k: self._answer(ids, k, "contributions", "score"), (visitor, content, k))
         both = {"serving_default": recommend, "recommend": recommend}
-        return both | {"history": history, "similar_items": similar, "explain": explain}
+        return both | {"history": history, "similar_items": similar, "explanation": explain}
 
 
 def write_small_model(root: Path, number: int) -> Path:

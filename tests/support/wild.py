@@ -43,21 +43,21 @@ def spoiled(draw: Any, value: Any, rate: int = 12) -> Any:
 
 
 visitors = st.sampled_from(["a", "b", "\u05e9\u05dc\u05d5\u05dd", "e\u0301"]) | texts
-contents = st.none() | st.sampled_from(["x", "y", "z"]) | texts
+items = st.none() | st.sampled_from(["x", "y", "z"]) | texts
 clocks = st.sampled_from([0, 10, 10, 40, 39, 86_400_000, 10**15])  # back, and over midnight too
 
 
 @st.composite
 def sound_session(draw: Any) -> dict[str, Any]:
     kinds = st.sampled_from(["PAGE", "PAGE", "PAGE", "EVENT"])
-    hits = draw(st.lists(st.builds(hit, st.integers(1, 4), clocks, contents, kinds), max_size=4))
+    hits = draw(st.lists(st.builds(hit, st.integers(1, 4), clocks, items, kinds), max_size=4))
     start = draw(st.sampled_from([1704067200, 1704067201, 0, 10**12]))
     return session(draw(visitors), draw(st.sampled_from([1, 2, 1704067200])), hits) | {"visitStartTime": str(start)}
 
 
 @st.composite
 def sound_event(draw: Any) -> dict[str, Any]:
-    return event(draw(visitors | st.none()), draw(contents), draw(st.none() | clocks))
+    return event(draw(visitors | st.none()), draw(items), draw(st.none() | clocks))
 
 
 @st.composite

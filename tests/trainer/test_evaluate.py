@@ -164,7 +164,7 @@ def test_ties_go_to_the_lower_item():
     assert top.tolist() == [[2, 4, 3, 0], [1, 3, -1, -1]]
 
 
-def test_activity_is_by_contents_in_train(world, found):
+def test_activity_is_by_items_in_train(world, found):
     _, train, truth, _ = world
     who = np.flatnonzero(truth.sum(1))
     sizes = (train[who] > 0).sum(1)

@@ -193,7 +193,7 @@ def test_mistakes_are_one_line(tmp_path, files, dataset, matrix, capsys):
         (["--trials=2", f"--study_dir={tmp_path / 'c.yaml'}"], "is a file"),
         (["--trials=2", "--study_dir=gs://bucket/study"], "SQLite needs a local directory"),
         (["--trials=2", f"--dataset_dir={tmp_path / 'none'}"], "no finished dataset"),
-        (["--trials=2", f"--dataset_dir={one}", f"--study_dir={tmp_path / 'x'}"], "no visitor has two contents"),
+        (["--trials=2", f"--dataset_dir={one}", f"--study_dir={tmp_path / 'x'}"], "no visitor has two items"),
         (["--trials=2", f"--search={stars}", f"--study_dir={tmp_path / 'y'}"], "none of log can be made"),
         ([*vertex], "--rating_kind is missing"),
         ([*vertex, "--rating_kind=binary", "--speed=1"], "--speed=1: no setting of the space"),
@@ -204,7 +204,7 @@ def test_mistakes_are_one_line(tmp_path, files, dataset, matrix, capsys):
         error = capsys.readouterr().err
         assert error.startswith("error: ") and error.count("\n") == 1 and said in error, error
     (tmp_path / "large.yaml").write_text("k: 31\ntrials: 1\nspace: {ridge: {choices: [1]}}")
-    with pytest.raises(UserError, match=r"k is 31, and .* has 30 contents"):
+    with pytest.raises(UserError, match=r"k is 31, and .* has 30 items"):
         trial.Material.read(dataset, load_search(str(tmp_path / "large.yaml")))
 
 

@@ -74,7 +74,7 @@ def from_file(path: str, vocabulary: str, size: int, default: float | None) -> n
             raise UserError(f"{place}: expected id,weight")
         index, weight = indices.get(line[0].encode()), float(line[1])
         if index is None:
-            continue  # of a visitor or content outside the dataset's window
+            continue  # of a visitor or item outside the dataset's window
         if index in seen:
             raise UserError(f"{place}: its id is there twice")
         if not (np.isfinite(weight) and weight >= 0):

@@ -73,7 +73,7 @@ class Factors:
 
 @dataclass(frozen=True)
 class Popular:
-    """The same contents to everybody, without what each has. order: itemIds int32 [m], best first."""
+    """The same items to everybody, without what each has. order: itemIds int32 [m], best first."""
 
     order: np.ndarray
 
@@ -92,7 +92,7 @@ class Popular:
 
 @dataclass(frozen=True)
 class ItemKnn:
-    """Contents near to those that a user has: the summed cosines of who has them, from each one's nearest.
+    """Items near to those that a user has: the summed cosines of who has them, from each one's nearest.
 
     near int32 [m, c], shares float32 [m, c]. Ratings play no part (Sarwar et al. 2001, with presence).
     """

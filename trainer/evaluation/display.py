@@ -91,8 +91,8 @@ def _show_differences(console: Console, found: Evaluation) -> None:
 
 def _show_activity(console: Console, found: Evaluation) -> None:
     metric = f"recall@{max(found.about['settings']['k'])}"
-    table = Table(title=f"{metric} by the contents that a visitor has in train", title_justify="left")
-    table.add_column("contents")
+    table = Table(title=f"{metric} by the items that a visitor has in train", title_justify="left")
+    table.add_column("items")
     table.add_column("visitors", justify="right")
     for name in found.by_activity:
         table.add_column(name, justify="right")

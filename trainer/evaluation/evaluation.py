@@ -25,7 +25,7 @@ from trainer.evaluation.verdicts import verdicts
 
 @dataclass
 class Overlap:
-    """How many of two lists' contents are the same: float64 [buckets, ks] summed shares, and users [buckets]."""
+    """How many of two lists' items are the same: float64 [buckets, ks] summed shares, and users [buckets]."""
 
     shares: np.ndarray
     counts: np.ndarray
@@ -101,7 +101,7 @@ def evaluate(
     started, held_out = time.time(), HeldOut.read(dataset_dir)
     info, ks = held_out.info, sorted(set(settings.k))
     if ks[-1] > info.items:
-        raise UserError(f"K is {ks[-1]}, and {dataset_dir} has {info.items} contents; lower evaluation.k")
+        raise UserError(f"K is {ks[-1]}, and {dataset_dir} has {info.items} items; lower evaluation.k")
     manifests = {path: inputs.read_model(path, info) for path in (model_dir, against_dir) if path}
     counts = ItemCounts.read(info)
     compared: dict[str, System] = {WALS: Factors(Model(model_dir), info)}
@@ -122,7 +122,7 @@ def evaluate(
             "visitors without anything held out": info.users - found.users,
             "held-out pairs already in train": held_out.split["already_in_train"],
             "held-out pairs of a visitor unknown to train": held_out.split["unknown_visitor"],
-            "held-out pairs of a content unknown to train": held_out.split["unknown_content"],
+            "held-out pairs of an item unknown to train": held_out.split["unknown_item"],
         },
         "seconds": round(time.time() - started, 3),
     }
@@ -153,8 +153,8 @@ class _Run:
         pieces = block.pieces(self._held_out.info.items)
         most = int(self._sums[WALS].ks[-1])
         for lists, piece in zip(parallel.each(lambda piece: self._lists(piece, most), pieces), pieces, strict=True):
-            contents = piece.seen.lengths
-            users = Users.of(piece.keys, contents, self.done, self._held_out.users, self._seed)
+            items = piece.seen.lengths
+            users = Users.of(piece.keys, items, self.done, self._held_out.users, self._seed)
             for name, top in lists.items():
                 self._sums[name].add(top, piece.truth, users)
             if self._against:

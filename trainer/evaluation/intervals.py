@@ -62,7 +62,7 @@ class Intervals:
         return found
 
     def by_activity(self, sums: Sums) -> dict[str, Cells]:
-        """The same by how many contents a user has, without empty groups."""
+        """The same by how many items a user has, without empty groups."""
         names = [name for place, name in enumerate(ACTIVITY) if sums.counts[:, place].any()]
         return {name: self.of(sums, list(ACTIVITY).index(name)) for name in names}
 

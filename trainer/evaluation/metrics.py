@@ -1,10 +1,10 @@
 """Metrics of top-K lists, a user at a time, and their sums by groups of users, from which means and intervals come.
 
-With t held-out contents of a user and hits among the first K of the list (gains are 1):
+With t held-out items of a user and hits among the first K of the list (gains are 1):
     precision = hits / K     recall = hits / t     hit_rate = 1 where there is a hit     mrr = 1 / rank of the first
     map = sum over the hits of (hits so far / rank) / t
     ndcg = sum over the hits of 1 / log2(rank + 1), over the same sum for min(K, t) hits at the top
-novelty is the mean of -log2(visitors of the content / visitors) over all that is recommended (Vargas & Castells 2011);
+novelty is the mean of -log2(visitors of the item / visitors) over all that is recommended (Vargas & Castells 2011);
 coverage the share of the catalogue that is recommended to anybody; gini how unevenly, 0 to 1.
 """
 
@@ -22,7 +22,7 @@ from trainer.tuning.validation_split import hashes
 USER_METRICS = ("precision", "recall", "hit_rate", "mrr", "map", "ndcg")
 ALL_METRICS = (*USER_METRICS, "novelty", "coverage", "gini")
 RMSE = "rmse"
-ACTIVITY = {"1": 1, "2-5": 5, "6-20": 20, "21+": None}  # by the contents in train; greatest of each
+ACTIVITY = {"1": 1, "2-5": 5, "6-20": 20, "21+": None}  # by the items in train; greatest of each
 
 COLUMNS = len(USER_METRICS) + 2  # and the sum of the recommendations' information, and their number
 _BUCKETS = 2048  # of users, which resampling takes whole
@@ -78,14 +78,14 @@ class Users:
     activity: np.ndarray
 
     @classmethod
-    def of(cls, keys: np.ndarray, contents: np.ndarray, before: int, total: int, seed: int) -> Users:
-        """contents int64 [b]: of each in train. before: users seen so far, of `total`: few have a bucket each."""
+    def of(cls, keys: np.ndarray, items: np.ndarray, before: int, total: int, seed: int) -> Users:
+        """items int64 [b]: of each in train. before: users seen so far, of `total`: few have a bucket each."""
         buckets = np.arange(before, before + len(keys))
         if total > _BUCKETS:  # drawn by a hash: neighbours in a vocabulary are alike
             buckets = (hashes(seed, keys, np.zeros_like(keys)) * _BUCKETS).astype(np.int64)
         parts = (hashes(seed + 1, keys, np.zeros_like(keys)) * _PARTS).astype(np.int64)
         limits = [limit for limit in ACTIVITY.values() if limit is not None]
-        return cls(buckets, parts, np.searchsorted(limits, contents))
+        return cls(buckets, parts, np.searchsorted(limits, items))
 
 
 class Sums:

@@ -1,4 +1,4 @@
-"""The contents' factors for TensorBoard's embedding projector: two TSV files and what names them."""
+"""The items' factors for TensorBoard's embedding projector: two TSV files and what names them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from artifacts import catalogue, tf_storage
 from artifacts.paths import Dataset, join
 
-_MOST = 10_000  # contents that the projector, which runs in a browser, is given
+_MOST = 10_000  # items that the projector, which runs in a browser, is given
 
 
 def write(directory: str, dataset: Dataset, factors: np.ndarray, visitors: np.ndarray, path: str | None) -> None:
-    """Writes `item_factors.tsv`, `metadata.tsv` and `projector_config.pbtxt`, the most popular contents first.
+    """Writes `item_factors.tsv`, `metadata.tsv` and `projector_config.pbtxt`, the most popular items first.
 
     Args:
-        factors: float32 [m, k]. visitors: int64 [m], of each content.
+        factors: float32 [m, k]. visitors: int64 [m], of each item.
         path: a catalogue with titles and categories, or None; one that is not there gives none.
     """
     ids = tf_storage.read_bytes(dataset.vocab_items).split(b"\n")
@@ -27,8 +27,8 @@ def write(directory: str, dataset: Dataset, factors: np.ndarray, visitors: np.nd
     lines, header = [], ["contentId", "visitors", *(["title", "category"] if names else [])]
     chosen = np.argsort(-visitors, kind="stable")[:_MOST]
     for item in chosen.tolist():
-        content = ids[item].decode("utf-8", "replace")
-        cells = [content, str(int(visitors[item])), *(names.get(content, (content, "")) if names else ())]
+        item_id = ids[item].decode("utf-8", "replace")
+        cells = [item_id, str(int(visitors[item])), *(names.get(item_id, (item_id, "")) if names else ())]
         lines.append("\t".join(re.sub(r"\s", " ", cell) for cell in cells))
     rows = ("\t".join(f"{value:.6g}" for value in row) for row in factors[chosen].tolist())
     config = 'embeddings {\n  tensor_path: "item_factors.tsv"\n  metadata_path: "metadata.tsv"\n}\n'

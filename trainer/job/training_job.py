@@ -308,8 +308,8 @@ def _write(
                 for number, (side, factors, own, _) in enumerate(sides)
             )
             blocks = RowFiles(info.shards(dataset.items_for_user), info.users, info.items)
-        stranger = float(settings.row_weights or 0)
-        export.save(model.saved_model, dataset, rows, cols, blocks, state.objective, cold_start, stranger)
+        default_row_weight = float(settings.row_weights or 0)
+        export.save(model.saved_model, dataset, rows, cols, blocks, state.objective, cold_start, default_row_weight)
         projector.write(model.logs, dataset, cols.table, counts[1], catalogue)
 
     cluster.agree(lambda: write_saved_model() if cluster.rank == 0 else None)

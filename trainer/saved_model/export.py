@@ -31,20 +31,20 @@ def save(
     blocks: Iterable[SparseRows],
     objective: wals.Objective,
     settings: ColdStartSettings,
-    stranger_weight: float = 1.0,
+    default_row_weight: float = 1.0,
 ) -> None:
     """Writes the SavedModel.
 
     Args:
         rows, cols: the users' and the items' side, in the same coordinates.
         blocks: the users' rows, which the model takes with it: what they have is not recommended to them.
-        stranger_weight: R of those who were not trained on.
+        default_row_weight: R of those who were not trained on.
 
     Raises:
         UserError: the dataset's vocabularies do not fit the tables, or it has no items.parquet.
     """
-    visitors, contents = _ids(dataset.vocab_users, rows.size), _ids(dataset.vocab_items, cols.size)
-    users, items = _order(visitors), _order(contents)
+    visitors, item_ids = _ids(dataset.vocab_users, rows.size), _ids(dataset.vocab_items, cols.size)
+    users, items = _order(visitors), _order(item_ids)
     place_of_item = _inverse(items)
     splits, history, ratings = _by_place(blocks, _inverse(users), place_of_item)
     owner_splits, owners = _transposed(splits, history, cols.size)
@@ -58,16 +58,16 @@ def save(
             items=given,
             user_weights=weights[0],
             item_weights=weights[1],
-            stranger_weight=stranger_weight,
+            default_row_weight=default_row_weight,
             place_of_item=place_of_item,
             splits=splits,
-            contents=history,
+            history=history,
             ratings=ratings,
             owner_splits=owner_splits,
             owners=owners,
             popularity=_popularity(dataset, cols.size)[items],
             visitor_ids=_write(os.path.join(scratch, VOCAB_USERS), visitors, users),
-            content_ids=_write(os.path.join(scratch, VOCAB_ITEMS), contents, items),
+            content_ids=_write(os.path.join(scratch, VOCAB_ITEMS), item_ids, items),
         )
         module = Recommender(tables, objective, settings)
         tf.saved_model.save(module, path, signatures=signatures(module))
@@ -79,12 +79,12 @@ def signatures(module: Recommender) -> dict:
         "serving_default": module.recommend,
         "recommend": module.recommend,
         "recommend_from_history": module.recommend_from_history,
-        "target": module.target,
+        "audience": module.audience,
         "similar_items": module.similar_items,
         "similar_items_dot": module.similar_items_dot,
         "similar_visitors": module.similar_visitors,
         "similar_visitors_dot": module.similar_visitors_dot,
-        "explain": module.explain,
+        "explanation": module.explanation,
         "history": module.history_of,
         "project": module.project,
     }
@@ -138,7 +138,7 @@ def _by_place(
 
 
 def _transposed(splits: np.ndarray, history: np.ndarray, items: int) -> tuple[np.ndarray, np.ndarray]:
-    """Who has each content: int64 [items + 1] and int32 places of visitors, ascending."""
+    """Who has each item: int64 [items + 1] and int32 places of visitors, ascending."""
     owner = np.repeat(np.arange(len(splits) - 1, dtype=np.int32), np.diff(splits))
     counts = np.bincount(history, minlength=items)
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), owner[np.argsort(history, kind="stable")]

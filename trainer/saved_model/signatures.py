@@ -1,6 +1,6 @@
 """The SavedModel's signatures: string ids in, string ids out. docs/serving.md describes them for callers.
 
-Contents and visitors stand in tables in the order of their ids' bytes; a *place* is a row of these tables, where an
+Items and visitors stand in tables in the order of their ids' bytes; a *place* is a row of these tables, where an
 itemId or userId is an index of the dataset.
 """
 
@@ -20,20 +20,20 @@ from trainer.saved_model.id_lookup import NONE, Ids
 
 _K = tf.TensorSpec(None, tf.int32, "k")  # of any rank: one for all rows, or one a row
 _VISITORS = tf.TensorSpec([None], tf.string, "visitorId")
-_CONTENTS = tf.TensorSpec([None], tf.string, "contentId")
+_ITEMS = tf.TensorSpec([None], tf.string, "contentId")
 
 
 @dataclass(frozen=True)
 class Tables:
-    """What goes into the model; u visitors, m contents, n interactions, d factors, by place.
+    """What goes into the model; u visitors, m items, n interactions, d factors, by place.
 
     Attributes:
         users: float32 [u, d], as they answer: of those with few ratings, projected. items: float32 [m, d].
         user_weights: float32 [u], R. item_weights: float32 [m], C.
-        stranger_weight: R of a visitor who was not trained on.
+        default_row_weight: R of a visitor who was not trained on.
         place_of_item: int64 [m], the place of each itemId.
-        splits, contents, ratings: what each visitor has: int64 [u + 1], int32 [n] places ascending, float32 [n].
-        owner_splits, owners: who has each content: int64 [m + 1], int32 [n].
+        splits, items, ratings: what each visitor has: int64 [u + 1], int32 [n] places ascending, float32 [n].
+        owner_splits, owners: who has each item: int64 [m + 1], int32 [n].
         popularity: float32 [m], the scores where popularity answers.
         visitor_ids, content_ids: paths of the vocabularies, line n being the id at place n.
     """
@@ -42,10 +42,10 @@ class Tables:
     items: np.ndarray
     user_weights: np.ndarray
     item_weights: np.ndarray
-    stranger_weight: float
+    default_row_weight: float
     place_of_item: np.ndarray
     splits: np.ndarray
-    contents: np.ndarray
+    history: np.ndarray
     ratings: np.ndarray
     owner_splits: np.ndarray
     owners: np.ndarray
@@ -63,12 +63,12 @@ class Recommender(tf.Module):
 
     def __init__(self, tables: Tables, objective: wals.Objective, settings: ColdStartSettings):
         super().__init__(name="wals")
-        self.visitors, self.contents = Ids(tables.visitor_ids, "visitors"), Ids(tables.content_ids, "contents")
-        self._objective, self._settings, self._ratings_of_site = objective, settings, len(tables.contents)
+        self.visitor_ids, self.item_ids = Ids(tables.visitor_ids, "visitors"), Ids(tables.content_ids, "items")
+        self._objective, self._settings, self._ratings_of_site = objective, settings, len(tables.history)
         gram = wals.gramian(tables.items)
         # So small beside the rest that it only matters where the system is singular.
         self._floor = max(1e-10 * float(np.trace(gram)) / len(gram), 1e-30)
-        self._stranger_weight = tables.stranger_weight
+        self._default_row_weight = tables.default_row_weight
         variables = {
             "users": tables.users,
             "items": tables.items,
@@ -80,7 +80,7 @@ class Recommender(tf.Module):
             "shared": objective.unobserved_weight * gram,
             "place_of_item": tables.place_of_item,
             "splits": tables.splits,
-            "history": tables.contents,
+            "history": tables.history,
             "ratings": tables.ratings,
             "owner_splits": tables.owner_splits,
             "owners": tables.owners,
@@ -98,8 +98,8 @@ class Recommender(tf.Module):
 
     @_signature(_VISITORS, _K)
     def recommend(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The best contents for each visitor, without what the visitor has."""
-        places = self.visitors.places(visitor_ids)
+        """The best items for each visitor, without what the visitor has."""
+        places = self.visitor_ids.places(visitor_ids)
         entries = topk_graph.rows_of(self.splits, places)
         own = tf.gather(self.users, tf.maximum(places, 0))
         history = _wide(topk_graph.take(entries, self.history))
@@ -109,26 +109,28 @@ class Recommender(tf.Module):
         tf.TensorSpec([None, None], tf.string, "contentIds"), tf.TensorSpec([None, None], tf.float32, "ratings"), _K
     )
     def recommend_from_history(self, content_ids: tf.Tensor, ratings: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The best contents for visitors of whom no more is known than what they viewed."""
+        """The best items for visitors of whom no more is known than what they viewed."""
         check = _check(tf.reduce_all(tf.math.is_finite(ratings)), "ratings must be finite numbers")
         same = tf.reduce_all(tf.equal(tf.shape(content_ids), tf.shape(ratings)))
         with tf.control_dependencies([check, _check(same, "contentIds and ratings must have one shape")]):
-            places = self.contents.places(content_ids)
+            places = self.item_ids.places(content_ids)
         known = (places >= 0) & (tf.strings.length(content_ids) > 0)
         history = tf.ragged.boolean_mask(places, known)
         ordered = tf.sort(tf.where(known, places, -1 - tf.range(tf.shape(places, tf.int64)[1])), axis=1)
         once = tf.reduce_all(ordered[:, 1:] != ordered[:, :-1])
-        with tf.control_dependencies([_check(once, "a history names a content twice; give it once")]):
+        with tf.control_dependencies([_check(once, "a history names an item twice; give it once")]):
             nobody = tf.zeros(tf.shape(places)[:1], tf.bool)
         rules = self._rules(nobody, history)
         some, rows = tf.where(rules.projection), tf.shape(places)[0]
-        factors = self._project(history, tf.ragged.boolean_mask(ratings, known), self._strangers(rows), some[:, 0])
+        factors = self._project(
+            history, tf.ragged.boolean_mask(ratings, known), self._default_row_weights(rows), some[:, 0]
+        )
         own = tf.tensor_scatter_nd_update(tf.zeros([rows, self.items.shape[1]]), some, factors)
         found = self._recommend(rules, own, history, k)
         return found | {"known": tf.cast(history.row_lengths(), tf.int32)}
 
-    def _strangers(self, rows: tf.Tensor) -> tf.Tensor:
-        return tf.fill([rows], tf.constant(self._stranger_weight, tf.float32))
+    def _default_row_weights(self, rows: tf.Tensor) -> tf.Tensor:
+        return tf.fill([rows], tf.constant(self._default_row_weight, tf.float32))
 
     def _rules(self, known: tf.Tensor, history: tf.RaggedTensor) -> cold_start.Rules:
         limits = self._settings.min_ratings, self._settings.min_site_ratings
@@ -142,15 +144,15 @@ class Recommender(tf.Module):
         places, scores = topk_graph.best(own, self.items, history, most, instead)
         rule = tf.where(rules.factors, cold_start.FACTORS, cold_start.PROJECTION)
         rule = tf.where(rules.popularity, cold_start.POPULARITY, rule)
-        return _answer("contentIds", self.contents, places, scores, each) | {"rule": rule}
+        return _answer("contentIds", self.item_ids, places, scores, each) | {"rule": rule}
 
     @_signature(tf.TensorSpec([None, None], tf.int64, "indices"), tf.TensorSpec([None, None], tf.float32, "values"))
     def project(self, indices: tf.Tensor, values: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Rows of the dataset (itemIds, padded with -1) -> their factors, with the contents' factors as they are."""
+        """Rows of the dataset (itemIds, padded with -1) -> their factors, with the items' factors as they are."""
         given = indices >= 0
         history = tf.ragged.boolean_mask(tf.gather(self.place_of_item, tf.maximum(indices, 0)), given)
         rows = tf.range(tf.shape(indices, tf.int64)[0])
-        weights = self._strangers(tf.shape(indices)[0])
+        weights = self._default_row_weights(tf.shape(indices)[0])
         return {"factors": self._project(history, tf.ragged.boolean_mask(values, given), weights, rows)}
 
     def _project(
@@ -182,37 +184,37 @@ class Recommender(tf.Module):
         left += tf.matmul(factors, weights[:, None] * factors, transpose_a=True)
         return left, factors, w0 + weights
 
-    @_signature(_CONTENTS, _K)
-    def target(self, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The visitors who would like each content best, without those who have it."""
-        places = self.contents.places(content_ids)
+    @_signature(_ITEMS, _K)
+    def audience(self, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The visitors who would like each item best, without those who have it."""
+        places = self.item_ids.places(content_ids)
         known = places >= 0
         factors = tf.where(known[:, None], tf.gather(self.items, tf.maximum(places, 0)), self.mean_item[None, :])
         owners = _wide(topk_graph.take(topk_graph.rows_of(self.owner_splits, places), self.owners))
         most, each = _counts(k, tf.shape(places)[0])
         found, scores = topk_graph.best(factors, self.users, owners, most)
         rule = tf.where(known, cold_start.FACTORS, cold_start.MEAN_ITEM)
-        return _answer("visitorIds", self.visitors, found, scores, each) | {"rule": rule}
+        return _answer("visitorIds", self.visitor_ids, found, scores, each) | {"rule": rule}
 
-    @_signature(_CONTENTS, _K)
+    @_signature(_ITEMS, _K)
     def similar_items(self, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The contents whose factors point the same way, by cosine; none for a content that the model lacks."""
-        return self._similar(content_ids, k, self.contents, "contentIds", self.items, self.item_norms)
+        """The items whose factors point the same way, by cosine; none for an item that the model lacks."""
+        return self._similar(content_ids, k, self.item_ids, "contentIds", self.items, self.item_norms)
 
-    @_signature(_CONTENTS, _K)
+    @_signature(_ITEMS, _K)
     def similar_items_dot(self, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """Likewise by dot product, which favours the popular."""
-        return self._similar(content_ids, k, self.contents, "contentIds", self.items)
+        return self._similar(content_ids, k, self.item_ids, "contentIds", self.items)
 
     @_signature(_VISITORS, _K)
     def similar_visitors(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """The visitors whose factors point the same way, by cosine; none for a visitor whom the model lacks."""
-        return self._similar(visitor_ids, k, self.visitors, "visitorIds", self.users, self.user_norms)
+        return self._similar(visitor_ids, k, self.visitor_ids, "visitorIds", self.users, self.user_norms)
 
     @_signature(_VISITORS, _K)
     def similar_visitors_dot(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """Likewise by dot product, which favours those with many ratings."""
-        return self._similar(visitor_ids, k, self.visitors, "visitorIds", self.users)
+        return self._similar(visitor_ids, k, self.visitor_ids, "visitorIds", self.users)
 
     def _similar(
         self, names: tf.Tensor, k: tf.Tensor, ids: Ids, called: str, table: tf.Tensor, norms: Any = None
@@ -224,10 +226,10 @@ class Recommender(tf.Module):
         found, scores = topk_graph.best(queries, table, itself, most, norms=norms)
         return _answer(called, ids, found, scores, tf.where(places >= 0, each, 0))
 
-    @_signature(_VISITORS, _CONTENTS, _K)
-    def explain(self, visitor_ids: tf.Tensor, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Which of the visitor's contents carry a score: v_i . u = sum_j w_j a_j v_i' A^-1 v_j, for the projected u."""
-        visitors, wanted = self.visitors.places(visitor_ids), self.contents.places(content_ids)
+    @_signature(_VISITORS, _ITEMS, _K)
+    def explanation(self, visitor_ids: tf.Tensor, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Which of the visitor's items carry a score: v_i . u = sum_j w_j a_j v_i' A^-1 v_j, for the projected u."""
+        visitors, wanted = self.visitor_ids.places(visitor_ids), self.item_ids.places(content_ids)
         visitors = tf.where(wanted >= 0, visitors, NONE)
         entries = topk_graph.rows_of(self.splits, visitors)
         history, ratings = _wide(topk_graph.take(entries, self.history)), topk_graph.take(entries, self.ratings)
@@ -237,13 +239,13 @@ class Recommender(tf.Module):
 
         def one(row: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
             left, factors, weights = self._system(places, row_weights[row])
-            content = tf.cast(tf.gather(self.items, tf.maximum(wanted[row], 0)), tf.float64)
+            item = tf.cast(tf.gather(self.items, tf.maximum(wanted[row], 0)), tf.float64)
             given = tf.cast(ratings.values[starts[row] : starts[row + 1]], tf.float64)
-            return weights * given * tf.linalg.matvec(factors, topk_graph.solve(left, content))
+            return weights * given * tf.linalg.matvec(factors, topk_graph.solve(left, item))
 
         shares = self._shares(one, history)
         found = topk_graph.best_of_each(history, shares, most)
-        answer = _answer("contentIds", self.contents, *found, each)
+        answer = _answer("contentIds", self.item_ids, *found, each)
         answer["contributions"] = answer.pop("scores")
         return answer | {"score": tf.cast(tf.reduce_sum(shares, 1), tf.float32)}
 
@@ -260,12 +262,12 @@ class Recommender(tf.Module):
     @_signature(_VISITORS, _K)
     def history_of(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """What each visitor has, the best rated first."""
-        entries = topk_graph.rows_of(self.splits, self.visitors.places(visitor_ids))
+        entries = topk_graph.rows_of(self.splits, self.visitor_ids.places(visitor_ids))
         most, each = _counts(k, tf.shape(visitor_ids)[0])
         found = topk_graph.best_of_each(
             _wide(topk_graph.take(entries, self.history)), topk_graph.take(entries, self.ratings), most
         )
-        answer = _answer("contentIds", self.contents, *found, each)
+        answer = _answer("contentIds", self.item_ids, *found, each)
         answer["ratings"] = answer.pop("scores")
         return answer | {"total": tf.cast(entries.row_lengths(), tf.int32)}
 

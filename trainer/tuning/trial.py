@@ -67,12 +67,12 @@ class Material:
         about = About.read(dataset_dir)
         info = about.info
         if search.k > info.items:
-            raise UserError(f"k is {search.k}, and {dataset_dir} has {info.items} contents; lower k in the search")
+            raise UserError(f"k is {search.k}, and {dataset_dir} has {info.items} items; lower k in the search")
         files = RowFiles(info.shards(Dataset(info.root).items_for_user), info.users, info.items)
         rows = validation_split.split(stacked(files.load(), info.users), search.validation)
         if not rows.held_out.entries:
             raise UserError(
-                f"nothing could be held out of {dataset_dir}: no visitor has two contents, "
+                f"nothing could be held out of {dataset_dir}: no visitor has two items, "
                 "or validation.share is too small"
             )
         return cls(about, rows)

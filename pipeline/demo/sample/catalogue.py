@@ -1,4 +1,4 @@
-"""The contents of the sample: ids, titles, categories, and how popular each of them is."""
+"""The items of the sample: ids, titles, categories, and how popular each of them is."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LOW_BITS = np.uint64(1)
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Contents in order of category and topic, so that each topic and each category is a range.
+    """Items in order of category and topic, so that each topic and each category is a range.
 
-    content_ids, titles, categories: str[C]. cumulative: float64[C + 1], the popularity of the contents
+    content_ids, titles, categories: str[C]. cumulative: float64[C + 1], the popularity of the items
     before each; its last value is 1. topic_begin: int64[G, T + 1], where the topics of each category begin
-    among the contents; row g ends where row g + 1 begins.
+    among the items; row g ends where row g + 1 begins.
     """
 
     content_ids: list[str]
@@ -43,13 +43,13 @@ class Catalogue:
         return text.getvalue().encode()
 
 
-def make_catalogue(contents: int, seed: int) -> Catalogue:
-    """Draws a catalogue of `contents` contents; Zipf-like popularity over all of them."""
+def make_catalogue(items: int, seed: int) -> Catalogue:
+    """Draws a catalogue of `items` items; Zipf-like popularity over all of them."""
     rng = np.random.default_rng([seed, 0])
-    groups = int(np.clip(contents // 12, 1, len(TOPICS)))
+    groups = int(np.clip(items // 12, 1, len(TOPICS)))
     names = [list(TOPICS)[g] for g in np.sort(rng.permutation(len(TOPICS))[:groups])]
     weights = rng.permutation((1.0 + np.arange(groups)) ** -0.4)
-    group_begin = np.rint(np.concatenate([[0], np.cumsum(weights / weights.sum())]) * contents).astype(int)
+    group_begin = np.rint(np.concatenate([[0], np.cumsum(weights / weights.sum())]) * items).astype(int)
     topics = np.arange(TOPICS_PER_CATEGORY + 1)
     sizes = np.diff(group_begin)[:, None]
     topic_begin = group_begin[:-1, None] + np.rint(sizes * topics / TOPICS_PER_CATEGORY).astype(int)
@@ -60,10 +60,10 @@ def make_catalogue(contents: int, seed: int) -> Catalogue:
             count = int(topic_begin[g, topic + 1] - topic_begin[g, topic])
             titles += [title(name, topic, number) for number in range(count)]
             categories += [name] * count
-    popularity = (rng.permutation(contents) + 2.0) ** -_POPULARITY_EXPONENT
+    popularity = (rng.permutation(items) + 2.0) ** -_POPULARITY_EXPONENT
     cumulative = np.concatenate([[0.0], np.cumsum(popularity)])
     return Catalogue(
-        content_ids=[str(n) for n in scramble(np.arange(contents), 29, seed) + np.uint64(100_000_000)],
+        content_ids=[str(n) for n in scramble(np.arange(items), 29, seed) + np.uint64(100_000_000)],
         titles=titles,
         categories=categories,
         cumulative=cumulative / cumulative[-1],

@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.demo.sample.catalogue import Catalogue
 from pipeline.demo.sample.visits import HOME, Steps
 
-SUBSCRIBER, CATEGORY, CONTENT = 4, 7, 10  # indices of the GA360 custom dimensions
+SUBSCRIBER, CATEGORY, ITEM = 4, 7, 10  # indices of the GA360 custom dimensions
 _SITE = "https://example.com"
 _SUFFIXES = ("?utm_source=newsletter", "?utm_source=social#comments")
 _CHANNELS = ("Direct", "Organic Search", "Social", "Email", "Referral")
@@ -79,7 +79,7 @@ class Block:
         self.start_s = steps.start_s.tolist()
         self.day = steps.day
         self.first_view = np.searchsorted(steps.session, np.arange(sessions + 1)).tolist()
-        self.content = steps.content.tolist()
+        self.item = steps.item.tolist()
         self.dwell_ms = steps.dwell_ms.tolist()
         self.home_ms = steps.home_ms.tolist()
         self.page_ms = steps.page_ms.tolist()
@@ -109,7 +109,7 @@ class Ga360:
         ]
         self._home = {"pagePath": "/", "pageTitle": "Home"}
         self._categories = [{"index": number(CATEGORY), "value": name} for name in catalogue.categories]
-        self._ids = [{"index": number(CONTENT), "value": content_id} for content_id in catalogue.content_ids]
+        self._ids = [{"index": number(ITEM), "value": content_id} for content_id in catalogue.content_ids]
         self._subscriber = [{"index": number(SUBSCRIBER), "value": value} for value in ("non-subscriber", "subscriber")]
 
     def rows(self, block: Block, sessions: Iterable[int]) -> Iterator[Row]:
@@ -152,17 +152,17 @@ class Ga360:
             )
 
         for view in block.views(session):
-            content, time_ms = block.content[view], block.page_ms[view]
-            if content == HOME:
+            item, time_ms = block.item[view], block.page_ms[view]
+            if item == HOME:
                 add(time_ms, "PAGE", self._home, [subscriber])
                 continue
             if home_ms := block.home_ms[view]:
                 add(time_ms - home_ms, "PAGE", self._home, [subscriber])
-            page = self._pages[content]
+            page = self._pages[item]
             if (campaign := block.campaign[view]) >= 0:
                 query = _SUFFIXES[campaign].partition("#")[0]
                 page = {"pagePath": page["pagePath"] + query, "pageTitle": page["pageTitle"]}
-            dimensions = [subscriber, self._categories[content], self._ids[content]]
+            dimensions = [subscriber, self._categories[item], self._ids[item]]
             add(time_ms, "PAGE", page, dimensions)
             if scroll_ms := block.scroll_ms[view]:
                 add(time_ms + scroll_ms, "EVENT", page, dimensions)
@@ -221,8 +221,8 @@ class Ga4:
             }
 
         for view in block.views(session):
-            content, time_ms, home_ms = block.content[view], block.page_ms[view], block.home_ms[view]
-            page = self._home if content == HOME else self._page(content, block.campaign[view])
+            item, time_ms, home_ms = block.item[view], block.page_ms[view], block.home_ms[view]
+            page = self._home if item == HOME else self._page(item, block.campaign[view])
             landing = self._home if home_ms else page
             if not made and session_id:
                 yield event(0, "session_start", landing[:2])
@@ -236,11 +236,11 @@ class Ga4:
                 rest = self._engaged(dwell_ms - scroll_ms)
                 yield event(time_ms + dwell_ms, "user_engagement", [*page, rest])
 
-    def _page(self, content: int, campaign: int) -> list[Row]:
-        location = self._locations[content]
+    def _page(self, item: int, campaign: int) -> list[Row]:
+        location = self._locations[item]
         if campaign >= 0:
-            location = _text("page_location", self._paths[content] + _SUFFIXES[campaign])
-        return [location, self._titles[content], self._ids[content]]
+            location = _text("page_location", self._paths[item] + _SUFFIXES[campaign])
+        return [location, self._titles[item], self._ids[item]]
 
     def _engaged(self, ms: int) -> Row:
         return self._integer("engagement_time_msec", ms)

@@ -1,4 +1,4 @@
-"""The sample as a plain table: one row a visitor and content, as the visits of the other layouts sum up."""
+"""The sample as a plain table: one row a visitor and item, as the visits of the other layouts sum up."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ SCHEMA = pa.schema(
 def write_table(output: OutputDirectory, size: Size, catalogue: Catalogue, step: Callable[[], None]) -> int:
     """Writes `table/interactions-*.parquet` and returns the rows; `step` is called for each block."""
     files = int(np.clip(-(-size.interactions // _ROWS_PER_FILE), 1, size.blocks))
-    contents = pa.array(catalogue.content_ids)
+    items = pa.array(catalogue.content_ids)
     reading, rows = activity(size), 0
     for number in range(files):
         path = output.add(f"table/{shard_name('interactions', number, files, '.parquet')}")
         with pq.ParquetWriter(path, SCHEMA, compression="snappy") as writer:
             for block in range(number * size.blocks // files, (number + 1) * size.blocks // files):
                 visitors = pa.array(visitor_ids(*size.block(block), size.seed))
-                table = interactions(make_steps(size, catalogue, block, reading), visitors, contents)
+                table = interactions(make_steps(size, catalogue, block, reading), visitors, items)
                 writer.write_table(table)
                 rows += table.num_rows
                 step()
     return rows
 
 
-def interactions(steps: Steps, visitors: pa.Array, contents: pa.Array) -> pa.Table:
+def interactions(steps: Steps, visitors: pa.Array, items: pa.Array) -> pa.Table:
     """The interactions of a block, with the time of the last view, be it one without dwell."""
     read = steps.pair >= 0
     duration_ms = np.bincount(steps.pair[read], steps.dwell_ms[read], len(steps.pairs)).astype(np.int64)
-    view = np.flatnonzero(steps.content != HOME)
-    keys = steps.pairs[:, 0] * len(contents) + steps.pairs[:, 1]
+    view = np.flatnonzero(steps.item != HOME)
+    keys = steps.pairs[:, 0] * len(items) + steps.pairs[:, 1]
     order = np.argsort(keys)
-    key = steps.visitor[steps.session[view]] * len(contents) + steps.content[view]
+    key = steps.visitor[steps.session[view]] * len(items) + steps.item[view]
     place = order[np.searchsorted(keys, key, sorter=order).clip(max=len(keys) - 1)]
     known = keys[place] == key
     last_ms = np.zeros(len(keys), np.int64)
     np.maximum.at(last_ms, place[known], steps.opened_ms[view[known]])
     columns = [
         visitors.take(pa.array(steps.pairs[:, 0])),
-        contents.take(pa.array(steps.pairs[:, 1])),
+        items.take(pa.array(steps.pairs[:, 1])),
         pa.array(duration_ms),
         pa.array(last_ms * 1000).cast(SCHEMA.field("time").type),
     ]

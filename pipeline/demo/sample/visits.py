@@ -13,13 +13,13 @@ import numpy as np
 
 from pipeline.demo.sample.catalogue import TOPICS_PER_CATEGORY, Catalogue
 
-HOME = -1  # content number of the home page
+HOME = -1  # item number of the home page
 _MINUTE_MS = 60_000
 _SLOTS_PER_DAY = 6  # three hours each, from six in the morning to midnight: no visit crosses midnight
 _SLOT_S = 3 * 3600
 _LONGEST_VISIT_MS = 170 * _MINUTE_MS
 
-# Share of a visitor's picks by round: any content by popularity, the favourite category, else the favourite
+# Share of a visitor's picks by round: any item by popularity, the favourite category, else the favourite
 # topic. Later rounds serve those who have read their favourites up.
 _ANYTHING = (0.06, 0.08, 0.15, 0.4)
 _CATEGORY = (0.16, 0.40, 0.75, 0.6)
@@ -35,7 +35,7 @@ class Size:
     """What the flags say of the sample's size. `start_s` is the first day's midnight, seconds since 1970."""
 
     visitors: int
-    contents: int
+    items: int
     days: int
     interactions: int
     start_s: int
@@ -43,8 +43,8 @@ class Size:
 
     @property
     def cap(self) -> int:
-        """Most contents that one visitor reads."""
-        return max(1, self.contents // 3)
+        """Most items that one visitor reads."""
+        return max(1, self.items // 3)
 
     @property
     def block_visitors(self) -> int:
@@ -65,11 +65,11 @@ class Steps:
     """The page views of one block, home pages left out, in the order in which they were made.
 
     Visits (one each): visitor int64[S], counted from the block's first; visit_number; start_s, since 1970;
-    day, 0 for the first. Views: session int64[V]; content int64[V], HOME only where a visit ends there;
+    day, 0 for the first. Views: session int64[V]; item int64[V], HOME only where a visit ends there;
     dwell_ms int64[V], 0 for the last view of a visit; home_ms int64[V], spent on the home page before, 0 if
     not visited; page_ms int64[V], when the page opened, since the visit's start; pair int64[V], number of
-    visitor and content in the block, -1 where the view has no dwell.
-    pairs: int64[P, 2], visitor and content.
+    visitor and item in the block, -1 where the view has no dwell.
+    pairs: int64[P, 2], visitor and item.
     """
 
     visitor: np.ndarray
@@ -77,7 +77,7 @@ class Steps:
     start_s: np.ndarray
     day: np.ndarray
     session: np.ndarray
-    content: np.ndarray
+    item: np.ndarray
     dwell_ms: np.ndarray
     home_ms: np.ndarray
     page_ms: np.ndarray
@@ -110,7 +110,7 @@ class Tastes:
         self._edges = np.cumsum(weights, axis=1) / weights.sum(axis=1, keepdims=True)
 
     def draw(self, rng: np.random.Generator, visitor: np.ndarray, turn: int) -> tuple[np.ndarray, np.ndarray]:
-        """One content for each of `visitor` int64[N], and whether it is to the visitor's taste."""
+        """One item for each of `visitor` int64[N], and whether it is to the visitor's taste."""
         catalogue, count = self._catalogue, len(visitor)
         anything = _ANYTHING[min(turn, len(_ANYTHING) - 1)]
         category_share = _CATEGORY[min(turn, len(_CATEGORY) - 1)]
@@ -127,14 +127,14 @@ class Tastes:
         begin, end = np.where(off, 0, begin), np.where(off, catalogue.size, end)
         low, high = catalogue.cumulative[begin], catalogue.cumulative[end]
         place = low + rng.random(count) * (high - low)
-        content = np.searchsorted(catalogue.cumulative, place, side="right") - 1
+        item = np.searchsorted(catalogue.cumulative, place, side="right") - 1
         if turn >= len(_ANYTHING):
-            content = np.where(off, rng.integers(catalogue.size, size=count), content)
-        return np.clip(content, begin, end - 1), ~off
+            item = np.where(off, rng.integers(catalogue.size, size=count), item)
+        return np.clip(item, begin, end - 1), ~off
 
 
 def activity(size: Size) -> tuple[float, float]:
-    """Parameters (location, spread) of the log-normal number of contents a visitor reads.
+    """Parameters (location, spread) of the log-normal number of items a visitor reads.
 
     The location makes the mean, after rounding up and capping, what the size asks for.
     """
@@ -143,7 +143,7 @@ def activity(size: Size) -> tuple[float, float]:
     low, high = math.log(0.01), math.log(size.cap) + 5.0
     for _ in range(40):
         middle = (low + high) / 2
-        if _contents_read(np.exp(middle + spread * normal), size.cap).mean() < mean:
+        if _items_read(np.exp(middle + spread * normal), size.cap).mean() < mean:
             low = middle
         else:
             high = middle
@@ -154,22 +154,22 @@ def make_steps(size: Size, catalogue: Catalogue, number: int, reading: tuple[flo
     """Makes block `number`; `reading` is `activity(size)`."""
     rng = np.random.default_rng([size.seed, 3, number])
     begin, end = size.block(number)
-    wanted = _contents_read(rng.lognormal(*reading, size=end - begin), size.cap)
+    wanted = _items_read(rng.lognormal(*reading, size=end - begin), size.cap)
     tastes = Tastes(rng, catalogue, end - begin)
-    pair_visitor, pair_content, liked = _pairs(rng, tastes, wanted, catalogue.size)
+    pair_visitor, pair_item, liked = _pairs(rng, tastes, wanted, catalogue.size)
     pair, dwell_ms = _views(rng, liked)
     visits = _visits(rng, size, np.bincount(pair_visitor[pair], minlength=end - begin))
     first_visit = np.searchsorted(visits.visitor, np.arange(end - begin + 1))
     here = pair_visitor[pair]
     session = first_visit[here] + (rng.random(len(pair)) * np.diff(first_visit)[here]).astype(int)
 
-    # Each visit ends on a page without dwell: the home page, or one more content.
+    # Each visit ends on a page without dwell: the home page, or one more item.
     sessions = len(visits.visitor)
     exits = np.where(rng.random(sessions) < 0.45, HOME, tastes.draw(rng, visits.visitor, 0)[0])
     order = np.argsort(np.concatenate([session + 0.999 * rng.random(len(pair)), np.arange(sessions) + 0.9995]))
     session = np.concatenate([session, np.arange(sessions)])[order]
-    content = np.concatenate([pair_content[pair], exits])[order]
-    dwell_ms, home_ms = _fit(rng, session, content, np.concatenate([dwell_ms, np.zeros(sessions)])[order])
+    item = np.concatenate([pair_item[pair], exits])[order]
+    dwell_ms, home_ms = _fit(rng, session, item, np.concatenate([dwell_ms, np.zeros(sessions)])[order])
     ends = np.cumsum(dwell_ms + home_ms)
     visit_ends = ends[np.append(np.flatnonzero(np.diff(session)), len(session) - 1)]
     visit_begins = np.concatenate([[0], visit_ends[:-1]])
@@ -180,12 +180,12 @@ def make_steps(size: Size, catalogue: Catalogue, number: int, reading: tuple[flo
         start_s=size.start_s + visits.slot_s + (rng.random(sessions) * spare_s).astype(np.int64),
         day=visits.slot_s // 86_400,
         session=session,
-        content=content,
+        item=item,
         dwell_ms=dwell_ms,
         home_ms=home_ms,
         page_ms=ends - dwell_ms - visit_begins[session],
         pair=np.concatenate([pair, np.full(sessions, -1)])[order],
-        pairs=np.stack([pair_visitor, pair_content], axis=1),
+        pairs=np.stack([pair_visitor, pair_item], axis=1),
     )
 
 
@@ -220,11 +220,11 @@ def _visits(rng: np.random.Generator, size: Size, views: np.ndarray) -> _Visits:
 
 
 def _fit(
-    rng: np.random.Generator, session: np.ndarray, content: np.ndarray, dwell_ms: np.ndarray
+    rng: np.random.Generator, session: np.ndarray, item: np.ndarray, dwell_ms: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Puts home pages between the views, and fits each visit into its slot: dwell_ms, home_ms int64[V]."""
     chance = np.where(np.diff(session, prepend=-1) > 0, 0.5, 0.12)
-    home = (rng.random(len(session)) < chance) & (content != HOME)
+    home = (rng.random(len(session)) < chance) & (item != HOME)
     home_ms = np.where(home, rng.uniform(1000, 6000, len(session)), 0.0)
     total = np.bincount(session, dwell_ms + home_ms)
     shrink = np.minimum(1.0, _LONGEST_VISIT_MS / np.maximum(total, 1.0))[session]
@@ -232,32 +232,32 @@ def _fit(
     return whole[0], whole[1]
 
 
-def _contents_read(amount: np.ndarray, cap: int) -> np.ndarray:
+def _items_read(amount: np.ndarray, cap: int) -> np.ndarray:
     return np.clip(np.ceil(amount), 1, cap).astype(np.int64)
 
 
 def _pairs(
-    rng: np.random.Generator, tastes: Tastes, wanted: np.ndarray, contents: int
+    rng: np.random.Generator, tastes: Tastes, wanted: np.ndarray, items: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draws `wanted` different contents for each visitor: visitor, content, liked; ordered by visitor."""
+    """Draws `wanted` different items for each visitor: visitor, item, liked; ordered by visitor."""
     done_keys: list[np.ndarray] = []
     done_liked: list[np.ndarray] = []
     keys, liked = np.zeros(0, np.int64), np.zeros(0, bool)
     missing = wanted.copy()
     for turn in range(_ROUNDS):
         visitor = np.repeat(np.arange(len(wanted)), np.where(missing > 0, missing + missing // 3 + 2, 0))
-        content, to_taste = tastes.draw(rng, visitor, turn)
-        keys = np.concatenate([keys, visitor * contents + content])
+        item, to_taste = tastes.draw(rng, visitor, turn)
+        keys = np.concatenate([keys, visitor * items + item])
         liked = np.concatenate([liked, to_taste])
         first = np.sort(np.unique(keys, return_index=True)[1])
-        first = first[np.argsort(keys[first] // contents, kind="stable")]
-        visitor = keys[first] // contents
+        first = first[np.argsort(keys[first] // items, kind="stable")]
+        visitor = keys[first] // items
         nth = np.arange(len(first)) - np.searchsorted(visitor, visitor)
         first = first[nth < wanted[visitor]]
         keys, liked = keys[first], liked[first]
-        have = np.bincount(keys // contents, minlength=len(wanted))
+        have = np.bincount(keys // items, minlength=len(wanted))
         missing = np.where(missing > 0, wanted - have, 0)
-        open_ = missing[keys // contents] > 0
+        open_ = missing[keys // items] > 0
         done_keys.append(keys[~open_])
         done_liked.append(liked[~open_])
         keys, liked = keys[open_], liked[open_]
@@ -265,5 +265,5 @@ def _pairs(
             break
     keys = np.concatenate([*done_keys, keys])
     liked = np.concatenate([*done_liked, liked])
-    order = np.argsort(keys // contents, kind="stable")
-    return keys[order] // contents, keys[order] % contents, liked[order]
+    order = np.argsort(keys // items, kind="stable")
+    return keys[order] // items, keys[order] % items, liked[order]

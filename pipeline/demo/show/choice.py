@@ -9,28 +9,28 @@ import numpy as np
 
 from pipeline.demo.show.inputs import List, Row
 
-_FEWEST, _MOST = 5, 20  # contents read by a visitor that is pleasant to look at
+_FEWEST, _MOST = 5, 20  # items read by a visitor that is pleasant to look at
 _CANDIDATES = 2000
 _NONE = -1
 
 
 class Shelves:
-    """Categories of the contents, by number in `names`: `of_item` int64[items], -1 where none is known."""
+    """Categories of the items, by number in `names`: `of_item` int64[items], -1 where none is known."""
 
     def __init__(self, items: Sequence[str], catalogue: Mapping[str, tuple[str, str]]) -> None:
         self._items = items
         self.names = sorted({category for _, category in catalogue.values() if category})
         number = {name: place for place, name in enumerate(self.names)}
-        self.of_content = {content: number.get(category, _NONE) for content, (_, category) in catalogue.items()}
-        self.of_item = np.array([self.of_content.get(item, _NONE) for item in items], np.int64)
+        self.of_id = {item_id: number.get(category, _NONE) for item_id, (_, category) in catalogue.items()}
+        self.of_item = np.array([self.of_id.get(item, _NONE) for item in items], np.int64)
 
     def favourite(self, row: Row) -> int:
-        """The category most of the visitor's contents are in, by ratings where two are equal; -1 for none."""
+        """The category most of the visitor's items are in, by ratings where two are equal; -1 for none."""
         shelves, values = self.of_item[row.indices], row.values.astype(np.float64)
         known = shelves != _NONE
         if not known.any():
             return _NONE
-        # Each content counts 1; all ratings together count less than 1.
+        # Each item counts 1; all ratings together count less than 1.
         weights = 1 + values / (1 + np.abs(values).sum())
         return int(np.argmax(np.bincount(shelves[known], weights[known])))
 
@@ -100,15 +100,15 @@ class Share:
         self._portions = np.bincount(known, minlength=1) / max(len(shelves.of_item), 1)
         self._listed, self._own, self._chance = 0, 0, 0.0
 
-    def add(self, visitor: str, contents: Sequence[str]) -> None:
+    def add(self, visitor: str, items: Sequence[str]) -> None:
         """Counts the recommendations of one visitor."""
         favourite = self._favourites.get(visitor, _NONE)
-        if favourite == _NONE or not contents:
+        if favourite == _NONE or not items:
             return
-        own = sum(self._shelves.of_content.get(content, _NONE) == favourite for content in contents)
-        self._listed += len(contents)
+        own = sum(self._shelves.of_id.get(item, _NONE) == favourite for item in items)
+        self._listed += len(items)
         self._own += own
-        self._chance += len(contents) * float(self._portions[favourite])
+        self._chance += len(items) * float(self._portions[favourite])
 
     def line(self) -> str:
         """The outcome in one line; empty where nothing was counted."""

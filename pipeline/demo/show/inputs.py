@@ -23,7 +23,7 @@ List = list[tuple[str, float]]  # contentId and score or rating, best first
 
 @dataclass(frozen=True)
 class Row:
-    """What one visitor read: indices int64[n] of contents, values float32[n], the ratings."""
+    """What one visitor read: indices int64[n] of items, values float32[n], the ratings."""
 
     key: int
     indices: np.ndarray
@@ -31,7 +31,7 @@ class Row:
 
 
 class Listener(Protocol):
-    def add(self, visitor: str, contents: Sequence[str]) -> None: ...
+    def add(self, visitor: str, items: Sequence[str]) -> None: ...
 
 
 def read_catalogue(path: str, needed: bool) -> dict[str, tuple[str, str]]:

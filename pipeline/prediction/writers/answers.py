@@ -1,4 +1,4 @@
-"""What a prediction job found out for a block of visitors (or of contents), on its way to the files."""
+"""What a prediction job found out for a block of visitors (or of items), on its way to the files."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Words(NamedTuple):
 
 WORDS = {
     "recommendations": Words("visitorId", "recommendations", "contentId"),
-    "targets": Words("contentId", "visitors", "visitorId"),
-    "similar_contents": Words("contentId", "similar", "contentId"),
-    "similar_visitors": Words("visitorId", "similar", "visitorId"),
+    "audiences": Words("contentId", "audience", "visitorId"),
+    "similar_items": Words("contentId", "similar_items", "contentId"),
+    "similar_visitors": Words("visitorId", "similar_visitors", "visitorId"),
 }
 
 
@@ -54,7 +54,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Reasons:
-    """Which of the visitor's contents carried each entry of b answers, up to n of them.
+    """Which of the visitor's items carried each entry of b answers, up to n of them.
 
     Attributes:
         places: int64 [b, K, n], the greatest contribution first; -1 behind the last.

@@ -94,7 +94,7 @@ class JsonWriter:
 
 
 def _because(answers: Answers, reasons: Reasons, there: np.ndarray) -> pa.LargeBinaryArray:
-    """What follows in each entry of all answers: the contents that carried it."""
+    """What follows in each entry of all answers: the items that carried it."""
     pool, places = Pool(), reasons.places[there]
     known = places >= 0
     parts = [
@@ -104,7 +104,7 @@ def _because(answers: Answers, reasons: Reasons, there: np.ndarray) -> pa.LargeB
         _spread(pool.add(digits(reasons.shares[there][known])), known),
         pool.one(b"}"),
     ]
-    head, end = (np.full((len(places), 1), pool.one(text)) for text in (b',"because":[', b"]"))
+    head, end = (np.full((len(places), 1), pool.one(text)) for text in (b',"explanation":[', b"]"))
     return pool.join(np.concatenate([head, in_a_row(parts, known), end], 1))
 
 
@@ -131,7 +131,7 @@ def parquet_schema(words: Words, explained: bool = False) -> pa.Schema:
     entry = [(words.one, pa.string()), ("score", pa.float32()), ("rank", pa.int32())]
     if explained:
         reason = pa.struct([("contentId", pa.string()), ("contribution", pa.float32())])
-        entry.append(("because", pa.list_(reason)))
+        entry.append(("explanation", pa.list_(reason)))
     answer = [(words.asked, pa.string()), ("rule", pa.string()), (words.found, pa.list_(pa.struct(entry)))]
     return pa.schema([pa.field(name, kind) for name, kind in answer])
 
@@ -168,7 +168,7 @@ def _as_table(answers: Answers, schema: pa.Schema) -> pa.Table:
         places, shares = answers.reasons.places[there], answers.reasons.shares[there]
         known = places >= 0
         parts = [names.take(pa.array(places[known])), pa.array(shares[known])]
-        reasons = pa.StructArray.from_arrays(parts, fields=list(kind.field("because").type.value_type))
+        reasons = pa.StructArray.from_arrays(parts, fields=list(kind.field("explanation").type.value_type))
         columns.append(pa.ListArray.from_arrays(_offsets(known.sum(1)), reasons))
     entries = pa.StructArray.from_arrays(columns, fields=list(kind))
     given = pa.ListArray.from_arrays(_offsets(answers.counts), entries)

@@ -18,7 +18,7 @@ _ESCAPE = rb"\\(?:[\\t,nr]|x[0-9a-f]{2})"
 _BACK = re.compile(rb"\\(x[0-9a-f]{2}|.)", re.DOTALL)
 # Possessive (++): an id of any length is matched in one go, or refused in one go.
 _ID = re.compile(rb"(?:[^\\\t,\n\r]++|" + _ESCAPE + rb")++")
-_CONTENTS = re.compile(rb"(?:%s(?:,%s)*+)?" % (_ID.pattern, _ID.pattern))
+_ITEMS = re.compile(rb"(?:%s(?:,%s)*+)?" % (_ID.pattern, _ID.pattern))
 
 
 def escape(name: bytes) -> bytes:
@@ -39,23 +39,23 @@ def unescape(text: bytes) -> bytes:
     )
 
 
-def format_line(visitor: bytes, escaped_contents: Iterable[bytes]) -> bytes:
-    """A line, without its end, of a visitor's id and contents that are escaped already."""
-    return escape(visitor) + b"\t" + b",".join(escaped_contents)
+def format_line(visitor: bytes, escaped_items: Iterable[bytes]) -> bytes:
+    """A line, without its end, of a visitor's id and items that are escaped already."""
+    return escape(visitor) + b"\t" + b",".join(escaped_items)
 
 
 def parse_line(line: bytes) -> tuple[bytes, list[bytes]]:
-    """The visitor's id and the contents' ids of a line, with or without its end.
+    """The visitor's id and the items' ids of a line, with or without its end.
 
     Raises:
         ValueError: the line is not of this form.
     """
-    visitor, tab, contents = line.removesuffix(b"\n").partition(b"\t")
+    visitor, tab, items = line.removesuffix(b"\n").partition(b"\t")
     if not tab or not _ID.fullmatch(visitor):
         raise ValueError(f"no tab behind a visitorId: {line[:80]!r}")
-    if not _CONTENTS.fullmatch(contents):
-        raise ValueError(f"a stray tab, comma, backslash or line end among the contents: {line[:80]!r}")
-    return unescape(visitor), [unescape(content) for content in _ID.findall(contents)]
+    if not _ITEMS.fullmatch(items):
+        raise ValueError(f"a stray tab, comma, backslash or line end among the items: {line[:80]!r}")
+    return unescape(visitor), [unescape(item) for item in _ID.findall(items)]
 
 
 def _escaped(found: re.Match[bytes]) -> bytes:

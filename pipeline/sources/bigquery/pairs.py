@@ -20,7 +20,7 @@ def extract(raw: RawBatch, path: str) -> Extract:
 
     Args:
         raw: records with the columns reason, visitorId, contentId, amount, time_ms and records: how many views or
-            events each stands for. With a reason (`skipped.no_content`, `rejected.visit_id_invalid`) it is no pair.
+            events each stands for. With a reason (`skipped.no_item`, `rejected.visit_id_invalid`) it is no pair.
         path: what they were read from, for the account.
 
     Returns:
@@ -39,13 +39,13 @@ def extract(raw: RawBatch, path: str) -> Extract:
             ledger.reject(RECORDS, reason, int(numbers[place]), rows=int(rows[place]))
             ledger.counts[f"{RECORDS}.rejected.{reason}"] += int(rows[place]) - 1
     pairs, rows = batch.filter(pa.array(~without)), rows[~without]
-    visitors, contents = (columns.coded_ids(pairs.column(name)) for name in (VISITOR_ID, CONTENT_ID))
-    reasons = faults("content_id", contents)
+    visitors, items = (columns.coded_ids(pairs.column(name)) for name in (VISITOR_ID, CONTENT_ID))
+    reasons = faults("content_id", items)
     visitor_faults = faults("visitor_id", visitors)
     reasons[visitor_faults != None] = visitor_faults[visitor_faults != None]  # noqa: E711 - elementwise
-    sound = ledger.reject_where(RECORDS, reasons, numbers[~without], visitorId=visitors, contentId=contents)
+    sound = ledger.reject_where(RECORDS, reasons, numbers[~without], visitorId=visitors, contentId=items)
     for place in np.flatnonzero(~sound).tolist():
         ledger.counts[f"{RECORDS}.rejected.{reasons[place]}"] += int(rows[place]) - 1
     amounts = pc.cast(pairs.column(AMOUNT), pa.float64())
-    table = pa.RecordBatch.from_arrays([visitors, contents, amounts, pairs.column(TIME_MS)], schema=INTERACTIONS)
+    table = pa.RecordBatch.from_arrays([visitors, items, amounts, pairs.column(TIME_MS)], schema=INTERACTIONS)
     return Extract(table.filter(pa.array(sound)), ledger.rejects, ledger.counts)

@@ -44,12 +44,12 @@ def pairs(
     values["cut_ms"] = ("INT64", split.time_ms if split.kind == "time" else _NEVER_MS)
     if source.kind == "ga360":
         values |= {
-            "content_dimension_index": ("INT64", source.content_dimension_index),
+            "item_dimension_index": ("INT64", source.item_dimension_index),
             "visitor_is_visit": ("BOOL", source.visitor_key == "visit"),
         }
     else:
         values |= {
-            "content_parameter": ("STRING", source.content_parameter),
+            "item_parameter": ("STRING", source.item_parameter),
             "prefer_user_id": ("BOOL", source.prefer_user_id),
         }
     text = resources.files("pipeline").joinpath("sources", "sql", f"{source.kind}.sql").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
--- GA360 sessions (ga_sessions_YYYYMMDD, a row a session) -> one row a pair of visitor and content.
+-- GA360 sessions (ga_sessions_YYYYMMDD, a row a session) -> one row a pair of visitor and item.
 --
 -- The rule of pipeline/sources/ga360.py and pipeline/interactions/sessions.py in SQL; tests/pipeline/sources/test_bigquery.py holds them equal.
 -- {source} is the checked name of the tables; every value is a parameter. Pages that give no pair come out too, one row
@@ -23,7 +23,7 @@ WITH
       IF(hit.time BETWEEN 0 AND 253402300799999, hit.time, NULL) AS hit_ms,
       hit.hitNumber AS hit_number,
       (
-        SELECT MAX(IF(dimension.index = @content_dimension_index, dimension.value, NULL))
+        SELECT MAX(IF(dimension.index = @item_dimension_index, dimension.value, NULL))
         FROM UNNEST(hit.customDimensions) AS dimension
       ) AS contentId,
       CASE
@@ -47,7 +47,7 @@ WITH
       LEAD(hit_ms) OVER (PARTITION BY fault, visitorId, visitId ORDER BY hit_ms, hit_number) - hit_ms AS dwell_ms,
       CASE
         WHEN fault IS NOT NULL THEN fault
-        WHEN contentId IS NULL THEN 'skipped.no_content'
+        WHEN contentId IS NULL THEN 'skipped.no_item'
       END AS reason
     FROM pages
   )

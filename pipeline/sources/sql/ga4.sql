@@ -1,4 +1,4 @@
--- GA4 events (events_YYYYMMDD, a row an event) -> one row a pair of visitor and content.
+-- GA4 events (events_YYYYMMDD, a row an event) -> one row a pair of visitor and item.
 --
 -- The rule of pipeline/sources/ga4.py and pipeline/interactions/sessions.py in SQL; tests/pipeline/sources/test_bigquery.py holds them equal.
 -- {source} is the checked name of the tables; every value is a parameter. Events that give no pair come out too, one row
@@ -29,8 +29,8 @@ WITH
             CAST(IF(param.value.double_value = TRUNC(param.value.double_value), SAFE_CAST(param.value.double_value AS INT64), NULL) AS STRING),
             CAST(param.value.double_value AS STRING)))
         FROM UNNEST(days.event_params) AS param
-        WHERE param.key = @content_parameter
-      ) AS content,
+        WHERE param.key = @item_parameter
+      ) AS item,
       (
         SELECT
           SUM(CAST(COALESCE(
@@ -46,13 +46,13 @@ WITH
   engagements AS (
     SELECT
       visitorId,
-      IF(@content_parameter = 'page_location', REGEXP_REPLACE(content, '(?s)[?#].*', ''), content) AS contentId,
+      IF(@item_parameter = 'page_location', REGEXP_REPLACE(item, '(?s)[?#].*', ''), item) AS contentId,
       time_ms,
       time_ms >= @cut_ms AS is_late,
       engaged_ms,
       CASE
         WHEN visitorId IS NULL THEN 'skipped.no_visitor_id'
-        WHEN content IS NULL THEN 'skipped.no_content'
+        WHEN item IS NULL THEN 'skipped.no_item'
         WHEN time_ms IS NULL THEN 'rejected.event_timestamp_invalid'
         WHEN engaged_ms NOT BETWEEN 0 AND 253402300799999 THEN 'rejected.engagement_invalid'
       END AS reason

@@ -19,7 +19,7 @@ from pipeline.demo.sample.catalogue import make_catalogue, scramble, visitor_ids
 from pipeline.demo.sample.export import Plan
 from pipeline.demo.sample.rows import pseudo_id
 from pipeline.demo.sample.visits import activity, make_steps
-from tests.support.samples import DAY, contents_of, lines, make
+from tests.support.samples import DAY, items_of, lines, make
 
 
 @pytest.fixture(scope="module")
@@ -210,11 +210,11 @@ def test_the_same_flags_give_the_same_bytes_and_another_seed_others(tmp_path, mo
     monkeypatch.setattr("time.time", lambda: 1.0e9)
     monkeypatch.setattr(export, "_OPEN_FILES", 12)
     make(tmp_path / "b", plan=plan)
-    first, second = contents_of(tmp_path / "a"), contents_of(tmp_path / "b")
+    first, second = items_of(tmp_path / "a"), items_of(tmp_path / "b")
     assert len(first) == 3 * 2 * 3 * 2 + 3
     assert [name for name in first if first[name] != second.get(name)] == []
     make(tmp_path / "c", plan=plan, seed=2)
-    third = contents_of(tmp_path / "c")
+    third = items_of(tmp_path / "c")
     assert [name for name in first if first[name] == third[name]] == []
 
 
@@ -226,19 +226,17 @@ def test_the_seed_decides_what_is_read():
 
 
 @pytest.mark.parametrize(
-    ("visitors", "contents", "days", "wanted"),
+    ("visitors", "items", "days", "wanted"),
     [(1, 1, 1, None), (3, 2, 1, 3), (40, 13, 2, None), (300, 500, 1, 9000), (900, 2000, 30, 2500)],
 )
-def test_sizes_are_those_of_the_flags(tmp_path, visitors, contents, days, wanted):
-    report = make(
-        tmp_path, visitors, contents, days, interactions=wanted, plan=Plan(("ga360", "table"), ("ndjson",), 1)
-    )
+def test_sizes_are_those_of_the_flags(tmp_path, visitors, items, days, wanted):
+    report = make(tmp_path, visitors, items, days, interactions=wanted, plan=Plan(("ga360", "table"), ("ndjson",), 1))
     pairs = by_ga360_rules(lines(tmp_path, "ga360/*.ndjson.gz"))
     assert len({visitor for visitor, _ in pairs}) == visitors
     assert len(list((tmp_path / "ga360").iterdir())) == days
-    assert len((tmp_path / "catalogue.csv").read_text().splitlines()) == contents + 1
+    assert len((tmp_path / "catalogue.csv").read_text().splitlines()) == items + 1
     assert report.table_rows == len(pairs)
-    assert len(pairs) == pytest.approx(wanted or visitors * max(1.0, contents / 8), rel=0.12, abs=visitors / 2)
+    assert len(pairs) == pytest.approx(wanted or visitors * max(1.0, items / 8), rel=0.12, abs=visitors / 2)
     described = json.loads((tmp_path / "sample.json").read_text())
     assert described["interactions"] == len(pairs)
     assert described["visitors"] == visitors
@@ -256,11 +254,11 @@ def test_blocks_are_of_bounded_size_and_cover_all_visitors():
     assert len(np.unique(steps.pairs[:, 0] * 5000 + steps.pairs[:, 1])) == len(steps.pairs)
 
 
-@pytest.mark.parametrize(("visitors", "contents", "days"), [(3, 20_000, 1), (400, 400, 7)])
-def test_visits_lie_within_a_day_and_do_not_overlap(visitors, contents, days):
+@pytest.mark.parametrize(("visitors", "items", "days"), [(3, 20_000, 1), (400, 400, 7)])
+def test_visits_lie_within_a_day_and_do_not_overlap(visitors, items, days):
     most = None if days > 1 else visitors * 3000  # hours of reading, if it were not made to fit
-    size = sample.size_from(visitors, contents, days, most, DAY, 4)
-    steps = make_steps(size, make_catalogue(contents, 4), 0, activity(size))
+    size = sample.size_from(visitors, items, days, most, DAY, 4)
+    steps = make_steps(size, make_catalogue(items, 4), 0, activity(size))
     assert (steps.dwell_ms[steps.pair >= 0] > 0).all()
     assert (steps.dwell_ms[steps.pair < 0] == 0).all()
     begin_ms = steps.start_s * 1000
@@ -272,9 +270,9 @@ def test_visits_lie_within_a_day_and_do_not_overlap(visitors, contents, days):
 
 
 def test_ids_and_titles_are_all_different():
-    for contents in (1, 7, 400, 70_000):
-        catalogue = make_catalogue(contents, 42)
-        assert len(set(catalogue.titles)) == len(set(catalogue.content_ids)) == contents
+    for items in (1, 7, 400, 70_000):
+        catalogue = make_catalogue(items, 42)
+        assert len(set(catalogue.titles)) == len(set(catalogue.content_ids)) == items
         assert all(len(name) == 9 and name.isdigit() for name in catalogue.content_ids)
         assert max(map(len, catalogue.titles)) < 100
     assert len(set(make_catalogue(400, 42).categories)) == 16

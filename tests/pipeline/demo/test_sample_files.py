@@ -13,14 +13,14 @@ from configs.errors import UserError
 from pipeline import sample
 from pipeline.demo.sample import files
 from pipeline.demo.sample.export import Plan
-from tests.support.samples import contents_of, lines, make
+from tests.support.samples import items_of, lines, make
 
 
 def test_layouts_and_formats_asked_for_do_not_change_each_other(tmp_path):
     make(tmp_path / "all", plan=Plan(("table", "ga4", "ga360"), ("parquet", "ndjson"), 1))
-    everything = contents_of(tmp_path / "all")
+    everything = items_of(tmp_path / "all")
     make(tmp_path / "one", plan=Plan(("ga4",), ("ndjson",), 1))
-    one = contents_of(tmp_path / "one")
+    one = items_of(tmp_path / "one")
     del one["sample.json"]
     assert len(one) == 4
     assert {name: everything[name] for name in one} == one
@@ -73,14 +73,14 @@ def test_a_directory_with_files_is_refused_and_keeps_them(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="is not empty"):
         make(tmp_path)
-    assert contents_of(tmp_path) == {"notes.txt": b"mine"}
+    assert items_of(tmp_path) == {"notes.txt": b"mine"}
 
 
 def test_replace_touches_only_what_a_sample_has_made(tmp_path):
     make(tmp_path, days=3, plan=Plan(("ga360", "ga4"), ("ndjson",), 1))
     (tmp_path / "ga360" / "notes.txt").write_text("mine")
     make(tmp_path, days=2, plan=Plan(("ga360",), ("ndjson",), 1), replace=True)
-    assert sorted(contents_of(tmp_path)) == [
+    assert sorted(items_of(tmp_path)) == [
         "catalogue.csv",
         "ga360/ga_sessions_20240101.ndjson.gz",
         "ga360/ga_sessions_20240102.ndjson.gz",
@@ -90,10 +90,10 @@ def test_replace_touches_only_what_a_sample_has_made(tmp_path):
     assert not (tmp_path / "ga4").exists()
     real = tmp_path / "ga360" / "ga_sessions_20240103.ndjson.gz"
     real.write_bytes(b"a real export")
-    before = contents_of(tmp_path)
+    before = items_of(tmp_path)
     with pytest.raises(UserError, match=r"ga_sessions_20240103.ndjson.gz was not made by this command"):
         make(tmp_path, days=3, seed=5, replace=True)
-    assert contents_of(tmp_path) == before
+    assert items_of(tmp_path) == before
 
 
 def test_an_inventory_that_points_elsewhere_deletes_nothing(tmp_path):
@@ -110,7 +110,7 @@ def test_an_inventory_that_points_elsewhere_deletes_nothing(tmp_path):
 
 def test_a_failed_run_leaves_nothing_that_looks_whole(tmp_path, monkeypatch):
     make(tmp_path, seed=1)
-    before = contents_of(tmp_path)
+    before = items_of(tmp_path)
 
     def fail(self, rows):
         raise OSError(28, "No space left on device")
@@ -118,17 +118,17 @@ def test_a_failed_run_leaves_nothing_that_looks_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(files.NdjsonWriter, "write", fail)
     with pytest.raises(UserError, match="No space left on device"):
         make(tmp_path, seed=2, replace=True)
-    assert contents_of(tmp_path) == before
+    assert items_of(tmp_path) == before
     with pytest.raises(UserError):
         make(tmp_path / "new")
-    assert contents_of(tmp_path / "new") == {}
+    assert items_of(tmp_path / "new") == {}
 
 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         ("--visitors 0", "not within 1"),
-        ("--contents 0", "not within 1"),
+        ("--items 0", "not within 1"),
         ("--days 0", "not within 1"),
         ("--files_per_day 0", "not within 1"),
         ("--seed -1", "not within 0"),
@@ -158,7 +158,7 @@ def test_the_command_needs_neither_tensorflow_nor_beam(tmp_path):
         "import sys; from pipeline import sample; sample.main(sys.argv[1:]); "
         "print(*{name.partition('.')[0] for name in sys.modules} & {'tensorflow', 'apache_beam', 'tfx_bsl'})"
     )
-    flags = ["--output_dir", str(tmp_path / "out"), "--visitors", "20", "--contents", "20", "--days", "2"]
+    flags = ["--output_dir", str(tmp_path / "out"), "--visitors", "20", "--items", "20", "--days", "2"]
     done = subprocess.run([sys.executable, "-c", code, *flags], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].strip() == ""
     assert "visitors" in done.stdout

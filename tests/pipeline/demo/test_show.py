@@ -48,9 +48,9 @@ class World:
         self.rows: list[tuple[int, list[int], list[float]]] = []
         self.lists: dict[str, list[str]] = {}
 
-    def add(self, visitor: str, contents: list[int], recommended: list[int], values=None) -> None:
-        values = values or [1.0 - 0.01 * place for place in range(len(contents))]
-        self.rows.append((len(self.users), contents, values))
+    def add(self, visitor: str, items: list[int], recommended: list[int], values=None) -> None:
+        values = values or [1.0 - 0.01 * place for place in range(len(items))]
+        self.rows.append((len(self.users), items, values))
         self.users.append(visitor)
         self.lists[visitor] = [ITEMS[number] for number in recommended]
 
@@ -117,7 +117,7 @@ def test_more_visitors_come_from_the_same_tastes_then_from_outside_the_range(sma
     assert small.print(visitors=50).count("Visitor ") == 9
 
 
-def test_history_is_best_rated_first_ties_by_content_and_six_long(world):
+def test_history_is_best_rated_first_ties_by_item_and_six_long(world):
     world.add("reader", [0, 3, 5, 7, 11, 12, 20], [9], [0.2, 0.9, 0.5, 0.5, 0.1, 0.3, 0.05])
     swapped = ITEMS.copy()
     swapped[5], swapped[7] = "c07", "c05"  # so that equal ratings are not in order of their ids already
@@ -131,12 +131,12 @@ def test_history_is_best_rated_first_ties_by_content_and_six_long(world):
     assert "Film" in titles[3]
 
 
-def test_the_favourite_category_has_most_contents_and_ratings_decide_between_equals(world):
+def test_the_favourite_category_has_most_items_and_ratings_decide_between_equals(world):
     world.add("many", [0, 1, 2, 10, 11], [9], [0.1, 0.1, 0.1, 1.0, 1.0])
     world.add("equal", [0, 1, 20, 21, 10], [9], [0.4, 0.4, 0.4, 0.5, 1.0])
     text = world.write().print(visitor_ids=["many", "equal"])
-    assert "Visitor many: 5 contents read, most of Chess" in text
-    assert "Visitor equal: 5 contents read, most of Music" in text
+    assert "Visitor many: 5 items read, most of Chess" in text
+    assert "Visitor equal: 5 items read, most of Music" in text
 
 
 def test_recommendations_are_in_the_order_of_rank_with_their_scores(world):

@@ -24,9 +24,9 @@ views = st.lists(
 
 
 def table(rows) -> pa.Table:
-    visitors, visits, times, numbers, contents = zip(*rows, strict=True) if rows else ([],) * 5
+    visitors, visits, times, numbers, items = zip(*rows, strict=True) if rows else ([],) * 5
     starts = [visit * 1000 for visit in visits]
-    arrays = [visitors, visits, times, numbers, starts, contents]
+    arrays = [visitors, visits, times, numbers, starts, items]
     return pa.table([pa.array(a, f.type) for a, f in zip(arrays, sessions.VIEWS, strict=True)], schema=sessions.VIEWS)
 
 

@@ -61,7 +61,7 @@ def divided(rows, **settings):
 
 
 @pytest.mark.parametrize(("n", "min_items"), [(1, 2), (3, 2), (40, 2), (2, 14)])
-def test_the_last_contents_of_each_visitor(n, min_items):
+def test_the_last_items_of_each_visitor(n, min_items):
     rows = views() + [(b"single", b"c1", 1.0, 5)]
     pairs, expected = combined(rows), set()
     for visitor in {visitor for visitor, _ in pairs}:
@@ -175,7 +175,7 @@ def test_train_is_what_it_would_be_if_the_rest_had_never_been(tmp_path):
         "visitors_without": 0,
         "already_in_train": 0,
         "unknown_visitor": 0,
-        "unknown_content": 3,
+        "unknown_item": 3,
     }
     assert plain["split"] == {"kind": "none"} and not list((tmp_path / "plain").glob("held_out*"))
     verify.main([str(tmp_path / "split")])
@@ -240,7 +240,7 @@ def test_a_published_split(tmp_path):
     manifest = of_table(tmp_path / "d", one, split | {"drop_shared": True})
     assert set(ratings(tmp_path / "d")) == set(train)
     assert manifest["counts"]["files_read"] == 2 and manifest["counts"]["rows_read"] == 8
-    about = {"held_out": 1, "already_in_train": 1, "unknown_visitor": 1, "unknown_content": 1}
+    about = {"held_out": 1, "already_in_train": 1, "unknown_visitor": 1, "unknown_item": 1}
     assert manifest["split"] | about == manifest["split"] and manifest["split"]["kind"] == "test_input"
 
 
@@ -252,7 +252,7 @@ def test_a_published_split(tmp_path):
         ({"kind": "last_n", "min_items": 9}, r"nothing could be held out: no visitor has split.min_items \(9\)"),
         ({"test_input": "{tmp}/none*"}, "no file matches .*none"),
         ({"test_input": "{tmp}/*.csv"}, "matches both source.input and split.test_input"),
-        ({"test_input": "{tmp}/strangers"}, "of 1 pairs the visitor or the content is not in train; are the ids"),
+        ({"test_input": "{tmp}/strangers"}, "of 1 pairs the visitor or the item is not in train; are the ids"),
     ],
 )
 def test_a_split_that_holds_out_nothing_is_refused(tmp_path, split, said):

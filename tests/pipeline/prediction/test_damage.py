@@ -62,7 +62,7 @@ DAMAGE = {
     "float64": (lambda d, m: change(factors(m, "item")[0], np.float64), "rows of float32 are due; train again"),
     "width": (
         lambda d, m: [change(path, lambda a: a[:, :2]) for path in factors(m, "item")],
-        "users have 3 factors, contents 2; train again",
+        "users have 3 factors, items 2; train again",
     ),
     "cut": (
         lambda d, m: factors(m, "user")[0].write_bytes(factors(m, "user")[0].read_bytes()[:-4]),
@@ -128,9 +128,9 @@ def written_again(path: Path, key: int, how) -> None:
     [
         (lambda indices, values: values.__setitem__(1, np.nan), "ratings that are no finite numbers"),
         (lambda indices, values: values.__setitem__(1, -np.inf), "ratings that are no finite numbers"),
-        (lambda indices, values: indices.__setitem__(1, indices[0]), "contents repeat or do not ascend"),
-        (lambda indices, values: indices.__setitem__(slice(None), indices[::-1].copy()), "contents repeat"),
-        (lambda indices, values: indices.__setitem__(-1, 99), "contents that the vocabulary lacks"),
+        (lambda indices, values: indices.__setitem__(1, indices[0]), "items repeat or do not ascend"),
+        (lambda indices, values: indices.__setitem__(slice(None), indices[::-1].copy()), "items repeat"),
+        (lambda indices, values: indices.__setitem__(-1, 99), "items that the vocabulary lacks"),
     ],
 )
 def test_a_history_that_is_none_is_refused_whatever_its_checksum(tmp_path, how, said):

@@ -34,10 +34,10 @@ class Plain:
 
     def __init__(self, root: Path):
         self.root, self.dataset, self.model = root, Dataset(str(root / "dataset")), Model(str(root / "model"))
-        self.visitors, self.contents = (
+        self.visitors, self.item_ids = (
             read_vocabulary(p) for p in (self.dataset.vocab_users, self.dataset.vocab_items)
         )
-        self.ratings = np.zeros((len(self.visitors), len(self.contents)))
+        self.ratings = np.zeros((len(self.visitors), len(self.item_ids)))
         self.has = np.zeros(self.ratings.shape, bool)
         for path in (root / "dataset").glob("items_for_user-*"):
             for key, indices, values in tfrecords.read_rows(str(path)):
@@ -52,7 +52,7 @@ class Plain:
         self.popularity = self.has.sum(0).astype(float)
 
     def scores(self, factors: np.ndarray | None = None) -> np.ndarray:
-        """Of each visitor with each content, by the rules of cold start, or of the factors given."""
+        """Of each visitor with each item, by the rules of cold start, or of the factors given."""
         if factors is None:
             known = (self.rules != "popularity")[:, None]
             return np.where(known, self.answering @ self.items.T, self.popularity)
@@ -91,7 +91,7 @@ def plain(tmp_path_factory):
 
 def test_each_visitor_is_answered_by_the_rule_that_cold_start_names(plain, tmp_path):
     content = predict(plain.root, tmp_path / "out", top_k=7)
-    expected = best(plain.scores(), plain.contents, plain.has, 7)
+    expected = best(plain.scores(), plain.item_ids, plain.has, 7)
     assert recommended(tmp_path / "out") == dict(zip(plain.visitors, expected, strict=True))
     lines = [json.loads(line) for line in lines_of(tmp_path / "out", ".jsonl")]
     assert {line["visitorId"].encode(): line["rule"] for line in lines} == dict(
@@ -106,7 +106,7 @@ def test_a_small_site_is_answered_by_popularity(plain, tmp_path):
     predict(root, tmp_path / "out", top_k=5)
     scores = np.tile(plain.popularity, (len(plain.visitors), 1))
     assert recommended(tmp_path / "out") == dict(
-        zip(plain.visitors, best(scores, plain.contents, plain.has, 5), strict=True)
+        zip(plain.visitors, best(scores, plain.item_ids, plain.has, 5), strict=True)
     )
 
 
@@ -115,7 +115,7 @@ def test_projected_factors_are_those_of_the_rows_own_solution(plain, tmp_path):
     scores = plain.scores(plain.projected)
     scores[plain.rules == "popularity"] = plain.popularity
     assert recommended(tmp_path / "out") == dict(
-        zip(plain.visitors, best(scores, plain.contents, plain.has, 7), strict=True)
+        zip(plain.visitors, best(scores, plain.item_ids, plain.has, 7), strict=True)
     )
     assert content["factors"] == "projected" and set(content["rules"]) == {"projection", "popularity"}
 
@@ -141,38 +141,38 @@ def test_projection_of_short_and_long_rows_solves_their_systems(lam, nu):
         np.testing.assert_allclose(shares.sum(1), found[row] @ items[wanted].T, atol=1e-5)
 
 
-def test_listed_contents_and_a_least_score_bound_what_is_given(plain, tmp_path):
+def test_listed_items_and_a_least_score_bound_what_is_given(plain, tmp_path):
     rng = np.random.default_rng(1)
-    allow = [name for name in plain.contents if rng.random() < 0.6]
-    block = [name for name in plain.contents if rng.random() < 0.2]
+    allow = [name for name in plain.item_ids if rng.random() < 0.6]
+    block = [name for name in plain.item_ids if rng.random() < 0.2]
     (tmp_path / "allow").write_bytes(b"\xef\xbb\xbf" + b"\r\n".join([*allow, b"unknown"]))
     (tmp_path / "block").write_bytes(b"\n".join(block) + b"\n\n")
     lists = {"allow": str(tmp_path / "allow"), "block": str(tmp_path / "block")}
     content = predict(plain.root, tmp_path / "out", top_k=15, min_score=1.5, **lists)
-    banned = np.array([name not in allow or name in block for name in plain.contents])
+    banned = np.array([name not in allow or name in block for name in plain.item_ids])
     scores = plain.scores()
-    expected = best(scores, plain.contents, plain.has | banned, 15, 1.5)
+    expected = best(scores, plain.item_ids, plain.has | banned, 15, 1.5)
     assert recommended(tmp_path / "out") == dict(zip(plain.visitors, expected, strict=True))
     assert content["counts"]["visitors_without"] == sum(not answer for answer in expected) > 0
 
 
-def test_old_contents_are_left_out(plain, tmp_path):
+def test_old_items_are_left_out(plain, tmp_path):
     predict(plain.root, tmp_path / "out", top_k=90, max_age_days=9.5, include_seen=True)
     items = pq.read_table(plain.dataset.items)
     first, last = items["first_time_ms"].to_numpy(), items["last_time_ms"].to_numpy()
-    young = {name for name, time in zip(plain.contents, first, strict=True) if time >= last.max() - 9.5 * DAY_MS}
+    young = {name for name, time in zip(plain.item_ids, first, strict=True) if time >= last.max() - 9.5 * DAY_MS}
     assert all(set(answer) == young for answer in recommended(tmp_path / "out").values())
     assert 5 < len(young) < 80
 
 
 @pytest.mark.parametrize("kinds", [2, 11])
 def test_no_category_takes_more_than_its_share(plain, tmp_path, kinds):
-    category = ["" if n % 13 == 0 else f"kind {n % kinds}" for n in range(len(plain.contents))]
-    names = [name.decode() for name in plain.contents]
+    category = ["" if n % 13 == 0 else f"kind {n % kinds}" for n in range(len(plain.item_ids))]
+    names = [name.decode() for name in plain.item_ids]
     lines = ["contentId,title,category", *(f"{name},t,{kind}" for name, kind in zip(names, category, strict=True))]
     (tmp_path / "catalogue.csv").write_text("\n".join(lines))
     predict(plain.root, tmp_path / "out", catalogue=tmp_path / "catalogue.csv", top_k=12, max_per_category=3)
-    expected = best(plain.scores(), plain.contents, plain.has, 12, category=category, most=3)
+    expected = best(plain.scores(), plain.item_ids, plain.has, 12, category=category, most=3)
     assert recommended(tmp_path / "out") == dict(zip(plain.visitors, expected, strict=True))
 
 
@@ -194,41 +194,41 @@ def test_a_cap_goes_down_the_order_as_far_as_it_takes(monkeypatch):
 def test_only_those_listed_are_answered_and_strangers_get_what_is_popular(plain, tmp_path):
     asked = [*plain.visitors[3:40:5], b"stranger", b"zebra"]
     (tmp_path / "only").write_bytes(b"\n".join(asked))
-    content = predict(plain.root, tmp_path / "out", top_k=4, only=str(tmp_path / "only"), explain=2)
-    expected = dict(zip(plain.visitors, best(plain.scores(), plain.contents, plain.has, 4), strict=True))
-    popular = best(plain.popularity[None], plain.contents, np.zeros((1, 90), bool), 4)[0]
+    content = predict(plain.root, tmp_path / "out", top_k=4, only=str(tmp_path / "only"), explanation=2)
+    expected = dict(zip(plain.visitors, best(plain.scores(), plain.item_ids, plain.has, 4), strict=True))
+    popular = best(plain.popularity[None], plain.item_ids, np.zeros((1, 90), bool), 4)[0]
     expected |= {b"stranger": popular, b"zebra": popular}
     assert recommended(tmp_path / "out") == {name: expected[name] for name in asked}
     assert content["counts"]["visitors"] == len(asked) and content["counts"]["visitors_unknown"] == 2
 
 
 def test_reasons_are_the_greatest_parts_of_the_projected_score(plain, tmp_path):
-    predict(plain.root, tmp_path / "out", top_k=3, explain=90, formats=["jsonl", "parquet"])
-    number = {name: n for n, name in enumerate(plain.contents)}
+    predict(plain.root, tmp_path / "out", top_k=3, explanation=90, formats=["jsonl", "parquet"])
+    number = {name: n for n, name in enumerate(plain.item_ids)}
     for line in map(json.loads, lines_of(tmp_path / "out", ".jsonl")):
         row = plain.visitors.index(line["visitorId"].encode())
         for entry in line["recommendations"]:
-            parts = [part["contribution"] for part in entry["because"]]
+            parts = [part["contribution"] for part in entry["explanation"]]
             assert parts == sorted(parts, reverse=True)
             if line["rule"] == "popularity":
                 assert parts == []
                 continue
-            because = {number[part["contentId"].encode()] for part in entry["because"]}
+            because = {number[part["contentId"].encode()] for part in entry["explanation"]}
             assert because == set(np.flatnonzero(plain.has[row]).tolist())
             score = plain.projected[row] @ plain.items[number[entry["contentId"].encode()]]
             assert sum(parts) == pytest.approx(score, abs=1e-4)
-    predict(plain.root, tmp_path / "two", top_k=3, explain=2)
+    predict(plain.root, tmp_path / "two", top_k=3, explanation=2)
     whole, two = (
         {line["visitorId"]: line for line in map(json.loads, lines_of(tmp_path / name, ".jsonl"))}
         for name in ("out", "two")
     )
     for line in whole.values():
         for entry in line["recommendations"]:
-            entry["because"] = entry["because"][:2]
+            entry["explanation"] = entry["explanation"][:2]
     assert whole == two
 
 
-@pytest.mark.parametrize("more", [{}, {"explain": 2}, {"kind": "targets"}])
+@pytest.mark.parametrize("more", [{}, {"explanation": 2}, {"kind": "audiences"}])
 def test_parquet_says_what_json_lines_say(plain, tmp_path, more):
     predict(plain.root, tmp_path / "out", top_k=4, formats=["jsonl", "parquet"], block_size=29, **more)
     for path in (tmp_path / "out").glob("*.parquet"):
@@ -248,35 +248,35 @@ def round_scores(tree):
 def expected_targets(plain, k, factors=None, forbidden=None, **more):
     scores = plain.scores(plain.answering if factors is None else factors).T
     found = best(scores, plain.visitors, plain.has.T if forbidden is None else forbidden, k, **more)
-    return dict(zip(plain.contents, found, strict=True))
+    return dict(zip(plain.item_ids, found, strict=True))
 
 
 @pytest.mark.parametrize("size", [4096, 7])
-def test_targets_are_the_best_visitors_of_each_content(plain, tmp_path, monkeypatch, size):
-    monkeypatch.setattr(audiences, "_rows", lambda contents: size)
-    content = predict(plain.root, tmp_path / "out", kind="targets", top_k=6, block_size=40)
-    assert given(tmp_path / "out", "contentId", "visitors", "visitorId") == expected_targets(plain, 6)
-    assert content["counts"]["contents"] == 90 and content["counts"]["targets"] == 90 * 6
-    assert {path.name.split("-")[0] for path in (tmp_path / "out").glob("*-*")} == {"targets"}
+def test_targets_are_the_best_visitors_of_each_item(plain, tmp_path, monkeypatch, size):
+    monkeypatch.setattr(audiences, "_rows", lambda items: size)
+    content = predict(plain.root, tmp_path / "out", kind="audiences", top_k=6, block_size=40)
+    assert given(tmp_path / "out", "contentId", "audience", "visitorId") == expected_targets(plain, 6)
+    assert content["counts"]["items"] == 90 and content["counts"]["audiences"] == 90 * 6
+    assert {path.name.split("-")[0] for path in (tmp_path / "out").glob("*-*")} == {"audiences"}
 
 
 def test_targets_take_the_options_the_other_way_round(plain, tmp_path):
     (tmp_path / "block").write_bytes(b"\n".join(plain.visitors[::3]))
-    (tmp_path / "only").write_bytes(b"\n".join([*plain.contents[5:50:4], b"fresh"]))
-    options = {"kind": "targets", "top_k": 9, "min_score": 2.0, "factors": "projected"}
+    (tmp_path / "only").write_bytes(b"\n".join([*plain.item_ids[5:50:4], b"fresh"]))
+    options = {"kind": "audiences", "top_k": 9, "min_score": 2.0, "factors": "projected"}
     lists = {"block": str(tmp_path / "block"), "only": str(tmp_path / "only")}
     predict(plain.root, tmp_path / "out", **options, **lists)
     blocked = np.isin(np.arange(150), np.arange(0, 150, 3))
     expected = expected_targets(plain, 9, plain.projected, plain.has.T | blocked, least=2.0)
     mean = plain.projected @ plain.items.astype("f").mean(0, dtype="d")
     fresh = best(mean[None], plain.visitors, blocked[None], 9, 2.0)[0]
-    found = given(tmp_path / "out", "contentId", "visitors", "visitorId")
-    assert found == {name: expected[name] for name in plain.contents[5:50:4]} | {b"fresh": fresh}
+    found = given(tmp_path / "out", "contentId", "audience", "visitorId")
+    assert found == {name: expected[name] for name in plain.item_ids[5:50:4]} | {b"fresh": fresh}
     rules = {line["contentId"]: line["rule"] for line in map(json.loads, lines_of(tmp_path / "out", ".jsonl"))}
     assert rules.pop("fresh") == "mean item" and set(rules.values()) == {"factors"}
 
 
-@pytest.mark.parametrize("kind", ["recommendations", "targets"])
+@pytest.mark.parametrize("kind", ["recommendations", "audiences"])
 def test_who_watches_sees_how_far_it_is(plain, tmp_path, monkeypatch, kind):
     seen, take = [], accounts.take_summary
 
@@ -288,23 +288,23 @@ def test_who_watches_sees_how_far_it_is(plain, tmp_path, monkeypatch, kind):
     due = batch_predict._files_due(plan.make(Settings.model_validate(tree | {"prediction": {"kind": kind}}))[0])
     monkeypatch.setattr(accounts, "take_summary", look)
     predict(plain.root, tmp_path / "out", kind=kind)
-    assert seen == [True] and due[1] == {"recommendations": 3 * 2, "targets": 3}[kind]
+    assert seen == [True] and due[1] == {"recommendations": 3 * 2, "audiences": 3}[kind]
     assert all(path.is_file() for path in (tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize("metric", ["cosine", "dot"])
-def test_similar_contents_and_visitors(plain, tmp_path, metric):
+def test_similar_items_and_visitors(plain, tmp_path, metric):
     def like(vectors, ids):
         if metric == "cosine":
             vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         return dict(zip(ids, best(vectors @ vectors.T, ids, np.eye(len(ids), dtype=bool), 5), strict=True))
 
-    predict(plain.root, tmp_path / "c", kind="similar_contents", metric=metric, top_k=5)
-    assert given(tmp_path / "c", "contentId", "similar", "contentId") == like(plain.items, plain.contents)
+    predict(plain.root, tmp_path / "c", kind="similar_items", metric=metric, top_k=5)
+    assert given(tmp_path / "c", "contentId", "similar_items", "contentId") == like(plain.items, plain.item_ids)
     (tmp_path / "only").write_bytes(b"\n".join(plain.visitors[::4]))
     predict(plain.root, tmp_path / "v", kind="similar_visitors", metric=metric, top_k=5, only=str(tmp_path / "only"))
     expected = like(plain.answering, plain.visitors)
-    found = given(tmp_path / "v", "visitorId", "similar", "visitorId")
+    found = given(tmp_path / "v", "visitorId", "similar_visitors", "visitorId")
     assert found == {name: expected[name] for name in plain.visitors[::4]}
     rules = {line["visitorId"].encode(): line["rule"] for line in map(json.loads, lines_of(tmp_path / "v", ".jsonl"))}
     projected = {name for name, rule in zip(plain.visitors, plain.rules, strict=True) if rule == "projection"}
@@ -321,15 +321,15 @@ def write(path: Path, text: str) -> str:
     [
         ({"only": "/nowhere"}, r"prediction.only: /nowhere does not exist"),
         ({"block": "EMPTY"}, "holds no ids; write one a line"),
-        ({"allow": "STRANGERS"}, "leave no contents; widen them"),
+        ({"allow": "STRANGERS"}, "leave no items; widen them"),
         ({"max_per_category": 1}, "needs a catalogue; set catalogue"),
-        ({"kind": "similar_contents", "only": "STRANGERS"}, "names none that the dataset has"),
-        ({"kind": "targets", "top_k": 151}, "top_k 151 is larger than the dataset of 150 visitors"),
-        ({"kind": "targets", "only": "ONE", "max_age_days": 1}, "nothing is left to answer"),
+        ({"kind": "similar_items", "only": "STRANGERS"}, "names none that the dataset has"),
+        ({"kind": "audiences", "top_k": 151}, "top_k 151 is larger than the dataset of 150 visitors"),
+        ({"kind": "audiences", "only": "ONE", "max_age_days": 1}, "nothing is left to answer"),
     ],
 )
 def test_an_option_that_cannot_be_met_is_said_in_one_line(plain, tmp_path, options, said):
-    files = {"EMPTY": "\n\n", "STRANGERS": "nobody\n", "ONE": plain.contents[0].decode()}
+    files = {"EMPTY": "\n\n", "STRANGERS": "nobody\n", "ONE": plain.item_ids[0].decode()}
     files = {name: write(tmp_path / name, text) for name, text in files.items()}
     options = {name: files.get(value, value) for name, value in options.items()}
     with pytest.raises(UserError, match=said) as caught:
@@ -355,10 +355,10 @@ def test_ages_without_times_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("prediction", "said"),
     [
-        ({"kind": "targets", "explain": 1}, "explain is for recommendations"),
-        ({"kind": "targets", "max_per_category": 1}, "max_per_category is for contents"),
-        ({"kind": "similar_visitors", "max_age_days": 1}, "max_age_days is for contents"),
-        ({"explain": 1, "formats": ["text"]}, "explain needs jsonl or parquet"),
+        ({"kind": "audiences", "explanation": 1}, "explanation is for recommendations"),
+        ({"kind": "audiences", "max_per_category": 1}, "max_per_category is for items"),
+        ({"kind": "similar_visitors", "max_age_days": 1}, "max_age_days is for items"),
+        ({"explanation": 1, "formats": ["text"]}, "explanation needs jsonl or parquet"),
         ({"kind": "best"}, "kind"),
     ],
 )
@@ -368,11 +368,11 @@ def test_options_that_do_not_go_together_are_refused(prediction, said):
 
 
 def test_the_command_takes_a_kind_and_goes_to_its_directory(plain, tmp_path, capsys):
-    config = write(tmp_path / "config.yaml", f"beam: {{runner: FnApiRunner}}\ntargets_dir: {tmp_path / 'targets'}\n")
+    config = write(tmp_path / "config.yaml", f"beam: {{runner: FnApiRunner}}\naudiences_dir: {tmp_path / 'targets'}\n")
     places = ["--dataset_dir", str(plain.root / "dataset"), "--model_dir", str(plain.root / "model")]
-    assert cli.run(batch_predict.main, ["--config", config, *places, "--kind", "targets", "--top_k", "3"]) == 0
-    assert "contents a second" in capsys.readouterr().out
-    assert json.loads((tmp_path / "targets" / "manifest.json").read_text())["kind"] == "targets"
+    assert cli.run(batch_predict.main, ["--config", config, *places, "--kind", "audiences", "--top_k", "3"]) == 0
+    assert "items a second" in capsys.readouterr().out
+    assert json.loads((tmp_path / "audiences" / "manifest.json").read_text())["kind"] == "audiences"
     assert cli.run(batch_predict.main, ["--config", config, *places]) == 2
     assert "pass --output_dir" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from configs.settings import ColdStartSettings, Settings
 from pipeline import batch_predict, preprocess, sample
 from pipeline.prediction import plan, visitors
-from pipeline.prediction.items import Contents
+from pipeline.prediction.items import Items
 from serving import publish
 from tests.support import served
 from tests.support.exports import SHARED, needs_shared, settings
@@ -53,7 +53,7 @@ class World:
 def world(request, tmp_path_factory):
     root = tmp_path_factory.mktemp(request.param)
     if request.param == "sample":
-        sizes = ["--visitors", "1500", "--contents", "150", "--days", "3", "--layouts", "ga360"]
+        sizes = ["--visitors", "1500", "--items", "150", "--days", "3", "--layouts", "ga360"]
         sample.main([*sizes, "--formats", "ndjson", "--output_dir", str(root / "in")])
         return World(root, str(root / "in" / "ga360" / "*"))
     return World(root, str(SHARED / "lastfm" / "ga360" / "ga_sessions_*"))
@@ -99,7 +99,7 @@ def test_strangers_get_the_same(world, tmp_path):
 
 
 def test_targets_and_similar_ones_are_the_same(world):
-    lines = list(world.predict("targets").values())[:ASKED]
+    lines = list(world.predict("audiences").values())[:ASKED]
     pairs = {(entry["visitorId"], line["contentId"]): entry["score"] for line in lines for entry in line["visitors"]}
     both = [
         (pairs[line["visitorId"], entry["contentId"]], entry["score"])
@@ -109,27 +109,27 @@ def test_targets_and_similar_ones_are_the_same(world):
     ]
     assert len(both) > 100
     np.testing.assert_allclose(*np.transpose(both), atol=1e-6, err_msg="a score is one, whichever side is asked")
-    found = world.ask("target", contentId=[line["contentId"].encode() for line in lines])
-    same(lines, "contentId", found, "visitorIds", "visitors", "visitorId")
+    found = world.ask("audience", contentId=[line["contentId"].encode() for line in lines])
+    same(lines, "contentId", found, "visitorIds", "audience", "visitorId")
     for suffix, metric in (("", "cosine"), ("_dot", "dot")):
-        lines = list(world.predict("similar_contents", metric=metric).values())[:ASKED]
+        lines = list(world.predict("similar_items", metric=metric).values())[:ASKED]
         found = world.ask(f"similar_items{suffix}", contentId=[line["contentId"].encode() for line in lines])
-        same(lines, "contentId", found, "contentIds", "similar", "contentId")
+        same(lines, "contentId", found, "contentIds", "similar_items", "contentId")
         lines = list(world.predict("similar_visitors", metric=metric).values())[:200]
         found = world.ask(f"similar_visitors{suffix}", visitorId=[line["visitorId"].encode() for line in lines])
-        same(lines, "visitorId", found, "visitorIds", "similar", "visitorId")
+        same(lines, "visitorId", found, "visitorIds", "similar_visitors", "visitorId")
 
 
 def test_reasons_are_the_same(world):
-    lines = list(world.predict("recommendations", explain=3).values())[:50]
+    lines = list(world.predict("recommendations", explanation=3).values())[:50]
     pairs = [(line["visitorId"], entry) for line in lines for entry in line["recommendations"]]
     asked = {"visitorId": [v.encode() for v, _ in pairs], "contentId": [e["contentId"].encode() for _, e in pairs]}
-    found = world.ask("explain", k=3, **asked)
+    found = world.ask("explanation", k=3, **asked)
     for (_, entry), names, shares, count in zip(
         pairs, found["contentIds"].tolist(), found["contributions"], found["count"], strict=True
     ):
-        assert [part["contentId"] for part in entry["because"]] == [name.decode() for name in names[:count]]
-        parts = [part["contribution"] for part in entry["because"]]
+        assert [part["contentId"] for part in entry["explanation"]] == [name.decode() for name in names[:count]]
+        parts = [part["contribution"] for part in entry["explanation"]]
         np.testing.assert_allclose(parts, shares[:count], atol=1e-5)
 
 
@@ -138,10 +138,10 @@ def test_projected_factors_agree_with_those_of_the_last_sweep(world):
     for mode in ("trained", "projected"):
         made, _ = plan.make(Settings.model_validate(world.tree | {"prediction": {"factors": mode}}))
         made = replace(made, cold_start=ColdStartSettings(min_ratings=0))  # so that nobody else is projected
-        contents = Contents(made)
-        blocks = [b for s in range(2) for b in visitors.read(made, contents, s, 512, None)]
+        items = Items(made)
+        blocks = [b for s in range(2) for b in visitors.read(made, items, s, 512, None)]
         table = np.concatenate([block.factors for block in blocks])
-        scores = table @ contents.factors.T
+        scores = table @ items.factors.T
         if mode == "trained":
             expected = scores
     np.testing.assert_allclose(scores, expected, atol=1e-4)

@@ -11,23 +11,23 @@ odd = st.text("\\t\t,anrx85" + LINE_ENDS, min_size=1)
 ids = (st.text(min_size=1) | odd).map(lambda text: text.encode(errors="ignore")).filter(bool)
 
 
-def line_of(visitor: bytes, contents: list[bytes]) -> bytes:
-    return textform.format_line(visitor, [textform.escape(content) for content in contents])
+def line_of(visitor: bytes, items: list[bytes]) -> bytes:
+    return textform.format_line(visitor, [textform.escape(content) for content in items])
 
 
 @given(ids, st.lists(ids))
 @example(b"\\", [b"\\t", b"\t", b"\\\\t", b"\\,", b"\\x0b", b"\x0b"])
 @example(b"x" * 10_000, [b",\t\\" * 3_000, b" 007 "])
-def test_a_line_is_read_back(visitor, contents):
-    line = line_of(visitor, contents)
-    assert textform.parse_line(line) == textform.parse_line(line + b"\n") == (visitor, contents)
+def test_a_line_is_read_back(visitor, items):
+    line = line_of(visitor, items)
+    assert textform.parse_line(line) == textform.parse_line(line + b"\n") == (visitor, items)
     assert line.count(b"\t") == 1
 
 
 @given(ids, st.lists(ids))
 @example(LINE_ENDS.encode(), [end.encode() for end in LINE_ENDS])
-def test_a_line_is_one_line_to_every_reader(visitor, contents):
-    assert len(line_of(visitor, contents).decode().splitlines()) == 1
+def test_a_line_is_one_line_to_every_reader(visitor, items):
+    assert len(line_of(visitor, items).decode().splitlines()) == 1
 
 
 @given(st.binary(min_size=1))

@@ -46,7 +46,7 @@ def plainly(answers: Answers) -> list[dict]:
             if answers.reasons is not None:
                 parts = zip(answers.reasons.places[row, rank], answers.reasons.shares[row, rank], strict=True)
                 because = [{"contentId": names[at], "contribution": share} for at, share in parts if at >= 0]
-                entry["because"] = because
+                entry["explanation"] = because
             given.append(entry)
         lines.append({"visitorId": asked.decode(), "rule": answers.rules[row], "recommendations": given})
     return lines

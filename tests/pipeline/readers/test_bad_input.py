@@ -34,7 +34,7 @@ KEPT = {
     "combined": of("e\u0301"),
     "not combined": of("\u00e9"),
     "an id of 1 MB": of("v" * 1_000_000),
-    "a content of 1 MB": of("long content", hits=[hit(1, 0, "c" * 1_000_000), hit(2, 9)]),
+    "an item of 1 MB": of("long content", hits=[hit(1, 0, "c" * 1_000_000), hit(2, 9)]),
     "a session of 20,000 hits": of("huge", hits=[hit(n, n * 10, f"c{n % 50}") for n in range(20_000)]),
     "integers as numbers": of("numbers", visitId=1, visitStartTime=1704067200, visitNumber=1),
     "fields that nobody asked for": of("more", device={"browser": ["a", {"b": None}]}, totals=[[[1]]]),
@@ -65,7 +65,7 @@ HITS = {
     "2^63 as time": (hit(2, BIG, "y"), "hit_time_invalid"),
     "no time": (hit(2, 0, "y") | {"time": None}, "hit_time_invalid"),
     "an empty content": (hit(2, 10, ""), "content_id_empty"),
-    "a line end in the content": (hit(2, 10, "a\rb"), "content_id_newline"),
+    "a line end in the item": (hit(2, 10, "a\rb"), "content_id_newline"),
     "a lone surrogate": (hit(2, 10, "\udfff"), "content_id_not_utf8"),
 }
 

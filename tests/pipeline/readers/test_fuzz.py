@@ -117,7 +117,7 @@ def test_ga360_lines(lines, by_visit):
     st.lists(wild.line(wild.sound_event()), max_size=5), st.booleans(), st.sampled_from(["content_id", "page_location"])
 )
 def test_ga4_lines(lines, prefer_user_id, parameter):
-    fates(lines, SourceSettings(kind="ga4", input="x", prefer_user_id=prefer_user_id, content_parameter=parameter))
+    fates(lines, SourceSettings(kind="ga4", input="x", prefer_user_id=prefer_user_id, item_parameter=parameter))
 
 
 HIT = pa.struct(

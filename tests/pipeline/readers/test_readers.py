@@ -23,7 +23,7 @@ def read(path, schema=ga360.SCHEMA):
 
 
 @pytest.mark.parametrize("name", ["a.ndjson", "a.ndjson.gz", "named-like-a.avro"])
-def test_what_a_file_holds_is_told_by_its_content(tmp_path, name):
+def test_what_a_file_holds_is_told_by_its_item(tmp_path, name):
     path = write_ndjson(tmp_path / name, [session("1", 5, [hit(1, 0, "x")])])
     (record,), numbers, malformed = read(path)
     assert record["fullVisitorId"] == "1"
@@ -113,10 +113,10 @@ def test_ga360_pages_and_their_account(tmp_path):
     assert counts == {
         "records.read": 3,
         "records.skipped.outside_window": 1,
-        "records.skipped.no_content": 1,
+        "records.skipped.no_item": 1,
         "hits.read": 5,
         "hits.skipped.no_page": 1,
-        "hits.skipped.no_content": 2,
+        "hits.skipped.no_item": 2,
     }
 
 
@@ -186,14 +186,14 @@ def test_ga4_engagement_users_and_their_account(tmp_path):
     ]
     assert reasons(found) == ["engagement_invalid", "visitor_id_newline"]
     assert found.counts["records.skipped.no_visitor_id"] == 1
-    assert found.counts["records.skipped.no_content"] == 1
+    assert found.counts["records.skipped.no_item"] == 1
     assert found.counts["seen.parameter.content_id"] == 6
     preferred = extract(ga4, tmp_path, rows[:5], prefer_user_id=True)
     assert [r["visitorId"] for r in preferred.table.to_pylist()] == [b"p", b"p", b"u"]
 
 
 def test_ga4_page_location_loses_query_and_fragment(tmp_path):
-    found = extract(ga4, tmp_path, [event("p", "x", 1), event("p", "a\nb", 1)], content_parameter="page_location")
+    found = extract(ga4, tmp_path, [event("p", "x", 1), event("p", "a\nb", 1)], item_parameter="page_location")
     assert [r["contentId"] for r in found.table.to_pylist()] == [b"https://example.com/x"]
     assert reasons(found) == ["content_id_newline"]
 
@@ -253,7 +253,7 @@ def test_parquet_tables_of_several_types_and_a_window(tmp_path):
     )
     columns = {"u": [12, 13, 14], "c": pa.array(["a", "b", "c"]).dictionary_encode(), "stars": [5, 0, 1], "t": when}
     pyarrow.parquet.write_table(pa.table(columns), path)
-    names = {"visitor_column": "u", "content_column": "c", "rating_column": "stars", "time_column": "t"}
+    names = {"visitor_column": "u", "item_column": "c", "rating_column": "stars", "time_column": "t"}
     rows, rejects = read_table(path, RatingSettings(kind="linear"), **names)
     assert [row[:3] for row in rows] == [(b"12", b"a", 5.0), (b"13", b"b", 0.0)]
     assert [r["reason"] for r in rejects] == ["time_invalid"]

@@ -53,7 +53,7 @@ def test_sql_and_python_give_the_same_of_a_real_export(server, kind, family):
     assert {pair: amount for pair, (amount, _) in found.items()} == {
         (line[column].encode(), line[2].encode()): float(line[3]) for line in lines
     }
-    assert counts["records.skipped.no_content"] == 13_611
+    assert counts["records.skipped.no_item"] == 13_611
     assert server.datasets() == before, "the temporary dataset is removed"
 
 
@@ -96,7 +96,7 @@ def test_odd_sessions_are_the_same_in_sql(server, tmp_path):
     cut = {"kind": "time", "time": "1970-01-01T00:00:05.800"}
     found, _ = both(server, tmp_path, "odd360cut", "ga360", rows, split=cut)
     assert found[b"over midnight", b"x"] == (700.0, 5000) and (b"ties", b"b", "held out") in found
-    both(server, tmp_path, "odd360bound", "ga360", rows, min_dwell_ms=20, max_dwell_ms=100, content_dimension_index=10)
+    both(server, tmp_path, "odd360bound", "ga360", rows, min_dwell_ms=20, max_dwell_ms=100, item_dimension_index=10)
 
 
 def test_odd_events_are_the_same_in_sql(server, tmp_path):
@@ -133,11 +133,11 @@ def test_odd_events_are_the_same_in_sql(server, tmp_path):
     assert found[b"a", b"x"] == (150.0, 1704067200999)
     assert found[b"h", b"42"][0] == 11.0
     assert counts["records.skipped.no_visitor_id"] == 2
-    assert counts["records.skipped.no_content"] == 2
+    assert counts["records.skipped.no_item"] == 2
     assert counts["records.read"] == len(rows)
     found, _ = both(server, tmp_path, "odd4users", "ga4", rows, prefer_user_id=True)
     assert found[b"known", b"x"][0] == 20.0
-    found, _ = both(server, tmp_path, "odd4pages", "ga4", rows, content_parameter="page_location")
+    found, _ = both(server, tmp_path, "odd4pages", "ga4", rows, item_parameter="page_location")
     assert (b"a", b"https://example.com/x") in found
 
 
@@ -152,20 +152,20 @@ def test_a_window_leaves_other_days_and_intraday_tables_out(server):
     ):
         server.load("days", table, SCHEMAS["ga4"], [event("a", content, 10)])
 
-    def contents(table="events_*", **source):
+    def items(table="events_*", **source):
         made = settings(server.settings(), {"kind": "ga4", "input": f"bq://{PROJECT}.days.{table}"} | source)
         return {content.decode() for _, content in interactions(made)[0]}
 
     window = {"start_date": "2024-01-02", "end_date": "2024-01-02"}
-    assert contents(**window) == {"two"}
-    assert contents(**window, include_intraday=True) == {"two", "open"}
-    assert contents() == {"one", "two", "three"}
-    assert contents("events_20240103") == {"three"}
-    assert contents(end_date="2024-01-02", window_days=2) == {"one", "two"}
+    assert items(**window) == {"two"}
+    assert items(**window, include_intraday=True) == {"two", "open"}
+    assert items() == {"one", "two", "three"}
+    assert items("events_20240103") == {"three"}
+    assert items(end_date="2024-01-02", window_days=2) == {"one", "two"}
     with pytest.raises(UserError, match=r"window 2025-01-01 to \.\.\.; they are of 2024-01-01 to 2024-01-03"):
-        contents(start_date="2025-01-01")
+        items(start_date="2025-01-01")
     with pytest.raises(UserError, match="has no tables ga_sessions_YYYYMMDD; it has events_20240101"):
-        contents("ga_sessions_*")
+        items("ga_sessions_*")
 
 
 def test_tables_views_and_own_queries_give_interactions(server, tmp_path):
@@ -179,7 +179,7 @@ def test_tables_views_and_own_queries_give_interactions(server, tmp_path):
     ]
     server.load("shop", "ratings", schema, rows)
     server.rows("CREATE VIEW shop.good AS SELECT * FROM shop.ratings WHERE stars > 4")
-    columns = {"visitor_column": "who", "content_column": "what", "rating_column": "stars", "time_column": "seen"}
+    columns = {"visitor_column": "who", "item_column": "what", "rating_column": "stars", "time_column": "seen"}
     base = {"kind": "table"} | columns
 
     def found(**source):
@@ -227,4 +227,4 @@ def test_the_queries_of_the_page_give_what_it_says(server, tmp_path):
     ]
     server.load("page", "by_visitor", [bigquery.SchemaField(*each) for each in kinds.items()], given)
     found = server.rows(best.replace("PROJECT.recommendations", f"{PROJECT}.page"))
-    assert found == [{"visitorId": "a", "contents": ["c1", "c2", "c3"]}]
+    assert found == [{"visitorId": "a", "items": ["c1", "c2", "c3"]}]

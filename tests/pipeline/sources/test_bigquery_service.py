@@ -200,8 +200,8 @@ def test_from_tables_to_a_table_of_predictions(server, tmp_path, monkeypatch, ca
     """Through the commands, as a night goes: GA's tables -> dataset -> model -> predictions -> a table."""
     rows = []
     for number in range(20):
-        contents = {f"c{c}": 1000 for c in range(number % 2, 20, 2) if c != (number + 2) % 20}
-        rows.append(reads(f"v{number}", contents))
+        items = {f"c{c}": 1000 for c in range(number % 2, 20, 2) if c != (number + 2) % 20}
+        rows.append(reads(f"v{number}", items))
     server.load("night", "ga_sessions_20240101", SCHEMAS["ga360"], rows)
     server.load("night_out", "other", SCHEMAS["ga360"], [])
     table = f"bq://{PROJECT}.night_out.predictions"

@@ -42,14 +42,14 @@ def test_the_hash_is_hmac_sha_256():
 def test_ids_are_hashed_and_the_deleted_are_gone(tmp_path, key_file, kind, listed):
     row = (lambda v, c: reads(v, c)) if kind == "ga360" else (lambda v, c: [event(v, *pair) for pair in c.items()])
     visitors = {f"visitor {n}": {f"c{n % 3}": 1000 + n, "c3": 500} for n in range(7)}
-    rows = [row(visitor, contents) for visitor, contents in visitors.items()]
+    rows = [row(visitor, items) for visitor, items in visitors.items()]
     rows = rows if kind == "ga360" else [one for some in rows for one in some]
     (tmp_path / "deleted").write_bytes(listed("visitor 2") + b"\r\n" + listed("visitor 5") + b"\nnobody")
     rules = {"hash_key_file": key_file, "deleted_visitors": str(tmp_path / "deleted")}
     made = make_dataset(tmp_path / "dataset", write_ndjson(tmp_path / "in", rows), kind, privacy=rules)
     del visitors["visitor 2"], visitors["visitor 5"]
     found = ratings(tmp_path / "dataset")
-    assert set(found) == {(plain_hash(v), c.encode()) for v, contents in visitors.items() for c in contents}
+    assert set(found) == {(plain_hash(v), c.encode()) for v, items in visitors.items() for c in items}
     assert made["skipped"]["views.deleted_visitor"] >= 4
     assert made["visitors_hashed_with"] == privacy.key_name(KEY)
     everything = b"".join(path.read_bytes() for path in (tmp_path / "dataset").rglob("*") if path.is_file())
@@ -92,8 +92,8 @@ def test_the_deleted_are_neither_answered_nor_given(tmp_path):
     (tmp_path / "deleted").write_bytes(b"".join(name + b"\n" for name in gone))
     predictions(root, tmp_path / "some", tmp_path / "deleted")
     assert read_text(tmp_path / "some") == {name: given for name, given in everyone.items() if name not in gone}
-    predictions(root, tmp_path / "targets", tmp_path / "deleted", kind="targets", top_k=150 - len(gone))
-    text = b"".join(path.read_bytes() for path in (tmp_path / "targets").glob("*.txt"))
+    predictions(root, tmp_path / "audiences", tmp_path / "deleted", kind="audiences", top_k=150 - len(gone))
+    text = b"".join(path.read_bytes() for path in (tmp_path / "audiences").glob("*.txt"))
     assert not [name for name in gone if name in text] and text
 
 

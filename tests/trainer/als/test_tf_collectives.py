@@ -104,10 +104,10 @@ def test_two_workers_give_what_one_process_gives(tmp_path, matrix):
         assert np.abs(one - two).max() <= 1e-5 * np.abs(one).max()
         files = [shard_name(getattr(shared, name), shard, 4, ".npy") for shard in range(4)]
         assert [len(np.load(file)) for file in files] == [len(range(s, len(one), 4)) for s in range(4)]
-    contents = [json.loads(tf_storage.read_bytes(model.manifest)) for model in (alone, shared)]
-    losses = [[sweep["loss"] for sweep in content["history"]] for content in contents]
+    items = [json.loads(tf_storage.read_bytes(model.manifest)) for model in (alone, shared)]
+    losses = [[sweep["loss"] for sweep in content["history"]] for content in items]
     np.testing.assert_allclose(*losses, rtol=1e-5)
-    saved = [set(content["files"]) for content in contents]
+    saved = [set(content["files"]) for content in items]
     assert {name for name in saved[0] if "logs/" not in name} == {name for name in saved[1] if "logs/" not in name}
     # Of the 60 users no process had more than a batch of 40 at once beside its own 30.
     assert all(answer["held"] <= 40 for answer in found)

@@ -34,14 +34,14 @@ class World:
         rng = np.random.default_rng(5)
         dense = np.where(rng.random((USERS, ITEMS)) < rng.random((USERS, 1)) * 0.4, rng.random((USERS, ITEMS)), 0)
         dense[3] = 0
-        dense[4, : ITEMS - 2] = 1  # two contents left
+        dense[4, : ITEMS - 2] = 1  # two items left
         self.matrix = sp.csr_matrix(dense.astype("f"))
         self.visitors = [*ODD, *(b"v%d" % (n * 7919 % 1000) for n in range(USERS - len(ODD)))]
-        self.contents = [*reversed(ODD), *(b"c%d" % (n * 7919 % 1000) for n in range(ITEMS - len(ODD)))]
+        self.item_ids = [*reversed(ODD), *(b"c%d" % (n * 7919 % 1000) for n in range(ITEMS - len(ODD)))]
         tables = [rng.integers(-1, 2, (n, K)) if whole_numbers else rng.normal(size=(n, K)) for n in (USERS, ITEMS)]
         self.users, self.items = (table.astype("f") for table in tables)
         self.weights = rng.random(ITEMS).astype("f") + 0.5
-        dataset = Dataset(write_dataset(root / "dataset", self.matrix, self.visitors, self.contents))
+        dataset = Dataset(write_dataset(root / "dataset", self.matrix, self.visitors, self.item_ids))
         rows = wals.Side(self.users, np.diff(self.matrix.indptr), rng.random(USERS).astype("f") + 0.5, USERS)
         counts = np.bincount(self.matrix.indices, minlength=ITEMS)
         cols = wals.Side(self.items, counts, self.weights, ITEMS)
@@ -57,7 +57,7 @@ class World:
 
     def best(self, factors, left_out, k, ids=None, table=None):
         """What batch prediction answers: ids best first, and scores."""
-        ids, table = ids or self.contents, self.items if table is None else table
+        ids, table = ids or self.item_ids, self.items if table is None else table
         order = np.array(sorted(range(len(ids)), key=ids.__getitem__))
         place = np.argsort(order)
         offsets = np.cumsum([0] + [len(some) for some in left_out])
@@ -107,8 +107,8 @@ def test_recommend_answers_what_batch_prediction_answers(world, k):
 def test_strangers_get_what_is_popular_in_the_order_of_count_and_id(world):
     found = world.ask("recommend", visitorId=[b"nobody", b""], k=9)
     counts = np.bincount(world.matrix.indices, minlength=ITEMS)
-    order = sorted(range(ITEMS), key=lambda item: (-counts[item], world.contents[item]))[:9]
-    assert answers(found) == [[(world.contents[item], counts[item]) for item in order]] * 2
+    order = sorted(range(ITEMS), key=lambda item: (-counts[item], world.item_ids[item]))[:9]
+    assert answers(found) == [[(world.item_ids[item], counts[item]) for item in order]] * 2
     assert set(found["rule"]) == {b"popularity"}
 
 
@@ -141,7 +141,7 @@ def test_a_history_gives_what_solving_its_row_gives(cold):
     names, values = [], []
     for n in few:
         row = cold.matrix[n]
-        own = [cold.contents[item] for item in row.indices[::-1]]
+        own = [cold.item_ids[item] for item in row.indices[::-1]]
         names.append([*own, b"never seen", *[b""] * width][:width])
         values.append([*row.data[::-1], 3.0, *[0.0] * width][:width])
     found = cold.ask("recommend_from_history", contentIds=names, ratings=np.array(values, "f"), k=4)
@@ -159,30 +159,30 @@ def test_a_site_of_few_ratings_gets_popularity_alone(tmp_path):
     found = world.ask("recommend", visitorId=world.visitors[:9], k=3)
     assert set(found["rule"]) == {b"popularity"}
     for n, answer in enumerate(answers(found)):
-        assert not {name for name, _ in answer} & {world.contents[item] for item in world.matrix[n].indices}
+        assert not {name for name, _ in answer} & {world.item_ids[item] for item in world.matrix[n].indices}
 
 
 def test_target_is_the_other_direction(world):
     expected = world.best(
         world.items, [world.matrix[:, [n]].nonzero()[0] for n in range(ITEMS)], 8, world.visitors, world.users
     )
-    found = world.ask("target", contentId=world.contents, k=8)
+    found = world.ask("audience", contentId=world.item_ids, k=8)
     assert answers(found, "visitorIds") == expected and set(found["rule"]) == {b"factors"}
-    fresh = world.ask("target", contentId=[b"published today"], k=8)
+    fresh = world.ask("audience", contentId=[b"published today"], k=8)
     mean = world.items.mean(0, dtype="d").astype("f")[None]
     assert answers(fresh, "visitorIds") == world.best(mean, [[]], 8, world.visitors, world.users)
     assert fresh["rule"][0] == cold_start.MEAN_ITEM.encode()
 
 
 def test_visitors_with_few_ratings_are_given_by_their_projected_factors(cold):
-    """The score of a visitor and a content is one, whichever of them is asked."""
+    """The score of a visitor and an item is one, whichever of them is asked."""
     users = cold.users.copy()
     for n in range(USERS):
         if 0 < cold.matrix[n].nnz <= 20:
             users[n] = projected(cold, n)
     owners = [cold.matrix[:, [n]].nonzero()[0] for n in range(20)]
     expected = cold.best(cold.items[:20], owners, 8, cold.visitors, users)
-    found = answers(cold.ask("target", contentId=cold.contents[:20], k=8), "visitorIds")
+    found = answers(cold.ask("audience", contentId=cold.item_ids[:20], k=8), "visitorIds")
     for own, other in zip(found, expected, strict=True):
         assert [name for name, _ in own] == [name for name, _ in other]
         np.testing.assert_allclose([score for _, score in own], [score for _, score in other], rtol=1e-5)
@@ -210,7 +210,7 @@ def test_short_and_long_rows_fold_in_alike(ratings, w0):
 @pytest.mark.parametrize("metric", ["cosine", "dot"])
 def test_similar_are_those_of_the_greatest_cosine_or_product(world, metric):
     for name, field, ids, table, given in (
-        ("similar_items", "contentId", world.contents, world.items, "contentIds"),
+        ("similar_items", "contentId", world.item_ids, world.items, "contentIds"),
         ("similar_visitors", "visitorId", world.visitors, world.users, "visitorIds"),
     ):
         if metric == "cosine":
@@ -223,29 +223,29 @@ def test_similar_are_those_of_the_greatest_cosine_or_product(world, metric):
 
 def test_explain_adds_up_to_the_projected_score(cold):
     asked = [(n, item) for n in (0, 1, 5, 40) for item in (2, 77)]
-    visitors, contents = [cold.visitors[n] for n, _ in asked], [cold.contents[item] for _, item in asked]
-    found = cold.ask("explain", visitorId=visitors, contentId=contents, k=ITEMS)
+    visitors, items = [cold.visitors[n] for n, _ in asked], [cold.item_ids[item] for _, item in asked]
+    found = cold.ask("explanation", visitorId=visitors, contentId=items, k=ITEMS)
     for answer, total, (n, item) in zip(answers(found, values="contributions"), found["score"], asked, strict=True):
         row = cold.matrix[n]
-        assert sorted(name for name, _ in answer) == sorted(cold.contents[j] for j in row.indices)
+        assert sorted(name for name, _ in answer) == sorted(cold.item_ids[j] for j in row.indices)
         shares = [share for _, share in answer]
         assert shares == sorted(shares, reverse=True)
         score = projected(cold, n) @ cold.items[item]
         assert sum(shares) == pytest.approx(score, abs=1e-5) and total == pytest.approx(score, abs=1e-5)
-        # A content's share is what the score loses when its rating becomes 0 with its weight unchanged.
+        # An item's share is what the score loses when its rating becomes 0 with its weight unchanged.
         name, share = answer[0]
         without = row.copy()
-        without.data[row.indices == cold.contents.index(name)] = 1e-30
+        without.data[row.indices == cold.item_ids.index(name)] = 1e-30
         assert score - projected(cold, n, without) @ cold.items[item] == pytest.approx(share, abs=1e-5)
-    nothing = cold.ask("explain", visitorId=[b"nobody", cold.visitors[0]], contentId=[contents[0], b"none"], k=3)
+    nothing = cold.ask("explanation", visitorId=[b"nobody", cold.visitors[0]], contentId=[items[0], b"none"], k=3)
     assert list(nothing["count"]) == [0, 0] and not nothing["score"].any()
 
 
 def test_history_is_the_best_rated_first(world):
     found = world.ask("history", visitorId=[world.visitors[7], b"nobody"], k=5)
     row = world.matrix[7]
-    rated = sorted(zip(row.data, row.indices, strict=True), key=lambda pair: (-pair[0], world.contents[pair[1]]))
-    assert answers(found, values="ratings") == [[(world.contents[j], value) for value, j in rated[:5]], []]
+    rated = sorted(zip(row.data, row.indices, strict=True), key=lambda pair: (-pair[0], world.item_ids[pair[1]]))
+    assert answers(found, values="ratings") == [[(world.item_ids[j], value) for value, j in rated[:5]], []]
     assert list(found["total"]) == [row.nnz, 0]
 
 
@@ -253,7 +253,7 @@ def test_history_is_the_best_rated_first(world):
     ("signature", "inputs", "reason"),
     [
         ("recommend", {"visitorId": [b"a"], "k": 0}, "k must be at least 1"),
-        ("target", {"contentId": [b"a"], "k": -3}, "k must be at least 1"),
+        ("audience", {"contentId": [b"a"], "k": -3}, "k must be at least 1"),
         ("similar_visitors", {"visitorId": [b"a"], "k": 0}, "k must be at least 1"),
         ("recommend", {"visitorId": [b"a", b"b"], "k": [1, 2, 3]}, "one k, or one a row"),
         ("recommend_from_history", {"contentIds": [[b"c1"]], "ratings": [[float("nan")]], "k": 1}, "finite"),
@@ -272,10 +272,10 @@ def test_any_size_is_answered(world):
     assert found["contentIds"].shape == (2, ITEMS) and list(found["count"]) == [ITEMS, ITEMS]
     for signature, inputs in (
         ("recommend", {"visitorId": np.zeros(0, object)}),
-        ("target", {"contentId": np.zeros(0, object)}),
+        ("audience", {"contentId": np.zeros(0, object)}),
         ("similar_visitors", {"visitorId": np.zeros(0, object)}),
         ("recommend_from_history", {"contentIds": np.zeros((0, 0), object), "ratings": np.zeros((0, 0), "f")}),
-        ("explain", {"visitorId": np.zeros(0, object), "contentId": np.zeros(0, object)}),
+        ("explanation", {"visitorId": np.zeros(0, object), "contentId": np.zeros(0, object)}),
     ):
         inputs = {
             name: tf.constant(value, tf.string if value.dtype == object else None) for name, value in inputs.items()

@@ -1,4 +1,4 @@
-"""Contents on a plane: neighbours there point the same way in the factors' space."""
+"""Items on a plane: neighbours there point the same way in the factors' space."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Map:
 
 
 def draw(factors: np.ndarray, users_per_item: np.ndarray, most: int) -> Map:
-    """t-SNE by cosine of the most popular contents; PCA where they are few.
+    """t-SNE by cosine of the most popular items; PCA where they are few.
 
     Args:
         factors: float32 [items, k]. users_per_item: int64 [items].
@@ -30,7 +30,7 @@ def draw(factors: np.ndarray, users_per_item: np.ndarray, most: int) -> Map:
     chosen = order[norms[order] > 0][:most]
     directions = factors[chosen].astype(np.float64) / norms[chosen, None]
     plane = _principal(directions)
-    method = f"PCA of the {len(chosen):,} most popular contents' factors"
+    method = f"PCA of the {len(chosen):,} most popular items' factors"
     if len(chosen) >= _FEWEST_FOR_TSNE:
         from sklearn.manifold import TSNE
 
@@ -40,7 +40,7 @@ def draw(factors: np.ndarray, users_per_item: np.ndarray, most: int) -> Map:
             perplexity=perplexity, init=start.astype(np.float32), metric="cosine", random_state=_SEED, n_jobs=-1
         )
         plane = plane.fit_transform(directions)
-        method = f"t-SNE (cosine) of the {len(chosen):,} most popular contents' factors"
+        method = f"t-SNE (cosine) of the {len(chosen):,} most popular items' factors"
     if len(plane):
         plane = plane - plane.min(axis=0)
         plane = plane / np.maximum(plane.max(axis=0), 1e-12)
