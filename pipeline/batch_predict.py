@@ -94,7 +94,7 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
         if not summary["files"]:
             raise UserError("nothing is left to answer: prediction.only, allow, block and max_age_days exclude all")
         _remove_strays(staging, {file["name"] for file in summary["files"]})
-        content = _manifest(summary, settings, plan, trained, started) | {"steps": counters.of_job(result)}
+        content = _manifest(summary, settings, plan, trained, started) | {"steps": counters.by_step(result)}
         accounts.write_manifest(Predictions(staging).manifest, _manifest_kind(kind), content)
     if settings.prediction.table:
         bigquery.load(settings, root, content)

@@ -79,7 +79,7 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
         from artifacts import publish
         from pipeline.beam import counters, progress
         from pipeline.beam import options as beam_options
-        from pipeline.beam.block_store import Spill
+        from pipeline.beam.block_store import BlockStore
         from pipeline.dataset import accounts, transforms
         from pipeline.sources import inputs, privacy
 
@@ -91,16 +91,16 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
     validate.open_baseline(settings.validation)
     test_files = inputs.match_test_input(settings)
     with publish.staged(root, "dataset", replace) as staging, inputs.opened(settings) as files:
-        spill = Spill(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/spill"))
+        store = BlockStore(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/blocks"))
         with progress.waiting(f"preprocessing {len(files.files)} {'streams' if files.read else 'files'}"):
             last = partial(accounts.write_summary, path=join(staging, accounts.SUMMARY))
             result = beam_options.run(
-                lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, spill, last, test_files),
+                lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, store, last, test_files),
                 options,
             )
         summary = accounts.take_summary(staging)
         manifest = accounts.dataset_manifest(summary, settings, files, staging, started, test_files)
-        manifest["steps"] = counters.of_job(result)
+        manifest["steps"] = counters.by_step(result)
         manifest["compared"] = validate.check(manifest, settings.validation, root)
         accounts.write_manifest(Dataset(staging).manifest, "dataset", manifest)
     accounts.show_dataset(root, manifest)
@@ -119,7 +119,7 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None
         from artifacts import publish
         from pipeline.beam import finalize
         from pipeline.beam import options as beam_options
-        from pipeline.beam.block_store import Spill
+        from pipeline.beam.block_store import BlockStore
         from pipeline.dataset import accounts, transforms
         from pipeline.sources import inputs, privacy
 
@@ -136,10 +136,10 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None
     publish.make_directory(staging)
     try:
         with inputs.opened(settings, keep=True) as files:
-            spill = Spill(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/spill"))
+            store = BlockStore(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/blocks"))
             last = finalize.LastStep(settings, files, test_files, root, staging, run, started, replace)
             beam_options.run(
-                lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, spill, last, test_files),
+                lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, store, last, test_files),
                 options,
                 wait=False,
             )

@@ -1,8 +1,8 @@
-"""Blocks on their way from one step to another: their bytes, or their place in a file on this machine's disk.
+"""Storage for blocks on their way from one step to another: on this machine's disk, or within Beam's own shuffle.
 
-Beam's in-process runner keeps what it passes on in memory, as several copies while it groups. Where all workers share
-a disk, a block waits in a file there and only its place goes through the runner; elsewhere the bytes themselves go:
-Dataflow's and Flink's shuffles spill on their own.
+Beam's in-process runner keeps shuffled elements in memory, as several copies while it groups them. Where all workers
+share a disk, a block is written to a file and only its location passes through the runner. Elsewhere the bytes
+themselves pass: the shuffles of Dataflow and Flink spill to disk on their own.
 """
 
 from __future__ import annotations
@@ -15,61 +15,61 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.beam.counters import Traffic
+from pipeline.beam.counters import StepCounter
 from pipeline.readers import columns
 
-_PLACE = struct.Struct("<QQ")  # where a block begins and how long it is; the file's path follows
+_LOCATION = struct.Struct("<QQ")  # offset and length of a block; the path of the file follows
 
 
-class Spill:
-    """Puts blocks away and gets them back. Its pickles go to other workers; each appends to a file of its own."""
+class BlockStore:
+    """Writes blocks and reads them back. Pickled copies go to other workers; each copy appends to its own file."""
 
     def __init__(self, folder: str | None = None):
-        """folder: on the disk that all workers share, made where it is missing; None where they share none."""
+        """Store blocks below `folder`, which all workers share and which is created on demand; None: pass the bytes."""
         self._folder = folder
         self._file: int | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_folder": self._folder, "_file": None}
 
-    def put(self, batch: pa.RecordBatch, traffic: Traffic | None = None, rows: int | None = None) -> bytes:
-        """A parcel that stands for the rows; `traffic` counts its bytes and rows (or so many)."""
+    def put(self, batch: pa.RecordBatch, counter: StepCounter | None = None, rows: int | None = None) -> bytes:
+        """Store a block and return a reference to it; `counter` counts its bytes and rows (`rows` where given)."""
         block = columns.to_bytes(batch)
-        if traffic:
-            traffic.count(batch.num_rows if rows is None else rows, len(block))
+        if counter:
+            counter.add(batch.num_rows if rows is None else rows, len(block))
         if self._folder is None:
             return block
         if self._file is None:
             os.makedirs(self._folder, exist_ok=True)
             self._path = os.path.join(self._folder, uuid.uuid4().hex)
             self._file, self._end = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 0
-        left, begin = memoryview(block), self._end
-        while left:
-            left = left[os.write(self._file, left) :]
+        unwritten, offset = memoryview(block), self._end
+        while unwritten:
+            unwritten = unwritten[os.write(self._file, unwritten) :]
         self._end += len(block)
-        return _PLACE.pack(begin, len(block)) + self._path.encode()
+        return _LOCATION.pack(offset, len(block)) + self._path.encode()
 
-    def get(self, parcels: Iterable[bytes]) -> pa.Table:
-        """The rows of all parcels, in their order; there is at least one parcel."""
-        return columns.from_bytes(self._blocks(parcels))
+    def get(self, references: Iterable[bytes]) -> pa.Table:
+        """Return the rows of all references, in their order; there is at least one reference."""
+        return columns.from_bytes(self._blocks(references))
 
-    def get_batch(self, parcel: bytes) -> pa.RecordBatch:
-        """The rows of one parcel."""
-        (batch,) = self.get([parcel]).to_batches()
+    def get_block(self, reference: bytes) -> pa.RecordBatch:
+        """Return the rows of one reference."""
+        (batch,) = self.get([reference]).to_batches()
         return batch
 
-    def _blocks(self, parcels: Iterable[bytes]) -> Iterator[bytes]:
+    def _blocks(self, references: Iterable[bytes]) -> Iterator[bytes]:
         if self._folder is None:
-            yield from parcels
+            yield from references
             return
-        for parcel in parcels:
-            begin, size = _PLACE.unpack_from(parcel)
-            with open(parcel[_PLACE.size :], "rb", buffering=0) as file:
-                file.seek(begin)
+        for reference in references:
+            offset, size = _LOCATION.unpack_from(reference)
+            with open(reference[_LOCATION.size :], "rb", buffering=0) as file:
+                file.seek(offset)
                 yield file.read(size)
 
     def close(self) -> None:
-        """Ends this worker's file; the next block begins another."""
+        """Close this worker's file; the next block starts another."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -10,7 +10,7 @@ import tensorflow_transform.beam as tft_beam
 
 from artifacts.names import HELD_OUT
 from configs.settings import Settings
-from pipeline.beam.block_store import Spill
+from pipeline.beam.block_store import BlockStore
 from pipeline.dataset.row_files import WriteRows
 from pipeline.interactions import splits
 
@@ -30,17 +30,17 @@ def write(
     interactions: beam.PCollection,
     settings: Settings,
     root: str,
-    spill: Spill,
+    store: BlockStore,
 ) -> HeldOutFiles:
     """Encodes blocks of held-out interactions, within a tft_beam.Context, and writes `held_out-*`.
 
     Args:
-        blocks, config: parcels of what is encoded, and how TFT reads it. transform_fn: what TFT learned from train.
+        blocks, config: references of what is encoded, and how TFT reads it. transform_fn: what TFT learned from train.
         interactions: a singleton, how many there are in train: the files are as many as those of `items_for_user`.
     """
     if not settings.split.holds_out:
         return HeldOutFiles([], [])
-    loaded = blocks | "LoadHeldOut" >> beam.Map(spill.get_batch)
+    loaded = blocks | "LoadHeldOut" >> beam.Map(store.get_block)
     encoded, _ = ((loaded, config), transform_fn) | "EncodeHeldOut" >> tft_beam.TransformDataset(
         output_record_batches=True
     )
@@ -48,6 +48,6 @@ def write(
         encoded
         | "HeldOutBatches" >> beam.Map(lambda pair: pair[0])
         | "HeldOutRows"
-        >> WriteRows(root, interactions, settings.dataset.shards, settings.dataset.gzip, spill, (HELD_OUT,))
+        >> WriteRows(root, interactions, settings.dataset.shards, settings.dataset.gzip, store, (HELD_OUT,))
     )
     return HeldOutFiles([rows.files], [rows.counts | "HeldOutCounts" >> beam.Map(splits.of_encoded)])

@@ -34,7 +34,7 @@ from artifacts.names import (
 from artifacts.paths import join
 from artifacts.vocabulary import iterate_vocabulary
 from configs.settings import DatasetSettings
-from pipeline.beam.counters import Traffic
+from pipeline.beam.counters import StepCounter
 from pipeline.dataset.row_files import write_once
 from pipeline.interactions.blocks import values_of
 from pipeline.readers import columns
@@ -52,7 +52,7 @@ _SUMS = pa.schema(
     ]
 )
 _DAY_MS = 86_400_000
-_TRAFFIC = Traffic("items")
+_COUNTER = StepCounter("items")
 
 
 @dataclass
@@ -102,9 +102,9 @@ def _by_shard(block: pa.RecordBatch, half_life_ms: float) -> Iterator[tuple[int,
     users, items, ratings, times = (values_of(block, name) for name in (USER_ID, ITEM_ID, RATING, TIME_MS))
     sums = count(users, items, ratings, times, half_life_ms)
     for shard, rows in columns.split(sums, sums[ITEM_ID].to_numpy() % _SHARDS):
-        parcel = columns.to_bytes(rows)
-        _TRAFFIC.count(rows.num_rows, len(parcel))
-        yield shard, parcel
+        reference = columns.to_bytes(rows)
+        _COUNTER.add(rows.num_rows, len(reference))
+        yield shard, reference
 
 
 def count(

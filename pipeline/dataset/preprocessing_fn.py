@@ -29,7 +29,7 @@ from artifacts.names import (
     VOCAB_USERS,
 )
 from configs.settings import DatasetSettings, RatingSettings
-from pipeline.beam.block_store import Spill
+from pipeline.beam.block_store import BlockStore
 from pipeline.dataset import vocabulary_analyzer
 from pipeline.dataset.ratings import decay, rate
 
@@ -56,7 +56,7 @@ Tensors = dict[str, tf.Tensor | tf.RaggedTensor]
 
 
 def make_preprocessing_fn(
-    rating: RatingSettings, dataset: DatasetSettings, spill: Spill, last_day: datetime.date | None = None
+    rating: RatingSettings, dataset: DatasetSettings, store: BlockStore, last_day: datetime.date | None = None
 ) -> Callable[[Tensors], Tensors]:
     """The preprocessing_fn for TFT; ratings decay with their age at the end of `last_day` (UTC).
 
@@ -69,9 +69,9 @@ def make_preprocessing_fn(
         amounts = inputs[AMOUNT]
         median = tft.quantiles(amounts.values, num_buckets=2, epsilon=_QUANTILE_ERROR)[0, 0]
         users = _encode(
-            inputs, VISITOR_ID, VISITOR_COUNT, VISITOR_PLACE, VOCAB_USERS, dataset.min_items_per_user, spill
+            inputs, VISITOR_ID, VISITOR_COUNT, VISITOR_PLACE, VOCAB_USERS, dataset.min_items_per_user, store
         )
-        items = _encode(inputs, CONTENT_ID, ITEM_COUNT, ITEM_PLACE, VOCAB_ITEMS, dataset.min_users_per_item, spill)
+        items = _encode(inputs, CONTENT_ID, ITEM_COUNT, ITEM_PLACE, VOCAB_ITEMS, dataset.min_users_per_item, store)
         ratings = rate(amounts.values, median, rating)
         if rating.half_life_days and last_day:
             ratings *= decay(inputs[TIME_MS].values, last_day, rating.half_life_days)
@@ -88,9 +88,15 @@ def make_preprocessing_fn(
 
 
 def _encode(
-    inputs: Mapping[str, tf.RaggedTensor], ids: str, counts: str, places: str, vocabulary: str, least: int, spill: Spill
+    inputs: Mapping[str, tf.RaggedTensor],
+    ids: str,
+    counts: str,
+    places: str,
+    vocabulary: str,
+    least: int,
+    store: BlockStore,
 ) -> tf.Tensor:
     """The index of each interaction's id, int64[n]."""
-    asset = vocabulary_analyzer.vocabulary(inputs[ids].values, inputs[counts].values, vocabulary, least, spill)
+    asset = vocabulary_analyzer.vocabulary(inputs[ids].values, inputs[counts].values, vocabulary, least, store)
     indices = tft.apply_vocabulary(inputs[ids].values, asset, default_value=-1)
     return tf.gather(indices, inputs[places].values)

@@ -19,8 +19,8 @@ from artifacts.examples import Rows
 from artifacts.names import MEDIAN
 from artifacts.paths import join, shard_name
 from artifacts.publish import write_file
-from pipeline.beam.block_store import Spill
-from pipeline.beam.counters import Traffic
+from pipeline.beam.block_store import BlockStore
+from pipeline.beam.counters import StepCounter
 from pipeline.dataset.grouping import NO_ROWS, SIDES, encoded_interactions, group, partition, shards_for
 from pipeline.interactions.blocks import values_of
 
@@ -50,13 +50,13 @@ class WriteRows(beam.PTransform):
     interactions: beam.PCollection
     shards: int | None
     compressed: bool
-    spill: Spill
+    store: BlockStore
     sides: tuple[str, ...] = SIDES
 
     def expand(self, blocks: beam.PCollection) -> RowFiles:
         shards = self.interactions | "Shards" >> beam.Map(shards_for, self.shards)
         partitioned = blocks | "Partition" >> beam.ParDo(
-            _Partition(self.spill, self.sides), beam.pvalue.AsSingleton(shards)
+            _Partition(self.store, self.sides), beam.pvalue.AsSingleton(shards)
         ).with_outputs(COUNTS, MEDIAN, main="entries")
         every_shard = shards | "EveryShard" >> beam.FlatMap(_every_shard, self.sides)
         files = (
@@ -65,29 +65,29 @@ class WriteRows(beam.PTransform):
             | "ByShard" >> beam.GroupByKey()
             | "Write"
             >> beam.ParDo(
-                _WriteShard(self.root, self.compressed, self.spill, self.sides), beam.pvalue.AsSingleton(shards)
+                _WriteShard(self.root, self.compressed, self.store, self.sides), beam.pvalue.AsSingleton(shards)
             )
         )
         return RowFiles(files, partitioned[COUNTS], partitioned[MEDIAN])
 
 
 class _Partition(beam.DoFn):
-    """block -> ((side, shard), parcel of entries); counts and the median aside."""
+    """block -> ((side, shard), reference of entries); counts and the median aside."""
 
-    def __init__(self, spill: Spill, sides: tuple[str, ...]):
-        self._spill, self._sides = spill, sides
-        self._encoded, self._grouped = (Traffic(_step(name, sides)) for name in ("encode", "group"))
+    def __init__(self, store: BlockStore, sides: tuple[str, ...]):
+        self._store, self._sides = store, sides
+        self._encoded, self._grouped = (StepCounter(_step(name, sides)) for name in ("encode", "group"))
 
     def process(self, block: pa.RecordBatch, shards: int) -> Iterator[object]:
         users, items, ratings, dropped = encoded_interactions(block)
-        self._encoded.count(len(users), block.nbytes)
+        self._encoded.add(len(users), block.nbytes)
         yield beam.pvalue.TaggedOutput(COUNTS, Counter(dropped, **{"pairs.used": len(users)}))
         yield beam.pvalue.TaggedOutput(MEDIAN, float(values_of(block, MEDIAN)[0]))
         for key, entries in partition(users, items, ratings, shards, self._sides):
-            yield key, self._spill.put(entries, self._grouped)
+            yield key, self._store.put(entries, self._grouped)
 
     def teardown(self) -> None:
-        self._spill.close()
+        self._store.close()
 
 
 def _every_shard(shards: int, sides: tuple[str, ...]) -> Iterator[tuple[tuple[str, int], bytes]]:
@@ -96,22 +96,22 @@ def _every_shard(shards: int, sides: tuple[str, ...]) -> Iterator[tuple[tuple[st
 
 
 class _WriteShard(beam.DoFn):
-    """((side, shard), parcels of entries) -> a file, described."""
+    """((side, shard), references of entries) -> a file, described."""
 
-    def __init__(self, root: str, compressed: bool, spill: Spill, sides: tuple[str, ...]):
-        self._root, self._compressed, self._spill = root, compressed, spill
-        self._traffic = Traffic(_step("write", sides))
+    def __init__(self, root: str, compressed: bool, store: BlockStore, sides: tuple[str, ...]):
+        self._root, self._compressed, self._store = root, compressed, store
+        self._counter = StepCounter(_step("write", sides))
 
     def process(self, element: tuple[tuple[str, int], Iterable[bytes]], shards: int) -> Iterator[dict]:
-        (side, shard), parcels = element
-        found = [parcel for parcel in parcels if parcel]
-        rows = (group(self._spill.get(found)) if found else NO_ROWS).cut(_PIECE)
+        (side, shard), references = element
+        found = [reference for reference in references if reference]
+        rows = (group(self._store.get(found)) if found else NO_ROWS).cut(_PIECE)
         data = b"".join(_framed(rows))
         if self._compressed:
             data = gzip.compress(data, compresslevel=6, mtime=0)  # no clock: same rows, same bytes
         name = shard_name(side, shard, shards, ".gz" if self._compressed else "")
         write_once(join(self._root, name), data)
-        self._traffic.count(len(rows), len(data))
+        self._counter.add(len(rows), len(data))
         yield {
             "name": name,
             "records": len(rows),

@@ -14,7 +14,7 @@ from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
 from artifacts.paths import Dataset, join
 from configs.settings import Settings
-from pipeline.beam.block_store import Spill
+from pipeline.beam.block_store import BlockStore
 from pipeline.dataset import dataset_statistics, held_out_files
 from pipeline.dataset.accounts import TEMPORARY
 from pipeline.dataset.item_statistics import WriteItems
@@ -32,7 +32,7 @@ def preprocess(
     settings: Settings,
     files: Input,
     root: str,
-    spill: Spill,
+    store: BlockStore,
     last: Callable[[dict[str, Any]], object],
     test_files: Input | None = None,
 ) -> None:
@@ -43,7 +43,7 @@ def preprocess(
     """
     dataset, has_time = Dataset(root), has_times(settings.source)
     read = ReadInteractions(
-        files, settings.source, settings.rating, spill, settings.split, test_files, settings.privacy
+        files, settings.source, settings.rating, store, settings.split, test_files, settings.privacy
     )
     found = pipeline | "Interactions" >> read
     rejected = found.rejects | "Rejected" >> beam.io.WriteToText(join(dataset.rejected, "rejected"), ".jsonl")
@@ -51,14 +51,14 @@ def preprocess(
     metadata = DatasetMetadata.from_feature_spec(FEATURE_SPEC)
     representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(metadata.schema)
     config = tensor_adapter.TensorAdapterConfig(BLOCK, representations)
-    preprocessing_fn = make_preprocessing_fn(settings.rating, settings.dataset, spill, settings.source.end_date)
+    preprocessing_fn = make_preprocessing_fn(settings.rating, settings.dataset, store, settings.source.end_date)
     with tft_beam.Context(temp_dir=join(root, TEMPORARY)):
-        # Loaded twice, so that not the blocks but their parcels wait for the analysis to end.
-        analyzed = found.blocks | "Load" >> beam.Map(spill.get_batch).with_output_types(pa.RecordBatch)
+        # Loaded twice, so that not the blocks but their references wait for the analysis to end.
+        analyzed = found.blocks | "Load" >> beam.Map(store.get_block).with_output_types(pa.RecordBatch)
         transformed = (
             found.blocks
             | "Wait" >> beam.Reshuffle()
-            | "LoadAgain" >> beam.Map(spill.get_batch).with_output_types(pa.RecordBatch)
+            | "LoadAgain" >> beam.Map(store.get_block).with_output_types(pa.RecordBatch)
         )
         transform_fn = (analyzed, config) | "Analyze" >> tft_beam.AnalyzeDataset(preprocessing_fn)
         encoded, _ = ((transformed, config), transform_fn) | "Transform" >> tft_beam.TransformDataset(
@@ -67,10 +67,10 @@ def preprocess(
         written = transform_fn | "WriteTransformFn" >> WriteTransformFn(dataset.transform_fn, join(root, TEMPORARY))
         before = found.counts | "SumBefore" >> beam.CombineGlobally(sum_counts)
         interactions = before | "CountInteractions" >> beam.Map(lambda counts: counts["pairs.read"])
-        held_out = held_out_files.write(found.held_out, config, transform_fn, interactions, settings, root, spill)
+        held_out = held_out_files.write(found.held_out, config, transform_fn, interactions, settings, root, store)
 
     batches = encoded | "Batches" >> beam.Map(lambda pair: pair[0]).with_output_types(pa.RecordBatch)
-    rows = batches | "Rows" >> WriteRows(root, interactions, settings.dataset.shards, settings.dataset.gzip, spill)
+    rows = batches | "Rows" >> WriteRows(root, interactions, settings.dataset.shards, settings.dataset.gzip, store)
     items = batches | "Items" >> WriteItems(dataset.items, transform_fn[0], settings.dataset, has_time)
     statistic = batches | "Statistics" >> beam.Map(dataset_statistics.count, settings.rating, has_time)
     files = [rows.files, items, *held_out.files] | "AllFiles" >> beam.Flatten()

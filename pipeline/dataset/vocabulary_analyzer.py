@@ -19,8 +19,8 @@ from tensorflow_transform.analyzers import register_vocab
 from tensorflow_transform.beam.experimental import PTransformAnalyzer
 
 from artifacts.paths import join
-from pipeline.beam.block_store import Spill
-from pipeline.beam.counters import Traffic
+from pipeline.beam.block_store import BlockStore
+from pipeline.beam.counters import StepCounter
 from pipeline.dataset.row_files import write_once
 from pipeline.readers import columns
 
@@ -32,7 +32,7 @@ _SHARDS = 16  # of the ids, summed side by side
 _NOTHING = b"no id\n"
 
 
-def vocabulary(ids: tf.Tensor, counts: tf.Tensor, name: str, least: int, spill: Spill) -> tf.Tensor:
+def vocabulary(ids: tf.Tensor, counts: tf.Tensor, name: str, least: int, store: BlockStore) -> tf.Tensor:
     """Path of the vocabulary of all ids, an asset of the transform_fn: string scalar, for tft.apply_vocabulary.
 
     Args:
@@ -40,11 +40,11 @@ def vocabulary(ids: tf.Tensor, counts: tf.Tensor, name: str, least: int, spill: 
         counts: int64 [n], how often each stands in its block.
         name: of the asset.
         least: ids with a smaller sum of counts are left out.
-        spill: takes the ids on their way between workers.
+        store: takes the ids on their way between workers.
     """
     (path,) = tft.experimental.ptransform_analyzer(
         [ids, counts],
-        CountIds(name, least, spill),
+        CountIds(name, least, store),
         output_dtypes=[tf.string],
         output_shapes=[[]],
         output_asset_default_values=[_NOTHING],
@@ -57,55 +57,55 @@ def vocabulary(ids: tf.Tensor, counts: tf.Tensor, name: str, least: int, spill: 
 class CountIds(PTransformAnalyzer):
     """(ids object[n], counts int64[n]) of each block -> the path of the vocabulary's file."""
 
-    def __init__(self, name: str, least: int, spill: Spill):
+    def __init__(self, name: str, least: int, store: BlockStore):
         super().__init__()
-        self._name, self._least, self._spill = name, least, spill
+        self._name, self._least, self._store = name, least, store
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
-        some = batches | "Split" >> beam.ParDo(_Split(self._name, self._spill))
+        some = batches | "Split" >> beam.ParDo(_Split(self._name, self._store))
         every = batches.pipeline | "EveryShard" >> beam.Create([(shard, b"") for shard in range(_SHARDS)])
         return (
             (some, every)
             | "All" >> beam.Flatten()
             | "ByShard" >> beam.GroupByKey()
-            | "Sum" >> beam.ParDo(_Sum(self._name, self._least, self._spill))
+            | "Sum" >> beam.ParDo(_Sum(self._name, self._least, self._store))
             | "Gather" >> beam.GroupByKey()
             | "Shards" >> beam.Values()
-            | "Write" >> beam.Map(_write, join(self.base_temp_dir, self._name), self._spill)
+            | "Write" >> beam.Map(_write, join(self.base_temp_dir, self._name), self._store)
         )
 
 
 class _Split(beam.DoFn):
-    """(ids object[n], counts int64[n]) -> (shard, parcel of ids and counts)."""
+    """(ids object[n], counts int64[n]) -> (shard, reference of ids and counts)."""
 
-    def __init__(self, name: str, spill: Spill):
-        self._spill, self._traffic = spill, Traffic(f"{name}_split")
+    def __init__(self, name: str, store: BlockStore):
+        self._store, self._counter = store, StepCounter(f"{name}_split")
 
     def process(self, block: tuple[np.ndarray, np.ndarray]) -> Iterator[tuple[int, bytes]]:
         ids, counts = block
         batch = pa.RecordBatch.from_arrays([pa.array(ids, pa.large_binary()), pa.array(counts)], schema=_COUNTS)
         for shard, rows in columns.split(batch, columns.shard_of(batch.column(0), _SHARDS)):
-            yield shard, self._spill.put(rows, self._traffic)
+            yield shard, self._store.put(rows, self._counter)
 
     def teardown(self) -> None:
-        self._spill.close()
+        self._store.close()
 
 
 class _Sum(beam.DoFn):
-    """(shard, parcels of ids and counts) -> (None, parcel of the shard's sums)."""
+    """(shard, references of ids and counts) -> (None, reference of the shard's sums)."""
 
-    def __init__(self, name: str, least: int, spill: Spill):
-        self._least, self._spill, self._traffic = least, spill, Traffic(name)
+    def __init__(self, name: str, least: int, store: BlockStore):
+        self._least, self._store, self._counter = least, store, StepCounter(name)
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[tuple[None, bytes]]:
-        parcels = [parcel for parcel in element[1] if parcel]
-        if parcels:
-            yield None, self._spill.put(sum_counts(self._spill.get(parcels), self._least), self._traffic)
+        references = [reference for reference in element[1] if reference]
+        if references:
+            yield None, self._store.put(sum_counts(self._store.get(references), self._least), self._counter)
         else:
             yield None, b""
 
     def teardown(self) -> None:
-        self._spill.close()
+        self._store.close()
 
 
 def sum_counts(counts: pa.Table, least: int) -> pa.RecordBatch:
@@ -116,10 +116,10 @@ def sum_counts(counts: pa.Table, least: int) -> pa.RecordBatch:
     return enough.to_batches()[0] if enough.num_rows else pa.RecordBatch.from_pylist([], _COUNTS)
 
 
-def _write(shards: Iterable[bytes], path: str, spill: Spill) -> np.ndarray:
+def _write(shards: Iterable[bytes], path: str, store: BlockStore) -> np.ndarray:
     """All shards' counts -> the path of the file that now holds their ids."""
-    parcels = [parcel for parcel in shards if parcel]
-    write_once(path, lines(spill.get(parcels)) if parcels else _NOTHING)
+    references = [reference for reference in shards if reference]
+    write_once(path, lines(store.get(references)) if references else _NOTHING)
     return np.array(path, object)
 
 

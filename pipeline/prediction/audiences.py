@@ -17,7 +17,7 @@ from apache_beam.utils.shared import Shared
 from artifacts import id_lists, publish
 from artifacts.paths import join
 from artifacts.vocabulary import order_of
-from pipeline.beam.counters import Traffic
+from pipeline.beam.counters import StepCounter
 from pipeline.dataset import accounts
 from pipeline.prediction import recommend, visitors
 from pipeline.prediction.items import Items
@@ -29,7 +29,7 @@ from ranking import cold_start, similarity, topk
 
 SCORED = "scored-"  # begins the names of files, one a shard of visitors, that tell whoever watches of it
 
-_TRAFFIC = Traffic("score")
+_COUNTER = StepCounter("score")
 _ASKED, _SCORE, _ID = "asked", "score", "id"
 _BEST = pa.schema([pa.field(_ASKED, pa.int32()), pa.field(_SCORE, pa.float32()), pa.field(_ID, pa.binary())])
 _FACTORS = 1 << 22  # numbers of a block of visitors' factors: 16 MB
@@ -136,9 +136,9 @@ class ScoreShard(beam.DoFn):
                 there &= scores >= np.float32(plan.options.min_score)
             positions = np.nonzero(there)[0].astype(np.int32)
             best = [pa.array(positions), pa.array(scores[there]), names.take(pa.array(found[there]))]
-            parcel = columns.to_bytes(pa.RecordBatch.from_arrays(best, schema=_BEST))
-            _TRAFFIC.count(len(positions), len(parcel))
-            yield number, parcel
+            reference = columns.to_bytes(pa.RecordBatch.from_arrays(best, schema=_BEST))
+            _COUNTER.add(len(positions), len(reference))
+            yield number, reference
 
 
 def _left_out(plan: Plan, asked: Asked, block: Visitors) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from apache_beam.utils.shared import Shared
 
 from artifacts import id_lists
 from artifacts.paths import Predictions, shard_name
-from pipeline.beam.counters import Traffic
+from pipeline.beam.counters import StepCounter
 from pipeline.prediction import rank, visitors
 from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
@@ -21,7 +21,7 @@ from pipeline.prediction.writers.answers import WORDS, Answers, Reasons
 from pipeline.prediction.writers.formats import TABLE, AnswerFile
 from ranking import cold_start, topk
 
-_TRAFFIC = Traffic("write")
+_COUNTER = StepCounter("write")
 
 
 class AnswerShard(beam.DoFn):
@@ -63,7 +63,7 @@ def write(plan: Plan, root: str, shard: int, shards: int, answers: Iterable[Answ
             )
     described = [file.describe() for file in files]
     for about in described:
-        _TRAFFIC.count(about["records"], about["bytes"])
+        _COUNTER.add(about["records"], about["bytes"])
     return {"files": described, "counts": counts}
 
 

@@ -14,13 +14,13 @@ from artifacts.examples import Rows
 from artifacts.paths import shard_name
 from artifacts.vocabulary import iterate_vocabulary
 from configs.errors import UserError
-from pipeline.beam.counters import Traffic
+from pipeline.beam.counters import StepCounter
 from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from pipeline.sources import privacy
 from ranking import cold_start, topk
 
-_TRAFFIC = Traffic("read")
+_COUNTER = StepCounter("read")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def read(plan: Plan, items: Items, shard: int, size: int, wanted: frozenset[byte
     """
     _, deleted = privacy.rules(plan.privacy)
     for block in _as_trained(plan, items, shard, size):
-        _TRAFFIC.count(len(block), block.nbytes)
+        _COUNTER.add(len(block), block.nbytes)
         kept = block
         if wanted is not None or deleted:
             rows = [(wanted is None or name in wanted) and name not in deleted for name in block.ids]

@@ -12,8 +12,8 @@ import apache_beam as beam
 import pyarrow as pa
 
 from configs.settings import PrivacySettings, RatingSettings, SourceSettings, SplitSettings
-from pipeline.beam.block_store import Spill
-from pipeline.beam.counters import Traffic
+from pipeline.beam.block_store import BlockStore
+from pipeline.beam.counters import StepCounter
 from pipeline.interactions import sessions, splits
 from pipeline.interactions.blocks import interactions_in, make_blocks
 from pipeline.readers import columns
@@ -29,9 +29,9 @@ _MOST_SHARDS = 4096
 
 @dataclass(frozen=True)
 class Interactions:
-    """blocks: parcels of one-row batches (interactions.blocks.BLOCK). rejects: JSON lines. counts: Counters by name.
+    """blocks: references of one-row batches (interactions.blocks.BLOCK). rejects: JSON lines. counts: Counters by name.
 
-    held_out: parcels likewise, of what a split keeps from training.
+    held_out: references likewise, of what a split keeps from training.
     """
 
     blocks: beam.PCollection
@@ -51,7 +51,7 @@ class ReadInteractions(beam.PTransform):
     files: Input
     source: SourceSettings
     rating: RatingSettings
-    spill: Spill
+    store: BlockStore
     split: SplitSettings = SplitSettings()  # noqa: RUF009 - frozen
     test_files: Input | None = None
     privacy: PrivacySettings = PrivacySettings()  # noqa: RUF009 - frozen
@@ -59,15 +59,15 @@ class ReadInteractions(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> Interactions:
         shards = min(_MOST_SHARDS, self.files.size // _SHARD_BYTES + 1)
         kind = kind_of(self.source, self.rating, self.split, self.files.read)
-        read = pipeline | "Train" >> _ReadFiles(self.files, self._guarded(kind), shards, self.spill)
+        read = pipeline | "Train" >> _ReadFiles(self.files, self._guarded(kind), shards, self.store)
         reads, together = [read], read.views | "ByVisitor" >> beam.GroupByKey()
-        combine: beam.DoFn = _CombineShard(kind, self.spill, self.split)
+        combine: beam.DoFn = _CombineShard(kind, self.store, self.split)
         if self.test_files:
             # The window chooses among the days of train; the files of test are chosen by hand.
             test = kind_of(self.source.model_copy(update={"start_date": None, "end_date": None}), self.rating)
-            reads.append(pipeline | "Test" >> _ReadFiles(self.test_files, self._guarded(test), shards, self.spill))
+            reads.append(pipeline | "Test" >> _ReadFiles(self.test_files, self._guarded(test), shards, self.store))
             together = [read.views for read in reads] | "BothByVisitor" >> beam.CoGroupByKey()
-            combine = _CombineBoth(kind, self.spill, self.split)
+            combine = _CombineBoth(kind, self.store, self.split)
         combined = together | "Combine" >> beam.ParDo(combine).with_outputs(COUNTS, HELD_OUT, REJECTS, main="blocks")
         seen = pipeline | "Seen" >> beam.Create([Counter(self.files.seen)], reshuffle=False)
         counts = [seen, *(read[COUNTS] for read in reads), combined[COUNTS]] | "AllCounts" >> beam.Flatten()
@@ -88,19 +88,19 @@ class _ReadFiles(beam.PTransform):
     files: Input
     kind: Kind
     shards: int
-    spill: Spill
+    store: BlockStore
 
     def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.DoOutputsTuple:
         paths = pipeline | "Files" >> beam.Create(self.files.files, reshuffle=len(self.files.files) > 1)
-        read = beam.ParDo(_ReadFile(self.kind, self.shards, self.spill))
+        read = beam.ParDo(_ReadFile(self.kind, self.shards, self.store))
         return paths | "Read" >> read.with_outputs(REJECTS, COUNTS, main="views")
 
 
 class _ReadFile(beam.DoFn):
-    """path -> (shard, parcel of columns); rejects and counts aside."""
+    """path -> (shard, reference of columns); rejects and counts aside."""
 
-    def __init__(self, kind: Kind, shards: int, spill: Spill):
-        self._kind, self._shards, self._spill, self._traffic = kind, shards, spill, Traffic("read")
+    def __init__(self, kind: Kind, shards: int, store: BlockStore):
+        self._kind, self._shards, self._store, self._counter = kind, shards, store, StepCounter("read")
 
     def process(self, path: str) -> Iterator[object]:
         counts: Counter[str] = Counter()
@@ -114,59 +114,61 @@ class _ReadFile(beam.DoFn):
                 batch = self._kind.early(pa.Table.from_batches([batch])).combine_chunks().to_batches()[0]
             shards = columns.shard_of(batch.column(0), self._shards)
             for shard, rows in columns.split(batch, shards):
-                yield shard, self._spill.put(rows, self._traffic)
+                yield shard, self._store.put(rows, self._counter)
         yield beam.pvalue.TaggedOutput(COUNTS, counts)
 
     def teardown(self) -> None:
-        self._spill.close()
+        self._store.close()
 
 
 class _CombineShard(beam.DoFn):
-    """(shard, parcels of columns) -> parcels of blocks; held-out ones, rejects and counts aside."""
+    """(shard, references of columns) -> references of blocks; held-out ones, rejects and counts aside."""
 
-    def __init__(self, kind: Kind, spill: Spill, split: SplitSettings):
-        self._kind, self._spill, self._split, self._traffic = kind, spill, split, Traffic("combine")
+    def __init__(self, kind: Kind, store: BlockStore, split: SplitSettings):
+        self._kind, self._store, self._split, self._counter = kind, store, split, StepCounter("combine")
 
     def process(self, element: tuple[int, Any]) -> Iterator[object]:
         rejects: list[bytes] = []
         train, held_out, counts = self._divide(element[1], rejects)
         yield from (beam.pvalue.TaggedOutput(REJECTS, reject) for reject in rejects)
-        yield from self._parcels(train)
+        yield from self._stored(train)
         if held_out is not None:
-            yield from (beam.pvalue.TaggedOutput(HELD_OUT, parcel) for parcel in self._parcels(held_out))
+            yield from (beam.pvalue.TaggedOutput(HELD_OUT, reference) for reference in self._stored(held_out))
         counts["pairs.read"] = train.num_rows
         yield beam.pvalue.TaggedOutput(COUNTS, counts)
 
-    def _parcels(self, pairs: pa.Table) -> Iterator[bytes]:
+    def _stored(self, pairs: pa.Table) -> Iterator[bytes]:
         for block in make_blocks(pairs):
-            yield self._spill.put(block, self._traffic, interactions_in(block))
+            yield self._store.put(block, self._counter, interactions_in(block))
 
-    def _divide(self, parcels: Iterable[bytes], rejects: list[bytes]) -> tuple[pa.Table, pa.Table | None, Counter[str]]:
-        rows, account = self._rows(parcels, rejects)
+    def _divide(
+        self, references: Iterable[bytes], rejects: list[bytes]
+    ) -> tuple[pa.Table, pa.Table | None, Counter[str]]:
+        rows, account = self._rows(references, rejects)
         train, held_out, counts = splits.divide(rows, self._kind.combine, self._split)
         return train, held_out, counts + account
 
-    def _rows(self, parcels: Iterable[bytes], rejects: list[bytes]) -> tuple[pa.Table, Counter[str]]:
-        rows, lines, account = self._kind.people(self._kind.rows(self._spill.get(parcels)))
+    def _rows(self, references: Iterable[bytes], rejects: list[bytes]) -> tuple[pa.Table, Counter[str]]:
+        rows, lines, account = self._kind.people(self._kind.rows(self._store.get(references)))
         rejects += lines
         return rows, account
 
     def teardown(self) -> None:
-        self._spill.close()
+        self._store.close()
 
 
 class _CombineBoth(_CombineShard):
-    """(shard, parcels of train's and of test's columns) -> the same."""
+    """(shard, references of train's and of test's columns) -> the same."""
 
     def _divide(  # type: ignore[override]  # both sides come together
-        self, parcels: tuple[Iterable[bytes], Iterable[bytes]], rejects: list[bytes]
+        self, references: tuple[Iterable[bytes], Iterable[bytes]], rejects: list[bytes]
     ) -> tuple[pa.Table, pa.Table, Counter[str]]:
-        train, test = (self._combined(list(some), rejects) for some in parcels)
+        train, test = (self._combined(list(some), rejects) for some in references)
         return splits.apart(*train, *test)
 
-    def _combined(self, parcels: list[bytes], rejects: list[bytes]) -> tuple[pa.Table, Counter[str]]:
-        if not parcels:
+    def _combined(self, references: list[bytes], rejects: list[bytes]) -> tuple[pa.Table, Counter[str]]:
+        if not references:
             return sessions.INTERACTIONS.empty_table(), Counter()
-        rows, account = self._rows(parcels, rejects)
+        rows, account = self._rows(references, rejects)
         pairs, counts = self._kind.combine(rows)
         return pairs, counts + account

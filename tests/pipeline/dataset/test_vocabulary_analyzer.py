@@ -10,7 +10,7 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform import DatasetMetadata
 
-from pipeline.beam.block_store import Spill
+from pipeline.beam.block_store import BlockStore
 from pipeline.dataset import vocabulary_analyzer
 
 IDS, COUNTS = "ids", "counts"
@@ -32,14 +32,16 @@ def blocks(seed):
     return [{IDS: chosen, COUNTS: [rng.randint(1, 4) for _ in chosen]} for chosen in some]
 
 
-@pytest.mark.parametrize(("least", "folder"), [(1, None), (9, "spill")])
+@pytest.mark.parametrize(("least", "folder"), [(1, None), (9, "store")])
 def test_the_file_is_the_one_that_tft_writes(tmp_path, least, folder):
     def preprocessing_fn(inputs):
         values, counts = inputs[IDS].values, inputs[COUNTS].values
         theirs = tft.vocabulary(
             values, weights=counts, frequency_threshold=least if least > 1 else None, vocab_filename="theirs"
         )
-        ours = vocabulary_analyzer.vocabulary(values, counts, "ours", least, Spill(folder and str(tmp_path / folder)))
+        ours = vocabulary_analyzer.vocabulary(
+            values, counts, "ours", least, BlockStore(folder and str(tmp_path / folder))
+        )
         found = {
             name: tft.apply_vocabulary(values, path, default_value=-1)
             for name, path in (("theirs", theirs), ("ours", ours))
