@@ -13,10 +13,11 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import apache_beam as beam
 import pyarrow as pa
 
 from pipeline.beam.counters import StepCounter
-from pipeline.readers import columns
+from pipeline.interactions import columns
 
 _LOCATION = struct.Struct("<QQ")  # offset and length of a block; the path of the file follows
 
@@ -73,3 +74,22 @@ class BlockStore:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+class BlockCoder(beam.coders.Coder):
+    """Encode record batches between steps. Without `estimate_size`, Beam would measure elements by their pickle."""
+
+    def encode(self, value: pa.RecordBatch) -> bytes:
+        return columns.to_bytes(value)
+
+    def decode(self, encoded: bytes) -> pa.RecordBatch:
+        return pa.ipc.open_stream(encoded).read_next_batch()
+
+    def estimate_size(self, value: pa.RecordBatch) -> int:
+        return value.nbytes
+
+    def is_deterministic(self) -> bool:
+        return True
+
+
+beam.coders.registry.register_coder(pa.RecordBatch, BlockCoder)

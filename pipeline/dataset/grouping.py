@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from artifacts.examples import Rows
 from artifacts.names import ITEM_ID, RATING, USER_ID
+from pipeline.interactions import columns
 from pipeline.interactions.blocks import values_of
-from pipeline.readers import columns
 
 ITEMS_FOR_USER, USERS_FOR_ITEM = "items_for_user", "users_for_item"
 SIDES = (ITEMS_FOR_USER, USERS_FOR_ITEM)

@@ -36,8 +36,8 @@ from artifacts.vocabulary import iterate_vocabulary
 from configs.settings import DatasetSettings
 from pipeline.beam.counters import StepCounter
 from pipeline.dataset.row_files import write_once
+from pipeline.interactions import columns
 from pipeline.interactions.blocks import values_of
-from pipeline.readers import columns
 
 _SHARDS = 16  # of the items, summed side by side
 _RATINGS = "ratings"  # their sum

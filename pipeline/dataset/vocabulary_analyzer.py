@@ -22,7 +22,7 @@ from artifacts.paths import join
 from pipeline.beam.block_store import BlockStore
 from pipeline.beam.counters import StepCounter
 from pipeline.dataset.row_files import write_once
-from pipeline.readers import columns
+from pipeline.interactions import columns
 
 _ID, _COUNT = "id", "count"
 _COUNTS = pa.schema([pa.field(_ID, pa.large_binary()), pa.field(_COUNT, pa.int64())])

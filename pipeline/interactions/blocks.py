@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
@@ -18,7 +17,6 @@ from artifacts.names import (
     VISITOR_ID,
     VISITOR_PLACE,
 )
-from pipeline.readers import columns
 
 # The types by which TFT reads lists of ids and numbers; a block is one row of them.
 BLOCK = pa.schema(
@@ -74,22 +72,3 @@ def interactions_in(block: pa.RecordBatch) -> int:
 def values_of(block: pa.RecordBatch, name: str) -> np.ndarray:
     """The flat values of one column of an encoded block."""
     return block.column(block.schema.get_field_index(name)).flatten().to_numpy(zero_copy_only=False)
-
-
-class BlockCoder(beam.coders.Coder):
-    """Record batches between steps. Beam measures what passes: by its pickle, if nobody tells it the size."""
-
-    def encode(self, value: pa.RecordBatch) -> bytes:
-        return columns.to_bytes(value)
-
-    def decode(self, encoded: bytes) -> pa.RecordBatch:
-        return pa.ipc.open_stream(encoded).read_next_batch()
-
-    def estimate_size(self, value: pa.RecordBatch) -> int:
-        return value.nbytes
-
-    def is_deterministic(self) -> bool:
-        return True
-
-
-beam.coders.registry.register_coder(pa.RecordBatch, BlockCoder)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifacts.names import AMOUNT, CONTENT_ID, TIME_MS, VISITOR_ID
-from pipeline.readers.columns import ID, sorted_with_order
+from pipeline.interactions.columns import ID, sorted_with_order
 
 INTERACTIONS = pa.schema(
     [

@@ -19,12 +19,12 @@ from artifacts.paths import join
 from artifacts.vocabulary import order_of
 from pipeline.beam.counters import StepCounter
 from pipeline.dataset import accounts
+from pipeline.interactions import columns
 from pipeline.prediction import recommend, visitors
 from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
 from pipeline.prediction.writers.answers import Answers, Names
-from pipeline.readers import columns
 from ranking import cold_start, similarity, topk
 
 SCORED = "scored-"  # begins the names of files, one a shard of visitors, that tell whoever watches of it

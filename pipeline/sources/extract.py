@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.settings import SourceSettings
-from pipeline.readers import columns
 from pipeline.readers.files import RawBatch
+from pipeline.sources import columns
 
 # A file's records are the same thing everywhere; their parts (a session's hits) are counted on their own.
 RECORDS = "records"

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.settings import SourceSettings
+from pipeline.interactions.columns import ID
 from pipeline.interactions.sessions import VIEWS
-from pipeline.readers import columns
 from pipeline.readers.files import RawBatch
 from pipeline.readers.ndjson import integer
+from pipeline.sources import columns
 from pipeline.sources.extract import RECORDS, Extract, Ledger, column, faults, open_ledger, within_window
 
 HITS = "hits"
@@ -96,7 +97,7 @@ class _Pages:
 def _pages(hits: pa.Array, sound: np.ndarray, numbers: np.ndarray, source: SourceSettings, ledger: Ledger) -> _Pages:
     if pa.types.is_null(hits.type):
         none = np.zeros(0, np.int64)
-        return _Pages(none, none, none, pa.array([], columns.ID))
+        return _Pages(none, none, none, pa.array([], ID))
     session = pc.list_parent_indices(hits).to_numpy().astype(np.int64)
     flat = pc.list_flatten(hits)
     is_page = pc.equal(columns.field(flat, "type"), "PAGE")

@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 
 from configs.settings import SourceSettings
 from pipeline.interactions.sessions import INTERACTIONS
-from pipeline.readers import columns
 from pipeline.readers.files import RawBatch
 from pipeline.readers.ndjson import integer
+from pipeline.sources import columns
 from pipeline.sources.extract import RECORDS, Extract, Ledger, column, faults, open_ledger, within_window
 
 ENGAGEMENT = "engagement_time_msec"

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings, SplitSettings
-from pipeline.interactions import sessions, splits
+from pipeline.interactions import bots, sessions, splits
 from pipeline.readers import files
 from pipeline.readers.files import RawBatch
-from pipeline.sources import bots, ga4, ga360, table
+from pipeline.sources import ga4, ga360, table
 from pipeline.sources.bigquery import pairs
 from pipeline.sources.extract import Extract
 

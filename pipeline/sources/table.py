@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
 from pipeline.interactions.sessions import INTERACTIONS
-from pipeline.readers import columns
 from pipeline.readers.files import RawBatch
+from pipeline.sources import columns
 from pipeline.sources.extract import RECORDS, Extract, faults, open_ledger, within_window
 
 _DAY_MS = 86_400_000

@@ -14,9 +14,8 @@ import pyarrow as pa
 from configs.settings import PrivacySettings, RatingSettings, SourceSettings, SplitSettings
 from pipeline.beam.block_store import BlockStore
 from pipeline.beam.counters import StepCounter
-from pipeline.interactions import sessions, splits
+from pipeline.interactions import columns, sessions, splits
 from pipeline.interactions.blocks import interactions_in, make_blocks
-from pipeline.readers import columns
 from pipeline.sources import privacy
 from pipeline.sources.inputs import Input
 from pipeline.sources.kinds import Kind, extract, kind_of

@@ -16,8 +16,7 @@ from artifacts.paths import Dataset
 from artifacts.vocabulary import read_vocabulary
 from configs.settings import Settings
 from pipeline import preprocess
-from pipeline.interactions import splits
-from pipeline.readers import columns
+from pipeline.interactions import columns, splits
 from pipeline.sources import inputs, kinds
 
 SHARED = Path(os.environ.get("WALS_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))

@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 
 from artifacts.names import AMOUNT, CONTENT_ID, TIME_MS, VISITOR_ID
 from pipeline.interactions.sessions import INTERACTIONS
-from pipeline.readers import columns
 from pipeline.readers.files import RawBatch
+from pipeline.sources import columns
 from pipeline.sources.extract import RECORDS, Extract, Ledger, faults
 
 REASON, ROWS = "reason", "records"

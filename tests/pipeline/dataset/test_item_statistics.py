@@ -10,7 +10,7 @@ from artifacts.paths import Dataset
 from artifacts.vocabulary import read_vocabulary
 from configs.settings import Settings
 from pipeline.dataset import item_statistics
-from pipeline.readers import columns
+from pipeline.interactions import columns
 from tests.support.exports import event, make_dataset, write_ndjson
 
 DAY_MS, START_MS = 86_400_000, 1_704_067_200_000

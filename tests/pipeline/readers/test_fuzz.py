@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from artifacts.names import AMOUNT, TIME_MS
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
-from pipeline.readers.columns import from_bytes, to_bytes
+from pipeline.interactions.columns import from_bytes, to_bytes
 from pipeline.sources import kinds
 from tests.support import wild
 

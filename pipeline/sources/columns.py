@@ -1,17 +1,13 @@
-"""Arrow columns on their way through the pipeline: checks of ids and numbers, shards, bytes for a shuffle."""
+"""Checks of export columns: ids as bytes, numbers and times as NumPy arrays with a mask of the valid rows."""
 
 from __future__ import annotations
-
-import zlib
-from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 _YEAR_10000 = 253_402_300_800  # in seconds since 1970
-_MOST = 1e18  # an amount above is a mistake, and some of them would pass what float32 holds
-ID = pa.dictionary(pa.int32(), pa.binary())  # a column of ids: each id once, and its place a row
+_MOST = 1e18  # a greater amount is a mistake, and some would exceed float32
 
 
 def field(structs: pa.Array, name: str) -> pa.Array:
@@ -119,76 +115,6 @@ def floats(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     values = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False)
     sound = np.abs(values) < _MOST  # and no NaN
     return np.where(sound, values, 0.0), sound
-
-
-def shard_of(column: pa.Array, shards: int) -> np.ndarray:
-    """The shard of each id, int64[n]: CRC-32 of its bytes, so the same on every machine."""
-    codes = coded_ids(column)
-    of_id = np.array([zlib.crc32(value) % shards for value in codes.dictionary.to_pylist()], np.int64)
-    return of_id[codes.indices.to_numpy()] if len(of_id) else np.zeros(0, np.int64)
-
-
-def split(batch: pa.RecordBatch, shards: np.ndarray) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """The rows of each shard, in the order they had."""
-    if not batch.num_rows:
-        return
-    counts = np.bincount(shards)
-    if counts[-1] == len(shards):
-        yield len(counts) - 1, batch
-        return
-    order = np.argsort(shards.astype(np.min_scalar_type(len(counts))), kind="stable")  # few bits are sorted by counting
-    ordered = batch.take(pa.array(order))
-    end = 0
-    for shard in np.flatnonzero(counts).tolist():
-        start, end = end, end + int(counts[shard])
-        yield shard, _compact(ordered.slice(start, end - start))
-
-
-def _compact(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The same rows, their columns of ids without the ids that no row has."""
-    for place, column in enumerate(batch.columns):
-        if not pa.types.is_dictionary(column.type):
-            continue
-        missing = column.is_null().to_numpy(zero_copy_only=False)
-        codes = column.indices.fill_null(0).to_numpy()
-        used = np.zeros(len(column.dictionary) + 1, bool)
-        used[codes[~missing]] = True
-        codes = (np.cumsum(used, dtype=np.int32) - np.int32(1))[codes]
-        kept = column.dictionary.filter(pa.array(used[:-1]))
-        batch = batch.set_column(
-            place, batch.schema.field(place), pa.DictionaryArray.from_arrays(pa.array(codes, mask=missing), kept)
-        )
-    return batch
-
-
-def sorted_with_order(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Keys int64[n] that are not negative, ascending, and where each stood, int64[n]; equal ones keep their order.
-
-    Where both fit, a key and its place are sorted as one number: four times as fast as a stable argsort.
-    """
-    bits = len(keys).bit_length()
-    if int(keys.max(initial=0)) >> (63 - bits):
-        order = np.argsort(keys, kind="stable")
-        return keys[order], order
-    both = keys << bits
-    both |= np.arange(len(keys))
-    both.sort()
-    order = both & ((1 << bits) - 1)
-    both >>= bits
-    return both, order
-
-
-def to_bytes(batch: pa.RecordBatch) -> bytes:
-    """An Arrow IPC stream, for a shuffle."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
-        writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
-
-
-def from_bytes(blocks: Iterator[bytes]) -> pa.Table:
-    """The rows of all blocks, columns of ids with one dictionary; there is at least one block."""
-    return pa.concat_tables([pa.ipc.open_stream(block).read_all() for block in blocks]).unify_dictionaries()
 
 
 def _mask(column: pa.Array) -> np.ndarray:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from configs.settings import SourceSettings
+from pipeline.interactions import bots
 from pipeline.interactions.sessions import INTERACTIONS
-from pipeline.sources import bots
 from tests.support.exports import event, make_dataset, ratings, rejected, write_ndjson
 
 DAY_MS = 86_400_000
