@@ -1,74 +1,170 @@
-"""Factor tables of a model, read by shards through Beam's file systems."""
+"""Tables of factors and weights: float32 [n, k] in .npy shards, shard s of n with the rows s, s + n, s + 2n, ..."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Generator
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from artifacts import storage
+from artifacts.checksums import Checksum, crc32c
 from artifacts.paths import shard_name
-from artifacts.storage import open_to_read
 from configs.errors import UserError
 
 _ROWS_AT_ONCE = 1 << 14
+_REMEDY = "train again"
 
 
-def read_blocks(prefix: str, shard: int, shards: int, rows: int, size: int) -> Generator[np.ndarray, None, None]:
-    """Reads one shard of a table, float32[size, k] at a time.
+def write_table(prefix: str, table: np.ndarray, shards: int, rank: int = 0, processes: int = 1) -> None:
+    """Write the shards of a table.
 
-    Args:
-        prefix: Model.user_factors or Model.item_factors.
-        shard, shards: row r of the shard is the index shard + r * shards.
-        rows: how many it must have.
-        size: rows of a block.
-
-    Raises:
-        UserError: the file is missing, of another shape, or holds what is no number.
-    """
-    path = shard_name(prefix, shard, shards, ".npy")
-    try:
-        with open_to_read(path) as file:
-            major, _ = np.lib.format.read_magic(file)
-            read_header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = read_header(file)
-            if fortran or dtype != np.float32 or len(shape) != 2 or shape[0] != rows:
-                raise UserError(f"{path} holds {dtype} {shape} where {rows} rows of float32 are due; train again")
-            for start in range(0, rows, size):
-                count = min(size, rows - start)
-                data = file.read(count * shape[1] * 4)
-                if len(data) < count * shape[1] * 4:
-                    raise UserError(f"{path} ends early; train again")
-                yield _sound(np.frombuffer(data, np.float32).reshape(count, shape[1]), path)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: model and dataset differ in their shards; train again") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}; train again") from error
-
-
-def read_table(prefix: str, shards: int, rows: int, place_of: np.ndarray | None = None) -> np.ndarray:
-    """Reads a whole table, float32[rows, k], in pieces: never more than it and one of them.
+    Of several processes each writes the shards of its own rows; `shards` is then a multiple of `processes`.
 
     Args:
-        place_of: int64[rows], where the row of each index goes; None for the order of the indices.
+        prefix: for example `Model.user_factors`.
+        table: float [n, k], the rows rank, rank + processes, ... of the whole table.
+    """
+    for shard in range(rank, shards, processes):
+        part = table[shard // processes :: shards // processes]
+        write_array(shard_name(prefix, shard, shards, ".npy"), np.ascontiguousarray(part, np.float32))
+
+
+def count_shards(prefix: str) -> int:
+    """Return the number of shards of a table.
 
     Raises:
-        UserError: as `read_blocks`.
+        UserError: there are none, or some are missing.
     """
+    paths = [file.path for file in storage.glob(f"{prefix}-?????-of-?????.npy")]
+    if not paths:
+        raise UserError(f"no factors at {prefix}-*; check the model's path")
+    shards = int(paths[0].rsplit("-of-", 1)[1][:5])
+    if paths != [shard_name(prefix, shard, shards, ".npy") for shard in range(shards)]:
+        raise UserError(f"{prefix}-*: some of the {shards} shards are missing; {_REMEDY}")
+    return shards
+
+
+def read_table(
+    prefix: str, shards: int | None = None, rows: int | None = None, place_of: np.ndarray | None = None
+) -> np.ndarray:
+    """Read a whole table, float32 [rows, k]; besides it, one block is in memory.
+
+    Args:
+        shards, rows: how many the table must have; None accepts what is there.
+        place_of: int64 [rows], where the row of each index goes; None for the order of the indices.
+
+    Raises:
+        UserError: a shard is missing, damaged or of another shape, or a factor is not finite.
+    """
+    shards = count_shards(prefix) if shards is None else shards
+    if rows is None:
+        rows = sum(_rows_in(shard_name(prefix, shard, shards, ".npy")) for shard in range(shards))
     table = np.zeros((rows, 0), np.float32)
     for shard in range(shards):
-        due, index = len(range(shard, rows, shards)), shard
-        for block in read_blocks(prefix, shard, shards, due, _ROWS_AT_ONCE):
+        index = shard
+        for block in read_blocks(prefix, shard, shards, len(range(shard, rows, shards)), _ROWS_AT_ONCE):
             if not table.shape[1]:
                 table = np.empty((rows, block.shape[1]), np.float32)
             elif table.shape[1] != block.shape[1]:
-                raise UserError(f"{prefix}: the shards have different dimensions; train again")
+                raise UserError(f"{prefix}-*: the shards have different dimensions; {_REMEDY}")
             indices = slice(index, index + len(block) * shards, shards)
             table[indices if place_of is None else place_of[indices]] = block
             index += len(block) * shards
     return table
 
 
-def _sound(block: np.ndarray, path: str) -> np.ndarray:
-    if not np.isfinite(block).all():
-        raise UserError(f"{path} holds factors that are no finite numbers; train again")
-    return block
+def read_shard(prefix: str, shard: int, shards: int, rows: int) -> np.ndarray:
+    """Read one shard, float32 [rows, k].
+
+    Raises:
+        UserError: as `read_blocks`.
+    """
+    blocks = list(read_blocks(prefix, shard, shards, rows, max(rows, 1)))
+    return blocks[0] if blocks else np.zeros((0, 0), np.float32)
+
+
+def read_blocks(prefix: str, shard: int, shards: int, rows: int, size: int) -> Generator[np.ndarray, None, None]:
+    """Read one shard of a table, float32 [size, k] at a time.
+
+    Args:
+        prefix: for example `Model.user_factors`.
+        shard, shards: row r of the shard has the index shard + r * shards.
+        rows: how many the shard must have.
+        size: rows of a block.
+
+    Raises:
+        UserError: the file is missing, damaged or of another shape, or a factor is not finite.
+    """
+    path = shard_name(prefix, shard, shards, ".npy")
+    try:
+        with storage.open_to_read(path) as file:
+            shape, fortran, dtype = _read_header(file)
+            if fortran or dtype != np.float32 or len(shape) != 2 or shape[0] != rows:
+                raise UserError(f"{path} contains {dtype} {shape}, not {rows} rows of float32; {_REMEDY}")
+            for start in range(0, rows, size):
+                count = min(size, rows - start)
+                data = file.read(count * shape[1] * 4)
+                if len(data) < count * shape[1] * 4:
+                    raise UserError(f"{path} ends early; {_REMEDY}")
+                block = np.frombuffer(data, np.float32).reshape(count, shape[1])
+                if not np.isfinite(block).all():
+                    raise UserError(f"{path}: all factors must be finite; {_REMEDY}")
+                yield block
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: model and dataset differ in their shards; {_REMEDY}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}; {_REMEDY}") from error
+
+
+def _rows_in(path: str) -> int:
+    try:
+        with storage.open_to_read(path) as file:
+            shape, _, _ = _read_header(file)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}); {_REMEDY}") from error
+    return shape[0] if shape else 0
+
+
+def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    major, _ = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+    return read(file)
+
+
+class _Summed:
+    """A file that is written through, with the checksum of what was written."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self.checksum = file, Checksum()
+
+    def write(self, data: bytes) -> Any:
+        self.checksum.update(data)
+        return self._file.write(data)
+
+
+def write_array(path: str, array: np.ndarray) -> int:
+    """Write a .npy file atomically and return the CRC-32C of its bytes."""
+    with storage.open_to_write(path) as file:
+        summed = _Summed(file)
+        np.lib.format.write_array(summed, array, allow_pickle=False)
+    return int(summed.checksum.hexdigest(), 16)
+
+
+def read_array(path: str, checksum: int | None = None) -> np.ndarray:
+    """Read a .npy file.
+
+    Args:
+        checksum: the CRC-32C that its bytes must have.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        data = storage.read_bytes(path)
+        if checksum is not None and crc32c(data) != checksum:
+            raise UserError(f"{path} is damaged: its checksum does not match")
+        return np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, OSError) as error:
+        raise UserError(f"{path} is missing or damaged ({' '.join(str(error).split())})") from error

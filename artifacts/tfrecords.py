@@ -6,16 +6,18 @@ CRC-32C, little-endian. The Examples are decoded by tfx_bsl, in C++.
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import itertools
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import google_crc32c
 import numpy as np
 import pyarrow as pa
-from apache_beam.io.filesystem import CompressionTypes
 from tfx_bsl.coders import example_coder
 
 from artifacts.examples import Rows
@@ -104,13 +106,16 @@ def read_records(path: str) -> Iterator[bytes]:
     """
     number = 0
     try:
-        with open_to_read(path, CompressionTypes.AUTO) as file:
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(open_to_read(path))
+            if path.endswith(".gz"):
+                file = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=file)))
             for record in _unframed(file):
                 number += 1
                 yield record
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; make the dataset again") from None
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"{path}, record {number + 1}: {error}; make the dataset again") from error
 
 

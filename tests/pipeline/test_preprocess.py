@@ -205,7 +205,7 @@ def test_an_occupied_output_is_kept_unless_it_may_be_replaced(tmp_path):
     (tmp_path / "theirs" / "thesis.txt").write_text("years of work")
     with pytest.raises(UserError, match="theirs is not empty; name another directory or pass --replace"):
         make_dataset(tmp_path / "theirs", path)
-    with pytest.raises(UserError, match="holds files but no dataset; --replace would lose them"):
+    with pytest.raises(UserError, match="contains files but no dataset; --replace would lose them"):
         make_dataset(tmp_path / "theirs", path, replace=True)
     assert (tmp_path / "theirs" / "thesis.txt").read_text() == "years of work"
 

@@ -1,4 +1,4 @@
-"""What a dataset, a model and a set of predictions say of themselves, and when it can be trusted."""
+"""Manifests as plain dicts, until every caller uses the models."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from artifacts.manifests.base import is_below, kind_of
 from configs import __version__
 from configs.errors import UserError
 
@@ -17,16 +18,6 @@ def stamp(kind: str, content: Mapping[str, Any]) -> str:
     """The JSON text of a manifest of the given kind (`dataset`, `model`, `predictions`)."""
     head = {"kind": kind, "schema_version": SCHEMA_VERSION, "code_version": __version__}
     return json.dumps(head | dict(content), indent=2, sort_keys=False, ensure_ascii=False) + "\n"
-
-
-def kind_of(text: str | bytes) -> str | None:
-    """The kind a manifest names, None where the text is no manifest."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    kind = found.get("kind") if isinstance(found, dict) else None
-    return kind if isinstance(kind, str) else None
 
 
 def parse(text: str | bytes, kind: str, path: str) -> dict[str, Any]:
@@ -50,11 +41,6 @@ def parse(text: str | bytes, kind: str, path: str) -> dict[str, Any]:
         if not isinstance(names, dict) or any(not is_below(name) for name in names):
             raise UserError(f"{path} names files outside its directory; it is not of this software's making")
     return manifest
-
-
-def is_below(name: str) -> bool:
-    """Whether a file's name leads to a place below the directory it is joined to."""
-    return not (name.startswith("/") or "\\" in name or "://" in name or {"", ".", ".."} & set(name.split("/")))
 
 
 def all_files(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

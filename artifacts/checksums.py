@@ -1,0 +1,115 @@
+"""Checksums of files (CRC-32C) and digests of JSON values (SHA-256)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import google_crc32c
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+
+from artifacts import storage
+
+_BLOCK_BYTES = 1 << 22
+
+
+def crc32c(data: bytes) -> int:
+    """Return the CRC-32C of bytes."""
+    return google_crc32c.value(data)
+
+
+class Checksum:
+    """A running CRC-32C and count of bytes.
+
+    Attributes:
+        bytes: how many there were so far.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._crc = google_crc32c.Checksum()
+
+    def update(self, data: bytes) -> None:
+        """Add bytes."""
+        self.bytes += len(data)
+        self._crc.update(data)
+
+    def hexdigest(self) -> str:
+        """Return the CRC-32C of all bytes so far, 8 hexadecimal digits."""
+        return self._crc.hexdigest().decode()
+
+
+class FileDescription(BaseModel):
+    """A file in a manifest.
+
+    Attributes:
+        bytes: its size. crc32c: its checksum, 8 hexadecimal digits.
+        records: rows, ids or answers in it. interactions: entries of all its rows. None for a file without such.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bytes: int
+    crc32c: str
+    records: int | None = None
+    interactions: int | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_nulls(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in serialize(self).items() if value is not None}
+
+
+def describe(path: str, **counts: int) -> FileDescription:
+    """Return size and checksum of a file, read in blocks; counts: `records`, `interactions`.
+
+    Raises:
+        OSError: the file does not exist or cannot be read.
+    """
+    checksum = Checksum()
+    with storage.open_to_read(path) as file:
+        while block := file.read(_BLOCK_BYTES):
+            checksum.update(block)
+    return FileDescription(bytes=checksum.bytes, crc32c=checksum.hexdigest(), **counts)
+
+
+def describe_bytes(data: bytes, **counts: int) -> FileDescription:
+    """Return size and checksum of a file that contains these bytes; counts: `records`, `interactions`."""
+    return FileDescription(bytes=len(data), crc32c=f"{crc32c(data):08x}", **counts)
+
+
+def describe_all(root: str) -> dict[str, FileDescription]:
+    """Return the descriptions of all files below a directory, by their names relative to it."""
+    return {name: describe(file.path) for name, file in storage.list_files(root).items()}
+
+
+def problems(root: str, files: Mapping[str, FileDescription], check_bytes: bool = True) -> Iterator[str]:
+    """Yield what is wrong with the files below a directory, one line per file that is missing or damaged.
+
+    On gs:// the service's own checksums are compared, and nothing is downloaded.
+
+    Args:
+        files: what must be there, by name.
+        check_bytes: whether checksums are compared; sizes always are.
+    """
+    listed = storage.list_files(root)
+    for name, expected in sorted(files.items()):
+        if name not in listed:
+            yield f"{name} is missing"
+        elif problem := difference(listed[name], expected, check_bytes):
+            yield f"{name} {problem}"
+
+
+def difference(file: storage.StoredFile, expected: FileDescription, check_bytes: bool = True) -> str | None:
+    """Return how a listed file differs from its description, None if it does not."""
+    if file.bytes != expected.bytes:
+        return f"has {file.bytes} bytes where the manifest says {expected.bytes}"
+    if check_bytes and (file.crc32c or describe(file.path).crc32c) != expected.crc32c:
+        return "is damaged: its checksum is not the manifest's"
+    return None
+
+
+def digest_of(value: Any) -> str:
+    """Return the SHA-256 of a JSON value, 64 hexadecimal digits; the order of keys does not matter."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

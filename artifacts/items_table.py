@@ -1,0 +1,105 @@
+"""items.parquet: what is known of each item, one row per item, in the order of the itemIds."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from artifacts import storage
+from artifacts.names import (
+    CONTENT_ID,
+    FIRST_TIME_MS,
+    LAST_TIME_MS,
+    MEAN_RATING,
+    POPULARITY,
+    RECENT_POPULARITY,
+    VISITORS,
+)
+from configs.errors import UserError
+
+_REMEDY = "rerun python -m pipeline.preprocess --replace"
+
+
+@dataclass(frozen=True)
+class ItemsTable:
+    """The table, by columns.
+
+    Attributes:
+        table: as in the file; columns that were not asked for are missing.
+    """
+
+    table: pa.Table
+
+    @classmethod
+    def read(cls, path: str, size: int | None = None, columns: tuple[str, ...] = (CONTENT_ID,)) -> ItemsTable:
+        """Read the table.
+
+        Args:
+            size: how many items it must have; None accepts what is there.
+            columns: those to read, names of `artifacts.names`.
+
+        Raises:
+            UserError: the file does not exist, is damaged, has another size, or lacks a column.
+        """
+        try:
+            with storage.open_to_read(path) as file, pq.ParquetFile(file) as parquet:
+                missing = set(columns) - set(parquet.schema_arrow.names)
+                if missing:
+                    raise UserError(f"{path} has no column {min(missing)}; {_REMEDY}")
+                table = parquet.read(columns=list(columns))
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist; {_REMEDY}") from None
+        except (OSError, pa.ArrowInvalid) as error:
+            raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}; {_REMEDY}") from error
+        if size is not None and table.num_rows != size:
+            raise UserError(f"{path} has {table.num_rows} rows where the dataset has {size} items; {_REMEDY}")
+        return cls(table)
+
+    def to_bytes(self) -> bytes:
+        """Return the contents of the file, the same for the same table."""
+        sink = io.BytesIO()
+        pq.write_table(self.table, sink, compression="zstd")
+        return sink.getvalue()
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    @property
+    def content_ids(self) -> list[str]:
+        """The contentId of each itemId."""
+        return self.table[CONTENT_ID].to_pylist()
+
+    @property
+    def visitors(self) -> np.ndarray:
+        """int64 [m], visitors who have the item."""
+        return self.table[VISITORS].to_numpy()
+
+    @property
+    def popularity(self) -> np.ndarray:
+        """float32 [m], visitors, or their sum decayed by the age of the view."""
+        return self.table[POPULARITY].to_numpy().astype(np.float32)
+
+    @property
+    def recent_popularity(self) -> np.ndarray | None:
+        """float64 [m], visitors decayed by the age of the view; None if the dataset has no times."""
+        column = self.table[RECENT_POPULARITY]
+        return None if column.null_count else column.to_numpy()
+
+    @property
+    def mean_rating(self) -> np.ndarray:
+        """float64 [m], NaN for an item without interactions."""
+        return self.table[MEAN_RATING].to_numpy()
+
+    @property
+    def first_time_ms(self) -> np.ndarray:
+        """float64 [m], ms since 1970 of the first interaction; NaN without one, or if the dataset has no times."""
+        return self.table[FIRST_TIME_MS].to_numpy().astype(float)
+
+    @property
+    def last_time_ms(self) -> np.ndarray:
+        """float64 [m], ms since 1970 of the last interaction; NaN without one, or if the dataset has no times."""
+        return self.table[LAST_TIME_MS].to_numpy().astype(float)

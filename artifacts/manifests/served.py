@@ -1,0 +1,24 @@
+"""The manifest of a version that is served, which `serving.publish` writes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from artifacts.manifests.base import Manifest
+from artifacts.manifests.model import TrainedOn
+from configs.settings import ColdStartSettings
+
+
+class ServedVersionManifest(Manifest):
+    """A copy of a model's SavedModel; `model` is the digest of that model's manifest."""
+
+    KINDS: ClassVar = ("served model",)
+    SCHEMA_VERSION: ClassVar = 1
+    COMMAND: ClassVar = "python -m serving.publish"
+
+    model: str
+    dataset: TrainedOn | None = None
+    users: int | None = None
+    items: int | None = None
+    interactions: int | None = None
+    cold_start: ColdStartSettings | None = None
