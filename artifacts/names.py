@@ -1,4 +1,7 @@
-"""Names of columns, features and vocabularies, as both sides spell them."""
+"""Names of columns, features, vocabularies and tables of a day, as both sides spell them; standard library only."""
+
+import datetime
+import re
 
 # Interaction columns: what every source gives.
 VISITOR_ID = "visitorId"
@@ -38,3 +41,17 @@ ITEM_PLACE = "item_place"
 VISITOR_COUNT = "visitor_count"  # interactions of each visitor in the block
 ITEM_COUNT = "item_count"  # interactions of each item in the block
 MEDIAN = "median"  # of the amounts, in ms for a dwell
+
+DAY_SECONDS = 86_400
+DAY_MS = 86_400_000
+
+_TABLE_OF_A_DAY = re.compile(r"(?:ga_sessions|events)_(?:intraday_)?(\d{8})(?!\d)")
+
+
+def day_of_table(name: str) -> datetime.date | None:
+    """Return the day of a table of Google Analytics, or of its export file, by its name; None for any other name."""
+    match = _TABLE_OF_A_DAY.match(name)
+    try:
+        return datetime.datetime.strptime(match[1], "%Y%m%d").date() if match else None
+    except ValueError:
+        return None

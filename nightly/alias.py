@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from artifacts import locks, manifests
+from artifacts import checksums, locks, manifests, storage
 from artifacts.paths import Nights
 from configs.errors import UserError
-from nightly import files
 
 _KIND = "alias"
 _PATIENCE = 60.0  # seconds to wait for another promotion or rollback, which takes a moment
@@ -58,7 +57,7 @@ def read(nights: Nights) -> Alias:
     Raises:
         UserError: the file is no alias.
     """
-    text = files.read_if_there(nights.live)
+    text = storage.read_if_exists(nights.live)
     if text is None:
         return Alias()
     content = manifests.parse(text, _KIND, nights.live)
@@ -113,14 +112,14 @@ def forget(nights: Nights, names: set[str]) -> None:
 def damage(root: str, kind: str) -> str | None:
     """What is wrong with an output, None where it is whole."""
     path = f"{root}/manifest.json"
-    text = files.read_if_there(path)
+    text = storage.read_if_exists(path)
     if text is None:
         return f"{root} is no finished {kind}"
     try:
         content = manifests.parse(text, kind, path)
     except UserError as error:
         return str(error)
-    problem = next(files.problems(root, manifests.all_files(content)), None)
+    problem = next(checksums.problems(root, manifests.described(content)), None)
     return f"{root}: {problem}" if problem else None
 
 
@@ -144,7 +143,7 @@ def _changing(nights: Nights) -> Iterator[Alias]:
         before = _item(alias)
         yield alias
         if _item(alias) != before:
-            files.write(nights.live, manifests.stamp(_KIND, {"changed": _now()} | _item(alias)).encode())
+            storage.write_bytes(nights.live, manifests.stamp(_KIND, {"changed": _now()} | _item(alias)).encode())
 
 
 def _item(alias: Alias) -> dict[str, Any]:

@@ -6,15 +6,17 @@ No figure has a visitor's or an item's id in it.
 from __future__ import annotations
 
 import datetime
-import io
 import json
 from typing import Any
 
 import numpy as np
 
+from artifacts import storage
+from artifacts.items_table import ItemsTable
+from artifacts.names import CONTENT_ID, DAY_SECONDS, VISITORS
 from artifacts.paths import Dataset, Night, Nights
 from configs.settings import NightlySettings
-from nightly import alias, files, record, steps
+from nightly import alias, record, steps
 from nightly.record import Record
 
 _LINES = 1000  # kept of runs.jsonl: three years of nights
@@ -25,11 +27,11 @@ def write(settings: NightlySettings, nights: Nights, run: Record) -> None:
     """Puts the figures into the run's manifest, appends its line, and writes the text file where one is named."""
     line = describe(nights, run)
     run.update(figures={key: value for key, value in line.items() if key not in ("name", "date", "status", "message")})
-    before = (files.read_if_there(nights.figures) or b"").splitlines()[-_LINES + 1 :]
+    before = (storage.read_if_exists(nights.figures) or b"").splitlines()[-_LINES + 1 :]
     text = b"".join(old + b"\n" for old in before) + json.dumps(line).encode() + b"\n"
-    files.write(nights.figures, text)
+    storage.write_bytes(nights.figures, text)
     if settings.textfile:
-        files.write(settings.textfile, prometheus(line))
+        storage.write_bytes(settings.textfile, prometheus(line))
 
 
 def describe(nights: Nights, run: Record) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def _some(content: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def quality(night: Night) -> dict[str, float]:
     """The metrics of our model, coverage among them; nothing before it was evaluated."""
-    text = files.read_if_there(night.evaluation)
+    text = storage.read_if_exists(night.evaluation)
     ours = json.loads(text).get("systems", {}).get(_OURS, {}) if text else {}
     return {name: cell["value"] for name, cell in ours.items() if cell is not None}
 
@@ -98,7 +100,7 @@ def _entropy(shares: np.ndarray) -> float:
 
 def _ratings(dataset: Dataset) -> dict[Any, float]:
     """Counts by bin of the histogram of ratings; bins are told by their lower edge."""
-    text = files.read_if_there(f"{dataset.root}/statistics.json")
+    text = storage.read_if_exists(dataset.statistics)
     if text is None:
         return {}
     histogram = json.loads(text)["ratings"]
@@ -109,13 +111,10 @@ def _ratings(dataset: Dataset) -> dict[Any, float]:
 
 def _popularity(dataset: Dataset) -> dict[Any, float]:
     """Visitors of each item."""
-    data = files.read_if_there(f"{dataset.root}/items.parquet")
-    if data is None:
+    if not storage.exists(dataset.items):
         return {}
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(io.BytesIO(data), columns=["contentId", "visitors"])
-    return dict(zip(table["contentId"].to_pylist(), table["visitors"].to_pylist(), strict=True))
+    items = ItemsTable.read(dataset.items, columns=(CONTENT_ID, VISITORS))
+    return dict(zip(items.content_ids, items.visitors.tolist(), strict=True))
 
 
 def prometheus(line: dict[str, Any]) -> bytes:
@@ -135,7 +134,7 @@ def prometheus(line: dict[str, Any]) -> bytes:
     gauge(
         "status", "1 for the outcome of the last run.", {(s,): float(s == line["status"]) for s in statuses}, "status"
     )
-    live_ends = _seconds(line["live"].rpartition(".")[0]) + 86400 if line["live"] else None
+    live_ends = _seconds(line["live"].rpartition(".")[0]) + DAY_SECONDS if line["live"] else None
     gauge("live_data_timestamp_seconds", "End of the window of the live version.", {(): live_ends})
     gauge("step_seconds", "Time of each step.", {(s,): v for s, v in line["seconds"].items()}, "step")
     texts = {
@@ -161,7 +160,7 @@ def prometheus(line: dict[str, Any]) -> bytes:
 
 def _age(date: str) -> int:
     """Seconds since the end of a window whose last day this is (UTC)."""
-    return round(datetime.datetime.now(datetime.UTC).timestamp() - _seconds(date) - 86400)
+    return round(datetime.datetime.now(datetime.UTC).timestamp() - _seconds(date) - DAY_SECONDS)
 
 
 def _seconds(text: str) -> float:

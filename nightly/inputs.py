@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from artifacts import storage
+from artifacts.names import day_of_table
 from configs.errors import UserError
 from configs.settings import BIGQUERY, BigQuerySettings, Settings
-from nightly import files
 
-_DAY = re.compile(r"(?:ga_sessions|events)_(\d{8})(?!\d)")
 Found = list[dict[str, Any]]
 
 
@@ -30,13 +29,13 @@ def of(settings: Settings, date: datetime.date) -> Found:
     """
     source = settings.source
     if source.query:
-        return [{"path": source.query, "changed": files.read(source.query).decode("utf-8", "replace")}]
+        return [{"path": source.query, "changed": storage.read_bytes(source.query).decode("utf-8", "replace")}]
     if not source.input:
         raise UserError("no input: set source.input in the config")
     listed = _tables(source.input, settings.bigquery) if source.in_bigquery else _files(source.input)
     found, days = [], set()
     for name, table in listed:
-        day = day_of(name) if source.kind in ("ga360", "ga4") else None
+        day = day_of_table(name) if source.kind in ("ga360", "ga4") else None
         if day is None or (source.start_date or day) <= day <= date:
             found.append(table)
             days.add(day)
@@ -49,17 +48,8 @@ def of(settings: Settings, date: datetime.date) -> Found:
     return found
 
 
-def day_of(name: str) -> datetime.date | None:
-    """The day of a table of Google Analytics, by its name; None where the name tells none."""
-    match = _DAY.match(name)
-    try:
-        return datetime.datetime.strptime(match[1], "%Y%m%d").date() if match else None
-    except ValueError:
-        return None
-
-
 def _files(pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for file in files.glob(pattern):
+    for file in storage.glob(pattern):
         yield os.path.basename(file.path), {"path": file.path, "bytes": file.bytes, "changed": file.changed}
 
 

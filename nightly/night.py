@@ -11,10 +11,12 @@ from typing import Any
 
 import yaml
 
+from artifacts import storage
+from artifacts.checksums import digest_of
 from artifacts.paths import Dataset, Night, Nights
 from configs.errors import UserError
 from configs.settings import Settings
-from nightly import alias, figures, files, inputs, record, retention, steps, targets
+from nightly import alias, figures, inputs, record, retention, steps, targets
 from nightly.alias import Version
 from nightly.record import Record
 
@@ -136,7 +138,7 @@ class Runner:
         gate = {name: dump["nightly"][name] for name in ("require", "beats", "refit")}
         neutral = {"nightly", "serving", "report", "beam", "catalogue", "bigquery", "cloud", "dataflow", "vertex"}
         neutral.add("validation")
-        return record.digest([found, gate, {key: value for key, value in dump.items() if key not in neutral}])
+        return digest_of([found, gate, {key: value for key, value in dump.items() if key not in neutral}])
 
     def _damage(self, night: Night) -> str | None:
         model = steps.live_model(self.settings, night)
@@ -154,8 +156,8 @@ class Runner:
         tree["training"]["warm_start"] = parent.model_dir if parent else None
         tree["validation"]["baseline"] = self.settings.validation.baseline or self._baseline(run)
         text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
-        files.write(night.config, text.encode())
-        if not files.is_remote(night.config):
+        storage.write_bytes(night.config, text.encode())
+        if not storage.is_remote(night.config):
             yield night.config
             return
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
@@ -174,7 +176,7 @@ class Runner:
         before = record.load(self.nights, parent.date, parent.attempt)
         if before is None or len(before.content["inputs"]) < len(run.content["inputs"]):
             return None
-        there = files.read_if_there(Dataset(parent.dataset_dir).manifest)
+        there = storage.read_if_exists(Dataset(parent.dataset_dir).manifest)
         return parent.dataset_dir if there else None
 
     def _steps(self, run: Record, config: str, parent: Version | None) -> None:
@@ -248,7 +250,7 @@ class Runner:
         try:
             status = self.execute((step.module, *step.flags), line, 60 * self.settings.nightly.step_timeout_minutes)
         finally:
-            files.write(run.night.log(step.name), "".join(f"{text}\n" for text in lines).encode())
+            storage.write_bytes(run.night.log(step.name), "".join(f"{text}\n" for text in lines).encode())
         self._after(run, step, status, round(time.monotonic() - begin, 3), lines)
 
     def _after(self, run: Record, step: steps.Step, status: int, seconds: float, lines: list[str]) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import json
 from typing import Any
 
-from artifacts import manifests
+from artifacts import manifests, storage
 from artifacts.paths import Night, Nights
-from nightly import files
 
 KIND = "run"
 RUNNING, PROMOTED, GATE_FAILED, FAILED = "running", "promoted", "gate failed", "failed"
@@ -48,7 +45,7 @@ class Record:
         self._write()
 
     def _write(self) -> None:
-        files.write(self.night.manifest, manifests.stamp(KIND, self.content).encode())
+        storage.write_bytes(self.night.manifest, manifests.stamp(KIND, self.content).encode())
 
 
 def load(nights: Nights, date: str, attempt: int) -> Record | None:
@@ -58,13 +55,13 @@ def load(nights: Nights, date: str, attempt: int) -> Record | None:
         UserError: the file is no manifest of a run.
     """
     night = nights.night(date, attempt)
-    text = files.read_if_there(night.manifest)
+    text = storage.read_if_exists(night.manifest)
     return Record(night, manifests.parse(text, KIND, night.manifest)) if text is not None else None
 
 
 def attempts(nights: Nights, date: str) -> list[int]:
     """Numbers of a date's attempts, ascending."""
-    return sorted(int(name) for name in files.folders(f"{nights.runs}/{date}") if name.isdigit())
+    return sorted(int(name) for name in storage.list_directories(f"{nights.runs}/{date}") if name.isdigit())
 
 
 def newest(nights: Nights, date: str) -> Record | None:
@@ -77,18 +74,13 @@ def newest(nights: Nights, date: str) -> Record | None:
 
 def dates(nights: Nights) -> list[str]:
     """Dates that were run, ascending."""
-    return [name for name in files.folders(nights.runs) if _is_date(name)]
+    return [name for name in storage.list_directories(nights.runs) if _is_date(name)]
 
 
 def every(nights: Nights) -> list[Record]:
     """All runs, by date and attempt."""
     found = [load(nights, date, attempt) for date in dates(nights) for attempt in attempts(nights, date)]
     return [record for record in found if record]
-
-
-def digest(value: Any) -> str:
-    """What tells one JSON value from another."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def now() -> str:

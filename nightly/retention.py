@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from artifacts import locks
+from artifacts import locks, storage
 from artifacts.paths import Nights
 from configs import cli
 from configs.settings import NightlySettings
-from nightly import alias, dates, files, record
+from nightly import alias, dates, record
 
 _EPILOG = """\
 Every nightly run does this at its end. The live version is never removed, nor is a run that is under way.
@@ -59,7 +59,7 @@ def tidy(settings: NightlySettings, nights: Nights, say: Callable[[str], None]) 
     if found:
         alias.forget(nights, {run.name for run in found})
     for run in found:
-        files.remove(run.night.root)
+        storage.remove(run.night.root)
         say(f"{run.name} removed: {settings.keep} versions and {settings.keep_failed} other runs are kept")
 
 

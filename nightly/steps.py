@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from artifacts import locks, manifests
+from artifacts import locks, manifests, storage
+from artifacts.checksums import digest_of
 from artifacts.paths import Dataset, Model, Night, Predictions
 from configs.settings import Settings
-from nightly import files
 from nightly.alias import Version, damage
-from nightly.record import digest
 
 GATE = 3  # exit status of a step that worked, and whose outcome is not good enough
 _LEASE = 360.0  # seconds until a lock on gs:// lapses that nobody renews, and some
@@ -50,7 +49,7 @@ class Step:
 
     @property
     def identity(self) -> str:
-        return digest([self.module, self.depends_on])
+        return digest_of([self.module, self.depends_on])
 
     def wait(self) -> None:
         """Waits for the output's place: a step of a night that was killed takes a moment to die.
@@ -58,14 +57,14 @@ class Step:
         Raises:
             UserError: whoever holds it goes on.
         """
-        with locks.claim(self.output, _LEASE if files.is_remote(self.output) else _GRACE):
+        with locks.claim(self.output, _LEASE if storage.is_remote(self.output) else _GRACE):
             pass  # it is free: the step itself claims it
 
     def damage(self) -> str | None:
         """What is wrong with the output, None where it is whole."""
         if self.kind is not None:
             return damage(self.output, self.kind)
-        text = files.read_if_there(self.output)
+        text = storage.read_if_exists(self.output)
         if text is None:
             return f"{self.output} is missing"
         try:
@@ -178,7 +177,7 @@ def read_manifest(path: str, kind: str) -> dict[str, Any]:
     Raises:
         FileNotFoundError: there is none. UserError: it is not one of that kind.
     """
-    return manifests.parse(files.read(path), kind, path)
+    return manifests.parse(storage.read_bytes(path), kind, path)
 
 
 def outputs_of(night: Night) -> dict[str, dict[str, Any]]:
@@ -188,7 +187,7 @@ def outputs_of(night: Night) -> dict[str, dict[str, Any]]:
         "model": Model(night.model).manifest,
         "predictions": Predictions(night.predictions).manifest,
     }
-    found = {kind: files.read_if_there(path) for kind, path in paths.items()}
+    found = {kind: storage.read_if_exists(path) for kind, path in paths.items()}
     return {kind: manifests.parse(text, kind, paths[kind]) for kind, text in found.items() if text is not None}
 
 

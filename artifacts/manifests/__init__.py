@@ -18,7 +18,7 @@ from artifacts.manifests.model import CarriedOver, HeldOutMetric, ModelManifest,
 from artifacts.manifests.night import AliasManifest, InputTable, LiveVersion, RunManifest, StepRecord
 from artifacts.manifests.predictions import PredictionSections, PredictionsManifest
 from artifacts.manifests.served import ServedVersionManifest
-from artifacts.manifests.untyped import all_files, digest, fingerprint, parse, stamp
+from artifacts.manifests.untyped import all_files, described, digest, fingerprint, parse, stamp
 
 __all__ = [
     "MANIFEST",
@@ -44,6 +44,7 @@ __all__ = [
     "SweepRecord",
     "TrainedOn",
     "all_files",
+    "described",
     "digest",
     "fingerprint",
     "kind_of",

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from artifacts.checksums import FileDescription
 from artifacts.manifests.base import is_below, kind_of
 from configs import __version__
 from configs.errors import UserError
@@ -49,6 +50,11 @@ def all_files(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     `other_files` are those that do not tell one output from another: graphs, whose bytes differ from run to run.
     """
     return {**manifest["files"], **manifest.get("other_files", {})}
+
+
+def described(manifest: Mapping[str, Any]) -> dict[str, FileDescription]:
+    """Every file below the root, described."""
+    return {name: FileDescription.model_validate(file) for name, file in all_files(manifest).items()}
 
 
 def fingerprint(manifest: Mapping[str, Any]) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-import google_crc32c
 import pytest
 
+from artifacts import storage
 from configs import cli
 from configs.errors import UserError
 from configs.settings import load_settings
-from nightly import alias, files, record, retention, rollback
+from nightly import alias, record, retention, rollback
 from tests.support import storage_server
 from tests.support.nights import Site, read_output
 
@@ -24,38 +24,6 @@ def bucket(monkeypatch):
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         yield "gs://bucket"
-
-
-def test_files_are_what_they_are_on_a_disk(bucket, tmp_path):
-    items = {"a/1/manifest.json": b"{}", "a/1/part": b"one", "a/2/part": b"two", "b": b"", "a/1/deep/x.json": b"x"}
-    described = {
-        name: {"bytes": len(data), "crc32c": google_crc32c.Checksum(data).hexdigest().decode()}
-        for name, data in (("part", b"one"), ("deep/x.json", b"y"), ("gone", b""))
-    }
-    seen = []
-    for root in (bucket, str(tmp_path)):
-        for name, data in items.items():
-            files.write(f"{root}/{name}", data)
-        found = [files.read(f"{root}/{name}") for name in items]
-        assert found == list(items.values()) and files.read_if_there(f"{root}/a/none") is None
-        with pytest.raises(FileNotFoundError):
-            files.read(f"{root}/a/none")
-        globbed = [
-            [(one.path.removeprefix(root), one.bytes) for one in files.glob(f"{root}/{pattern}")] for pattern in GLOBS
-        ]
-        changed = files.glob(f"{root}/b")[0].changed
-        files.write(f"{root}/b", b"again")
-        assert files.glob(f"{root}/b")[0].changed != changed, "a table that is written again"
-        problems = list(files.problems(f"{root}/a/1", described))
-        folders = [files.folders(f"{root}/{name}") for name in ("a", "a/1", "none")]
-        files.remove(f"{root}/a/1")
-        files.remove(f"{root}/none")
-        seen.append((globbed, problems, folders, files.folders(f"{root}/a"), len(files.glob(f"{root}/a/1/*"))))
-    assert seen[0] == seen[1]
-    assert seen[0][1:] == (["deep/x.json is damaged", "gone is missing"], [["1", "2"], ["deep"], []], ["2"], 0)
-
-
-GLOBS = ("a/*/part", "a/1/*", "*", "a/?/*.json", "none*")
 
 
 def lived(site: Site) -> list:
@@ -72,7 +40,7 @@ def lived(site: Site) -> list:
     site.configure(keep=1, keep_failed=0)
     seen += [cli.run(retention.main, ["--config", site.config])]
     seen += [[run.name for run in record.every(site.nights)], alias.read(site.nights).withdrawn]
-    lines = [json.loads(line) for line in files.read(site.nights.figures).splitlines()]
+    lines = [json.loads(line) for line in storage.read_bytes(site.nights.figures).splitlines()]
     return [*seen, [(line["name"], line["status"], line.get("item_drift")) for line in lines]]
 
 
@@ -83,7 +51,7 @@ def test_a_week_on_gs_is_a_week_on_a_disk(bucket, tmp_path, capsys):
 
 
 def test_a_config_on_gs(bucket):
-    files.write(f"{bucket}/c.yaml", b"training: {embedding_dimension: 7}")
+    storage.write_bytes(f"{bucket}/c.yaml", b"training: {embedding_dimension: 7}")
     assert load_settings(f"{bucket}/c.yaml").training.embedding_dimension == 7
     with pytest.raises(UserError, match=r"config gs://bucket/none.yaml does not exist"):
         load_settings(f"{bucket}/none.yaml")
