@@ -1,20 +1,20 @@
-"""The tables of settings, made of the code: python -m configs.reference prints, docs/generate.py publishes them."""
+"""Tables of all settings, generated from the code: python -m configs.reference; docs/generate.py publishes them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from configs.settings import Settings
+from configs.settings.section import section_of
 
-_OWN = "directories and others"
+_TOP_LEVEL = "directories and others"
 
 
 def page() -> str:
-    """Markdown: a heading and a table for each section, in the order of `Settings`."""
+    """Return Markdown with a heading and a table for each section, in the order of `Settings`."""
     parts = []
     for section, text, fields in sections():
         lines = ["| setting | default | what it does |", "|---|---|---|", *(_row(*field) for field in fields)]
@@ -23,21 +23,21 @@ def page() -> str:
 
 
 def sections() -> Iterator[tuple[str, str, list[tuple[str, FieldInfo]]]]:
-    """Each section's name, what it is about, and its settings by their whole key; those of no section come last."""
-    own = []
+    """Yield each section's name, description and settings by their dotted key; those without a section come last."""
+    without_section = []
     for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            about = " ".join((field.annotation.__doc__ or "").split())
-            fields = field.annotation.model_fields.items()
+        if section := section_of(field.annotation):
+            about = " ".join((section.__doc__ or "").split())
+            fields = section.model_fields.items()
             yield name, about, [(f"{name}.{key}", inner) for key, inner in fields]
         else:
-            own.append((name, field))
-    yield _OWN, "At the top of the file.", own
+            without_section.append((name, field))
+    yield _TOP_LEVEL, "Settings at the top level of the file.", without_section
 
 
 def _row(key: str, field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True)
-    shown = "" if default is None or default == {} else f"`{json.dumps(default)}`"
+    shown = "unset" if default is None else f"`{json.dumps(default)}`"
     text = (field.description or "").replace("|", "\\|")
     return f"| `{key}` | {shown} | {text} |"
 

@@ -1,4 +1,4 @@
-"""Validated settings: YAML, then overrides from the command line. An unknown key is an error."""
+"""Settings of all jobs, validated: those of a YAML file, overridden by flags of the command line."""
 
 from configs.settings.cloud import BigQuerySettings, CloudSettings, DataflowSettings, VertexSettings
 from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSettings, SplitSettings, ValidationSettings
@@ -6,7 +6,7 @@ from configs.settings.evaluation import EvaluationSettings, ReportSettings
 from configs.settings.loading import load_settings
 from configs.settings.nightly import NightlySettings
 from configs.settings.prediction import PredictionSettings, ServingSettings
-from configs.settings.run import Settings
+from configs.settings.run import Settings, resolve
 from configs.settings.source import BIGQUERY, SourceSettings
 from configs.settings.training import ColdStartSettings, TrainingSettings
 
@@ -31,4 +31,5 @@ __all__ = [
     "ValidationSettings",
     "VertexSettings",
     "load_settings",
+    "resolve",
 ]

@@ -1,4 +1,4 @@
-"""From interactions to the dataset that is trained on."""
+"""Sections for making the dataset from the interactions."""
 
 from __future__ import annotations
 
@@ -11,31 +11,35 @@ from configs.settings.section import Section, as_date
 
 
 class RatingSettings(Section):
-    """From a dwell in ms (or a table's rating) to the rating that is factorised."""
+    """The formula that turns a dwell in ms, or a rating of a table, into the rating that the model is trained on."""
 
     kind: Literal["median", "log", "linear", "binary", "ordinal"] = Field(
         "median",
-        description="median: min(cap, scale x dwell / median); log: log(1 + dwell / epsilon); "
-        "linear: scale x amount; binary: 1; ordinal: by answer.",
+        description="Formula of the rating. median: min(cap, scale x dwell / median dwell); "
+        "log: log(1 + dwell / epsilon); linear: scale x amount; binary: 1; "
+        "ordinal: the number that `ordinal` maps an answer to.",
     )
     scale: float | None = Field(
         None,
         gt=0,
-        description="Factor: of median 0.3 by default, as Google's course has it (the configs here say 3: full rating "
-        "from a third of the median dwell on), of linear 1.",
+        description="Factor of median and linear. Unset is 0.3 for median, as in Google's course, and 1 for linear; "
+        "3 is better for median, which reaches the cap at a third of the median dwell.",
     )
-    cap: float = Field(1.0, gt=0, description="median: greatest rating.")
-    epsilon: float = Field(1000.0, gt=0, description="log: log(1 + duration / epsilon), in ms.")
+    cap: float = Field(1.0, gt=0, description="median: largest possible rating.")
+    epsilon: float = Field(1000.0, gt=0, description="log: dwell in ms that the dwell is divided by.")
     ordinal: dict[str, float] = Field(
-        default_factory=dict, description="ordinal: rating of each answer in the table's rating_column."
+        default_factory=dict,
+        description="ordinal: the rating of each answer in source.rating_column, e.g. {good: 5, bad: 1}.",
     )
     half_life_days: float | None = Field(
-        None, gt=0, description="A rating this much older than source.end_date counts half; none counts all alike."
+        None,
+        gt=0,
+        description="Days before source.end_date after which a rating counts half; unset counts all ratings equally.",
     )
 
     @property
     def factor(self) -> float:
-        """The scale, given or by kind."""
+        """The scale, by default that of the kind."""
         if self.kind == "ordinal":
             return 1.0
         return self.scale or (0.3 if self.kind == "median" else 1.0)
@@ -43,24 +47,29 @@ class RatingSettings(Section):
     @model_validator(mode="after")
     def _ordinal_needs_its_table(self) -> RatingSettings:
         if (self.kind == "ordinal") != bool(self.ordinal):
-            raise ValueError("kind: ordinal and a table `ordinal:` of answers and ratings go together")
+            raise ValueError("kind: ordinal and a mapping `ordinal:` of answers to ratings go together")
         return self
 
 
 class PrivacySettings(Section):
-    """What is done with visitors' ids before anything else is; docs/privacy.md."""
+    """Hashing and deletion of visitorIds, before any other step sees them (docs/privacy.md)."""
 
     hash_key_file: str | None = Field(
-        None, description="File of a key, local or gs://: visitorIds are replaced by their HMAC-SHA-256."
+        None,
+        description="File of a key, local or gs://; every visitorId is replaced by its HMAC-SHA-256 under that key.",
     )
-    hash_key_env: str | None = Field(None, description="Environment variable that holds the key, where no file does.")
+    hash_key_env: str | None = Field(
+        None, description="Environment variable that contains the key, in place of hash_key_file."
+    )
     deleted_visitors: str | None = Field(
-        None, description="File of visitorIds (or their hashes), one a line: left out of datasets and predictions."
+        None,
+        description="File with one visitorId (or its hash) per line; these visitors are left out of datasets and "
+        "predictions.",
     )
 
     @property
     def hashes(self) -> bool:
-        """Whether ids are hashed."""
+        """True if visitorIds are hashed."""
         return bool(self.hash_key_file or self.hash_key_env)
 
     @model_validator(mode="after")
@@ -71,46 +80,71 @@ class PrivacySettings(Section):
 
 
 class ValidationSettings(Section):
-    """How far a dataset may be from the last good one."""
+    """How much a dataset may differ from the last good one."""
 
     baseline: str | None = Field(
-        None, description="Directory of the last good dataset; one that is too far from it is not made (exit status 3)."
+        None,
+        description="Directory of the last good dataset; a dataset that differs too much from it is not published "
+        "(exit status 3).",
     )
-    users: float | None = Field(0.5, gt=0, description="0.5 lets their number change by a factor of 1.5; none, by any.")
-    items: float | None = Field(0.5, gt=0, description="Likewise.")
-    interactions: float | None = Field(0.5, gt=0, description="Likewise.")
-    median: float | None = Field(0.5, gt=0, description="Likewise the median dwell, where both have one.")
+    users: float | None = Field(
+        0.5, gt=0, description="Largest change of the number of users: 0.5 is a factor of 1.5; null allows any change."
+    )
+    items: float | None = Field(
+        0.5, gt=0, description="Largest change of the number of items: 0.5 is a factor of 1.5; null allows any change."
+    )
+    interactions: float | None = Field(
+        0.5,
+        gt=0,
+        description="Largest change of the number of interactions: 0.5 is a factor of 1.5; null allows any change.",
+    )
+    median: float | None = Field(
+        0.5,
+        gt=0,
+        description="Largest change of the median dwell, if both datasets have one; null allows any change.",
+    )
 
 
 class SplitSettings(Section):
-    """What is held out of training to evaluate by. Vocabularies, median and counts are of what is left."""
+    """Entries that are held out of training to evaluate with. Vocabularies, median and counts come from the others."""
 
     kind: Literal["none", "last_n", "time", "random"] = Field(
         "none",
-        description="last_n: the latest items of each visitor; time: what comes from a time on; "
-        "random: a share of each visitor's items, drawn by a hash.",
+        description="Rule that holds entries out. none: no entry; last_n: the latest items of each visitor; time: the "
+        "views from a time on; random: a share of each visitor's items, chosen by a hash.",
     )
-    n: int = Field(1, ge=1, description="last_n: items of each visitor that are held out; one always stays.")
+    n: int = Field(
+        1, ge=1, description="last_n: number of items of each visitor that are held out; one item always stays."
+    )
     time: Annotated[datetime.datetime, BeforeValidator(as_date)] | None = Field(
-        None, description="time: views from then on are held out, e.g. 2024-01-31 or 2024-01-31T12:00; UTC."
+        None,
+        description="time: first moment (UTC) of the views that are held out, e.g. 2024-01-31 or 2024-01-31T12:00.",
     )
     days: int | None = Field(
-        None, ge=1, description="time: in place of a time, the last days of the window, up to source.end_date."
+        None,
+        ge=1,
+        le=36_500,
+        description="time: number of days up to source.end_date whose views are held out, in place of `time`.",
     )
-    share: float = Field(0.2, gt=0, lt=1, description="random: of each visitor's items, rounded down.")
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="random: of the hash.")
-    min_items: int = Field(2, ge=2, description="last_n, random: nothing is held out of visitors with fewer items.")
+    share: float = Field(
+        0.2, gt=0, lt=1, description="random: share of each visitor's items that is held out, rounded down."
+    )
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="random: seed of the hash that chooses the items.")
+    min_items: int = Field(2, ge=2, description="last_n, random: visitors with fewer items than this keep all of them.")
     test_input: str | None = Field(
-        None, description="Glob of files like the source's that are held out whole: a published split."
+        None,
+        description="Glob of files in the source's format whose entries are all held out, e.g. of a published split.",
     )
     drop_shared: bool = Field(
-        False, description="test_input: leave out the pairs that train has too, counted; else they are an error."
+        False,
+        description="test_input: leave out, and count, the pairs that the training data has too; false makes them an "
+        "error.",
     )
 
     @property
     def time_ms(self) -> int:
-        """The cut, in ms since 1970."""
-        cut = cast(datetime.datetime, self.time)  # the validator sees to it where the kind is time
+        """The first moment that is held out, in ms since 1970; only for kind time, after `resolve`."""
+        cut = cast(datetime.datetime, self.time)
         return round(cut.replace(tzinfo=cut.tzinfo or datetime.UTC).timestamp() * 1000)
 
     @property
@@ -120,28 +154,35 @@ class SplitSettings(Section):
     @model_validator(mode="after")
     def _each_kind_its_own(self) -> SplitSettings:
         if self.test_input is not None and self.kind != "none":
-            raise ValueError(f"test_input is a split by itself; leave kind none, not {self.kind}")
+            raise ValueError(f"test_input is a split of its own; remove kind {self.kind}")
         if self.drop_shared and self.test_input is None:
-            raise ValueError("drop_shared goes with test_input")
+            raise ValueError("drop_shared needs test_input")
         if (self.kind == "time") != (self.time is not None or self.days is not None):
-            raise ValueError("kind time and a `time` or `days` go together")
+            raise ValueError("kind time and either `time` or `days` go together")
         if self.time is not None and self.days is not None:
             raise ValueError("give time or days, not both")
         return self
 
 
 class DatasetSettings(Section):
-    """How the dataset is laid out and what it leaves out."""
+    """The files of the dataset, and the users and items that it leaves out."""
 
-    min_items_per_user: int = Field(1, ge=1, description="Visitors with fewer items are left out, counted.")
-    min_users_per_item: int = Field(1, ge=1, description="Items with fewer visitors are left out, counted.")
-    shards: int | None = Field(None, ge=1, le=99_999, description="Files a side; none chooses from the data.")
-    gzip: bool = Field(False, description="Compress the TFRecords.")
+    min_items_per_user: int = Field(1, ge=1, description="Visitors with fewer items are left out and counted.")
+    min_users_per_item: int = Field(1, ge=1, description="Items with fewer visitors are left out and counted.")
+    shards: int | None = Field(
+        None,
+        ge=1,
+        le=99_999,
+        description="Number of files for the rows of users, and for those of items; unset chooses by the data's size.",
+    )
+    gzip: bool = Field(False, description="Compress the TFRecord files with gzip.")
     popularity_half_life_days: float | None = Field(
-        None, gt=0, description="A view this old counts half in the popularity of its item; none counts all alike."
+        None,
+        gt=0,
+        description="Age in days at which a view counts half in the popularity of its item; unset counts all equally.",
     )
 
     @property
     def recent_half_life_days(self) -> float:
-        """Of a view's part in recent_popularity, which evaluation compares with: a week where nothing is set."""
+        """Half-life of views in recent_popularity, a baseline of the evaluation; a week if it is not set."""
         return self.popularity_half_life_days or 7.0

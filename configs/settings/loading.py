@@ -1,50 +1,53 @@
-"""Settings of a YAML file and of overrides; what is wrong with them, in one line."""
+"""Reading settings from a YAML file and from overrides; every mistake is an error of one line."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from configs.errors import UserError
-from configs.settings.run import Settings
+from configs.settings import renamed, yaml_files
+from configs.settings.run import Settings, resolve
+from configs.settings.section import describe
 
 
 def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Reads a YAML file, local or gs://; `overrides` maps dotted keys (`source.kind`) to values, None for not given.
+    """Return the resolved settings of a YAML file, local or gs://.
+
+    Args:
+        path: the file.
+        overrides: dotted keys (`source.kind`) and values that replace those of the file; a None replaces nothing.
 
     Raises:
-        UserError: the file is missing, not YAML, or holds an unknown key or a wrong value.
+        UserError: the file is missing, is not YAML, or has an unknown or renamed key or a wrong value.
     """
+    name = f"config {path}"
     try:
-        tree = yaml.safe_load(_text(path)) or {}
+        data = _read(path)
     except FileNotFoundError:
-        raise UserError(f"config {path} does not exist; see configs/local.yaml for one") from None
+        raise UserError(f"{name} does not exist; see configs/local.yaml for one") from None
     except OSError as error:
-        raise UserError(f"config {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"config {path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(tree, dict):
-        raise UserError(f"config {path} holds no settings by name (source:, training:, ...)")
+        raise UserError(f"{name} cannot be read: {error.strerror}") from error
+    tree = yaml_files.parse_mapping(data, name, "source:, training:")
     given = {dotted: value for dotted, value in (overrides or {}).items() if value is not None}
     rating = tree.get("rating")
     if isinstance(rating, dict) and given.get("rating.kind", rating.get("kind")) != rating.get("kind"):
-        rating.pop("scale", None)  # a scale belongs to its kind: 3 of a median is none of stars
-    for dotted, value in given.items():
-        _put(tree, dotted.split("."), value)
+        rating.pop("scale", None)  # a scale belongs to its kind: the 3 of a median means nothing for stars
+    yaml_files.insert(tree, given)
+    renamed.refuse(tree, name)
     try:
-        return Settings.model_validate(tree)
+        return resolve(Settings.model_validate(tree))
     except ValidationError as error:
-        raise UserError(f"config {path}: {_say(error)}") from error
+        raise UserError(f"{name}: {describe(error, Settings)}") from error
 
 
-def _text(path: str) -> bytes:
-    """The config as it lies on a disk, or on gs:// for machines that have no disk of ours.
+def _read(path: str) -> bytes:
+    """Read a config from a disk, or from gs:// for machines without a disk of ours.
 
     Raises:
-        OSError: it cannot be read; FileNotFoundError where it is not there.
+        OSError: it cannot be read; FileNotFoundError if it does not exist.
     """
     if not path.startswith("gs://"):
         with open(path, "rb") as file:
@@ -60,32 +63,3 @@ def _text(path: str) -> bytes:
         raise FileNotFoundError(path) from None
     except (GoogleAPICallError, GoogleAuthError) as error:
         raise OSError(0, " ".join(str(error).split())) from error
-
-
-def _put(tree: dict[str, Any], parts: list[str], value: Any) -> None:
-    for part in parts[:-1]:
-        if not isinstance(tree.get(part), dict):
-            tree[part] = {}
-        tree = tree[part]
-    tree[parts[-1]] = value
-
-
-def _say(error: ValidationError) -> str:
-    """Pydantic's findings in one line, each with the key it is about."""
-    findings = []
-    for finding in error.errors():
-        key = ".".join(str(part) for part in finding["loc"]) or "settings"
-        if finding["type"] == "extra_forbidden":
-            findings.append(f"unknown key {key}{_known(finding['loc'])}")
-        else:
-            findings.append(f"{key}: {finding['msg'].removeprefix('Value error, ')}")
-    return "; ".join(findings)
-
-
-def _known(loc: tuple[int | str, ...]) -> str:
-    section: Any = Settings
-    for part in loc[:-1]:
-        field = getattr(section, "model_fields", {}).get(part)
-        section = field.annotation if field else None
-    names = getattr(section, "model_fields", None)
-    return f" (known: {', '.join(names)})" if names else ""

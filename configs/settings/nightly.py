@@ -1,4 +1,4 @@
-"""The job that runs every night."""
+"""The section for the nightly job."""
 
 from __future__ import annotations
 
@@ -8,30 +8,44 @@ from configs.settings.section import Section
 
 
 class NightlySettings(Section):
-    """The job that runs every night: which outcome may go live, and what is kept."""
+    """The nightly job: which model may go live, what follows the live version, and which runs are kept."""
 
-    directory: str = Field("data/nightly", description="Holds the runs and the alias of the live one, local or gs://.")
-    require: tuple[str, ...] = Field((), description='What a model must reach to go live, e.g. ["recall@20>=0.1"].')
+    directory: str = Field(
+        "data/nightly",
+        description="Directory of the runs and of live.json, which names the live version; local or gs://.",
+    )
+    require: tuple[str, ...] = Field(
+        (), description='Conditions that a model must meet to go live, e.g. ["recall@20>=0.1"].'
+    )
     beats: tuple[str, ...] = Field(
-        ("popularity",), description="Baselines that a model must beat to go live, as trainer.evaluate names them."
+        ("popularity",),
+        description="Baselines that a model must beat to go live, by the names that trainer.evaluate prints.",
     )
     refit: bool = Field(
         False,
-        description="After the gate, train on what the split held out too; that model goes live.",
+        description="After the gate, train once more with the entries that the split held out; that model goes live.",
     )
-    warm_start: bool = Field(True, description="Start each training from the live model.")
+    warm_start: bool = Field(True, description="Start each training from the factors of the live model.")
     validate_dataset: bool = Field(
-        True, description="Hold each dataset against the live version's, by the bounds of validation."
+        True, description="Compare each dataset with the live version's, within the bounds of the section validation."
     )
-    catch_up_days: int = Field(3, ge=0, le=31, description="Skipped nights this many days back are run first.")
-    keep: int = Field(7, ge=2, description="Versions that went live to keep, the live one included.")
-    keep_failed: int = Field(3, ge=0, description="Other runs to keep, the newest, to look into.")
-    step_timeout_minutes: float = Field(720, gt=0, description="A step that takes longer is stopped, and failed.")
-    textfile: str | None = Field(None, description="File for Prometheus' textfile collector, ending in .prom.")
+    catch_up_days: int = Field(
+        3, ge=0, le=31, description="Number of days before the date in which missed nights are run first."
+    )
+    keep: int = Field(7, ge=2, description="Number of versions that went live to keep, the live one included.")
+    keep_failed: int = Field(3, ge=0, description="Number of other runs to keep for inspection; the newest are kept.")
+    step_timeout_minutes: float = Field(
+        720, gt=0, description="Minutes after which a step is stopped and counts as failed."
+    )
+    textfile: str | None = Field(
+        None,
+        description="File of figures for Prometheus' textfile collector, its name ending in .prom; unset writes none.",
+    )
     serve: bool = Field(False, description="Publish the live model to serving.directory too.")
     bigquery_view: str | None = Field(
-        None, description="project.dataset.view to point at the live version in the table of predictions."
+        None, description="PROJECT.DATASET.VIEW that is changed to show the live version's rows of prediction.table."
     )
     vertex_model: str | None = Field(
-        None, description="Vertex AI model, projects/P/locations/R/models/M, whose alias `live` follows."
+        None,
+        description="Vertex AI model, projects/P/locations/R/models/M, whose alias `live` moves to the live version.",
     )

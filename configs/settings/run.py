@@ -1,8 +1,10 @@
-"""All sections together, and what one asks of another."""
+"""All sections together, the rules between them, and the values that follow from other values."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -17,7 +19,7 @@ from configs.settings.training import ColdStartSettings, TrainingSettings
 
 
 class Settings(Section):
-    """One run: where its parts lie, and how each step behaves."""
+    """All settings of one run."""
 
     source: SourceSettings = SourceSettings()
     rating: RatingSettings = RatingSettings()
@@ -36,47 +38,77 @@ class Settings(Section):
     dataflow: DataflowSettings = DataflowSettings()
     vertex: VertexSettings = VertexSettings()
     nightly: NightlySettings = NightlySettings()
-    dataset_dir: str | None = Field(None, description="Where the dataset lies, local or gs://.")
-    model_dir: str | None = Field(None, description="Where the model lies.")
-    predictions_dir: str | None = Field(None, description="Where the predictions go.")
-    audiences_dir: str | None = Field(None, description="Where prediction.kind audiences goes.")
-    similar_items_dir: str | None = Field(None, description="Where prediction.kind similar_items goes.")
-    similar_visitors_dir: str | None = Field(None, description="Where prediction.kind similar_visitors goes.")
-    catalogue: str | None = Field(None, description="CSV of contentId,title,category, to show results with.")
+    dataset_dir: str | None = Field(
+        None, description="Directory of the dataset, local or gs://: pipeline.preprocess writes it, training reads it."
+    )
+    model_dir: str | None = Field(
+        None, description="Directory of the model, local or gs://: trainer.task writes it, prediction reads it."
+    )
+    predictions_dir: str | None = Field(
+        None, description="Directory that prediction.kind recommendations is written to, local or gs://."
+    )
+    audiences_dir: str | None = Field(
+        None, description="Directory that prediction.kind audiences is written to, local or gs://."
+    )
+    similar_items_dir: str | None = Field(
+        None, description="Directory that prediction.kind similar_items is written to, local or gs://."
+    )
+    similar_visitors_dir: str | None = Field(
+        None, description="Directory that prediction.kind similar_visitors is written to, local or gs://."
+    )
+    catalogue: str | None = Field(
+        None, description="CSV file with the columns contentId, title and category, to show items by their titles."
+    )
     beam: dict[str, str | int | float | bool | list[str]] = Field(
-        default_factory=dict, description="Beam's own options by name, e.g. runner, temp_location."
+        default_factory=dict,
+        description="Beam's own pipeline options by name, e.g. runner or temp_location; flags override them.",
     )
 
     @model_validator(mode="after")
-    def _one_project_and_labels(self) -> Settings:
-        own = {
-            "project": self.bigquery.project or self.cloud.project,
-            "labels": self.cloud.labels | self.bigquery.labels,
-        }
-        object.__setattr__(self, "bigquery", self.bigquery.model_copy(update=own))
+    def _sections_agree(self) -> Settings:
+        for problem in self._problems():
+            raise ValueError(problem)
         return self
 
-    @model_validator(mode="after")
-    def _ratings_fit_the_source(self) -> Settings:
-        given = self.source.kind == "table" and self.source.rating_column
-        if given and self.rating.kind in ("median", "log"):
-            raise ValueError(
-                f"rating.kind {self.rating.kind} is for dwell; for rating_column take linear, binary or ordinal"
-            )
-        if self.rating.kind == "ordinal" and not given:
-            raise ValueError("rating.kind ordinal needs a table with source.rating_column")
-        if self.rating.half_life_days and self.source.end_date is None:
-            raise ValueError("rating.half_life_days counts back from source.end_date; set that")
-        if self.rating.half_life_days and self.source.kind == "table" and not self.source.time_column:
-            raise ValueError("rating.half_life_days needs source.time_column where the source is a table")
-        if self.split.days is not None:
-            if self.source.end_date is None:
-                raise ValueError("split.days counts back from source.end_date; set that, or split.time")
-            first = self.source.end_date - datetime.timedelta(days=self.split.days - 1)
-            cut = {"time": datetime.datetime.combine(first, datetime.time()), "days": None}
-            object.__setattr__(self, "split", self.split.model_copy(update=cut))
-        if self.split.kind in ("last_n", "time") and self.source.kind == "table" and not self.source.time_column:
-            raise ValueError(f"split.kind {self.split.kind} needs source.time_column where the source is a table")
-        if self.dataset.popularity_half_life_days and self.source.kind == "table" and not self.source.time_column:
-            raise ValueError("dataset.popularity_half_life_days needs source.time_column where the source is a table")
-        return self
+    def _problems(self) -> Iterator[str]:
+        """Yield what one section asks of another and does not get."""
+        source, rating, split = self.source, self.rating, self.split
+        is_table = source.kind == "table"
+        rated = is_table and source.rating_column
+        if rated and rating.kind in ("median", "log"):
+            yield f"rating.kind {rating.kind} is for dwell; with rating_column use linear, binary or ordinal"
+        if rating.kind == "ordinal" and not rated:
+            yield "rating.kind ordinal needs a table with source.rating_column"
+        if rating.half_life_days and source.end_date is None:
+            yield "rating.half_life_days counts back from source.end_date; set that"
+        if split.days is not None and source.end_date is None:
+            yield "split.days counts back from source.end_date; set that, or split.time"
+        if is_table and not source.time_column:
+            timed = {
+                "rating.half_life_days": rating.half_life_days,
+                f"split.kind {split.kind}": split.kind in ("last_n", "time"),
+                "dataset.popularity_half_life_days": self.dataset.popularity_half_life_days,
+            }
+            yield from (f"{name} needs source.time_column if the source is a table" for name, on in timed.items() if on)
+
+
+def resolve(settings: Settings) -> Settings:
+    """Return the settings with every value filled in that follows from others.
+
+    `source.start_date` follows from `source.window_days` and `source.end_date`, `split.time` from `split.days`, and the
+    project and the labels of BigQuery from those of `cloud`. Resolving twice is the same as resolving once.
+    """
+    source, split, bigquery, end = settings.source, settings.split, settings.bigquery, settings.source.end_date
+    changes: dict[str, Any] = {
+        "bigquery": {
+            "project": bigquery.project or settings.cloud.project,
+            "labels": settings.cloud.labels | bigquery.labels,
+        }
+    }
+    if source.window_days is not None and end is not None:
+        changes["source"] = {"start_date": end - datetime.timedelta(days=source.window_days - 1)}
+    if split.days is not None and end is not None:
+        first = end - datetime.timedelta(days=split.days - 1)
+        changes["split"] = {"time": datetime.datetime.combine(first, datetime.time()), "days": None}
+    sections = {name: getattr(settings, name).model_copy(update=update) for name, update in changes.items()}
+    return settings.model_copy(update=sections)

@@ -1,4 +1,4 @@
-"""What `trainer.tune` searches, and how: configs/search.yaml, validated. An unknown key is an error."""
+"""The settings of `trainer.tune`, read from a file such as configs/search.yaml."""
 
 from __future__ import annotations
 
@@ -6,36 +6,34 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from configs.errors import UserError
-from configs.settings import RatingSettings, TrainingSettings
+from configs.settings import RatingSettings, TrainingSettings, yaml_files
+from configs.settings.section import Section, describe
 
 RIDGE, RATING_KIND, TRAINING = "ridge", "rating.kind", "training."
 
 Value = int | float | str
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Range(Section):
+    """Values of one setting to try: `choices`, or any number from `low` to `high`."""
 
-
-class Range(_Section):
-    """Values of one setting: some by name, or all from `low` to `high`."""
-
-    choices: tuple[Value, ...] = Field((), description="These values and no others.")
-    low: int | float | None = None
-    high: int | float | None = None
-    log: bool = Field(False, description="As many trials from 0.01 to 0.1 as from 0.1 to 1.")
+    choices: tuple[Value, ...] = Field((), description="Values to try; in place of low and high.")
+    low: int | float | None = Field(None, description="Smallest value to try.")
+    high: int | float | None = Field(None, description="Largest value to try.")
+    log: bool = Field(
+        False, description="Search on a logarithmic scale: as many trials from 0.01 to 0.1 as from 0.1 to 1."
+    )
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """low and high, where there are no choices."""
+        """low and high of a range without choices."""
         return cast(tuple[float, float], (self.low, self.high))
 
     @model_validator(mode="after")
-    def _whole(self) -> Range:
+    def _choices_or_bounds(self) -> Range:
         low, high = self.low, self.high
         if self.choices:
             if (low, high) != (None, None):
@@ -43,42 +41,44 @@ class Range(_Section):
         elif low is None or high is None:
             raise ValueError("give either choices, or low and high")
         elif not (math.isfinite(low) and math.isfinite(high)) or low >= high:
-            raise ValueError(f"low {low} must lie below high {high}")
+            raise ValueError(f"low {low} must be below high {high}")
         elif self.log and low <= 0:
             raise ValueError(f"log needs a low above 0, not {low}")
         if len(set(self.choices)) < len(self.choices):
-            raise ValueError("a choice is there twice")
+            raise ValueError("a choice is given twice")
         return self
 
 
-class ValidationSettings(_Section):
-    """What is held out of train to choose by."""
+class ValidationSettings(Section):
+    """Entries that are held out of the training data to compare trials with."""
 
-    share: float = Field(0.2, gt=0, lt=1, description="Of each visitor's items.")
-    seed: int = Field(0, ge=0, description="Of the hash that draws them.")
-    users: int = Field(10_000, ge=1, description="Visitors scored at most, drawn by the same hash.")
-
-
-class PruningSettings(_Section):
-    """When a trial is given up: below the median of the others after the same pass."""
-
-    startup_trials: int = Field(8, ge=0, description="Whole trials before any is pruned.")
-    warmup_passes: int = Field(2, ge=0, description="Passes of a trial after which it may not be pruned yet.")
-    patience: int = Field(2, ge=1, description="Passes without a better value before a trial ends.")
+    share: float = Field(0.2, gt=0, lt=1, description="Share of each visitor's items that is held out.")
+    seed: int = Field(0, ge=0, description="Seed of the hash that chooses these items.")
+    users: int = Field(10_000, ge=1, description="Largest number of visitors that are scored, chosen by the same hash.")
 
 
-class SearchSettings(_Section):
-    """One search."""
+class PruningSettings(Section):
+    """Median pruning: a trial below the median of the others after the same pass is stopped."""
 
-    metric: Literal["recall", "ndcg"] = "recall"
-    k: int = Field(20, ge=1, description="Metric at k.")
-    space: dict[str, Range] = Field(min_length=1)
+    startup_trials: int = Field(8, ge=0, description="Number of complete trials before any trial is pruned.")
+    warmup_passes: int = Field(2, ge=0, description="Number of passes that a trial may always run.")
+    patience: int = Field(2, ge=1, description="Number of passes without a better value before a trial ends.")
+
+
+class SearchSettings(Section):
+    """One search: the metric, the settings to vary, and when it ends."""
+
+    metric: Literal["recall", "ndcg"] = Field("recall", description="Metric that the search maximizes.")
+    k: int = Field(20, ge=1, description="Length of the lists that the metric is computed for.")
+    space: dict[str, Range] = Field(min_length=1, description="Settings to vary, each with its values.")
     validation: ValidationSettings = ValidationSettings()
     pruning: PruningSettings = PruningSettings()
-    trials: int | None = Field(None, ge=1, description="Trials of the study in all; none is no limit.")
-    minutes: float | None = Field(None, gt=0, description="Time of a run; none is no limit.")
-    workers: int | None = Field(None, ge=1, description="Processes; none is one for every core.")
-    seed: int = Field(1, ge=0, description="Of the sampler; one worker and one seed, one search.")
+    trials: int | None = Field(None, ge=1, description="Number of trials of the study in all; unset is no limit.")
+    minutes: float | None = Field(None, gt=0, description="Minutes that a run searches; unset is no limit.")
+    workers: int | None = Field(None, ge=1, description="Number of processes; unset is one for each core.")
+    seed: int = Field(
+        1, ge=0, description="Seed of the sampler; one worker with the same seed repeats the same search."
+    )
 
     @property
     def metric_name(self) -> str:
@@ -96,13 +96,13 @@ class SearchSettings(_Section):
 
 
 def is_whole(key: str) -> bool:
-    """Whether a setting takes whole numbers."""
+    """Return True for a setting that takes whole numbers only."""
     field = TrainingSettings.model_fields.get(key.removeprefix(TRAINING))
     return field is not None and field.annotation is int
 
 
 def _check(key: str, values: Range) -> None:
-    """Refuses a key that cannot be searched, and a value that the setting would not take."""
+    """Raise ValueError for a key that cannot be searched, or a value that the setting does not accept."""
     name = key.removeprefix(TRAINING)
     if key == RATING_KIND:
         known = ("median", "log", "linear", "binary", "ordinal")
@@ -128,40 +128,31 @@ def _check(key: str, values: Range) -> None:
 
 
 def load_search(path: str, overrides: Mapping[str, Any] | None = None) -> SearchSettings:
-    """Reads a YAML file; `overrides` maps keys of the top (`trials`) to values, None meaning not given.
+    """Return the search of a YAML file.
+
+    Args:
+        path: the file.
+        overrides: keys of the top level (`trials`) and values that replace those of the file; a None replaces nothing.
 
     Raises:
-        UserError: the file is missing, not YAML, or holds an unknown key or a wrong value.
+        UserError: the file is missing, is not YAML, or has an unknown key or a wrong value.
     """
+    name = f"search {path}"
     try:
-        with open(path, encoding="utf-8") as file:
-            tree = yaml.safe_load(file) or {}
+        with open(path, "rb") as file:
+            data = file.read()
     except OSError as error:
-        raise UserError(f"search {path} cannot be read ({error.strerror}); see configs/search.yaml for one") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"search {path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(tree, dict):
-        raise UserError(f"search {path} holds no settings by name (space:, trials:, ...)")
-    tree |= {key: value for key, value in (overrides or {}).items() if value is not None}
+        raise UserError(f"{name} cannot be read ({error.strerror}); see configs/search.yaml for one") from error
+    tree = yaml_files.parse_mapping(data, name, "space:, trials:")
+    yaml_files.insert(tree, overrides or {})
     try:
         return SearchSettings.model_validate(tree)
     except ValidationError as error:
-        raise UserError(f"search {path}: {_say(error)}") from error
-
-
-def _say(error: ValidationError) -> str:
-    findings = []
-    for finding in error.errors():
-        key = ".".join(str(part) for part in finding["loc"])
-        message = (
-            "unknown key" if finding["type"] == "extra_forbidden" else finding["msg"].removeprefix("Value error, ")
-        )
-        findings.append(f"{key}: {message}" if key else message)
-    return "; ".join(findings)
+        raise UserError(f"{name}: {describe(error, SearchSettings)}") from error
 
 
 def rating_with(settings: RatingSettings, kind: str) -> RatingSettings:
-    """The rating settings with another kind; a scale belongs to its kind and is not taken along."""
+    """Return the rating settings with another kind, without the scale, which belongs to its kind."""
     if kind == settings.kind:
         return settings
     return RatingSettings(kind=kind, cap=settings.cap, epsilon=settings.epsilon)

@@ -25,7 +25,10 @@ class SourceSettings(Section):
     start_date: Date | None = Field(None, description="First day of the window, inclusive.")
     end_date: Date | None = Field(None, description="Last day of the window, inclusive.")
     window_days: int | None = Field(
-        None, ge=1, description="Days of a window that slides with end_date, its last; in place of start_date."
+        None,
+        ge=1,
+        le=36_500,
+        description="Days of a window that slides with end_date, its last; in place of start_date.",
     )
     include_intraday: bool = Field(
         False, description="Read ga_sessions_intraday_* and events_intraday_* too; they are not final."
@@ -60,7 +63,9 @@ class SourceSettings(Section):
         ge=1,
         description="A visitor with more views (GA4: events with item) on a day in UTC is a bot: left out, counted.",
     )
-    max_items_a_day: int | None = Field(None, ge=1, description="Likewise, with more different items on a day.")
+    max_items_a_day: int | None = Field(
+        None, ge=1, description="A visitor with more different items on a day in UTC is a bot: left out, counted."
+    )
     max_reject_fraction: float = Field(
         0.01, ge=0, le=1, description="The job fails where more of the rows than this are rejected."
     )
@@ -75,7 +80,6 @@ class SourceSettings(Section):
             first = self.end_date - datetime.timedelta(days=self.window_days - 1)
             if self.start_date not in (None, first):
                 raise ValueError(f"start_date {self.start_date} is not window_days {self.window_days} before end_date")
-            object.__setattr__(self, "start_date", first)  # whoever reads the window need not know of window_days
         if self.start_date and self.end_date and self.start_date > self.end_date:
             raise ValueError(f"start_date {self.start_date} lies after end_date {self.end_date}")
         if self.filters_bots and self.kind == "table" and not self.time_column:

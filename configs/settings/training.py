@@ -1,4 +1,4 @@
-"""How a model is trained, and what it takes along for visitors of whom little is known."""
+"""Sections for training a model and for its answers to new visitors."""
 
 from __future__ import annotations
 
@@ -10,18 +10,28 @@ from configs.settings.section import Section
 
 
 class TrainingSettings(Section):
-    """WALS. The names are those of TensorFlow 1's WALSMatrixFactorization where it had them."""
+    """WALS. The names are those of TensorFlow 1's WALSMatrixFactorization, as far as it has them."""
 
-    embedding_dimension: int = Field(128, ge=1, le=8192, description="Factors of each user and item, k.")
+    embedding_dimension: int = Field(128, ge=1, le=8192, description="k, the number of factors of each user and item.")
     unobserved_weight: float = Field(0.1, ge=0, description="w0, the weight of every cell without an entry.")
-    regularization_coeff: float = Field(4.0, ge=0, description="lambda.")
-    frequency_exponent: float = Field(
-        0.0, ge=0, le=2, description="nu: lambda_i = lambda (|obs_i| + w0 m)^nu; 0 is one lambda for all rows."
+    regularization_coeff: float = Field(
+        4.0, ge=0, description="lambda, the weight of the regularization; larger values shrink the factors."
     )
-    row_weights: float | None = Field(1.0, ge=0, description="R, one weight for all users; none weighs nothing.")
-    col_weights: float | None = Field(1.0, ge=0, description="C, one weight for all items; none weighs nothing.")
-    row_weights_file: str | None = Field(None, description="CSV of visitorId,weight: R by visitor, default 1.")
-    col_weights_file: str | None = Field(None, description="CSV of contentId,weight: C by content, default 1.")
+    frequency_exponent: float = Field(
+        0.0, ge=0, le=2, description="nu in lambda_i = lambda (|obs_i| + w0 m)^nu; 0 is the same lambda for all rows."
+    )
+    row_weights: float | None = Field(
+        1.0, ge=0, description="R, one weight for the entries of all users; null gives entries no weight beyond w0."
+    )
+    col_weights: float | None = Field(
+        1.0, ge=0, description="C, one weight for the entries of all items; null gives entries no weight beyond w0."
+    )
+    row_weights_file: str | None = Field(
+        None, description="CSV file with the columns visitorId,weight: R of each visitor; 1 for visitors not in it."
+    )
+    col_weights_file: str | None = Field(
+        None, description="CSV file with the columns contentId,weight: C of each item; 1 for items not in it."
+    )
     row_weights_exponent: float = Field(
         0.0,
         ge=-2,
@@ -34,50 +44,69 @@ class TrainingSettings(Section):
         le=2,
         description="b: C is multiplied by (users of the item)^-b, scaled to mean 1; above 0 popular items weigh less.",
     )
-    max_sweeps: int = Field(20, ge=1, description="A sweep solves one side; two are a pass.")
+    max_sweeps: int = Field(
+        20, ge=1, description="Number of sweeps; a sweep solves one side, users or items, and two sweeps are a pass."
+    )
     solver: Literal["auto", "cholesky", "cg", "block"] = Field(
-        "auto", description="cholesky solves exactly, cg by conjugate gradient, block by blocks of factors."
+        "auto",
+        description="Solver of a row. cholesky: exact; cg: conjugate gradient; block: blocks of factors; auto: exact "
+        "for few and for very many factors, cg between.",
     )
     cg_steps: int = Field(
         3,
         ge=1,
         le=1000,
-        description="Steps of conjugate gradient a row and sweep, where the solver takes them; few stop early.",
+        description="Steps of conjugate gradient per row and sweep, in solvers that use it; "
+        "fewer steps are faster but less exact.",
     )
-    block_size: int = Field(64, ge=1, le=1024, description="Factors that block descent solves for at once.")
+    block_size: int = Field(64, ge=1, le=1024, description="Number of factors that solver block solves for at once.")
     devices: tuple[str, ...] | None = Field(
         None,
-        description="TensorFlow's names of the devices that solve rows, e.g. [GPU:0, GPU:1]; "
-        "none takes all GPUs, and the processor where there is none.",
+        description="TensorFlow's names of the devices that solve rows, e.g. [GPU:0, GPU:1]; unset uses all GPUs, or "
+        "the processor if there is no GPU.",
     )
     table_dtype: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="bfloat16 rounds the factors after each sweep; on devices they take half the memory then.",
+        description="Type of the factors; bfloat16 rounds them after each sweep and halves their memory on devices.",
     )
     memory_limit_gb: float | None = Field(
         None,
         gt=0,
-        description="Sparse data beyond this is read from the dataset's files anew each sweep; "
-        "none is half of the machine's memory.",
+        description="Memory in GB for the sparse data; the data beyond it is read from the dataset's files in each "
+        "sweep. Unset is half of the machine's memory.",
     )
-    tolerance: float = Field(0.0, ge=0, description="Stop when a pass lowers the loss by less than this share.")
+    tolerance: float = Field(
+        0.0, ge=0, description="Stop when a pass lowers the loss by less than this share; 0 never stops for it."
+    )
     stop_metric: Literal["recall", "ndcg"] | None = Field(
-        None, description="Stop when recall@20 or NDCG@20 on the dataset's held-out entries no longer rises."
+        None,
+        description="Early stopping: stop when recall@20 or NDCG@20 on the held-out entries no longer rises.",
     )
-    patience: int = Field(1, ge=1, description="Passes without a better stop_metric before stopping.")
-    seed: int = Field(42, ge=0, description="Of the random start: one seed, one model.")
-    init_stddev: float | None = Field(None, gt=0, description="Of the random start; none is 1/sqrt(k).")
+    patience: int = Field(1, ge=1, description="Number of passes without a better stop_metric before training stops.")
+    seed: int = Field(42, ge=0, description="Seed of the random initial factors; the same seed gives the same model.")
+    init_stddev: float | None = Field(
+        None, gt=0, description="Standard deviation of the random initial factors; unset is 1/sqrt(k)."
+    )
     warm_start: str | None = Field(
         None,
-        description="Directory of an earlier model to start from, by ids; of other settings, or gone: a cold start.",
+        description="Directory of an earlier model whose factors are the initial ones, matched by id; a model that is "
+        "missing or has other settings is not used.",
     )
     warm_start_sweeps: int | None = Field(
-        None, ge=1, description="Sweeps after a warm start; none is a third of the passes of max_sweeps."
+        None,
+        ge=1,
+        description="Number of sweeps after a warm start; unset is a third of the passes of max_sweeps.",
     )
 
 
 class ColdStartSettings(Section):
-    """What answers visitors of whom little is known. A model takes it along when it is trained."""
+    """Answers for visitors with few ratings. A model stores these settings when it is trained."""
 
-    min_ratings: int = Field(10, ge=0, description="A visitor with more ratings than this has factors of their own.")
-    min_site_ratings: int = Field(100, ge=0, description="With this many ratings in all or fewer, popularity answers.")
+    min_ratings: int = Field(
+        10,
+        ge=0,
+        description="Visitors with more ratings than this get their trained factors, the others projected ones.",
+    )
+    min_site_ratings: int = Field(
+        100, ge=0, description="A site with this many ratings or fewer is answered by popularity alone."
+    )

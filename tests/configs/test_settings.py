@@ -1,5 +1,7 @@
-"""Settings, manifests and commands: what is accepted, and what a mistake is answered with."""
+"""Settings, manifests and commands: what is accepted, and the error for each mistake."""
 
+import codecs
+import json
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,9 @@ from artifacts import manifests
 from artifacts.paths import Dataset, Model, join, shard_name
 from configs import cli, reference
 from configs.errors import UserError
-from configs.settings import TrainingSettings, load_settings
-from configs.settings.search import load_search
+from configs.settings import Settings, TrainingSettings, load_settings, renamed, resolve
+from configs.settings.search import SearchSettings, load_search
+from configs.settings.section import keys_of, section_of
 
 SEARCH = Path(__file__).parents[2] / "configs" / "search.yaml"  # ranges, not settings
 CONFIGS = sorted(path for path in SEARCH.parent.glob("*.yaml") if path != SEARCH)
@@ -37,9 +40,34 @@ def write(tmp_path, text):
         ("source: {min_dwell_ms: 5, max_dwell_ms: 4}", "max_dwell_ms is below min_dwell_ms"),
         ("source: {kind: table, rating_column: a, duration_column: b}", "duration_column or rating_column, not both"),
         ("source: {kind: table, rating_column: stars}", "rating.kind median is for dwell"),
-        ("rating: {kind: ordinal}", "kind: ordinal and a table `ordinal:`"),
+        ("rating: {kind: ordinal}", "kind: ordinal and a mapping `ordinal:`"),
         ("source: [", "is not YAML"),
-        ("- 1", "holds no settings by name"),
+        ("- 1", "contains no settings by name"),
+        # impossible dates, as YAML and as exports write them
+        ("source: {start_date: 2024-02-30}", "source.start_date: 2024-02-30 is not a date (day value is outside"),
+        ("source: {start_date: 20240230}", "source.start_date: 2024-02-30 is not a date (day value is outside"),
+        ("source: {end_date: '2024-13-01'}", "source.end_date: 2024-13-01 is not a date (month value is outside"),
+        ("source: {end_date: 2024-02-30 25:61:00}", "source.end_date: 2024-02-30 25:61:00 is not a date"),
+        ("source: {end_date: tomorrow}", "source.end_date: tomorrow is not a date"),
+        ("source: {end_date: 0001-01-02, window_days: 30}", "source.end_date: Input should be greater than or equal"),
+        ("source: {end_date: 2024-01-02, window_days: 999999}", "source.window_days: Input should be less than"),
+        ("split: {kind: time, time: 2024-02-30}", "split.time: 2024-02-30 is not a date"),
+        # keys that are given twice
+        ("training: {seed: 1}\ntraining: {seed: 2}", "key training is given twice, in lines 1 and 2; remove one"),
+        ("training:\n  seed: 1\n  k: 3\n  seed: 2", "key seed is given twice, in lines 2 and 4; remove one"),
+        ("training: {seed: 1, 'seed': 1}", "key seed is given twice"),
+        # numbers, text and truth in each other's place
+        ("training: {seed: 'seven'}", "training.seed: Input should be a valid integer"),
+        ("source: {item_parameter: 7}", "source.item_parameter: 7 must be text; put it in quotes"),
+        (
+            "rating: {kind: ordinal, ordinal: {yes: 1}}",
+            "rating.ordinal.1.[key]: True must be text; put it in quotes",
+        ),
+        ("training: {tolerance: .nan}", "training.tolerance: Input should be a finite number"),
+        ("training: {unobserved_weight: .inf}", "training.unobserved_weight: Input should be a finite number"),
+        ("training: 5", "training: Input should be a valid dictionary"),
+        ("a: &a [*a]", "unknown key a (known:"),
+        ("[" * 5000, "is nested too deeply"),
     ],
 )
 def test_a_mistake_is_named_in_one_line(tmp_path, text, said):
@@ -47,6 +75,90 @@ def test_a_mistake_is_named_in_one_line(tmp_path, text, said):
         load_settings(write(tmp_path, text))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("load", [load_settings, load_search])
+def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path, encoding, load):
+    texts = {
+        load_settings: "training: {seed: 7} # é",
+        load_search: "seed: 7 # é\nspace: {ridge: {choices: [1]}}\nk: 3\nminutes: 1",
+    }
+    mark = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}.get(encoding, b"")
+    path = tmp_path / "config.yaml"
+    path.write_bytes(mark + texts[load].encode(encoding))
+    found = load(str(path))
+    assert (found.training.seed if load is load_settings else found.seed) == 7
+
+
+def test_a_config_in_latin_1_is_refused(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_bytes("catalogue: été.csv".encode("latin-1"))
+    with pytest.raises(UserError, match="is not YAML") as caught:
+        load_settings(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_in_quotes_are_numbers(tmp_path):
+    path = write(
+        tmp_path, "source: {window_days: '30', end_date: '20240301'}\ntraining: {seed: '7', tolerance: '1e-3'}"
+    )
+    settings = load_settings(path, {"training.embedding_dimension": "16"})
+    assert (settings.source.window_days, str(settings.source.start_date)) == (30, "2024-02-01")
+    assert (settings.training.seed, settings.training.tolerance, settings.training.embedding_dimension) == (7, 1e-3, 16)
+
+
+@pytest.mark.parametrize(("old", "new"), [*renamed.KEYS.items()])
+def test_a_renamed_setting_is_named_with_its_new_name(tmp_path, old, new):
+    assert new in set(keys_of(Settings)) and old not in set(keys_of(Settings))
+    section, _, key = old.rpartition(".")
+    text = f"{section}: {{{key}: 3}}" if section else f"{key}: 3"
+    for tree, overrides in ((text, {}), ("{}", {old: "3"})):
+        with pytest.raises(UserError, match=rf"config\.yaml: {old} is now called {new}$"):
+            load_settings(write(tmp_path, tree), overrides)
+
+
+@pytest.mark.parametrize(("old", "new"), [*renamed.VALUES.items()])
+def test_a_renamed_value_is_named_with_its_new_name(tmp_path, old, new):
+    key, value = old
+    with pytest.raises(UserError, match=f"{key} {value} is now called {new}$"):
+        load_settings(write(tmp_path, "{}"), {key: value})
+    assert getattr(load_settings(write(tmp_path, "{}"), {key: new}).prediction, key.removeprefix("prediction.")) == new
+
+
+def test_all_renamed_settings_are_named_at_once(tmp_path):
+    with pytest.raises(UserError, match=r"source.content_column is now called .*; targets_dir is now called"):
+        load_settings(write(tmp_path, "targets_dir:\nsource: {content_column: a}"))
+
+
+def test_settings_are_resolved_by_a_function_and_once_is_enough(tmp_path):
+    tree = {
+        "source": {"end_date": "2024-01-31", "window_days": 31},
+        "split": {"kind": "time", "days": 2},
+        "cloud": {"project": "p", "labels": {"a": "1", "b": "2"}},
+        "bigquery": {"labels": {"b": "3"}},
+    }
+    raw = Settings.model_validate(tree)
+    assert (raw.source.start_date, raw.split.time, raw.bigquery.project) == (None, None, None)
+    found = resolve(raw)
+    assert str(found.source.start_date) == "2024-01-01" and str(found.split.time) == "2024-01-30 00:00:00"
+    assert (found.bigquery.project, found.bigquery.labels) == ("p", {"a": "1", "b": "3"})
+    assert resolve(found) == found and resolve(Settings()) == Settings()
+    assert load_settings(write(tmp_path, json.dumps(tree))) == found
+    assert resolve(Settings.model_validate(found.model_dump())) == found, "as a night passes them to its steps"
+
+
+def test_every_setting_is_described_by_a_sentence():
+    for section in (Settings, SearchSettings):
+        for key in keys_of(section):
+            field, model = None, section
+            for part in key.split("."):
+                field = model.model_fields[part]
+                model = section_of(field.annotation)
+            text = field.description or ""
+            assert len(text.split()) >= 4 and text.endswith((".", '"].')), f"{key}: {text}"
+            assert "ikewise" not in text and not text.startswith(("Of ", "That ", "Which ")), f"{key}: {text}"
+            assert len(text) < 250, f"{key} is not short"
 
 
 def test_a_config_that_is_missing():
@@ -130,7 +242,7 @@ def test_the_readme_has_the_settings_as_they_are():
     page = reference.page()
     assert all(page.count(f"| `{key}` |") == 1 for key, _ in fields)
     assert "| `training.unobserved_weight` | `0.1` |" in page
-    assert "| `model_dir` |  |" in page
+    assert "| `model_dir` | unset |" in page
 
 
 def test_the_shipped_search_loads_and_covers_the_defaults():
@@ -149,17 +261,18 @@ def test_the_shipped_search_loads_and_covers_the_defaults():
         ("space: {source.kind: {choices: [ga4]}}", "space.source.kind cannot be searched"),
         ("space: {training.embedding_dimension: {low: 0, high: 8}}", "training.embedding_dimension: 0 is refused"),
         ("space: {training.solver: {choices: [auto, magic]}}", "training.solver: magic is refused"),
-        ("space: {ridge: {low: 2, high: 1}}", "low 2 must lie below high 1"),
+        ("space: {ridge: {low: 2, high: 1}}", "low 2 must be below high 1"),
         ("space: {ridge: {low: 0, high: 1, log: true}}", "log needs a low above 0"),
         ("space: {ridge: {choices: [1], low: 1, high: 2}}", "give either choices, or low and high"),
         ("space: {ridge: {high: 2}}", "give either choices, or low and high"),
         ("space: {rating.kind: {choices: [stars]}}", "give choices among median"),
         ("space: {ridge: {choices: [1]}, training.regularization_coeff: {choices: [1]}}", "not both"),
         ("space: {ridge: {choices: [1]}}\nminutes: null", "give trials or minutes"),
-        ("space: {ridge: {choices: [1]}}\nworker: 2", "worker: unknown key"),
+        ("space: {ridge: {choices: [1]}}\nworker: 2", "unknown key worker (known: metric, k, space"),
         ("space: {}", "space: Dictionary should have at least 1"),
-        ("[1]", "holds no settings by name"),
+        ("[1]", "contains no settings by name"),
         ("space: [", "is not YAML"),
+        ("k: 1\nk: 2", "key k is given twice, in lines 1 and 2"),
     ],
 )
 def test_a_mistake_in_the_search_is_named_in_one_line(tmp_path, text, said):

@@ -11,7 +11,7 @@ from google.cloud import aiplatform_v1 as vertex
 from google.cloud import bigquery
 
 from configs.errors import UserError
-from configs.settings import Settings
+from configs.settings import Settings, resolve
 from nightly import inputs, targets
 from nightly.alias import Version
 from tests.support.bigquery_server import PROJECT, SCHEMAS, serving
@@ -34,7 +34,7 @@ def server(tmp_path_factory):
 
 def settings(server, **sections) -> Settings:
     source = {"kind": "ga4", "input": f"bq://{PROJECT}.analytics.events_*", "window_days": 2, "end_date": "2024-01-03"}
-    return Settings.model_validate({"source": source, "bigquery": server.settings()} | sections)
+    return resolve(Settings.model_validate({"source": source, "bigquery": server.settings()} | sections))
 
 
 def test_the_tables_of_the_window_and_a_date_without_one(server):

@@ -26,7 +26,7 @@ from artifacts import publish
 from artifacts.google_cloud import check_bucket
 from artifacts.storage import open_to_read
 from configs.errors import UserError
-from configs.settings import load_settings
+from configs.settings import load_settings, resolve
 from pipeline import preprocess, verify
 from pipeline.beam import finalize, template
 from pipeline.beam import options as beam_options
@@ -66,7 +66,7 @@ def made(tmp_path, **dataflow):
     export = write_ndjson(tmp_path / "in" / "ga_sessions_20240101.ndjson", [reads("a", {"x": 9, "y": 5})])
     beam_section = {"runner": "DataflowRunner", "template_location": "gs://bucket/template", "no_auth": True}
     sections = {"cloud": CLOUD, "dataflow": DATAFLOW | dataflow, "beam": beam_section}
-    return settings(tmp_path / "out", export).model_validate(settings(tmp_path / "out", export).model_dump() | sections)
+    return resolve(settings(tmp_path / "out", export, **sections))
 
 
 def translated() -> tuple[dict, beam_runner_api_pb2.Pipeline]:

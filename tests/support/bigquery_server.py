@@ -21,7 +21,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import types
 
-from configs.settings import Settings
+from configs.settings import Settings, resolve
 from tests.support import http_server
 
 PROJECT = "test-project"
@@ -302,4 +302,4 @@ def relaying_streams(server: Server, **how: Any) -> Iterator[StreamRelay]:
 def settings(bigquery_section: dict[str, Any], source: dict[str, Any], **sections: Any) -> Settings:
     """Settings that read from BigQuery."""
     tree = {"source": source, "bigquery": bigquery_section, "beam": {"runner": "FnApiRunner"}} | sections
-    return Settings.model_validate(tree)
+    return resolve(Settings.model_validate(tree))

@@ -14,7 +14,7 @@ import pytest
 from artifacts import tfrecords
 from artifacts.paths import Dataset
 from artifacts.vocabulary import read_vocabulary
-from configs.settings import Settings
+from configs.settings import Settings, resolve
 from pipeline import preprocess
 from pipeline.interactions import columns, splits
 from pipeline.sources import inputs, kinds
@@ -79,7 +79,7 @@ def settings(dataset_dir: Path, glob: Any, kind: str = "ga360", **sections: Any)
     """Settings for a small run on this machine; `source`, `rating`, ... as dicts."""
     source = {"kind": kind, "input": str(glob)} | sections.pop("source", {})
     tree = {"source": source, "dataset_dir": str(dataset_dir), "beam": {"runner": "FnApiRunner"}}
-    return Settings.model_validate(tree | sections)
+    return resolve(Settings.model_validate(tree | sections))
 
 
 def make_dataset(dataset_dir: Path, glob: Any, kind: str = "ga360", replace: bool = False, **sections: Any) -> dict:

@@ -15,7 +15,7 @@ from artifacts import tfrecords
 from artifacts.paths import Dataset
 from artifacts.vocabulary import read_vocabulary
 from configs.errors import UserError
-from configs.settings import Settings, SplitSettings
+from configs.settings import Settings, SplitSettings, resolve
 from pipeline import preprocess, verify
 from pipeline.interactions import sessions, splits
 from pipeline.sources import inputs
@@ -267,13 +267,13 @@ def test_a_split_that_holds_out_nothing_is_refused(tmp_path, split, said):
     ("tree", "said"),
     [
         ({"split": {"kind": "last"}}, "split.kind"),
-        ({"split": {"kind": "time"}}, "kind time and a `time` or `days` go together"),
+        ({"split": {"kind": "time"}}, "kind time and either `time` or `days` go together"),
         ({"split": {"kind": "random", "time": "2024-01-01"}}, "go together"),
         ({"split": {"kind": "time", "time": "2024-01-01", "days": 1}}, "give time or days, not both"),
         ({"split": {"kind": "time", "days": 1}}, "counts back from source.end_date"),
         ({"split": {"kind": "random", "share": 1.0}}, "less than 1"),
-        ({"split": {"kind": "random", "test_input": "t"}}, "test_input is a split by itself"),
-        ({"split": {"drop_shared": True}}, "drop_shared goes with test_input"),
+        ({"split": {"kind": "random", "test_input": "t"}}, "test_input is a split of its own"),
+        ({"split": {"drop_shared": True}}, "drop_shared needs test_input"),
         ({"split": {"kind": "last_n"}, "source": {"kind": "table"}}, "split.kind last_n needs source.time_column"),
     ],
 )
@@ -284,7 +284,7 @@ def test_settings_that_make_no_split(tree, said):
 
 def test_a_cut_counts_back_from_the_end_of_the_window():
     tree = {"source": {"end_date": "2024-01-31"}, "split": {"kind": "time", "days": 2}}
-    split = Settings.model_validate(tree).split
+    split = resolve(Settings.model_validate(tree)).split
     assert split.time_ms == 1_706_572_800_000 and split.model_dump(mode="json")["time"] == "2024-01-30T00:00:00"
     assert SplitSettings(kind="time", time=20240130).time_ms == split.time_ms
     assert SplitSettings(kind="time", time="2024-01-30T01:00+01:00").time_ms == split.time_ms

@@ -1,0 +1,82 @@
+"""YAML as people write it: a BOM is accepted, a key that is given twice is an error, and dates stay text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from configs.errors import UserError
+
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses repeated keys and leaves dates to the settings, which say what is wrong with one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                line = key.start_mark.line + 1
+                if key.value in lines:
+                    raise _DuplicateKeyError(f"key {key.value} is given twice, in lines {lines[key.value]} and {line}")
+                lines[key.value] = line
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+class _DuplicateKeyError(Exception):
+    pass
+
+
+def parse_mapping(data: bytes, name: str, example: str) -> dict[str, Any]:
+    """Return the mapping of a YAML file; an empty file is an empty mapping.
+
+    Args:
+        data: the bytes of the file, UTF-8 or UTF-16, with or without a BOM.
+        name: the file, for messages, e.g. "config c.yaml".
+        example: keys that such a file has, for messages, e.g. "source:, training:".
+
+    Raises:
+        UserError: not YAML, a key is given twice, or no mapping.
+    """
+    try:
+        tree = yaml.load(data.removeprefix(b"\xef\xbb\xbf"), _Loader) or {}  # noqa: S506 - a SafeLoader
+    except _DuplicateKeyError as error:
+        raise UserError(f"{name}: {error}; remove one of them") from None
+    except RecursionError:
+        raise UserError(f"{name} is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise UserError(f"{name} contains no settings by name ({example}, ...)")
+    return tree
+
+
+def parse_value(text: str) -> Any:
+    """Return the value of a KEY=VALUE flag: YAML if it can be parsed as such, else the text itself."""
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError, _DuplicateKeyError):
+        return text
+
+
+def insert(tree: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Set dotted keys (`source.kind`) in a tree of mappings; a None is not set."""
+    for dotted, value in overrides.items():
+        if value is None:
+            continue
+        *parents, last = dotted.split(".")
+        branch = tree
+        for part in parents:
+            if not isinstance(branch.get(part), dict):
+                branch[part] = {}
+            branch = branch[part]
+        branch[last] = value
