@@ -15,8 +15,7 @@ from artifacts import locks, manifests, storage
 from artifacts.manifests import MANIFEST
 from artifacts.paths import join
 from artifacts.storage import is_remote
-from configs import faults
-from configs.errors import UserError
+from configs.errors import UserError, recognise
 
 _REPLACED = ".replaced"
 _LEFTOVERS = "beam-temp-"  # directories that Beam's own sinks forget if a bundle was retried
@@ -50,7 +49,7 @@ def staged(root: str, kind: str, replace: bool) -> Iterator[str]:
             publish(staging, root)
         except BaseException as error:
             storage.remove(staging)
-            if not isinstance(error, UserError) and (machine_error := faults.recognise(error, root)):
+            if not isinstance(error, UserError) and (machine_error := recognise(error, root)):
                 raise machine_error from error
             raise
 

@@ -1,23 +1,28 @@
-"""What the commands have in common: flags, overrides, and how an error reaches the user."""
+"""Parts that all commands share: flags, exit status, quiet imports, and the progress bar."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from configs import faults
-from configs.errors import UserError
+from configs.errors import UserError, recognise
 from configs.settings import Settings, load_settings
+from configs.settings.yaml_files import parse_value
 
-Flags = Mapping[str, tuple[str, str, str]]  # flag -> the setting it gives, what its value is called, help
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+Flags = Mapping[str, tuple[str, str, str]]  # flag -> the setting it changes, the name of its value, its help
 
 
 def parser(prog: str, description: str, **kwargs: Any) -> argparse.ArgumentParser:
-    """A parser with `--config` and `--set`, which every job takes."""
+    """Return a parser with `--config` and `--set`, which every job takes."""
     result = argparse.ArgumentParser(
         prog=prog,
         description=description,
@@ -25,50 +30,47 @@ def parser(prog: str, description: str, **kwargs: Any) -> argparse.ArgumentParse
         formatter_class=argparse.RawDescriptionHelpFormatter,  # the examples keep their lines
         **kwargs,
     )
-    result.add_argument("--config", required=True, metavar="YAML", help="settings, e.g. configs/local.yaml")
+    result.add_argument("--config", required=True, metavar="YAML", help="file of settings, e.g. configs/local.yaml")
     result.add_argument(
         "--set",
         dest="assignments",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="overrides one setting of the config, e.g. --set training.seed=7; repeatable",
+        help="override one setting of the config, e.g. --set training.seed=7; repeatable",
     )
     return result
 
 
 def add_flags(parser_: argparse.ArgumentParser, flags: Flags, output: str) -> None:
-    """Adds a job's own flags, and `--replace` for its output."""
+    """Add a job's own flags, and `--replace` for its output."""
     for name, (_, metavar, text) in flags.items():
         parser_.add_argument(f"--{name}", metavar=metavar, help=text)
     parser_.add_argument("--replace", action="store_true", help=f"replace {output} already there")
 
 
 def settings_with(args: argparse.Namespace, flags: Flags) -> Settings:
-    """Reads the config; `--set` wins over it, and the job's own flags over both."""
+    """Return the settings of the config; `--set` overrides it, and the job's own flags override both."""
     return settings_from(args, {key: getattr(args, name) for name, (key, *_) in flags.items()})
 
 
 def settings_from(args: argparse.Namespace, flags: Mapping[str, Any]) -> Settings:
-    """Reads the config; `--set` wins over it, and the job's own `flags` (dotted key -> value) over both."""
+    """Return the settings of the config; `--set` overrides it, and `flags` (dotted key -> value) override both."""
     overrides: dict[str, Any] = {}
     for assignment in args.assignments:
         key, separator, text = assignment.partition("=")
         if not separator or not key:
             raise UserError(f"--set {assignment}: write it as KEY=VALUE, e.g. training.seed=7")
-        try:
-            overrides[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            overrides[key] = text
+        overrides[key] = parse_value(text)
     overrides.update({key: value for key, value in flags.items() if value is not None})
     return load_settings(args.config, overrides)
 
 
 def required(value: str | None, flag: str) -> str:
-    """The value of a path that may come from the config or from a flag.
+    """Return the value of a path that comes from the config or from a flag.
 
     Raises:
-        UserError: neither gives it.
+        UserError: neither sets it.
     """
     if not value:
         raise UserError(f"no {flag}: pass --{flag} or set {flag} in the config")
@@ -76,10 +78,10 @@ def required(value: str | None, flag: str) -> str:
 
 
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns its exit status.
+    """Run a command and return its exit status.
 
-    0; that of a UserError (2, or 3 at a gate); 1 where the machine was at fault (disk full, no memory) or the code,
-    which leaves a traceback; 130 when interrupted.
+    0 for success; the status of a UserError (2, or 3 at a gate); 1 if the machine failed (disk full, no memory)
+    or the code, which prints a traceback; 130 after an interrupt.
     """
     try:
         main(argv)
@@ -90,9 +92,96 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        said = faults.recognise(error)
-        if said is None:
+        machine_error = recognise(error)
+        if machine_error is None:
             raise
-        print(f"error: {said}", file=sys.stderr)
-        return said.status
+        print(f"error: {machine_error}", file=sys.stderr)
+        return machine_error.status
     return 0
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow and list its accelerators, without the messages that it prints."""
+    # Keras 3 imports Matplotlib and scikit-learn, which takes a second; TF-Transform needs Keras 2 anyway.
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    with quiet_imports(), _deferred_stderr():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Keep the garbage collector off during a block of imports, and off the objects that they create.
+
+    Its passes over ever more permanent objects took a fifth of the time of the imports.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@contextlib.contextmanager
+def _deferred_stderr() -> Iterator[None]:
+    """Hold back standard error, and print it only if an error follows.
+
+    TensorFlow prints from C++ before it reads any log level, so the file descriptor itself is replaced.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as buffer:
+        stderr = os.dup(2)
+        os.dup2(buffer.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            buffer.seek(0)
+            os.write(stderr, buffer.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+class ProgressBar:
+    """A progress bar that lines can be printed above."""
+
+    def __init__(self, progress: Progress, description: str, total: float | None):
+        self._progress = progress
+        self._task = progress.add_task(description, total=total)
+
+    def say(self, text: str) -> None:
+        """Print one line above the bar."""
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def update(self, completed: float, **changes: Any) -> None:
+        """Move the bar; `changes` may have a new `total` or `description`."""
+        self._progress.update(self._task, completed=completed, **changes)
+
+
+@contextlib.contextmanager
+def progress(
+    description: str, total: float | None = None, unit: str | None = None, *, stderr: bool = False, quiet: bool = False
+) -> Iterator[ProgressBar]:
+    """Show a progress bar on a terminal and remove it at the end; elsewhere only its lines are printed.
+
+    Args:
+        description: the text before the bar.
+        total: the value at which the bar is full, if it is known at the start.
+        unit: a noun for "3/20 UNIT" after the bar; None shows no count.
+        stderr: write to standard error instead of standard output.
+        quiet: print nothing at all.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=stderr, quiet=quiet)
+    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
+    if unit is not None:
+        columns.append(TextColumn(f"{{task.completed}}/{{task.total}} {unit}"))
+    bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal)
+    with bar:
+        yield ProgressBar(bar, description, total)

@@ -1,10 +1,17 @@
-"""The one exception for whatever a user can put right."""
+"""The errors that a command prints in one line, and the recognition of those that the machine causes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
 
 
 class UserError(Exception):
-    """A mistake in input, settings or paths.
+    """A mistake in input, settings or paths that the user can correct.
 
-    The message is one line that names what is wrong and what to do. The commands print it as
+    The message is one line that says what is wrong and what to do. The commands print it as
     `error: <message>` without a traceback and exit with `status`.
     """
 
@@ -12,12 +19,71 @@ class UserError(Exception):
 
 
 class GateError(UserError):
-    """A model, or a dataset, that is not as was required: nothing to put right in the command."""
+    """A model or a dataset that misses a required quality: the command itself is right."""
 
     status = 3
 
 
 class MachineError(UserError):
-    """A full disk, no memory: unlike a mistake in the settings, the same command may do tomorrow."""
+    """A full disk or exhausted memory: unlike a mistake in the settings, the same command may succeed later."""
 
     status = 1
+
+
+_ADVICE = {
+    errno.ENOSPC: "make room, and run the command again",
+    errno.EDQUOT: "make room, and run the command again",
+    errno.EFBIG: "the system limits the size of files (ulimit -f); raise it",
+    errno.EROFS: "name a place that can be written",
+    errno.EACCES: "give the user of this process the right to it, or name another place",
+    errno.EPERM: "give the user of this process the right to it, or name another place",
+    errno.EIO: "the disk is at fault; see the system's log",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+_MEMORY = "out of memory: give the job a larger machine, or less at once (docs/reliability.md)"
+# Across processes and from C++ only text arrives: "[Errno 28] No space left on device: '/a'", "/a; No space left ...".
+_ERRNO_OF_TEXT = {os.strerror(number): number for number in _ADVICE}
+_PATH_AFTER, _PATH_BEFORE = r"{}: '([^']+)'", r"(\S+)[;:] {}"
+_OUT_OF_MEMORY = re.compile(r"\bMemoryError\b|Cannot allocate memory|std::bad_alloc|\bOOM when allocating\b")
+
+
+def recognise(error: BaseException, path: str | None = None) -> MachineError | None:
+    """Return the error to show a user if the machine caused `error`: a full disk, no permission, no memory.
+
+    Args:
+        error: any exception; its causes and, last, its text are searched.
+        path: the output being written, for the message if the error names no file.
+
+    Returns:
+        None for any other error, whose traceback says more.
+    """
+    message = _message(error, path)
+    return None if message is None else MachineError(message)
+
+
+def _message(error: BaseException, path: str | None) -> str | None:
+    for cause in _causes(error):
+        if isinstance(cause, MemoryError):
+            return _MEMORY
+        if isinstance(cause, OSError) and cause.errno in _ADVICE:
+            return _disk_message(cause.errno, cause.filename or path)
+    text = str(error)
+    for description, number in _ERRNO_OF_TEXT.items():
+        if description in text:
+            patterns = (form.format(re.escape(description)) for form in (_PATH_AFTER, _PATH_BEFORE))
+            match = next(filter(None, (re.search(pattern, text) for pattern in patterns)), None)
+            return _disk_message(number, match.group(1) if match else path)
+    return _MEMORY if _OUT_OF_MEMORY.search(text) else None
+
+
+def _disk_message(number: int, path: object) -> str:
+    prefix = f"{os.fsdecode(path)}: " if isinstance(path, (str, bytes)) else ""
+    return f"{prefix}{os.strerror(number)}; {_ADVICE[number]}"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

@@ -10,7 +10,7 @@ from functools import partial
 
 from artifacts import locks
 from artifacts.paths import Dataset, join
-from configs import cli, quiet
+from configs import cli
 from configs.settings import Settings
 from pipeline import validate
 
@@ -74,8 +74,8 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> 
         UserError: whatever the user can put right. GateError: the dataset is not like the last good one.
     """
     # Not before: `--help` and a mistake in the flags answer at once.
-    quiet.import_tensorflow()
-    with quiet.imports():
+    cli.import_tensorflow()
+    with cli.quiet_imports():
         from artifacts import publish
         from pipeline.beam import counters, progress
         from pipeline.beam import options as beam_options
@@ -114,8 +114,8 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None
     Raises:
         UserError: whatever the user can put right by then. What comes later is in the job's log.
     """
-    quiet.import_tensorflow()
-    with quiet.imports():
+    cli.import_tensorflow()
+    with cli.quiet_imports():
         from artifacts import publish
         from pipeline.beam import finalize
         from pipeline.beam import options as beam_options

@@ -18,7 +18,7 @@ import numba
 import numpy as np
 import threadpoolctl
 
-from configs.processors import cores
+from ranking.machine import cores
 
 _VISITORS, _ITEMS = 256, 2048  # of a tile: 2 MB of scores, which stay in a core's cache
 _SPARE = 6  # candidates beyond k + k / 8; the fewer, the more visitors need a second look

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 
 from configs import cli
-from configs.quiet import import_tensorflow
 
 _EPILOG = """\
 The page holds all that it needs: it opens offline, and can be sent. It shows no visitor's id.
@@ -39,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = cli.settings_from(args, flags)
     cli.required(settings.dataset_dir, "dataset_dir")
     cli.required(settings.model_dir, "model_dir")
-    import_tensorflow()
+    cli.import_tensorflow()
     from report import inputs, render
 
     given = {"catalogue": args.catalogue is not None, "evaluation": args.evaluation_json is not None}

@@ -12,7 +12,6 @@ from artifacts import locks, manifests
 from artifacts.paths import Model, join
 from configs import cli
 from configs.errors import UserError
-from configs.quiet import import_tensorflow
 
 _EPILOG = """\
 A version is copied beside its place, checked against the model's manifest, and renamed: servers, TensorFlow Serving
@@ -38,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     settings = cli.settings_from(args, {"model_dir": args.model_dir, "serving.directory": args.directory})
     model_dir = cli.required(settings.model_dir, "model_dir")
-    import_tensorflow()
+    cli.import_tensorflow()
     number, new = publish(model_dir, settings.serving.directory, settings.serving.name, args.version)
     where = join(settings.serving.directory, settings.serving.name, str(number))
     print(f"published {where}" if new else f"{where} is this model already")

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from artifacts import catalogue
 from configs import cli
 from configs.errors import UserError
-from configs.quiet import import_tensorflow
 from configs.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = cli.settings_from(args, flags | {"catalogue": args.catalogue})
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("serving").setLevel(logging.INFO)
-    import_tensorflow()
+    cli.import_tensorflow()
     server, listening = prepare(settings, required_catalogue=args.catalogue is not None)
     _for_short_waits()
     host, port = listening.getsockname()[:2]

@@ -12,8 +12,8 @@ import pytest
 import scipy.sparse as sp
 
 from artifacts import tf_storage
-from configs import cli, faults
-from configs.errors import UserError
+from configs import cli
+from configs.errors import UserError, recognise
 from configs.settings import TrainingSettings
 from pipeline import preprocess
 from pipeline.dataset import row_files
@@ -99,9 +99,9 @@ def test_a_worker_without_memory_is_named_and_leaves_nothing(tmp_path, monkeypat
     ],
 )
 def test_faults_that_arrive_as_text_are_told(text, line):
-    assert str(faults.recognise(RuntimeError(text), "/out")).startswith(line)
-    assert faults.recognise(RuntimeError("something else")) is None
-    assert str(faults.recognise(OSError(errno.EIO, "Input/output error"), "/out")).startswith("/out: Input/output")
+    assert str(recognise(RuntimeError(text), "/out")).startswith(line)
+    assert recognise(RuntimeError("something else")) is None
+    assert str(recognise(OSError(errno.EIO, "Input/output error"), "/out")).startswith("/out: Input/output")
 
 
 def flip(path: Path) -> bytes:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from configs import cli
 from configs.errors import GateError
-from configs.quiet import import_tensorflow
 
 _EPILOG = """\
 The dataset must have been made with a split. Exit status: 0, 3 where a requirement is not met, 2 for a mistake.
@@ -46,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset_dir = cli.required(settings.dataset_dir, "dataset_dir")
     model_dir = cli.required(settings.model_dir, "model_dir")
     # Not before: `--help` and a mistake in the flags answer at once.
-    import_tensorflow()
+    cli.import_tensorflow()
     from artifacts import tf_storage
     from trainer.evaluation import display, gate
     from trainer.evaluation.evaluation import evaluate

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 
 from configs import cli
-from configs.quiet import import_tensorflow
 
 _EPILOG = """\
 A training that was killed goes on where it was when the same command is started again.
@@ -41,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset_dir = cli.required(settings.dataset_dir, "dataset_dir")
     model_dir = cli.required(settings.model_dir, "model_dir")
     # Not before: `--help` and a mistake in the flags answer at once.
-    import_tensorflow()
+    cli.import_tensorflow()
     from trainer.job import training_job
 
     training_job.train(settings.training, dataset_dir, model_dir, args.replace, settings.cold_start, settings.catalogue)

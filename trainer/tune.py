@@ -11,7 +11,6 @@ import yaml
 
 from configs import cli
 from configs.errors import UserError
-from configs.quiet import import_tensorflow
 from configs.settings import RatingSettings, Settings
 from configs.settings.search import SearchSettings, load_search
 
@@ -65,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     if not args.vertex_trial:
         _need_optuna()
-    import_tensorflow()
+    cli.import_tensorflow()
     if args.vertex_spec:
         print(vertex_spec(search, dataset_dir, args), end="")
         return

@@ -33,9 +33,9 @@ def main() -> None:
     parser.add_argument("--millions", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
-    from configs import quiet
+    from configs import cli
 
-    quiet.import_tensorflow()
+    cli.import_tensorflow()
     from artifacts.paths import Dataset
     from trainer.inputs import dataset_rows as trainer_data
 

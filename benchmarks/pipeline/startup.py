@@ -25,14 +25,14 @@ from benchmarks.support import data, machine, processes
 _IMPORTS = """
 import json, time
 from pipeline import preprocess
-from configs import quiet
+from configs import cli
 laps, last = {}, time.perf_counter()
 def lap(name):
     global last
     laps[name], last = time.perf_counter() - last, time.perf_counter()
-quiet.import_tensorflow()
+cli.import_tensorflow()
 lap("TensorFlow")
-with quiet.imports():
+with cli.quiet_imports():
     import apache_beam, apache_beam.io.gcp.bigquery
     lap("Beam")
     import tensorflow_transform.beam
@@ -88,9 +88,9 @@ def sample(rounds: int) -> dict[str, float]:
 
 def stages(folder: str, source: str) -> dict[str, float]:
     """Seconds by stage of one run in this process."""
-    from configs import quiet
+    from configs import cli
 
-    quiet.import_tensorflow()
+    cli.import_tensorflow()
     from apache_beam.metrics import monitoring_infos
 
     from pipeline import preprocess

@@ -30,7 +30,7 @@ from artifacts import manifests
 from artifacts.paths import Dataset, Model, shard_name
 from benchmarks.prediction import job
 from benchmarks.support import machine
-from configs.quiet import import_tensorflow
+from configs.cli import import_tensorflow
 from configs.settings import ColdStartSettings
 
 SEED, VISITORS, K = 0, 20_000, 10

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from configs.processors import cores
+from ranking.machine import cores
 
 ROOT = Path(__file__).parents[2]
 

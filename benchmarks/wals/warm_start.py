@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.support import machine
-from configs.quiet import import_tensorflow
+from configs.cli import import_tensorflow
 
 SETTINGS = {
     "regularization_coeff": 2.0,

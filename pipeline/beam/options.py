@@ -20,8 +20,7 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.runners.runner import PipelineResult
 
-from configs import faults
-from configs.errors import UserError
+from configs.errors import UserError, recognise
 from configs.settings import Settings
 
 # Beam puts the step's name behind the message, and across processes the message comes within a traceback's text.
@@ -169,7 +168,7 @@ def _dataflow_explained() -> Iterator[None]:
 def _is_no_user_error(record: logging.LogRecord) -> bool:
     """Keeps Beam from logging a traceback of what the user will read in one line."""
     error = record.exc_info[1] if record.exc_info else None
-    return error is None or not (isinstance(error, UserError) or faults.recognise(error))
+    return error is None or not (isinstance(error, UserError) or recognise(error))
 
 
 def _is_no_refusal(record: logging.LogRecord) -> bool:

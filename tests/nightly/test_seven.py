@@ -26,7 +26,6 @@ import pytest
 
 from artifacts.paths import Nights
 from configs import cli
-from configs.quiet import import_tensorflow
 from nightly import alias, record, run
 from nightly.steps import Execute
 from pipeline.sample import main as sample
@@ -172,7 +171,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def export(tmp_path_factory) -> Path:
-    import_tensorflow()
+    cli.import_tensorflow()
     root = tmp_path_factory.mktemp("sample") / "export"
     flags = ["--visitors", "150", "--items", "60", "--days", "9", "--layouts", "ga4"]
     sample(["--output_dir", str(root), *flags])

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-from configs.processors import cores
+from ranking.machine import cores
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")

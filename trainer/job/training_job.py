@@ -14,8 +14,8 @@ import tensorflow as tf
 from artifacts import locks, manifests, tf_storage
 from artifacts.paths import Dataset, Model
 from configs.errors import UserError
-from configs.processors import memory
 from configs.settings import ColdStartSettings, TrainingSettings
+from ranking.machine import memory
 from ranking.sparse_rows import SparseRows
 from trainer.als import tf_collectives, weights
 from trainer.als.collectives import Cluster

@@ -61,7 +61,7 @@ def work(plan: Plan, number: int, claims: Any, stop: Any, events: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and sets `stop`
     threads = _take_share_of_cores(plan.workers, number)
     try:
-        from configs.quiet import import_tensorflow
+        from configs.cli import import_tensorflow
 
         import_tensorflow()
         from trainer.tuning.trial import Material
