@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from artifacts import locks, manifests
+from artifacts import checksums, locks, manifests, storage
+from artifacts.manifests import MANIFEST
 from artifacts.paths import Model, join
 from configs import cli
 from configs.errors import UserError
+from serving.errors import UnusableError
+from serving.models import versions
 
 _EPILOG = """\
 A version is copied beside its place, checked against the model's manifest, and renamed: servers, TensorFlow Serving
@@ -55,8 +57,6 @@ def publish(model_dir: str, directory: str, name: str, number: int | None = None
     Raises:
         UserError: no whole model, the number is taken, or its place cannot be written.
     """
-    from serving.models import versions
-
     content = _read(model_dir)
     root = join(directory, name)
     with locks.claim(join(root, "publish")):
@@ -74,22 +74,16 @@ def publish(model_dir: str, directory: str, name: str, number: int | None = None
 
 
 def _read(model_dir: str) -> dict[str, Any]:
-    import tensorflow as tf
-
     path = Model(model_dir).manifest
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            return manifests.parse(file.read(), "model", path)
-    except tf.errors.NotFoundError:
+        return manifests.parse(storage.read_bytes(path), "model", path)
+    except FileNotFoundError:
         raise UserError(f"{model_dir} is no finished model (no manifest.json in it); train one first") from None
-    except tf.errors.OpError as error:
-        raise UserError(f"{path} cannot be read: {error.message}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
 
 
 def _same(version: str, content: dict[str, Any]) -> bool:
-    from serving.errors import UnusableError
-    from serving.models import versions
-
     try:
         return versions.check(version).get("model") == manifests.digest(content)
     except UnusableError:
@@ -97,39 +91,31 @@ def _same(version: str, content: dict[str, Any]) -> bool:
 
 
 def _copy(model_dir: str, content: dict[str, Any], to: str) -> None:
-    """Beside its place and renamed; on gs://, where nothing can be renamed at once, the graph and the manifest last."""
-    import tensorflow as tf
-
-    from serving.models import versions
-
-    local = "://" not in to
+    """Copy next to the version's place and rename; on gs://, without renames, the graph and the manifest come last."""
+    local = not storage.is_remote(to)
     beside = join(to.rpartition("/")[0], f".{to.rpartition('/')[2]}.partial") if local else to
-    files, prefix = {}, "saved_model/"
-    names = [name.removeprefix(prefix) for name in manifests.all_files(content) if name.startswith(prefix)]
+    described, prefix = manifests.described(content), "saved_model/"
+    files = {name.removeprefix(prefix): file for name, file in described.items() if name.startswith(prefix)}
     try:
         if local:
-            shutil.rmtree(beside, ignore_errors=True)
-        for name in sorted(names, key=lambda name: (name == versions.GRAPH, name)):
-            tf.io.gfile.makedirs(join(beside, name).rpartition("/")[0])
-            tf.io.gfile.copy(join(model_dir, prefix + name), join(beside, name), overwrite=True)
-            files[name] = versions.describe(join(beside, name))
-            expected = manifests.all_files(content)[prefix + name]
-            if any(files[name][key] != expected[key] for key in files[name]):
+            storage.remove(beside)
+        for name in sorted(files, key=lambda name: (name == versions.GRAPH, name)):
+            storage.copy(join(model_dir, prefix + name), join(beside, name))
+            if checksums.describe(join(beside, name)) != files[name]:
                 raise UserError(f"{model_dir}/{prefix}{name} does not match its manifest; train the model again")
-        kept = {
-            key: content[key] for key in ("dataset", "users", "items", "interactions", "cold_start") if key in content
+        about = {key: content[key] for key in _KEPT if key in content}
+        about |= {
+            "model": manifests.digest(content),
+            "files": {name: file.model_dump() for name, file in files.items()},
         }
-        about = kept | {"model": manifests.digest(content), "files": files}
-        with tf.io.gfile.GFile(join(beside, versions.MANIFEST), "wb") as file:
-            file.write(manifests.stamp(versions.KIND, about).encode())
+        storage.write_bytes(join(beside, MANIFEST), manifests.stamp(versions.KIND, about).encode())
         if local:
             Path(beside).rename(to)
-    except (tf.errors.OpError, OSError) as error:
-        reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
-        raise UserError(f"{to} cannot be written: {reason}") from error
+    except OSError as error:
+        raise UserError(f"{to} cannot be written: {error.strerror or error}") from error
     finally:
         if local:
-            shutil.rmtree(beside, ignore_errors=True)
+            storage.remove(beside)
 
 
 if __name__ == "__main__":

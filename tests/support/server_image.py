@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 def installed() -> set[str]:
     """Names of the distributions in the image: what its stage names, and what these need."""
     stage = (ROOT / "deploy/docker/Dockerfile").read_text().split(" AS server\n")[1]
-    left, found = re.search(r"--constraint requirements\.lock \\\n(.*)\n", stage)[1].split(), set()
+    names = re.search(r"--constraint requirements\.lock \\\n((?:.*\\\n)*.*)\n", stage)[1]
+    left, found = names.replace("\\", "").split(), set()
     while left:
         name = _plain(left.pop())
         if name not in found:
