@@ -1,1 +1,1 @@
-"""The server: a SavedModel behind TensorFlow Serving's REST API, answers for people, and a page."""
+"""The server: a SavedModel behind TensorFlow Serving's REST API, answers with titles, and a page."""

@@ -1,10 +1,14 @@
-"""What the server cannot answer, and why. A reason never repeats an id that came with the request."""
+"""Errors of the server. No message repeats an id that came with a request."""
 
 from __future__ import annotations
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not a fault
-    """An answer other than 200: its status, and the one line that the caller gets."""
+class Refusal(Exception):  # noqa: N818 - an answer to the caller, not a fault of the server
+    """An answer other than 200.
+
+    Attributes:
+        status: the HTTP status. reason: the one line that the caller gets.
+    """
 
     def __init__(self, status: int, reason: str):
         super().__init__(reason)
@@ -12,4 +16,4 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
 
 
 class UnusableError(Exception):
-    """A version of a model cannot be served; the message says why."""
+    """A version of a model that cannot be served; the message names the cause."""

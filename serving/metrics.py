@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus. No label holds an id: their values are few and known."""
+"""Prometheus metrics of the server. No label contains an id: labels have few, known values."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """One server's figures, in a registry of its own."""
+    """The metrics of one server, in a registry of their own."""
 
     def __init__(self) -> None:
-        own = self._all = CollectorRegistry()
-        ProcessCollector(registry=own)
-        self.requests = Counter("wals_requests", "Requests answered.", ("path", "method", "status"), registry=own)
+        registry = self._registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.requests = Counter("wals_requests", "Requests answered.", ("path", "method", "status"), registry=registry)
         self.seconds = Histogram(
-            "wals_request_seconds", "Seconds to answer.", ("path",), buckets=_SECONDS, registry=own
+            "wals_request_seconds", "Seconds per request.", ("path",), buckets=_SECONDS, registry=registry
         )
-        self.at_work = Gauge("wals_requests_at_work", "Requests computed or waiting.", registry=own)
-        self.batch_rows = Histogram("wals_batch_rows", "Rows of a call of the model.", buckets=_ROWS, registry=own)
-        self.rules = Counter(
-            "wals_answers", "Rows answered, by the rule that made the answer.", ("rule",), registry=own
-        )
-        self.version = Gauge("wals_model_version", "Version of the model that answers.", registry=own)
-        self.load_seconds = Gauge("wals_model_load_seconds", "What loading it took.", registry=own)
-        self.loads = Counter("wals_model_loads", "Versions loaded.", registry=own)
-        self.refused = Gauge("wals_model_versions_refused", "Versions on disk that cannot be served.", registry=own)
+        self.at_work = Gauge("wals_requests_at_work", "Requests in progress or waiting.", registry=registry)
+        self.batch_rows = Histogram("wals_batch_rows", "Rows per call of the model.", buckets=_ROWS, registry=registry)
+        self.rules = Counter("wals_answers", "Rows answered, by the rule used.", ("rule",), registry=registry)
+        self.version = Gauge("wals_model_version", "Live version of the model.", registry=registry)
+        self.load_seconds = Gauge("wals_model_load_seconds", "Seconds to load the live version.", registry=registry)
+        self.loads = Counter("wals_model_loads", "Versions loaded.", registry=registry)
+        self.refused = Gauge("wals_model_versions_refused", "Versions that cannot be served.", registry=registry)
 
     def text(self) -> bytes:
-        return generate_latest(self._all)
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self._registry)

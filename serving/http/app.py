@@ -1,4 +1,4 @@
-"""The application: TensorFlow Serving's REST API, answers for people, health, figures, and the page."""
+"""The application: TensorFlow Serving's REST API, answers with titles, health, metrics and the page."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 
 from configs import __version__
-from serving.http import endpoints, page_api, replies
+from serving.errors import Refusal
+from serving.http import answers, endpoints, replies
 from serving.http import openapi as schema
-from serving.http.middleware import Guard, Handler
+from serving.http.middleware import FastPath, Handler, Middleware
 from serving.http.replies import errors, reply
 from serving.metrics import CONTENT_TYPE
 from serving.models.service import Service
@@ -26,81 +27,95 @@ _PAGE_HEADERS = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-cache",
 }
-_ABOUT = "TensorFlow Serving's REST API for a WALS model, and answers for people. Ids are the site's own."
+_DESCRIPTION = "TensorFlow Serving's REST API for a WALS model, and answers with titles. Ids are the site's own."
 
 operations = APIRouter(tags=["Operations"])
 
 
-def create(service: Service) -> Guard:
-    """The application; it looks for versions of the model from its start to its end."""
-    return Guard(_application(service), service, _direct(service.settings.name))
+def create(service: Service) -> Middleware:
+    """Return the application. It looks for new versions of the model while it runs."""
+    return Middleware(_application(service), service, _fast_path(service.settings.name))
 
 
-def _direct(name: str) -> dict[tuple[str, str], tuple[str, Handler]]:
+def _fast_path(name: str) -> FastPath:
     async def predict(request: Request) -> Response:
         return await endpoints.predict(request, name)
 
-    found = {("GET", path): (path, _asking(ask)) for path, (ask, *_) in page_api.ADDRESSES.items()}
-    return found | {("POST", f"/v1/models/{name}:predict"): ("/v1/models/{name}:predict", predict)}
+    gets = {("GET", address.path): (address.path, _handler(address)) for address in answers.ADDRESSES}
+    return gets | {("POST", f"/v1/models/{name}:predict"): ("/v1/models/{name}:predict", predict)}
 
 
 def _application(service: Service) -> FastAPI:
-
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with service.running():
             yield
 
-    # FastAPI's own pages of the API would fetch their code from elsewhere. Traces would hold the visitors' ids, which
-    # stand in addresses.
-    none: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=none)
+    # FastAPI's own pages of the API would load code from another host. Traces would contain the visitors' ids, which
+    # are in the addresses.
+    off: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=off)
     app.state.service = service
     replies.add_handlers(app)
-    for router in (endpoints.router, _people(service), operations, _page()):
+    for router in (endpoints.router, _answers(service), operations, _renamed(), _page()):
         app.include_router(router)
 
     def openapi() -> dict[str, Any]:
-        document = get_openapi(title="WALS recommender", version=__version__, description=_ABOUT, routes=app.routes)
+        document = get_openapi(
+            title="WALS recommender", version=__version__, description=_DESCRIPTION, routes=app.routes
+        )
         return schema.complete(document, service.registry.current, service.settings)
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this way
     return app
 
 
-def _people(service: Service) -> APIRouter:
-    router = APIRouter(tags=["People"])
-    for path, (ask, model, summary, names) in page_api.ADDRESSES.items():
-        parameters = [schema.parameter(name, service.settings) for name in names]
+def _answers(service: Service) -> APIRouter:
+    router = APIRouter(tags=["Answers"])
+    for address in answers.ADDRESSES:
         router.get(
-            path,
-            summary=summary,
-            operation_id=path[1:],
-            response_model=model,
+            address.path,
+            summary=address.summary,
+            operation_id=address.path[1:],
+            response_model=address.answer,
             responses=errors(400, 429, 503, 504),
-            openapi_extra={"parameters": parameters},
-        )(_asking(ask))
+            openapi_extra={"parameters": [schema.parameter(name, service.settings) for name in address.parameters]},
+        )(_handler(address))
     return router
 
 
-def _asking(ask: Callable[[Service, page_api.Query], Awaitable[dict]]) -> Callable[[Request], Awaitable[Response]]:
+def _handler(address: answers.Address) -> Handler:
     async def answer(request: Request) -> Response:
         service = request.app.state.service
-        query = page_api.Query(request.scope["query_string"], service.settings)
+        query = answers.Query(request.scope["query_string"], service.settings)
         async with service.admitted():
-            return reply(await ask(service, query))
+            return reply(await address.handler(service, query))
 
     return answer
 
 
-@operations.get("/healthz", summary="Whether the server runs", response_model=dict[str, str])
+def _renamed() -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+    for old, new in answers.RENAMED.items():
+        router.get(old)(_refusal(f"there is no address {old}; its new name is {new}"))
+    return router
+
+
+def _refusal(reason: str) -> Callable[[], Awaitable[Response]]:
+    async def refuse() -> Response:
+        raise Refusal(404, reason)
+
+    return refuse
+
+
+@operations.get("/healthz", summary="Check that the server runs", response_model=dict[str, str])
 async def healthz() -> Response:
     return reply({"status": "ok"})
 
 
 @operations.get(
     "/readyz",
-    summary="Whether it can answer",
+    summary="Check that a version of the model is loaded",
     response_model=schema.Readiness,
     responses={503: {"model": schema.Readiness, "description": "No version is loaded yet."}},
 )
@@ -108,13 +123,13 @@ async def readyz(request: Request) -> Response:
     service = request.app.state.service
     current, name = service.registry.current, service.settings.name
     if current is None:
-        return reply({"ready": False, "model": name, "reason": service.registry.why_not()}, 503)
+        return reply({"ready": False, "model": name, "reason": service.registry.reason()}, 503)
     return reply({"ready": True, "model": name, "version": current.number})
 
 
 @operations.get(
     "/metrics",
-    summary="Figures for Prometheus",
+    summary="Get metrics for Prometheus",
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text."}},
 )
@@ -124,18 +139,18 @@ async def metrics(request: Request) -> Response:
 
 @operations.get("/about", include_in_schema=False)
 async def about(request: Request) -> Response:
-    return reply(page_api.about(request.app.state.service))
+    return reply(answers.about(request.app.state.service))
 
 
 def _page() -> APIRouter:
     router = APIRouter(include_in_schema=False)
     for path, (file, kind) in _PAGE.items():
-        router.get(path)(_serving((_HERE / file).read_bytes(), f"text/{kind}; charset=utf-8"))
+        router.get(path)(_static((_HERE / file).read_bytes(), f"text/{kind}; charset=utf-8"))
     return router
 
 
-def _serving(content: bytes, kind: str) -> Callable[[], Awaitable[Response]]:
+def _static(body: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:
     async def serve() -> Response:
-        return Response(content, headers=_PAGE_HEADERS, media_type=kind)
+        return Response(body, headers=_PAGE_HEADERS, media_type=media_type)
 
     return serve

@@ -1,5 +1,4 @@
-"""What stands before all addresses: the names this server answers to, the figures of each request, and a short way
-to the addresses that are asked most."""
+"""Middleware around all addresses: allowed hosts, HEAD, request metrics, and a fast path to the busiest addresses."""
 
 from __future__ import annotations
 
@@ -12,68 +11,91 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.errors import Refusal
-from serving.http.addresses import LOOPBACK, is_loopback
+from serving.hosts import LOOPBACK, is_loopback
 from serving.http.replies import FAILED, refuse
 from serving.models.service import Service
 
 LOG = logging.getLogger("serving")
+COUNTED_METHODS = ("GET", "HEAD", "POST")
 
 Handler = Callable[[Request], Awaitable[Response]]
+FastPath = Mapping[tuple[str, str], tuple[str, Handler]]
 
 
-class Guard:
-    """An ASGI application around another.
+class Middleware:
+    """An ASGI application around another one.
 
-    Between a request and what answers it, FastAPI spends three times as long as that takes; so the addresses in
-    `direct` are looked up here. They are described, and their other methods refused, by the application within.
+    FastAPI spends three times as long on a request as its answer takes, so the addresses of the fast path are looked up
+    here. The inner application documents them and refuses their other methods.
 
-    On loopback it answers to loopback's names only: a web page elsewhere could otherwise give its own name this address
-    and read what visitors viewed through the browser of whoever opens it (DNS rebinding).
+    A server on loopback answers only to loopback's names. Otherwise a web page could give its own name the address
+    127.0.0.1 and read visitors' histories through the browser of whoever opens it (DNS rebinding).
     """
 
-    def __init__(self, app: Any, service: Service, direct: Mapping[tuple[str, str], tuple[str, Handler]]):
-        """direct: (method, path) -> the address as the figures call it, and what answers it."""
-        self._app, self._metrics, self._direct, settings = app, service.metrics, direct, service.settings
-        names = (*settings.allowed_hosts, *((*LOOPBACK, settings.host) if is_loopback(settings.host) else ()))
-        self._hosts = frozenset(name.lower().encode() for name in names)
+    def __init__(self, app: Any, service: Service, fast_path: FastPath):
+        """Wrap an application.
+
+        Args:
+            fast_path: (method, path) -> the path's label in metrics, and its handler.
+        """
+        self._app, self._metrics, self._fast_path = app, service.metrics, fast_path
+        host, names = service.settings.host, service.settings.allowed_hosts
+        allowed = (*names, *LOOPBACK, host) if is_loopback(host) else names
+        self._hosts = frozenset(name.lower().encode() for name in allowed)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started, method = time.perf_counter(), scope["method"]
-        direct = self._direct.get((method, scope["path"]))
         path, status = "other", 500
         try:
-            if self._hosts and _host(scope) not in self._hosts:
-                reason = "this server does not answer to that Host; name it in serving.allowed_hosts"
-                status = await _send(refuse(421, reason), scope, receive, send)
-            elif direct:
-                path, handler = direct
-                scope["app"] = self._app
-                status = await _send(await _answer(handler, Request(scope, receive)), scope, receive, send)
-            else:
-                status = await self._within(scope, receive, send)
-                path = getattr(scope.get("route"), "path", "other")
+            path, status = await self._respond(scope, receive, send)
         finally:
-            method = method if method in ("GET", "POST", "HEAD") else "other"
+            method = method if method in COUNTED_METHODS else "other"
             self._metrics.requests.labels(path, method, status).inc()
             self._metrics.seconds.labels(path).observe(time.perf_counter() - started)
 
-    async def _within(self, scope: dict[str, Any], receive: Any, send: Any) -> int:
+    async def _respond(self, scope: dict[str, Any], receive: Any, send: Any) -> tuple[str, int]:
+        """Send the answer and return the path's label and the status."""
+        refusal = self._refused_host(scope)
+        if scope["method"] == "HEAD":  # answered as GET; uvicorn sends the head of the answer alone
+            scope = scope | {"method": "GET"}
+        path, handler = self._fast_path.get((scope["method"], scope["path"]), ("other", None))
+        if refusal:
+            response = refusal
+        elif handler:
+            scope["app"] = self._app
+            response = await _run(handler, Request(scope, receive))
+        else:
+            status = await self._forward(scope, receive, send)
+            return getattr(scope.get("route"), "path", path), status
+        await response(scope, receive, send)
+        return path, response.status_code
+
+    async def _forward(self, scope: dict[str, Any], receive: Any, send: Any) -> int:
         status = 500
 
-        async def noting(message: dict[str, Any]) -> None:
+        async def note_status(message: dict[str, Any]) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
-        await self._app(scope, receive, noting)
+        await self._app(scope, receive, note_status)
         return status
 
+    def _refused_host(self, scope: dict[str, Any]) -> Response | None:
+        """Return a refusal unless the request has one Host header (RFC 9112, 3.2) with an allowed name."""
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) > 1 or (not hosts and scope["http_version"] != "1.0"):
+            return refuse(400, "a request must have exactly one Host header")
+        if self._hosts and (not hosts or _name(hosts[0]) not in self._hosts):
+            return refuse(421, "this server does not answer to this Host; add the name to serving.allowed_hosts")
+        return None
 
-async def _answer(handler: Handler, request: Request) -> Response:
+
+async def _run(handler: Handler, request: Request) -> Response:
     try:
         return await handler(request)
     except Refusal as refusal:
@@ -83,14 +105,8 @@ async def _answer(handler: Handler, request: Request) -> Response:
         return refuse(500, FAILED)
 
 
-async def _send(response: Response, scope: dict[str, Any], receive: Any, send: Any) -> int:
-    await response(scope, receive, send)
-    return response.status_code
-
-
-def _host(scope: dict[str, Any]) -> bytes:
-    """The name a request was sent to, without the port."""
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+def _name(host: bytes) -> bytes:
+    """Return the name in a Host header, without the port."""
     if host.startswith(b"["):
         return host[1:].partition(b"]")[0].lower()
     return host.partition(b":")[0].lower()

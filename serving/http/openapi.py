@@ -1,4 +1,4 @@
-"""The OpenAPI description: answers for people as pydantic models, predict requests made of the signatures served."""
+"""The OpenAPI description: pydantic models of the answers, and predict requests from the model's signatures."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from configs.settings import ServingSettings
-from serving.http.codec import K
-from serving.models.model import DEFAULT_SIGNATURE, Model, Signature, Tensor
+from serving.models.model import DEFAULT_SIGNATURE, K, Model, Signature, Tensor
 
 COMPONENT = "#/components/schemas/"
 
 
 class Bytes(BaseModel):
-    """An id that is no UTF-8, in base64."""
+    """An id that is not UTF-8, in base64."""
 
     b64: str
 
@@ -23,13 +22,13 @@ Id = str | Bytes
 
 
 class Error(BaseModel):
-    """Why there is no answer."""
+    """The reason why there is no answer."""
 
     error: str
 
 
 class Item(BaseModel):
-    """An item of a list; title and category where the catalogue has them."""
+    """An item of a list, with title and category if the catalogue has them."""
 
     rank: int
     contentId: Id  # noqa: N815 - the field's name in the answer
@@ -49,6 +48,14 @@ class Contribution(Item):
     contribution: float
 
 
+class Visitor(BaseModel):
+    """A visitor of an audience."""
+
+    rank: int
+    visitorId: Id  # noqa: N815
+    score: float
+
+
 class Recommendations(BaseModel):
     visitorId: Id  # noqa: N815
     rule: Literal["factors", "projection", "popularity"]
@@ -58,9 +65,15 @@ class Recommendations(BaseModel):
 
 class History(BaseModel):
     visitorId: Id  # noqa: N815
-    total: int = Field(description="Of all items the visitor has, not only of those listed.")
+    total: int = Field(description="Number of all items of the visitor, not only of those listed.")
     modelVersion: int  # noqa: N815
     history: list[Rated]
+
+
+class Audience(BaseModel):
+    contentId: Id  # noqa: N815
+    modelVersion: int  # noqa: N815
+    audience: list[Visitor]
 
 
 class SimilarItems(BaseModel):
@@ -72,7 +85,7 @@ class SimilarItems(BaseModel):
 class Explanation(BaseModel):
     visitorId: Id  # noqa: N815
     contentId: Id  # noqa: N815
-    score: float = Field(description="The sum of all contributions.")
+    score: float = Field(description="Sum of all contributions.")
     modelVersion: int  # noqa: N815
     explanation: list[Contribution]
 
@@ -107,12 +120,12 @@ class Metadata(BaseModel):
 _PARAMETERS = {
     "visitorId": "The site's id of the visitor.",
     "contentId": "The site's id of the item.",
-    K: "How many, at most.",
+    K: "Most entries of the answer.",
 }
 
 
 def parameter(name: str, limits: ServingSettings) -> dict[str, Any]:
-    """A parameter behind `?`, in OpenAPI's words."""
+    """Return the OpenAPI description of a query parameter."""
     if name == K:
         kind = {"type": "integer", "minimum": 1, "maximum": limits.max_k, "default": min(10, limits.max_k)}
     else:
@@ -121,7 +134,7 @@ def parameter(name: str, limits: ServingSettings) -> dict[str, Any]:
 
 
 def complete(document: dict[str, Any], model: Model | None, limits: ServingSettings) -> dict[str, Any]:
-    """FastAPI's document with the signatures of the model that answers."""
+    """Add the signatures of the live version to FastAPI's document."""
     components = document.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):  # answered as `Error`
         components.pop(name, None)
@@ -129,50 +142,47 @@ def complete(document: dict[str, Any], model: Model | None, limits: ServingSetti
     for signature in signatures:
         components[f"{signature.name} request"] = _request(signature, limits)
         components[f"{signature.name} answer"] = _answer(signature)
+    known = {"name": [limits.name], "version": [model.number] if model else []}
     for path, methods in document["paths"].items():
-        known = {"name": [limits.name], "version": [model.number] if model else []}
         for operation in methods.values():
             operation["responses"].pop("422", None)
-            for given in operation.get("parameters", []):
-                if given["in"] == "path" and known.get(given["name"]):
-                    given["schema"]["enum"] = known[given["name"]]
+            for described in operation.get("parameters", []):
+                if described["in"] == "path" and known.get(described["name"]):
+                    described["schema"]["enum"] = known[described["name"]]
         if path.endswith(":predict"):
-            methods["post"]["requestBody"] = {"required": True, "item": _any_of(signatures, "request")}
-            methods["post"]["responses"]["200"]["item"] = _any_of(signatures, "answer")
+            methods["post"]["requestBody"] = {"required": True, "content": _any_of(signatures, "request")}
+            methods["post"]["responses"]["200"]["content"] = _any_of(signatures, "answer")
     return document
 
 
-def _any_of(signatures: list[Signature], what: str) -> dict[str, Any]:
-    known = {"anyOf": [{"$ref": f"{COMPONENT}{signature.name} {what}"} for signature in signatures]}
-    return {"application/json": {"schema": known if signatures else {"type": "object"}}}
+def _any_of(signatures: list[Signature], part: Literal["request", "answer"]) -> dict[str, Any]:
+    references = {"anyOf": [{"$ref": f"{COMPONENT}{signature.name} {part}"} for signature in signatures]}
+    return {"application/json": {"schema": references if signatures else {"type": "object"}}}
 
 
 def _request(signature: Signature, limits: ServingSettings) -> dict[str, Any]:
-    default = signature.name == DEFAULT_SIGNATURE
-    names = {"signature_name": {"type": "string", "enum": [signature.name]}}
+    name = {"signature_name": {"type": "string", "enum": [signature.name]}}
+    required = [] if signature.name == DEFAULT_SIGNATURE else ["signature_name"]
     tensors = signature.inputs.values()
-    most = (limits.max_batch, limits.max_history)
-    columns = _object({tensor.name: _input(tensor, limits, tensor.shape, most) for tensor in tensors})
-    rows = _object({one.name: _input(one, limits, one.shape and one.shape[1:], most[1:]) for one in tensors})
-    several = {"type": "array", "minItems": 1, "maxItems": limits.max_batch, "items": rows}
-    needed = [] if default else ["signature_name"]
-    ways = {
-        way: {"type": "object", "properties": names | {way: given}, "required": [*needed, way]}
-        for way, given in (("inputs", columns), ("instances", several))
+    columns = _object({tensor.name: _column(tensor, limits) for tensor in tensors})
+    rows = _object({tensor.name: _cell(tensor, limits) for tensor in tensors})
+    instances = {"type": "array", "minItems": 1, "maxItems": limits.max_batch, "items": rows}
+    forms = (("inputs", columns), ("instances", instances))
+    return {
+        "anyOf": [
+            {"type": "object", "properties": name | {form: value}, "required": [*required, form]}
+            for form, value in forms
+        ]
     }
-    return {"anyOf": list(ways.values())}
 
 
 def _answer(signature: Signature) -> dict[str, Any]:
     tensors = list(signature.outputs.values())
     if len(tensors) == 1:
-        columns = _nested(_element(tensors[0]), tensors[0].shape)
-        rows = _nested(_element(tensors[0]), tensors[0].shape and tensors[0].shape[1:])
+        columns, rows = _output(tensors[0], 0), _output(tensors[0], 1)
     else:
-        columns = _object({tensor.name: _nested(_element(tensor), tensor.shape) for tensor in tensors})
-        rows = _object(
-            {tensor.name: _nested(_element(tensor), tensor.shape and tensor.shape[1:]) for tensor in tensors}
-        )
+        columns = _object({tensor.name: _output(tensor, 0) for tensor in tensors})
+        rows = _object({tensor.name: _output(tensor, 1) for tensor in tensors})
     return {"anyOf": [_object({"outputs": columns}), _object({"predictions": {"type": "array", "items": rows}})]}
 
 
@@ -180,31 +190,34 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def _input(
-    tensor: Tensor, limits: ServingSettings, shape: tuple[int, ...] | None, most: tuple[int, ...]
-) -> dict[str, Any]:
-    """`most`: how many each dimension may hold."""
+def _column(tensor: Tensor, limits: ServingSettings) -> dict[str, Any]:
+    """Return the schema of an input for all rows."""
+    cell = _cell(tensor, limits)
+    rows = {"type": "array", "items": cell, "minItems": 1, "maxItems": limits.max_batch}
+    return {"anyOf": [cell, rows]} if tensor.name == K else rows
+
+
+def _cell(tensor: Tensor, limits: ServingSettings) -> dict[str, Any]:
+    """Return the schema of an input for one row."""
     if tensor.name == K:
-        one = {"type": "integer", "minimum": 1, "maximum": limits.max_k}
-        several = {"type": "array", "items": one, "minItems": 1, "maxItems": limits.max_batch}
-        return {"anyOf": [one, several]} if len(most) > 1 else one
+        return {"type": "integer", "minimum": 1, "maximum": limits.max_k}
     element = _element(tensor)
     if tensor.dtype == "string":
         element["anyOf"][0]["maxLength"] = limits.max_id_bytes
-    for depth in reversed(range(len(shape or ()))):
-        element = {"type": "array", "items": element, "maxItems": most[depth]}
-        if len(most) > 1 and depth == 0:
-            element["minItems"] = 1
+    for _ in (tensor.shape or ())[1:]:
+        element = {"type": "array", "items": element, "maxItems": limits.max_history}
     return element
+
+
+def _output(tensor: Tensor, skipped: int) -> dict[str, Any]:
+    """Return the schema of an output without its first `skipped` dimensions."""
+    schema = _element(tensor)
+    for _ in (tensor.shape or ())[skipped:]:
+        schema = {"type": "array", "items": schema}
+    return schema
 
 
 def _element(tensor: Tensor) -> dict[str, Any]:
     if tensor.dtype == "string":
         return {"anyOf": [{"type": "string"}, {"$ref": f"{COMPONENT}Bytes"}]}
     return {"type": "integer" if tensor.dtype.is_integer else "number"}
-
-
-def _nested(element: dict[str, Any], shape: tuple[int, ...] | None) -> dict[str, Any]:
-    for _ in shape or ():
-        element = {"type": "array", "items": element}
-    return element

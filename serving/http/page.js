@@ -2,38 +2,38 @@
 (() => {
   const at = (id) => document.getElementById(id);
   const RULES = {
-    factors: "by the visitor's own factors",
-    projection: "worked out from what the visitor has",
-    popularity: "what is popular: too little is known of the visitor",
+    factors: "from the visitor's trained factors",
+    projection: "computed from the visitor's items",
+    popularity: "popular items: the model knows too little about this visitor",
   };
-  let visitor = "", opened = null, latest = 0;
+  let visitor = "", openedBy = null, latest = 0;
 
-  // Ids are strings, or {b64: ...} where they are no UTF-8.
+  // Ids are strings, or {b64: ...} if they are not UTF-8.
   const bytes = (id) => (typeof id === "string" ? new TextEncoder().encode(id) : Uint8Array.from(atob(id.b64), (c) => c.charCodeAt(0)));
-  const quoted = (id) => Array.from(bytes(id), (byte) => "%" + byte.toString(16).padStart(2, "0")).join("");
+  const percentEncoded = (id) => Array.from(bytes(id), (byte) => "%" + byte.toString(16).padStart(2, "0")).join("");
   const shown = (id) => (typeof id === "string" ? id : "base64 " + id.b64);
 
   const get = async (path, query) => {
-    const text = Object.entries(query).map(([name, value]) => name + "=" + quoted(value)).join("&");
-    const answer = await fetch(path + (text ? "?" + text : ""));
-    const found = await answer.json();
-    if (!answer.ok) throw new Error(found.error || "the server answered " + answer.status);
-    return found;
+    const text = Object.entries(query).map(([name, value]) => name + "=" + percentEncoded(value)).join("&");
+    const response = await fetch(path + (text ? "?" + text : ""));
+    const answer = await response.json();
+    if (!response.ok) throw new Error(answer.error || "the server answered " + response.status);
+    return answer;
   };
 
   const say = (text, wrong) => {
-    at("say").textContent = text;
-    at("say").classList.toggle("wrong", Boolean(wrong));
+    at("message").textContent = text;
+    at("message").classList.toggle("wrong", Boolean(wrong));
   };
 
   const element = (name, className, text) => {
-    const made = document.createElement(name);
-    made.className = className;
-    made.textContent = text;
-    return made;
+    const created = document.createElement(name);
+    created.className = className;
+    created.textContent = text;
+    return created;
   };
 
-  // A bar from 0 to 1 of the widest; SVG, for the page's policy allows no inline styles.
+  // A bar whose share is 0 to 1 of the widest. It is SVG because the page's policy allows no inline styles.
   const bar = (share) => {
     const space = "http://www.w3.org/2000/svg", svg = document.createElementNS(space, "svg"), rect = document.createElementNS(space, "rect");
     svg.setAttribute("class", "bar");
@@ -46,7 +46,7 @@
     return svg;
   };
 
-  const fill = (list, lines, key, none) => {
+  const fill = (list, lines, key, empty) => {
     const widest = Math.max(1e-12, ...lines.map((line) => Math.abs(line[key])));
     list.replaceChildren(...lines.map((line) => {
       const item = document.createElement("li"), button = document.createElement("button");
@@ -59,47 +59,47 @@
       item.append(button);
       return item;
     }));
-    if (!lines.length) list.append(element("li", "none", none));
+    if (!lines.length) list.append(element("li", "none", empty));
   };
 
   const show = async (id) => {
-    const mine = ++latest;
+    const request = ++latest;
     visitor = id;
     close(false);
-    say("Looking ...");
+    say("Loading ...");
     try {
-      const [history, found] = await Promise.all([get("history", { visitorId: id, k: "20" }), get("recommendations", { visitorId: id, k: "20" })]);
-      if (mine !== latest) return; // somebody asked for another visitor meanwhile
-      fill(at("history"), history.history, "rating", "Nothing that the model knows of.");
-      fill(at("recommended"), found.recommendations, "score", "Nothing is left to recommend.");
-      at("total").textContent = history.total > history.history.length ? `${history.history.length} of ${history.total}, the best rated` : `${history.total}, the best rated first`;
-      at("rule").textContent = RULES[found.rule] || found.rule;
+      const [history, recommended] = await Promise.all([get("history", { visitorId: id, k: "20" }), get("recommendations", { visitorId: id, k: "20" })]);
+      if (request !== latest) return; // another visitor was asked for in the meantime
+      fill(at("history"), history.history, "rating", "The model knows no items of this visitor.");
+      fill(at("recommended"), recommended.recommendations, "score", "There is nothing left to recommend.");
+      at("total").textContent = history.total > history.history.length ? `${history.history.length} of ${history.total}, highest rating first` : `${history.total}, highest rating first`;
+      at("rule").textContent = RULES[recommended.rule] || recommended.rule;
       at("lists").hidden = false;
       say(history.total ? "" : `The model does not know ${shown(id)}.`);
     } catch (error) {
-      if (mine !== latest) return;
+      if (request !== latest) return;
       at("lists").hidden = true;
       say(error.message, true);
     }
   };
 
   const open = async (line, button) => {
-    const mine = latest, name = line.title || shown(line.contentId);
+    const request = latest, name = line.title || shown(line.contentId);
     try {
-      const [why, near] = await Promise.all([
+      const [explanation, similar] = await Promise.all([
         get("explanation", { visitorId: visitor, contentId: line.contentId, k: "8" }),
         get("similar_items", { contentId: line.contentId, k: "8" }),
       ]);
-      if (mine !== latest) return;
+      if (request !== latest) return;
       document.querySelectorAll("[aria-current]").forEach((other) => other.removeAttribute("aria-current"));
       button.setAttribute("aria-current", "true");
-      if (!button.closest("#detail")) opened = button; // where the keyboard goes back to
+      if (!button.closest("#detail")) openedBy = button; // gets the focus back
       at("h-detail").textContent = name;
       at("about").textContent = [line.category, line.title && shown(line.contentId)].filter(Boolean).join(" · ");
-      at("why").hidden = !why.explanation.length;
-      at("sum").textContent = `All that the visitor has adds up to ${why.score.toFixed(3)}; most of it comes from`;
-      fill(at("reasons"), why.explanation, "contribution", "");
-      fill(at("similar"), near.similar_items, "score", "The model does not know this item.");
+      at("explained").hidden = !explanation.explanation.length;
+      at("sum").textContent = `The visitor's items add up to a score of ${explanation.score.toFixed(3)}. The largest contributions:`;
+      fill(at("explanation"), explanation.explanation, "contribution", "");
+      fill(at("similar"), similar.similar_items, "score", "The model does not know this item.");
       at("detail").hidden = false;
       at("lists").classList.add("open");
       at("detail").focus({ preventScroll: true });
@@ -115,16 +115,16 @@
     at("detail").hidden = true;
     at("lists").classList.remove("open");
     document.querySelectorAll("[aria-current]").forEach((other) => other.removeAttribute("aria-current"));
-    if (back && opened) opened.focus();
-    opened = null;
+    if (back && openedBy) openedBy.focus();
+    openedBy = null;
   };
 
-  // The visitor stands behind the #, which browsers send to nobody.
+  // The visitorId is in the fragment (#...), which browsers do not send.
   const fromAddress = () => {
     let id = "";
     try {
       id = decodeURIComponent(location.hash.slice(1));
-    } catch { /* no id in our writing */ }
+    } catch { /* not percent-encoded text: no id */ }
     at("visitor").value = id;
     if (id) show(id);
     else { latest++; at("lists").hidden = true; say(""); }
@@ -153,7 +153,7 @@
         setTimeout(begin, 2000);
         return;
       }
-      const count = (number, what) => (number ? number.toLocaleString("en") + " " + what : "");
+      const count = (number, noun) => (number ? number.toLocaleString("en") + " " + noun : "");
       at("model").textContent = [`${about.model}, version ${about.version}`, count(about.visitors, "visitors"), count(about.items, "items")].filter(Boolean).join(" · ");
       for (const id of about.examples.filter((id) => typeof id === "string")) {
         const button = element("button", "", id);

@@ -1,4 +1,4 @@
-"""Answers as HTTP: JSON that no cache keeps, and refusals in TensorFlow Serving's shape."""
+"""HTTP replies: JSON that no cache may store, and errors in TensorFlow Serving's form."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from starlette.exceptions import HTTPException
 from serving.errors import Refusal
 from serving.http import codec, openapi
 
-_REASONS = {
-    400: "The request is none, or asks for more than the limits.",
-    404: "No such model or version.",
+_DESCRIPTIONS = {
+    400: "The request is not valid, or exceeds a limit.",
+    404: "There is no such model or version.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
-    429: "Too many requests are at work; come again.",
+    429: "Too many requests are in progress; try again.",
     503: "No version of the model is loaded yet.",
     504: "No answer within serving.timeout_seconds.",
 }
-FAILED = "the server failed; its log says where"
+FAILED = "the server failed; see its log"
 
 
 def reply(answer: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer as JSON; bytes are JSON already."""
-    content = answer if isinstance(answer, bytes) else codec.dumps(answer)
-    return Response(content, status, {"cache-control": "no-store", **(headers or {})}, "application/json")
+    """Return an answer as JSON; bytes are taken as JSON already."""
+    body = answer if isinstance(answer, bytes) else codec.dumps(answer)
+    return Response(body, status, {"cache-control": "no-store", **(headers or {})}, "application/json")
 
 
 def refuse(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Response:
-    """`{"error": reason}`."""
-    again = {"retry-after": "1"} if status in (429, 503) else {}
-    return reply({"error": reason}, status, again | dict(headers or {}))
+    """Return `{"error": reason}`."""
+    retry = {"retry-after": "1"} if status in (429, 503) else {}
+    return reply({"error": reason}, status, retry | dict(headers or {}))
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How OpenAPI describes these refusals."""
-    return {status: {"model": openapi.Error, "description": _REASONS[status]} for status in statuses}
+    """Return the OpenAPI description of these errors."""
+    return {status: {"model": openapi.Error, "description": _DESCRIPTIONS[status]} for status in statuses}
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Every error leaves the server in one shape, and none with a stack trace."""
+    """Make every error leave the server in one form, without a stack trace."""
 
     @app.exception_handler(Refusal)
     async def refused(request: Any, refusal: Refusal) -> Response:

@@ -1,7 +1,7 @@
-"""Requests that wait are answered together: a call of a signature costs about the same for one row as for eight.
+"""Batching: requests that wait share one call of a signature, which costs about the same for one row as for eight.
 
-Nothing waits for company. Whatever has gathered while the threads were busy goes into the next call, so a lone request
-is answered at once, and under load the batches grow by themselves.
+No request waits for others to come. A call takes all requests that arrived while the threads were busy, so a request
+that is alone is answered at once, and batches grow with the load.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from typing import Any
 import numpy as np
 
 from serving.errors import Refusal
-from serving.models.model import Model
+from serving.models.model import Arrays, K, Model
 
-# Their answers are min(k, n) wide whatever the rows, so rows of several requests can share a call with one k.
-TOGETHER = {
+# The answers of these signatures are min(k, n) wide whatever the rows, so requests with one k can share a call.
+BATCHED_SIGNATURES = {
     "serving_default", "recommend", "recommend_from_history", "audience",
     "similar_items", "similar_items_dot", "similar_visitors", "similar_visitors_dot",
 }  # fmt: skip
 
-Outputs = dict[str, np.ndarray]
 _Key = tuple[Any, ...]
 
 
@@ -33,34 +32,38 @@ _Key = tuple[Any, ...]
 class _Job:
     model: Model
     signature: str
-    inputs: dict[str, np.ndarray]
+    inputs: Arrays
     rows: int
-    finish: Callable[[Outputs], Any]
+    finish: Callable[[Arrays], Any]
     future: asyncio.Future
 
 
 class Batcher:
-    """Runs signatures in threads; belongs to one event loop."""
+    """Runs signatures in threads; it belongs to one event loop."""
 
     def __init__(self, threads: int, max_rows: int, observe: Callable[[int], None] = lambda rows: None):
-        """Args:
-        threads: calls at once.
-        max_rows: of one call, unless a request alone has more.
-        observe: is told the rows of each call.
+        """Start the threads.
+
+        Args:
+            threads: calls at once.
+            max_rows: most rows per call, unless one request has more.
+            observe: called with the rows of each call.
         """
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="predict")
         self._free, self._max_rows, self._observe = threads, max_rows, observe
-        self._waiting: dict[_Key, deque[_Job]] = {}  # the key that has waited longest comes first
+        self._waiting: dict[_Key, deque[_Job]] = {}  # the first key has waited longest
 
     async def ask(
         self,
         model: Model,
         signature: str,
-        inputs: dict[str, np.ndarray],
+        inputs: Arrays,
         rows: int,
-        finish: Callable[[Outputs], Any] = lambda outputs: outputs,
+        finish: Callable[[Arrays], Any] = lambda outputs: outputs,
     ) -> Any:
-        """What `finish` makes, in the thread, of the outputs. Cancelled while it waits, it costs nothing more.
+        """Run a signature and return `finish(outputs)`; `finish` runs in the thread.
+
+        A request that is cancelled while it waits is not run.
 
         Raises:
             Refusal: the model refuses the inputs.
@@ -71,6 +74,7 @@ class Batcher:
         return await job.future
 
     def close(self) -> None:
+        """Stop the threads without waiting for them."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _start(self) -> None:
@@ -87,7 +91,7 @@ class Batcher:
             rows = 0
             while queue and (not jobs or rows + queue[0].rows <= self._max_rows):
                 job = queue.popleft()
-                if not job.future.done():  # its caller may have gone
+                if not job.future.done():  # the caller may have cancelled
                     jobs.append(job)
                     rows += job.rows
             if queue:
@@ -110,22 +114,22 @@ class Batcher:
 
 
 def _key(job: _Job) -> _Key:
-    k = job.inputs.get("k")
-    if job.signature in TOGETHER and k is not None and k.ndim == 0:
+    k = job.inputs.get(K)
+    if job.signature in BATCHED_SIGNATURES and k is not None and k.ndim == 0:
         return job.model, job.signature, int(k)
     return (id(job),)
 
 
 def _run(jobs: list[_Job]) -> list[Any]:
-    """What each job gets, or the exception that it ends with."""
+    """Run jobs as one call and return the answer or the exception of each."""
     if len(jobs) == 1:
-        return [_alone(jobs[0])]
+        return [_run_alone(jobs[0])]
     first = jobs[0]
-    joined = {name: _joined([job.inputs[name] for job in jobs]) for name in first.inputs}
+    joined = {name: _concatenate([job.inputs[name] for job in jobs]) for name in first.inputs}
     try:
         outputs = first.model.run(first.signature, joined)
     except Refusal:
-        return [_alone(job) for job in jobs]  # one of them spoils it for all
+        return [_run_alone(job) for job in jobs]  # only the job that caused it is refused
     ends = np.cumsum([job.rows for job in jobs])
     return [
         job.finish({name: value[end - job.rows : end] for name, value in outputs.items()})
@@ -133,23 +137,23 @@ def _run(jobs: list[_Job]) -> list[Any]:
     ]
 
 
-def _alone(job: _Job) -> Any:
+def _run_alone(job: _Job) -> Any:
     try:
         return job.finish(job.model.run(job.signature, job.inputs))
     except Refusal as refusal:
         return refusal
 
 
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    """Rows of several requests one below the other; histories of different lengths are filled up with empty ids."""
+def _concatenate(parts: list[np.ndarray]) -> np.ndarray:
+    """Concatenate the rows of several requests; short histories are padded with empty ids and zeros."""
     if parts[0].ndim == 0:
         return parts[0]
     if parts[0].ndim == 1:
         return np.concatenate(parts)
     width = max(part.shape[1] for part in parts)
-    whole = np.full((sum(map(len, parts)), width), b"" if parts[0].dtype == object else 0, parts[0].dtype)
+    padded = np.full((sum(map(len, parts)), width), b"" if parts[0].dtype == object else 0, parts[0].dtype)
     start = 0
     for part in parts:
-        whole[start : start + len(part), : part.shape[1]] = part
+        padded[start : start + len(part), : part.shape[1]] = part
         start += len(part)
-    return whole
+    return padded

@@ -1,4 +1,4 @@
-"""One version of a model in memory: its signatures, and what TensorFlow Serving says of them."""
+"""One version of a model in memory, with its signatures and metadata."""
 
 from __future__ import annotations
 
@@ -19,22 +19,36 @@ from serving.errors import Refusal, UnusableError
 from serving.models import versions
 
 DEFAULT_SIGNATURE = "serving_default"
-_GONE: deque[tf.Tensor] = deque()  # handles of tables whose model is gone
-_NEEDED = (DEFAULT_SIGNATURE, "recommend", "history", "similar_items", "explanation")  # what the page asks
+K = "k"  # the input that bounds the length of an answer
+REQUIRED_SIGNATURES = (DEFAULT_SIGNATURE, "recommend", "history", "audience", "similar_items", "explanation")
+_released_tables: deque[tf.Tensor] = deque()  # handles of lookup tables whose model was garbage-collected
+
+Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or an output of a signature; `shape` is None where the rank is free, -1 where a dimension is."""
+    """An input or an output of a signature.
+
+    Attributes:
+        shape: None if the rank is free; a dimension is -1 if its size is free.
+    """
 
     name: str
     dtype: tf.DType
     shape: tuple[int, ...] | None
 
+    def blank(self) -> np.ndarray:
+        """Return an array of one row that the signature accepts: empty ids, zeros, or 1 for k."""
+        if self.shape is None:  # k
+            return np.ones((), self.dtype.as_numpy_dtype)
+        sizes = [max(size, 1) for size in self.shape]
+        return np.full(sizes, b"", object) if self.dtype == tf.string else np.zeros(sizes, self.dtype.as_numpy_dtype)
+
 
 @dataclass(frozen=True)
 class Signature:
-    """What a signature takes and gives, by name."""
+    """The inputs and outputs of a signature, by name."""
 
     name: str
     inputs: dict[str, Tensor]
@@ -42,74 +56,71 @@ class Signature:
 
 
 class Model:
-    """A loaded version. `run` may be called by several threads at once."""
+    """A loaded version. Several threads may call `run` at once."""
 
     def __init__(self, number: int, path: str):
-        """Loads and warms it.
+        """Load a version, check it and warm it up.
 
         Raises:
-            UnusableError: it is not whole, or no model that this server knows to serve.
+            UnusableError: the version is incomplete, or not a model that this server can serve.
         """
         started = time.monotonic()
         self.number, self.path = number, path
         self.manifest = versions.check(path)
         try:
             self._loaded = tf.saved_model.load(path)
-            weakref.finalize(self, _GONE.extend, _tables(self._loaded)).atexit = False
-            self._definitions = _definitions(path)
+            weakref.finalize(self, _released_tables.extend, _table_handles(self._loaded)).atexit = False
+            self._definitions = _read_definitions(path)
         except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
-            raise UnusableError(f"TensorFlow cannot load it ({_line(error)}); is it half copied?") from error
+            raise UnusableError(f"TensorFlow cannot load it ({_summary(error)}); copy the version again") from error
         self.signatures = {name: _signature(name, definition) for name, definition in self._definitions.items()}
-        for name in _NEEDED:
+        for name in REQUIRED_SIGNATURES:
             if name not in self.signatures:
-                raise UnusableError(f"it has no signature {name}; train it again")
+                raise UnusableError(f"it has no signature {name}; train the model again")
         self._check_vocabularies()
-        self._warm()
+        self._warm_up()
         self.examples: list[bytes] = []  # visitors that the page offers
         self.seconds = time.monotonic() - started
 
-    def run(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Answers of a signature, as arrays by name.
+    def run(self, signature: str, inputs: Arrays) -> Arrays:
+        """Run a signature and return its outputs by name.
 
         Raises:
-            Refusal: the graph refuses these inputs.
+            Refusal: the graph refuses these inputs (400), or memory is short (503).
         """
+        tensors = {name: tf.constant(value) for name, value in inputs.items()}
         try:
-            found = self._loaded.signatures[signature](**{name: tf.constant(value) for name, value in inputs.items()})
+            outputs = self._loaded.signatures[signature](**tensors)
         except (tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError) as error:
-            raise Refusal(400, _reason(error)) from error
+            raise Refusal(400, _assertion(error)) from error
         except tf.errors.ResourceExhaustedError as error:
-            raise Refusal(503, "not enough memory for this request; ask for less at once") from error
-        return {name: tensor.numpy() for name, tensor in found.items()}
+            raise Refusal(503, "not enough memory for this request; send fewer rows") from error
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
 
     def metadata(self, name: str) -> dict[str, Any]:
-        """What TensorFlow Serving's metadata address gives."""
-        defined = {
+        """Return the answer of TensorFlow Serving's metadata address."""
+        definitions = {
             key: json_format.MessageToDict(
                 value, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
             )
             for key, value in sorted(self._definitions.items())
         }
-        for definition in defined.values():
+        for definition in definitions.values():
             definition.pop("defaults", None)
             for tensors in (definition["inputs"], definition["outputs"]):
                 for tensor in tensors.values():
                     tensor.setdefault("tensor_shape", {"dim": [], "unknown_rank": False})
         spec = {"name": name, "signature_name": "", "version": str(self.number)}
-        return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": defined}}}
-
-    def asset(self, name: str) -> str:
-        """Path of one of the model's assets."""
-        return join(self.path, "assets", name)
+        return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": definitions}}}
 
     def count(self, table: str) -> int | None:
-        """Rows of one of the model's tables, `users` or `items`; None for a model that has no such table."""
-        found = getattr(self._loaded, "variables_by_name", {})
-        return int(found[table].shape[0]) if table in found else None
+        """Return the number of rows of the table `users` or `items`, or None if the model has no such table."""
+        tables = getattr(self._loaded, "variables_by_name", {})
+        return int(tables[table].shape[0]) if table in tables else None
 
-    def sample(self, most: int) -> list[bytes]:
-        """Some visitors, the same each time."""
-        path, found = self.asset(VOCAB_USERS), []
+    def sample_visitors(self, most: int) -> list[bytes]:
+        """Return up to `most` visitorIds of the vocabulary, the same ones each time."""
+        path, visitors = self._asset(VOCAB_USERS), []
         size = tf.io.gfile.stat(path).length
         with tf.io.gfile.GFile(path, "rb") as file:
             for start in range(0, size, max(1, size // max(1, most))):
@@ -117,8 +128,11 @@ class Model:
                 if start:
                     file.readline()  # the rest of the line before
                 if line := file.readline().removesuffix(b"\n"):
-                    found.append(line)
-        return list(dict.fromkeys(found))[:most]
+                    visitors.append(line)
+        return list(dict.fromkeys(visitors))[:most]
+
+    def _asset(self, name: str) -> str:
+        return join(self.path, "assets", name)
 
     def _check_vocabularies(self) -> None:
         for vocabulary, table in ((VOCAB_USERS, "users"), (VOCAB_ITEMS, "items")):
@@ -126,44 +140,45 @@ class Model:
             if expected is None:
                 continue
             lines = 0
-            with tf.io.gfile.GFile(self.asset(vocabulary), "rb") as file:
+            with tf.io.gfile.GFile(self._asset(vocabulary), "rb") as file:
                 while piece := file.read(1 << 22):
                     lines += piece.count(b"\n")
             if lines != expected:
-                raise UnusableError(f"its {vocabulary} has {lines} ids, the model {expected}; is it half copied?")
+                raise UnusableError(
+                    f"its {vocabulary} has {lines} ids and the model has {expected}; copy the version again"
+                )
 
-    def _warm(self) -> None:
-        """Asks each signature once: the first time, TensorFlow optimises its graph."""
+    def _warm_up(self) -> None:
+        """Run each signature once: TensorFlow optimises a graph when it first runs."""
         for signature in self.signatures.values():
-            self.run(signature.name, {name: _blank(tensor, 1) for name, tensor in signature.inputs.items()})
+            self.run(signature.name, {name: tensor.blank() for name, tensor in signature.inputs.items()})
 
 
-def _tables(loaded: Any) -> list[tf.Tensor]:
-    """Handles of a model's lookup tables."""
+def free_tables() -> None:
+    """Free the lookup tables of garbage-collected models, which TensorFlow keeps: 110 bytes per visitor and version.
+
+    A finalizer may run while a graph is built and would add the operation to it, so it only records the handles.
+    """
+    while _released_tables:
+        tf.raw_ops.DestroyResourceOp(resource=_released_tables.popleft(), ignore_lookup_error=True)
+
+
+def _table_handles(loaded: Any) -> list[tf.Tensor]:
     parts = tf.train.TrackableView(loaded).descendants()
     return [part.resource_handle for part in parts if hasattr(part, "resource_handle")]
 
 
-def free_tables() -> None:
-    """Gives back the lookup tables of models that are gone, which TensorFlow keeps: 110 bytes a visitor and version.
-
-    A finalizer may come while a graph is built, of which the op would become a part; hence it only leaves them here.
-    """
-    while _GONE:
-        tf.raw_ops.DestroyResourceOp(resource=_GONE.popleft(), ignore_lookup_error=True)
-
-
-def _definitions(path: str) -> dict[str, Any]:
-    """Signature definitions by name, without the marker that an object graph has instead of one."""
+def _read_definitions(path: str) -> dict[str, Any]:
+    """Read the signature definitions by name, without the marker of an object graph."""
     with tf.io.gfile.GFile(join(path, versions.GRAPH), "rb") as file:
         graph = saved_model_pb2.SavedModel.FromString(file.read())
-    found = graph.meta_graphs[0].signature_def
-    return {name: found[name] for name in sorted(found) if not name.startswith("__")}
+    definitions = graph.meta_graphs[0].signature_def
+    return {name: definitions[name] for name in sorted(definitions) if not name.startswith("__")}
 
 
 def _signature(name: str, definition: Any) -> Signature:
-    def tensors(found: Any) -> dict[str, Tensor]:
-        return {key: _tensor(key, found[key]) for key in sorted(found)}
+    def tensors(infos: Any) -> dict[str, Tensor]:
+        return {key: _tensor(key, infos[key]) for key in sorted(infos)}
 
     return Signature(name, tensors(definition.inputs), tensors(definition.outputs))
 
@@ -174,23 +189,14 @@ def _tensor(name: str, info: Any) -> Tensor:
     return Tensor(name, tf.dtypes.as_dtype(info.dtype), shape)
 
 
-def _blank(tensor: Tensor, rows: int) -> np.ndarray:
-    if tensor.shape is None:  # k
-        return np.ones((), tensor.dtype.as_numpy_dtype)
-    sizes = [rows, *(max(size, 1) for size in tensor.shape[1:])] if tensor.shape else []
-    if tensor.dtype == tf.string:
-        return np.full(sizes, b"", object)
-    return np.zeros(sizes, tensor.dtype.as_numpy_dtype)
+def _assertion(error: tf.errors.OpError) -> str:
+    """Return the message of a failed assertion in the graph, else TensorFlow's own message."""
+    _, separator, rest = error.message.partition("assertion failed: [")
+    return rest.partition("]")[0] if separator else _summary(error)
 
 
-def _reason(error: tf.errors.OpError) -> str:
-    """The reason that an assertion in the graph gives, else what TensorFlow says."""
-    _, found, rest = error.message.partition("assertion failed: [")
-    return rest.partition("]")[0] if found else _line(error)
-
-
-def _line(error: Exception) -> str:
-    """What is wrong, without the node and the stack that TensorFlow writes around it."""
+def _summary(error: Exception) -> str:
+    """Return an error's message without the node and the stack that TensorFlow adds."""
     text = error.message if isinstance(error, tf.errors.OpError) else str(error)
     lines = [line.strip() for line in text.partition("[[")[0].split("\n") if line.strip()]
     return lines[-1][:300] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Which version of the model answers: the newest whole one, changed without losing a request."""
+"""The registry of versions: it loads the newest complete version without losing a request."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from artifacts.paths import join
 from serving.errors import Refusal, UnusableError
 from serving.models import versions
 from serving.models.model import Model, free_tables
@@ -17,7 +18,7 @@ LOG = logging.getLogger("serving")
 
 @dataclass(frozen=True)
 class State:
-    """Of one version, in TensorFlow Serving's words."""
+    """The state of one version, in TensorFlow Serving's terms."""
 
     name: str  # LOADING, AVAILABLE, END
     code: str = "OK"
@@ -25,26 +26,28 @@ class State:
 
 
 class Registry:
-    """Looks for versions and loads them, in one thread; `current` may be read from any.
+    """Finds versions and loads them, in one thread; any thread may read `current`.
 
-    A request keeps the model that it began with, so the one before is freed when its last request is answered.
+    A request keeps the model that it started with, so a replaced model is freed after its last request.
     """
 
-    def __init__(self, directory: str, name: str, loaded: Callable[[Model], None] = lambda model: None):
-        """Args:
-        loaded: is told of each model before it begins to answer.
+    def __init__(self, directory: str, name: str, on_load: Callable[[Model], None] = lambda model: None):
+        """Create a registry without a model.
+
+        Args:
+            on_load: called with each model before it becomes the live version.
         """
-        self.directory, self.name, self._loaded = directory, name, loaded
+        self.directory, self.name, self._on_load = directory, name, on_load
         self.current: Model | None = None
         self._states: dict[int, State] = {}
         self._refused: dict[int, versions.Stamp] = {}
-        self._complaint = ""
+        self._warning = ""
 
     def model(self, number: int | None = None) -> Model:
-        """The model that answers.
+        """Return the live version.
 
         Raises:
-            Refusal: there is none yet (503), or it is of another version (404).
+            Refusal: no version is loaded yet (503), or the live version has another number (404).
         """
         current = self.current
         if current is None:
@@ -54,26 +57,26 @@ class Registry:
         return current
 
     def refresh(self) -> None:
-        """Loads the newest whole version, unless it is the current one; where all are gone, the current one stays."""
+        """Load the newest complete version unless it is live; if all versions were removed, the live one stays."""
         free_tables()
         try:
-            found = versions.numbers(self.directory, self.name)
+            paths = versions.numbers(self.directory, self.name)
         except OSError as error:
-            self._complain(str(error))
+            self._warn_once(str(error))
             return
-        self._forget(found)
-        for number, path in found.items():
+        self._forget_removed(paths)
+        for number, path in paths.items():
             if self.current is not None and number == self.current.number:
                 return
-            if self._try(number, path):
+            if self._load(number, path):
                 return
-        where = f"{self.directory.rstrip('/')}/{self.name}"
+        root = join(self.directory, self.name)
         if self.current is None:
-            self._complain(f"no version in {where} can be served; python -m serving.publish puts one there")
+            self._warn_once(f"no version in {root} can be served; run python -m serving.publish")
         else:
-            self._complain(f"{where} has no version left; version {self.current.number} goes on answering")
+            self._warn_once(f"{root} contains no version; version {self.current.number} stays live")
 
-    def _try(self, number: int, path: str) -> bool:
+    def _load(self, number: int, path: str) -> bool:
         stamp = versions.stamp(path)
         if self._refused.get(number) == stamp:
             return False
@@ -81,22 +84,22 @@ class Registry:
         LOG.info("version %d: loading", number)
         try:
             model = Model(number, path)
-            self._loaded(model)
+            self._on_load(model)
         except UnusableError as error:
             self._refuse(number, stamp, str(error))
             return False
-        except Exception as error:  # whatever it is, the version that answers goes on answering
+        except Exception as error:  # the live version must stay whatever fails here
             LOG.exception("version %d", number)
             self._refuse(number, stamp, f"{type(error).__name__} while loading")
             return False
-        before, self.current = self.current, model
+        previous, self.current = self.current, model
         self._states[number] = State("AVAILABLE")
         self._refused.pop(number, None)
-        self._complaint = ""
-        LOG.info("version %d: answers (%.1f s to load)", number, model.seconds)
-        if before is not None:
-            self._states[before.number] = State("END")
-            del before, model
+        self._warning = ""
+        LOG.info("version %d: live (%.1f s to load)", number, model.seconds)
+        if previous is not None:
+            self._states[previous.number] = State("END")
+            del previous, model
             gc.collect()  # TensorFlow's objects refer to each other in circles
         return True
 
@@ -105,30 +108,31 @@ class Registry:
         self._states[number] = State("END", "FAILED_PRECONDITION", reason)
         LOG.error("version %d: refused: %s", number, reason)
 
-    def _forget(self, found: dict[int, str]) -> None:
-        served = self.current.number if self.current else None
-        self._states = {number: state for number, state in self._states.items() if number in found or number == served}
-        self._refused = {number: stamp for number, stamp in self._refused.items() if number in found}
+    def _forget_removed(self, paths: dict[int, str]) -> None:
+        live = self.current.number if self.current else None
+        self._states = {number: state for number, state in self._states.items() if number in paths or number == live}
+        self._refused = {number: stamp for number, stamp in self._refused.items() if number in paths}
 
-    def _complain(self, text: str) -> None:
-        if text != self._complaint:
+    def _warn_once(self, text: str) -> None:
+        if text != self._warning:
             LOG.warning(text)
-        self._complaint = text
+        self._warning = text
 
     @property
     def refused(self) -> int:
+        """Return the number of versions on disk that cannot be served."""
         return len(self._refused)
 
-    def why_not(self) -> str:
-        """Why nothing answers, in one line."""
+    def reason(self) -> str:
+        """Return one line that says why no version is live."""
         reasons = [f"version {number}: {state.message}" for number, state in self._states.items() if state.message]
-        return "; ".join(reasons) or self._complaint or "still loading"
+        return "; ".join(reasons) or self._warning or "still loading"
 
     def status(self, number: int | None = None) -> dict[str, Any]:
-        """What TensorFlow Serving's status address gives.
+        """Return the answer of TensorFlow Serving's status address.
 
         Raises:
-            Refusal: no such version.
+            Refusal: there is no such version (404).
         """
         states = dict(sorted(self._states.items(), reverse=True))
         if number is not None:

@@ -1,4 +1,4 @@
-"""What all addresses share: the model that answers, the bounds on time and on how many at once, and the figures."""
+"""The state that all addresses share: the live model, the limits on time and concurrency, and the metrics."""
 
 from __future__ import annotations
 
@@ -6,41 +6,49 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from artifacts.catalogue import Catalogue
 from configs.errors import UserError
 from configs.settings import ServingSettings
-from serving.deletion import Deleted
 from serving.errors import Refusal
-from serving.http.addresses import is_loopback
-from serving.http.codec import K
+from serving.hosts import is_loopback
 from serving.metrics import Metrics
 from serving.models.batching import Batcher
-from serving.models.model import Model
+from serving.models.deletion import DeletionList
+from serving.models.model import Arrays, K, Model
 from serving.models.registry import Registry
 
 LOG = logging.getLogger("serving")
 
 
+class Answer(NamedTuple):
+    """The outputs of a signature for one row, and the version that answered."""
+
+    outputs: dict[str, Any]
+    version: int
+
+
 class Service:
-    """One server's state; belongs to one event loop once it has started."""
+    """The state of one server; it belongs to one event loop once it has started."""
 
     def __init__(self, settings: ServingSettings, catalogue: Catalogue | None = None):
-        """Raises:
-        UserError: the list of deleted visitors cannot be read.
+        """Read the deletion list.
+
+        Raises:
+            UserError: the deletion list cannot be read.
         """
         self.settings, self.catalogue, self.metrics = settings, catalogue or {}, Metrics()
-        self.deleted = Deleted(settings.deleted_visitors)
-        self.registry = Registry(settings.directory, settings.name, self._loaded)
+        self.deletion_list = DeletionList(settings.deleted_visitors)
+        self.registry = Registry(settings.directory, settings.name, self._on_load)
         self._at_work = 0
         self._batcher: Batcher | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Looks for versions as long as it is held."""
+        """Look for new versions while the context is open."""
         self._batcher = Batcher(self.settings.threads, self.settings.max_batch, self.metrics.batch_rows.observe)
         watching = asyncio.create_task(self._watch())
         try:
@@ -53,33 +61,33 @@ class Service:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.to_thread(self._look)
+            await asyncio.to_thread(self._refresh)
             await asyncio.sleep(self.settings.poll_seconds)
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         try:
-            self.deleted.refresh()
+            self.deletion_list.refresh()
         except UserError as error:
-            LOG.error("%s; the list is as before", error)
+            LOG.error("%s; the list read before stays in use", error)
         self.registry.refresh()
         self.metrics.refused.set(self.registry.refused)
 
-    def _loaded(self, model: Model) -> None:
-        if is_loopback(self.settings.host):  # who reaches the page from elsewhere need not learn of visitors
-            model.examples = model.sample(self.settings.example_visitors)
+    def _on_load(self, model: Model) -> None:
+        if is_loopback(self.settings.host):  # callers from other machines must not learn visitorIds from the page
+            model.examples = model.sample_visitors(self.settings.example_visitors)
         self.metrics.version.set(model.number)
         self.metrics.load_seconds.set(model.seconds)
         self.metrics.loads.inc()
 
     @contextlib.asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
-        """A place among the requests at work, for as long as a request may take.
+        """Count a request as in progress, and stop it after `timeout_seconds`.
 
         Raises:
-            Refusal: all places are taken (429), or it took too long (504).
+            Refusal: too many requests are in progress (429), or this one took too long (504).
         """
         if self._at_work >= self.settings.max_waiting:
-            raise Refusal(429, f"{self._at_work} requests are at work already; come again in a moment")
+            raise Refusal(429, f"{self._at_work} requests are in progress; try again in a moment")
         self._at_work += 1
         self.metrics.at_work.set(self._at_work)
         try:
@@ -95,35 +103,34 @@ class Service:
         self,
         model: Model,
         signature: str,
-        inputs: dict[str, np.ndarray],
+        inputs: Arrays,
         rows: int,
-        finish: Callable[[dict[str, np.ndarray]], Any] = lambda outputs: outputs,
+        finish: Callable[[Arrays], Any] = lambda outputs: outputs,
     ) -> Any:
-        """What `finish` makes of a signature's outputs.
+        """Run a signature and return `finish(outputs)`.
 
         Raises:
             Refusal: the model refuses the inputs.
         """
+        batcher = cast(Batcher, self._batcher)  # set while the server runs
 
-        batcher = cast(Batcher, self._batcher)  # there is one while the server runs
-
-        def counted(outputs: dict[str, np.ndarray]) -> Any:
+        def count_rules(outputs: Arrays) -> Any:
             for rule in outputs["rule"].tolist() if "rule" in outputs else ():
                 self.metrics.rules.labels(rule.decode()).inc()
             return finish(outputs)
 
-        if self.deleted.ids:
+        async def run(inputs: Arrays) -> Arrays:
+            return await batcher.ask(model, signature, inputs, rows)
 
-            async def plainly(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-                return await batcher.ask(model, signature, inputs, rows)
+        if self.deletion_list.ids:
+            return count_rules(await self.deletion_list.answer(run, inputs))
+        return await batcher.ask(model, signature, inputs, rows, count_rules)
 
-            return counted(await self.deleted.answer(plainly, inputs))
-        return await batcher.ask(model, signature, inputs, rows, counted)
-
-    async def ask_one(self, signature: str, k: int, **ids: bytes) -> tuple[Model, dict[str, Any]]:
-        """The answer for one row, without what stands behind `count`; and the model that gave it."""
+    async def ask_one(self, signature: str, k: int, **ids: bytes) -> Answer:
+        """Run a signature for one row and cut each list of the answer to its `count`."""
         model = self.registry.model()
         inputs = {name: np.array([value], object) for name, value in ids.items()} | {K: np.array(k, np.int32)}
         outputs = await self.ask(model, signature, inputs, 1)
         count = int(outputs["count"][0])
-        return model, {name: value[0][:count] if value.ndim > 1 else value[0] for name, value in outputs.items()}
+        cut = {name: value[0][:count] if value.ndim > 1 else value[0] for name, value in outputs.items()}
+        return Answer(cut, model.number)

@@ -1,4 +1,4 @@
-"""The page in a real browser: history, recommendations, reasons, similar items; by keyboard, on a phone, offline."""
+"""The page in a real browser: history, recommendations, explanation, similar items; by keyboard and on a phone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from playwright.sync_api import expect, sync_playwright
 from tests.support.served import running, settings
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; make system installs it")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; make system installs it")
 
 VISITOR = "v7919"
 ODD = "a&b=c+d%"
@@ -28,44 +28,44 @@ def client(served_model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture
 def page(browser, client):
-    """A page that may talk to the server alone, and must not complain."""
+    """A page that may send requests to the server only, and must report no problem."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    found, problems, elsewhere = context.new_page(), [], []
-    found.on("console", lambda message: problems.append(message.text) if complaint(message) else None)
-    found.on("pageerror", lambda error: problems.append(str(error)))
-    found.on("request", lambda request: elsewhere.append(request.url) if not own(request.url) else None)
+    page, problems, elsewhere = context.new_page(), [], []
+    page.on("console", lambda message: problems.append(message.text) if is_problem(message) else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: elsewhere.append(request.url) if not of_server(request.url) else None)
 
-    def complaint(message) -> bool:  # a refusal is shown to the reader, and noted by Chromium
+    def is_problem(message) -> bool:  # Chromium logs a refusal that the page shows to the reader
         return message.type in ("error", "warning") and "the server responded with a status of 400" not in message.text
 
-    def own(url: str) -> bool:
+    def of_server(url: str) -> bool:
         return url.startswith((str(client.base_url), "data:"))
 
-    found.goto(str(client.base_url))
-    yield found
+    page.goto(str(client.base_url))
+    yield page
     context.close()
     assert (problems, elsewhere) == ([], [])
 
 
 def names(lines) -> list[str]:
-    """What the page calls them: by title, else by id."""
+    """Return the names that the page shows: titles, else ids."""
     ids = (line["contentId"] for line in lines)
     plain = [name if isinstance(name, str) else f"base64 {name['b64']}" for name in ids]
     return [line.get("title") or name for line, name in zip(lines, plain, strict=True)]
 
 
-def titles(page, where: str) -> list[str]:
-    return page.locator(f"{where} .title").all_text_items()
+def titles(page, selector: str) -> list[str]:
+    return page.locator(f"{selector} .title").all_text_contents()
 
 
-def test_it_shows_what_the_api_answers_with_titles(page, client):
+def test_the_page_shows_the_answers_with_titles(page, client):
     page.get_by_label("Visitor", exact=True).fill(VISITOR)
     page.get_by_label("Visitor", exact=True).press("Enter")
     expect(page.locator("#recommended button")).to_have_count(20)
@@ -73,42 +73,44 @@ def test_it_shows_what_the_api_answers_with_titles(page, client):
     assert titles(page, "#recommended") == names(answer["recommendations"])
     history = client.get(f"/history?visitorId={VISITOR}&k=20").json()
     assert titles(page, "#history") == names(history["history"])
-    assert any("<b>" in title for title in titles(page, "#recommended")), "titles are text, never markup"
+    assert any("<b>" in title for title in titles(page, "#recommended")), "titles are text, not markup"
     assert page.url.endswith("#" + VISITOR)
     expect(page.locator("#model")).to_have_text("wals, version 1 · 1,000 visitors · 160 items")
 
 
-def test_a_recommendation_says_why_and_what_is_similar_by_keyboard_alone(page, client):
+def test_the_keyboard_opens_explanation_and_similar_items(page, client):
     page.goto(f"{client.base_url}#{VISITOR}")
     page.locator("#recommended button").first.wait_for()
     page.get_by_label("Visitor", exact=True).focus()
-    found = client.get(f"/recommendations?visitorId={VISITOR}&k=20").json()["recommendations"]
-    content = next(line for line in found if "title" in line)
-    first = page.locator("#recommended button").nth(content["rank"] - 1)
+    recommendations = client.get(f"/recommendations?visitorId={VISITOR}&k=20").json()["recommendations"]
+    item = next(line for line in recommendations if "title" in line)
+    first = page.locator("#recommended button").nth(item["rank"] - 1)
     for _ in range(60):
         if first.evaluate("button => button === document.activeElement"):
             break
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator("#detail")).to_be_visible()
-    expect(page.locator("#h-detail")).to_have_text(content["title"])
-    why = client.get(f"/explanation?visitorId={VISITOR}&contentId={content['contentId']}&k=8").json()
-    assert titles(page, "#reasons") == names(why["explanation"])
-    shares = [line["contribution"] for line in why["explanation"]]
-    widths = page.locator("#reasons rect").evaluate_all("all => all.map(one => parseFloat(one.getAttribute('width')))")
+    expect(page.locator("#h-detail")).to_have_text(item["title"])
+    explanation = client.get(f"/explanation?visitorId={VISITOR}&contentId={item['contentId']}&k=8").json()
+    assert titles(page, "#explanation") == names(explanation["explanation"])
+    shares = [line["contribution"] for line in explanation["explanation"]]
+    widths = page.locator("#explanation rect").evaluate_all(
+        "all => all.map(one => parseFloat(one.getAttribute('width')))"
+    )
     widest = max(map(abs, shares))
     assert widths == [pytest.approx(max(0.5, 100 * abs(share) / widest), abs=0.01) for share in shares]
-    similar = client.get(f"/similar_items?contentId={content['contentId']}&k=8").json()
+    similar = client.get(f"/similar_items?contentId={item['contentId']}&k=8").json()
     assert titles(page, "#similar") == names(similar["similar_items"])
     page.keyboard.press("Escape")
     expect(page.locator("#detail")).to_be_hidden()
     assert first.evaluate("button => button === document.activeElement")
 
 
-def test_examples_strangers_and_odd_ids(page, client):
+def test_examples_unknown_visitors_and_odd_ids(page, client):
     expect(page.locator("#examples button")).to_have_count(6)
     example = page.locator("#examples button").first
-    name = example.text_item()
+    name = example.text_content()
     example.click()
     expect(page.get_by_label("Visitor", exact=True)).to_have_value(name)
     page.locator("#recommended button").first.wait_for()
@@ -124,7 +126,7 @@ def test_examples_strangers_and_odd_ids(page, client):
     expect(page.get_by_label("Visitor", exact=True)).to_have_value("nobody")
 
 
-def test_what_is_refused_is_said(page, client):
+def test_the_page_shows_a_refusal(page, client):
     page.evaluate("name => { location.hash = name }", "v" * 2_000)
     page.get_by_text("longer than 1,024").wait_for()
     expect(page.locator("#lists")).to_be_hidden()

@@ -1,4 +1,4 @@
-"""Versions on disk: published whole, refused where they are not, taken into service without losing a request."""
+"""Versions on disk: published whole, refused if incomplete, and loaded without losing a request."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_the_commands_publish_and_serve_and_stop_when_told(models, tmp_path, cap
         server.terminate()
         assert server.wait(30) in (0, -15)
         log = server.stderr.read()
-    assert "version 1: answers" in log and "Traceback" not in log and "v0" not in log
+    assert "version 1: live" in log and "Traceback" not in log and "v0" not in log
 
 
 def ready(url: str) -> bool:

@@ -1,8 +1,10 @@
-"""Models made without training, and real servers over loopback: for the tests of serving."""
+"""Models without training, and real servers on loopback, for the tests of serving."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -29,7 +31,7 @@ ODD = [b" a", b"a ", b"a,b", b"a\tb", b"\xe2\x80\xa8", b"caf\xc3\xa9", b"\xff\xf
 
 
 def write_model(root: Path, users: int, items: int, seed: int = 5) -> Path:
-    """A model directory as the trainer writes it: random factors, odd ids, visitors with 0 to 30 items."""
+    """Write a model directory as the trainer does: random factors, odd ids, visitors with 0 to 30 items."""
     rng = np.random.default_rng(seed)
     dense = rng.random((users, items)) < rng.integers(0, 31, (users, 1)) / items
     matrix = sp.csr_matrix(np.where(dense, rng.random((users, items)), 0).astype("f"))
@@ -51,7 +53,7 @@ def _with_manifest(model: Model, number: int, users: int, items: int, interactio
 
 
 class _Small(tf.Module):
-    """The signatures that a server asks for, answering the version's number; made and loaded in a tenth of the time."""
+    """The signatures that a server requires, with the version's number as every score. They load quickly."""
 
     def __init__(self, root: Path, number: int):
         super().__init__()
@@ -61,27 +63,37 @@ class _Small(tf.Module):
         self.visitors, self.items = Ids(str(root / VOCAB_USERS), "v"), Ids(str(root / VOCAB_ITEMS), "c")
         self.variables_by_name = {name: tf.Variable(tf.fill([60, 5], float(number))) for name in ("users", "items")}
 
-    def _answer(self, ids: tf.Tensor, k: tf.Tensor, *called: str) -> dict[str, tf.Tensor]:
+    def _answer(self, ids: tf.Tensor, k: tf.Tensor, *names: str) -> dict[str, tf.Tensor]:
         rows, k = tf.size(ids), tf.reduce_max(k)
-        names = self.items.ids(tf.range(tf.cast(k, tf.int64)))
+        places = tf.range(tf.cast(k, tf.int64))
+        visitors, items = (tf.tile(table.ids(places)[None], [rows, 1]) for table in (self.visitors, self.items))
         numbers = tf.fill([rows, k], self.variables_by_name["items"][0, 0])
-        answer = {"contentIds": tf.tile(names[None], [rows, 1]), called[0]: numbers, "count": tf.fill([rows], k)}
-        more = {"rule": tf.fill([rows], "factors"), "total": tf.fill([rows], k), "score": numbers[:, 0]}
-        return answer | {name: more[name] for name in called[1:]}
+        outputs = {"visitorIds": visitors, "contentIds": items, "scores": numbers, "ratings": numbers}
+        outputs |= {"contributions": numbers, "score": numbers[:, 0], "total": tf.fill([rows], k)}
+        outputs |= {"rule": tf.fill([rows], "factors"), "count": tf.fill([rows], k)}
+        return {name: outputs[name] for name in (*names, "count")}
 
     def signatures(self) -> dict:
-        visitor, content = (tf.TensorSpec([None], tf.string, f"{name}Id") for name in ("visitor", "content"))
+        visitor, item = (tf.TensorSpec([None], tf.string, name) for name in ("visitorId", "contentId"))
         k = tf.TensorSpec(None, tf.int32, "k")
-        recommend = tf.function(lambda ids, k: self._answer(ids, k, "scores", "rule"), (visitor, k))
-        history = tf.function(lambda ids, k: self._answer(ids, k, "ratings", "total"), (visitor, k))
-        similar = tf.function(lambda ids, k: self._answer(ids, k, "scores"), (content, k))
-        explain = tf.function(lambda _, ids, k: self._answer(ids, k, "contributions", "score"), (visitor, content, k))
-        both = {"serving_default": recommend, "recommend": recommend}
-        return both | {"history": history, "similar_items": similar, "explanation": explain}
+
+        def signature(spec: tf.TensorSpec, *names: str) -> tf.types.experimental.PolymorphicFunction:
+            return tf.function(lambda ids, k: self._answer(ids, k, *names), (spec, k))
+
+        explain = lambda _, ids, k: self._answer(ids, k, "contentIds", "contributions", "score")  # noqa: E731
+        recommend = signature(visitor, "contentIds", "scores", "rule")
+        return {
+            "serving_default": recommend,
+            "recommend": recommend,
+            "history": signature(visitor, "contentIds", "ratings", "total"),
+            "audience": signature(item, "visitorIds", "scores"),
+            "similar_items": signature(item, "contentIds", "scores"),
+            "explanation": tf.function(explain, (visitor, item, k)),
+        }
 
 
 def write_small_model(root: Path, number: int) -> Path:
-    """A model directory whose answers all score `number`: for what is about versions, whatever they answer."""
+    """Write a model directory whose scores are all `number`, for tests of versions."""
     root.mkdir(parents=True)
     model = Model(str(root / "model"))
     small = _Small(root, number)
@@ -90,15 +102,16 @@ def write_small_model(root: Path, number: int) -> Path:
 
 
 def settings(directory: Path, catalogue: Path | None = None, **serving) -> Settings:
-    own = {"directory": str(directory), "port": 0, "poll_seconds": 0.05} | serving
-    return Settings.model_validate({"serving": own, "catalogue": str(catalogue) if catalogue else None})
+    """Return settings for a server on a free port."""
+    serving = {"directory": str(directory), "port": 0, "poll_seconds": 0.05} | serving
+    return Settings.model_validate({"serving": serving, "catalogue": str(catalogue) if catalogue else None})
 
 
 @contextlib.contextmanager
 def running(settings: Settings, ready: bool = True) -> Iterator[httpx.Client]:
-    """A server in a thread, and a client of it."""
-    serves, listening = server.prepare(settings)
-    thread = threading.Thread(target=serves.run, kwargs={"sockets": [listening]}, name="server")
+    """Run a server in a thread and yield a client of it."""
+    uvicorn_server, listening = server.prepare(settings)
+    thread = threading.Thread(target=uvicorn_server.run, kwargs={"sockets": [listening]}, name="server")
     thread.start()
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     try:
@@ -106,21 +119,55 @@ def running(settings: Settings, ready: bool = True) -> Iterator[httpx.Client]:
             wait(lambda: client.get("/readyz").is_success if ready else client.get("/healthz").is_success)
             yield client
     finally:
-        serves.should_exit = True
+        uvicorn_server.should_exit = True
         thread.join(60)
         listening.close()
 
 
 def wait(until, seconds: float = 60) -> None:
-    """Until it is true; fails where it does not become so."""
+    """Wait until a condition is true; fail after `seconds`."""
     ends = time.monotonic() + seconds
     while not until():
-        assert time.monotonic() < ends, "did not happen"
+        assert time.monotonic() < ends, "the condition did not become true"
         time.sleep(0.02)
 
 
-def predict(client: httpx.Client, signature: str, way: str = "inputs", **given) -> dict:
-    body = {"signature_name": signature, way: given if way == "inputs" else given["rows"]}
+def predict(client: httpx.Client, signature: str, form: str = "inputs", **inputs) -> dict:
+    """Run a signature by columns (`inputs`) or by rows (`instances`, given as `rows`)."""
+    body = {"signature_name": signature, form: inputs if form == "inputs" else inputs["rows"]}
     answer = client.post("/v1/models/wals:predict", json=body)
     assert answer.status_code == 200, answer.text
-    return answer.json()["outputs" if way == "inputs" else "predictions"]
+    return answer.json()["outputs" if form == "inputs" else "predictions"]
+
+
+def to_json(value):
+    """Return an id, or nested lists of ids, as JSON."""
+    if isinstance(value, list):
+        return [to_json(element) for element in value]
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(value).decode()}
+
+
+class World:
+    """A model in TensorFlow, and a server of it: its own answers are the oracle of the server's."""
+
+    def __init__(self, root: Path, client: httpx.Client):
+        self.root, self.client = root, client
+        self.signatures = tf.saved_model.load(str(root / "model" / "saved_model")).signatures
+        vocabulary = root / "dataset" / "transform" / "transform_fn" / "assets" / VOCAB_USERS
+        self.visitors = vocabulary.read_bytes().split(b"\n")[:-1]
+
+    def expected(self, signature: str, **inputs) -> dict:
+        """Return the SavedModel's own answer as JSON."""
+        outputs = self.signatures[signature](**{name: tf.constant(value) for name, value in inputs.items()})
+        arrays = {name: tensor.numpy() for name, tensor in outputs.items()}
+        return {name: to_json(a.tolist()) if a.dtype == object else a.tolist() for name, a in arrays.items()}
+
+    def refused(self, body, status: int = 400) -> str:
+        """Send a predict request that must be refused, and return the reason."""
+        content = body if isinstance(body, (bytes, str)) else json.dumps(body)
+        answer = self.client.post("/v1/models/wals:predict", content=content)
+        assert answer.status_code == status and set(answer.json()) == {"error"}, answer.text
+        return answer.json()["error"]

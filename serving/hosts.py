@@ -1,0 +1,34 @@
+"""Names of this machine, and the socket that the server listens on."""
+
+from __future__ import annotations
+
+import socket
+
+from configs.errors import UserError
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a server that listens on `host`."""
+    return host in LOOPBACK or host.startswith("127.")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 takes a free one.
+
+    Raises:
+        UserError: the address is not available.
+    """
+    listening = None
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(1024)
+    except OSError as error:
+        if listening is not None:
+            listening.close()
+        raise UserError(f"cannot listen on {host} port {port} ({error.strerror}); choose another --port") from error
+    return listening
