@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,6 +11,14 @@ from hypothesis import HealthCheck, settings
 # How long an example takes says nothing of whether it is right, on machines that others work on too.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+
+def pytest_collection_finish() -> None:
+    """Make Beam's pipelines faster where a test imports Beam."""
+    if "apache_beam" in sys.modules:
+        from tests.support import fast_beam
+
+        fast_beam.install()
 
 
 @pytest.fixture(scope="session")

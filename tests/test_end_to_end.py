@@ -18,6 +18,7 @@ from artifacts.vocabulary import read_vocabulary
 from configs.settings import Settings, TrainingSettings
 from pipeline import batch_predict
 from pipeline.prediction.writers import textform
+from tests.support import forkserver
 from tests.support.exports import SHARED, event, make_dataset, needs_shared, ratings, reads, rejected, write_ndjson
 from trainer import evaluate
 from trainer.job import training_job
@@ -130,7 +131,7 @@ def final_loss(root: Path) -> float:
 def test_a_training_that_was_killed_ends_with_the_same_loss(tmp_path):
     rows = [reads(f"v{v}", {f"c{(v * v + 3 * n) % 37}": 500 + 97 * n for n in range(9)}) for v in range(120)]
     make_dataset(tmp_path / "dataset", write_ndjson(tmp_path / "in", rows))
-    with subprocess.Popen(
+    with forkserver.Popen(
         command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ | UNBUFFERED
     ) as process:
         for line in process.stdout:
@@ -138,10 +139,10 @@ def test_a_training_that_was_killed_ends_with_the_same_loss(tmp_path):
                 process.kill()
                 break
     assert not (tmp_path / "model" / "manifest.json").exists(), "killed before its end"
-    done = subprocess.run(command(tmp_path), capture_output=True, text=True, check=True)
+    done = forkserver.run(command(tmp_path), capture_output=True, text=True, check=True)
     assert "going on after sweep" in done.stdout
     resumed = final_loss(tmp_path)
-    subprocess.run(command(tmp_path, "--replace"), capture_output=True, check=True)
+    forkserver.run(command(tmp_path, "--replace"), capture_output=True, check=True)
     assert resumed == pytest.approx(final_loss(tmp_path), rel=1e-5)
 
 
@@ -171,7 +172,7 @@ def test_the_commands_run_one_after_the_other(tmp_path):
     env = os.environ | {"COLUMNS": "100"}
 
     def run(module: str, *flags: str) -> str:
-        done = subprocess.run(
+        done = forkserver.run(
             [sys.executable, "-m", module, *flags], capture_output=True, text=True, env=env, check=False
         )
         assert done.returncode == 0, done.stderr

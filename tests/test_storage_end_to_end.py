@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import urllib.parse
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ from google.cloud import storage
 
 from configs.settings import Settings
 from pipeline import batch_predict
-from tests.support import storage_server
+from tests.support import forkserver, storage_server
 from tests.support.exports import make_dataset, reads, write_ndjson
 from trainer.job import training_job
 
@@ -61,7 +60,7 @@ def test_preprocess_train_and_predict_with_everything_on_gs(tmp_path):
         bucket.blob(f"export/{export.name}").upload_from_filename(str(export))
         config = tmp_path / "config.yaml"
         config.write_text(json.dumps(SECTIONS | SPLIT | {"source": {"kind": "ga360"}} | directories(server.bucket)))
-        done = subprocess.run(
+        done = forkserver.run(
             [sys.executable, "-c", JOBS, str(config), "--input", f"{server.bucket}/export/*"],
             cwd=ROOT,
             env=os.environ | server.environment,

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from artifacts import manifests
 from pipeline import verify
+from tests.support import forkserver
 
 STEPS = ("preprocess", "train", "predict")
 _MODULES = {"preprocess": "pipeline.preprocess", "train": "trainer.task", "predict": "pipeline.batch_predict"}
@@ -55,7 +56,7 @@ def run(
 ) -> Iterator[Moment]:
     """Makes a sample export below `root` and kills so many times, the steps in turn; earliest: share of the time."""
     sample = [sys.executable, "-m", "pipeline.sample", "--visitors", str(visitors), "--items", "60"]
-    subprocess.run([*sample, "--output_dir", str(root / "export")], check=True, capture_output=True)
+    forkserver.run([*sample, "--output_dir", str(root / "export")], check=True, capture_output=True)
     (root / "config.yaml").write_text(_CONFIG.format(root=root))
     rng, took, quiet = random.Random(seed), {}, {}
     for step in STEPS[: 1 + max(map(STEPS.index, steps))]:
@@ -78,7 +79,7 @@ def run(
 def _start(root: Path, step: str, *flags: str) -> subprocess.Popen:
     command = [sys.executable, "-m", _MODULES[step], "--config", str(root / "config.yaml"), *flags]
     with open(root.parent / f"{root.name}.log", "ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        return forkserver.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
 
 def _kill_once(root: Path, step: str, seconds: float, quiet: dict[str, str], beside: set[str]) -> Moment | None:

@@ -29,6 +29,7 @@ from configs import cli
 from nightly import alias, record, run
 from nightly.steps import Execute
 from pipeline.sample import main as sample
+from tests.support import forkserver
 
 NIGHTS = 7 if os.environ.get("WALS_SEVEN_NIGHTS") else 3
 NIGHTLY = {"refit": NIGHTS == 7}  # twice the steps, so in the long form alone
@@ -75,7 +76,7 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 
 def killed_in_publish(command: Sequence[str], say: Say, timeout_s: float) -> int:
     """The step in a process of its own, which SIGKILL ends as its output is about to take its place."""
-    killed = subprocess.run([sys.executable, "-c", _KILLED_IN_PUBLISH, *command], capture_output=True, cwd=ROOT)
+    killed = forkserver.run([sys.executable, "-c", _KILLED_IN_PUBLISH, *command], capture_output=True, cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     return killed.returncode
 
@@ -201,7 +202,7 @@ def killed_trainer(site: Site, day: str) -> None:
     assert site.run(day, "--only", "preprocess") == 0
     command = [sys.executable, "-m", "nightly.run", "--config", str(site.config), "--date", day, "--only", "train"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as night:
+    with forkserver.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as night:
         assert any("sweep 3" in line for line in night.stdout), "it trains"
         night.kill()
         night.stdout.read()  # to its end: the trainer holds the other end of no pipe of ours, but dies all the same

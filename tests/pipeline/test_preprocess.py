@@ -2,7 +2,6 @@
 
 import json
 import statistics
-import subprocess
 import sys
 
 import pytest
@@ -14,6 +13,7 @@ from artifacts.paths import Dataset
 from artifacts.vocabulary import read_vocabulary
 from configs.errors import UserError
 from pipeline import preprocess, sample
+from tests.support import forkserver
 from tests.support.exports import event, hit, make_dataset, ratings, reads, rejected, session, settings, write_ndjson
 
 ODD_IDS = ["plain", "007", "trailing ", " leading", "tab\there", "a,b", "ß→漢字", "\u00e9", "e\u0301", "x" * 10_000]
@@ -250,7 +250,7 @@ def test_the_command_says_errors_in_one_line_and_exits_with_2(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("dataset_dir: out\n")
     command = [sys.executable, "-m", "pipeline.preprocess", "--config", str(config), "--input", str(tmp_path / "no*")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = forkserver.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == f"error: no file matches {tmp_path}/no*"
     assert "Traceback" not in done.stderr

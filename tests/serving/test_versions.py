@@ -19,7 +19,7 @@ from configs.errors import UserError
 from serving import publish
 from serving.models import versions
 from serving.models.model import Model, free_tables
-from tests.support import server_image
+from tests.support import forkserver, server_image
 from tests.support.served import predict, running, settings, wait, write_small_model
 
 
@@ -200,7 +200,7 @@ def test_the_commands_publish_and_serve_and_stop_when_told(models, tmp_path, cap
     def command(module, *flags):
         return [sys.executable, "-m", module, "--config", str(config), *flags]
 
-    done = subprocess.run(command("serving.publish"), capture_output=True, text=True, check=True)
+    done = forkserver.run(command("serving.publish"), capture_output=True, text=True, check=True)
     assert done.stdout == f"published {tmp_path / 'served'}/wals/1\n"
     publish.main(["--config", str(config)])
     assert "is this model already" in capsys.readouterr().out

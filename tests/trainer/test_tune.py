@@ -27,6 +27,7 @@ from configs.settings import RatingSettings, TrainingSettings, load_settings
 from configs.settings.search import ValidationSettings, load_search, rating_with
 from pipeline.dataset.ratings import rate
 from ranking.sparse_rows import SparseRows
+from tests.support import forkserver
 from tests.support.datasets import write_dataset
 from trainer import task, tune
 from trainer.job import training_job
@@ -146,7 +147,7 @@ def test_a_killed_search_is_gone_on_with(tmp_path, files):
     """A real SIGKILL while two workers are at it; trials that were begun are begun again."""
     command = [sys.executable, "-m", "trainer.tune", *files, "--trials=100000", "--workers=2"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
-    first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    first = forkserver.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.time() + 90
     while time.time() < deadline and not (_count(tmp_path) >= 4):
         time.sleep(0.2)

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from artifacts.vocabulary import read_vocabulary
 from configs.errors import UserError
 from configs.settings import PrivacySettings, Settings
 from pipeline import batch_predict
+from tests.support import forkserver
 from tests.support.exports import event, make_dataset, ratings, reads, rejected, write_ndjson
 from tests.support.predicted import make_world, predict, read_text
 
@@ -128,5 +128,5 @@ def test_the_command_hashes_ids(tmp_path, key_file):
     config = tmp_path / "config.yaml"
     config.write_text(f"privacy: {{hash_key_file: {key_file}}}\n")
     command = [sys.executable, "-m", "pipeline.hash_ids", "--config", str(config)]
-    done = subprocess.run(command, input=b"anna\nbob", capture_output=True, check=True)
+    done = forkserver.run(command, input=b"anna\nbob", capture_output=True, check=True)
     assert done.stdout.split() == [plain_hash("anna"), plain_hash("bob")]

@@ -32,20 +32,20 @@ SETTINGS = {"embedding_dimension": K, "max_sweeps": 6, "regularization_coeff": 0
 # A worker: batches of 40 entries, so that rows are cut and summed; it says the most rows it ever had of the users.
 WORKER = """
 import json, sys
-import trainer.workers, trainer.wals
-from trainer import job
+from trainer.als.tf_collectives import Workers
+from trainer.job import training_job
 from configs.errors import UserError
 from configs.settings import TrainingSettings
-trainer.workers.Workers.batch_entries = lambda self, k: 40
-gather, held = trainer.workers.Workers.gather, []
+Workers.batch_entries = lambda self, k: 40
+gather, held = Workers.gather, []
 def watched(self, block, table, weights):
     found = gather(self, block, table, weights)
     held.append(len(found[1]))
     return found
-trainer.workers.Workers.gather = watched
+Workers.gather = watched
 settings, dataset, model = TrainingSettings(**json.loads(sys.argv[1])), sys.argv[2], sys.argv[3]
 try:
-    job.train(settings, dataset, model, replace=False)
+    training_job.train(settings, dataset, model, replace=False)
     print(json.dumps({"held": max(held)}))
 except UserError as error:
     print(json.dumps({"error": str(error)}))

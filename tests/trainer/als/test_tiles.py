@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from ranking.sparse_rows import SparseRows
+from tests.support import forkserver
 from tests.trainer.als.test_wals import assert_equal_fit, problem, run
 from trainer.als import tensor_solver, tiles
 from trainer.als.solver import Solver
@@ -67,7 +67,7 @@ import numpy as np, tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 from tests.trainer.als.test_wals import problem, run
-from trainer.solver import Solver
+from trainer.als.solver import Solver
 oracle, start = problem(40, 25, 6, nu=1.0)
 one = run(oracle, start, Solver(devices=("CPU:0",)))
 two = run(oracle, start, Solver(devices=("CPU:0", "CPU:1")))
@@ -79,7 +79,7 @@ print("equal")
 
 
 def test_two_devices_give_what_one_gives():
-    done = subprocess.run(
+    done = forkserver.run(
         [sys.executable, "-c", TWO_DEVICES],
         capture_output=True,
         text=True,

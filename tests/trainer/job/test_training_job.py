@@ -18,6 +18,7 @@ import tensorflow as tf
 from artifacts import tf_storage
 from artifacts.paths import Dataset, Model
 from configs import cli
+from tests.support import forkserver
 from tests.support.datasets import write_dataset
 from tests.support.oracles import DenseWals
 from trainer import task
@@ -332,7 +333,7 @@ def test_a_process_killed_in_training_is_started_again(tmp_path, config, dataset
     command = [sys.executable, "-m", "trainer.task", "--config", config, "--dataset_dir", dataset]
     command += ["--model_dir", str(tmp_path / "m"), "--set", "training.max_sweeps=40000"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "CUDA_VISIBLE_DEVICES": ""}
-    first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    first = forkserver.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     deadline = time.time() + 60
     while not list((tmp_path / "m").glob("checkpoints/sweep-*/state.json")) and time.time() < deadline:
         time.sleep(0.05)
@@ -344,6 +345,6 @@ def test_a_process_killed_in_training_is_started_again(tmp_path, config, dataset
     del content["digest"]
     state.write_text(json.dumps(content | {"digest": _digest(content)}))
     command[-1] = f"training.max_sweeps={len(content['history']) + 2}"
-    again = subprocess.run(command, env=environment, capture_output=True, text=True)
+    again = forkserver.run(command, env=environment, capture_output=True, text=True)
     assert again.returncode == 0 and again.stderr == ""
     assert manifest(tmp_path / "m")["resumed_after_sweep"] == len(content["history"])
