@@ -1,4 +1,8 @@
-"""A hook of MkDocs: the pages of the reference that are made of the code."""
+"""Write the parts of the documentation that come from code and from benchmarks/results.
+
+MkDocs loads this module as a hook, which adds the pages of settings and commands to the site. As a command,
+`python docs/generate.py`, it rewrites the tables that pages mark (see tables.py).
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,11 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-_IS_COMMAND = "sys.exit(commands.run("
+_IS_COMMAND = "sys.exit(cli.run("
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the generated pages to the site."""
+    """Add the generated pages to the site."""
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
     files.append(File.generated(config, "reference/settings.md", content=settings_page()))
@@ -26,7 +30,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def settings_page() -> str:
-    """Every setting with its default."""
+    """Return the page of all settings with their defaults."""
     from configs import reference
 
     text = (
@@ -37,7 +41,7 @@ def settings_page() -> str:
 
 
 def modules() -> list[str]:
-    """The modules that are commands, as `python -m` takes them, sorted."""
+    """Return the sorted names of the modules that `python -m` runs."""
     found = []
     for package in ROOT.glob("[a-z]*/__init__.py"):
         for path in package.parent.rglob("*.py"):
@@ -47,7 +51,7 @@ def modules() -> list[str]:
 
 
 def commands_page() -> str:
-    """The help of each command."""
+    """Return the page with the help of each command."""
     status = (
         "Exit status: 0 fine; 2 what you can put right (one line says how); 3 a gate that was not passed, or a dataset "
         "too far from the last good one; 130 interrupted; 1 anything else."
@@ -59,7 +63,7 @@ def commands_page() -> str:
 
 
 def help_of(name: str) -> str:
-    """What `python -m NAME --help` prints, 80 columns wide."""
+    """Return what `python -m NAME --help` prints, 80 columns wide."""
     columns = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "80"
     try:
@@ -73,3 +77,20 @@ def help_of(name: str) -> str:
         else:
             os.environ["COLUMNS"] = columns
     return text.getvalue()
+
+
+def rewrite_tables() -> list[str]:
+    """Rewrite each page whose marked tables differ from benchmarks/results; return the names of these pages."""
+    import tables
+
+    changed = []
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if (rewritten := tables.rewritten(text)) != text:
+            page.write_text(rewritten, encoding="utf-8")
+            changed.append(page.name)
+    return changed
+
+
+if __name__ == "__main__":
+    print("rewritten:", ", ".join(rewrite_tables()) or "no page; all tables are up to date")

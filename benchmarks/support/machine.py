@@ -17,6 +17,7 @@ import numpy as np
 from ranking.machine import cores
 
 ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 def describe() -> str:
@@ -37,16 +38,25 @@ def shared_data() -> Path:
 
 
 def output() -> Path:
-    """Where figures, plots and the data they were made from go; $WALS_BENCH_OUTPUT or data/bench."""
+    """Return the directory of plots and of the data that benchmarks read: $WALS_BENCH_OUTPUT or data/bench."""
     root = Path(os.environ.get("WALS_BENCH_OUTPUT", ROOT / "data" / "bench"))
     root.mkdir(parents=True, exist_ok=True)
     return root
 
 
 def save(name: str, figures: dict) -> None:
-    """Writes NAME.json with the machine, its load and the time beside the figures."""
-    path = output() / f"{name}.json"
-    about = {"machine": describe(), "finished": time.strftime("%Y-%m-%d %H:%M:%S")}
+    """Write benchmarks/results/NAME.json: the figures with their command, machine, load, time and commit.
+
+    The files are tracked, and the tables of the documentation are written from them (docs/tables.py).
+    """
+    path = RESULTS / f"{name}.json"
+    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    about = {
+        "command": " ".join(["python", *sys.orig_argv[1:]]),
+        "machine": describe(),
+        "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "commit": git.stdout.strip() or None,
+    }
     path.write_text(json.dumps(about | figures, indent=1) + "\n", encoding="utf-8")
     print(f"written: {path}")
 

@@ -1,0 +1,319 @@
+"""Tables of the documentation, written from the tracked JSON files in benchmarks/results.
+
+A page marks where a table goes: `<!-- table: NAME -->` before it and `<!-- end of table -->` after it.
+`python docs/generate.py` rewrites what is between the marks, and a test fails where a page differs from its JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+_RUNNERS = {
+    "FnApiRunner": "in-process, one thread: `runner: FnApiRunner`, the setting of `configs/local.yaml`",
+    "multi_threading": "in-process, two threads: `direct_running_mode: multi_threading`",
+    "multi_processing": "two processes: `direct_running_mode: multi_processing`",
+    "PrismRunner": "Prism (`make prism`): `--runner=PrismRunner --environment_type=LOOPBACK`",
+}
+_READERS = {
+    "loop": "`json.loads` and a loop over the hits",
+    "ours": "this pipeline, which checks and accounts for each record",
+    "duckdb": "DuckDB, `read_json` of the same columns and `unnest`, one thread",
+}
+_HOT = {
+    "plain": "the table as it is",
+    "hot item": "one item has 1.5 million visitors",
+    "hot visitor": "one visitor has a million views",
+    "hot visitor, left out": "the same, the visitor left out as a bot",
+}
+
+
+def rewritten(page: str) -> str:
+    """Return a page with each marked table as its JSON file has it.
+
+    Raises:
+        KeyError: the page marks a table that this module does not make.
+    """
+    return MARKED.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}{match[3]}", page)
+
+
+def results(name: str) -> dict[str, Any]:
+    """Read one file of benchmarks/results."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Return a Markdown table; null is an empty cell."""
+    columns = list(header)
+    lines = [columns, ["---"] * len(columns), *([_cell(value) for value in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _number(value: float | None, digits: int = 2) -> str | None:
+    return None if value is None else f"{value:,.{digits}f}"
+
+
+def _count(value: float | None) -> int | None:
+    return None if value is None else round(value)
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _interval(values: list[float] | None, digits: int = 4) -> str | None:
+    if values is None:
+        return None
+    value, low, high = values
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def wals_speed() -> str:
+    header = ("k", "solver", "rounds", "ours, s per pass", "implicit, s per pass", "ratio")
+    header += ("whole fit, ours, s", "implicit, s", "ratio", "loss, ours / implicit")
+    return table(
+        header,
+        (
+            (
+                row["k"],
+                row["ours"]["solver"],
+                row["rounds"],
+                _short(row["ours"]["pass_s"]),
+                _short(row["implicit"]["pass_s"]),
+                _number(row["ratio"]["pass_s"]),
+                _short(row["ours"]["whole_s"]),
+                _short(row["implicit"]["whole_s"]),
+                _number(row["ratio"]["whole_s"]),
+                _number(row["ratio"]["loss"], 4),
+            )
+            for row in results("wals_speed")["rows"]
+        ),
+    )
+
+
+def wals_scale() -> str:
+    header = ("interactions", "ours, s per pass", "implicit, s per pass", "ratio", "loss, ours / implicit")
+    return table(
+        (*header, "memory, ours", "memory, implicit"),
+        (
+            (
+                row["interactions"],
+                _number(row["ours"]["pass_s"], 3),
+                _number(row["implicit"]["pass_s"], 3),
+                _number(row["ratio"]["pass_s"]),
+                _number(row["ratio"]["loss"], 4),
+                _number(row["ours"]["memory_share"]),
+                _number(row["implicit"]["memory_share"]),
+            )
+            for row in results("wals_scale")["rows"]
+        ),
+    )
+
+
+def wals_spark() -> str:
+    found = results("wals_spark")
+    names = {"ours": "WALS, this project", "spark": "Spark MLlib's ALS, `local[2]`"}
+    rows = [(names[side], _short(found[side]["pass_s"]), _short(found[side]["whole_s"])) for side in names]
+    times = (found["times"]["pass_s"], found["times"]["whole_s"])
+    return table(("", "s per pass", "whole fit, s"), [*rows, ("Spark / ours", *(f"{value:.0f}" for value in times))])
+
+
+def wals_quality() -> str:
+    header = ("", "k", "w0", "lambda", "nu", "b", "a", "passes", "training, s", "Recall@20", "NDCG@20")
+
+    def row(found: dict[str, Any]) -> tuple[object, ...]:
+        settings = found.get("settings", {})
+        recall, ndcg = (found["recall"], found["ndcg"]) if "recall" in found else found["curve"][-1][1:]
+        ridge = f"{found['lambda']:.5f}" if "lambda" in found else None
+        weights = (settings.get("nu"), settings.get("popularity"), settings.get("activity"))
+        size = str(found["k"]), settings.get("w0"), ridge
+        return (
+            found["side"],
+            *size,
+            *weights,
+            found["passes"],
+            f"{found['seconds']:.1f}",
+            f"{recall:.4f}",
+            f"{ndcg:.4f}",
+        )
+
+    return table(header, map(row, results("wals_quality")["rows"]))
+
+
+def bigquery_read() -> str:
+    rates = results("bigquery_read")["rows_per_second"]
+    rows = [
+        ("this project: Arrow batches, each row checked and accounted for", rates["ours"]),
+        ("Beam's ReadFromBigQuery, DIRECT_READ: one dict per row", rates["beam"]),
+    ]
+    return table(("", "rows per second, median"), rows)
+
+
+def preprocess_speed() -> str:
+    header = ("interactions", "visitors", "ours: s", "peak, GB", "rows per second", "pandas: s", "GB", "ours / pandas")
+
+    def row(size: dict[str, Any]) -> tuple[object, ...]:
+        ours, pandas, duckdb = (size.get(side, {}) for side in ("ours", "pandas", "duckdb"))
+        first = size["rows"], size["visitors"], _number(ours["seconds"], 1), _number(ours["peak_gb"])
+        second = _count(ours["rows_per_second"]), _number(pandas.get("seconds"), 1), _number(pandas.get("peak_gb"))
+        return *first, *second, _number(pandas.get("ratio")), _number(duckdb["seconds"], 1), _number(duckdb["peak_gb"])
+
+    sizes = results("preprocess_speed")["sizes"] + results("preprocess_50m")["sizes"]
+    return table((*header, "DuckDB: s", "GB"), map(row, sizes))
+
+
+def read_exports() -> str:
+    found = results("read_exports")
+    rates, shares = found["page_views_per_cpu_second"], found["of_the_loop"]
+    rows = ((text, _count(rates[side]), _number(shares[side])) for side, text in _READERS.items())
+    return table(("", "page views per processor second", "of the loop"), rows)
+
+
+def hot_rows() -> str:
+    rows = (
+        (
+            text,
+            _number(found["seconds"], 1),
+            _number(found["seconds_over_plain"]),
+            _number(found["peak_gb"]),
+            found.get("interactions"),
+        )
+        for name, text in _HOT.items()
+        for found in [results("hot_rows")["variants"][name]]
+    )
+    return table(("", "s", "of the plain table", "peak memory, GB", "interactions"), rows)
+
+
+def read_rows() -> str:
+    rates = results("read_rows")["interactions_per_second"]
+    rows = ((f"`{name}`", _count(rate["ours"]), _count(rate["one by one"])) for name, rate in rates.items())
+    return table(("interactions per second", "in blocks, as training reads", "record by record"), rows)
+
+
+def startup() -> str:
+    return table(("", "s"), ((name, _number(value, 1)) for name, value in results("startup")["seconds"].items()))
+
+
+def stages() -> str:
+    return table(("step", "s"), ((name, _number(value, 1)) for name, value in results("stages")["seconds"].items()))
+
+
+def runners() -> str:
+    rows = (
+        (
+            _RUNNERS[name],
+            *(_number(found[figure], 1) for figure in ("seconds", "cpu_seconds")),
+            _number(found["peak_gb"]),
+        )
+        for name, found in results("runners")["runners"].items()
+    )
+    return table(("runner", "s", "processor s", "peak memory, GB"), rows)
+
+
+def warm_start() -> str:
+    header = ("k", "night", "cold, after 10 passes", "warm, after 1, 2 and 3 passes", "reaches the cold loss after")
+    rows = (
+        (
+            row["k"],
+            f"{row['night']} of {row['nights']}",
+            f"{row['cold_loss']:.2f}",
+            ", ".join(f"{loss:.2f}" for loss in row["warm_losses"]),
+            f"{row['reached_after']} passes" if row["reached_after"] else "not in 3 passes",
+            _interval(row["recall_difference"]),
+        )
+        for row in results("warm_start")["rows"]
+    )
+    return table((*header, "Recall@20, warm minus cold"), rows)
+
+
+def predict_job() -> str:
+    rows = (
+        (kind, run["users"], _number(run["job_s"], 1), _count(run["visitors_per_second"]), _count(run["peak_mb"]))
+        for kind in ("recommendations", "audiences")
+        for run in results(f"predict_job_{kind}")["runs"]
+    )
+    return table(("kind", "visitors", "s", "visitors per second", "peak memory, MB"), rows)
+
+
+def predict_writers() -> str:
+    found = results("predict_writers")
+    rates, sizes = found["answers_per_cpu_second"], found["bytes_each"]
+    names = {"text": "text", "jsonl": "JSON lines", "parquet": "Parquet"}
+    rows = ((names[form], _count(rates[form]), sizes[form]) for form in names)
+    return table(("format", "answers per processor second", "bytes each"), rows)
+
+
+def predict_batch() -> str:
+    rows = (
+        (side, f"{found['seconds']:.2f} ({found['least']:.2f} to {found['most']:.2f})", found["peak_mb"])
+        for side, found in results("predict_batch")["sides"].items()
+    )
+    return table(("", "s, median (range)", "peak memory, MB"), rows)
+
+
+def serve_load() -> str:
+    header = ("s", "requests per second", "p50, ms", "p99, ms", "p99.9, ms", "requests", "errors", "versions loaded")
+    rows = (
+        (
+            run["seconds"],
+            run["rate"],
+            *(_number(run[figure], 1) for figure in ("p50_ms", "p99_ms", "p999_ms")),
+            run["requests"],
+            run["errors"],
+            f"{run['taken_over']} of {run['versions']}",
+        )
+        for run in results("serve_load")["runs"]
+    )
+    return table(header, rows)
+
+
+def evaluate_scale() -> str:
+    rows = ((row["visitors"], _count(row["cpu"]), _number(row["gb"])) for row in results("evaluate_scale")["rows"])
+    return table(("visitors", "processor s", "peak memory, GB"), rows)
+
+
+def dataset_quality() -> str:
+    columns = ("last.fm", "last.fm, binary", "sample")
+    rows = (
+        (system, *(_interval(found.get(column)) for column in columns))
+        for system, found in results("dataset_quality")["recall_at_20"].items()
+    )
+    return table(("system", "last.fm", "last.fm, `rating.kind=binary`", "the sample"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    function.__name__: function
+    for function in (
+        wals_speed,
+        wals_scale,
+        wals_spark,
+        wals_quality,
+        bigquery_read,
+        preprocess_speed,
+        read_exports,
+        hot_rows,
+        read_rows,
+        startup,
+        stages,
+        runners,
+        warm_start,
+        predict_job,
+        predict_writers,
+        predict_batch,
+        serve_load,
+        evaluate_scale,
+        dataset_quality,
+    )
+}
