@@ -1,4 +1,4 @@
-"""The catalogue, a CSV of contentId, title, category: what the site calls its items."""
+"""The catalogue: a CSV of contentId, title and category, the site's names of its items."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 from typing import BinaryIO
 
+from artifacts import storage
 from configs.errors import UserError
 
 COLUMNS = ("contentId", "title", "category")
@@ -13,11 +14,29 @@ COLUMNS = ("contentId", "title", "category")
 Catalogue = dict[str, tuple[str, str]]
 
 
-def parse(file: BinaryIO, path: str) -> Catalogue:
-    """contentId -> title and category; closes the file.
+def read(path: str) -> Catalogue:
+    """Return title and category by contentId.
+
+    Args:
+        path: local or gs://.
 
     Raises:
-        UserError: it lacks a column, or is no CSV in UTF-8.
+        UserError: the file does not exist, cannot be read, lacks a column, or is not a CSV in UTF-8.
+    """
+    try:
+        file = storage.open_to_read(path)
+    except FileNotFoundError:
+        raise UserError(f"catalogue {path} does not exist; check the path") from None
+    except OSError as error:
+        raise UserError(f"catalogue {path} cannot be read: {error}") from error
+    return parse(file, path)
+
+
+def parse(file: BinaryIO, path: str) -> Catalogue:
+    """Return title and category by contentId, and close the file.
+
+    Raises:
+        UserError: the file lacks a column, or is not a CSV in UTF-8.
     """
     try:
         with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import io
 import logging
 import math
 import socket
@@ -11,9 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from artifacts import catalogue
+from artifacts import catalogue, storage
 from configs import cli
-from configs.errors import UserError
 from configs.settings import Settings
 
 if TYPE_CHECKING:
@@ -90,19 +88,12 @@ def prepare(settings: Settings, required_catalogue: bool = False) -> tuple[uvico
 
 
 def _read_catalogue(path: str | None, required: bool) -> catalogue.Catalogue:
-    import tensorflow as tf
-
     if path is None:
         return {}
-    if not required and not tf.io.gfile.exists(path):
+    if not required and not storage.exists(path):
         logging.getLogger("serving").warning("catalogue %s does not exist; items are shown by their ids", path)
         return {}
-    try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            data = file.read()
-    except tf.errors.OpError as error:
-        raise UserError(f"catalogue {path} cannot be read: {error.message}") from error
-    return catalogue.parse(io.BytesIO(data), path)
+    return catalogue.read(path)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ ids were hashed) in the format of privacy.deleted_visitors.
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Awaitable, Callable
 
 import numpy as np
-import tensorflow as tf
 
-from artifacts import privacy
+from artifacts import privacy, storage
 from configs.errors import UserError
 from serving.models.model import Arrays, K
 
@@ -29,7 +29,7 @@ class DeletionList:
             UserError: the file cannot be read.
         """
         self._path = path
-        self._stamp: tuple[int, int] | None = None
+        self._files: list[storage.StoredFile] | None = None
         self.ids: frozenset[bytes] = frozenset()
         self.refresh()
 
@@ -42,15 +42,11 @@ class DeletionList:
         if self._path is None:
             return
         try:
-            status = tf.io.gfile.stat(self._path)
-            stamp = status.length, status.mtime_nsec
-            if stamp == self._stamp:
-                return
-            with tf.io.gfile.GFile(self._path, "rb") as file:
-                data = file.read()
-        except tf.errors.OpError as error:
-            raise UserError(f"serving.deleted_visitors {self._path} cannot be read: {error.message}") from error
-        self.ids, self._stamp = privacy.listed(data), stamp
+            files = storage.glob(glob.escape(self._path))
+            if files != self._files:
+                self.ids, self._files = privacy.listed(storage.read_bytes(self._path)), files
+        except OSError as error:
+            raise UserError(f"serving.deleted_visitors {self._path} cannot be read: {error}") from error
 
     async def answer(self, ask: Callable[[Arrays], Awaitable[Arrays]], inputs: Arrays) -> Arrays:
         """Ask without the deleted visitors and remove them from the answer.
