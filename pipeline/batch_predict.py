@@ -72,9 +72,9 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
     """
     # Not before: `--help` and a mistake in the flags answer at once.
     from artifacts import publish
-    from pipeline.beam import counters, progress
+    from pipeline.beam import counters, finalize, progress
     from pipeline.beam import options as beam_options
-    from pipeline.dataset import accounts
+    from pipeline.prediction import display
     from pipeline.prediction import plan as plans
 
     started, kind = time.time(), settings.prediction.kind
@@ -90,15 +90,15 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
         publish.make_directory(staging)
         with progress.watching(f"{kind.replace('_', ' ')} of {_asked(plan)}", staging, *_files_due(plan)):
             result = beam_options.run(lambda pipeline: _build(pipeline, plan, staging), options)
-        summary = accounts.take_summary(staging)
+        summary = finalize.take_summary(staging)
         if not summary["files"]:
             raise UserError("nothing is left to answer: prediction.only, allow, block and max_age_days exclude all")
         _remove_strays(staging, {file["name"] for file in summary["files"]})
         content = _manifest(summary, settings, plan, trained, started) | {"steps": counters.by_step(result)}
-        accounts.write_manifest(Predictions(staging).manifest, _manifest_kind(kind), content)
+        finalize.write_manifest(Predictions(staging).manifest, _manifest_kind(kind), content)
     if settings.prediction.table:
         bigquery.load(settings, root, content)
-    accounts.show_predictions(root, content)
+    display.show(root, content)
     return content
 
 
@@ -124,7 +124,7 @@ def _files_due(plan: Plan) -> tuple[str, int]:
 def _build(pipeline: Any, plan: Plan, staging: str) -> None:
     import apache_beam as beam
 
-    from pipeline.dataset import accounts
+    from pipeline.beam.finalize import SUMMARY
     from pipeline.prediction import audiences, recommend
 
     if plan.gives_visitors:
@@ -138,7 +138,7 @@ def _build(pipeline: Any, plan: Plan, staging: str) -> None:
         )
     (
         pipeline
-        | "Once" >> beam.Create([join(staging, accounts.SUMMARY)])
+        | "Once" >> beam.Create([join(staging, SUMMARY)])
         | "WriteSummary" >> beam.Map(_write_summary, beam.pvalue.AsIter(found))
     )
 

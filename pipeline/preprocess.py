@@ -1,22 +1,28 @@
-"""The job that makes a dataset: python -m pipeline.preprocess --config configs/local.yaml"""
+"""The command that makes a dataset: python -m pipeline.preprocess --config configs/local.yaml"""
 
 from __future__ import annotations
 
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from artifacts import locks
-from artifacts.paths import Dataset, join
 from configs import cli
 from configs.settings import Settings
 from pipeline import validate
 
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from pipeline.dataset.grouping import Sizes
+    from pipeline.dataset.manifest import Job
+    from pipeline.sources.inputs import Input
+
 _EPILOG = """\
 Beam's own options pass through, e.g. --runner=DataflowRunner --project=P --region=R --temp_location=gs://B/tmp;
-those under `beam:` in the config are the defaults. Any setting of the config can be given as --set KEY=VALUE.
+their defaults are under `beam:` in the config. Any setting of the config can be set as --set KEY=VALUE.
 
 examples:
   python -m pipeline.preprocess --config configs/local.yaml
@@ -26,127 +32,146 @@ examples:
   python -m pipeline.preprocess --config configs/local.yaml --source table --input ratings.csv \\
       --set source.rating_column=stars --set rating.kind=linear --dataset_dir data/ratings
 """
+_FLAGS = {
+    "input": ("source.input", "GLOB", "files to read, local or gs://, or bq://PROJECT.DATASET.TABLE; quote it"),
+    "source": ("source.kind", "ga360|ga4|table", "the kind of the files"),
+    "start_date": ("source.start_date", "DATE", "first day of the window, e.g. 2024-01-31"),
+    "end_date": ("source.end_date", "DATE", "last day of the window, inclusive"),
+    "split": ("split.kind", "none|last_n|time|random", "what to hold out for evaluation (docs/evaluation.md)"),
+    "test_input": ("split.test_input", "GLOB", "files like those of --input that are held out entirely"),
+    "dataset_dir": ("dataset_dir", "DIR", "where to write the dataset, local or gs://"),
+    **validate.BASELINE,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parses the flags and runs the job.
+    """Parse the flags and run the job.
 
     Raises:
-        UserError: whatever the user can put right.
+        UserError: a setting, the input or the output needs the user's attention. GateError: see `preprocess`.
     """
     parser = cli.parser(
         "python -m pipeline.preprocess",
-        "Reads Google Analytics exports or a table; writes vocabularies, group-by TFRecords and the transform_fn.",
+        "Read Google Analytics exports or a table; write vocabularies, group-by TFRecords and the transform_fn.",
         epilog=_EPILOG,
     )
-    flags = {
-        "input": ("source.input", "GLOB", "files to read, local or gs://; or bq://PROJECT.DATASET.TABLE; quote it"),
-        "source": ("source.kind", "ga360|ga4|table", "what the files hold"),
-        "start_date": ("source.start_date", "DATE", "first day of the window, e.g. 2024-01-31"),
-        "end_date": ("source.end_date", "DATE", "last day of the window, inclusive"),
-        "split": ("split.kind", "none|last_n|time|random", "what to hold out for evaluation (docs/evaluation.md)"),
-        "test_input": ("split.test_input", "GLOB", "files like those of --input that are held out whole"),
-        "dataset_dir": ("dataset_dir", "DIR", "where the dataset goes, local or gs://"),
-        **validate.BASELINE,
-    }
-    cli.add_flags(parser, flags, "a dataset that is")
-    parser.add_argument("--dry_run", action="store_true", help="say what would be read (of BigQuery: SQL, bytes); stop")
+    cli.add_flags(parser, _FLAGS, "a dataset that is")
     parser.add_argument(
-        "--detach", action="store_true", help="submit the job and end; its own last step puts the dataset in its place"
+        "--dry_run", action="store_true", help="print what would be read (for BigQuery: the SQL and the bytes) and stop"
+    )
+    parser.add_argument(
+        "--detach", action="store_true", help="submit the job and exit; the job's last step publishes the dataset"
     )
     args, beam_flags = parser.parse_known_args(argv)
-    settings = cli.settings_with(args, flags)
+    settings = cli.settings_with(args, _FLAGS)
     if args.dry_run:
-        from pipeline.beam import options as beam_options
-        from pipeline.sources import inputs
-
-        options = beam_options.from_settings(settings, beam_flags)
-        print(inputs.describe(settings))
-        print(beam_options.describe(options))
-        return
-    (submit if args.detach else preprocess)(settings, beam_flags, args.replace)
+        _describe(settings, beam_flags)
+    elif args.detach:
+        submit(settings, beam_flags, args.replace)
+    else:
+        preprocess(settings, beam_flags, args.replace)
 
 
-def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool) -> dict:
-    """Makes the dataset that the settings describe; returns its manifest.
+def _describe(settings: Settings, beam_flags: Sequence[str]) -> None:
+    from pipeline.beam import options as beam_options
+    from pipeline.sources import inputs
+
+    options = beam_options.from_settings(settings, beam_flags)
+    print(inputs.describe(settings))
+    print(beam_options.describe(options))
+
+
+def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool, sizes: Sizes | None = None) -> dict:
+    """Make the dataset that the settings describe, and return its manifest.
+
+    Args:
+        replace: whether to replace a dataset that exists there already.
+        sizes: of blocks and records, for tests.
 
     Raises:
-        UserError: whatever the user can put right. GateError: the dataset is not like the last good one.
+        UserError: a setting, the input or the output needs the user's attention. GateError: the dataset differs too
+            much from the last good one.
     """
-    # Not before: `--help` and a mistake in the flags answer at once.
-    cli.import_tensorflow()
-    with cli.quiet_imports():
-        from artifacts import publish
-        from pipeline.beam import counters, progress
-        from pipeline.beam import options as beam_options
-        from pipeline.beam.block_store import BlockStore
-        from pipeline.dataset import accounts, transforms
-        from pipeline.sources import inputs, privacy
+    _import_libraries()
+    from artifacts import publish
+    from artifacts.paths import Dataset, join
+    from pipeline.beam import counters, finalize, progress
+    from pipeline.dataset import display
+    from pipeline.dataset.grouping import Sizes
+    from pipeline.dataset.manifest import Job
+    from pipeline.sources import inputs
 
     started = time.time()
     root = cli.required(settings.dataset_dir, "dataset_dir")
-    options = beam_options.from_settings(settings, beam_flags)
-    beam_options.check_place(options)
-    privacy.open_rules(settings.privacy)
-    validate.open_baseline(settings.validation)
-    test_files = inputs.match_test_input(settings)
+    options, test_files = _check(settings, beam_flags)
     with publish.staged(root, "dataset", replace) as staging, inputs.opened(settings) as files:
-        store = BlockStore(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/blocks"))
+        job = Job(settings, files, test_files, root, staging, started, sizes or Sizes())
         with progress.waiting(f"preprocessing {len(files.files)} {'streams' if files.read else 'files'}"):
-            last = partial(accounts.write_summary, path=join(staging, accounts.SUMMARY))
-            result = beam_options.run(
-                lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, store, last, test_files),
-                options,
-            )
-        summary = accounts.take_summary(staging)
-        manifest = accounts.dataset_manifest(summary, settings, files, staging, started, test_files)
-        manifest["steps"] = counters.by_step(result)
-        manifest["compared"] = validate.check(manifest, settings.validation, root)
-        accounts.write_manifest(Dataset(staging).manifest, "dataset", manifest)
-    accounts.show_dataset(root, manifest)
+            result = _run(job, options, partial(finalize.write_summary, path=join(staging, finalize.SUMMARY)))
+        manifest = job.make_manifest(finalize.take_summary(staging)) | {"steps": counters.by_step(result)}
+        finalize.write_manifest(Dataset(staging).manifest, "dataset", manifest)
+    display.show(root, manifest)
     validate.show(manifest["compared"])
     return manifest
 
 
 def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None:
-    """Submits the job that makes the dataset, and leaves it to itself.
+    """Submit the job that makes the dataset, and do not wait for it; its own last step publishes the dataset.
 
     Raises:
-        UserError: whatever the user can put right by then. What comes later is in the job's log.
+        UserError: a setting, the input or the output needs the user's attention. Later errors are in the job's log.
     """
-    cli.import_tensorflow()
-    with cli.quiet_imports():
-        from artifacts import publish
-        from pipeline.beam import finalize
-        from pipeline.beam import options as beam_options
-        from pipeline.beam.block_store import BlockStore
-        from pipeline.dataset import accounts, transforms
-        from pipeline.sources import inputs, privacy
+    _import_libraries()
+    from artifacts import locks, publish
+    from pipeline.beam.finalize import PublishFromWorker
+    from pipeline.dataset.manifest import Job
+    from pipeline.sources import inputs
 
     started, run = time.time(), uuid.uuid4().hex[:12]
     root = cli.required(settings.dataset_dir, "dataset_dir").rstrip("/")
-    options = beam_options.from_settings(settings, beam_flags)
-    beam_options.check_place(options)
-    privacy.open_rules(settings.privacy)
-    validate.open_baseline(settings.validation)
-    test_files = inputs.match_test_input(settings)
+    options, test_files = _check(settings, beam_flags)
     with locks.claim(root):
         publish.refuse_occupied(root, "dataset", replace)
     staging = f"{root}.partial-{run}"
     publish.make_directory(staging)
     try:
         with inputs.opened(settings, keep=True) as files:
-            store = BlockStore(beam_options.shared_folder(options, f"{staging}/{accounts.TEMPORARY}/blocks"))
-            last = finalize.LastStep(settings, files, test_files, root, staging, run, started, replace)
-            beam_options.run(
-                lambda pipeline: transforms.preprocess(pipeline, settings, files, staging, store, last, test_files),
-                options,
-                wait=False,
-            )
+            job = Job(settings, files, test_files, root, staging, started)
+            _run(job, options, PublishFromWorker("dataset", job.make_manifest, root, staging, run, replace), wait=False)
     except BaseException:
         publish.remove(staging)
         raise
-    print(f"submitted run {run}; when it is done, its dataset is in {root}, and until then in {staging}")
+    print(f"submitted run {run}: it writes to {staging} and publishes the dataset in {root} when it is done")
+
+
+def _import_libraries() -> None:
+    """Import the job's libraries; `--help` and a wrong flag do not wait for them."""
+    cli.import_tensorflow()
+    with cli.quiet_imports():
+        import pipeline.dataset.transforms  # noqa: F401
+
+
+def _check(settings: Settings, beam_flags: Sequence[str]) -> tuple[PipelineOptions, Input | None]:
+    """Return Beam's options and the test files, once all that can be checked before the job has been checked."""
+    from pipeline.beam import options as beam_options
+    from pipeline.sources import inputs, privacy
+
+    options = beam_options.from_settings(settings, beam_flags)
+    beam_options.check_place(options)
+    privacy.open_rules(settings.privacy)
+    validate.open_baseline(settings.validation)
+    return options, inputs.match_test_input(settings)
+
+
+def _run(job: Job, options: PipelineOptions, last: Callable[[Any], object], wait: bool = True) -> Any:
+    """Run the pipeline, or only start it, and return Beam's result."""
+    from pipeline.beam import options as beam_options
+    from pipeline.beam.block_store import BlockStore
+    from pipeline.beam.finalize import TEMPORARY
+    from pipeline.dataset import transforms
+
+    store = BlockStore(beam_options.shared_folder(options, f"{job.staging}/{TEMPORARY}/blocks"))
+    return beam_options.run(lambda pipeline: transforms.build(pipeline, job, store, last), options, wait)
 
 
 if __name__ == "__main__":

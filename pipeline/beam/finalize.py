@@ -1,76 +1,103 @@
-"""A job that nobody waits for, as a Flex Template's launcher submits it: its own last step makes the dataset whole.
+"""The end of a Beam job: a summary of what its workers counted, the manifest, and the output in its place.
 
-What the waiting command does after the pipeline, a worker does at its end: manifest, check, move. It may be tried more
-than once, so each try begins where the one before broke off, and one that finds its run's dataset in place is done.
+A command that waits reads the summary from a file that the job's last step wrote. A job that nobody waits for, such as
+one that a Flex Template launches, does the same work in its last step, on a worker.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
 from artifacts import locks, publish
-from artifacts.paths import Dataset
+from artifacts.manifests import stamp
+from artifacts.paths import Output, join
 from artifacts.storage import open_to_read
 from configs.errors import UserError
-from configs.settings import Settings
-from pipeline import validate, verify
-from pipeline.dataset import accounts
-from pipeline.sources.inputs import Input
+from pipeline import verify
+
+SUMMARY, TEMPORARY = "summary.json", "tmp"  # below the staging directory of a running job
+
+Summary = Mapping[str, Any]
+
+
+def write_summary(summary: Summary, path: str) -> None:
+    """Write what the job counted, for the command that waits for it."""
+    publish.write_file(path, json.dumps(summary).encode())
+
+
+def take_summary(staging: str) -> Any:
+    """Read what the job counted, and remove its temporary files."""
+    path = join(staging, SUMMARY)
+    with open_to_read(path) as file:
+        summary = json.loads(file.read())
+    FileSystems.delete([path])
+    remove_temporary(staging)
+    return summary
+
+
+def remove_temporary(staging: str) -> None:
+    """Remove the job's temporary files, and what bundles left behind that ran twice."""
+    publish.remove(join(staging, TEMPORARY))
+    publish.remove_leftovers(join(staging, "rejected"))
+
+
+def write_manifest(path: str, kind: str, content: Mapping[str, Any]) -> None:
+    """Write the manifest, which completes the output; files without a description are described first."""
+    root = path.rpartition("/")[0]
+    names = {file[len(root) + 1 :] for file in publish.list_files(root)} - content["files"].keys()
+    others = {name: verify.describe(join(root, name)) for name in sorted(names)}
+    publish.write_file(path, stamp(kind, {**content, "other_files": others}).encode())
 
 
 @dataclass(frozen=True)
-class LastStep:
-    """What is done with the summary when all files are written.
+class PublishFromWorker:
+    """The last step of a job that nobody waits for: make the manifest, check the files, move them to `root`.
 
-    run: tells this run's dataset from any other. replace: whether a dataset that is at `root` by then may go.
+    Beam may run it more than once. Each attempt starts over, and one that finds this run's output in place does
+    nothing.
+
+    kind: of the output. make_manifest: returns its content from the summary. run: identifies this run. replace: whether
+    an output that exists at `root` by then may be replaced.
     """
 
-    settings: Settings
-    files: Input
-    test_files: Input | None
+    kind: str
+    make_manifest: Callable[[Summary], dict[str, Any]]
     root: str
     staging: str
     run: str
-    started: float
     replace: bool
 
-    def __call__(self, summary: dict[str, Any]) -> None:
-        """Makes the manifest, checks the files against it and moves all to `root`.
+    def __call__(self, summary: Summary) -> None:
+        """Publish the output.
 
         Raises:
-            UserError: the dataset is of no use, damaged, or not like the last good one; or its place is taken.
+            UserError: the output is damaged, or `make_manifest` refuses it, or its place is taken.
         """
         with locks.claim(self.root):
-            if self._is_there():
+            if self._is_published():
                 return
-            self._refuse_other()
-            accounts.tidy(self.staging)
-            path = Dataset(self.staging).manifest
-            if FileSystems.exists(path):  # of a try before
+            if not self.replace and FileSystems.exists(Output(self.root).manifest):
+                raise UserError(
+                    f"{self.root}: another run has written a {self.kind} there, which stays; pass --replace"
+                )
+            remove_temporary(self.staging)
+            path = Output(self.staging).manifest
+            if FileSystems.exists(path):  # from an earlier attempt
                 FileSystems.delete([path])
-            content = accounts.dataset_manifest(
-                summary, self.settings, self.files, self.staging, self.started, self.test_files
-            )
-            content["run"] = self.run
-            content["compared"] = validate.check(content, self.settings.validation, self.root)
-            accounts.write_manifest(path, "dataset", content)
-            found = verify.read_any_manifest(self.staging)
-            problem = next(verify.problems(self.staging, found), None)
+            write_manifest(path, self.kind, self.make_manifest(summary) | {"run": self.run})
+            problem = next(verify.problems(self.staging, verify.read_any_manifest(self.staging)), None)
             if problem:
                 raise UserError(f"{self.staging}: {problem}; make it again")
             publish.publish(self.staging, self.root)
 
-    def _is_there(self) -> bool:
-        path = Dataset(self.root).manifest
+    def _is_published(self) -> bool:
+        path = Output(self.root).manifest
         if not FileSystems.exists(path):
             return False
         with open_to_read(path) as file:
             return json.loads(file.read()).get("run") == self.run
-
-    def _refuse_other(self) -> None:
-        if not self.replace and FileSystems.exists(Dataset(self.root).manifest):
-            raise UserError(f"{self.root} has got a dataset meanwhile, and --replace was not given; it stays as it is")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,30 +24,48 @@ NO_ROWS = Rows(*(np.zeros(size, kind) for size, kind in ((0, "i8"), (1, "i8"), (
 _ENTRIES = pa.schema([pa.field("key", pa.int64()), pa.field("index", pa.int64()), pa.field("value", pa.float32())])
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Limits that bound a worker's memory.
+
+    block: interactions per block. record: entries per record, since a row of an item that everyone viewed would fill
+    many megabytes; a longer row becomes several records. batch: entries that are encoded at once.
+    """
+
+    block: int = 1 << 20
+    record: int = 1 << 16
+    batch: int = 1 << 20
+
+
+class EncodedInteractions(NamedTuple):
+    """Interactions by index: users int64[n], items int64[n], ratings float32[n]."""
+
+    users: np.ndarray
+    items: np.ndarray
+    ratings: np.ndarray
+
+
 def shards_for(interactions: int, chosen: int | None) -> int:
-    """Files a side: the number chosen, or one that suits the data."""
+    """Return the number of files per side: the chosen one, or one that suits the number of interactions."""
     return chosen or min(_MOST_SHARDS, max(1, math.ceil(interactions / _SHARD_INTERACTIONS)))
 
 
-def encoded_interactions(block: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
-    """The interactions of a block that no minimum count left out.
-
-    Returns:
-        userId int64[n], itemId int64[n], rating float32[n], and how many were left out for which id.
-    """
+def used_interactions(block: pa.RecordBatch) -> tuple[EncodedInteractions, dict[str, int]]:
+    """Return the interactions of a block that no minimum count left out, and how many were left out for which id."""
     users, items, ratings = (values_of(block, name) for name in (USER_ID, ITEM_ID, RATING))
-    kept = (users >= 0) & (items >= 0)
-    dropped = {
+    used = (users >= 0) & (items >= 0)
+    skipped = {
         "pairs.skipped.below_min_items_per_user": int((users < 0).sum()),
         "pairs.skipped.below_min_users_per_item": int(((users >= 0) & (items < 0)).sum()),
     }
-    return users[kept], items[kept], ratings[kept].astype(np.float32), dropped
+    return EncodedInteractions(users[used], items[used], ratings[used].astype(np.float32)), skipped
 
 
 def partition(
-    users: np.ndarray, items: np.ndarray, ratings: np.ndarray, shards: int, sides: Iterable[str] = SIDES
+    interactions: EncodedInteractions, shards: int, sides: Iterable[str] = SIDES
 ) -> Iterator[tuple[tuple[str, int], pa.RecordBatch]]:
-    """Sends each interaction to its shard on each side: the remainder of its key."""
+    """Yield ((side, shard), entries): on each side, an interaction's shard is its key modulo `shards`."""
+    users, items, ratings = interactions
     for side in sides:
         keys, indices = (items, users) if side == USERS_FOR_ITEM else (users, items)
         batch = pa.RecordBatch.from_arrays([pa.array(keys), pa.array(indices), pa.array(ratings)], schema=_ENTRIES)
@@ -54,11 +74,11 @@ def partition(
 
 
 def group(entries: pa.Table) -> Rows:
-    """All rows of one shard, keys and indices ascending; there is at least one entry."""
+    """Return all rows of one shard, keys and indices ascending; there is at least one entry."""
     keys, indices, values = (column.to_numpy() for column in entries.columns)
-    others = int(indices.max()) + 1
-    pairs, order = columns.sorted_with_order(keys * others + indices)
-    keys = pairs // others
-    indices, values = pairs - keys * others, values[order]
+    most_indices = int(indices.max()) + 1
+    pairs, order = columns.sorted_with_order(keys * most_indices + indices)
+    keys = pairs // most_indices
+    indices, values = pairs - keys * most_indices, values[order]
     starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
     return Rows(keys[starts], np.append(starts, len(keys)), indices, values)

@@ -1,113 +1,192 @@
-"""The preprocessing pipeline, from files to files. Wiring only: what the steps do stands in other modules."""
+"""The preprocessing pipeline: export files -> interactions -> vocabularies and ratings -> the files of a dataset.
+
+`build` is the way of the data; each composite PTransform below has one role in it.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 import tensorflow_transform.beam as tft_beam
+from apache_beam.pvalue import AsIter, AsSingleton
 from tensorflow_transform import DatasetMetadata
 from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
+from artifacts.names import HELD_OUT
 from artifacts.paths import Dataset, join
 from configs.settings import Settings
 from pipeline.beam.block_store import BlockStore
-from pipeline.dataset import dataset_statistics, held_out_files
-from pipeline.dataset.accounts import TEMPORARY
+from pipeline.beam.finalize import TEMPORARY, Summary
+from pipeline.dataset import dataset_statistics
+from pipeline.dataset.grouping import SIDES
 from pipeline.dataset.item_statistics import WriteItems
+from pipeline.dataset.manifest import Job
 from pipeline.dataset.preprocessing_fn import FEATURE_SPEC, make_preprocessing_fn
-from pipeline.dataset.row_files import WriteRows
+from pipeline.dataset.row_files import RowFiles, WriteRows
 from pipeline.dataset.transform_files import WriteTransformFn
+from pipeline.interactions import splits
 from pipeline.interactions.blocks import BLOCK
-from pipeline.sources.inputs import Input
 from pipeline.sources.kinds import has_times
 from pipeline.sources.transform import ReadInteractions
 
 
-def preprocess(
-    pipeline: beam.Pipeline,
-    settings: Settings,
-    files: Input,
-    root: str,
-    store: BlockStore,
-    last: Callable[[dict[str, Any]], object],
-    test_files: Input | None = None,
-) -> None:
-    """Builds the pipeline that writes a dataset's files below `root`.
+def build(pipeline: beam.Pipeline, job: Job, store: BlockStore, last: Callable[[Summary], object]) -> None:
+    """Build the pipeline that writes a dataset's files below `job.staging`.
 
     Args:
-        last: what a worker does when all files are written, with the summary of which the manifest is made.
+        store: passes blocks from step to step.
+        last: a worker calls it with the job's summary when all files are written.
     """
-    dataset, has_time = Dataset(root), has_times(settings.source)
-    read = ReadInteractions(
-        files, settings.source, settings.rating, store, settings.split, test_files, settings.privacy
+    settings, dataset, temporary = job.settings, Dataset(job.staging), join(job.staging, TEMPORARY)
+    timed = has_times(settings.source)
+    interactions = pipeline | "Interactions" >> ReadInteractions(
+        job.files,
+        settings.source,
+        settings.rating,
+        store,
+        settings.split,
+        job.test_files,
+        settings.privacy,
+        job.sizes.block,
     )
-    found = pipeline | "Interactions" >> read
-    rejected = found.rejects | "Rejected" >> beam.io.WriteToText(join(dataset.rejected, "rejected"), ".jsonl")
+    counts = interactions.counts | "SumCounts" >> beam.CombineGlobally(sum_counts)
+    pairs = counts | "CountPairs" >> beam.Map(lambda counts: counts["pairs.read"])
 
-    metadata = DatasetMetadata.from_feature_spec(FEATURE_SPEC)
-    representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(metadata.schema)
-    config = tensor_adapter.TensorAdapterConfig(BLOCK, representations)
-    preprocessing_fn = make_preprocessing_fn(settings.rating, settings.dataset, store, settings.source.end_date)
-    with tft_beam.Context(temp_dir=join(root, TEMPORARY)):
-        # Loaded twice, so that not the blocks but their references wait for the analysis to end.
-        analyzed = found.blocks | "Load" >> beam.Map(store.get_block).with_output_types(pa.RecordBatch)
-        transformed = (
-            found.blocks
+    transform_fn = interactions.blocks | "Learn" >> LearnTransformFn(settings, store, temporary)
+    encode = Encode(transform_fn, store, temporary)
+    encoded = interactions.blocks | "Encode" >> encode
+
+    rejects = interactions.rejects | "WriteRejects" >> beam.io.WriteToText(join(dataset.rejected, "rejected"), ".jsonl")
+    graph = transform_fn | "WriteTransformFn" >> WriteTransformFn(dataset.transform_fn, temporary)
+    rows = encoded | "Rows" >> WriteRows(job.staging, pairs, settings.dataset, store, SIDES, job.sizes)
+    test_rows = interactions.held_out | "HeldOut" >> WriteHeldOut(job, pairs, encode)
+    items = encoded | "Items" >> WriteItems(dataset.items, transform_fn[0], settings.dataset, timed)
+    statistics = encoded | "Statistics" >> beam.Map(dataset_statistics.count, settings.rating, timed)
+
+    pipeline | "Finish" >> Finish(
+        last,
+        counts=[counts, rows.counts, test_rows.counts, statistics],
+        medians=rows.medians,
+        files=[rows.files, test_rows.files, items],
+        others=[rejects, graph],
+    )
+
+
+def _tensor_adapter_config() -> tensor_adapter.TensorAdapterConfig:
+    """Return how TFT reads the columns of a block."""
+    schema = DatasetMetadata.from_feature_spec(FEATURE_SPEC).schema
+    return tensor_adapter.TensorAdapterConfig(
+        BLOCK, tensor_representation_util.InferTensorRepresentationsFromMixedSchema(schema)
+    )
+
+
+@dataclass
+class LearnTransformFn(beam.PTransform):
+    """References to train's blocks -> TFT's transform_fn: two vocabularies, the median, and the graph that rates."""
+
+    settings: Settings
+    store: BlockStore
+    temporary: str
+
+    def expand(self, references: beam.PCollection) -> Any:
+        settings = self.settings
+        preprocessing_fn = make_preprocessing_fn(
+            settings.rating, settings.dataset, self.store, settings.source.end_date
+        )
+        blocks = references | "Load" >> beam.Map(self.store.get_block).with_output_types(pa.RecordBatch)
+        with tft_beam.Context(temp_dir=self.temporary):
+            return (blocks, _tensor_adapter_config()) | "Analyze" >> tft_beam.AnalyzeDataset(preprocessing_fn)
+
+
+@dataclass
+class Encode(beam.PTransform):
+    """References to blocks -> one-row record batches of userId, itemId, rating, time and median, by a transform_fn.
+
+    The blocks are loaded again behind a reshuffle: so references, not blocks, wait for the end of the analysis.
+    """
+
+    transform_fn: Any
+    store: BlockStore
+    temporary: str
+
+    def expand(self, references: beam.PCollection) -> beam.PCollection:
+        blocks = (
+            references
             | "Wait" >> beam.Reshuffle()
-            | "LoadAgain" >> beam.Map(store.get_block).with_output_types(pa.RecordBatch)
+            | "Load" >> beam.Map(self.store.get_block).with_output_types(pa.RecordBatch)
         )
-        transform_fn = (analyzed, config) | "Analyze" >> tft_beam.AnalyzeDataset(preprocessing_fn)
-        encoded, _ = ((transformed, config), transform_fn) | "Transform" >> tft_beam.TransformDataset(
-            output_record_batches=True
-        )
-        written = transform_fn | "WriteTransformFn" >> WriteTransformFn(dataset.transform_fn, join(root, TEMPORARY))
-        before = found.counts | "SumBefore" >> beam.CombineGlobally(sum_counts)
-        interactions = before | "CountInteractions" >> beam.Map(lambda counts: counts["pairs.read"])
-        held_out = held_out_files.write(found.held_out, config, transform_fn, interactions, settings, root, store)
-
-    batches = encoded | "Batches" >> beam.Map(lambda pair: pair[0]).with_output_types(pa.RecordBatch)
-    rows = batches | "Rows" >> WriteRows(root, interactions, settings.dataset.shards, settings.dataset.gzip, store)
-    items = batches | "Items" >> WriteItems(dataset.items, transform_fn[0], settings.dataset, has_time)
-    statistic = batches | "Statistics" >> beam.Map(dataset_statistics.count, settings.rating, has_time)
-    files = [rows.files, items, *held_out.files] | "AllFiles" >> beam.Flatten()
-    after = [rows.counts, statistic, *held_out.counts] | "AllCounts" >> beam.Flatten()
-    after = after | "SumAfter" >> beam.CombineGlobally(sum_counts)
-    (
-        pipeline
-        | "Once" >> beam.Create([last])
-        | "Last"
-        >> beam.Map(
-            summarise,
-            beam.pvalue.AsSingleton(before),
-            beam.pvalue.AsSingleton(after),
-            beam.pvalue.AsIter(rows.medians),
-            beam.pvalue.AsIter(files),
-            beam.pvalue.AsIter(rejected),  # for their files to be there
-            beam.pvalue.AsIter(written),
-        )
-    )
+        with tft_beam.Context(temp_dir=self.temporary):
+            encoded, _ = (
+                (blocks, _tensor_adapter_config()),
+                self.transform_fn,
+            ) | "Transform" >> tft_beam.TransformDataset(output_record_batches=True)
+        return encoded | "Batches" >> beam.Map(lambda pair: pair[0]).with_output_types(pa.RecordBatch)
 
 
-def sum_counts(counts: Iterable[Counter[str]]) -> Counter[str]:
-    """Adds up Counters by name."""
+@dataclass
+class WriteHeldOut(beam.PTransform):
+    """References to held-out blocks -> `held_out-*`, as many files as `items_for_user` has; none without a split.
+
+    pairs: a singleton, the number of interactions in train.
+    """
+
+    job: Job
+    pairs: beam.PCollection
+    encode: Encode
+
+    def expand(self, references: beam.PCollection) -> RowFiles:
+        job = self.job
+        if not job.settings.split.holds_out:
+            return RowFiles(*(references.pipeline | name >> beam.Create([]) for name in ("Files", "Counts", "Medians")))
+        write = WriteRows(job.staging, self.pairs, job.settings.dataset, self.encode.store, (HELD_OUT,), job.sizes)
+        rows = references | "Encode" >> self.encode | "Rows" >> write
+        return RowFiles(rows.files, rows.counts | "Counts" >> beam.Map(splits.of_encoded), rows.medians)
+
+
+@dataclass
+class Finish(beam.PTransform):
+    """All counts, medians and descriptions of files -> a summary, which `last` receives once.
+
+    others: of files without a description, which must also be written by then.
+    """
+
+    last: Callable[[Summary], object]
+    counts: list[beam.PCollection]
+    medians: beam.PCollection
+    files: list[beam.PCollection]
+    others: list[beam.PCollection]
+
+    def expand(self, pipeline: beam.pvalue.PBegin) -> beam.PCollection:
+        total = self.counts | "AllCounts" >> beam.Flatten() | "SumCounts" >> beam.CombineGlobally(sum_counts)
+        files = self.files | "AllFiles" >> beam.Flatten()
+        return (
+            pipeline
+            | "Once" >> beam.Create([self.last])
+            | "Last"
+            >> beam.Map(summarise, AsSingleton(total), AsIter(self.medians), AsIter(files), *map(AsIter, self.others))
+        )
+
+
+def sum_counts(counters: Iterable[Counter[str]]) -> Counter[str]:
+    """Add up Counters by name."""
     total: Counter[str] = Counter()
-    for some in counts:
-        total.update(some)
+    for counter in counters:
+        total.update(counter)
     return total
 
 
 def summarise(
-    last: Callable[[dict[str, Any]], object],
-    before: Counter[str],
-    after: Counter[str],
+    last: Callable[[Summary], object],
+    counts: Counter[str],
     medians: Iterable[float],
     files: Iterable[dict],
     *_: object,
 ) -> None:
-    """Hands what a dataset's manifest is made of to the last step."""
+    """Pass the summary, from which the manifest is made, to the last step."""
     described = sorted(files, key=lambda file: file["name"])
-    last({"counts": sum_counts([before, after]), "median": next(iter(medians), None), "files": described})
+    last({"counts": counts, "median": next(iter(medians), None), "files": described})

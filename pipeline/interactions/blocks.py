@@ -31,13 +31,12 @@ BLOCK = pa.schema(
         pa.field(TIME_MS, pa.large_list(pa.int64())),
     ]
 )
-_BLOCK_INTERACTIONS = 1 << 20
 
 
-def make_blocks(pairs: pa.Table) -> Iterator[pa.RecordBatch]:
-    """Cuts interactions (one row a pair) into blocks."""
-    for start in range(0, pairs.num_rows, _BLOCK_INTERACTIONS):
-        yield _block(pairs.slice(start, _BLOCK_INTERACTIONS))
+def make_blocks(pairs: pa.Table, size: int) -> Iterator[pa.RecordBatch]:
+    """Cut interactions (one row per pair) into blocks of at most `size` interactions."""
+    for start in range(0, pairs.num_rows, size):
+        yield _block(pairs.slice(start, size))
 
 
 def _block(pairs: pa.Table) -> pa.RecordBatch:

@@ -18,7 +18,7 @@ from artifacts import id_lists, publish
 from artifacts.paths import join
 from artifacts.vocabulary import order_of
 from pipeline.beam.counters import StepCounter
-from pipeline.dataset import accounts
+from pipeline.beam.finalize import TEMPORARY
 from pipeline.interactions import columns
 from pipeline.prediction import recommend, visitors
 from pipeline.prediction.items import Items
@@ -120,7 +120,7 @@ class ScoreShard(beam.DoFn):
             rows = np.array([row for row in order_of(block.ids) if allowed[row]], np.int64)
             if len(rows):
                 yield from self._best(block.take(rows))
-        publish.write_file(join(self._root, accounts.TEMPORARY, f"{SCORED}{shard:05d}.txt"), b"done\n")
+        publish.write_file(join(self._root, TEMPORARY, f"{SCORED}{shard:05d}.txt"), b"done\n")
 
     def _best(self, block: Visitors) -> Iterator[tuple[int, bytes]]:
         plan, asked = self._plan, self._world.asked

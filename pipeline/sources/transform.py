@@ -54,19 +54,20 @@ class ReadInteractions(beam.PTransform):
     split: SplitSettings = SplitSettings()  # noqa: RUF009 - frozen
     test_files: Input | None = None
     privacy: PrivacySettings = PrivacySettings()  # noqa: RUF009 - frozen
+    block_size: int = 1 << 20
 
     def expand(self, pipeline: beam.Pipeline) -> Interactions:
         shards = min(_MOST_SHARDS, self.files.size // _SHARD_BYTES + 1)
         kind = kind_of(self.source, self.rating, self.split, self.files.read)
         read = pipeline | "Train" >> _ReadFiles(self.files, self._guarded(kind), shards, self.store)
         reads, together = [read], read.views | "ByVisitor" >> beam.GroupByKey()
-        combine: beam.DoFn = _CombineShard(kind, self.store, self.split)
+        combine: beam.DoFn = _CombineShard(kind, self.store, self.split, self.block_size)
         if self.test_files:
             # The window chooses among the days of train; the files of test are chosen by hand.
             test = kind_of(self.source.model_copy(update={"start_date": None, "end_date": None}), self.rating)
             reads.append(pipeline | "Test" >> _ReadFiles(self.test_files, self._guarded(test), shards, self.store))
             together = [read.views for read in reads] | "BothByVisitor" >> beam.CoGroupByKey()
-            combine = _CombineBoth(kind, self.store, self.split)
+            combine = _CombineBoth(kind, self.store, self.split, self.block_size)
         combined = together | "Combine" >> beam.ParDo(combine).with_outputs(COUNTS, HELD_OUT, REJECTS, main="blocks")
         seen = pipeline | "Seen" >> beam.Create([Counter(self.files.seen)], reshuffle=False)
         counts = [seen, *(read[COUNTS] for read in reads), combined[COUNTS]] | "AllCounts" >> beam.Flatten()
@@ -123,8 +124,9 @@ class _ReadFile(beam.DoFn):
 class _CombineShard(beam.DoFn):
     """(shard, references of columns) -> references of blocks; held-out ones, rejects and counts aside."""
 
-    def __init__(self, kind: Kind, store: BlockStore, split: SplitSettings):
-        self._kind, self._store, self._split, self._counter = kind, store, split, StepCounter("combine")
+    def __init__(self, kind: Kind, store: BlockStore, split: SplitSettings, block_size: int):
+        self._kind, self._store, self._split, self._block_size = kind, store, split, block_size
+        self._counter = StepCounter("combine")
 
     def process(self, element: tuple[int, Any]) -> Iterator[object]:
         rejects: list[bytes] = []
@@ -137,7 +139,7 @@ class _CombineShard(beam.DoFn):
         yield beam.pvalue.TaggedOutput(COUNTS, counts)
 
     def _stored(self, pairs: pa.Table) -> Iterator[bytes]:
-        for block in make_blocks(pairs):
+        for block in make_blocks(pairs, self._block_size):
             yield self._store.put(block, self._counter, interactions_in(block))
 
     def _divide(

@@ -27,10 +27,10 @@ from artifacts.google_cloud import check_bucket
 from artifacts.storage import open_to_read
 from configs.errors import UserError
 from configs.settings import load_settings, resolve
+from deploy.dataflow_template import launch
 from pipeline import preprocess, verify
-from pipeline.beam import finalize, template
 from pipeline.beam import options as beam_options
-from pipeline.beam.finalize import LastStep
+from pipeline.beam.finalize import PublishFromWorker
 from tests.support import http_server, storage_server
 from tests.support.exports import make_dataset, reads, settings, write_ndjson
 
@@ -80,7 +80,7 @@ def test_the_job_as_dataflow_gets_it_runs_elsewhere(bucket, tmp_path, capsys):
     """Submitted as a Flex Template's launcher does, which ends before the job begins."""
     own = made(tmp_path, container_image="europe-west1-docker.pkg.dev/site/wals/worker:1")
     publish.write_file("gs://bucket/config.yaml", json.dumps(own.model_dump(mode="json")).encode())
-    template.main(["--config=gs://bucket/config.yaml", "--settings=dataset.shards=2;source.min_dwell_ms=1"])
+    launch.main(["--config=gs://bucket/config.yaml", "--settings=dataset.shards=2;source.min_dwell_ms=1"])
     out = tmp_path / "out"
     assert f"its dataset is in {out}" in capsys.readouterr().out and not out.exists()
     job, proto = translated()
@@ -115,7 +115,7 @@ def test_the_job_as_dataflow_gets_it_runs_elsewhere(bucket, tmp_path, capsys):
     here = make_dataset(tmp_path / "here", own.source.input, source={"min_dwell_ms": 1}, dataset={"shards": 2})
     assert content["files"] == here["files"] and content["counts"] == here["counts"]
     with pytest.raises(UserError, match="is not empty; name another directory or pass --replace"):
-        template.main(["--config=gs://bucket/config.yaml"])
+        launch.main(["--config=gs://bucket/config.yaml"])
 
 
 def test_without_an_image_the_project_itself_is_staged(bucket, tmp_path):
@@ -133,7 +133,7 @@ def test_the_last_step_may_be_tried_again(tmp_path, monkeypatch):
     export = write_ndjson(
         tmp_path / "ga_sessions_20240101.ndjson", [reads("a", {"x": 9, "y": 5}), reads("b", {"x": 2})]
     )
-    root, tries, steps = tmp_path / "out", [], finalize.LastStep.__call__
+    root, tries, steps = tmp_path / "out", [], PublishFromWorker.__call__
 
     def breaking(self, summary):
         for fail in (True, False, False):
@@ -146,13 +146,13 @@ def test_the_last_step_may_be_tried_again(tmp_path, monkeypatch):
                     steps(self, summary)
             tries.append((self.run, (root / "manifest.json").exists()))
 
-    monkeypatch.setattr(finalize.LastStep, "__call__", breaking)
+    monkeypatch.setattr(PublishFromWorker, "__call__", breaking)
     preprocess.submit(settings(root, export), [], replace=False)
     assert [there for _, there in tries] == [False, True, True]
     content = verify.read_any_manifest(str(root))
     assert list(verify.problems(str(root), content)) == [] and content["run"] == tries[0][0]
-    other = LastStep(settings(root, export), None, None, str(root), str(tmp_path / "s"), "another", 0.0, replace=False)
-    with pytest.raises(UserError, match="has got a dataset meanwhile"):
+    other = PublishFromWorker("dataset", dict, str(root), str(tmp_path / "s"), "another", replace=False)
+    with pytest.raises(UserError, match="another run has written a dataset there"):
         steps(other, {})
 
 

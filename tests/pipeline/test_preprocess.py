@@ -137,9 +137,9 @@ def export(tmp_path, name="in.ndjson"):
 @pytest.mark.parametrize(
     ("rows", "sections", "said"),
     [
-        ([], {}, "the files hold no rows"),
+        ([], {}, "the files contain no rows"),
         ([reads("a", {"x": 10})], {"source": {"start_date": "20250101"}},
-         "no row lies in the window 2025-01-01 to ...; the files hold 20240101 to 20240101"),
+         "no row is in the window 2025-01-01 to ...; the files contain 20240101 to 20240101"),
         ([reads("a", {"x": 10})], {"source": {"item_dimension_index": 7}},
          r"none has the custom dimension 7; seen were 4 \(2\), 10 \(1\); set source.item_dimension_index"),
         ([event("a", "x", 10)], {}, "no row has a fullVisitorId: are these ga360 exports"),

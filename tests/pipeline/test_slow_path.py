@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.dataset import row_files
-from pipeline.interactions import blocks
+from pipeline import preprocess
+from pipeline.dataset.grouping import Sizes
 from tests.support import slow_path
-from tests.support.exports import make_dataset
+from tests.support.exports import settings
 from trainer.inputs import dataset_rows as data
 
 SHARDS = 3
@@ -27,9 +27,6 @@ def made_views(seed: int) -> list[tuple[bytes, bytes, int]]:
 
 @pytest.mark.parametrize("runner", ["FnApiRunner", "bytes through the runner"])
 def test_the_bytes_are_those_of_the_slow_path(tmp_path, monkeypatch, runner):
-    monkeypatch.setattr(row_files, "_PIECE", 40)
-    monkeypatch.setattr(row_files, "_ENTRIES_AT_ONCE", 100)
-    monkeypatch.setattr(blocks, "_BLOCK_INTERACTIONS", 700)
     if runner != "FnApiRunner":
         monkeypatch.setattr("pipeline.beam.options.shared_folder", lambda *_: None)
     views = made_views(7)
@@ -39,7 +36,9 @@ def test_the_bytes_are_those_of_the_slow_path(tmp_path, monkeypatch, runner):
         columns = [pa.array(column) for column in zip(*views[part::3], strict=True)]
         pq.write_table(pa.table(columns, names), tmp_path / "in" / f"{part}.parquet", row_group_size=200)
     source = {"duration_column": "duration_ms"}
-    made = make_dataset(tmp_path / "out", tmp_path / "in/*", "table", source=source, dataset={"shards": SHARDS})
+    sizes = Sizes(block=700, record=40, batch=100)
+    chosen = settings(tmp_path / "out", tmp_path / "in/*", "table", source=source, dataset={"shards": SHARDS})
+    made = preprocess.preprocess(chosen, [], replace=False, sizes=sizes)
 
     pairs = slow_path.interactions(views)
     (tmp_path / "slow").mkdir()

@@ -25,11 +25,11 @@ def encoded(interactions: dict) -> pa.RecordBatch:
 
 @given(pairs)
 def test_what_a_minimum_count_left_out_is_counted_once_the_visitor_first(interactions):
-    users, items, ratings, dropped = grouping.encoded_interactions(encoded(interactions))
+    (users, items, ratings), skipped = grouping.used_interactions(encoded(interactions))
     kept = [(user, item, np.float32(rating)) for (user, item), rating in interactions.items() if min(user, item) >= 0]
     assert list(zip(users.tolist(), items.tolist(), ratings.tolist(), strict=True)) == kept
     assert ratings.dtype == np.float32
-    assert dropped == {
+    assert skipped == {
         "pairs.skipped.below_min_items_per_user": sum(user < 0 for user, _ in interactions),
         "pairs.skipped.below_min_users_per_item": sum(item < 0 <= user for user, item in interactions),
     }
@@ -37,13 +37,13 @@ def test_what_a_minimum_count_left_out_is_counted_once_the_visitor_first(interac
 
 @given(pairs, st.integers(1, 5))
 def test_every_row_is_whole_in_the_shard_of_its_key_on_both_sides(interactions, shards):
-    users, items, ratings, _ = grouping.encoded_interactions(encoded(interactions))
+    used, _ = grouping.used_interactions(encoded(interactions))
     expected: dict = {side: defaultdict(dict) for side in grouping.SIDES}
-    for user, item, rating in zip(users.tolist(), items.tolist(), ratings.tolist(), strict=True):
+    for user, item, rating in zip(*(column.tolist() for column in used), strict=True):
         expected[grouping.ITEMS_FOR_USER][user][item] = rating
         expected[grouping.USERS_FOR_ITEM][item][user] = rating
     found: dict = {side: {} for side in grouping.SIDES}
-    for (side, shard), entries in grouping.partition(users, items, ratings, shards):
+    for (side, shard), entries in grouping.partition(used, shards):
         rows = grouping.group(pa.Table.from_batches([entries, entries.slice(0, 0)]))
         assert rows.keys.tolist() == sorted(rows.keys.tolist())
         for row, key in enumerate(rows.keys.tolist()):
@@ -58,8 +58,8 @@ def test_every_row_is_whole_in_the_shard_of_its_key_on_both_sides(interactions, 
 
 
 def test_one_side_alone_is_partitioned_where_one_is_asked_for():
-    users, items, ratings = np.array([4, 5]), np.array([1, 1]), np.ones(2, np.float32)
-    (((side, shard), entries),) = grouping.partition(users, items, ratings, 3, [grouping.USERS_FOR_ITEM])
+    used = grouping.EncodedInteractions(np.array([4, 5]), np.array([1, 1]), np.ones(2, np.float32))
+    (((side, shard), entries),) = grouping.partition(used, 3, [grouping.USERS_FOR_ITEM])
     assert (side, shard) == (grouping.USERS_FOR_ITEM, 1)
     assert entries.column(1).to_pylist() == [4, 5]
 

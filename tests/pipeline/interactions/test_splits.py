@@ -247,8 +247,8 @@ def test_a_published_split(tmp_path):
 @pytest.mark.parametrize(
     ("split", "said"),
     [
-        ({"kind": "time", "time": "2030-01-01"}, "nothing could be held out: no view lies at or behind split.time"),
-        ({"kind": "time", "time": "1970-01-01"}, "no view lies before split.time 1970-01-01 00:00:00: nothing is left"),
+        ({"kind": "time", "time": "2030-01-01"}, "nothing could be held out: no view is at or after split.time"),
+        ({"kind": "time", "time": "1970-01-01"}, "no view is before split.time 1970-01-01 00:00:00: nothing is left"),
         ({"kind": "last_n", "min_items": 9}, r"nothing could be held out: no visitor has split.min_items \(9\)"),
         ({"test_input": "{tmp}/none*"}, "no file matches .*none"),
         ({"test_input": "{tmp}/*.csv"}, "matches both source.input and split.test_input"),

@@ -16,8 +16,7 @@ from configs import cli
 from configs.errors import UserError
 from configs.settings import PredictionSettings, Settings
 from pipeline import batch_predict
-from pipeline.beam import progress
-from pipeline.dataset import accounts
+from pipeline.beam import finalize, progress
 from pipeline.prediction import audiences, plan
 from ranking import topk
 from ranking.fold_in import Objective, Projection
@@ -278,7 +277,7 @@ def test_targets_take_the_options_the_other_way_round(plain, tmp_path):
 
 @pytest.mark.parametrize("kind", ["recommendations", "audiences"])
 def test_who_watches_sees_how_far_it_is(plain, tmp_path, monkeypatch, kind):
-    seen, take = [], accounts.take_summary
+    seen, take = [], finalize.take_summary
 
     def look(staging: str) -> dict:
         seen.append(progress.count(staging, due[0]) == due[1])
@@ -286,7 +285,7 @@ def test_who_watches_sees_how_far_it_is(plain, tmp_path, monkeypatch, kind):
 
     tree = {"dataset_dir": str(plain.root / "dataset"), "model_dir": str(plain.root / "model")}
     due = batch_predict._files_due(plan.make(Settings.model_validate(tree | {"prediction": {"kind": kind}}))[0])
-    monkeypatch.setattr(accounts, "take_summary", look)
+    monkeypatch.setattr(finalize, "take_summary", look)
     predict(plain.root, tmp_path / "out", kind=kind)
     assert seen == [True] and due[1] == {"recommendations": 3 * 2, "audiences": 3}[kind]
     assert all(path.is_file() for path in (tmp_path / "out").iterdir())

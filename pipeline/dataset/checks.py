@@ -1,0 +1,149 @@
+"""Checks of a run's counts: a dataset that is empty, rejected or split wrongly is refused with the reason."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+from artifacts import publish
+from artifacts.storage import open_to_read
+from configs.errors import UserError
+from configs.settings import Settings, SourceSettings, SplitSettings
+from pipeline.interactions import splits
+from pipeline.sources.extract import RECORDS
+
+_SHOWN = 10
+_VISITOR_FIELD = {"ga360": "fullVisitorId", "ga4": "user_pseudo_id"}
+
+
+def check_counts(counts: Counter[str], settings: Settings, rejected_dir: str) -> None:
+    """Refuse a run whose counts show that its dataset is of no use.
+
+    Args:
+        counts: from all steps, by dotted name. rejected_dir: the directory of the rejected rows.
+
+    Raises:
+        UserError: the input is empty, from another window or of another kind; too much of it was rejected; or nothing
+            is left to train on or to hold out.
+    """
+    _check_records(counts, settings.source)
+    _check_rejected(counts, settings.source, rejected_dir)
+    _check_pairs(counts, settings)
+    _check_split(counts, settings.split)
+
+
+def _check_records(counts: Counter[str], source: SourceSettings) -> None:
+    read, rejected = counts[f"{RECORDS}.read"], _rejected_records(counts)
+    if read == 0:
+        tables = "tables" if source.in_bigquery else "files"
+        raise UserError(f"{source.query or source.input}: the {tables} contain no rows")
+    if counts[f"{RECORDS}.skipped.outside_window"] == read - rejected > 0:
+        days = days_seen(counts)
+        raise UserError(
+            f"no row is in the window {source.start_date or '...'} to {source.end_date or '...'}; "
+            f"the files contain {days['first']} to {days['last']}"
+        )
+    field = _VISITOR_FIELD.get(source.kind)
+    without = max(counts[f"{RECORDS}.rejected.visitor_id_missing"], counts[f"{RECORDS}.skipped.no_visitor_id"])
+    if field and without == read:
+        raise UserError(f"no row has a {field}: are these {source.kind} exports? --source names the kind of the files")
+
+
+def _check_rejected(counts: Counter[str], source: SourceSettings, rejected_dir: str) -> None:
+    read, rejected = counts[f"{RECORDS}.read"], _rejected_records(counts)
+    if rejected > source.max_reject_fraction * read:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in by_reason(counts, "rejected").items())
+        raise UserError(
+            f"{rejected} of {read} rows were rejected, more than source.max_reject_fraction "
+            f"{source.max_reject_fraction}: {reasons}; the first: {_first_rejected(rejected_dir)}"
+        )
+
+
+def _check_pairs(counts: Counter[str], settings: Settings) -> None:
+    read, used = counts["pairs.read"], counts["pairs.used"]
+    if read == 0 and counts[splits.VISITORS]:
+        days = days_seen(counts)
+        window = f"; the files contain {days['first']} to {days['last']}" if days["first"] else ""
+        raise UserError(f"no view is before split.time {settings.split.time}: nothing is left to train on{window}")
+    if read == 0:
+        rows = counts[f"{RECORDS}.read"]
+        raise UserError(f"no interactions in {rows} rows: {_why_no_interactions(counts, settings.source)}")
+    if used == 0:
+        raise UserError(
+            "the minimum counts of dataset.min_items_per_user and min_users_per_item leave none of "
+            f"{read} interactions; lower them"
+        )
+
+
+def _check_split(counts: Counter[str], split: SplitSettings) -> None:
+    shared = counts[splits.IN_TRAIN]
+    if split.test_input and shared and not split.drop_shared:
+        raise UserError(
+            f"{shared} pairs of {split.test_input} are in train too, so that they cannot show how good a model is; "
+            "remove them from one, or set split.drop_shared=true to leave them out of test"
+        )
+    if split.holds_out and not counts[splits.HELD_OUT]:
+        raise UserError(f"nothing could be held out: {_why_nothing_held_out(counts, split)}")
+
+
+def _why_nothing_held_out(counts: Counter[str], split: SplitSettings) -> str:
+    unknown = counts[splits.NO_VISITOR] + counts[splits.NO_ITEM]
+    if unknown:
+        return f"the visitor or the item of {unknown} pairs is not in train; are the ids of one kind?"
+    if split.kind == "time":
+        return f"no view is at or after split.time {split.time}, or all of them repeat pairs of train"
+    if split.test_input:
+        return f"{split.test_input} contains no pair that train does not have"
+    return f"no visitor has split.min_items ({split.min_items}) items, or the share of them is below one"
+
+
+def _why_no_interactions(counts: Counter[str], source: SourceSettings) -> str:
+    if source.kind == "ga360":
+        seen, key = _seen(counts, "seen.dimension."), str(source.item_dimension_index)
+        wanted, setting = f"custom dimension {key}", "source.item_dimension_index"
+    else:
+        seen, key = _seen(counts, "seen.parameter."), source.item_parameter
+        wanted, setting = f"parameter {key}", "source.item_parameter"
+    if source.in_bigquery and source.kind != "table":
+        return f"none has the {wanted}; set {setting}"
+    if source.kind != "table" and key not in seen:
+        names = ", ".join(f"{name} ({count})" for name, count in list(seen.items())[:_SHOWN]) or "none at all"
+        return f"none has the {wanted}; seen were {names}; set {setting}"
+    skipped = by_reason(counts, "skipped")
+    return ", ".join(f"{reason} {count}" for reason, count in skipped.items()) or "all were rejected"
+
+
+def _first_rejected(rejected_dir: str) -> str:
+    """Return the reason, file and record of the first rejected row, without its ids: errors show no ids."""
+    for path in sorted(publish.list_files(rejected_dir)):
+        with open_to_read(path) as file:
+            rows = map(json.loads, file)
+            row = next((row for row in rows if "record" in row), None)  # a rejected bot has no record
+        if row:
+            return f"{row['reason']}, {row['file']}, record {row['record']} {row.get('complaint', '')}".rstrip()
+    return "not found"
+
+
+def _rejected_records(counts: Counter[str]) -> int:
+    return sum(count for name, count in counts.items() if name.startswith(f"{RECORDS}.rejected."))
+
+
+def by_reason(counts: Counter[str], outcome: str) -> dict[str, int]:
+    """Return how many records, hits or pairs had an outcome (`rejected`, `skipped`), by reason, most frequent first."""
+    reasons: Counter[str] = Counter()
+    for name, count in counts.items():
+        unit, _, rest = name.partition(".")
+        if rest.startswith(f"{outcome}.") and count:
+            reasons[f"{unit}.{rest.removeprefix(f'{outcome}.')}"] += count
+    return dict(reasons.most_common())
+
+
+def days_seen(counts: Counter[str]) -> dict[str, str | None]:
+    """Return the first and the last day of the rows read, as the export writes days (YYYYMMDD)."""
+    days = sorted(day for day in _seen(counts, "seen.date.") if day.isdigit())
+    return {"first": days[0] if days else None, "last": days[-1] if days else None}
+
+
+def _seen(counts: Counter[str], prefix: str) -> dict[str, int]:
+    seen = Counter({name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)})
+    return dict(seen.most_common())
