@@ -37,7 +37,7 @@ with cli.quiet_imports():
     lap("Beam")
     import tensorflow_transform.beam
     lap("TFT")
-    from pipeline import accounts, beam_options, inputs, privacy, progress, publish, traffic, transforms
+    import pipeline.dataset.transforms
     lap("our modules")
 print(json.dumps(laps))
 """
@@ -45,11 +45,11 @@ print(json.dumps(laps))
 STAGES = {
     "Interactions/Train/Read": "read",
     "Interactions/Combine": "sum pairs, make blocks",
-    "Analyze/PTransform": "count ids",
-    "Analyze/CacheableCombine": "median",
-    "Analyze": "TFT's graphs",
-    "Transform": "encode",
-    "Load": "encode",
+    "Learn/Analyze/PTransform": "count ids",
+    "Learn/Analyze/CacheableCombine": "median",
+    "Learn/Analyze": "TFT's graphs",
+    "Learn/Load": "encode",
+    "Encode": "encode",
     "Rows/Partition": "shuffle to rows",
     "Rows/Write": "sort and write rows",
     "Items": "statistics",
