@@ -82,7 +82,7 @@ def test_the_job_as_dataflow_gets_it_runs_elsewhere(bucket, tmp_path, capsys):
     publish.write_file("gs://bucket/config.yaml", json.dumps(own.model_dump(mode="json")).encode())
     launch.main(["--config=gs://bucket/config.yaml", "--settings=dataset.shards=2;source.min_dwell_ms=1"])
     out = tmp_path / "out"
-    assert f"its dataset is in {out}" in capsys.readouterr().out and not out.exists()
+    assert f"publishes the dataset in {out} when" in capsys.readouterr().out and not out.exists()
     job, proto = translated()
     environment = job["environment"]
     (pool, *_) = environment["workerPools"]
