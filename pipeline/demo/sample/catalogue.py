@@ -1,4 +1,4 @@
-"""The items of the sample: ids, titles, categories, and how popular each of them is."""
+"""The items of a sample: ids, titles, categories and popularity."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _LOW_BITS = np.uint64(1)
 class Catalogue:
     """Items in order of category and topic, so that each topic and each category is a range.
 
-    content_ids, titles, categories: str[C]. cumulative: float64[C + 1], the popularity of the items
-    before each; its last value is 1. topic_begin: int64[G, T + 1], where the topics of each category begin
-    among the items; row g ends where row g + 1 begins.
+    content_ids, titles, categories: str[C]. cumulative: float64[C + 1], the sum of the popularity of the items before
+    each; its last value is 1. topic_begin: int64[G, T + 1], the first item of each topic of each category; row g ends
+    where row g + 1 begins.
     """
 
     content_ids: list[str]
@@ -35,7 +35,7 @@ class Catalogue:
         return len(self.content_ids)
 
     def csv(self) -> bytes:
-        """The catalogue as a file with the columns contentId, title, category."""
+        """Return the catalogue as a CSV file with the columns contentId, title, category."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("contentId", "title", "category"))
@@ -44,7 +44,7 @@ class Catalogue:
 
 
 def make_catalogue(items: int, seed: int) -> Catalogue:
-    """Draws a catalogue of `items` items; Zipf-like popularity over all of them."""
+    """Draw a catalogue of `items` items, whose popularity follows Zipf's law."""
     rng = np.random.default_rng([seed, 0])
     groups = int(np.clip(items // 12, 1, len(TOPICS)))
     names = [list(TOPICS)[g] for g in np.sort(rng.permutation(len(TOPICS))[:groups])]
@@ -72,7 +72,7 @@ def make_catalogue(items: int, seed: int) -> Catalogue:
 
 
 def scramble(numbers: np.ndarray, bits: int, seed: int) -> np.ndarray:
-    """Maps 0 <= numbers < 2^bits one to one onto numbers that look random, as uint64."""
+    """Map 0 <= numbers < 2^bits one to one onto numbers that look random, uint64[n]."""
     mask = np.uint64((1 << bits) - 1)
     odd = np.random.default_rng([seed, 1]).integers(1 << (bits - 1), 1 << bits, 3, np.uint64) | _LOW_BITS
     x = (numbers.astype(np.uint64) + odd[0]) & mask
@@ -83,5 +83,5 @@ def scramble(numbers: np.ndarray, bits: int, seed: int) -> np.ndarray:
 
 
 def visitor_ids(begin: int, end: int, seed: int) -> list[str]:
-    """fullVisitorIds of the visitors `begin` to `end`: 19 digits, some with leading zeros, no two equal."""
+    """Return the fullVisitorIds of visitors `begin` to `end`: 19 digits, some with leading zeros, no two equal."""
     return [f"{n:019d}" for n in scramble(np.arange(begin, end), 63, seed).tolist()]

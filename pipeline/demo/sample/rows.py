@@ -1,7 +1,7 @@
-"""The visits as rows of Google Analytics exports: GA360 sessions and GA4 events, and their schemas.
+"""Visits as rows of Google Analytics exports, with the schemas of the tables: GA360 sessions and GA4 events.
 
-Rows are dicts as `bq extract` nests them; a NULL is a missing key. INT64 is whatever `number` makes of it:
-a string in JSON, a number elsewhere.
+A row is a dict, nested as `bq extract` nests it; a NULL is a missing key. `number` converts each INT64: to a string for
+JSON, which carries INT64 as strings, and to itself for other formats.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from pipeline.demo.sample.catalogue import Catalogue
 from pipeline.demo.sample.visits import HOME, Steps
@@ -20,57 +21,56 @@ _SITE = "https://example.com"
 _SUFFIXES = ("?utm_source=newsletter", "?utm_source=social#comments")
 _CHANNELS = ("Direct", "Organic Search", "Social", "Email", "Referral")
 _ANONYMOUS_SHIFT_S = 3600
-_EVENT_MIN_DWELL_MS = 2000
+_SCROLL_MIN_DWELL_MS = 2000
 
 Row = dict[str, Any]
 Number = Callable[[int], Any]
-# A field is (name, type); a type is a string, a list of fields (RECORD), or a tuple of one type (REPEATED).
-Fields = list[tuple[str, Any]]
 
-GA360_FIELDS: Fields = [
-    ("fullVisitorId", "STRING"),
-    ("visitNumber", "INT64"),
-    ("visitId", "INT64"),
-    ("visitStartTime", "INT64"),
-    ("date", "STRING"),
-    ("totals", [("visits", "INT64"), ("hits", "INT64"), ("pageviews", "INT64")]),
-    (
-        "hits",
-        (
-            [
-                ("hitNumber", "INT64"),
-                ("time", "INT64"),
-                ("type", "STRING"),
-                ("isInteraction", "BOOL"),
-                ("page", [("pagePath", "STRING"), ("pageTitle", "STRING")]),
-                ("customDimensions", ([("index", "INT64"), ("value", "STRING")],)),
-            ],
-        ),
-    ),
-    ("channelGrouping", "STRING"),
-]
-_VALUE: Fields = [
-    ("string_value", "STRING"),
-    ("int_value", "INT64"),
-    ("float_value", "FLOAT64"),
-    ("double_value", "FLOAT64"),
-]
-GA4_FIELDS: Fields = [
-    ("event_date", "STRING"),
-    ("event_timestamp", "INT64"),
-    ("event_name", "STRING"),
-    ("event_params", ([("key", "STRING"), ("value", _VALUE)],)),
-    ("user_id", "STRING"),
-    ("user_pseudo_id", "STRING"),
-    ("platform", "STRING"),
-]
+
+def _record(**fields: pa.DataType) -> pa.StructType:
+    return pa.struct(list(fields.items()))
+
+
+_TEXT, _INT, _FLOAT = pa.string(), pa.int64(), pa.float64()
+_HIT = _record(
+    hitNumber=_INT,
+    time=_INT,
+    type=_TEXT,
+    isInteraction=pa.bool_(),
+    page=_record(pagePath=_TEXT, pageTitle=_TEXT),
+    customDimensions=pa.list_(_record(index=_INT, value=_TEXT)),
+)
+GA360_SCHEMA = pa.schema(
+    {
+        "fullVisitorId": _TEXT,
+        "visitNumber": _INT,
+        "visitId": _INT,
+        "visitStartTime": _INT,
+        "date": _TEXT,
+        "totals": _record(visits=_INT, hits=_INT, pageviews=_INT),
+        "hits": pa.list_(_HIT),
+        "channelGrouping": _TEXT,
+    }
+)
+_VALUE = _record(string_value=_TEXT, int_value=_INT, float_value=_FLOAT, double_value=_FLOAT)
+GA4_SCHEMA = pa.schema(
+    {
+        "event_date": _TEXT,
+        "event_timestamp": _INT,
+        "event_name": _TEXT,
+        "event_params": pa.list_(_record(key=_TEXT, value=_VALUE)),
+        "user_id": _TEXT,
+        "user_pseudo_id": _TEXT,
+        "platform": _TEXT,
+    }
+)
 
 
 class Block:
-    """One block of visits as Python lists, with what the two layouts share."""
+    """One block of visits as Python lists, with the details that both layouts share."""
 
     def __init__(self, steps: Steps, visitor_ids: list[str], seed: tuple[int, int]) -> None:
-        """`seed` is that of the sample and the block's number."""
+        """Draw the details from `seed`, the sample's seed and the number of the block."""
         rng = np.random.default_rng([seed[0], 4, seed[1]])
         sessions, views = len(steps.visitor), len(steps.session)
         self.visitor_ids = visitor_ids
@@ -83,7 +83,7 @@ class Block:
         self.dwell_ms = steps.dwell_ms.tolist()
         self.home_ms = steps.home_ms.tolist()
         self.page_ms = steps.page_ms.tolist()
-        scrolls = (rng.random(views) < 0.2) & (steps.dwell_ms >= _EVENT_MIN_DWELL_MS)
+        scrolls = (rng.random(views) < 0.2) & (steps.dwell_ms >= _SCROLL_MIN_DWELL_MS)
         self.scroll_ms = np.where(scrolls, steps.dwell_ms // 2, 0).tolist()  # 0: no such event
         self.campaign = np.where(rng.random(views) < 0.06, rng.integers(len(_SUFFIXES), size=views), -1).tolist()
         self.channel = rng.integers(len(_CHANNELS), size=sessions).tolist()
@@ -91,13 +91,14 @@ class Block:
         self.anonymous = (rng.random(sessions) < 0.02).tolist()
 
     def views(self, session: int) -> range:
+        """Return the views of a session."""
         return range(self.first_view[session], self.first_view[session + 1])
 
 
 class Ga360:
     """Renders visits as rows of ga_sessions_YYYYMMDD."""
 
-    fields = GA360_FIELDS
+    schema, table = GA360_SCHEMA, "ga_sessions_"
 
     def __init__(self, catalogue: Catalogue, number: Number) -> None:
         self._number = number
@@ -113,7 +114,7 @@ class Ga360:
         self._subscriber = [{"index": number(SUBSCRIBER), "value": value} for value in ("non-subscriber", "subscriber")]
 
     def rows(self, block: Block, sessions: Iterable[int]) -> Iterator[Row]:
-        """One row a visit."""
+        """Yield one row per visit."""
         number = self._number
         for session in sessions:
             visitor = block.visitor[session]
@@ -133,7 +134,7 @@ class Ga360:
 
     @staticmethod
     def count(rows: Sequence[Row]) -> dict[str, int]:
-        """How much the rows hold, by name."""
+        """Return the number of sessions and hits in the rows."""
         return {"sessions": len(rows), "hits": sum(len(row["hits"]) for row in rows)}
 
     def _hits(self, block: Block, session: int, subscriber: Row) -> list[Row]:
@@ -170,9 +171,9 @@ class Ga360:
 
 
 class Ga4:
-    """Renders the same visits as rows of events_YYYYMMDD, and some more of visitors who gave no consent."""
+    """Renders the same visits as rows of events_YYYYMMDD, and adds visits of visitors who gave no consent."""
 
-    fields = GA4_FIELDS
+    schema, table = GA4_SCHEMA, "events_"
 
     def __init__(self, catalogue: Catalogue, number: Number) -> None:
         self._number = number
@@ -186,46 +187,45 @@ class Ga4:
         self._home = [_text("page_location", f"{_SITE}/"), _text("page_title", "Home")]
 
     def rows(self, block: Block, sessions: Iterable[int]) -> Iterator[Row]:
-        """One row an event. Visits without consent are copies, an hour before, without the visitor."""
+        """Yield one row per event. A visit without consent copies another, an hour earlier and without its visitor."""
         for session in sessions:
-            fullvisitor = block.visitor_ids[block.visitor[session]]
-            person: Row = {"user_pseudo_id": pseudo_id(fullvisitor), "platform": "WEB"}
-            if block.subscriber[block.visitor[session]]:
-                person = {"user_id": f"member-{fullvisitor}"} | person
-            start_s = block.start_s[session]
-            session_id = [self._integer("ga_session_id", start_s)]
-            yield from self._events(block, session, start_s, session_id, person)
+            visitor = block.visitor[session]
+            visitor_id, start_s = block.visitor_ids[visitor], block.start_s[session]
+            ids: Row = {"user_pseudo_id": pseudo_id(visitor_id), "platform": "WEB"}
+            if block.subscriber[visitor]:
+                ids = {"user_id": f"member-{visitor_id}"} | ids
+            yield from self._events(block, session, start_s, [self._integer("ga_session_id", start_s)], ids)
             if block.anonymous[session]:
                 yield from self._events(block, session, start_s - _ANONYMOUS_SHIFT_S, [], {"platform": "WEB"})
 
     @staticmethod
     def count(rows: Sequence[Row]) -> dict[str, int]:
-        """How much the rows hold, by name."""
+        """Return the number of events in the rows, and of those without consent."""
         return {
             "events": len(rows),
             "events without consent": sum("user_pseudo_id" not in row for row in rows),
         }
 
-    def _events(self, block: Block, session: int, start_s: int, session_id: list[Row], person: Row) -> Iterator[Row]:
-        date, made = _date(start_s), 0
+    def _events(self, block: Block, session: int, start_s: int, session_id: list[Row], ids: Row) -> Iterator[Row]:
+        date, number = _date(start_s), 0
 
         def event(time_ms: int, name: str, params: list[Row]) -> Row:
-            nonlocal made
-            made += 1  # also the microsecond that keeps the events in order
+            nonlocal number
+            number += 1
             return {
                 "event_date": date,
-                "event_timestamp": self._number((start_s * 1000 + time_ms) * 1000 + made - 1),
+                # The microseconds keep the events of a visit in order.
+                "event_timestamp": self._number((start_s * 1000 + time_ms) * 1000 + number - 1),
                 "event_name": name,
                 "event_params": session_id + params,
-                **person,
+                **ids,
             }
 
         for view in block.views(session):
             item, time_ms, home_ms = block.item[view], block.page_ms[view], block.home_ms[view]
             page = self._home if item == HOME else self._page(item, block.campaign[view])
-            landing = self._home if home_ms else page
-            if not made and session_id:
-                yield event(0, "session_start", landing[:2])
+            if not number and session_id:
+                yield event(0, "session_start", (self._home if home_ms else page)[:2])
             if home_ms:
                 yield event(time_ms - home_ms, "page_view", self._home)
                 yield event(time_ms, "user_engagement", [*self._home, self._engaged(home_ms)])
@@ -233,8 +233,7 @@ class Ga4:
             if scroll_ms := block.scroll_ms[view]:
                 yield event(time_ms + scroll_ms, "scroll", [*page, self._engaged(scroll_ms)])
             if dwell_ms := block.dwell_ms[view]:
-                rest = self._engaged(dwell_ms - scroll_ms)
-                yield event(time_ms + dwell_ms, "user_engagement", [*page, rest])
+                yield event(time_ms + dwell_ms, "user_engagement", [*page, self._engaged(dwell_ms - scroll_ms)])
 
     def _page(self, item: int, campaign: int) -> list[Row]:
         location = self._locations[item]
@@ -250,7 +249,7 @@ class Ga4:
 
 
 def pseudo_id(full_visitor_id: str) -> str:
-    """GA4's user_pseudo_id of a visitor of the sample: the digits of the fullVisitorId with a dot between."""
+    """Return a visitor's user_pseudo_id in GA4: the digits of the fullVisitorId with a dot between."""
     return f"{full_visitor_id[:10]}.{full_visitor_id[10:]}"
 
 

@@ -1,4 +1,4 @@
-"""The sample as a plain table: one row a visitor and item, as the visits of the other layouts sum up."""
+"""The sample as a plain table: one row per visitor and item, with the sums of the visits in the other layouts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from artifacts.names import CONTENT_ID, VISITOR_ID
 from artifacts.paths import shard_name
 from pipeline.demo.sample.catalogue import Catalogue, visitor_ids
-from pipeline.demo.sample.files import OutputDirectory
+from pipeline.demo.sample.output import OutputDirectory
 from pipeline.demo.sample.visits import HOME, Size, Steps, activity, make_steps
 
 _ROWS_PER_FILE = 2_500_000
@@ -25,8 +25,8 @@ SCHEMA = pa.schema(
 )
 
 
-def write_table(output: OutputDirectory, size: Size, catalogue: Catalogue, step: Callable[[], None]) -> int:
-    """Writes `table/interactions-*.parquet` and returns the rows; `step` is called for each block."""
+def write_table(output: OutputDirectory, size: Size, catalogue: Catalogue, block_done: Callable[[], None]) -> int:
+    """Write `table/interactions-*.parquet` and return the number of rows; call `block_done` after each block."""
     files = int(np.clip(-(-size.interactions // _ROWS_PER_FILE), 1, size.blocks))
     items = pa.array(catalogue.content_ids)
     reading, rows = activity(size), 0
@@ -38,12 +38,12 @@ def write_table(output: OutputDirectory, size: Size, catalogue: Catalogue, step:
                 table = interactions(make_steps(size, catalogue, block, reading), visitors, items)
                 writer.write_table(table)
                 rows += table.num_rows
-                step()
+                block_done()
     return rows
 
 
 def interactions(steps: Steps, visitors: pa.Array, items: pa.Array) -> pa.Table:
-    """The interactions of a block, with the time of the last view, be it one without dwell."""
+    """Return the interactions of a block, with the time of the last view, which may be one without dwell."""
     read = steps.pair >= 0
     duration_ms = np.bincount(steps.pair[read], steps.dwell_ms[read], len(steps.pairs)).astype(np.int64)
     view = np.flatnonzero(steps.item != HOME)

@@ -1,10 +1,10 @@
-"""Words for the sample's titles: categories of an imaginary magazine, their topics, and templates."""
+"""Words for the titles of a sample: categories of an imaginary magazine, their topics, and templates."""
 
 from __future__ import annotations
 
 
 def _read(text: str, separator: str) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """Reads lists under headings: a heading stands at the margin, a list is an indented line."""
+    """Parse lists under headings: a heading starts its line, and an indented line is a list."""
     lists: dict[str, tuple[tuple[str, ...], ...]] = {}
     for line in text.strip().splitlines():
         if line.startswith(" "):
@@ -15,7 +15,7 @@ def _read(text: str, separator: str) -> dict[str, tuple[tuple[str, ...], ...]]:
     return lists
 
 
-# Category -> topics; a topic is a list of six subjects, and readers' tastes are made of topics.
+# Category -> topics. A topic is a list of six subjects; readers have favourite topics.
 TOPICS = _read(
     """
 Cooking
@@ -102,7 +102,7 @@ History
     "; ",
 )
 
-# {s} is the subject as it stands, {S} the same with a capital.
+# {s} is the subject, {S} the subject with a capital.
 _GENERAL = (
     "The quiet return of {s}",
     "What we get wrong about {s}",
@@ -166,7 +166,7 @@ History
     ).items()
 }
 
-# For catalogues that outgrow subjects times templates.
+# For catalogues larger than subjects times templates.
 ENDINGS = (
     ": our readers reply",
     ": ten years later",
@@ -181,11 +181,11 @@ ENDINGS = (
 
 
 def title(category: str, topic: int, number: int) -> str:
-    """Title number 0, 1, 2, ... of a topic; no two of all categories, topics and numbers are equal."""
+    """Return title 0, 1, 2, ... of a topic; no two titles of any categories, topics and numbers are equal."""
     subjects = TOPICS[category][topic]
     templates = TEMPLATES[category]
     round_, place = divmod(number, len(subjects) * len(templates))
-    # 6 subjects and 8 templates: subjects turn fastest, and each round of six shifts the templates.
+    # 6 subjects and 8 templates: the subject changes fastest, and each round of six shifts the templates.
     subject = subjects[place % len(subjects)]
     template = templates[(place // len(subjects) + 3 * (place % len(subjects)) + topic) % len(templates)]
     text = template.format(s=subject, S=subject[0].upper() + subject[1:])

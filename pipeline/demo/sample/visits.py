@@ -1,13 +1,14 @@
-"""Who reads what, when and for how long: the visits that every layout of the sample describes.
+"""The visits that every layout of a sample describes: visitors, items, times and dwells.
 
-Visitors come in blocks. A block depends on the seed, the size and its own number only, so that blocks can be
-made again, in any order and for any part of the days, and always hold the same visits.
+Visitors come in blocks. A block depends only on the seed, the size and its own number, so blocks can be made again, in
+any order and for any of the days, and always contain the same visits.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,12 +20,12 @@ _SLOTS_PER_DAY = 6  # three hours each, from six in the morning to midnight: no 
 _SLOT_S = 3 * 3600
 _LONGEST_VISIT_MS = 170 * _MINUTE_MS
 
-# Share of a visitor's picks by round: any item by popularity, the favourite category, else the favourite
-# topic. Later rounds serve those who have read their favourites up.
+# Shares of a visitor's picks by round: any item by popularity, the favourite category, or else the favourite topic.
+# Later rounds serve visitors who have read all of their favourites.
 _ANYTHING = (0.06, 0.08, 0.15, 0.4)
 _CATEGORY = (0.16, 0.40, 0.75, 0.6)
 _ROUNDS = 12
-# A visitor's favourite topics: which of the visitor's three categories each belongs to, and its weight.
+# A visitor's favourite topics: the one of the visitor's three categories that each belongs to, and its weight.
 _TASTE_CATEGORY = np.array([0, 0, 1, 1, 2])
 _TASTE_WEIGHT = np.array([0.42, 0.22, 0.18, 0.10, 0.08])
 _OFF_TASTE_DWELL = 0.4
@@ -32,7 +33,7 @@ _OFF_TASTE_DWELL = 0.4
 
 @dataclass(frozen=True)
 class Size:
-    """What the flags say of the sample's size. `start_s` is the first day's midnight, seconds since 1970."""
+    """The size of a sample. start_s: midnight before the first day, seconds since 1970."""
 
     visitors: int
     items: int
@@ -43,7 +44,7 @@ class Size:
 
     @property
     def cap(self) -> int:
-        """Most items that one visitor reads."""
+        """The largest number of items that one visitor reads."""
         return max(1, self.items // 3)
 
     @property
@@ -55,20 +56,19 @@ class Size:
         return -(-self.visitors // self.block_visitors)
 
     def block(self, number: int) -> tuple[int, int]:
-        """First visitor of a block, and the one behind its last."""
+        """Return the first visitor of a block, and the one after its last."""
         begin = number * self.block_visitors
         return begin, min(begin + self.block_visitors, self.visitors)
 
 
 @dataclass(frozen=True)
 class Steps:
-    """The page views of one block, home pages left out, in the order in which they were made.
+    """The page views of one block in the order of time, without home pages between them.
 
-    Visits (one each): visitor int64[S], counted from the block's first; visit_number; start_s, since 1970;
-    day, 0 for the first. Views: session int64[V]; item int64[V], HOME only where a visit ends there;
-    dwell_ms int64[V], 0 for the last view of a visit; home_ms int64[V], spent on the home page before, 0 if
-    not visited; page_ms int64[V], when the page opened, since the visit's start; pair int64[V], number of
-    visitor and item in the block, -1 where the view has no dwell.
+    Of S visits: visitor int64[S], counted from the block's first; visit_number; start_s, since 1970; day, from 0.
+    Of V views: session int64[V]; item int64[V], HOME only where a visit ends there; dwell_ms int64[V], 0 for the last
+    view of a visit; home_ms int64[V], time on the home page before the view, 0 without; page_ms int64[V], when the page
+    opened, since the start of the visit; pair int64[V], a row of `pairs`, -1 for a view without dwell.
     pairs: int64[P, 2], visitor and item.
     """
 
@@ -86,12 +86,12 @@ class Steps:
 
     @property
     def opened_ms(self) -> np.ndarray:
-        """When each page opened, since 1970."""
+        """When each page opened, int64[V], ms since 1970."""
         return self.start_s[self.session] * 1000 + self.page_ms
 
 
 class Tastes:
-    """Favourite topics of a block's visitors, and draws from them."""
+    """The favourite topics of a block's visitors; draws items from them."""
 
     def __init__(self, rng: np.random.Generator, catalogue: Catalogue, visitors: int) -> None:
         self._catalogue = catalogue
@@ -110,7 +110,7 @@ class Tastes:
         self._edges = np.cumsum(weights, axis=1) / weights.sum(axis=1, keepdims=True)
 
     def draw(self, rng: np.random.Generator, visitor: np.ndarray, turn: int) -> tuple[np.ndarray, np.ndarray]:
-        """One item for each of `visitor` int64[N], and whether it is to the visitor's taste."""
+        """Draw an item for each of `visitor` int64[N]; return them, and whether each is to the visitor's taste."""
         catalogue, count = self._catalogue, len(visitor)
         anything = _ANYTHING[min(turn, len(_ANYTHING) - 1)]
         category_share = _CATEGORY[min(turn, len(_CATEGORY) - 1)]
@@ -134,9 +134,9 @@ class Tastes:
 
 
 def activity(size: Size) -> tuple[float, float]:
-    """Parameters (location, spread) of the log-normal number of items a visitor reads.
+    """Return the location and the spread of the log-normal number of items that a visitor reads.
 
-    The location makes the mean, after rounding up and capping, what the size asks for.
+    The location gives the mean that the size asks for, after rounding up and capping.
     """
     spread, mean = 0.95, size.interactions / size.visitors
     normal = np.random.default_rng([size.seed, 2]).standard_normal(20_000)
@@ -151,19 +151,20 @@ def activity(size: Size) -> tuple[float, float]:
 
 
 def make_steps(size: Size, catalogue: Catalogue, number: int, reading: tuple[float, float]) -> Steps:
-    """Makes block `number`; `reading` is `activity(size)`."""
+    """Make block `number`; `reading` is `activity(size)`."""
     rng = np.random.default_rng([size.seed, 3, number])
     begin, end = size.block(number)
     wanted = _items_read(rng.lognormal(*reading, size=end - begin), size.cap)
     tastes = Tastes(rng, catalogue, end - begin)
-    pair_visitor, pair_item, liked = _pairs(rng, tastes, wanted, catalogue.size)
-    pair, dwell_ms = _views(rng, liked)
+    pairs = _pairs(rng, tastes, wanted, catalogue.size)
+    pair_visitor, pair_item = pairs.visitor, pairs.item
+    pair, dwell_ms = _views(rng, pairs.liked)
     visits = _visits(rng, size, np.bincount(pair_visitor[pair], minlength=end - begin))
     first_visit = np.searchsorted(visits.visitor, np.arange(end - begin + 1))
-    here = pair_visitor[pair]
-    session = first_visit[here] + (rng.random(len(pair)) * np.diff(first_visit)[here]).astype(int)
+    of_view = pair_visitor[pair]
+    session = first_visit[of_view] + (rng.random(len(pair)) * np.diff(first_visit)[of_view]).astype(int)
 
-    # Each visit ends on a page without dwell: the home page, or one more item.
+    # Each visit ends on a page without dwell: the home page or another item.
     sessions = len(visits.visitor)
     exits = np.where(rng.random(sessions) < 0.45, HOME, tastes.draw(rng, visits.visitor, 0)[0])
     order = np.argsort(np.concatenate([session + 0.999 * rng.random(len(pair)), np.arange(sessions) + 0.9995]))
@@ -190,27 +191,26 @@ def make_steps(size: Size, catalogue: Catalogue, number: int, reading: tuple[flo
 
 
 def _views(rng: np.random.Generator, liked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One view or more of each pair: the view's pair and its dwell, longer for what the visitor likes."""
+    """Return the pair and the dwell of each view: one or more per pair, longer for what the visitor likes."""
     repeats = rng.random(len(liked))
     pair = np.repeat(np.arange(len(liked)), 1 + (repeats < 0.15) + (repeats < 0.04))
     dwell_ms = 55_000 * np.exp(0.8 * rng.standard_normal(len(liked))) * np.where(liked, 1.0, _OFF_TASTE_DWELL)
     return pair, (dwell_ms[pair] * rng.uniform(0.6, 1.2, len(pair))).clip(1500, 20 * _MINUTE_MS)
 
 
-@dataclass(frozen=True)
-class _Visits:
+class _Visits(NamedTuple):
     visitor: np.ndarray
     number: np.ndarray
-    slot_s: np.ndarray  # where the visit's three hours begin, since the first day's midnight
+    slot_s: np.ndarray  # start of the visit's slot of three hours, since midnight before the first day
 
 
 def _visits(rng: np.random.Generator, size: Size, views: np.ndarray) -> _Visits:
-    """Spreads each visitor's `views` over visits, in order of time; no two visits share a slot."""
+    """Spread each visitor's `views` over visits, in order of time; no two visits share a slot."""
     slots, visitors = size.days * _SLOTS_PER_DAY, len(views)
     visits = np.clip(np.ceil(views / rng.uniform(2, 8, visitors)).astype(int), 1, slots)
     visitor = np.repeat(np.arange(visitors), visits)
     nth = np.arange(len(visitor)) - np.repeat(np.cumsum(visits) - visits, visits)
-    # Steps that share no factor with the number of slots meet each slot once.
+    # A step that shares no factor with the number of slots reaches each slot once.
     steps = np.array([step for step in range(1, slots) if math.gcd(step, slots) == 1])
     step, first = steps[rng.integers(len(steps), size=visitors)], rng.integers(slots, size=visitors)
     slot = (step[visitor] * nth + first[visitor]) % slots
@@ -222,7 +222,7 @@ def _visits(rng: np.random.Generator, size: Size, views: np.ndarray) -> _Visits:
 def _fit(
     rng: np.random.Generator, session: np.ndarray, item: np.ndarray, dwell_ms: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Puts home pages between the views, and fits each visit into its slot: dwell_ms, home_ms int64[V]."""
+    """Insert home pages between the views, and fit each visit into its slot; return dwell_ms, home_ms int64[V]."""
     chance = np.where(np.diff(session, prepend=-1) > 0, 0.5, 0.12)
     home = (rng.random(len(session)) < chance) & (item != HOME)
     home_ms = np.where(home, rng.uniform(1000, 6000, len(session)), 0.0)
@@ -236,10 +236,14 @@ def _items_read(amount: np.ndarray, cap: int) -> np.ndarray:
     return np.clip(np.ceil(amount), 1, cap).astype(np.int64)
 
 
-def _pairs(
-    rng: np.random.Generator, tastes: Tastes, wanted: np.ndarray, items: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draws `wanted` different items for each visitor: visitor, item, liked; ordered by visitor."""
+class _Pairs(NamedTuple):
+    visitor: np.ndarray
+    item: np.ndarray
+    liked: np.ndarray  # whether the item is to the visitor's taste
+
+
+def _pairs(rng: np.random.Generator, tastes: Tastes, wanted: np.ndarray, items: int) -> _Pairs:
+    """Draw `wanted` different items for each visitor, ordered by visitor."""
     done_keys: list[np.ndarray] = []
     done_liked: list[np.ndarray] = []
     keys, liked = np.zeros(0, np.int64), np.zeros(0, bool)
@@ -266,4 +270,4 @@ def _pairs(
     keys = np.concatenate([*done_keys, keys])
     liked = np.concatenate([*done_liked, liked])
     order = np.argsort(keys // items, kind="stable")
-    return keys[order] // items, keys[order] % items, liked[order]
+    return _Pairs(keys[order] // items, keys[order] % items, liked[order])
