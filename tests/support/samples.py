@@ -1,4 +1,4 @@
-"""Samples as pipeline.sample makes them, and what their files hold."""
+"""Samples as pipeline.sample makes them, and the contents of their files."""
 
 import datetime
 import gzip
@@ -6,16 +6,16 @@ from pathlib import Path
 
 import orjson
 
-from pipeline import sample
 from pipeline.demo.sample.export import Plan
+from pipeline.demo.sample.generate import make_sample, size_from
 
 DAY = datetime.date(2024, 1, 1)
 GA = Plan(("ga360", "ga4"), ("ndjson",), 1)
 
 
-def make(root: Path, visitors=120, items=60, days=3, seed=1, plan=GA, interactions=None, **options):
-    size = sample.size_from(visitors, items, days, interactions, DAY, seed)
-    return sample.make_sample(str(root), size, plan, **options)
+def make(root: Path, visitors=120, items=60, days=3, seed=1, plan=GA, interactions=None, replace=False):
+    size = size_from(visitors, items, days, interactions, DAY, seed)
+    return make_sample(str(root), size, plan, replace)
 
 
 def lines(root: Path, pattern: str) -> list[dict]:

@@ -1,6 +1,7 @@
 """pipeline.sample: the same flags give the same bytes, and the data have a shape to recommend from."""
 
 import csv
+import dataclasses
 import datetime
 import itertools
 import json
@@ -14,9 +15,9 @@ import pytest
 
 from configs import cli
 from pipeline import sample
-from pipeline.demo.sample import export
 from pipeline.demo.sample.catalogue import make_catalogue, scramble, visitor_ids
 from pipeline.demo.sample.export import Plan
+from pipeline.demo.sample.generate import size_from
 from pipeline.demo.sample.rows import pseudo_id
 from pipeline.demo.sample.visits import activity, make_steps
 from tests.support.samples import DAY, items_of, lines, make
@@ -208,8 +209,7 @@ def test_the_same_flags_give_the_same_bytes_and_another_seed_others(tmp_path, mo
     make(tmp_path / "a", plan=plan)
     # The clock and the number of files that may be open do not matter.
     monkeypatch.setattr("time.time", lambda: 1.0e9)
-    monkeypatch.setattr(export, "_OPEN_FILES", 12)
-    make(tmp_path / "b", plan=plan)
+    make(tmp_path / "b", plan=dataclasses.replace(plan, open_files=12))
     first, second = items_of(tmp_path / "a"), items_of(tmp_path / "b")
     assert len(first) == 3 * 2 * 3 * 2 + 3
     assert [name for name in first if first[name] != second.get(name)] == []
@@ -220,7 +220,7 @@ def test_the_same_flags_give_the_same_bytes_and_another_seed_others(tmp_path, mo
 
 def test_the_seed_decides_what_is_read():
     catalogue = make_catalogue(60, 1)
-    sizes = [sample.size_from(50, 60, 3, None, DAY, seed) for seed in (1, 1, 2)]
+    sizes = [size_from(50, 60, 3, None, DAY, seed) for seed in (1, 1, 2)]
     first, again, other = (make_steps(size, catalogue, 0, (1.5, 1.0)).dwell_ms.tolist() for size in sizes)
     assert first == again != other
 
@@ -243,7 +243,7 @@ def test_sizes_are_those_of_the_flags(tmp_path, visitors, items, days, wanted):
 
 
 def test_blocks_are_of_bounded_size_and_cover_all_visitors():
-    size = sample.size_from(200_000, 5000, 7, 3_000_000, DAY, 3)
+    size = size_from(200_000, 5000, 7, 3_000_000, DAY, 3)
     assert size.blocks > 10
     edges = [size.block(number) for number in range(size.blocks)]
     assert edges[0][0] == 0
@@ -257,7 +257,7 @@ def test_blocks_are_of_bounded_size_and_cover_all_visitors():
 @pytest.mark.parametrize(("visitors", "items", "days"), [(3, 20_000, 1), (400, 400, 7)])
 def test_visits_lie_within_a_day_and_do_not_overlap(visitors, items, days):
     most = None if days > 1 else visitors * 3000  # hours of reading, if it were not made to fit
-    size = sample.size_from(visitors, items, days, most, DAY, 4)
+    size = size_from(visitors, items, days, most, DAY, 4)
     steps = make_steps(size, make_catalogue(items, 4), 0, activity(size))
     assert (steps.dwell_ms[steps.pair >= 0] > 0).all()
     assert (steps.dwell_ms[steps.pair < 0] == 0).all()

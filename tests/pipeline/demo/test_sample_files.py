@@ -11,7 +11,7 @@ import pytest
 from configs import cli
 from configs.errors import UserError
 from pipeline import sample
-from pipeline.demo.sample import files
+from pipeline.demo.sample import formats
 from pipeline.demo.sample.export import Plan
 from tests.support.samples import items_of, lines, make
 
@@ -104,7 +104,7 @@ def test_an_inventory_that_points_elsewhere_deletes_nothing(tmp_path):
         make(tmp_path / "out", replace=True)
     assert (tmp_path / "precious").read_text() == "mine"
     (tmp_path / "out" / "sample.json").write_text("{}")
-    with pytest.raises(UserError, match="no list of a sample's files"):
+    with pytest.raises(UserError, match="not a list of a sample's files"):
         make(tmp_path / "out", replace=True)
 
 
@@ -115,7 +115,7 @@ def test_a_failed_run_leaves_nothing_that_looks_whole(tmp_path, monkeypatch):
     def fail(self, rows):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.NdjsonWriter, "write", fail)
+    monkeypatch.setattr(formats.NdjsonWriter, "write", fail)
     with pytest.raises(UserError, match="No space left on device"):
         make(tmp_path, seed=2, replace=True)
     assert items_of(tmp_path) == before
@@ -132,8 +132,8 @@ def test_a_failed_run_leaves_nothing_that_looks_whole(tmp_path, monkeypatch):
         ("--days 0", "not within 1"),
         ("--files_per_day 0", "not within 1"),
         ("--seed -1", "not within 0"),
-        ("--visitors many", "no whole number"),
-        ("--start_date tomorrow", "no date"),
+        ("--visitors many", "not a whole number"),
+        ("--start_date tomorrow", "not a date"),
         ("--layouts ga5", "invalid choice"),
         ("--formats csv", "invalid choice"),
         ("--visitors 10 --interactions 9", "choose 10 to 660"),
