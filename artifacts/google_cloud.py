@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
@@ -12,6 +13,7 @@ from google.auth.exceptions import GoogleAuthError
 from configs.errors import UserError
 
 PERMISSIONS = "docs/permissions.md lists the roles"
+_PLAIN = "http://"
 _ASKED = re.compile(r"^[A-Z]+ https?://\S+: ")
 # Of a bucket in several places, those regions that are as near as its own: the beginning of their names, or the names.
 _NEAR = {
@@ -95,6 +97,22 @@ def check_bucket(url: str, region: str, setting: str) -> None:
         )
     if not region.startswith(tuple(places)):
         raise UserError(f"{setting} {url}: its bucket is in {bucket.location}, not in {region}; name one that is")
+
+
+def vertex_client(kind: Any, endpoint: str | None, region: str) -> Any:
+    """Return a client of Vertex AI.
+
+    Args:
+        kind: the class of the client, e.g. `aiplatform_v1.ModelServiceClient`.
+        endpoint: the address of the service, http:// for a private server without TLS; None for the region's own.
+        region: e.g. europe-west1.
+    """
+    if endpoint and endpoint.startswith(_PLAIN):
+        import grpc
+
+        channel = grpc.insecure_channel(endpoint.removeprefix(_PLAIN))
+        return kind(transport=kind.get_transport_class("grpc")(channel=channel))
+    return kind(client_options={"api_endpoint": endpoint or f"{region}-aiplatform.googleapis.com"})
 
 
 def _line(error: Exception) -> str:

@@ -1,1 +1,1 @@
-"""Every night by itself: runs the project's commands one after the other, and lets a good outcome go live."""
+"""The nightly job: runs the project's commands one after the other, and puts a good model live."""

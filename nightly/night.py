@@ -1,36 +1,34 @@
-"""One night: its steps one after the other, each skipped where its output is whole and was made of the same."""
+"""One night: its steps in order, each skipped if its output is intact and was made from the same inputs."""
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import yaml
 
 from artifacts import storage
-from artifacts.checksums import digest_of
-from artifacts.paths import Dataset, Night, Nights
+from artifacts.manifests import LiveVersion
+from artifacts.paths import Dataset, Nights
 from configs.errors import UserError
 from configs.settings import Settings
-from nightly import alias, figures, inputs, record, retention, steps, targets
-from nightly.alias import Version
-from nightly.record import Record
-
-STEPS = ("preprocess", "train", "evaluate", "refit_preprocess", "refit", "predict", "promote")
-
-
-REFIT = ("refit_preprocess", "refit")  # only with nightly.refit
+from nightly import destinations, inputs, retention
+from nightly.attempt import new_attempt, open_attempt, version_of
+from nightly.runs import figures, live, outputs, record
+from nightly.runs.record import Record
+from nightly.steps.commands import NAMES, PROMOTE, STEPS
+from nightly.steps.process import GATE_STATUS, Execute, execute
+from nightly.steps.step import Plan, Step
 
 
 class StoppedError(UserError):
-    """The night ended before its model went live; the message says where and why.
+    """The night ended before its model went live; the message says at which step and why.
 
     Attributes:
-        status: of the command: 1 where a step failed, 3 where the model did not pass the gate.
+        status: the exit status of the command: 1 if a step failed, 3 if the model did not pass the gate.
     """
 
     def __init__(self, message: str, status: int):
@@ -43,12 +41,14 @@ class Runner:
     """Runs nights.
 
     Attributes:
-        settings: with the window of the date. execute: runs a step's command. say: shows a line to people.
-        only: one step alone, for schedulers that start each by itself; None for all.
+        settings: those of the night, resolved for its date.
+        execute: runs the command of a step.
+        say: shows a line to the user.
+        only: the name of the one step to run, for schedulers that start each step; None for all steps.
     """
 
     settings: Settings
-    execute: steps.Execute = steps.execute
+    execute: Execute = execute
     say: Callable[[str], None] = print
     only: str | None = None
 
@@ -57,101 +57,63 @@ class Runner:
         return Nights(self.settings.nightly.directory)
 
     def run(self) -> Record:
-        """Brings the date to its end; gives its record.
+        """Run the steps of the date that are still to do, and return the record of the run.
 
         Raises:
-            StoppedError: a step failed, or the gate did. UserError: no table of the date, or a damaged alias.
+            StoppedError: a step failed, or the model did not pass the gate.
+            UserError: the date has no table, or a file of the nights is damaged.
         """
         run = self._open()
         try:
             parent = self._parent(run)
             with self._config(run, parent) as config:
-                self._steps(run, config, parent)
+                self._run_steps(run, Plan(self.settings, run.night, config, run.manifest.inputs, parent))
         except StoppedError:
             raise
         except BaseException as error:
             if run.status == record.RUNNING:
-                run.update(status=record.FAILED, ended=record.now(), message=f"{type(error).__name__}: {error}".strip())
+                run.end(record.FAILED, f"{type(error).__name__}: {error}".strip())
             raise
         finally:
-            self._figures(run)
+            self._write_figures(run)
         return run
 
-    def _figures(self, run: Record) -> None:
-        """Figures are no reason to fail: what they are made of may be what is broken."""
+    def _open(self) -> Record:
+        date = self.settings.source.end_date
+        if date is None:
+            raise UserError("no date: pass --date, or set source.end_date")
+        try:
+            tables = inputs.tables_of(self.settings, date)
+        except inputs.NoTableError as error:
+            run = record.newest(self.nights, str(date)) or new_attempt(self.settings, self.nights, [])
+            if run.status != record.PROMOTED:
+                run.end(record.NO_TABLE, str(error))
+                self._write_figures(run)
+            raise
+        return open_attempt(self.settings, self.nights, tables, self.say)
+
+    def _write_figures(self, run: Record) -> None:
+        """Write the figures of the run. An error is only shown: the outputs that they come from may be damaged."""
         try:
             figures.write(self.settings.nightly, self.nights, run)
         except (OSError, ValueError, LookupError, UserError) as error:
             self.say(f"{run.name} has no figures: {type(error).__name__} {error}")
 
-    def _open(self) -> Record:
-        """The attempt to go on with, or a new one: what went live is never written to again."""
-        date = self.settings.source.end_date
-        if date is None:
-            raise UserError("no date: pass --date, or set source.end_date")
-        found_alias = alias.read(self.nights)
-        last = record.newest(self.nights, str(date))
-        try:
-            found = inputs.of(self.settings, date)
-        except inputs.NoTableError as error:
-            run = last or self._new(str(date), [], found_alias.live)
-            if run.status != record.PROMOTED:
-                run.update(status=record.NO_TABLE, ended=record.now(), message=str(error))
-                self._figures(run)
-            raise
-        if last is None:
-            return self._new(str(date), found, found_alias.live)
-        sealed = last.status == record.PROMOTED or last.name in [version.name for version in found_alias.versions]
-        if sealed or last.name in found_alias.withdrawn:
-            if last.content["identity"] != self._identity(found):
-                self.say(f"{last.name} went live; its input or its settings have changed: a new attempt")
-                return self._new(str(date), found, found_alias.live)
-            if problem := self._damage(last.night):
-                self.say(f"{last.name} went live, and is damaged ({problem}): a new attempt")
-                return self._new(str(date), found, found_alias.live)
-            return last
-        parent = last.content["parent"] or (asdict(found_alias.live) if found_alias.live else None)
-        last.update(inputs=found, identity=self._identity(found), settings=self._dump(), parent=parent)
-        return last
+    def _parent(self, run: Record) -> LiveVersion | None:
+        """Return the version whose model the training starts from, None if its model is missing or damaged."""
+        parent = run.manifest.parent
+        if parent is None or not self.settings.nightly.warm_start:
+            return None
+        trained = run.step("train").status == "done"
+        if not trained and (problem := outputs.damage(parent.model_dir, "model")):
+            self.say(f"{run.name} cold start: the model of {parent.name} cannot be used ({problem})")
+            return None
+        return parent
 
-    def _new(self, date: str, found: list[dict[str, Any]], parent: Version | None) -> Record:
-        attempt = max(record.attempts(self.nights, date), default=1)
-        if record.load(self.nights, date, attempt):  # without its manifest it is one that was killed as it began
-            attempt += 1
-        content = {
-            "date": date,
-            "attempt": attempt,
-            "status": record.RUNNING,
-            "started": record.now(),
-            "identity": self._identity(found),
-            "inputs": found,
-            "parent": asdict(parent) if parent else None,
-            "settings": self._dump(),
-            "steps": {},
-        }
-        run = Record(self.nights.night(date, attempt), content)
-        run.update()
-        return run
-
-    def _identity(self, found: list[dict[str, Any]]) -> str:
-        dump = self._dump()
-        gate = {name: dump["nightly"][name] for name in ("require", "beats", "refit")}
-        neutral = {"nightly", "serving", "report", "beam", "catalogue", "bigquery", "cloud", "dataflow", "vertex"}
-        neutral.add("validation")
-        return digest_of([found, gate, {key: value for key, value in dump.items() if key not in neutral}])
-
-    def _damage(self, night: Night) -> str | None:
-        model = steps.live_model(self.settings, night)
-        kinds = ((night.dataset, "dataset"), (model, "model"), (night.predictions, "predictions"))
-        return next((problem for root, kind in kinds if (problem := alias.damage(root, kind))), None)
-
-    def _dump(self) -> dict[str, Any]:
-        return self.settings.model_dump(mode="json")
-
-    @contextmanager
-    def _config(self, run: Record, parent: Version | None) -> Iterator[str]:
-        """The settings as a file for the steps, kept with the run."""
-        tree, night = self._dump(), run.night
+    @contextlib.contextmanager
+    def _config(self, run: Record, parent: LiveVersion | None) -> Iterator[str]:
+        """Write the settings of the steps next to the run, and yield the path of a local file with them."""
+        tree, night = self.settings.model_dump(mode="json"), run.night
         tree |= {"dataset_dir": night.dataset, "model_dir": night.model, "predictions_dir": night.predictions}
         tree["training"]["warm_start"] = parent.model_dir if parent else None
         tree["validation"]["baseline"] = self.settings.validation.baseline or self._baseline(run)
@@ -166,145 +128,115 @@ class Runner:
             yield file.name
 
     def _baseline(self, run: Record) -> str | None:
-        """The dataset of the live version, to hold the new one against.
+        """Return the dataset of the live version, which the new one is compared with.
 
-        None where it has gone, and where its window had fewer tables: a site's first nights, each with a day more.
+        None if it is missing, or if its window had fewer tables, as in the first nights of a site.
         """
-        if run.content["parent"] is None or not self.settings.nightly.validate_dataset:
+        parent = run.manifest.parent
+        if parent is None or not self.settings.nightly.validate_dataset:
             return None
-        parent = Version(**run.content["parent"])
-        before = record.load(self.nights, parent.date, parent.attempt)
-        if before is None or len(before.content["inputs"]) < len(run.content["inputs"]):
+        earlier = record.load(self.nights, parent.date, parent.attempt)
+        if earlier is None or len(earlier.manifest.inputs) < len(run.manifest.inputs):
             return None
-        there = storage.read_if_exists(Dataset(parent.dataset_dir).manifest)
-        return parent.dataset_dir if there else None
+        return parent.dataset_dir if storage.exists(Dataset(parent.dataset_dir).manifest) else None
 
-    def _steps(self, run: Record, config: str, parent: Version | None) -> None:
-        settings, night = self.settings, run.night
-        made = (
-            lambda: steps.preprocess(settings, night, config, run.content["inputs"]),
-            lambda: steps.train(settings, night, config, parent),
-            lambda: steps.evaluate(settings, night, config),
-            lambda: steps.refit_preprocess(settings, night, config, run.content["inputs"]),
-            lambda: steps.refit(settings, night, config),
-            lambda: steps.predict(settings, night, config),
-        )
-        for name, make in zip(STEPS, made, strict=False):
-            if name == "evaluate" and not (settings.nightly.require or settings.nightly.beats):
-                self.say(f"{run.name} evaluate: no gate (nightly.require and nightly.beats are empty)")
-                continue
-            if name in REFIT and not settings.nightly.refit:
-                continue
-            if self.only in (None, name):
-                self._step(run, self._made(make, name))
-            elif STEPS.index(name) < STEPS.index(self.only):
-                self._demand(run, self._made(make, name))
-        if self.only in (None, "promote"):
+    def _run_steps(self, run: Record, plan: Plan) -> None:
+        for step in STEPS:
+            if not step.applies(self.settings):
+                if step.skipped:
+                    self.say(f"{run.name} {step.name}: {step.skipped}")
+            elif self.only in (None, step.name):
+                self._run_step(run, step, plan)
+            elif NAMES.index(step.name) < NAMES.index(self.only):
+                self._require(run, step)
+        if self.only in (None, PROMOTE):
             self._promote(run)
 
-    @staticmethod
-    def _made(make: Callable[[], steps.Step], name: str) -> steps.Step:
-        try:
-            return make()
-        except FileNotFoundError as error:
-            raise UserError(f"{name}: {error.args[-1]} is not there; run the steps before it first") from error
-
-    def _parent(self, run: Record) -> Version | None:
-        """The model to start from; none where it has gone or is damaged, which is said."""
-        if run.content["parent"] is None or not self.settings.nightly.warm_start:
-            return None
-        parent = Version(**run.content["parent"])
-        done = run.steps.get("train", {}).get("status") == "done"
-        if not done and (problem := alias.damage(parent.model_dir, "model")):
-            self.say(f"{run.name} cold start: the model of {parent.name} cannot be used ({problem})")
-            return None
-        return parent
-
-    def _demand(self, run: Record, step: steps.Step) -> None:
-        """A step before the one asked for has to be done: by us, or by whoever wrote its output."""
-        if problem := step.damage():
+    def _require(self, run: Record, step: Step) -> None:
+        """Require that a step before the one asked for is done, by this command or by another."""
+        if problem := step.damage(run.night):
             raise UserError(f"{run.name}: {step.name} is not done ({problem}); run it first")
-        if step.name == "evaluate" and run.steps.get("evaluate", {}).get("status") == "gate failed":
-            self._gate_failed(run, "evaluate")
+        if run.step(step.name).status == "gate failed":
+            raise self._gate_failed(run, step.name)
 
-    def _step(self, run: Record, step: steps.Step) -> None:
-        before = run.steps.get(step.name, {})
-        if before.get("identity") == step.identity and before.get("status") in ("done", "gate failed"):
-            problem = step.damage()
-            if problem is None:
-                self.say(f"{run.name} {step.name}: done already")
-                if before["status"] == "gate failed":
-                    self._gate_failed(run, step.name)
-                return
-            self.say(f"{run.name} {step.name}: again, {problem}")
-        step.wait()
+    def _run_step(self, run: Record, step: Step, plan: Plan) -> None:
+        identity = step.identity(plan)
+        if self._is_done(run, step, identity):
+            return
+        step.wait(run.night)
         self.say(f"{run.name} {step.name} ...")
+        command = step.command(plan)
         run.update(status=record.RUNNING, message=None)
-        run.step(step.name, identity=step.identity, status="running", started=record.now(), command=_command(step))
-        begin, lines = time.monotonic(), []
+        started = {"started": record.now(), "command": " ".join(["python", "-m", *command])}
+        run.update_step(step.name, identity=identity, status="running", **started)
+        begin = time.monotonic()
+        lines: list[str] = []
 
-        def line(text: str) -> None:
+        def show(text: str) -> None:
             lines.append(text)
             self.say(f"  {text}")
 
         try:
-            status = self.execute((step.module, *step.flags), line, 60 * self.settings.nightly.step_timeout_minutes)
+            status = self.execute(command, show, 60 * self.settings.nightly.step_timeout_minutes)
         finally:
             storage.write_bytes(run.night.log(step.name), "".join(f"{text}\n" for text in lines).encode())
-        self._after(run, step, status, round(time.monotonic() - begin, 3), lines)
+        run.update_step(step.name, exit_status=status, seconds=round(time.monotonic() - begin, 3))
+        self._end_step(run, step, status, _last(lines))
 
-    def _after(self, run: Record, step: steps.Step, status: int, seconds: float, lines: list[str]) -> None:
-        outcome: dict[str, Any] = {"exit_status": status, "seconds": seconds}
-        if status == steps.GATE:
-            run.step(step.name, **outcome, status="gate failed", message=_last(lines))
-            self._gate_failed(run, step.name)
-        problem = f"exit status {status}: {_last(lines)}" if status else step.damage()
+    def _is_done(self, run: Record, step: Step, identity: str) -> bool:
+        """Return whether a step's output is intact and has the same identity.
+
+        Raises:
+            StoppedError: it is, and it did not pass the gate.
+        """
+        before = run.step(step.name)
+        if before.identity != identity or before.status not in ("done", "gate failed"):
+            return False
+        if problem := step.damage(run.night):
+            self.say(f"{run.name} {step.name}: again, {problem}")
+            return False
+        self.say(f"{run.name} {step.name}: done already")
+        if before.status == "gate failed":
+            raise self._gate_failed(run, step.name)
+        return True
+
+    def _end_step(self, run: Record, step: Step, status: int, last_line: str) -> None:
+        if status == GATE_STATUS:
+            run.update_step(step.name, status="gate failed", message=last_line)
+            raise self._gate_failed(run, step.name)
+        problem = f"exit status {status}: {last_line}" if status else step.damage(run.night)
         if problem:
-            run.step(step.name, **outcome, status="failed", message=problem)
-            run.update(status=record.FAILED, ended=record.now(), message=f"{step.name}: {problem}")
-            raise StoppedError(
-                f"{run.name}: {step.name} failed, {problem}; its output is in {run.night.log(step.name)}", 1
-            )
-        run.step(step.name, **outcome, status="done")
-        self.say(f"{run.name} {step.name}: done in {seconds:.1f} s")
+            run.update_step(step.name, status="failed", message=problem)
+            run.end(record.FAILED, f"{step.name}: {problem}")
+            log = run.night.log(step.name)
+            raise StoppedError(f"{run.name}: {step.name} failed, {problem}; its output is in {log}", 1)
+        run.update_step(step.name, status="done")
+        self.say(f"{run.name} {step.name}: done in {run.step(step.name).seconds:.1f} s")
 
-    def _gate_failed(self, run: Record, step: str) -> None:
-        """The model's gate (evaluate), or the dataset's (preprocess): it is not like the live version's."""
-        message = run.steps[step]["message"]
-        run.update(status=record.GATE_FAILED, ended=record.now(), message=message)
-        live = alias.read(self.nights).live
-        kept = f"{live.name} stays live" if live else "nothing is live"
-        raise StoppedError(f"{run.name} did not pass the gate, {kept}: {message}", steps.GATE)
+    def _gate_failed(self, run: Record, step: str) -> StoppedError:
+        """End the run at a gate: the model's (evaluate), or the dataset's, which differs from the live version's."""
+        message = run.step(step).message
+        run.end(record.GATE_FAILED, message)
+        version = live.read(self.nights).live
+        consequence = f"{version.name} stays live" if version else "nothing is live"
+        return StoppedError(f"{run.name} did not pass the gate, {consequence}: {message}", GATE_STATUS)
 
     def _promote(self, run: Record) -> None:
-        """The last step: alias, what follows it, and what is kept."""
-        night, content = run.night, run.content
-        model = steps.live_model(self.settings, night)
-        version = Version(
-            content["date"],
-            content["attempt"],
-            night.dataset,
-            model,
-            night.predictions,
-            steps.model_digest(model),
-        )
-        if why_not := alias.promote(self.nights, version):
-            run.update(status=record.NOT_PROMOTED, ended=record.now(), message=why_not)
-            self.say(f"{run.name} stays where it is: {why_not}")
+        """Put the model live, bring its destinations to it, and remove old runs."""
+        version = version_of(run, self.settings)
+        if reason := live.promote(self.nights, version):
+            run.end(record.NOT_PROMOTED, reason)
+            self.say(f"{run.name} does not go live: {reason}")
             return
         if run.status != record.PROMOTED:
-            run.update(status=record.PROMOTED, ended=record.now(), message=None)
+            run.end(record.PROMOTED)
         self.say(f"{run.name} is live")
-        targets.follow(self.settings, version, self.execute, self.say)
+        destinations.follow(self.settings, version, self.execute, self.say)
         retention.tidy(self.settings.nightly, self.nights, self.say)
 
 
-def _command(step: steps.Step) -> str:
-    return " ".join(["python", "-m", step.module, *step.flags])
-
-
 def _last(lines: list[str]) -> str:
-    """What a step said last; its error stands there."""
+    """Return the last error that a step printed, else its last line."""
     errors = [line for line in lines if line.startswith("error: ")]
-    said = [line for line in lines if line.strip()]
-    return (errors or said or ["it said nothing"])[-1].removeprefix("error: ")
+    printed = [line for line in lines if line.strip()]
+    return (errors or printed or ["it printed nothing"])[-1].removeprefix("error: ")

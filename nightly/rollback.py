@@ -1,4 +1,4 @@
-"""Back to the version before: python -m nightly.rollback --config C"""
+"""Go back to the version before the live one: python -m nightly.rollback --config C"""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from artifacts.paths import Nights
 from configs import cli
-from nightly import alias, dates, steps, targets
+from nightly import dates, destinations
+from nightly.runs import live
+from nightly.steps.process import Execute, execute
 
 _EPILOG = """\
-A version that was withdrawn does not go live again by itself; the next night's does, if it passes the gate. It works
-while a run is under way.
+A version that was withdrawn does not go live again by itself. The next night's version does, if it passes the gate.
+A rollback also works while a run is in progress.
 
 examples:
   python -m nightly.rollback --config configs/nightly.yaml
@@ -19,22 +21,21 @@ examples:
 """
 
 
-def main(argv: Sequence[str] | None = None, execute: steps.Execute = steps.execute) -> None:
-    """Parses the flags and goes back.
+def main(argv: Sequence[str] | None = None, execute: Execute = execute) -> None:
+    """Parse the flags and go back.
 
     Raises:
-        UserError: there is nothing to go back to, or it is not whole.
+        UserError: there is no version to go back to, or it is damaged.
     """
-    parser = cli.parser(
-        "python -m nightly.rollback", "Makes the version before the live one live again.", epilog=_EPILOG
+    parser = cli.parser("python -m nightly.rollback", "Put the version before the live one live again.", epilog=_EPILOG)
+    parser.add_argument(
+        "--to", metavar="DATE", help="date or name of the version to go back to; all newer versions are withdrawn"
     )
-    parser.add_argument("--to", metavar="DATE", help="a version or a date to go back to; all newer ones are withdrawn")
     args = parser.parse_args(argv)
-    settings = dates.settings(args)
-    nights = Nights(settings.nightly.directory)
-    withdrawn, live = alias.withdraw(nights, args.to)
-    targets.follow(settings, live, execute, print)
-    print(f"{live.name} is live; withdrawn: {', '.join(withdrawn) or 'none'}")
+    settings = dates.settings_of(args)
+    withdrawn, version = live.withdraw(Nights(settings.nightly.directory), args.to)
+    destinations.follow(settings, version, execute, print)
+    print(f"{version.name} is live; withdrawn: {', '.join(withdrawn) or 'none'}")
 
 
 if __name__ == "__main__":

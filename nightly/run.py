@@ -1,4 +1,4 @@
-"""The job of every night: python -m nightly.run --config configs/nightly.yaml"""
+"""Run a night: python -m nightly.run --config configs/nightly.yaml"""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from artifacts.paths import Nights
 from configs import cli
 from configs.errors import UserError
 from configs.settings import Settings
-from nightly import alias, dates, night, record, steps
+from nightly import dates, night
+from nightly.runs import live, record
+from nightly.steps.commands import NAMES
+from nightly.steps.process import Execute, execute
 
 _EPILOG = """\
-Steps whose output is whole and was made of the same are skipped, so the same command goes on where a night failed.
-Nights that were skipped are run first, at most nightly.catch_up_days back.
+A step is skipped if its output is intact and was made from the same inputs and settings, so the same command continues
+a night that failed. Missed nights are run first, at most nightly.catch_up_days back.
 
-exit status: 0 the date is done, 1 a step failed, 2 something you can put right (no table yet, a mistake in the
-config), 3 the model did not pass the gate, or the dataset is not like the live one; the old model stays live unless
-it is 0.
+exit status: 0 the date is done; 1 a step failed; 2 something you can correct (no table yet, a mistake in the config);
+3 the model did not pass the gate, or the dataset differs too much from the live one's. The old model stays live unless
+the status is 0.
 
 examples:
   python -m nightly.run --config configs/nightly.yaml
@@ -29,65 +32,58 @@ examples:
 """
 
 
-def main(argv: Sequence[str] | None = None, execute: steps.Execute = steps.execute) -> None:
-    """Parses the flags and runs the night.
+def main(argv: Sequence[str] | None = None, execute: Execute = execute) -> None:
+    """Parse the flags and run the night.
 
     Raises:
-        UserError: whatever the user can put right; with status 1 where a step failed, 3 where the gate did.
+        UserError: a mistake that the user can correct; with status 1 if a step failed, 3 if the gate did.
     """
     parser = cli.parser(
         "python -m nightly.run",
-        "Window -> dataset -> model, from the live one -> gate -> predictions -> live. One date, or those since.",
+        "Window -> dataset -> model, from the live one -> gate -> predictions -> live; for one date.",
         epilog=_EPILOG,
     )
-    parser.add_argument("--date", metavar="DATE", help="last day of the window, e.g. 2024-01-31; default yesterday")
-    parser.add_argument(
-        "--only", choices=night.STEPS, help="one step alone, for a scheduler that starts each by itself"
-    )
+    parser.add_argument("--date", metavar="DATE", help="last day of the window, e.g. 2024-01-31; default: yesterday")
+    parser.add_argument("--only", choices=NAMES, help="run one step alone, for a scheduler that starts each step")
     args = parser.parse_args(argv)
     date = dates.parse(args.date) if args.date else dates.yesterday()
-    settings = dates.settings(args, date)
+    settings = dates.settings_of(args, date)
     with locks.claim(settings.nightly.directory):
         if args.only is None:
-            for skipped in due(Nights(settings.nightly.directory), date, settings.nightly.catch_up_days):
-                print(f"{skipped} was skipped, or did not end: it comes first")
-                _catch_up(dates.settings(args, skipped), execute)
+            for missed in missed_dates(Nights(settings.nightly.directory), date, settings.nightly.catch_up_days):
+                print(f"{missed} was missed, or did not end: it is run first")
+                _catch_up(dates.settings_of(args, missed), execute)
         night.Runner(settings, execute, only=args.only).run()
 
 
-def due(nights: Nights, date: datetime.date, days: int) -> list[datetime.date]:
-    """The nights before a date that did not end, oldest first: newer than the live one, at most `days` back.
+def missed_dates(nights: Nights, date: datetime.date, days: int) -> list[datetime.date]:
+    """Return the dates before `date` whose night did not end, oldest first.
 
-    Before the first run ever there is nothing to catch up with.
+    They are newer than the live version, not before the first run ever, and at most `days` back.
     """
-    live = alias.read(nights).live
-    known = record.dates(nights)
+    version, known = live.read(nights).live, record.dates(nights)
     if not known:
         return []
     first = max(date - datetime.timedelta(days=days), datetime.date.fromisoformat(known[0]))
-    if live:
-        first = max(first, datetime.date.fromisoformat(live.date) + datetime.timedelta(days=1))
-    found = []
-    while first < date:
-        run = record.newest(nights, str(first))
-        if run is None or run.status not in record.ENDED:
-            found.append(first)
-        first += datetime.timedelta(days=1)
-    return found
+    if version:
+        first = max(first, datetime.date.fromisoformat(version.date) + datetime.timedelta(days=1))
+    candidates = [first + datetime.timedelta(days=number) for number in range((date - first).days)]
+    newest = {candidate: record.newest(nights, str(candidate)) for candidate in candidates}
+    return [candidate for candidate, run in newest.items() if run is None or run.status not in record.ENDED]
 
 
-def _catch_up(settings: Settings, execute: steps.Execute) -> None:
-    """A skipped night; that it fails again is no reason not to run tonight's."""
+def _catch_up(settings: Settings, execute: Execute) -> None:
+    """Run a missed night; if it fails again, tonight's is run all the same."""
     try:
         night.Runner(settings, execute).run()
     except UserError as error:
-        print(f"{settings.source.end_date} is left: {error}", file=sys.stderr)
+        print(f"{settings.source.end_date} is left out: {error}", file=sys.stderr)
 
 
-def _told_to_stop(*_: object) -> None:
+def _stop(*_: object) -> None:
     raise SystemExit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _told_to_stop)
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(cli.run(main))

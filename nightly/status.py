@@ -1,4 +1,4 @@
-"""What is live, and how the last nights went: python -m nightly.status --config C"""
+"""Show the live version and the last nights: python -m nightly.status --config C"""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from artifacts.manifests import AliasManifest, LiveVersion
 from artifacts.paths import Nights
 from configs import cli
 from configs.errors import UserError
-from nightly import alias, dates, record
+from nightly import dates
+from nightly.runs import live, record
 
-_QUALITY = "recall@20"  # of the metrics, the one in the table
+_METRIC = "recall@20"  # the metric that the table shows
+_STYLES = {"live": "green", "failed": "red", "gate failed": "red", "no table": "yellow"}
 _EPILOG = """\
-exit status: 0, or 2 where --max_age_days is given and the live version's window ended longer ago, or nothing is live.
+exit status: 0; or 2 with --max_age_days, if the live version's window ended longer ago or nothing is live.
 
 examples:
   python -m nightly.status --config configs/nightly.yaml
@@ -28,69 +31,64 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parses the flags and shows the nights.
+    """Parse the flags and show the nights.
 
     Raises:
         UserError: the live version is too old.
     """
-    parser = cli.parser("python -m nightly.status", "Shows the live version and the last runs.", epilog=_EPILOG)
-    parser.add_argument("--runs", type=int, default=14, metavar="N", help="newest runs to show (14)")
-    parser.add_argument("--json", action="store_true", help="the live version and the runs as one JSON object")
-    parser.add_argument("--max_age_days", type=float, metavar="N", help="fail where the live version is older")
+    parser = cli.parser("python -m nightly.status", "Show the live version and the last runs.", epilog=_EPILOG)
+    parser.add_argument("--runs", type=int, default=14, metavar="N", help="number of runs to show, the newest (14)")
+    parser.add_argument("--json", action="store_true", help="print the live version and the runs as one JSON object")
+    parser.add_argument("--max_age_days", type=float, metavar="N", help="fail if the live version is older")
     args = parser.parse_args(argv)
-    nights = Nights(dates.settings(args).nightly.directory)
-    found = alias.read(nights)
-    runs = record.every(nights)[-args.runs :]
+    nights = Nights(dates.settings_of(args).nightly.directory)
+    alias = live.read(nights)
+    runs = [_describe(run, alias) for run in record.load_all(nights)[-args.runs :]]
     if args.json:
-        live = found.live.__dict__ if found.live else None
-        print(json.dumps({"live": live, "runs": [_line(run, found) for run in runs]}, indent=2))
+        print(json.dumps({"live": alias.live.model_dump() if alias.live else None, "runs": runs}, indent=2))
     else:
-        _show(runs, found)
+        _show(runs, alias.live)
     if args.max_age_days is not None:
-        _refuse_old(found.live, args.max_age_days)
+        _refuse_old(alias.live, args.max_age_days)
 
 
-def _refuse_old(live: alias.Version | None, days: float) -> None:
-    if live is None:
+def _refuse_old(version: LiveVersion | None, days: float) -> None:
+    if version is None:
         raise UserError("nothing is live")
-    age = datetime.datetime.now(datetime.UTC).date() - datetime.date.fromisoformat(live.date)
+    age = datetime.datetime.now(datetime.UTC).date() - datetime.date.fromisoformat(version.date)
     if age.days > days:
-        raise UserError(f"{live.name} is live, {age.days} days old, more than {days:g}; run python -m nightly.run")
+        raise UserError(f"{version.name} is live, {age.days} days old, more than {days:g}; run python -m nightly.run")
 
 
-def _line(run: record.Record, found: alias.Alias) -> dict[str, Any]:
-    seconds = sum(step.get("seconds", 0) for step in run.steps.values())
-    status = "withdrawn" if run.name in found.withdrawn else run.status
+def _describe(run: record.Record, alias: AliasManifest) -> dict[str, Any]:
+    seconds = sum(step.seconds or 0 for step in run.manifest.steps.values())
+    status = "withdrawn" if run.name in alias.withdrawn else run.status
     return {
         "name": run.name,
-        "status": "live" if found.live and run.name == found.live.name else status,
-        "started": run.content["started"],
+        "status": "live" if alias.live and run.name == alias.live.name else status,
+        "started": run.manifest.started,
         "seconds": round(seconds, 1),
-        "figures": run.content.get("figures", {}),
-        "message": run.content.get("message"),
+        "figures": run.manifest.figures,
+        "message": run.manifest.message,
     }
 
 
-def _show(runs: list[record.Record], found: alias.Alias) -> None:
-    title = f"live: {found.live.name if found.live else 'nothing'}"
+def _show(runs: list[dict[str, Any]], version: LiveVersion | None) -> None:
+    title = f"live: {version.name if version else 'nothing'}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("run", "status", "seconds", "pairs", "users", "items", "loss", _QUALITY):
+    for name in ("run", "status", "seconds", "pairs", "users", "items", "loss", _METRIC):
         table.add_column(name, justify="left" if name in ("run", "status") else "right", no_wrap=True)
-    console, messages = Console(), []
     for run in runs:
-        line = _line(run, found)
-        figures = line["figures"]
+        figures = run["figures"]
         counts = [f"{figures[name]:,}" if name in figures else "" for name in ("interactions", "users", "items")]
         loss = f"{figures['loss']:.6g}" if "loss" in figures else ""
-        quality = figures.get("quality", {}).get(_QUALITY)
-        style = {"live": "green", "failed": "red", "gate failed": "red", "no table": "yellow"}.get(line["status"])
-        shown = "" if quality is None else f"{quality:.4f}"
-        table.add_row(run.name, line["status"], f"{line['seconds']:.1f}", *counts, loss, shown, style=style)
-        if line["message"]:
-            messages.append(f"{run.name} {line['message']}")
-    console.print(table)
-    for message in messages:
-        print(message)
+        metric = figures.get("quality", {}).get(_METRIC)
+        cells = [run["name"], run["status"], f"{run['seconds']:.1f}", *counts, loss]
+        table.add_row(*cells, "" if metric is None else f"{metric:.4f}", style=_STYLES.get(run["status"]))
+    Console().print(table)
+    for run in runs:
+        if run["message"]:
+            print(f"{run['name']} {run['message']}")
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ class Manifest(Part):
     SCHEMA_VERSION: ClassVar[int]
     COMMAND: ClassVar[str]  # makes the output again
 
-    kind: str
-    schema_version: int
+    kind: str = ""  # by default the first of KINDS
+    schema_version: int = 0  # by default SCHEMA_VERSION
     code_version: str = __version__
     files: dict[str, FileDescription] = Field(default_factory=dict)
     other_files: dict[str, FileDescription] = Field(default_factory=dict)

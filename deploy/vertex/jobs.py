@@ -7,18 +7,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import grpc
 from google.api_core import exceptions, retry
 from google.cloud import aiplatform_v1 as vertex
 from google.protobuf import json_format
 
-from artifacts.google_cloud import explained
+from artifacts.google_cloud import explained, vertex_client
 from artifacts.paths import Model
 from configs.errors import UserError
 from configs.settings import Settings
 
 _DEFAULTS = Settings()
-_PLAIN = "http://"
 _DONE = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED")
 _TRANSIENT = (exceptions.ServiceUnavailable, exceptions.DeadlineExceeded, exceptions.InternalServerError)
 
@@ -182,8 +180,4 @@ def _parent(settings: Settings) -> str:
 
 
 def _client(settings: Settings, kind: Any) -> Any:
-    endpoint = settings.vertex.endpoint
-    if endpoint and endpoint.startswith(_PLAIN):  # a private server without TLS
-        channel = grpc.insecure_channel(endpoint.removeprefix(_PLAIN))
-        return kind(transport=kind.get_transport_class("grpc")(channel=channel))
-    return kind(client_options={"api_endpoint": endpoint or f"{settings.cloud.region}-aiplatform.googleapis.com"})
+    return vertex_client(kind, settings.vertex.endpoint, settings.cloud.region or "")

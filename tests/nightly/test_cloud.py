@@ -10,10 +10,10 @@ import pytest
 from google.cloud import aiplatform_v1 as vertex
 from google.cloud import bigquery
 
+from artifacts.manifests import LiveVersion
 from configs.errors import UserError
 from configs.settings import Settings, resolve
-from nightly import inputs, targets
-from nightly.alias import Version
+from nightly import destinations, inputs
 from tests.support.bigquery_server import PROJECT, SCHEMAS, serving
 from tests.support.nights import write_output
 
@@ -40,21 +40,22 @@ def settings(server, **sections) -> Settings:
 def test_the_tables_of_the_window_and_a_date_without_one(server):
     for table in ("events_20240101", "events_20240102", "events_20240103", "events_intraday_20240104", "pseudonyms_"):
         server.load("analytics", table, SCHEMAS["ga4"], [])
-    found = inputs.of(settings(server), datetime.date(2024, 1, 3))
-    assert [table["path"][-8:] for table in found] == ["20240102", "20240103"] and all(t["changed"] for t in found)
+    found = inputs.tables_of(settings(server), datetime.date(2024, 1, 3))
+    assert [table.path[-8:] for table in found] == ["20240102", "20240103"] and all(table.changed for table in found)
     later = settings(server).source.model_copy(update={"end_date": datetime.date(2024, 1, 4), "start_date": None})
     with pytest.raises(inputs.NoTableError, match=r"no table of 2024-01-04 .* the latest is of 2024-01-03"):
-        inputs.of(settings(server).model_copy(update={"source": later}), datetime.date(2024, 1, 4))
+        inputs.tables_of(settings(server).model_copy(update={"source": later}), datetime.date(2024, 1, 4))
     nowhere = settings(server, source={"kind": "ga4", "input": f"bq://{PROJECT}.nowhere.events_*"})
     with pytest.raises(UserError, match=r"nothing of the window matches bq://test-project.nowhere.events_\*"):
-        inputs.of(nowhere, datetime.date(2024, 1, 3))
+        inputs.tables_of(nowhere, datetime.date(2024, 1, 3))
 
 
-def version(tmp_path, day: int) -> Version:
+def version(tmp_path, day: int) -> LiveVersion:
     """A version whose predictions say by which model and when they were made."""
     root = tmp_path / str(day)
     write_output(str(root / "predictions"), "predictions", "x", model_version=f"m{day}", run_time=TIME.format(day))
-    return Version(f"2024-01-0{day}", 1, "d", f"gs://b/{day}/model", str(root / "predictions"), "digest")
+    directories = {"dataset_dir": "d", "model_dir": f"gs://b/{day}/model", "predictions_dir": str(root / "predictions")}
+    return LiveVersion(date=f"2024-01-0{day}", attempt=1, model_digest="digest", **directories)
 
 
 def test_a_view_shows_the_live_version_and_follows_it_back(server, tmp_path):
@@ -63,14 +64,14 @@ def test_a_view_shows_the_live_version_and_follows_it_back(server, tmp_path):
     view, table = f"{PROJECT}.recommendations.live", f"bq://{PROJECT}.recommendations.by_visitor"
     chosen = settings(server, nightly={"bigquery_view": view}, prediction={"table": table, "table_keeps": "all"})
     for day in (2, 3, 2):
-        targets.follow(chosen, version(tmp_path, day), None, lambda text: None)
+        destinations.follow(chosen, version(tmp_path, day), None, lambda text: None)
         assert [row["visitorId"] for row in server.rows(f"SELECT * FROM `{view}`")] == [f"v{day}"]  # noqa: S608
     replaced = settings(server, nightly={"bigquery_view": view}, prediction={"table": table})
     with pytest.raises(UserError, match=r"needs prediction.table, with prediction.table_keeps all"):
-        targets.follow(replaced, version(tmp_path, 2), None, lambda text: None)
+        destinations.follow(replaced, version(tmp_path, 2), None, lambda text: None)
     wrong = settings(server, nightly={"bigquery_view": "a`b.c.d"}, prediction={"table": table, "table_keeps": "all"})
     with pytest.raises(UserError, match=r"nightly.bigquery_view a`b.c.d: write it as PROJECT.DATASET.NAME"):
-        targets.follow(wrong, version(tmp_path, 2), None, lambda text: None)
+        destinations.follow(wrong, version(tmp_path, 2), None, lambda text: None)
 
 
 class Registry(grpc.GenericRpcHandler):
@@ -102,13 +103,13 @@ def test_the_alias_of_vertex_ai_follows_by_the_models_place(tmp_path):
         server.start()
         model = "projects/p/locations/europe-west1/models/3"
         chosen = Settings(nightly={"vertex_model": model}, vertex={"endpoint": f"http://127.0.0.1:{port}"})
-        targets.follow(chosen, version(tmp_path, 3), None, lambda text: None)
+        destinations.follow(chosen, version(tmp_path, 3), None, lambda text: None)
         assert registry.aliases == {f"{model}@3": ["live"]}
         with pytest.raises(UserError, match="has no version of gs://b/4/model: register it first"):
-            targets.follow(chosen, version(tmp_path, 4), None, lambda text: None)
+            destinations.follow(chosen, version(tmp_path, 4), None, lambda text: None)
         server.stop(None).wait()
     with pytest.raises(UserError, match="projects/P/locations/R/models/M"):
-        targets.follow(Settings(nightly={"vertex_model": "wals"}), version(tmp_path, 3), None, lambda text: None)
+        destinations.follow(Settings(nightly={"vertex_model": "wals"}), version(tmp_path, 3), None, lambda text: None)
 
 
 def test_a_server_that_cannot_follow_is_said_and_the_version_is_live_all_the_same(tmp_path):
@@ -118,7 +119,7 @@ def test_a_server_that_cannot_follow_is_said_and_the_version_is_live_all_the_sam
         commands.append(command)
         return len(commands) - 1
 
-    targets.follow(chosen, version(tmp_path, 3), execute, lambda text: None)
+    destinations.follow(chosen, version(tmp_path, 3), execute, lambda text: None)
     assert commands[0][0] == "serving.publish" and commands[0][-2:] == ("--model_dir", "gs://b/3/model")
     with pytest.raises(UserError, match=r"2024-01-03.1 is live, but serving.publish failed \(1\)"):
-        targets.follow(chosen, version(tmp_path, 3), execute, lambda text: None)
+        destinations.follow(chosen, version(tmp_path, 3), execute, lambda text: None)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from nightly import alias, record, steps
+from nightly.runs import live, outputs, record
+from nightly.steps import process
 from tests.support.nights import Site, read_output
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
@@ -24,7 +25,7 @@ def test_a_step_that_takes_too_long_is_stopped(tmp_path):
     begin = time.monotonic()
     os.environ["PYTHONPATH"] = str(tmp_path)
     try:
-        assert steps.execute(["sleeper"], said.append, 1.5) == -signal.SIGTERM
+        assert process.execute(["sleeper"], said.append, 1.5) == -signal.SIGTERM
     finally:
         del os.environ["PYTHONPATH"]
     assert time.monotonic() - begin < 30
@@ -33,7 +34,7 @@ def test_a_step_that_takes_too_long_is_stopped(tmp_path):
 
 def test_a_step_dies_with_a_night_that_is_killed(tmp_path):
     (tmp_path / "sleeper.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
-    code = "from nightly import steps; steps.execute(['sleeper'], lambda line: print(line, flush=True), 600)"
+    code = "from nightly.steps.process import execute; execute(['sleeper'], lambda line: print(line, flush=True), 600)"
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as night:
         step = int(night.stdout.readline())
@@ -72,8 +73,8 @@ def test_killed_at_any_write_the_live_one_stays_whole_and_a_rerun_ends_like_an_u
     with contextlib.suppress(Killed):
         disturbed.run(disturbed.day(3))
     monkeypatch.undo()
-    live = alias.read(disturbed.nights).live
-    assert alias.damage(live.model_dir, "model") is None and live.date in (disturbed.day(2), disturbed.day(3))
+    version = live.read(disturbed.nights).live
+    assert outputs.damage(version.model_dir, "model") is None and version.date in (disturbed.day(2), disturbed.day(3))
     assert disturbed.run(disturbed.day(3)) == 0
     one, other = (record.newest(site.nights, site.day(3)).night for site in (undisturbed, disturbed))
     text = read_output(one.predictions).replace(str(undisturbed.root), str(disturbed.root))

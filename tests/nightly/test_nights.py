@@ -11,7 +11,8 @@ import yaml
 
 from configs import cli
 from configs.settings import TrainingSettings
-from nightly import alias, record, run
+from nightly import run
+from nightly.runs import live, outputs, record
 from tests.support.nights import Site, World, read_output
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
@@ -59,6 +60,16 @@ def test_a_changed_setting_redoes_what_depends_on_it_alone(site):
     assert site.world.calls == ALL[1:]
 
 
+@pytest.mark.parametrize("key", ["audiences_dir", "similar_items_dir", "similar_visitors_dir", "predictions_dir"])
+def test_moving_an_unrelated_directory_repeats_nothing(site, key):
+    site.world.fails = {"pipeline.batch_predict": 1}
+    assert site.run(site.day(2), "--set", f"{key}=here") == 1
+    assert site.run(site.day(2), "--set", f"{key}=there") == 0
+    assert site.world.calls == ["pipeline.batch_predict"], "the step that had failed, and no other"
+    assert site.run(site.day(2), "--set", f"{key}=elsewhere") == 0
+    assert site.world.calls == [] and site.live == "2024-01-03.1", "what went live stays as it is"
+
+
 def test_a_damaged_output_is_made_again(site, capsys):
     site.world.fails = {"trainer.evaluate": 1}
     assert site.run(site.day(2)) == 1
@@ -75,7 +86,7 @@ def test_what_went_live_is_never_written_to_again(site):
     site.world.fails = {"trainer.evaluate": 3}
     assert site.run(site.day(2)) == 3 and site.live == "2024-01-03.1"
     first = site.nights.night(site.day(2), 1)
-    assert read_output(first.model) == before and alias.damage(first.model, "model") is None
+    assert read_output(first.model) == before and outputs.damage(first.model, "model") is None
     assert record.attempts(site.nights, site.day(2)) == [1, 2] and site.status(site.day(2)) == "gate failed"
     (Path(first.predictions) / "part").write_text("a flipped bit")
     site.table(site.day(2), "and again")
@@ -98,28 +109,31 @@ def test_a_refit_sees_what_was_held_out_and_goes_live(site, capsys):
     site.configure(split="last_n", refit=True)
     refit = ["pipeline.preprocess", "deploy.vertex.train"]
     assert site.run(site.day(2)) == 0 and site.world.calls == ALL[:3] + refit + ALL[3:]
-    night, live = record.newest(site.nights, site.day(2)).night, alias.read(site.nights).live
-    assert live.model_dir == night.refit_model and live.dataset_dir == night.dataset
+    night, version = record.newest(site.nights, site.day(2)).night, live.read(site.nights).live
+    assert version.model_dir == night.refit_model and version.dataset_dir == night.dataset
     whole = f"{site.root}/events_* to 2024-01-03"
     assert read_output(night.whole_dataset) == whole and "some held out" in read_output(night.dataset)
     k = TrainingSettings().embedding_dimension
     assert read_output(night.refit_model) == f"{whole}, k {k} <- {read_output(night.model)}", "from the measured one"
-    assert read_output(live.predictions_dir) == f"by {read_output(night.refit_model)}"
+    assert read_output(version.predictions_dir) == f"by {read_output(night.refit_model)}"
     # The next night starts from what is live, and is held against the measured dataset, which is like its own.
     assert site.run(site.day(3)) == 0
     config = yaml.safe_load(Path(record.newest(site.nights, site.day(3)).night.config).read_text())
-    assert config["training"]["warm_start"] == live.model_dir and config["validation"]["baseline"] == live.dataset_dir
+    assert (
+        config["training"]["warm_start"] == version.model_dir
+        and config["validation"]["baseline"] == version.dataset_dir
+    )
     site.world.fails = {"trainer.evaluate": 3}
     assert site.run(site.day(4)) == 3 and site.world.calls == ALL[:3], "what fails the gate is not refitted"
     # Damaged after it went live: made anew. Switched off: another version, too.
-    Path(alias.read(site.nights).live.model_dir, "part").write_text("flipped")
+    Path(live.read(site.nights).live.model_dir, "part").write_text("flipped")
     assert site.run(site.day(3)) == 0 and site.live == "2024-01-04.2"
     site.configure(split="last_n")
     assert site.run(site.day(3)) == 0 and site.live == "2024-01-04.3" and site.world.calls == ALL
     for step in ("preprocess", "train", "evaluate", "refit_preprocess", "refit", "predict", "promote"):
         site.configure(split="last_n", refit=True)
         assert site.run(site.day(4), "--only", step) == 0, capsys.readouterr()
-    assert site.live == "2024-01-05.1" and alias.read(site.nights).live.model_dir.endswith("refit/model")
+    assert site.live == "2024-01-05.1" and live.read(site.nights).live.model_dir.endswith("refit/model")
 
 
 def test_the_gate_is_passed_to_the_evaluation(site):
@@ -148,20 +162,22 @@ def test_a_date_without_a_table_waits_and_is_caught_up_with(site, capsys):
     site.table(site.day(3))
     assert site.run(site.day(4)) == 0
     assert site.world.calls == ALL + ALL and site.live == "2024-01-05.1"
-    assert "2024-01-04 was skipped" in capsys.readouterr().out
+    assert "2024-01-04 was missed" in capsys.readouterr().out
     assert read_output(record.newest(site.nights, site.day(4)).night.model).count("<-") == 3
 
 
 def test_catching_up_is_bounded_and_does_not_stop_tonight(tmp_path, capsys):
     site = Site(tmp_path, days=12)
     assert site.run(site.day(2)) == 0
-    assert run.due(site.nights, datetime.date(2024, 1, 12), 3) == [datetime.date(2024, 1, day) for day in (9, 10, 11)]
+    assert run.missed_dates(site.nights, datetime.date(2024, 1, 12), 3) == [
+        datetime.date(2024, 1, day) for day in (9, 10, 11)
+    ]
     site.world.fails = {"deploy.vertex.train": 1}
     assert site.run(site.day(11)) == 0
-    assert "2024-01-09 is left: 2024-01-09.1: train failed" in capsys.readouterr().err
+    assert "2024-01-09 is left out: 2024-01-09.1: train failed" in capsys.readouterr().err
     assert record.dates(site.nights) == ["2024-01-03", "2024-01-09", "2024-01-10", "2024-01-11", "2024-01-12"]
     assert site.live == "2024-01-12.1"
-    assert run.due(site.nights, datetime.date(2024, 1, 12), 9) == [], "nothing older than what is live"
+    assert run.missed_dates(site.nights, datetime.date(2024, 1, 12), 9) == [], "nothing older than what is live"
 
 
 def test_yesterdays_model_gone_or_damaged_is_a_cold_start(site, capsys):
@@ -200,8 +216,10 @@ def test_a_dataset_is_held_against_the_live_ones_and_the_gate_is_its_too(site, c
     assert night(4) == 3 and site.live == "2024-01-04.1" and site.status(site.day(4)) == "gate failed"
     assert "2024-01-04.1 stays live: users 10 -> 2 (-80%)" in capsys.readouterr().err
     assert night(4) == 0 and site.live == "2024-01-05.1", "nothing was made, so it is asked again"
-    live = site.nights.night(site.day(3), 1).dataset
-    assert baselines == [None, None, None, live, live], "no baseline for the first, nor for a window that still grows"
+    dataset = site.nights.night(site.day(3), 1).dataset
+    assert baselines == [None, None, None, dataset, dataset], (
+        "no baseline for the first, nor for a window that still grows"
+    )
 
 
 def test_steps_one_by_one_as_a_scheduler_starts_them(site, capsys):

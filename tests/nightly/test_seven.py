@@ -26,8 +26,9 @@ import pytest
 
 from artifacts.paths import Nights
 from configs import cli
-from nightly import alias, record, run
-from nightly.steps import Execute
+from nightly import run
+from nightly.runs import live, outputs, record
+from nightly.steps.process import Execute
 from pipeline.sample import main as sample
 from tests.support import forkserver
 
@@ -40,7 +41,7 @@ Say = Callable[[str], None]
 
 
 def in_process(command: Sequence[str], say: Say, timeout_s: float) -> int:
-    """`nightly.steps.execute`, without a process for each step."""
+    """`nightly.steps.process.execute`, without a process for each step."""
     module, *argv = command
     main = importlib.import_module({"deploy.vertex.train": "trainer.task"}.get(module, module)).main
     said = io.StringIO()
@@ -138,11 +139,11 @@ class Site:
         Raises:
             AssertionError: not exactly one version is live and whole.
         """
-        live = alias.read(self.nights).live
-        assert live is not None
-        for root, kind in ((live.model_dir, "model"), (live.predictions_dir, "predictions")):
-            assert (problem := alias.damage(root, kind)) is None, problem
-        return live.date
+        version = live.read(self.nights).live
+        assert version is not None
+        for root, kind in ((version.model_dir, "model"), (version.predictions_dir, "predictions")):
+            assert (problem := outputs.damage(root, kind)) is None, problem
+        return version.date
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[list[str]]:
@@ -154,8 +155,8 @@ class Site:
             while not done:
                 done = end.wait(0.05)  # and once more after the end
                 try:
-                    if (live := self.live()) != seen[-1]:
-                        seen.append(live)
+                    if (date := self.live()) != seen[-1]:
+                        seen.append(date)
                 except BaseException as error:
                     troubles.append(error)
                     return
@@ -225,7 +226,7 @@ def validation_stops(site: Site, day: str) -> None:
     lines = gzip.decompress(site.tables[day.replace("-", "")]).splitlines(keepends=True)
     site.table(day).write_bytes(gzip.compress(b"".join(lines[: len(lines) // 50])))
     assert site.run(day) == 3
-    assert "interactions" in record.newest(site.nights, day).content["message"]
+    assert "interactions" in record.newest(site.nights, day).manifest.message
     site.put_back(day)
 
 

@@ -10,7 +10,8 @@ from artifacts import storage
 from configs import cli
 from configs.errors import UserError
 from configs.settings import load_settings
-from nightly import alias, record, retention, rollback
+from nightly import retention, rollback
+from nightly.runs import live, record
 from tests.support import storage_server
 from tests.support.nights import Site, read_output
 
@@ -35,11 +36,11 @@ def lived(site: Site) -> list:
     seen += [site.run(site.day(6)), site.live]  # no table
     site.table(site.day(3), "rows that came late")
     seen += [site.run(site.day(3)), site.live, record.attempts(site.nights, site.day(3))]
-    seen += [read_output(alias.read(site.nights).live.predictions_dir).replace(str(site.root), "")]
+    seen += [read_output(live.read(site.nights).live.predictions_dir).replace(str(site.root), "")]
     seen += [cli.run(lambda argv: rollback.main(argv, site.world), ["--config", site.config]), site.live]
     site.configure(keep=1, keep_failed=0)
     seen += [cli.run(retention.main, ["--config", site.config])]
-    seen += [[run.name for run in record.every(site.nights)], alias.read(site.nights).withdrawn]
+    seen += [[run.name for run in record.load_all(site.nights)], live.read(site.nights).withdrawn]
     lines = [json.loads(line) for line in storage.read_bytes(site.nights.figures).splitlines()]
     return [*seen, [(line["name"], line["status"], line.get("item_drift")) for line in lines]]
 

@@ -18,7 +18,8 @@ from artifacts.checksums import describe_bytes
 from artifacts.paths import Nights
 from configs import cli
 from configs.settings import load_settings
-from nightly import alias, record, run
+from nightly import run
+from nightly.runs import live, record
 
 FIRST = datetime.date(2024, 1, 1)
 
@@ -131,7 +132,7 @@ class Site:
 
     @property
     def live(self) -> str | None:
-        found = alias.read(self.nights).live
+        found = live.read(self.nights).live
         return found.name if found else None
 
     def status(self, day: str) -> str:

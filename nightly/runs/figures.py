@@ -1,0 +1,128 @@
+"""The figures of a run, as a line of JSON (`runs.jsonl`) and as Prometheus' text format (`nightly.textfile`).
+
+No figure contains the id of a visitor or of an item.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+import numpy as np
+
+from artifacts import storage
+from artifacts.items_table import ItemsTable
+from artifacts.names import CONTENT_ID, DAY_SECONDS, VISITORS
+from artifacts.paths import Dataset, Night, Nights
+from configs.settings import NightlySettings
+from nightly.runs import live, outputs, prometheus, record
+from nightly.runs.record import Record
+
+_LINES = 1000  # lines that runs.jsonl keeps: three years of nights
+_WALS = "WALS"  # the name of our model among the systems of an evaluation
+_ABOUT = ("name", "date", "status", "message")  # what the manifest of a run already has
+
+
+def write(settings: NightlySettings, nights: Nights, run: Record) -> None:
+    """Write the figures into the run's manifest, into runs.jsonl, and into the text file if one is set."""
+    line = describe(nights, run)
+    run.update(figures={key: value for key, value in line.items() if key not in _ABOUT})
+    earlier = (storage.read_if_exists(nights.figures) or b"").splitlines()[-_LINES + 1 :]
+    text = b"".join(old + b"\n" for old in earlier) + json.dumps(line).encode() + b"\n"
+    storage.write_bytes(nights.figures, text)
+    if settings.textfile:
+        storage.write_bytes(settings.textfile, prometheus.to_text(line))
+
+
+def describe(nights: Nights, run: Record) -> dict[str, Any]:
+    """Return the figures of a run, as far as it got."""
+    finished = outputs.finished(run.night)
+    version = live.read(nights).live
+    line: dict[str, Any] = {
+        "time": record.now(),
+        "name": run.name,
+        "date": run.manifest.date,
+        "status": run.status,
+        "message": run.manifest.message,
+        "live": version.name if version else None,
+        "live_age_seconds": _age(version.date) if version else None,
+        "seconds": {name: step.seconds for name, step in run.manifest.steps.items() if step.seconds is not None},
+    }
+    if dataset := finished.get("dataset"):
+        line |= _pick(dataset["counts"], "rows_read", "rows_rejected", "interactions", "users", "items")
+        line |= _pick(dataset, "rejected", "median") | _drift(run)
+    if model := finished.get("model"):
+        line |= _pick(model["history"][-1], "loss", "rwse") | {"sweeps": len(model["history"])}
+        line |= {"warm_start": model["start"].get("digest") is not None}
+    if predictions := finished.get("predictions"):
+        line |= _pick(predictions["counts"], "visitors", "recommendations")
+    return line | {"quality": quality(run.night)}
+
+
+def _pick(content: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: content[name] for name in names if name in content}
+
+
+def quality(night: Night) -> dict[str, float]:
+    """Return the metrics of our model by name; none before it was evaluated."""
+    text = storage.read_if_exists(night.evaluation)
+    metrics = json.loads(text).get("systems", {}).get(_WALS, {}) if text else {}
+    return {name: cell["value"] for name, cell in metrics.items() if cell is not None}
+
+
+def _drift(run: Record) -> dict[str, float]:
+    """Return how far ratings and items have moved since the live model's dataset: 0 the same, 1 nothing shared."""
+    parent = run.manifest.parent
+    if parent is None:
+        return {}
+    new, old = Dataset(run.night.dataset), Dataset(parent.dataset_dir)
+    drifts = {
+        "rating_drift": divergence(_rating_counts(new), _rating_counts(old)),
+        "item_drift": divergence(_visitors_of_items(new), _visitors_of_items(old)),
+    }
+    return {name: drift for name, drift in drifts.items() if drift is not None}
+
+
+def divergence(one: dict[Any, float], other: dict[Any, float]) -> float | None:
+    """Return the Jensen-Shannon divergence of two distributions in bits (Lin 1991), None if one of them is empty.
+
+    JSD = H((p + q) / 2) - (H(p) + H(q)) / 2, between 0 and 1.
+
+    Args:
+        one, other: counts by name.
+    """
+    names = sorted(one.keys() | other.keys())
+    p, q = (np.array([counts.get(name, 0.0) for name in names], float) for counts in (one, other))
+    if not p.sum() or not q.sum():
+        return None
+    p, q = p / p.sum(), q / q.sum()
+    return float(np.clip(_entropy((p + q) / 2) - (_entropy(p) + _entropy(q)) / 2, 0, 1))
+
+
+def _entropy(shares: np.ndarray) -> float:
+    positive = shares[shares > 0]
+    return float(-(positive * np.log2(positive)).sum())
+
+
+def _rating_counts(dataset: Dataset) -> dict[Any, float]:
+    """Return the counts of the histogram of ratings, by the kind of rating and the lower edge of the bin."""
+    text = storage.read_if_exists(dataset.statistics)
+    if text is None:
+        return {}
+    histogram = json.loads(text)["ratings"]
+    edges = histogram["edges"][: len(histogram["counts"])]
+    return {(histogram["kind"], edge): count for edge, count in zip(edges, histogram["counts"], strict=True)}
+
+
+def _visitors_of_items(dataset: Dataset) -> dict[Any, float]:
+    """Return the number of visitors of each item."""
+    if not storage.exists(dataset.items):
+        return {}
+    items = ItemsTable.read(dataset.items, columns=(CONTENT_ID, VISITORS))
+    return dict(zip(items.content_ids, items.visitors.tolist(), strict=True))
+
+
+def _age(date: str) -> int:
+    """Return the seconds since the end (UTC) of a window, by its last day."""
+    return round(datetime.datetime.now(datetime.UTC).timestamp() - prometheus.seconds(date) - DAY_SECONDS)

@@ -1,0 +1,147 @@
+"""The steps of a night, in their order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from artifacts.paths import Night
+from configs.settings import Settings
+from nightly.runs import outputs
+from nightly.steps.step import Plan, Step
+
+
+class Preprocess(Step):
+    """Window -> dataset."""
+
+    name = "preprocess"
+    module = "pipeline.preprocess"
+    settings = frozenset({"source", "rating", "dataset", "split", "privacy"})
+    kind = "dataset"
+
+    def output(self, night: Night) -> str:
+        return night.dataset
+
+    def flags(self, plan: Plan) -> tuple[str, ...]:
+        return ("--config", plan.config, "--dataset_dir", self.output(plan.night), "--replace")
+
+    def inputs(self, plan: Plan) -> Any:
+        return [table.model_dump() for table in plan.tables]
+
+
+class Train(Step):
+    """Dataset -> model, from the factors of the live model if there is one; on this machine or on Vertex AI."""
+
+    name = "train"
+    module = "deploy.vertex.train"
+    settings = frozenset({"training", "cold_start"})
+    kind = "model"
+
+    def output(self, night: Night) -> str:
+        return night.model
+
+    def flags(self, plan: Plan) -> tuple[str, ...]:
+        directories = ("--dataset_dir", plan.night.dataset, "--model_dir", plan.night.model)
+        return ("--config", plan.config, *directories, "--replace")
+
+    def inputs(self, plan: Plan) -> Any:
+        return {
+            "dataset": outputs.dataset_fingerprint(plan.night.dataset),
+            "parent": plan.parent.model_digest if plan.parent else None,
+        }
+
+
+class Evaluate(Step):
+    """Model -> metrics, and whether it passes the gate."""
+
+    name = "evaluate"
+    module = "trainer.evaluate"
+    settings = frozenset({"evaluation", "nightly.require", "nightly.beats"})
+    kind = None
+    skipped = "no gate (nightly.require and nightly.beats are empty)"
+
+    def applies(self, settings: Settings) -> bool:
+        return bool(settings.nightly.require or settings.nightly.beats)
+
+    def output(self, night: Night) -> str:
+        return night.evaluation
+
+    def flags(self, plan: Plan) -> tuple[str, ...]:
+        night, gate = plan.night, plan.settings.nightly
+        directories = ("--dataset_dir", night.dataset, "--model_dir", night.model)
+        rules = [flag for rule in gate.require for flag in ("--require", rule)]
+        rules += [flag for name in gate.beats for flag in ("--beats", name)]
+        return ("--config", plan.config, *directories, "--output_json", night.evaluation, *rules)
+
+    def inputs(self, plan: Plan) -> Any:
+        return {"model": outputs.model_digest(plan.night.model)}
+
+
+class RefitPreprocess(Preprocess):
+    """The window once more with nothing held out. It is not validated: the dataset with a split was."""
+
+    name = "refit_preprocess"
+    settings = Preprocess.settings - {"split"}
+
+    def applies(self, settings: Settings) -> bool:
+        return settings.nightly.refit
+
+    def output(self, night: Night) -> str:
+        return night.whole_dataset
+
+    def flags(self, plan: Plan) -> tuple[str, ...]:
+        return (*super().flags(plan), "--set", 'split={"kind": "none"}', "--set", "validation={}")
+
+
+class Refit(Train):
+    """The measured model, trained further with what was held out: a warm start with a third of the passes."""
+
+    name = "refit"
+
+    def applies(self, settings: Settings) -> bool:
+        return settings.nightly.refit
+
+    def output(self, night: Night) -> str:
+        return night.refit_model
+
+    def flags(self, plan: Plan) -> tuple[str, ...]:
+        night = plan.night
+        directories = ("--dataset_dir", night.whole_dataset, "--model_dir", night.refit_model)
+        return ("--config", plan.config, "--set", f"training.warm_start={night.model}", *directories, "--replace")
+
+    def inputs(self, plan: Plan) -> Any:
+        return {
+            "dataset": outputs.dataset_fingerprint(plan.night.whole_dataset),
+            "parent": outputs.model_digest(plan.night.model),
+        }
+
+
+class Predict(Step):
+    """The model that goes live -> predictions."""
+
+    name = "predict"
+    module = "pipeline.batch_predict"
+    settings = frozenset({"prediction", "cold_start"})
+    kind = "predictions"
+
+    def output(self, night: Night) -> str:
+        return night.predictions
+
+    def flags(self, plan: Plan) -> tuple[str, ...]:
+        dataset = plan.night.whole_dataset if plan.settings.nightly.refit else plan.night.dataset
+        directories = ("--dataset_dir", dataset, "--model_dir", live_model(plan.settings, plan.night))
+        return ("--config", plan.config, *directories, "--output_dir", self.output(plan.night), "--replace")
+
+    def inputs(self, plan: Plan) -> Any:
+        return {"model": outputs.model_digest(live_model(plan.settings, plan.night))}
+
+
+STEPS: tuple[Step, ...] = (Preprocess(), Train(), Evaluate(), RefitPreprocess(), Refit(), Predict())
+PROMOTE = "promote"  # the last step, which runs no command
+NAMES = (*(step.name for step in STEPS), PROMOTE)
+# Every setting that changes what a night puts live; nightly.refit decides which model that is.
+SETTINGS = frozenset({"nightly.refit"}).union(*(step.settings for step in STEPS))
+
+
+def live_model(settings: Settings, night: Night) -> str:
+    """Return the directory of the model that goes live."""
+    return night.refit_model if settings.nightly.refit else night.model

@@ -1,0 +1,61 @@
+"""Running a step as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+GATE_STATUS = 3  # exit status of a step that worked, but whose outcome is not good enough
+GRACE_SECONDS = 30.0  # for a stopped step to end by itself: a training writes its checkpoint
+
+Execute = Callable[[Sequence[str], Callable[[str], None], float], int]
+
+
+def execute(command: Sequence[str], say: Callable[[str], None], timeout_s: float) -> int:
+    """Run `python -m MODULE FLAGS` and return its exit status.
+
+    The process is stopped (SIGTERM, then SIGKILL) at the time limit, or if this process is told to stop; if this
+    process is killed, it dies too.
+
+    Args:
+        command: the module and its flags.
+        say: called with each line that the process prints.
+        timeout_s: the time limit in seconds.
+    """
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    expired = threading.Event()
+    leashed = [sys.executable, "-m", "nightly.steps.leash", str(os.getpid()), *command]
+    with subprocess.Popen(  # noqa: S603 - our own modules, no shell
+        leashed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+
+        def expire() -> None:
+            expired.set()
+            _stop(process)
+
+        timer = threading.Timer(timeout_s, expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            for line in process.stdout or ():
+                say(line.rstrip("\n"))
+            return process.wait()
+        finally:
+            timer.cancel()
+            if expired.is_set():
+                say(f"stopped after {timeout_s / 60:g} minutes (nightly.step_timeout_minutes)")
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen) -> None:
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

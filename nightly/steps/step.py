@@ -1,0 +1,126 @@
+"""A step of a night: its command, when it applies, what repeats it, and where its output goes."""
+
+from __future__ import annotations
+
+import abc
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from artifacts import locks, storage
+from artifacts.checksums import digest_of
+from artifacts.manifests import InputTable, LiveVersion
+from artifacts.paths import Night
+from configs.settings import Settings
+from nightly.runs import outputs
+from nightly.steps.process import GRACE_SECONDS
+
+_LEASE_SECONDS = 360.0  # until a lock on gs:// lapses that is no longer renewed, and a margin
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The values that the steps of one night share.
+
+    Attributes:
+        settings: those of the night, resolved for its date.
+        night: the paths of the outputs.
+        config: the file of settings that the commands read.
+        tables: the files or tables of the window.
+        parent: the version whose model the training starts from, None for a cold start.
+    """
+
+    settings: Settings
+    night: Night
+    config: str
+    tables: list[InputTable]
+    parent: LiveVersion | None
+
+
+class Step(abc.ABC):
+    """One command of a night.
+
+    Attributes:
+        name: the step's name in the manifest and on the command line.
+        module: the command, as `python -m MODULE`.
+        settings: the sections, or settings by dotted key, that change its output. A change of any other setting does
+            not repeat the step.
+        kind: the kind of its output; None for a JSON file.
+        skipped: the message if the step does not apply; empty for none.
+    """
+
+    name: str
+    module: str
+    settings: frozenset[str]
+    kind: str | None
+    skipped = ""
+
+    def applies(self, settings: Settings) -> bool:
+        """Return whether a night with these settings has this step."""
+        return True
+
+    @abc.abstractmethod
+    def output(self, night: Night) -> str:
+        """Return the directory or file that the command writes."""
+
+    @abc.abstractmethod
+    def flags(self, plan: Plan) -> tuple[str, ...]:
+        """Return the flags of the command."""
+
+    @abc.abstractmethod
+    def inputs(self, plan: Plan) -> Any:
+        """Return, as JSON, everything except the settings that changes the output.
+
+        Raises:
+            UserError: an output of an earlier step is not finished.
+        """
+
+    def identity(self, plan: Plan) -> str:
+        """Return a digest of command, inputs and settings: an output with another identity is made again.
+
+        Raises:
+            UserError: an output of an earlier step is not finished.
+        """
+        return digest_of([self.module, self.inputs(plan), select(plan.settings, self.settings)])
+
+    def command(self, plan: Plan) -> tuple[str, ...]:
+        """Return module and flags."""
+        return (self.module, *self.flags(plan))
+
+    def damage(self, night: Night) -> str | None:
+        """Return what is wrong with the output, None if it is intact."""
+        output = self.output(night)
+        if self.kind is not None:
+            return outputs.damage(output, self.kind)
+        text = storage.read_if_exists(output)
+        if text is None:
+            return f"{output} is missing"
+        try:
+            json.loads(text)
+        except ValueError:
+            return f"{output} is damaged"
+        return None
+
+    def wait(self, night: Night) -> None:
+        """Wait until nobody writes the output: the command of a night that was killed takes a moment to end.
+
+        Raises:
+            UserError: another run still writes it.
+        """
+        output = self.output(night)
+        with locks.claim(output, _LEASE_SECONDS if storage.is_remote(output) else GRACE_SECONDS):
+            pass  # free; the command takes the lock itself
+
+
+def select(settings: Settings, keys: Iterable[str]) -> dict[str, Any]:
+    """Return the values of some settings, by section or dotted key, as JSON."""
+    tree = settings.model_dump(mode="json")
+    del tree["training"]["warm_start"]  # the night sets it to the live model, whatever the config has
+    return {key: _value(tree, key) for key in keys}
+
+
+def _value(tree: dict[str, Any], dotted: str) -> Any:
+    for part in dotted.split("."):
+        tree = tree[part]
+    return tree
