@@ -9,15 +9,14 @@ from typing import Any
 
 from artifacts.checksums import FileDescription
 from artifacts.manifests.base import is_below, kind_of
+from artifacts.manifests.kinds import schema_version_of
 from configs import __version__
 from configs.errors import UserError
-
-SCHEMA_VERSION = 1
 
 
 def stamp(kind: str, content: Mapping[str, Any]) -> str:
     """The JSON text of a manifest of the given kind (`dataset`, `model`, `predictions`)."""
-    head = {"kind": kind, "schema_version": SCHEMA_VERSION, "code_version": __version__}
+    head = {"kind": kind, "schema_version": schema_version_of(kind), "code_version": __version__}
     return json.dumps(head | dict(content), indent=2, sort_keys=False, ensure_ascii=False) + "\n"
 
 
@@ -35,8 +34,9 @@ def parse(text: str | bytes, kind: str, path: str) -> dict[str, Any]:
     if found != kind:
         raise UserError(f"{path} belongs to a {found or 'stranger'}, not to a {kind}; check the path")
     version = manifest.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise UserError(f"{path} has schema version {version}, this code reads {SCHEMA_VERSION}; make the {kind} again")
+    expected = schema_version_of(kind)
+    if version != expected:
+        raise UserError(f"{path} has schema version {version}, this code reads {expected}; make the {kind} again")
     for part in ("files", "other_files"):
         names = manifest.get(part, {})
         if not isinstance(names, dict) or any(not is_below(name) for name in names):

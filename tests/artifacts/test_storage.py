@@ -65,9 +65,9 @@ def test_a_busy_storage_is_asked_again(flaky, bucket, tmp_path):
         with publish.staged(root, "dataset", replace=True) as staging:
             with storage.open_to_write(f"{staging}/part") as file:  # in several requests
                 file.write(content)
-            storage.write_bytes(f"{staging}/manifest.json", b'{"kind": "dataset", "schema_version": 1}')
+            storage.write_bytes(f"{staging}/manifest.json", b'{"kind": "dataset", "schema_version": 2}')
         assert storage.read_bytes(f"{root}/part") == content
-    assert publish.read_manifest(f"{root}/manifest.json", "dataset")["schema_version"] == 1
+    assert publish.read_manifest(f"{root}/manifest.json", "dataset")["schema_version"] == 2
     assert list(storage.list_files(f"{bucket}/busy")) == ["manifest.json", "part"]
     assert {method for method, _ in flaky} == {"GET", "POST", "PUT", "DELETE"} and len(flaky) > 10
 
@@ -152,7 +152,7 @@ def test_an_output_on_gs_appears_whole_or_not_at_all(bucket):
             storage.write_bytes(f"{staging}/part/one", content)
             if content == b"broken":
                 raise UserError("no")
-            storage.write_bytes(f"{staging}/manifest.json", b'{"kind": "dataset", "schema_version": 1}')
+            storage.write_bytes(f"{staging}/manifest.json", b'{"kind": "dataset", "schema_version": 2}')
 
     with pytest.raises(UserError):
         write(b"broken")
@@ -164,7 +164,7 @@ def test_an_output_on_gs_appears_whole_or_not_at_all(bucket):
     write(b"second")
     assert storage.open_to_read(f"{root}/part/one").read() == b"second"
     assert list(storage.list_files(root)) == ["manifest.json", "part/one"]
-    assert publish.read_manifest(f"{root}/manifest.json", "dataset")["schema_version"] == 1
+    assert publish.read_manifest(f"{root}/manifest.json", "dataset")["schema_version"] == 2
     with pytest.raises(UserError, match="is not empty"), publish.staged(root, "dataset", replace=False):
         pytest.fail("it was handed out all the same")
 

@@ -217,8 +217,8 @@ def test_manifest_round_trip_and_refusals():
     assert manifests.parse(text, "dataset", "p")["counts"] == {"users": 3}
     with pytest.raises(UserError, match="belongs to a dataset, not to a model"):
         manifests.parse(text, "model", "p")
-    with pytest.raises(UserError, match="has schema version 99, this code reads 1; make the dataset again"):
-        manifests.parse(text.replace('"schema_version": 1', '"schema_version": 99'), "dataset", "p")
+    with pytest.raises(UserError, match="has schema version 99, this code reads 2; make the dataset again"):
+        manifests.parse(text.replace('"schema_version": 2', '"schema_version": 99'), "dataset", "p")
     with pytest.raises(UserError, match="is not a manifest"):
         manifests.parse("{", "dataset", "p")
 

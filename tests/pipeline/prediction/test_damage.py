@@ -42,12 +42,12 @@ DAMAGE = {
     "no model": (lambda d, m: (m / "manifest.json").unlink(), "model is no finished model"),
     "no dataset": (lambda d, m: (d / "manifest.json").unlink(), "dataset is no finished dataset"),
     "old dataset": (
-        lambda d, m: replace(d / "manifest.json", '"schema_version": 1', '"schema_version": 0'),
-        "dataset/manifest.json has schema version 0, this code reads 1",
+        lambda d, m: replace(d / "manifest.json", '"schema_version": 2', '"schema_version": 0'),
+        "dataset/manifest.json has schema version 0, this code reads 2",
     ),
     "old model": (
-        lambda d, m: replace(m / "manifest.json", '"schema_version": 1', '"schema_version": 0'),
-        "model/manifest.json has schema version 0, this code reads 1",
+        lambda d, m: replace(m / "manifest.json", '"schema_version": 2', '"schema_version": 0'),
+        "model/manifest.json has schema version 0, this code reads 2",
     ),
     "other dataset": (
         lambda d, m: replace(m / "manifest.json", '"fingerprint": "', '"fingerprint": "0'),
