@@ -1,1 +1,1 @@
-"""Run the jobs on Google Cloud."""
+"""Everything that runs the project on other machines: images, Vertex AI, Airflow, Dataflow templates, monitoring."""

@@ -1,8 +1,9 @@
-"""The nights as a DAG for Airflow 3 and Cloud Composer 3: wait for the table, then a step after the other, then live.
+"""The nightly job as a DAG for Airflow 3 and Cloud Composer 3: wait for the table, run the steps in order, go live.
 
-Each step is a custom job of Vertex AI that runs `python -m nightly.run --only STEP` in the worker image, which submits
-to Dataflow, trains where the config says, and keeps the account of the night. So a task may run again at any time: what
-is done is skipped. Copy this file and wals_nightly.yaml into the DAGs' folder; it needs nothing else of this project.
+Each step is a custom job of Vertex AI that runs `python -m nightly.run --only STEP` in the worker image. That command
+submits to Dataflow, trains where the config says, and keeps the record of the night. A task may run again at any
+time: a step that is done is skipped. Copy this file and wals_nightly.yaml into the DAGs folder; the DAG needs no
+other file of this project.
 """
 
 from __future__ import annotations
@@ -20,69 +21,71 @@ from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 from airflow.sdk import DAG, AsyncCallback, DeadlineAlert, DeadlineReference, Param, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-OWN: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("wals_nightly.yaml").read_text(encoding="utf-8"))
-PROJECT, REGION, POLL = OWN["project"], OWN["region"], OWN["poll_seconds"]
-REFIT = ("refit_preprocess", "refit") if OWN["refit"] else ()
+CONFIG: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("wals_nightly.yaml").read_text(encoding="utf-8"))
+PROJECT, REGION, POLL = CONFIG["project"], CONFIG["region"], CONFIG["poll_seconds"]
+REFIT = ("refit_preprocess", "refit") if CONFIG["refit"] else ()
 STEPS = ("preprocess", "train", "evaluate", *REFIT, "predict", "promote")
 ON_DATAFLOW = ("preprocess", "refit_preprocess", "predict")
 
 _DATE = "(params.date or (data_interval_end - macros.timedelta(days=1)) | ds)"
 DATE = f"{{{{ {_DATE} }}}}"
 DAY = f"{{{{ {_DATE} | replace('-', '') }}}}"
-TABLE = [*OWN["table"].split(".")[:2], OWN["table"].split(".")[2] + DAY]
+TABLE = [*CONFIG["table"].split(".")[:2], CONFIG["table"].split(".")[2] + DAY]
 
 
 class StopDataflow(DataflowStopJobOperator):
-    """The provider's, whose prefix may name the date."""
+    """The provider's operator, with a job name that may be a template."""
 
     template_fields = (*DataflowStopJobOperator.template_fields, "job_name")
 
 
 def mail(subject: str) -> dict[str, Any]:
-    """What a mail says."""
-    text = f"{subject}. The version that was live stays live. python -m nightly.status shows the nights."
-    return {"to": OWN["alert_email"], "from_email": OWN["alert_email"], "subject": subject, "html_content": text}
+    """Return the arguments of a mail."""
+    text = f"{subject}. The live version has not changed. python -m nightly.status shows the nights."
+    return {"to": CONFIG["alert_email"], "from_email": CONFIG["alert_email"], "subject": subject, "html_content": text}
 
 
 def custom_job(step: str) -> dict[str, Any]:
-    """A step as Vertex AI's CustomJob."""
+    """Return the custom job of Vertex AI that runs a step."""
     name = f"wals-{DAY}-{step.replace('_', '-')}"
-    flags = ["--config", OWN["config"], "--date", DATE, "--only", step]
-    if step in ON_DATAFLOW:  # Dataflow takes one job of a name at a time, so that a retry cannot write beside an orphan
+    flags = ["--config", CONFIG["config"], "--date", DATE, "--only", step]
+    if step in ON_DATAFLOW:  # Dataflow runs one job of a name at a time, so a retry cannot run next to an orphan
         flags += ["--set", f"beam.job_name={name}"]
-    container = {"image_uri": OWN["image"], "command": ["python", "-m", "nightly.run"], "args": flags}
-    machine = {"machine_type": OWN["machine_type"]}
+    container = {"image_uri": CONFIG["image"], "command": ["python", "-m", "nightly.run"], "args": flags}
+    machine = {"machine_type": CONFIG["machine_type"]}
     spec: dict[str, Any] = {
         "worker_pool_specs": [{"machine_spec": machine, "replica_count": 1, "container_spec": container}],
-        "scheduling": {"timeout": {"seconds": 3600 * OWN["step_hours"]}},
+        "scheduling": {"timeout": {"seconds": 3600 * CONFIG["step_hours"]}},
     }
-    if OWN["service_account"]:
-        spec["service_account"] = OWN["service_account"]
+    if CONFIG["service_account"]:
+        spec["service_account"] = CONFIG["service_account"]
     return {"display_name": name, "job_spec": spec, "labels": {"component": "recommender"}}
 
 
 @task.short_circuit
 def recent(data_interval_end: datetime.datetime | None = None, dag_run: Any = None) -> bool:
-    """Whether a night that the schedule missed is worth running; those that a person asks for always are."""
+    """Return whether a missed night is still to be run: recent ones are, and those that a user triggers always."""
     age = datetime.datetime.now(datetime.UTC) - data_interval_end
-    return dag_run.run_type == "manual" or age < datetime.timedelta(days=OWN["catch_up_days"] + 1)
+    return dag_run.run_type == "manual" or age < datetime.timedelta(days=CONFIG["catch_up_days"] + 1)
 
 
 def late() -> DeadlineAlert:
-    """Tells of a night that takes too long."""
+    """Return the alert for a night that takes too long."""
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=datetime.timedelta(hours=OWN["deadline_hours"]),
-        callback=AsyncCallback(SmtpNotifier, kwargs=mail(f"wals_nightly is not done after {OWN['deadline_hours']} h")),
+        interval=datetime.timedelta(hours=CONFIG["deadline_hours"]),
+        callback=AsyncCallback(
+            SmtpNotifier, kwargs=mail(f"wals_nightly is not done after {CONFIG['deadline_hours']} h")
+        ),
     )
 
 
 with DAG(
     "wals_nightly",
-    description="Recommendations of the day before: dataset, model, gate, predictions, live",
+    description="Recommendations from the data up to yesterday: dataset, model, gate, predictions, live",
     doc_md=__doc__,
-    schedule=CronDataIntervalTimetable(OWN["schedule"], timezone="UTC"),
-    start_date=datetime.datetime.fromisoformat(OWN["start_date"]).replace(tzinfo=datetime.UTC),
+    schedule=CronDataIntervalTimetable(CONFIG["schedule"], timezone="UTC"),
+    start_date=datetime.datetime.fromisoformat(CONFIG["start_date"]).replace(tzinfo=datetime.UTC),
     catchup=True,
     max_active_runs=1,
     params={"date": Param(None, type=["null", "string"], format="date", description="Last day of the window")},
@@ -90,10 +93,10 @@ with DAG(
         "retries": 2,
         "retry_delay": datetime.timedelta(minutes=10),
         "on_failure_callback": [SmtpNotifier(**mail("wals_nightly: {{ ti.task_id }} failed"))]
-        if OWN["alert_email"]
+        if CONFIG["alert_email"]
         else [],
     },
-    deadline=late() if OWN["alert_email"] else None,
+    deadline=late() if CONFIG["alert_email"] else None,
     tags=["wals"],
 ) as dag:
     wait = BigQueryTableExistenceSensor(
@@ -103,7 +106,7 @@ with DAG(
         table_id=TABLE[2],
         deferrable=True,
         poke_interval=POLL,
-        timeout=3600 * OWN["table_hours"],
+        timeout=3600 * CONFIG["table_hours"],
         retries=0,
     )
     check = BigQueryCheckOperator(
@@ -125,7 +128,7 @@ with DAG(
         )
         for step in STEPS
     ]
-    # A launcher that died leaves its job running, and charged for.
+    # A launcher that died leaves its Dataflow job running, at a cost.
     stop = StopDataflow(
         task_id="stop_dataflow",
         project_id=PROJECT,

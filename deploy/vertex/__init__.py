@@ -1,1 +1,1 @@
-"""Runs on Google Cloud that are no Beam pipeline: the trainer on Vertex AI. Imports configs alone."""
+"""Training as a custom job of Vertex AI."""

@@ -1,4 +1,4 @@
-"""The trainer as a custom job of Vertex AI: its specification, submitting it, waiting for it, registering its model."""
+"""The trainer as a custom job of Vertex AI: its specification, submitting it, watching it, registering its model."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from artifacts.paths import Model
 from configs.errors import UserError
 from configs.settings import Settings
 
-_DEFAULTS = Settings()
-_DONE = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED")
+_ENDED = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED")
 _TRANSIENT = (exceptions.ServiceUnavailable, exceptions.DeadlineExceeded, exceptions.InternalServerError)
+_MAX_FAILURES = 20  # requests in a row that may fail before a job is no longer watched
 
 
 def check(settings: Settings) -> None:
-    """Looks whether the settings say all that a job needs.
+    """Check that the settings contain everything that a job needs.
 
     Raises:
-        UserError: the first that is missing.
+        UserError: names the first setting that is missing or wrong.
     """
     needed = {
         "cloud.project": settings.cloud.project,
@@ -37,138 +37,150 @@ def check(settings: Settings) -> None:
     }
     for name, value in needed.items():
         if not value:
-            raise UserError(f"Vertex AI needs {name}; configs/gcp.yaml shows where it stands")
+            raise UserError(f"Vertex AI needs {name}; see configs/gcp.yaml for an example")
     for name in ("dataset_dir", "model_dir"):
         if not str(needed[name]).startswith("gs://"):
-            raise UserError(f"{name} {needed[name]}: machines of Vertex AI reach gs:// alone")
+            raise UserError(f"{name} {needed[name]}: machines of Vertex AI can only use gs://; name a gs:// directory")
 
 
 def arguments(settings: Settings, replace: bool) -> list[str]:
-    """The flags of trainer.task that stand for the settings: it needs no config of its own."""
-    flags = [
-        "--config",
-        "/dev/null",
-        "--dataset_dir",
-        str(settings.dataset_dir),
-        "--model_dir",
-        str(settings.model_dir),
-    ]
+    """Return flags of trainer.task that stand for the settings, so that the machine needs no config file."""
+    flags = ["--config", "/dev/null"]
+    flags += ["--dataset_dir", str(settings.dataset_dir), "--model_dir", str(settings.model_dir)]
+    defaults = Settings()
     for section in ("training", "cold_start"):
-        ours, plain = getattr(settings, section), getattr(_DEFAULTS, section)
-        for name in type(ours).model_fields:
-            value = getattr(ours, name)
-            if value != getattr(plain, name):
+        values, default_values = getattr(settings, section), getattr(defaults, section)
+        for name in type(values).model_fields:
+            value = getattr(values, name)
+            if value != getattr(default_values, name):
                 flags += ["--set", f"{section}.{name}={json.dumps(value)}"]
     return [*flags, "--replace"] if replace else flags
 
 
-def job(settings: Settings, replace: bool) -> dict[str, Any]:
-    """The custom job, as `vertex.CustomJob` takes it."""
-    cloud, own = settings.cloud, settings.vertex
-    machine: dict[str, Any] = {"machine_type": own.machine_type}
-    if own.accelerator_type:
-        machine |= {"accelerator_type": own.accelerator_type, "accelerator_count": own.accelerator_count}
-    pool = {
-        "machine_spec": machine,
-        "disk_spec": {"boot_disk_type": "pd-ssd", "boot_disk_size_gb": own.disk_gb},
-        "container_spec": {
-            "image_uri": own.image,
-            "command": ["python", "-m", "trainer.task"],
-            "args": arguments(settings, replace),
-        },
-    }
-    pools = [pool | {"replica_count": 1}]
-    if own.replicas > 1:
-        pools.append(pool | {"replica_count": own.replicas - 1})
+def custom_job(settings: Settings, replace: bool) -> dict[str, Any]:
+    """Return the fields of `vertex.CustomJob`."""
+    cloud, options = settings.cloud, settings.vertex
     spec: dict[str, Any] = {
-        "worker_pool_specs": pools,
-        "scheduling": {"timeout": {"seconds": round(own.timeout_hours * 3600)}},
+        "worker_pool_specs": _worker_pools(settings, replace),
+        "scheduling": {"timeout": {"seconds": round(options.timeout_hours * 3600)}},
         "base_output_directory": {"output_uri_prefix": cloud.temp_location},
     }
-    if own.spot:
+    if options.spot:
         spec["scheduling"]["strategy"] = "SPOT"
     if cloud.service_account:
         spec["service_account"] = cloud.service_account
     if cloud.network:
         spec["network"] = cloud.network
-    made = {"display_name": f"wals-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}", "job_spec": spec}
-    made["labels"] = dict(cloud.labels)
-    return made | ({"encryption_spec": {"kms_key_name": cloud.kms_key}} if cloud.kms_key else {})
+    name = f"wals-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+    return {"display_name": name, "job_spec": spec, "labels": dict(cloud.labels)} | _encryption(settings)
+
+
+def _worker_pools(settings: Settings, replace: bool) -> list[dict[str, Any]]:
+    """Return the pool of the chief, and that of the other machines if there are any."""
+    options = settings.vertex
+    machine: dict[str, Any] = {"machine_type": options.machine_type}
+    if options.accelerator_type:
+        machine |= {"accelerator_type": options.accelerator_type, "accelerator_count": options.accelerator_count}
+    container = {
+        "image_uri": options.image,
+        "command": ["python", "-m", "trainer.task"],
+        "args": arguments(settings, replace),
+    }
+    disk = {"boot_disk_type": "pd-ssd", "boot_disk_size_gb": options.disk_gb}
+    pool = {"machine_spec": machine, "disk_spec": disk, "container_spec": container}
+    counts = [1, options.replicas - 1] if options.replicas > 1 else [1]
+    return [pool | {"replica_count": count} for count in counts]
 
 
 def model(settings: Settings) -> dict[str, Any]:
-    """The model to register: the SavedModel, and the image that serves it."""
-    cloud, own = settings.cloud, settings.vertex
-    made: dict[str, Any] = {
-        "display_name": own.register_as,
+    """Return the fields of `vertex.Model`: the SavedModel, and the image that serves it."""
+    return {
+        "display_name": settings.vertex.register_as,
         "artifact_uri": Model(str(settings.model_dir).rstrip("/")).saved_model,
-        "container_spec": {"image_uri": own.serving_image},
-        "labels": dict(cloud.labels),
-    }
-    return made | ({"encryption_spec": {"kms_key_name": cloud.kms_key}} if cloud.kms_key else {})
+        "container_spec": {"image_uri": settings.vertex.serving_image},
+        "labels": dict(settings.cloud.labels),
+    } | _encryption(settings)
 
 
-def shown(settings: Settings, replace: bool) -> dict[str, Any]:
-    """The job, and the model that would be registered, as the service's JSON spells them."""
-    parts: dict[str, Any] = {"customJob": vertex.CustomJob(job(settings, replace))}
+def _encryption(settings: Settings) -> dict[str, Any]:
+    key = settings.cloud.kms_key
+    return {"encryption_spec": {"kms_key_name": key}} if key else {}
+
+
+def describe(settings: Settings, replace: bool) -> dict[str, Any]:
+    """Return the job, and the model that would be registered, as the JSON of the service."""
+    parts: dict[str, Any] = {"customJob": vertex.CustomJob(custom_job(settings, replace))}
     if settings.vertex.register_as:
         parts["model"] = vertex.Model(model(settings))
     return {name: json_format.MessageToDict(type(part).pb(part)) for name, part in parts.items()}
 
 
 def run(settings: Settings, replace: bool, say: Callable[[str], None]) -> str:
-    """Submits the job and waits for its end; gives its name.
+    """Submit the job, wait for its end, and return its name.
 
     Raises:
-        UserError: it was not accepted, or did not succeed.
+        UserError: the service refused the job, or the job did not succeed.
     """
-    made = vertex.CustomJob(job(settings, replace))
     with explained("Vertex AI"):
-        client = _client(settings, vertex.JobServiceClient)
-        # Tried again only where the service says that it did not take it up: two jobs would be dearer than none.
-        tries = retry.Retry(
+        client = vertex_client(vertex.JobServiceClient, settings.vertex.endpoint, settings.cloud.region or "")
+        # Repeated only after errors that say the job was not created: two jobs would cost more than none.
+        repeat = retry.Retry(
             retry.if_exception_type(exceptions.ServiceUnavailable, exceptions.TooManyRequests),
             initial=settings.vertex.poll_seconds / 4,
             timeout=20 * settings.vertex.poll_seconds,
         )
-        name = client.create_custom_job(parent=_parent(settings), custom_job=made, retry=tries).name
+        job = vertex.CustomJob(custom_job(settings, replace))
+        name = client.create_custom_job(parent=_parent(settings), custom_job=job, retry=repeat).name
     say(f"submitted {name}; follow it with: gcloud ai custom-jobs stream-logs {name}")
-    state, failing = None, 0
+    _wait(client, name, settings.vertex.poll_seconds, say)
+    return name
+
+
+def _wait(client: Any, name: str, poll_seconds: float, say: Callable[[str], None]) -> None:
+    """Watch a job until it has succeeded; each new state is shown.
+
+    Raises:
+        UserError: it ended otherwise, or the service does not answer any more.
+    """
+    state, failures = None, 0
     while True:
         try:
-            found = client.get_custom_job(name=name)
-            failing = 0
-        except _TRANSIENT as error:
-            failing += 1
-            if failing > 20:
-                raise UserError(f"{name} cannot be watched ({error.message}); it may still be running") from error
-            time.sleep(settings.vertex.poll_seconds)
-            continue
+            job = client.get_custom_job(name=name)
         except exceptions.GoogleAPICallError as error:
-            raise UserError(f"{name} cannot be watched ({error.message}); it may still be running") from error
-        if found.state.name != state:
-            state = found.state.name
-            say(state.removeprefix("JOB_STATE_").lower())
+            failures += 1
+            if failures > _MAX_FAILURES or not isinstance(error, _TRANSIENT):
+                raise UserError(f"{name} cannot be watched ({error.message}); it may still be running") from error
+            time.sleep(poll_seconds)
+            continue
+        failures = 0
+        if job.state.name != state:
+            state = job.state.name
+            say(_plain(state))
         if state == "JOB_STATE_SUCCEEDED":
-            return name
-        if state in _DONE:
-            how, why = state.removeprefix("JOB_STATE_").lower(), found.error.message or "no reason given"
-            raise UserError(f"{name} ended as {how} ({why}); its log: gcloud ai custom-jobs stream-logs {name}")
-        time.sleep(settings.vertex.poll_seconds)
+            return
+        if state in _ENDED:
+            reason = job.error.message or "the service gives no reason"
+            log = f"gcloud ai custom-jobs stream-logs {name}"
+            raise UserError(f"{name} ended as {_plain(state)} ({reason}); see its log: {log}")
+        time.sleep(poll_seconds)
+
+
+def _plain(state: str) -> str:
+    return state.removeprefix("JOB_STATE_").lower()
 
 
 def register(settings: Settings) -> str:
-    """Registers the trained model, as a new version where the name is known; gives its resource name.
+    """Register the trained model, as a new version if its name is known, and return its resource name.
 
     Raises:
-        UserError: it was not accepted.
+        UserError: the service refused it.
     """
     with explained("Vertex AI's Model Registry"):
-        client = _client(settings, vertex.ModelServiceClient)
+        client = vertex_client(vertex.ModelServiceClient, settings.vertex.endpoint, settings.cloud.region or "")
         parent = _parent(settings)
         request: dict[str, Any] = {"parent": parent, "model": model(settings)}
-        wanted = f'display_name="{settings.vertex.register_as}"'
-        known = next(iter(client.list_models(request={"parent": parent, "filter": wanted})), None)
+        same_name = f'display_name="{settings.vertex.register_as}"'
+        known = next(iter(client.list_models(request={"parent": parent, "filter": same_name})), None)
         if known is not None:
             request["parent_model"] = known.name
         done = client.upload_model(request=request).result(timeout=1800)
@@ -177,7 +189,3 @@ def register(settings: Settings) -> str:
 
 def _parent(settings: Settings) -> str:
     return f"projects/{settings.cloud.project}/locations/{settings.cloud.region}"
-
-
-def _client(settings: Settings, kind: Any) -> Any:
-    return vertex_client(kind, settings.vertex.endpoint, settings.cloud.region or "")

@@ -1,6 +1,6 @@
-"""Training where the settings say: python -m deploy.vertex.train --config configs/gcp.yaml
+"""Train on Vertex AI or on this machine: python -m deploy.vertex.train --config configs/gcp.yaml
 
-With vertex.image a custom job of Vertex AI; without, trainer.task on this machine.
+If vertex.image is set, the training is a custom job of Vertex AI, otherwise trainer.task on this machine.
 """
 
 from __future__ import annotations
@@ -20,32 +20,27 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parses the flags and trains.
+    """Parse the flags and train.
 
     Raises:
-        UserError: whatever the user can put right.
+        UserError: a mistake that the user can correct, or a job that did not succeed.
     """
     parser = cli.parser(
         "python -m deploy.vertex.train",
-        "Trains on Vertex AI where the config has vertex.image, and on this machine otherwise.",
+        "Train on Vertex AI if vertex.image is set in the config, otherwise on this machine.",
         epilog=_EPILOG,
     )
     flags = {
-        "dataset_dir": ("dataset_dir", "DIR", "what pipeline.preprocess wrote"),
-        "model_dir": ("model_dir", "DIR", "where the model goes"),
+        "dataset_dir": ("dataset_dir", "DIR", "the dataset that pipeline.preprocess wrote"),
+        "model_dir": ("model_dir", "DIR", "the directory to write the model to"),
     }
     cli.add_flags(parser, flags, "a model that is")
-    parser.add_argument("--dry_run", action="store_true", help="print the job's specification, and stop")
+    parser.add_argument("--dry_run", action="store_true", help="print the job that would be submitted, and stop")
     args, rest = parser.parse_known_args(argv)
     settings = cli.settings_with(args, flags)
     if settings.vertex.image is None:
-        own = [flag for flag in (sys.argv[1:] if argv is None else argv) if flag != "--dry_run"]
-        command = [sys.executable, "-m", "trainer.task", *own]
-        if args.dry_run:
-            print(" ".join(command))
-            return
-        sys.stdout.flush()
-        os.execv(command[0], command)  # noqa: S606 - our own interpreter
+        _train_here(sys.argv[1:] if argv is None else argv, args.dry_run)
+        return
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     from artifacts.google_cloud import check_bucket
@@ -53,13 +48,23 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     jobs.check(settings)
     if args.dry_run:
-        print(json.dumps(jobs.shown(settings, args.replace), indent=2))
+        print(json.dumps(jobs.describe(settings, args.replace), indent=2))
         return
     temp, region = settings.cloud.temp_location, settings.cloud.region
     check_bucket(cli.required(temp, "temp_location"), cli.required(region, "region"), "cloud.temp_location")
     jobs.run(settings, args.replace, lambda text: print(text, flush=True))
     if settings.vertex.register_as:
         print(f"registered {jobs.register(settings)}")
+
+
+def _train_here(argv: Sequence[str], dry_run: bool) -> None:
+    """Replace this process with trainer.task, which has the same flags; a dry run prints the command."""
+    command = [sys.executable, "-m", "trainer.task", *(flag for flag in argv if flag != "--dry_run")]
+    if dry_run:
+        print(" ".join(command))
+        return
+    sys.stdout.flush()
+    os.execv(command[0], command)  # noqa: S606 - our own interpreter
 
 
 if __name__ == "__main__":

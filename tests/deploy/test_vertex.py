@@ -122,7 +122,7 @@ def test_the_arguments_give_the_trainer_the_same_settings():
 @pytest.mark.parametrize(
     ("states", "how", "said"),
     [
-        ([vertex.JobState.JOB_STATE_FAILED], {}, r"ended as failed \(out of memory\); its log: gcloud"),
+        ([vertex.JobState.JOB_STATE_FAILED], {}, r"ended as failed \(out of memory\); see its log: gcloud"),
         ([vertex.JobState.JOB_STATE_CANCELLED], {}, "ended as cancelled"),
         ([], {"refuse": grpc.StatusCode.PERMISSION_DENIED}, r"no permission \(refused\); docs/permissions.md"),
         ([], {"refuse": grpc.StatusCode.RESOURCE_EXHAUSTED}, "a quota is used up"),
@@ -151,7 +151,7 @@ def test_a_dry_run_prints_a_job_that_the_service_could_parse(capsys):
     ("overrides", "said"),
     [
         ({"cloud.region": ""}, "Vertex AI needs cloud.region"),
-        ({"model_dir": "data/model"}, "reach gs:// alone"),
+        ({"model_dir": "data/model"}, "can only use gs://"),
     ],
 )
 def test_what_a_job_lacks_is_said_before_it_is_submitted(overrides, said):
