@@ -1,20 +1,20 @@
-"""Which rule answers a visitor or an item: one rule for batch prediction and for serving (docs/serving.md).
+"""The rule that answers a visitor or an item: one rule for batch prediction and for serving (docs/serving.md).
 
-Only comparisons and arithmetic, so that NumPy's arrays and TensorFlow's tensors are taken alike.
+Only comparisons and arithmetic are used, so that NumPy's arrays and TensorFlow's tensors work alike.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-FACTORS = "factors"  # the visitor's (the item's) own, as trained
-PROJECTION = "projection"  # the visitor's views, solved for with the items' factors as they are
+FACTORS = "factors"  # the visitor's (the item's) own factors, as trained
+PROJECTION = "projection"  # factors solved for from the visitor's ratings, with the items' factors as they are
 POPULARITY = "popularity"  # the items that most visitors have
 MEAN_ITEM = "mean item"  # the mean of all items' factors, for an item that nobody viewed yet
 
 
 class Rules(NamedTuple):
-    """By which rule each visitor is answered: bool [n] each, of which one is true."""
+    """The rule of each visitor: three bool [n], exactly one of which is true."""
 
     factors: Any
     projection: Any
@@ -22,20 +22,20 @@ class Rules(NamedTuple):
 
 
 def rules(known: Any, ratings: Any, site_ratings: int, min_ratings: int, min_site_ratings: int) -> Rules:
-    """In this order: own factors with enough ratings, else projected from what there is, else popularity.
+    """Choose the visitor's own factors if there are enough ratings, else a projection, else popularity.
 
     Args:
-        known: bool [n], whether the visitor was trained on.
-        ratings: int [n], how many the visitor has.
-        site_ratings: how many there are in all; of a site with `min_site_ratings` or fewer nothing was learned.
-        min_ratings: own factors count where the visitor has more than this.
+        known: bool [n], whether the visitor was in the training data.
+        ratings: int [n], the visitor's ratings.
+        site_ratings: all ratings of the site; with `min_site_ratings` or fewer, everybody gets popularity.
+        min_ratings: a visitor's own factors answer if there are more ratings than this.
     """
-    learned, some = site_ratings > min_site_ratings, ratings > 0
-    enough = known & some & (ratings > min_ratings) & learned
-    projected = some & ~enough & learned
+    learned, rated = site_ratings > min_site_ratings, ratings > 0
+    enough = known & rated & (ratings > min_ratings) & learned
+    projected = rated & ~enough & learned
     return Rules(enough, projected, ~enough & ~projected)
 
 
 def mean_item(factors: Any) -> Any:
-    """The mean of the items' factors [n, d], float32 [d]; summed in float64."""
+    """Return the mean of the items' factors [n, d], float32 [d], summed in float64."""
     return factors.mean(axis=0, dtype="float64").astype("float32")

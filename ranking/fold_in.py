@@ -1,163 +1,172 @@
-"""Factors of a visitor from the visitor's own row, with the items' as they are: what WALS's sweep over users does.
+"""Fold-in: a visitor's factors from the visitor's ratings, with the items' factors as they are.
+
+It solves what WALS's sweep over users solves (docs/wals.md); the sums are over the n_i items that visitor i has:
 
     (w0 G + lambda_i I + R_i sum C_j v_j v_j') u_i = sum (w0 + R_i C_j) a_j v_j,    G = V'V,
     lambda_i = lambda (n_i + w0 m)^nu
 
-(docs/wals.md; the sums are over the n_i items that the visitor has.) In the basis Q of G = Q diag(l) Q' the part
-that all rows share is the diagonal D_i = w0 l + lambda_i. With Y = V Q D_i^(-1/2), of the row's items only, it is
+In the basis Q of G = Q diag(l) Q' the part that all rows share is the diagonal D_i = w0 l + lambda_i. With
+Y = V Q D_i^(-1/2), of the row's items only, W = R_i C and r = (w0 + W) a, the answer is u = Q D_i^(-1/2) t, with t from
+the smaller of two systems:
 
-    u = Q D_i^(-1/2) Y' h,    (Y Y' + W^-1) h = W^-1 r,    W = R_i C,  r = (w0 + W) a
+    t = Y' h,  (Y Y' + W^-1) h = W^-1 r    of n_i numbers;        (I + Y' W Y) t = Y' r    of d numbers.
 
-for a row with fewer items than dimensions, a system of the row's size; else the system of the dimensions is solved.
-All is float64, so that the rounded answer is the one that the SavedModel computes by another way.
+All arithmetic is float64, so that the rounded answer is the one that the SavedModel's graph computes by another way.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
 
-from ranking import topk
+from ranking.heap import FAST
+from ranking.sparse_rows import SparseRows
+from ranking.threads import on_all_cores
 
-_COMPILED = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"nnan", "nsz", "reassoc", "contract"}}
 _ROWS = 256  # of a piece of work
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss's constants by the trainer's names: w0, lambda, nu."""
+    """The constants of the loss, by TensorFlow 1's names; frequency_exponent is nu."""
 
-    unobserved_weight: float
-    regularization_coeff: float
-    frequency_exponent: float
+    unobserved_weight: float = 0.1
+    regularization_coeff: float = 0.0
+    frequency_exponent: float = 0.0
+
+
+class _System(NamedTuple):
+    """Rows to solve, as the kernels read them.
+
+    Attributes:
+        starts: int64 [b + 1]. columns: int64 [nnz], rows of `table`. ratings: float32 [nnz].
+        row_weights: float64 [b], R. ridges: float64 [b], lambda_i.
+        table: float64 [m', d], the factors of the items that the rows have, in the basis. weights: float64 [m'], C.
+        shared: float64 [d], w0 l. w0: the weight of what was not observed.
+    """
+
+    starts: np.ndarray
+    columns: np.ndarray
+    ratings: np.ndarray
+    row_weights: np.ndarray
+    ridges: np.ndarray
+    table: np.ndarray
+    weights: np.ndarray
+    shared: np.ndarray
+    w0: float
+
+
+class _Scratch(NamedTuple):
+    """Memory that the kernels use again for each row: the system's left and right side, D^(-1/2), and Y."""
+
+    left: np.ndarray
+    right: np.ndarray
+    scale: np.ndarray
+    y: np.ndarray
 
 
 class Projection:
     """Solves rows on a table of items.
 
-    Args:
-        items: float32 [m, d].
-        weights: float32 [m], C.
+    Attributes:
+        items: float32 [m, d]. weights: float64 [m], C. objective: the constants of the loss.
+        gramian: float64 [d, d], G. basis: float64 [d, d], Q. shared: float64 [d], w0 l.
+        floor: is added to each lambda_i; so small that it only matters if the system is singular.
     """
 
     def __init__(self, items: np.ndarray, weights: np.ndarray, objective: Objective):
-        self._items, self._weights, self._objective = items, weights.astype(np.float64), objective
-        gramian = np.zeros((items.shape[1],) * 2)
+        self.items, self.weights, self.objective = items, weights.astype(np.float64), objective
+        self.gramian = np.zeros((items.shape[1],) * 2)
         for start in range(0, len(items), 4096):
             block = items[start : start + 4096].astype(np.float64)
-            gramian += block.T @ block
-        eigenvalues, self._basis = np.linalg.eigh(gramian)
-        self._shared = objective.unobserved_weight * np.maximum(eigenvalues, 0)
-        # So small beside the rest that it only matters where the system is singular.
-        self._floor = max(1e-10 * float(np.trace(gramian)) / len(gramian), 1e-30)
+            self.gramian += block.T @ block
+        eigenvalues, self.basis = np.linalg.eigh(self.gramian)
+        self.shared = objective.unobserved_weight * np.maximum(eigenvalues, 0)
+        self.floor = max(1e-10 * float(np.trace(self.gramian)) / len(self.gramian), 1e-30)
 
-    def solve(
-        self, offsets: np.ndarray, places: np.ndarray, ratings: np.ndarray, row_weights: np.ndarray
-    ) -> np.ndarray:
-        """Factors float32 [b, d]; zeros for a row without entries.
-
-        Args:
-            offsets: int64 [b + 1]; row r has the places and ratings offsets[r]:offsets[r + 1].
-            places: int64 [n], rows of the table. ratings: float32 [n]. row_weights: float32 [b], R.
-        """
-        used, columns = np.unique(places, return_inverse=True)
-        table = np.empty((len(used), self._items.shape[1]))
-        weights, ridge = self._weights[used], self._ridges(np.diff(offsets))
-        turned = np.zeros((len(row_weights), self._items.shape[1]))
-        factors = np.empty(turned.shape, np.float32)
+    def solve(self, rows: SparseRows, row_weights: np.ndarray) -> np.ndarray:
+        """Return the factors float32 [b, d] of b rows with the weights R float32 [b]; zeros for an empty row."""
+        used, columns = np.unique(rows.indices, return_inverse=True)
+        table = np.empty((len(used), self.items.shape[1]))
+        in_basis = np.zeros((len(rows), self.items.shape[1]))
+        factors = np.empty(in_basis.shape, np.float32)
+        system = _System(
+            starts=rows.indptr,
+            columns=columns,
+            ratings=rows.values,
+            row_weights=row_weights.astype(np.float64),
+            ridges=self.ridges(rows.lengths),
+            table=table,
+            weights=self.weights[used],
+            shared=self.shared,
+            w0=float(self.objective.unobserved_weight),
+        )
 
         def turn(start: int) -> None:
-            some = slice(start, start + _ROWS)
-            np.matmul(self._items[used[some]].astype(np.float64), self._basis, out=table[some])
+            part = slice(start, start + _ROWS)
+            np.matmul(self.items[used[part]].astype(np.float64), self.basis, out=table[part])
 
-        def piece(start: int) -> None:
-            rows = np.arange(start, min(start + _ROWS, len(row_weights)))
-            data = offsets, columns, ratings.astype(np.float64), row_weights.astype(np.float64)
-            _solve_rows(rows, *data, table, weights, self._shared, ridge, self._objective.unobserved_weight, turned)
+        def solve_piece(start: int) -> None:
+            stop = min(start + _ROWS, len(rows))
+            _solve_rows(start, stop, system, in_basis)
+            factors[start:stop] = in_basis[start:stop] @ self.basis.T
 
-            factors[rows] = turned[rows] @ self._basis.T
-
-        # BLAS's own threads would go on spinning for a while after each product, on cores that others use.
-        topk.on_all_cores(turn, range(0, len(used), _ROWS))
-        topk.on_all_cores(piece, range(0, len(row_weights), _ROWS))
+        on_all_cores(turn, range(0, len(used), _ROWS))
+        on_all_cores(solve_piece, range(0, len(rows), _ROWS))
         return factors
 
-    def _ridges(self, counts: np.ndarray) -> np.ndarray:
-        w0, objective = self._objective.unobserved_weight, self._objective
-        frequency = np.maximum(counts + w0 * len(self._items), 1e-30)
-        return objective.regularization_coeff * frequency**objective.frequency_exponent + self._floor
-
-    def shares(self, places: np.ndarray, ratings: np.ndarray, row_weight: float, wanted: np.ndarray) -> np.ndarray:
-        """What each item of a row carries of the score of others: float64 [wanted, n], summing to the scores.
-
-        v_i . u = sum_j (w0 + R C_j) a_j v_i' A^-1 v_j, with A the left side of the row's system.
-
-        Args:
-            places: int64 [n], what the visitor has. ratings: float32 [n]. wanted: int64 [wanted], places.
-        """
-        w0, table = self._objective.unobserved_weight, self._items
-        scale = 1 / np.sqrt(self._shared + self._ridges(np.array([len(places)]))[0])
-        own = (table[places].astype(np.float64) @ self._basis) * scale
-        asked = (table[wanted].astype(np.float64) @ self._basis) * scale
-        weights = row_weight * self._weights[places]
-        if len(places) < len(scale):
-            roots = np.sqrt(weights)
-            inner = np.eye(len(places)) + roots[:, None] * (own @ own.T) * roots
-            # Y A^-1 X' of X asked, Y own:  Y X' - Y Y' W^1/2 (I + W^1/2 Y Y' W^1/2)^-1 W^1/2 Y X'
-            products = own @ asked.T
-            solved = products - (own @ own.T * roots) @ np.linalg.solve(inner, roots[:, None] * products)
-        else:
-            inner = np.eye(len(scale)) + own.T @ (weights[:, None] * own)
-            solved = own @ np.linalg.solve(inner, asked.T)
-        return (((w0 + weights) * ratings)[:, None] * solved).T
+    def ridges(self, counts: np.ndarray) -> np.ndarray:
+        """Return lambda_i float64 [b] of rows with so many entries."""
+        objective = self.objective
+        frequency = np.maximum(counts + objective.unobserved_weight * len(self.items), 1e-30)
+        return objective.regularization_coeff * frequency**objective.frequency_exponent + self.floor
 
 
-@numba.njit(**_COMPILED)
-def _solve_rows(rows, offsets, columns, ratings, row_weights, table, weights, shared, ridge, w0, out):
-    """out[row] = D^(-1/2) t of some rows, in the basis."""
-    d, longest = table.shape[1], 0
-    for row in rows:
-        longest = max(longest, offsets[row + 1] - offsets[row])
+@numba.njit(**FAST)
+def _solve_rows(first, stop, system, out):
+    """Set out[row] = D^(-1/2) t, in the basis, of the rows first .. stop - 1."""
+    d, longest = system.table.shape[1], 0
+    for row in range(first, stop):
+        longest = max(longest, system.starts[row + 1] - system.starts[row])
     size = min(longest, d)
-    system, right, scale = np.empty((size, size)), np.empty(max(size, 1)), np.empty(d)
-    y = np.empty((size, d))
-    for row in rows:
-        low, n = offsets[row], offsets[row + 1] - offsets[row]
+    scratch = _Scratch(np.empty((size, size)), np.empty(max(size, 1)), np.empty(d), np.empty((size, d)))
+    for row in range(first, stop):
+        n = system.starts[row + 1] - system.starts[row]
         if n == 0:
             continue
         for c in range(d):
-            scale[c] = 1 / np.sqrt(shared[c] + ridge[row])
+            scratch.scale[c] = 1 / np.sqrt(system.shared[c] + system.ridges[row])
         if n < d:
-            _by_entries(
-                low, n, columns, ratings, row_weights[row], table, weights, w0, scale, y, system, right, out[row]
-            )
+            _by_entries(row, system, scratch, out[row])
         else:
-            _by_dimensions(
-                low, n, columns, ratings, row_weights[row], table, weights, w0, scale, system, right, out[row]
-            )
+            _by_dimensions(row, system, scratch, out[row])
 
 
-@numba.njit(**_COMPILED)
-def _by_entries(low, n, columns, ratings, row_weight, table, weights, w0, scale, y, system, right, out):
-    """The system (I + Z Z') g = W^(-1/2) r with Z = W^(1/2) Y, and t = Z' g."""
-    d = len(scale)
+@numba.njit(**FAST)
+def _by_entries(row, system, scratch, out):
+    """Solve (I + Z Z') g = W^(-1/2) r with Z = W^(1/2) Y; then t = Z' g."""
+    low, n, d = system.starts[row], system.starts[row + 1] - system.starts[row], len(out)
+    left, right, scale, y = scratch
+    w0, row_weight = system.w0, system.row_weights[row]
     for e in range(n):
-        column = columns[low + e]
-        weight = max(row_weight * weights[column], 1e-12 * w0 + 1e-30)  # an entry of weight 0 keeps its place
+        column = system.columns[low + e]
+        own = row_weight * system.weights[column]
+        weight = max(own, 1e-12 * w0 + 1e-30)  # an entry of weight 0 stays in the system
         root = np.sqrt(weight)
-        right[e] = (w0 + row_weight * weights[column]) * ratings[low + e] / root
+        right[e] = (w0 + own) * system.ratings[low + e] / root
         for c in range(d):
-            y[e, c] = root * scale[c] * table[column, c]
+            y[e, c] = root * scale[c] * system.table[column, c]
     for e in range(n):
         for f in range(e + 1):
             total = 0.0
             for c in range(d):
                 total += y[e, c] * y[f, c]
-            system[e, f] = total
-        system[e, e] += 1
-    _factor_and_solve(system, right, n)
+            left[e, f] = total
+        left[e, e] += 1
+    _factor_and_solve(left, right, n)
     for c in range(d):
         out[c] = 0
     for e in range(n):
@@ -167,46 +176,47 @@ def _by_entries(low, n, columns, ratings, row_weight, table, weights, w0, scale,
         out[c] *= scale[c]
 
 
-@numba.njit(**_COMPILED)
-def _by_dimensions(low, n, columns, ratings, row_weight, table, weights, w0, scale, system, right, out):
-    """The system (I + Y' W Y) t = Y' r."""
-    d = len(scale)
+@numba.njit(**FAST)
+def _by_dimensions(row, system, scratch, out):
+    """Solve (I + Y' W Y) t = Y' r."""
+    d = len(out)
+    left, right, scale, _ = scratch
     for c in range(d):
         right[c] = 0
         for f in range(c + 1):
-            system[c, f] = 0
-        system[c, c] = 1
-    for e in range(n):
-        column = columns[low + e]
-        weight = row_weight * weights[column]
-        target = (w0 + weight) * ratings[low + e]
+            left[c, f] = 0
+        left[c, c] = 1
+    for entry in range(system.starts[row], system.starts[row + 1]):
+        column = system.columns[entry]
+        weight = system.row_weights[row] * system.weights[column]
+        target = (system.w0 + weight) * system.ratings[entry]
         for c in range(d):
-            out[c] = scale[c] * table[column, c]
+            out[c] = scale[c] * system.table[column, c]
         for c in range(d):
             right[c] += target * out[c]
             product = weight * out[c]
             for f in range(c + 1):
-                system[c, f] += product * out[f]
-    _factor_and_solve(system, right, d)
+                left[c, f] += product * out[f]
+    _factor_and_solve(left, right, d)
     for c in range(d):
         out[c] = scale[c] * right[c]
 
 
-@numba.njit(**_COMPILED)
-def _factor_and_solve(system, right, n):
-    """right <- system^-1 right, by Cholesky's factor in the lower triangle; no eigenvalue is below 1."""
+@numba.njit(**FAST)
+def _factor_and_solve(left, right, n):
+    """Set right = left^-1 right by Cholesky's factor in the lower triangle; no eigenvalue is below 1."""
     for i in range(n):
         for j in range(i + 1):
-            total = system[i, j]
+            total = left[i, j]
             for c in range(j):
-                total -= system[i, c] * system[j, c]
-            system[i, j] = np.sqrt(total) if i == j else total / system[j, j]
+                total -= left[i, c] * left[j, c]
+            left[i, j] = np.sqrt(total) if i == j else total / left[j, j]
     for i in range(n):
         total = right[i]
         for c in range(i):
-            total -= system[i, c] * right[c]
-        right[i] = total / system[i, i]
+            total -= left[i, c] * right[c]
+        right[i] = total / left[i, i]
     for i in range(n - 1, -1, -1):
-        right[i] /= system[i, i]
+        right[i] /= left[i, i]
         for c in range(i):
-            right[c] -= right[i] * system[i, c]
+            right[c] -= right[i] * left[i, c]

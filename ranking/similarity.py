@@ -1,4 +1,4 @@
-"""Which way factors point: by what batch prediction and the SavedModel compare items, and visitors."""
+"""Directions of factors, by which items and visitors are compared."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import numpy as np
 
 
 def norms(table: np.ndarray) -> np.ndarray:
-    """Lengths float64 [n] of the rows of a float32 table [n, d]; 1 for a row of zeros, which points nowhere."""
+    """Return the lengths float64 [n] of the rows of a float32 table [n, d]; 1 for a row of zeros."""
     lengths = np.linalg.norm(table.astype(np.float64), axis=1)
     return np.where(lengths > 0, lengths, 1.0)
 
 
 def directions(table: np.ndarray) -> np.ndarray:
-    """The rows of a float32 table [n, d] at length 1, float32: the cosine of two rows is the dot product of theirs."""
+    """Return the rows of a float32 table [n, d] at length 1, float32.
+
+    The cosine of two rows is the dot product of their directions; a row of zeros has cosine 0 with every row.
+    """
     return (table / norms(table)[:, None]).astype(np.float32)
