@@ -17,7 +17,7 @@ from configs.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.prediction.plan import Plan
-    from pipeline.prediction.writers.formats import Stamp
+    from pipeline.prediction.writers.answers import Stamp
 
 _EPILOG = """\
 Beam's own options pass through, e.g. --runner=DataflowRunner; those under `beam:` in the config are the defaults.
@@ -107,16 +107,16 @@ def _manifest_kind(kind: str) -> str:
 
 
 def _asked(plan: Plan) -> str:
-    return f"{plan.users:,} visitors" if plan.asks_visitors else f"{plan.items:,} items"
+    return f"{plan.users:,} visitors" if plan.options.asks_visitors else f"{plan.items:,} items"
 
 
 def _files_due(plan: Plan) -> tuple[str, int]:
     """How the files begin that show how far the job is, and how many there will be."""
     from pipeline.prediction import audiences
 
-    if plan.gives_visitors:
+    if plan.options.returns_visitors:
         return audiences.SCORED, plan.user_shards
-    shards = plan.user_shards if plan.asks_visitors else plan.item_shards
+    shards = plan.user_shards if plan.options.asks_visitors else plan.item_shards
     prefix = Predictions("").prefix(plan.options.kind).rsplit("/", 1)[-1] + "-"
     return prefix, shards * (len(plan.options.formats) + bool(plan.options.table))
 
@@ -127,10 +127,10 @@ def _build(pipeline: Any, plan: Plan, staging: str) -> None:
     from pipeline.beam.finalize import SUMMARY
     from pipeline.prediction import audiences, recommend
 
-    if plan.gives_visitors:
+    if plan.options.returns_visitors:
         found = audiences.build(pipeline, plan, staging)
     else:
-        shards = plan.user_shards if plan.asks_visitors else plan.item_shards
+        shards = plan.user_shards if plan.options.asks_visitors else plan.item_shards
         found = (
             pipeline
             | "Shards" >> beam.Create(range(shards), reshuffle=shards > 1)
@@ -168,10 +168,10 @@ def _write_summary(path: str, found: Iterable[dict]) -> None:
 
 def _manifest(summary: dict, settings: Settings, plan: Plan, trained: dict, started: float) -> dict:
     counts, kind = Counter(summary["counts"]), plan.options.kind
-    asked, given = ("visitors", "items") if plan.asks_visitors else ("items", "visitors")
+    asked, given = ("visitors", "items") if plan.options.asks_visitors else ("items", "visitors")
     named = {asked: counts["answered"]}
     if not kind.startswith("similar_"):
-        named[given] = plan.users if plan.gives_visitors else plan.items
+        named[given] = plan.users if plan.options.returns_visitors else plan.items
     named |= {
         kind: counts["entries"],
         f"{asked}_with_fewer": counts["with_fewer"],

@@ -20,9 +20,7 @@ def contributions(
         indices: int [n], the visitor's items. ratings: float32 [n], a. row_weight: R. wanted: int [w], items.
     """
     scale = 1 / np.sqrt(projection.shared + projection.ridges(np.array([len(indices)]))[0])
-    own, asked = (
-        (projection.items[rows].astype(np.float64) @ projection.basis) * scale for rows in (indices, wanted)
-    )
+    own, asked = ((projection.items[rows].astype(np.float64) @ projection.basis) * scale for rows in (indices, wanted))
     weights = row_weight * projection.weights[indices]
     if len(indices) < len(scale):
         roots = np.sqrt(weights)

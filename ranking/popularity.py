@@ -15,9 +15,7 @@ def order(popularity: np.ndarray) -> np.ndarray:
     return np.argsort(-popularity, kind="stable")
 
 
-def first_k(
-    ordered: np.ndarray, popularity: np.ndarray, left_out: SparseRows, k: int, cap: Cap | None = None
-) -> Best:
+def first_k(ordered: np.ndarray, popularity: np.ndarray, left_out: SparseRows, k: int, cap: Cap | None = None) -> Best:
     """Return the first k items of one order for each row, without those that are left out of the row.
 
     Args:

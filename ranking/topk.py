@@ -1,10 +1,10 @@
 """Exact top K on the CPU: the items of the greatest u . v for each user, without a table of all scores.
 
 A tile of scores is one matrix product in float32, and a compiled pass over it keeps the best of each user in a heap.
-BLAS rounds a score differently by processor and by its position in a tile, so that equal items would not tie and another
-block size would give other answers. Therefore the tiles only choose candidates, a few more than k. Their scores are
-computed again in float64, in one order, and a bound on the rounding error shows whether any other item can belong to
-the best. So the answer depends on the factors alone.
+BLAS rounds a score differently by processor and by its position in a tile, so that equal items would not tie and
+another block size would give other answers. Therefore the tiles only choose candidates, a few more than k. Their scores
+are computed again in float64, in one order, and a bound on the rounding error shows whether any other item can belong
+to the best. So the answer depends on the factors alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Tile(NamedTuple):
     items: int = 2048
 
 
-_TILE = Tile()
+TILE = Tile()
 
 
 class _Block(NamedTuple):
@@ -47,7 +47,7 @@ class _Block(NamedTuple):
     longest: float
 
 
-def top_k(users: np.ndarray, items: np.ndarray, left_out: SparseRows, k: int, tile: Tile = _TILE) -> Best:
+def top_k(users: np.ndarray, items: np.ndarray, left_out: SparseRows, k: int, tile: Tile = TILE) -> Best:
     """Return the k best items of each user; of equal scores, the lower index comes first.
 
     A score is the float64 dot product, rounded to float32; two scores that are equal as float32 tie.

@@ -14,10 +14,10 @@ import statistics
 import time
 
 import numpy as np
+from pipeline.prediction.writers.formats import WRITERS
 
 from benchmarks.support import machine
 from pipeline.prediction.writers.answers import WORDS, Answers, Names
-from pipeline.prediction.writers.formats import WRITERS
 
 SEED = 0
 

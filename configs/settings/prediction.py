@@ -72,12 +72,21 @@ class PredictionSettings(Section):
         ("text", "jsonl"), min_length=1, description="Formats of the files to write for each shard."
     )
 
+    @property
+    def asks_visitors(self) -> bool:
+        """Whether each list is for a visitor; else it is for an item."""
+        return self.kind in ("recommendations", "similar_visitors")
+
+    @property
+    def returns_visitors(self) -> bool:
+        """Whether the entries of a list are visitors; else they are items."""
+        return self.kind in ("audiences", "similar_visitors")
+
     @model_validator(mode="after")
     def _options_fit_the_kind(self) -> PredictionSettings:
-        returns_visitors = self.kind in ("audiences", "similar_visitors")
         if self.explanation and self.kind != "recommendations":
             raise ValueError(f"explanation is for recommendations, not for {self.kind}")
-        if self.max_per_category and returns_visitors:
+        if self.max_per_category and self.returns_visitors:
             raise ValueError(f"max_per_category is for items; {self.kind} returns visitors")
         if self.max_age_days and self.kind == "similar_visitors":
             raise ValueError("max_age_days is for items; similar_visitors returns visitors")

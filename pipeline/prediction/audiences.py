@@ -1,8 +1,8 @@
-"""Visitors for items, and visitors like visitors: the visitors stream by, the best of them are combined.
+"""Visitors for items, and visitors like visitors: the visitors stream by, and the best of them are combined.
 
-A worker holds those who are asked about, be they items or listed visitors, and a block of the visitors who may be
-given. What a block of these gives for a block of the asked is an Arrow table of rows (asked, score, visitorId), best
-first; a combiner merges such tables, so that few more than K entries of each asked are anywhere, however many visitors.
+A worker has the asked in memory (items or listed visitors), and a block of the visitors that may be answers. For a
+block of the asked, such a block yields an Arrow table of rows (asked, score, userId, visitorId), best first. A combiner
+merges these tables, so that few more than K entries of each asked exist anywhere, however many visitors there are.
 """
 
 from __future__ import annotations
@@ -16,87 +16,30 @@ from apache_beam.utils.shared import Shared
 
 from artifacts import id_lists, publish
 from artifacts.paths import join
-from artifacts.vocabulary import order_of
 from pipeline.beam.counters import StepCounter
 from pipeline.beam.finalize import TEMPORARY
 from pipeline.interactions import columns
 from pipeline.prediction import recommend, visitors
+from pipeline.prediction.asked import Asked, block_rows, vectors
 from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
 from pipeline.prediction.writers.answers import Answers, Names
-from ranking import cold_start, similarity, topk
+from ranking.heap import Best
+from ranking.sparse_rows import SparseRows
+from ranking.topk import top_k
 
-SCORED = "scored-"  # begins the names of files, one a shard of visitors, that tell whoever watches of it
+SCORED = "scored-"  # prefix of the files, one per shard of visitors, by which progress is shown
 
 _COUNTER = StepCounter("score")
-_ASKED, _SCORE, _ID = "asked", "score", "id"
-_BEST = pa.schema([pa.field(_ASKED, pa.int32()), pa.field(_SCORE, pa.float32()), pa.field(_ID, pa.binary())])
-_FACTORS = 1 << 22  # numbers of a block of visitors' factors: 16 MB
-_WAITING = 4  # tables of K entries that a combiner lets lie before it merges them
-
-
-class Asked:
-    """Those who are asked about, in the order of their ids' bytes.
-
-    Attributes:
-        ids: [q]. vectors: float32 [q, d], to be multiplied with the visitors'. rules: [q].
-        rank_of: int64 [m], for items: the position among the asked of each place, -1 where it is not asked.
-    """
-
-    def __init__(self, plan: Plan, items: Items):
-        if plan.asks_visitors:
-            self._ask_visitors(plan, items)
-        else:
-            self._ask_items(plan, items)
-        # Entries of the answers of a block.
-        self.block = max(1, min(plan.options.block_size, (1 << 18) // plan.options.top_k))
-
-    def _ask_items(self, plan: Plan, items: Items) -> None:
-        wanted = recommend.wanted(plan)
-        names = items.names.ids
-        places = [p for p, name in enumerate(names) if items.allowed[p] and (wanted is None or name in wanted)]
-        ids = [names[place] for place in places] + list(plan.unknown)
-        vectors = np.concatenate([items.factors[places], np.repeat(items.mean[None], len(plan.unknown), 0)])
-        rules = [cold_start.FACTORS] * len(places) + [cold_start.MEAN_ITEM] * len(plan.unknown)
-        order = order_of(ids)
-        self.ids, self.vectors = [ids[n] for n in order], np.ascontiguousarray(vectors[order])
-        self.rules = [rules[n] for n in order]
-        known = order < len(places)
-        self.rank_of = np.full(len(names), -1, np.int64)
-        self.rank_of[np.asarray(places, np.int64)[order[known]]] = np.flatnonzero(known)
-
-    def _ask_visitors(self, plan: Plan, items: Items) -> None:
-        wanted, ids, vectors, rules = recommend.wanted(plan), [], [], []
-        for shard in range(plan.user_shards):
-            for block in visitors.read(plan, items, shard, _rows(items), wanted):
-                ids += block.ids
-                vectors.append(_vectors(plan, block.factors))
-                # Of whom popularity would answer, the factors are compared all the same.
-                projected = block.rules == cold_start.PROJECTION
-                rules += np.where(projected, cold_start.PROJECTION, cold_start.FACTORS).tolist()
-        order = order_of(ids)
-        table = np.concatenate(vectors) if vectors else np.zeros((0, items.factors.shape[1]), np.float32)
-        self.ids, self.vectors = [ids[n] for n in order], table[order]
-        self.rules = [rules[n] for n in order]
-        self.rank = {name: rank for rank, name in enumerate(self.ids)}
-
-    def blocks(self) -> range:
-        return range(0, len(self.ids), self.block)
-
-
-def _rows(items: Items) -> int:
-    """Visitors of a block."""
-    return max(256, _FACTORS // items.factors.shape[1])
-
-
-def _vectors(plan: Plan, table: np.ndarray) -> np.ndarray:
-    similar = plan.options.kind == "similar_visitors" and plan.options.metric == "cosine"
-    return similarity.directions(table) if similar else table
+_ASKED, _SCORE, _USER, _ID = "asked", "score", "user", "id"
+_BEST = pa.schema([(_ASKED, pa.int32()), (_SCORE, pa.float32()), (_USER, pa.int64()), (_ID, pa.binary())])
+_EMPTY = columns.to_bytes(pa.RecordBatch.from_pylist([], _BEST))
+_WAITING = 4  # tables of K entries that a combiner collects before it merges them
 
 
 class World:
-    """What a worker of these kinds holds."""
+    """What a worker of these kinds has in memory."""
 
     def __init__(self, plan: Plan):
         self.items = Items(plan)
@@ -114,50 +57,48 @@ class ScoreShard(beam.DoFn):
 
     def process(self, shard: int) -> Iterator[tuple[int, bytes]]:
         plan, world = self._plan, self._world
-        for block in visitors.read(plan, world.items, shard, _rows(world.items), None):
-            allowed = id_lists.allowed(block.ids, plan.options.allow, plan.options.block)
-            # In the order of the ids' bytes, so that the lower position wins a tie.
-            rows = np.array([row for row in order_of(block.ids) if allowed[row]], np.int64)
-            if len(rows):
-                yield from self._best(block.take(rows))
+        for block in visitors.read(plan, world.items, shard, block_rows(world.items), None):
+            allowed = np.flatnonzero(id_lists.allowed(block.ids, plan.options.allow, plan.options.block))
+            if len(allowed):
+                yield from best_of_block(plan, world.asked, block.take(allowed))
         publish.write_file(join(self._root, TEMPORARY, f"{SCORED}{shard:05d}.txt"), b"done\n")
 
-    def _best(self, block: Visitors) -> Iterator[tuple[int, bytes]]:
-        plan, asked = self._plan, self._world.asked
-        table, names = _vectors(plan, block.factors), pa.array(block.ids, pa.binary())
-        owners, rows = _left_out(plan, asked, block)
-        for number, start in enumerate(asked.blocks()):
-            queries = asked.vectors[start : start + asked.block]
-            low, high = np.searchsorted(owners, [start, start + len(queries)])
-            offsets = np.searchsorted(owners[low:high], np.arange(start, start + len(queries) + 1))
-            found, scores = topk.top_k(queries, table, offsets, rows[low:high], plan.options.top_k)
-            there = found >= 0
-            if plan.options.min_score is not None:
-                there &= scores >= np.float32(plan.options.min_score)
-            positions = np.nonzero(there)[0].astype(np.int32)
-            best = [pa.array(positions), pa.array(scores[there]), names.take(pa.array(found[there]))]
-            reference = columns.to_bytes(pa.RecordBatch.from_arrays(best, schema=_BEST))
-            _COUNTER.add(len(positions), len(reference))
-            yield number, reference
+
+def best_of_block(plan: Plan, asked: Asked, block: Visitors) -> Iterator[tuple[int, bytes]]:
+    """Yield a table of the best of these visitors for each block of the asked."""
+    table, ids = vectors(plan, block.factors), pa.array(block.ids, pa.binary())
+    users, least = pa.array(block.rows.keys), plan.options.min_score
+    left_out = _left_out(plan, asked, block)
+    for number, start in enumerate(asked.blocks()):
+        queries = asked.vectors[start : start + asked.block]
+        best = top_k(queries, table, left_out.between(start, start + len(queries)), plan.options.top_k)
+        given = best.indices >= 0
+        if least is not None:
+            given &= best.scores >= np.float32(least)
+        positions, rows = np.nonzero(given)[0].astype(np.int32), pa.array(best.indices[given])
+        entries = [pa.array(positions), pa.array(best.scores[given]), users.take(rows), ids.take(rows)]
+        encoded = columns.to_bytes(pa.RecordBatch.from_arrays(entries, schema=_BEST))
+        _COUNTER.add(len(positions), len(encoded))
+        yield number, encoded
 
 
-def _left_out(plan: Plan, asked: Asked, block: Visitors) -> tuple[np.ndarray, np.ndarray]:
-    """Who is not given to whom: positions among the asked, ascending, and rows of the block."""
-    if plan.asks_visitors:
-        ranks = np.array([asked.rank.get(name, -1) for name in block.ids], np.int64)
-        rows = np.arange(len(block))
+def _left_out(plan: Plan, asked: Asked, block: Visitors) -> SparseRows:
+    """Return the positions in the block of the visitors that each of the asked is not given: one row per asked."""
+    if plan.options.asks_visitors:
+        positions, rows = asked.positions(block.rows.keys), np.arange(len(block))
+    elif plan.options.include_seen:
+        return SparseRows.empty(len(asked.ids))
     else:
-        ranks = asked.rank_of[block.places]
-        rows = np.repeat(np.arange(len(block)), np.diff(block.offsets))
-        if plan.options.include_seen:
-            ranks = np.full_like(ranks, -1)
-    kept = ranks >= 0
-    order = np.argsort(ranks[kept], kind="stable")
-    return ranks[kept][order], rows[kept][order]
+        positions = asked.positions(block.rows.indices)
+        rows = np.repeat(np.arange(len(block)), block.rows.lengths)
+    kept = np.flatnonzero(positions >= 0)
+    kept = kept[np.argsort(positions[kept], kind="stable")]
+    indptr = np.searchsorted(positions[kept], np.arange(len(asked.ids) + 1))
+    return SparseRows(np.arange(len(asked.ids)), indptr, rows[kept].astype(np.int32), np.ones(len(kept), np.float32))
 
 
 class KeepBest(beam.CombineFn):
-    """Merges tables of the best: the K greatest scores of each asked, ties by the visitorIds' bytes."""
+    """Merges tables of the best: the K greatest scores of each asked; of equal scores, the lower userIds."""
 
     def __init__(self, k: int):
         self._k = k
@@ -183,18 +124,18 @@ class KeepBest(beam.CombineFn):
 
 
 def merge(tables: Iterable[bytes], k: int) -> bytes:
-    """The k best of each asked among all tables, by asked, score descending, id ascending."""
+    """Return the k best of each asked among all tables, by asked, score descending, userId ascending."""
     table = columns.from_bytes(iter(tables)).combine_chunks()
-    table = table.sort_by([(_ASKED, "ascending"), (_SCORE, "descending"), (_ID, "ascending")])
+    table = table.sort_by([(_ASKED, "ascending"), (_SCORE, "descending"), (_USER, "ascending")])
     asked = table[_ASKED].to_numpy()
-    starts = np.flatnonzero(np.concatenate([[True], asked[1:] != asked[:-1]])) if len(asked) else np.zeros(0, int)
+    starts = np.flatnonzero(np.diff(asked, prepend=-1))
     rank = np.arange(len(asked)) - np.repeat(starts, np.diff(np.append(starts, len(asked))))
     batches = table.filter(pa.array(rank < k)).combine_chunks().to_batches()
-    return columns.to_bytes(batches[0] if batches else pa.RecordBatch.from_pylist([], _BEST))
+    return columns.to_bytes(batches[0]) if batches else _EMPTY
 
 
 class WriteBlock(beam.DoFn):
-    """(number of a block of the asked, tables of the best) -> what its files hold."""
+    """(number of a block of the asked, a table of the best) -> what its files contain."""
 
     def __init__(self, plan: Plan, root: str, shared: Shared):
         self._plan, self._root, self._shared = plan, root, shared
@@ -205,35 +146,31 @@ class WriteBlock(beam.DoFn):
     def process(self, element: tuple[int, bytes]) -> Iterator[dict]:
         number, table = element
         asked, k = self._world.asked, self._plan.options.top_k
-        names = asked.ids[number * asked.block : (number + 1) * asked.block]
-        rules = asked.rules[number * asked.block : (number + 1) * asked.block]
-        found = columns.from_bytes(iter([table]))
-        answers = as_answers(names, rules, found, k)
+        part = slice(number * asked.block, (number + 1) * asked.block)
+        answers = as_answers(asked.ids[part], asked.rules[part], columns.from_bytes(iter([table])), k)
         yield recommend.write(self._plan, self._root, number, len(asked.blocks()), [answers])
 
 
-def as_answers(names: list[bytes], rules: list[str], best: pa.Table, k: int) -> Answers:
-    """A merged table as a block of answers."""
-    ids = best[_ID].combine_chunks().dictionary_encode()
-    asked = best[_ASKED].to_numpy()
-    counts = np.bincount(asked, minlength=len(names))
+def as_answers(ids: list[bytes], rules: list[str], table: pa.Table, k: int) -> Answers:
+    """Return a merged table as a block of answers."""
+    names = table[_ID].combine_chunks().dictionary_encode()
+    asked = table[_ASKED].to_numpy()
+    counts = np.bincount(asked, minlength=len(ids))
     rank = np.arange(len(asked)) - np.repeat(np.cumsum(counts) - counts, counts)
-    places = np.full((len(names), k), -1, np.int64)
-    scores = np.full((len(names), k), -np.inf, np.float32)
-    places[asked, rank], scores[asked, rank] = ids.indices.to_numpy(), best[_SCORE].to_numpy()
-    return Answers(names, rules, Names(ids.dictionary.to_pylist()), places, scores)
+    best = Best.empty(len(ids), k)
+    best.indices[asked, rank], best.scores[asked, rank] = names.indices.to_numpy(), table[_SCORE].to_numpy()
+    return Answers(ids, rules, Names(names.dictionary.to_pylist()), best)
 
 
 def build(pipeline: beam.Pipeline, plan: Plan, root: str) -> beam.PCollection:
-    """shards of visitors -> what the files hold."""
+    """Build shards of visitors -> what the files contain."""
     shared = Shared()
-    empty = columns.to_bytes(pa.RecordBatch.from_pylist([], _BEST))
     best = (
         pipeline
         | "Shards" >> beam.Create(range(plan.user_shards), reshuffle=plan.user_shards > 1)
         | "Score" >> beam.ParDo(ScoreShard(plan, root, shared))
     )
-    every = pipeline | "Every" >> beam.Create([None]) | "EveryBlock" >> beam.ParDo(_EveryBlock(plan, shared), empty)
+    every = pipeline | "Every" >> beam.Create([None]) | "EveryBlock" >> beam.ParDo(_EveryBlock(plan, shared))
     return (
         (best, every)
         | "All" >> beam.Flatten()
@@ -243,7 +180,7 @@ def build(pipeline: beam.Pipeline, plan: Plan, root: str) -> beam.PCollection:
 
 
 class _EveryBlock(beam.DoFn):
-    """Nothing for each block of the asked, so that each has its file."""
+    """Yields an empty table for each block of the asked, so that each has a file."""
 
     def __init__(self, plan: Plan, shared: Shared):
         self._plan, self._shared = plan, shared
@@ -251,5 +188,5 @@ class _EveryBlock(beam.DoFn):
     def setup(self) -> None:
         self._world = self._shared.acquire(lambda: World(self._plan))
 
-    def process(self, _: None, empty: bytes) -> Iterator[tuple[int, bytes]]:
-        yield from ((number, empty) for number, _ in enumerate(self._world.asked.blocks()))
+    def process(self, _: None) -> Iterator[tuple[int, bytes]]:
+        yield from ((number, _EMPTY) for number, _ in enumerate(self._world.asked.blocks()))

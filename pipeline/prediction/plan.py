@@ -17,8 +17,8 @@ from artifacts.vocabulary import iterate_vocabulary
 from configs import cli
 from configs.errors import UserError
 from configs.settings import ColdStartSettings, PredictionSettings, PrivacySettings, Settings
-from pipeline.prediction import items as items
-from pipeline.prediction.writers.formats import Stamp
+from pipeline.prediction import allowed
+from pipeline.prediction.writers.answers import Stamp
 from pipeline.sources import privacy
 from pipeline.verify import describe
 from ranking.fold_in import Objective
@@ -54,14 +54,6 @@ class Plan:
     privacy: PrivacySettings = PrivacySettings()  # noqa: RUF009 - frozen
     unknown: tuple[bytes, ...] = ()
     stamp: Stamp | None = None
-
-    @property
-    def gives_visitors(self) -> bool:
-        return self.options.kind in ("audiences", "similar_visitors")
-
-    @property
-    def asks_visitors(self) -> bool:
-        return self.options.kind in ("recommendations", "similar_visitors")
 
     @property
     def block_size(self) -> int:
@@ -117,7 +109,7 @@ def make(settings: Settings) -> tuple[Plan, dict[str, Any]]:
         stamp=Stamp(manifests.digest(trained)[:12], datetime.datetime.now(datetime.UTC).replace(microsecond=0)),
     )
     _check_factors(plan, trained)
-    items.check(plan)
+    allowed.check(options, dataset, plan.items, plan.catalogue)
     return plan, trained
 
 

@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 
 from configs.settings import PredictionSettings
 from pipeline.prediction.items import Items
-from ranking import topk
+from ranking import popularity
+from ranking.diversity import capped_top_k
+from ranking.heap import Best
+from ranking.sparse_rows import SparseRows
+from ranking.topk import top_k
 
 
-def best(
-    items: Items, queries: np.ndarray, offsets: np.ndarray, left_out: np.ndarray, options: PredictionSettings
-) -> tuple[np.ndarray, np.ndarray]:
-    """The items of the greatest scores.
+def best(items: Items, queries: np.ndarray, left_out: SparseRows, options: PredictionSettings) -> Best:
+    """Return the itemIds of the greatest scores with queries float32 [b, d].
 
     Args:
-        queries: float32 [b, d].
-        offsets: int64 [b + 1]; query r does not get the places left_out[offsets[r]:offsets[r + 1]].
-
-    Returns:
-        places int64 [b, K], -1 behind the last, and scores float32 [b, K], -inf there.
+        left_out: b rows of the itemIds that each query is not given.
     """
-    bounds, without = items.rows(offsets, left_out)
-    table, k = items.table, options.top_k
-    if items.categories is None:
-        rows, scores = topk.top_k(queries, table, bounds, without, k)
+    excluded, k = items.in_table(left_out), options.top_k
+    if items.cap is None:
+        answers = top_k(queries, items.table, excluded, k)
     else:
-        most = cast(int, options.max_per_category)  # categories are read for it
-        rows, scores = topk.top_k_capped(queries, table, bounds, without, k, items.categories, most)
+        answers = capped_top_k(queries, items.table, excluded, k, items.cap)
     if options.min_score is not None:
-        low = scores < np.float32(options.min_score)
-        rows[low], scores[low] = -1, -np.inf  # the lists are best first: nothing stands behind it
-    return items.places(rows), scores
+        low = answers.scores < np.float32(options.min_score)  # lists are best first: only the end is cut off
+        answers.indices[low], answers.scores[low] = -1, -np.inf
+    return items.item_ids(answers)
 
 
-def popular(
-    items: Items, offsets: np.ndarray, left_out: np.ndarray, options: PredictionSettings
-) -> tuple[np.ndarray, np.ndarray]:
-    """The most popular items for each of b visitors, as `best` gives them; the scores are popularities."""
-    order, values = items.by_popularity
-    bounds, without = items.rows(offsets, left_out)
-    caps = items.categories, options.max_per_category or 0
-    rows, scores = topk.first_k(order, values, bounds, without, options.top_k, *caps)
-    return items.places(rows), scores
+def popular(items: Items, left_out: SparseRows, options: PredictionSettings) -> Best:
+    """Return the most popular itemIds for each row of `left_out`; the scores are popularities."""
+    ordered, values = items.by_popularity
+    excluded = items.in_table(left_out)
+    return items.item_ids(popularity.first_k(ordered, values, excluded, options.top_k, items.cap))

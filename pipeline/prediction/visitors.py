@@ -1,4 +1,4 @@
-"""A shard's visitors by blocks: ids, rows, factors, and by which rule each is answered."""
+"""A shard's visitors in blocks: ids, rows, factors, and the rule that answers each."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from artifacts import factor_tables as factors
-from artifacts import tfrecords
-from artifacts.examples import Rows
+from artifacts import factor_tables, tfrecords
 from artifacts.paths import shard_name
 from artifacts.vocabulary import iterate_vocabulary
 from configs.errors import UserError
@@ -18,24 +16,23 @@ from pipeline.beam.counters import StepCounter
 from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from pipeline.sources import privacy
-from ranking import cold_start, topk
+from ranking import cold_start
+from ranking.sparse_rows import SparseRows
 
 _COUNTER = StepCounter("read")
 
 
 @dataclass(frozen=True)
 class Visitors:
-    """A block of b visitors.
+    """A block of b visitors, userIds ascending.
 
     Attributes:
-        ids: [b]. offsets, places, ratings: what each has: int64 [b + 1], int64 [n] places of items, float32 [n].
+        ids: [b] visitorIds. rows: by userId, the itemIds that each visitor has, and the ratings.
         weights: float32 [b], R. factors: float32 [b, d]. rules: [b], names of `ranking.cold_start`.
     """
 
     ids: list[bytes]
-    offsets: np.ndarray
-    places: np.ndarray
-    ratings: np.ndarray
+    rows: SparseRows
     weights: np.ndarray
     factors: np.ndarray
     rules: np.ndarray
@@ -45,24 +42,22 @@ class Visitors:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the columns of numbers."""
-        columns = (self.offsets, self.places, self.ratings, self.weights, self.factors)
+        """Bytes of the numeric columns."""
+        columns = (self.rows.indptr, self.rows.indices, self.rows.values, self.weights, self.factors)
         return sum(column.nbytes for column in columns)
 
-    def take(self, rows: np.ndarray) -> Visitors:
-        """Some of them, by their positions int64 [r]."""
-        bounds, places = topk.rows_of(self.offsets, self.places, rows)
-        ratings = topk.rows_of(self.offsets, self.ratings, rows)[1]
-        others = (column[rows] for column in (self.weights, self.factors, self.rules))
-        return Visitors([self.ids[row] for row in rows], bounds, places, ratings, *others)
+    def take(self, positions: np.ndarray) -> Visitors:
+        """Return the visitors at the positions int64 [r]."""
+        columns = (column[positions] for column in (self.weights, self.factors, self.rules))
+        return Visitors([self.ids[position] for position in positions], self.rows.take(positions), *columns)
 
 
 def read(plan: Plan, items: Items, shard: int, size: int, wanted: frozenset[bytes] | None) -> Iterator[Visitors]:
-    """The visitors of a shard by blocks, each with the factors that answer for them.
+    """Read the visitors of a shard in blocks, each with the factors that answer.
 
     Args:
         size: visitors of a block.
-        wanted: the ids to keep; None keeps all. Who asked to be forgotten is left out of both.
+        wanted: the ids to keep; None keeps all. Visitors who asked to be deleted are left out in both cases.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -72,98 +67,86 @@ def read(plan: Plan, items: Items, shard: int, size: int, wanted: frozenset[byte
         _COUNTER.add(len(block), block.nbytes)
         kept = block
         if wanted is not None or deleted:
-            rows = [(wanted is None or name in wanted) and name not in deleted for name in block.ids]
-            kept = block.take(np.flatnonzero(rows))
+            keep = [(wanted is None or name in wanted) and name not in deleted for name in block.ids]
+            kept = block.take(np.flatnonzero(keep))
         if len(kept):
             yield _by_rules(plan, items, kept)
 
 
 def _as_trained(plan: Plan, items: Items, shard: int, size: int) -> Iterator[Visitors]:
-    rows = len(range(shard, plan.users, plan.user_shards))
+    count = len(range(shard, plan.users, plan.user_shards))
     path = shard_name(plan.dataset.items_for_user, shard, plan.user_shards, ".gz" if plan.compressed else "")
-    batches = _sound(tfrecords.read_row_batches(path), path, plan, shard)
-    own = rows_by_block(batches, plan.user_shards, rows, size)
+    blocks = rows_by_block(_checked_rows(path, plan, shard), range(shard, plan.users, plan.user_shards), size)
     ids = iterate_vocabulary(plan.dataset.vocab_users, shard, plan.user_shards)
-    layout = shard, plan.user_shards, rows, size
-    weights = factors.read_blocks(plan.model.user_weights, *layout)
+    layout = shard, plan.user_shards, count, size
+    weights = factor_tables.read_blocks(plan.model.user_weights, *layout)
     tables: Iterable[np.ndarray | None] = itertools.repeat(None)
     if not plan.projected:
-        tables = factors.read_blocks(plan.model.user_factors, *layout)
-    for (offsets, indices, ratings), weight, table in zip(own, weights, tables, strict=False):
-        count = len(weight)
+        tables = factor_tables.read_blocks(plan.model.user_factors, *layout)
+    for rows, weight, table in zip(blocks, weights, tables, strict=False):
         if table is None:
-            table = np.zeros((count, items.factors.shape[1]), np.float32)
-        names = list(itertools.islice(ids, count))
-        rules = np.full(count, cold_start.FACTORS, object)
-        yield Visitors(names, offsets, items.place_of[indices], ratings, weight[:, 0], table, rules)
+            table = np.zeros((len(rows), items.factors.shape[1]), np.float32)
+        names = list(itertools.islice(ids, len(rows)))
+        yield Visitors(names, rows, weight[:, 0], table, np.full(len(rows), cold_start.FACTORS, object))
 
 
-def _sound(batches: Iterable[Rows], path: str, plan: Plan, shard: int) -> Iterator[Rows]:
-    """The rows, made sure of, so that no list is made of what is no row.
+def _checked_rows(path: str, plan: Plan, shard: int) -> Iterator[SparseRows]:
+    """Read a shard's rows and check them, so that no answer comes from a row of something else.
 
     Raises:
-        UserError: a file of another dataset or shard, an item twice in a row, a rating that is no number.
+        UserError: a file of another dataset or shard, an item twice in a row, or a rating that is not finite.
     """
     last = -1
-    for rows in batches:
-        keys, indices, falls = rows.keys, rows.indices, np.diff(rows.indices) <= 0
-        starts = rows.offsets[1:-1]
-        falls[starts[(starts > 0) & (starts < len(indices))] - 1] = False  # from one row to the next
-        if (
-            (np.diff(keys, prepend=last) <= 0).any()
-            or (keys % plan.user_shards != shard).any()
-            or keys[-1] >= plan.users
-        ):
-            wrong = "rows of other visitors than it must, or in another order"
-        elif len(indices) and not 0 <= indices.min() <= indices.max() < plan.items:
-            wrong = "items that the vocabulary lacks"
-        elif falls.any():
-            wrong = "a row whose items repeat or do not ascend"
-        elif not np.isfinite(rows.values).all():
-            wrong = "ratings that are no finite numbers"
-        else:
-            last = int(keys[-1])
-            yield rows
-            continue
-        raise UserError(f"{path} holds {wrong}; make the dataset again")
+    for batch in tfrecords.read_row_batches(path):
+        if problem := _problem(batch, plan, shard, last):
+            raise UserError(f"{path} contains {problem}; make the dataset again")
+        last = int(batch.keys[-1])
+        yield SparseRows(batch.keys, batch.offsets, batch.indices.astype(np.int32), batch.values)
+
+
+def _problem(batch: tfrecords.Rows, plan: Plan, shard: int, last: int) -> str | None:
+    """Return what is wrong with rows that follow the key `last`."""
+    keys, indices, falls = batch.keys, batch.indices, np.diff(batch.indices) <= 0
+    starts = batch.offsets[1:-1]
+    falls[starts[(starts > 0) & (starts < len(indices))] - 1] = False  # from one row to the next
+    if (np.diff(keys, prepend=last) <= 0).any() or (keys % plan.user_shards != shard).any() or keys[-1] >= plan.users:
+        return "rows of other visitors, or rows in another order"
+    if len(indices) and not 0 <= indices.min() <= indices.max() < plan.items:
+        return "items that are not in the vocabulary"
+    if falls.any():
+        return "a row whose items repeat or do not ascend"
+    return None if np.isfinite(batch.values).all() else "ratings that are not finite"
 
 
 def _by_rules(plan: Plan, items: Items, block: Visitors) -> Visitors:
-    counts, limits = np.diff(block.offsets), plan.cold_start
+    """Return the block with the rule of each visitor, and with projected factors where the rules ask for them."""
+    counts, limits = block.rows.lengths, plan.cold_start
     known = np.ones(len(block), bool)
-    found = cold_start.rules(known, counts, plan.interactions, limits.min_ratings, limits.min_site_ratings)
+    chosen = cold_start.rules(known, counts, plan.interactions, limits.min_ratings, limits.min_site_ratings)
     rules = np.full(len(block), cold_start.POPULARITY, object)
-    rules[found.factors], rules[found.projection] = cold_start.FACTORS, cold_start.PROJECTION
-    chosen = counts > 0 if plan.projected else found.projection
-    if plan.projected:
-        rules[found.factors] = cold_start.PROJECTION
-    rows, table = np.flatnonzero(chosen), block.factors
-    if len(rows):
-        some, table = block.take(rows), block.factors.copy()
-        table[rows] = items.projection.solve(some.offsets, some.places, some.ratings, some.weights)
-    return replace(block, factors=table, rules=rules)
+    rules[chosen.factors] = cold_start.PROJECTION if plan.projected else cold_start.FACTORS
+    rules[chosen.projection] = cold_start.PROJECTION
+    positions, factors = np.flatnonzero(counts > 0 if plan.projected else chosen.projection), block.factors
+    if len(positions):
+        factors = factors.copy()
+        factors[positions] = items.projection.solve(block.rows.take(positions), block.weights[positions])
+    return replace(block, factors=factors, rules=rules)
 
 
-def rows_by_block(
-    batches: Iterable[Rows], shards: int, rows: int, size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Regroups a shard's records, keys ascending, into blocks of `size` of its rows, also those without a record.
+def rows_by_block(batches: Iterable[SparseRows], keys: range, size: int) -> Iterator[SparseRows]:
+    """Regroup a shard's rows, keys ascending, into blocks of `size` keys; a key without a record is an empty row.
 
-    Yields:
-        offsets int64[b + 1], itemIds int64[n] and ratings float32[n] of each block.
+    Args:
+        keys: all keys of the shard.
     """
-    # Row, item and rating of each entry.
-    held: list[np.ndarray] = [np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)]
-    start = 0
+    waiting, start = SparseRows.empty(0), 0
     for batch in itertools.chain(batches, [None]):
-        complete = rows  # rows below this have all their entries
+        complete = len(keys)  # positions in `keys` before this one have all their entries
         if batch is not None:
-            complete = int(batch.keys[-1]) // shards
-            more = np.repeat(batch.keys // shards, np.diff(batch.offsets)), batch.indices, batch.values
-            held = [np.concatenate(pair) for pair in zip(held, more, strict=True)]
-        while start < rows and min(start + size, rows) <= complete:
-            stop = min(start + size, rows)
-            cut = int(np.searchsorted(held[0], stop))
-            counts = np.bincount(held[0][:cut] - start, minlength=stop - start)
-            yield np.concatenate([[0], np.cumsum(counts)]), held[1][:cut], held[2][:cut]
-            held, start = [column[cut:] for column in held], stop
+            complete = (int(batch.keys[-1]) - keys.start) // keys.step
+            waiting = SparseRows.concatenated([waiting, batch])
+        while start < len(keys) and min(start + size, len(keys)) <= complete:
+            block = keys[start : start + size]
+            end = int(np.searchsorted(waiting.keys, block[-1], side="right"))
+            yield waiting.between(0, end).at(np.asarray(block))
+            waiting, start = waiting.between(end, len(waiting)), start + size

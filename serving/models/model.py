@@ -115,8 +115,8 @@ class Model:
 
     def count(self, table: str) -> int | None:
         """Return the number of rows of the table `users` or `items`, or None if the model has no such table."""
-        tables = getattr(self._loaded, "variables_by_name", {})
-        return int(tables[table].shape[0]) if table in tables else None
+        variable = getattr(self._loaded, table, None)
+        return None if variable is None else int(variable.shape[0])
 
     def sample_visitors(self, most: int) -> list[bytes]:
         """Return up to `most` visitorIds of the vocabulary, the same ones each time."""

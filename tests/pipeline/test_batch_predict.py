@@ -1,5 +1,6 @@
 """Batch prediction, run whole on datasets and models made here."""
 
+import itertools
 import json
 
 import google_crc32c
@@ -7,14 +8,15 @@ import numpy as np
 import pytest
 
 from artifacts import manifests
-from artifacts.examples import Rows
 from configs import cli
 from configs.errors import UserError
 from pipeline import batch_predict
 from pipeline.beam import options as beam_options
 from pipeline.prediction.visitors import rows_by_block
+from pipeline.prediction.writers.answer_file import AnswerFile
 from pipeline.prediction.writers.answers import WORDS, Answers, Names
-from pipeline.prediction.writers.formats import AnswerFile
+from ranking.heap import Best
+from ranking.sparse_rows import SparseRows
 from tests.support.predicted import USERS, lines_of, make_world, plainly, predict, read_json, read_text
 
 
@@ -78,7 +80,7 @@ def test_what_a_failed_bundle_left_is_not_published(tmp_path, monkeypatch):
 def test_a_bundle_that_fails_takes_its_files_along(tmp_path):
     def fail() -> None:
         with AnswerFile(str(tmp_path / "predictions"), "jsonl", WORDS["recommendations"]) as file:
-            file.write(Answers([b"v"], ["factors"], Names([b"c"]), np.zeros((1, 1), int), np.ones((1, 1), "f")))
+            file.write(Answers([b"v"], ["factors"], Names([b"c"]), Best(np.zeros((1, 1), int), np.ones((1, 1), "f"))))
             raise ValueError("on the way")
 
     with pytest.raises(ValueError, match="on the way"):
@@ -111,11 +113,11 @@ def test_blocks_of_seen_items_whatever_the_records(size):
         counts = [len(rows[key]) for key in keys]
         flat = [item for key in keys for item in rows[key]]
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        batches.append(Rows(np.array(keys), offsets, np.array(flat, np.int64), np.ones(len(flat), np.float32)))
+        batches.append(SparseRows(np.array(keys), offsets, np.array(flat, np.int32), np.ones(len(flat), np.float32)))
     found = []
-    for offsets, items, ratings in rows_by_block(batches, 1, 11, size):
-        assert (ratings == 1).all() and len(ratings) == len(items)
-        found += [items[a:b].tolist() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    for block in rows_by_block(batches, range(11), size):
+        assert (block.values == 1).all() and len(block.values) == len(block.indices)
+        found += [block.indices[a:b].tolist() for a, b in itertools.pairwise(block.indptr)]
     assert found == [rows.get(key, []) for key in range(11)]
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranking import topk
+from ranking.sparse_rows import SparseRows
 
 
 def exact(users, items):
@@ -26,10 +27,14 @@ def plainly(users, items, seen, k):
     return found
 
 
-def run(users, items, seen, k):
+def rows(seen):
     offsets = np.cumsum([0] + [len(without) for without in seen])
-    flat = np.array([place for without in seen for place in sorted(without)], np.int64)
-    places, scores = topk.top_k(users, items, offsets, flat, k)
+    flat = np.array([place for without in seen for place in sorted(without)], np.int32)
+    return SparseRows(np.arange(len(seen)), offsets, flat, np.ones(len(flat), np.float32))
+
+
+def run(users, items, seen, k, tile=topk.TILE):
+    places, scores = topk.top_k(users, items, rows(seen), k, tile)
     return [[place for place in row if place >= 0] for row in places.tolist()], places, scores
 
 
@@ -43,14 +48,12 @@ def test_top_k_equals_sorting_with_ties_by_place(seed, users, items, k):
     assert run(u, v, seen, k)[0] == plainly(u, v, seen, k)
 
 
-def test_tiles_and_bands_give_the_same_as_one(monkeypatch):
+def test_tiles_and_bands_give_the_same_as_one():
     rng = np.random.default_rng(1)
     u, v = (rng.integers(-3, 4, (n, 4)).astype(np.float32) for n in (70, 300))
     seen = [set(rng.choice(300, 20, replace=False).tolist()) for _ in range(70)]
     whole = run(u, v, seen, 25)
-    monkeypatch.setattr(topk, "_VISITORS", 16)
-    monkeypatch.setattr(topk, "_ITEMS", 37)
-    tiled = run(u, v, seen, 25)
+    tiled = run(u, v, seen, 25, topk.Tile(16, 37))
     assert whole[0] == tiled[0] == plainly(u, v, seen, 25)
     np.testing.assert_array_equal(whole[2], tiled[2])
 
@@ -88,10 +91,11 @@ def test_a_user_of_zeros_gets_the_first_places():
 def test_candidates_are_the_best_across_tiles_so_that_a_second_look_is_rare():
     rng = np.random.default_rng(6)
     u, v = (rng.standard_normal((n, 8), np.float32) for n in (50, 5000))
-    nothing = np.zeros(51, np.int64), np.zeros(0, np.int64)
-    places, scores = topk._candidates(u, v, *nothing, 10)
+    nothing = SparseRows.empty(50)
+    block = topk._Block(u, v, nothing.indptr, nothing.indices, topk._longest(v))
+    places, scores = topk._candidates(block, 10, 2048)
     np.testing.assert_allclose(scores, np.take_along_axis(exact(u, v), places, 1), atol=1e-5)
-    best = topk.top_k(u, v, *nothing, 10)[0]
+    best = topk.top_k(u, v, nothing, 10)[0]
     assert all(set(row) < set(chosen) for row, chosen in zip(best.tolist(), places.tolist(), strict=True))
 
 
@@ -112,18 +116,15 @@ def test_scores_are_best_first():
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_no_users(k):
-    places, scores = topk.top_k(
-        np.zeros((0, 2), "f4"), np.ones((3, 2), "f4"), np.zeros(1, np.int64), np.zeros(0, np.int64), k
-    )
+    places, scores = topk.top_k(np.zeros((0, 2), "f4"), np.ones((3, 2), "f4"), SparseRows.empty(0), k)
     assert places.shape == scores.shape == (0, k)
 
 
 def test_memory_does_not_hold_all_scores():
     u, v = np.ones((4096, 2), "f4"), np.ones((30_000, 2), "f4")
-    offsets, seen = np.zeros(4097, np.int64), np.zeros(0, np.int64)
-    topk.top_k(u[:1], v[:50], offsets[:2], seen, 5)  # compiled
+    topk.top_k(u[:1], v[:50], SparseRows.empty(1), 5)  # compiled
     tracemalloc.start()
-    topk.top_k(u, v, offsets, seen, 5)
+    topk.top_k(u, v, SparseRows.empty(4096), 5)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 64 << 20  # of 490 MB

@@ -109,7 +109,7 @@ def table(prefix: str) -> np.ndarray:
 
 
 def plainly(root: Path, k: int, include_seen: bool) -> dict[bytes, list[tuple[bytes, float]]]:
-    """Spec section 5 for those with own factors or nothing: best first, ties by contentId, without what they have."""
+    """Spec section 5 for those with own factors or nothing: best first, ties by itemId, without what they have."""
     dataset, model = Dataset(str(root / "dataset")), Model(str(root / "model"))
     users, items = read_vocabulary(dataset.vocab_users), read_vocabulary(dataset.vocab_items)
     scores = table(model.user_factors) @ table(model.item_factors).T
@@ -123,7 +123,7 @@ def plainly(root: Path, k: int, include_seen: bool) -> dict[bytes, list[tuple[by
         if not seen[user]:  # nothing is known
             scores[user] = popularity
         left = [i for i in range(len(items)) if include_seen or i not in seen[user]]
-        left.sort(key=lambda item: (-scores[user, item], items[item]))
+        left.sort(key=lambda item: (-scores[user, item], item))
         found[name] = [(items[item], scores[user, item]) for item in left[:k]]
     return found
 

@@ -60,14 +60,14 @@ class _Small(tf.Module):
         ids = [b"%s%d" % (letter, n) for letter in (b"v", b"c") for n in range(60)]
         for name, some in ((VOCAB_USERS, ids[:60]), (VOCAB_ITEMS, ids[60:])):
             (root / name).write_bytes(b"".join(one + b"\n" for one in some))
-        self.visitors, self.items = Ids(str(root / VOCAB_USERS), "v"), Ids(str(root / VOCAB_ITEMS), "c")
-        self.variables_by_name = {name: tf.Variable(tf.fill([60, 5], float(number))) for name in ("users", "items")}
+        self.visitor_ids, self.item_ids = Ids(str(root / VOCAB_USERS), "v"), Ids(str(root / VOCAB_ITEMS), "c")
+        self.users, self.items = (tf.Variable(tf.fill([60, 5], float(number))) for _ in range(2))
 
     def _answer(self, ids: tf.Tensor, k: tf.Tensor, *names: str) -> dict[str, tf.Tensor]:
         rows, k = tf.size(ids), tf.reduce_max(k)
         places = tf.range(tf.cast(k, tf.int64))
-        visitors, items = (tf.tile(table.ids(places)[None], [rows, 1]) for table in (self.visitors, self.items))
-        numbers = tf.fill([rows, k], self.variables_by_name["items"][0, 0])
+        visitors, items = (tf.tile(table.ids(places)[None], [rows, 1]) for table in (self.visitor_ids, self.item_ids))
+        numbers = tf.fill([rows, k], self.items[0, 0])
         outputs = {"visitorIds": visitors, "contentIds": items, "scores": numbers, "ratings": numbers}
         outputs |= {"contributions": numbers, "score": numbers[:, 0], "total": tf.fill([rows], k)}
         outputs |= {"rule": tf.fill([rows], "factors"), "count": tf.fill([rows], k)}

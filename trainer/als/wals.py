@@ -29,6 +29,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ranking.fold_in import Objective
 from ranking.sparse_rows import SparseRows
 from trainer.als import parallel
 from trainer.als.collectives import Alone, Cluster
@@ -37,15 +38,6 @@ from trainer.als.solver import Solver
 
 # Rows multiplied at once: their products stay in the cache, and their float32 sums short.
 _BLOCK = 1024
-
-
-@dataclass(frozen=True)
-class Objective:
-    """The loss's constants, by TensorFlow 1's names; frequency_exponent is nu."""
-
-    unobserved_weight: float = 0.1
-    regularization_coeff: float = 0.0
-    frequency_exponent: float = 0.0
 
 
 @dataclass

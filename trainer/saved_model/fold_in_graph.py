@@ -1,84 +1,80 @@
-"""Short rows solved on the other side's factors as they are, all in float64: visitors with few ratings, for serving.
+"""Fold-in within the SavedModel's graph, for rows that arrive with a request.
 
-    (w0 G + lambda_i I + R_i sum C_j v_j v_j') u_i = sum (w0 + R_i C_j) a_j v_j,    G = V'V
-
-In the basis Q of G = Q diag(l) Q' let D = w0 l + lambda_i, Y = V Q D^(-1/2) of the row's n entries only, W = R_i C and
-r = (w0 + W) a. Then u = Q D^(-1/2) t, with t from the smaller of two systems:
-
-    t = Z' g,  (I + Z Z') g = W^(-1/2) r,  Z = W^(1/2) Y    of n numbers;        (I + Y' W Y) t = Y' r    of d.
-
-`wals.project` solves in float32 and is made for rows of any length; these factors, rounded, are those that the graph
-computes of a history, and batch prediction of a visitor's row, so that all three give the same lists.
+It solves the systems of `ranking.fold_in` in float64, one by one, so that both give the same float32 factors.
 """
 
 from __future__ import annotations
 
-import numpy as np
+import tensorflow as tf
 
-from trainer.als import parallel, wals
-
-_NUMBERS = 1 << 20  # of the factors of a block's entries: 8 MB
-
-
-def solve(
-    wanted: np.ndarray,
-    splits: np.ndarray,
-    columns: np.ndarray,
-    values: np.ndarray,
-    row_weights: np.ndarray,
-    items: np.ndarray,
-    item_weights: np.ndarray,
-    objective: wals.Objective,
-) -> np.ndarray:
-    """Factors float32 [r, d] of some of n rows; zeros for a row without entries.
-
-    Args:
-        wanted: int64 [r], the rows.
-        splits: int64 [n + 1]; row i has the columns int [e] and values float32 [e] from splits[i] to splits[i + 1].
-        row_weights: float32 [n], R.
-        items: float32 [m, d]. item_weights: float32 [m], C.
-    """
-    gram = wals.gramian(items)
-    eigenvalues, basis = np.linalg.eigh(gram)
-    turned, weights = items @ basis, item_weights.astype(np.float64)
-    lengths, found = np.diff(splits)[wanted], np.zeros((len(wanted), items.shape[1]), np.float32)
-
-    def block(work: tuple[np.ndarray, np.ndarray]) -> None:
-        at, diagonal = work
-        rows, scale = wanted[at], 1 / np.sqrt(diagonal)
-        entries = splits[rows][:, None] + np.arange(lengths[at[0]])
-        own = columns[entries]
-        w = np.maximum(row_weights[rows].astype(np.float64)[:, None] * weights[own], 1e-30)
-        right = (objective.unobserved_weight + w) * values[entries]
-        found[at] = (_in_basis(turned[own] * scale, w, right) * scale) @ basis.T
-
-    parallel.each(block, _blocks(lengths, np.maximum(eigenvalues, 0), gram, len(items), objective))
-    return found
+from ranking.fold_in import Projection
+from trainer.saved_model.topk_graph import each_row
 
 
-def _blocks(
-    lengths: np.ndarray, eigenvalues: np.ndarray, gram: np.ndarray, others: int, objective: wals.Objective
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rows of one length each, int64 [r], and their D, float64 [d]."""
-    d, blocks = len(eigenvalues), []
-    floor = max(1e-10 * float(np.trace(gram)) / d, 1e-30)  # where the system is singular, as the graph has it
-    for length in np.unique(lengths[lengths > 0]):
-        frequency = max(length + objective.unobserved_weight * others, 1e-30)
-        ridge = objective.regularization_coeff * frequency**objective.frequency_exponent + floor
-        rows = np.flatnonzero(lengths == length)
-        size = max(1, _NUMBERS // (d * int(length)))
-        diagonal = objective.unobserved_weight * eigenvalues + ridge
-        blocks += [(rows[start : start + size], diagonal) for start in range(0, len(rows), size)]
-    return blocks
+class FoldIn(tf.Module):
+    """The systems of rows over a table of items."""
+
+    def __init__(self, items: tf.Variable, projection: Projection):
+        super().__init__(name="fold_in")
+        self._objective, self._floor = projection.objective, projection.floor
+        weights = projection.weights.astype("float32")
+        self.items = items
+        self.item_weights = tf.Variable(weights, trainable=False, name="item_weights")
+        self.shared = tf.Variable(
+            self._objective.unobserved_weight * projection.gramian, trainable=False, name="shared"
+        )
+
+    def factors(
+        self, history: tf.RaggedTensor, ratings: tf.RaggedTensor, row_weights: tf.Tensor, rows: tf.Tensor
+    ) -> tf.Tensor:
+        """Return the factors float32 [rows, d] of some rows of a history int64 [b, (items)], with R float32 [b]."""
+        starts = ratings.row_splits
+
+        def one(row: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+            left, factors, weights = self._system(items, row_weights[row])
+            given = tf.cast(ratings.values[starts[row] : starts[row + 1]], tf.float64)
+            right = tf.linalg.matvec(factors, weights * given, transpose_a=True)
+            return tf.cast(_solve(left, right), tf.float32)
+
+        return each_row(one, history, rows, self.items.shape[1], tf.float32)
+
+    def contributions(
+        self, history: tf.RaggedTensor, ratings: tf.RaggedTensor, row_weights: tf.Tensor, wanted: tf.Tensor
+    ) -> tf.RaggedTensor:
+        """Return the contribution of each item of a history to the score of one wanted item per row: float64 [b, (n)].
+
+        v_i . u = sum_j (w0 + R C_j) a_j v_i' A^-1 v_j, with A the left side of the row's system.
+        """
+        splits = history.row_splits
+
+        def one(row: tf.Tensor) -> tf.RaggedTensor:
+            entries = slice(splits[row], splits[row + 1])
+            left, factors, weights = self._system(history.values[entries], row_weights[row])
+            item = tf.cast(tf.gather(self.items, tf.maximum(wanted[row], 0)), tf.float64)
+            given = tf.cast(ratings.values[entries], tf.float64)
+            shares = weights * given * tf.linalg.matvec(factors, _solve(left, item))
+            return tf.RaggedTensor.from_tensor(shares[None, :])
+
+        kind = tf.RaggedTensorSpec([1, None], tf.float64)
+        shares = tf.map_fn(one, tf.range(history.nrows()), fn_output_signature=kind)
+        return tf.RaggedTensor.from_row_splits(shares.flat_values, splits)
+
+    def _system(self, items: tf.Tensor, row_weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return the parts of (w0 G + lambda_i I + R_i sum C_j v_j v_j') u = sum (w0 + R_i C_j) a_j v_j.
+
+        Returns:
+            The left side float64 [d, d], the factors v_j float64 [n, d] and the weights w0 + R_i C_j float64 [n].
+        """
+        factors = tf.cast(tf.gather(self.items, items), tf.float64)
+        weights = tf.cast(row_weight, tf.float64) * tf.cast(tf.gather(self.item_weights, items), tf.float64)
+        w0, nu = self._objective.unobserved_weight, self._objective.frequency_exponent
+        frequency = tf.cast(tf.size(items), tf.float64) + w0 * self.items.shape[0]
+        ridge = self._objective.regularization_coeff * tf.maximum(frequency, 1e-30) ** nu + self._floor
+        left = self.shared + ridge * tf.eye(self.items.shape[1], dtype=tf.float64)
+        left += tf.matmul(factors, weights[:, None] * factors, transpose_a=True)
+        return left, factors, w0 + weights
 
 
-def _in_basis(y: np.ndarray, weights: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """t float64 [r, d] of Y [r, n, d], W [r, n] and r [r, n]."""
-    n, d = y.shape[1:]
-    if n <= d:
-        roots = np.sqrt(weights)
-        z = roots[:, :, None] * y
-        g = np.linalg.solve(np.eye(n) + z @ z.transpose(0, 2, 1), (right / roots)[:, :, None])
-        return (z.transpose(0, 2, 1) @ g)[:, :, 0]
-    across = y.transpose(0, 2, 1)
-    return np.linalg.solve(np.eye(d) + across @ (weights[:, :, None] * y), across @ right[:, :, None])[:, :, 0]
+def _solve(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    """Return x of left x = right, left float64 [d, d] positive definite and right float64 [d]."""
+    return tf.linalg.cholesky_solve(tf.linalg.cholesky(left), right[:, None])[:, 0]

@@ -1,15 +1,14 @@
-"""What the SavedModel computes, as functions of tensors: best by score, projections, rows of ragged tables.
+"""Top K and ragged rows as functions of tensors, for the SavedModel's graph.
 
-The answers are those of batch prediction: a score is the float64 dot product of two float32 rows, summed in order of
-their elements and rounded to float32; equal scores stand in the order of the table, which is that of the ids' bytes.
-A product in float32 only chooses candidates (`ranking.topk` says why), and where it cannot tell, all
-are scored that may belong among the best.
+The answers are those of batch prediction: a score is the float64 dot product of two float32 rows, summed in the order
+of their elements and rounded to float32; equal scores go to the lower index. A product in float32 only chooses
+candidates (`ranking.topk` explains why); if it cannot decide, all rows that may belong to the best are scored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -18,40 +17,51 @@ from trainer.saved_model.id_lookup import NONE
 _SPARE = 6  # candidates beyond k + k / 8
 
 
-def rows_of(splits: tf.Tensor, places: tf.Tensor) -> tf.RaggedTensor:
-    """Entries of some rows of a table in compact form: int64 [b, (entries)], positions among all entries.
+def rows_of(splits: tf.Tensor, indices: tf.Tensor) -> tf.RaggedTensor:
+    """Return the entries of rows in compact form: int64 [b, (entries)], positions among all entries.
 
     Args:
-        splits: int64 [n + 1]. places: int64 [b], the rows; -1 for one that has none.
+        splits: int64 [n + 1]. indices: int64 [b], the rows; -1 for an empty row.
     """
-    starts = tf.gather(splits, tf.maximum(places, 0))
-    limits = tf.where(places >= 0, tf.gather(splits, tf.maximum(places, 0) + 1), starts)
+    starts = tf.gather(splits, tf.maximum(indices, 0))
+    limits = tf.where(indices >= 0, tf.gather(splits, tf.maximum(indices, 0) + 1), starts)
     return tf.ragged.range(starts, limits)
 
 
 def take(entries: tf.RaggedTensor, values: tf.Tensor) -> tf.RaggedTensor:
-    """Values [n, ...] at the positions of `rows_of`."""
+    """Return the values [n, ...] at the positions of `rows_of`."""
     return entries.with_values(tf.gather(values, entries.values))
 
 
-def rows(table: tf.Tensor, places: tf.Tensor, norms: tf.Tensor | None = None) -> tf.Tensor:
-    """Rows float32 [..., d] of a table float32 [n, d]; at length 1 where its norms float64 [n] are given."""
-    found = tf.gather(table, places)
+def rows(table: tf.Tensor, indices: tf.Tensor, norms: tf.Tensor | None = None) -> tf.Tensor:
+    """Return rows float32 [..., d] of a table float32 [n, d]; at length 1 if its norms float64 [n] are given."""
+    gathered = tf.gather(table, indices)
     if norms is None:
-        return found
-    return tf.cast(tf.cast(found, tf.float64) / tf.gather(norms, places)[..., None], tf.float32)
+        return gathered
+    return tf.cast(tf.cast(gathered, tf.float64) / tf.gather(norms, indices)[..., None], tf.float32)
 
 
-def dot(queries: tf.Tensor, table: tf.Tensor, places: tf.Tensor, norms: tf.Tensor | None = None) -> tf.Tensor:
-    """Scores float32 [b, c] of queries float32 [b, d] with the `rows` at places int64 [b, c] of a table."""
-    products = tf.cast(queries, tf.float64)[:, None, :] * tf.cast(rows(table, places, norms), tf.float64)
-    # A running sum adds in the order of the elements, where a sum adds as the processor's vectors like it.
+def dot(queries: tf.Tensor, table: tf.Tensor, indices: tf.Tensor, norms: tf.Tensor | None = None) -> tf.Tensor:
+    """Return the scores float32 [b, c] of queries float32 [b, d] with the `rows` at indices int64 [b, c] of a table."""
+    products = tf.cast(queries, tf.float64)[:, None, :] * tf.cast(rows(table, indices, norms), tf.float64)
+    # A running sum adds in the order of the elements; a plain sum's order depends on the processor.
     return tf.cast(tf.cumsum(products, axis=2)[:, :, -1], tf.float32)
 
 
-def longest(table: tf.Tensor) -> tf.Tensor:
-    """The greatest norm of a row, float64."""
-    return tf.sqrt(tf.reduce_max(tf.reduce_sum(tf.cast(table, tf.float64) ** 2, 1)))
+class _Search(NamedTuple):
+    """One search: queries float32 [b, d] over a table float32 [n, d].
+
+    Attributes:
+        norms: float64 [n], if rows count at length 1.
+        rough: float32 [b, n], scores by BLAS, -inf for what is left out.
+        replaced: bool [b], whether `rough` is exact, because other scores replace the products.
+    """
+
+    queries: tf.Tensor
+    table: tf.Tensor
+    norms: tf.Tensor | None
+    rough: tf.Tensor
+    replaced: tf.Tensor
 
 
 def best(
@@ -62,67 +72,96 @@ def best(
     instead: tuple[tf.Tensor, tf.Tensor] | None = None,
     norms: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The k rows of a table with the greatest scores, ties by the lower place.
+    """Return the k rows of a table with the greatest scores; of equal scores, the lower index comes first.
 
     Args:
         queries: float32 [b, d]. table: float32 [n, d].
-        left_out: int64 [b, (places)], what a query must not get.
+        left_out: int64 [b, (rows)], what a query is not given.
         k: int32, at least 1; more than n counts as n.
-        instead: of which queries (bool [b]) the scores do not count, and what counts in their place (float32 [n]).
+        instead: bool [b], the queries whose scores are replaced, and float32 [n], the scores that replace them.
         norms: float64 [n] of the table's rows, which then count as if their length were 1.
 
     Returns:
-        places int64 [b, min(k, n)] and scores float32, best first; -1 and -inf where fewer are left.
+        indices int64 [b, min(k, n)] and scores float32, best first; -1 and -inf after a row's last entry.
     """
+    search, k = _search(queries, table, left_out, instead, norms), tf.minimum(k, tf.shape(table)[0])
     size = tf.shape(table)[0]
-    k = tf.minimum(k, size)
+    first = tf.math.top_k(search.rough, tf.minimum(size, k + _SPARE + k // 8))
+    candidates = tf.sort(tf.cast(first.indices, tf.int64), axis=1)  # so that top_k gives ties to the lower index
+    indices, scores = _settle(search, tf.range(tf.shape(queries)[0]), candidates, k)
+    # A row that is no candidate has at most the worst candidate's score, give or take the error.
+    greatest = _longest(table) if norms is None else tf.constant(1.0, tf.float64)
+    error, least, worst = _error(queries, greatest), first.values[:, -1], scores[:, -1]
+    unsure = (tf.shape(candidates)[1] < size) & ~search.replaced & (least > -float("inf"))
+    unsure &= tf.cast(worst, tf.float64) <= tf.cast(least, tf.float64) + error
+    doubtful = tf.where(unsure)[:, 0]
+
+    def again() -> tuple[tf.Tensor, tf.Tensor]:
+        kinds = (tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.float32))
+        exact = tf.map_fn(
+            lambda row: _look_again(search, row, worst[row], error[row], k),
+            tf.cast(doubtful, tf.int32),
+            fn_output_signature=kinds,
+        )
+        where = doubtful[:, None]
+        return (
+            tf.tensor_scatter_nd_update(indices, where, exact[0]),
+            tf.tensor_scatter_nd_update(scores, where, exact[1]),
+        )
+
+    return tf.cond(tf.size(doubtful) > 0, again, lambda: (indices, scores))
+
+
+def _search(
+    queries: tf.Tensor,
+    table: tf.Tensor,
+    left_out: tf.RaggedTensor,
+    instead: tuple[tf.Tensor, tf.Tensor] | None,
+    norms: tf.Tensor | None,
+) -> _Search:
     rough = tf.matmul(queries, table, transpose_b=True)
     if norms is not None:
         rough *= tf.cast(1 / norms, tf.float32)
-    replaced, replacement = instead or (tf.zeros(tf.shape(queries)[:1], tf.bool), tf.zeros([size]))
-    rough = tf.where(replaced[:, None], replacement[None, :], rough)
+    replaced = tf.zeros(tf.shape(queries)[:1], tf.bool)
+    if instead is not None:
+        replaced, replacement = instead
+        rough = tf.where(replaced[:, None], replacement[None, :], rough)
     cells = tf.stack([left_out.value_rowids(), left_out.values], 1)
     rough = tf.tensor_scatter_nd_update(rough, cells, tf.fill(tf.shape(cells)[:1], -tf.constant(float("inf"))))
-    first = tf.math.top_k(rough, tf.minimum(size, k + _SPARE + k // 8))
-    candidates = tf.sort(tf.cast(first.indices, tf.int64), axis=1)  # top_k then gives ties to the lower place
+    return _Search(queries, table, norms, rough, replaced)
 
-    def settled(some: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        known = tf.gather(tf.gather(rough, some), chosen, batch_dims=1)
-        exact = tf.where(tf.gather(replaced, some)[:, None], known, dot(tf.gather(queries, some), table, chosen, norms))
-        found = tf.math.top_k(tf.where(known > -float("inf"), exact, -float("inf")), k)
-        at = tf.gather(chosen, found.indices, batch_dims=1)
-        return tf.where(found.values > -float("inf"), at, -1), found.values
 
-    places, scores = settled(tf.range(tf.shape(queries)[0]), candidates)
-    # What was not chosen has at most the worst candidate's score, give or take the error.
-    greatest = longest(table) if norms is None else tf.constant(1.0, tf.float64)
-    error, least, worst = _error(queries, greatest), first.values[:, -1], scores[:, -1]
-    unsure = (tf.shape(candidates)[1] < size) & ~replaced & (least > -float("inf"))
-    unsure &= tf.cast(worst, tf.float64) <= tf.cast(least, tf.float64) + error
+def _settle(search: _Search, rows: tf.Tensor, candidates: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the best k of each row's candidates, int64 [rows, c] ascending, by their exact scores."""
+    rough = tf.gather(tf.gather(search.rough, rows), candidates, batch_dims=1)
+    products = dot(tf.gather(search.queries, rows), search.table, candidates, search.norms)
+    exact = tf.where(tf.gather(search.replaced, rows)[:, None], rough, products)
+    top = tf.math.top_k(tf.where(rough > -float("inf"), exact, -float("inf")), k)
+    indices = tf.gather(candidates, top.indices, batch_dims=1)
+    return tf.where(top.values > -float("inf"), indices, NONE), top.values
 
-    def look_again(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        near = tf.cast(rough[row], tf.float64) + error[row] >= tf.cast(worst[row], tf.float64)
-        chosen = tf.where(near & (rough[row] > -float("inf")))[:, 0]
-        again = settled(row[None], chosen[None, :])
-        return again[0][0], again[1][0]
 
-    doubtful = tf.where(unsure)[:, 0]
+def _look_again(
+    search: _Search, row: tf.Tensor, worst: tf.Tensor, error: tf.Tensor, k: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the best k of one row, from all that may be better than the worst of its candidates."""
+    rough = search.rough[row]
+    near = tf.cast(rough, tf.float64) + error >= tf.cast(worst, tf.float64)
+    candidates = tf.where(near & (rough > -float("inf")))[:, 0]
+    indices, scores = _settle(search, row[None], candidates[None, :], k)
+    return indices[0], scores[0]
 
-    def all_again() -> tuple[tf.Tensor, tf.Tensor]:
-        kinds = (tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.float32))
-        again = tf.map_fn(look_again, tf.cast(doubtful, tf.int32), fn_output_signature=kinds)
-        at = doubtful[:, None]
-        return tf.tensor_scatter_nd_update(places, at, again[0]), tf.tensor_scatter_nd_update(scores, at, again[1])
 
-    return tf.cond(tf.size(doubtful) > 0, all_again, lambda: (places, scores))
+def _longest(table: tf.Tensor) -> tf.Tensor:
+    """Return the greatest norm of a row, float64."""
+    return tf.sqrt(tf.reduce_max(tf.reduce_sum(tf.cast(table, tf.float64) ** 2, 1)))
 
 
 def _error(queries: tf.Tensor, greatest: tf.Tensor) -> tf.Tensor:
-    """How far a score in float32 may lie from the one in float64: float64 [b]; `greatest` is the norm of a row.
+    """Return a bound on the distance of a score in float32 from the exact one: float64 [b]; `greatest`: a row's norm.
 
-    d products summed in whatever order err by at most about d 2^-24 |u| |v| (Higham, Accuracy and Stability of
-    Numerical Algorithms, 3.5); the rounding adds one part, bringing a row to length 1 three, numbers next to 0 the
-    last term.
+    d products summed in any order err by at most about d 2^-24 |u| |v| (Higham, Accuracy and Stability of Numerical
+    Algorithms, 3.5); the rounding adds one part, bringing a row to length 1 three, and numbers next to 0 the last term.
     """
     norms = tf.sqrt(tf.reduce_sum(tf.cast(queries, tf.float64) ** 2, 1))
     dimensions = tf.cast(tf.shape(queries)[1], tf.float64)
@@ -132,10 +171,10 @@ def _error(queries: tf.Tensor, greatest: tf.Tensor) -> tf.Tensor:
 def each_row(
     function: Callable[..., Any], entries: tf.RaggedTensor, rows: tf.Tensor, width: int, dtype: tf.DType
 ) -> tf.Tensor:
-    """function(row, its entries) of some rows one by one: [rows, width].
+    """Return function(row, its entries) of some rows, one by one: [rows, width].
 
-    One by one, because a batch padded to its longest row would need memory without bound, and because a row's
-    answer must not depend, even in its last bit, on the rows that it came with.
+    A batch padded to its longest row would need unbounded memory, and a row's answer must not depend, even in its last
+    bit, on the other rows of the batch.
     """
     splits = entries.row_splits
 
@@ -145,19 +184,18 @@ def each_row(
     return tf.map_fn(one, rows, fn_output_signature=tf.TensorSpec([width], dtype))
 
 
-def best_of_each(places: tf.RaggedTensor, values: tf.RaggedTensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The k greatest values of each row, ties by the lower place: places [b, k'] and float32 values; -1 and -inf."""
-    # One column more, so that there is one where no row has entries.
-    width = tf.cast(tf.reduce_max(tf.concat([places.row_lengths(), [0]], 0)), tf.int32) + 1
-    shape = tf.stack([tf.cast(places.nrows(), tf.int32), width])
+def best_of_each(indices: tf.RaggedTensor, values: tf.RaggedTensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the k greatest values of each row: indices [b, k'] and float32 values; -1 and -inf after the last.
+
+    Args:
+        indices: int64 [b, (n)], ascending in a row, so that of equal values the lower index comes first.
+    """
+    # One column more, so that there is one if no row has entries.
+    width = tf.cast(tf.reduce_max(tf.concat([indices.row_lengths(), [0]], 0)), tf.int32) + 1
+    shape = tf.stack([tf.cast(indices.nrows(), tf.int32), width])
     dense = tf.cast(values, tf.float32).to_tensor(-float("inf"), shape=[None, None])
     dense = tf.pad(dense, [[0, 0], [0, width - tf.shape(dense)[1]]], constant_values=-float("inf"))
-    at = places.to_tensor(NONE)
-    at = tf.pad(at, [[0, 0], [0, width - tf.shape(at)[1]]], constant_values=NONE)
-    found = tf.math.top_k(tf.reshape(dense, shape), tf.minimum(k, width))
-    return tf.gather(tf.reshape(at, shape), found.indices, batch_dims=1), found.values
-
-
-def solve(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-    """x of left x = right, left float64 [d, d] positive definite and right float64 [d]."""
-    return tf.linalg.cholesky_solve(tf.linalg.cholesky(left), right[:, None])[:, 0]
+    padded = indices.to_tensor(NONE)
+    padded = tf.pad(padded, [[0, 0], [0, width - tf.shape(padded)[1]]], constant_values=NONE)
+    top = tf.math.top_k(tf.reshape(dense, shape), tf.minimum(k, width))
+    return tf.gather(tf.reshape(padded, shape), top.indices, batch_dims=1), top.values

@@ -1,7 +1,8 @@
-"""What a prediction job found out for a block of visitors (or of items), on its way to the files."""
+"""The answers to a block of visitors (or of items), as the writers receive them."""
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,14 +13,15 @@ import pyarrow as pa
 
 from pipeline.prediction.writers import textform
 from pipeline.prediction.writers.pieces import as_pieces, quoted
+from ranking.heap import Best
 
 
 class Words(NamedTuple):
-    """How an answer calls its parts: who is answered, the list, and what stands in it."""
+    """The names of an answer's parts: the id that is asked about, the list, and the id in each entry."""
 
     asked: str
-    found: str
-    one: str
+    entries: str
+    entry: str
 
 
 WORDS = {
@@ -31,38 +33,38 @@ WORDS = {
 
 
 class Names:
-    """Ids of what is given, by place; and as the formats write them, made when the first of them asks."""
+    """The ids of the entries by index, and their form in each format, made on first use."""
 
     def __init__(self, ids: Sequence[bytes]):
         self.ids = ids
 
     @cached_property
     def escaped(self) -> pa.LargeBinaryArray:
-        """As the text form writes them."""
+        """The ids in the text form."""
         return as_pieces(textform.escape_all(self.ids))
 
     @cached_property
     def quoted(self) -> pa.LargeBinaryArray:
-        """As JSON writes them."""
+        """The ids as JSON strings."""
         return quoted(self.ids)
 
     @cached_property
     def strings(self) -> pa.StringArray:
-        """As Parquet writes them."""
+        """The ids as Arrow strings."""
         return pa.array(self.ids, pa.binary()).cast(pa.string())
 
 
 @dataclass(frozen=True)
 class Reasons:
-    """Which of the visitor's items carried each entry of b answers, up to n of them.
+    """The explanation of each entry of b answers: up to n of the visitor's items.
 
     Attributes:
-        places: int64 [b, K, n], the greatest contribution first; -1 behind the last.
-        shares: float32 [b, K, n], parts of the score of the visitor's projected row.
+        items: int64 [b, K, n], the greatest contribution first; -1 after the last.
+        contributions: float32 [b, K, n], parts of the score of the visitor's projected factors.
     """
 
-    places: np.ndarray
-    shares: np.ndarray
+    items: np.ndarray
+    contributions: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -70,25 +72,36 @@ class Answers:
     """A block of b answers of up to K entries each.
 
     Attributes:
-        asked: ids [b] of those who are answered.
-        rules: [b], by which rule of `ranking.cold_start` each was.
-        names: the ids of what is given, by place.
-        places: int64 [b, K], best first; -1 behind an answer's last.
-        scores: float32 [b, K]; -inf there.
-        reasons: why, where that was asked.
+        asked: ids [b] of the visitors (or items) that are answered.
+        rules: [b], the rule of `ranking.cold_start` that answered each.
+        names: the ids of the entries, by index.
+        best: indices int64 [b, K] and scores float32 [b, K].
+        reasons: the explanations, if the job asks for them.
     """
 
     asked: Sequence[bytes]
     rules: Sequence[str]
     names: Names
-    places: np.ndarray
-    scores: np.ndarray
+    best: Best
     reasons: Reasons | None = None
 
     def __len__(self) -> int:
         return len(self.asked)
 
     @cached_property
+    def filled(self) -> np.ndarray:
+        """bool [b, K], whether an answer has an entry at this rank."""
+        return self.best.indices >= 0
+
+    @cached_property
     def counts(self) -> np.ndarray:
         """int64 [b], entries of each answer."""
-        return (self.places >= 0).sum(1)
+        return self.filled.sum(1)
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """The run that wrote a row of a table."""
+
+    model_version: str
+    run_time: datetime.datetime

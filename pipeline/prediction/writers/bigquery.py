@@ -1,6 +1,6 @@
-"""Predictions -> a BigQuery table, by one load job: its rows are all there or none is.
+"""Predictions -> a BigQuery table, by one load job, which loads all rows or none.
 
-python -m pipeline.prediction.writers.bigquery --config YAML      loads what batch prediction wrote, once more
+python -m pipeline.prediction.writers.bigquery --config YAML      loads written predictions again
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from configs import cli
 from configs.errors import UserError
 from configs.settings import Settings
 from pipeline.prediction.writers.answers import WORDS
-from pipeline.prediction.writers.formats import TableWriter, table_schema
+from pipeline.prediction.writers.parquet import TableWriter, table_schema
 from pipeline.sources.bigquery import names
 from pipeline.sources.bigquery.names import TableName
 from pipeline.sources.bigquery.service import Service, explained
@@ -32,10 +32,10 @@ _DIRECTORIES = {"recommendations": "predictions_dir"}
 
 
 def check(settings: Settings) -> None:
-    """Looks, before anything is predicted, whether the table can be filled.
+    """Check that the table can be filled, before anything is predicted.
 
     Raises:
-        UserError: no such dataset, no permission, or a table there with other columns.
+        UserError: no such dataset, no permission, or a table that exists with other columns.
     """
     name, service = _name(settings), Service(settings.bigquery)
     wanted = {field.name for field in table_schema(WORDS[settings.prediction.kind])}
@@ -44,24 +44,24 @@ def check(settings: Settings) -> None:
         listed = service.jobs.list_tables(name.in_dataset, retry=service.retry)
         if name.table not in (each.table_id for each in listed):
             return
-        found = {field.name for field in service.jobs.get_table(str(name), retry=service.retry).schema}
-    if found != wanted:
-        other = sorted(found ^ wanted)[0]
-        raise UserError(f"prediction.table {name} has other columns ({other}); name a new table, it will be made")
+        columns = {field.name for field in service.jobs.get_table(str(name), retry=service.retry).schema}
+    if columns != wanted:
+        other = sorted(columns ^ wanted)[0]
+        raise UserError(f"prediction.table {name} has other columns ({other}); name a new table, it will be created")
 
 
 def load(settings: Settings, root: str, manifest: dict[str, Any]) -> None:
-    """Loads the rows that lie at `root` into the table.
+    """Load the rows written at `root` into the table.
 
     Raises:
-        UserError: the job failed. The table is as it was, and so are the files.
+        UserError: the job failed. The table and the files are unchanged.
     """
     name, service = _name(settings), Service(settings.bigquery)
     day = datetime.datetime.fromisoformat(manifest["run_time"])
     paths = [join(root, file) for file in sorted(manifest["files"]) if file.endswith(TableWriter.suffix)]
     if not paths:
-        raise UserError(f"{root} holds no rows for a table; predict again with prediction.table set")
-    again = "the files are whole, `python -m pipeline.prediction.writers.bigquery` loads them again"
+        raise UserError(f"{root} contains no rows for a table; predict again with prediction.table set")
+    again = "the files are complete; `python -m pipeline.prediction.writers.bigquery` loads them again"
     with contextlib.closing(service), explained(f"prediction.table {name} was not touched ({again})"):
         config = _job_config(settings, name, service)
         to = f"{name}${day:%Y%m%d}" if settings.prediction.table_keeps == "day" else str(name)
@@ -98,25 +98,25 @@ def _job_config(settings: Settings, name: TableName, service: Service) -> bigque
 
 @contextlib.contextmanager
 def _one_file(paths: Sequence[str]) -> Iterator[BinaryIO]:
-    """The rows of local files in one, which one job can take."""
-    with tempfile.TemporaryFile() as whole:
-        with pq.ParquetWriter(pa.PythonFile(whole, mode="w"), pq.read_schema(paths[0]), compression="zstd") as writer:
+    """Yield one open file with the rows of local files, for one job."""
+    with tempfile.TemporaryFile() as joined:
+        with pq.ParquetWriter(pa.PythonFile(joined, mode="w"), pq.read_schema(paths[0]), compression="zstd") as writer:
             for path in paths:
                 with pq.ParquetFile(path) as file:
                     for group in range(file.num_row_groups):
                         writer.write_table(file.read_row_group(group))
-        whole.seek(0)
-        yield whole
+        joined.seek(0)
+        yield joined
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Loads what is there.
+    """Load the predictions of the configured kind.
 
     Raises:
-        UserError: whatever the user can put right.
+        UserError: a mistake that the user can correct.
     """
     parser = cli.parser(
-        "python -m pipeline.prediction.writers.bigquery", "Loads predictions into prediction.table, once more."
+        "python -m pipeline.prediction.writers.bigquery", "Loads written predictions into prediction.table again."
     )
     settings = cli.settings_with(parser.parse_args(argv), {})
     kind = settings.prediction.kind

@@ -1,4 +1,4 @@
-"""Text put together from pieces, for a block of answers at once: Arrow gathers them, and Python sees no line."""
+"""Text put together from pieces for a block of answers at once: Arrow gathers the pieces, without a loop over lines."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import pyarrow as pa
 
 
 def as_pieces(texts: Sequence[bytes]) -> pa.LargeBinaryArray:
+    """Return texts as an Arrow array of pieces."""
     return pa.array(texts, pa.large_binary())
 
 
 def quoted(ids: Sequence[bytes]) -> pa.LargeBinaryArray:
-    """Ids (UTF-8) as JSON writes them."""
+    """Return ids (UTF-8) as JSON strings."""
     if not ids:
         return as_pieces([])
-    # A quote within an id stands behind a backslash, so that `","` is found between two of them alone.
+    # A quote in an id is escaped by a backslash, so that `","` occurs only between two ids.
     texts = orjson.dumps([name.decode() for name in ids])[2:-2].split(b'","')
     return as_pieces([b'"%s"' % text for text in texts])
 
 
 def digits(values: np.ndarray) -> pa.LargeBinaryArray:
-    """The fewest digits of each float32 [n] that give the same number again; infinities are null."""
+    """Return the fewest digits of each float32 [n] that are read back as the same number; infinities become null."""
     if not len(values):
         return as_pieces([])
     text = np.frombuffer(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY), np.uint8)[1:-1]
@@ -33,7 +34,7 @@ def digits(values: np.ndarray) -> pa.LargeBinaryArray:
 
 
 class Pool:
-    """Pieces by number; EMPTY is one of no bytes."""
+    """Pieces by number; EMPTY is a piece without bytes."""
 
     EMPTY = 0
 
@@ -41,31 +42,33 @@ class Pool:
         self._arrays, self._size = [as_pieces([b""])], 1
 
     def add(self, pieces: pa.LargeBinaryArray) -> np.ndarray:
-        """The numbers of pieces, int64 [n]."""
+        """Add pieces, and return their numbers, int64 [n]."""
         first = self._size
         self._arrays.append(pieces)
         self._size += len(pieces)
         return np.arange(first, self._size)
 
     def one(self, text: bytes) -> int:
-        """The number of one piece."""
+        """Add one piece, and return its number."""
         return int(self.add(as_pieces([text]))[0])
 
     def join(self, numbers: np.ndarray) -> pa.LargeBinaryArray:
-        """[n] texts, each the pieces of a row of int64 [n, w] one after the other."""
-        found = pa.concat_arrays(self._arrays).take(pa.array(numbers.ravel()))
-        _, ends, data = found.buffers()
-        offsets = np.frombuffer(ends, np.int64)[found.offset : found.offset + len(found) + 1]
+        """Return n texts, each joined from the pieces in a row of int64 [n, w]."""
+        pieces = pa.concat_arrays(self._arrays).take(pa.array(numbers.ravel()))
+        _, ends, data = pieces.buffers()
+        offsets = np.frombuffer(ends, np.int64)[pieces.offset : pieces.offset + len(pieces) + 1]
         return _array(offsets[:: numbers.shape[1]], data)
 
 
-def in_a_row(pieces: Sequence[np.ndarray | int], there: np.ndarray) -> np.ndarray:
-    """The numbers of the pieces of lists: int64 [..., K * w] of w columns, each int64 [..., K] or one for all.
+def in_a_row(pieces: Sequence[np.ndarray | int], filled: np.ndarray) -> np.ndarray:
+    """Return the numbers of the pieces of lists, int64 [..., K * w]: w pieces for each filled entry, else EMPTY.
 
-    there: bool [..., K], which entries a list has.
+    Args:
+        pieces: w columns of numbers, each int64 [..., K] or one number for all entries.
+        filled: bool [..., K], the entries that a list has.
     """
-    columns = [np.where(there, column, Pool.EMPTY) for column in pieces]
-    return np.stack(columns, axis=-1).reshape(*there.shape[:-1], there.shape[-1] * len(columns))
+    columns = [np.where(filled, column, Pool.EMPTY) for column in pieces]
+    return np.stack(columns, axis=-1).reshape(*filled.shape[:-1], filled.shape[-1] * len(columns))
 
 
 def _array(offsets: np.ndarray, data: pa.Buffer) -> pa.LargeBinaryArray:

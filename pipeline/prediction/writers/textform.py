@@ -1,9 +1,9 @@
-r"""The text form of predictions: `visitorId<TAB>contentId,contentId,contentId`, one visitor a line.
+r"""The text form of predictions: `visitorId<TAB>contentId,contentId,contentId`, one line per visitor.
 
-Within an id, a backslash, a tab and a comma are written `\\`, `\t` and `\,`. So that every reader of lines sees one
-line, whatever it takes for a line's end, those characters are escaped too: `\n`, `\r`, and as `\xHH`, byte by byte,
-VT, FF, FS, GS, RS, NEL (U+0085), LS and PS (U+2028, U+2029). Every other id stands as it is. `parse_line` is the
-inverse of `format_line`. docs/predictions.md says it to users.
+In an id, a backslash, a tab and a comma are written `\\`, `\t` and `\,`. Characters that some readers take for the end
+of a line are escaped too: `\n`, `\r`, and as `\xHH`, byte by byte, VT, FF, FS, GS, RS, NEL (U+0085), LS and PS (U+2028,
+U+2029). Every other id is written as it is. `parse_line` is the inverse of `format_line`. docs/predictions.md describes
+the form to users.
 """
 
 from __future__ import annotations
@@ -16,48 +16,48 @@ _ESCAPED = {b"\\": rb"\\", b"\t": rb"\t", b",": rb"\,", b"\n": rb"\n", b"\r": rb
 _PLAIN = {b"\\": b"\\", b"t": b"\t", b",": b",", b"n": b"\n", b"r": b"\r"}
 _ESCAPE = rb"\\(?:[\\t,nr]|x[0-9a-f]{2})"
 _BACK = re.compile(rb"\\(x[0-9a-f]{2}|.)", re.DOTALL)
-# Possessive (++): an id of any length is matched in one go, or refused in one go.
+# Possessive (++), without backtracking: an id of any length is accepted or refused in one pass.
 _ID = re.compile(rb"(?:[^\\\t,\n\r]++|" + _ESCAPE + rb")++")
 _ITEMS = re.compile(rb"(?:%s(?:,%s)*+)?" % (_ID.pattern, _ID.pattern))
 
 
 def escape(name: bytes) -> bytes:
-    """An id as it stands in the text form."""
+    """Return an id in the text form."""
     return _SPECIAL.sub(_escaped, name)
 
 
 def escape_all(names: Sequence[bytes]) -> Sequence[bytes]:
-    """Ids as they stand in the text form."""
-    # Hardly any site has such ids; a search that finds something across two of them costs but time.
+    """Return ids in the text form."""
+    # Such ids are rare. A match across two ids costs time only.
     return [escape(name) for name in names] if _SPECIAL.search(b"".join(names)) else names
 
 
 def unescape(text: bytes) -> bytes:
-    """The id that stands in the text form."""
+    """Return the id that an escaped text encodes."""
     return _BACK.sub(
-        lambda found: _PLAIN[found[1]] if len(found[1]) == 1 else bytes.fromhex(found[1][1:].decode()), text
+        lambda match: _PLAIN[match[1]] if len(match[1]) == 1 else bytes.fromhex(match[1][1:].decode()), text
     )
 
 
 def format_line(visitor: bytes, escaped_items: Iterable[bytes]) -> bytes:
-    """A line, without its end, of a visitor's id and items that are escaped already."""
+    """Return the line, without its end, of a visitor's id and of items that are escaped already."""
     return escape(visitor) + b"\t" + b",".join(escaped_items)
 
 
 def parse_line(line: bytes) -> tuple[bytes, list[bytes]]:
-    """The visitor's id and the items' ids of a line, with or without its end.
+    """Return the visitor's id and the items' ids of a line, with or without its end.
 
     Raises:
         ValueError: the line is not of this form.
     """
     visitor, tab, items = line.removesuffix(b"\n").partition(b"\t")
     if not tab or not _ID.fullmatch(visitor):
-        raise ValueError(f"no tab behind a visitorId: {line[:80]!r}")
+        raise ValueError(f"no tab after a visitorId: {line[:80]!r}")
     if not _ITEMS.fullmatch(items):
         raise ValueError(f"a stray tab, comma, backslash or line end among the items: {line[:80]!r}")
     return unescape(visitor), [unescape(item) for item in _ID.findall(items)]
 
 
-def _escaped(found: re.Match[bytes]) -> bytes:
-    text = found[0]
+def _escaped(match: re.Match[bytes]) -> bytes:
+    text = match[0]
     return _ESCAPED.get(text) or b"".join(b"\\x%02x" % byte for byte in text)

@@ -126,17 +126,17 @@ def written_again(path: Path, key: int, how) -> None:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        (lambda indices, values: values.__setitem__(1, np.nan), "ratings that are no finite numbers"),
-        (lambda indices, values: values.__setitem__(1, -np.inf), "ratings that are no finite numbers"),
+        (lambda indices, values: values.__setitem__(1, np.nan), "ratings that are not finite"),
+        (lambda indices, values: values.__setitem__(1, -np.inf), "ratings that are not finite"),
         (lambda indices, values: indices.__setitem__(1, indices[0]), "items repeat or do not ascend"),
         (lambda indices, values: indices.__setitem__(slice(None), indices[::-1].copy()), "items repeat"),
-        (lambda indices, values: indices.__setitem__(-1, 99), "items that the vocabulary lacks"),
+        (lambda indices, values: indices.__setitem__(-1, 99), "items that are not in the vocabulary"),
     ],
 )
 def test_a_history_that_is_none_is_refused_whatever_its_checksum(tmp_path, how, said):
     root = make_world(tmp_path, 1)
     written_again(root / "dataset" / "items_for_user-00000-of-00001", 76, how)
-    with pytest.raises(UserError, match=f"items_for_user-00000-of-00001 holds .*{said}.*; make the dataset again"):
+    with pytest.raises(UserError, match=f"items_for_user-00000-of-00001 contains .*{said}.*; make the dataset again"):
         predict(root, tmp_path / "out", top_k=2)
     assert not list(tmp_path.glob("out*"))
 
@@ -153,7 +153,7 @@ def test_rows_of_another_shard_are_refused(tmp_path):
     trained = json.loads((root / "model" / "manifest.json").read_text())
     trained["dataset"]["fingerprint"] = manifests.fingerprint(made)
     (root / "model" / "manifest.json").write_text(json.dumps(trained))
-    with pytest.raises(UserError, match="holds rows of other visitors than it must"):
+    with pytest.raises(UserError, match="contains rows of other visitors"):
         predict(root, tmp_path / "out", top_k=2)
 
 

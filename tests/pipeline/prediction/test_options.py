@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import scipy.sparse as sp
 
 from artifacts import manifests, tfrecords
 from artifacts.paths import Dataset, Model
@@ -17,9 +18,12 @@ from configs.errors import UserError
 from configs.settings import PredictionSettings, Settings
 from pipeline import batch_predict
 from pipeline.beam import finalize, progress
-from pipeline.prediction import audiences, plan
-from ranking import topk
+from pipeline.interactions import columns
+from pipeline.prediction import audiences, plan, visitors
+from ranking import explain
+from ranking.diversity import Cap, capped_top_k
 from ranking.fold_in import Objective, Projection
+from ranking.sparse_rows import SparseRows
 from tests.support.datasets import describe, write_items
 from tests.support.oracles import DenseWals
 from tests.support.predicted import lines_of, make_world, predict, read_json, table
@@ -59,13 +63,13 @@ class Plain:
 
 
 def best(scores, ids, forbidden, k, least=-np.inf, category=None, most=10**9):
-    """For each row of scores: the ids of the k greatest, ties by id, going down the order under a cap."""
+    """For each row of scores: the ids of the k greatest, ties by index, going down the order under a cap."""
     found = []
     for row, without in zip(scores, forbidden, strict=True):
         left = [n for n in range(len(ids)) if not without[n] and row[n] >= least]
         taken: dict[str, int] = {}
         answer = []
-        for n in sorted(left, key=lambda n: (-np.float32(row[n]), ids[n])):
+        for n in sorted(left, key=lambda n: (-np.float32(row[n]), n)):
             kind = category[n] if category else ""
             taken[kind] = taken.get(kind, 0) + 1
             if len(answer) < k and (not kind or taken[kind] <= most):
@@ -127,16 +131,15 @@ def test_projection_of_short_and_long_rows_solves_their_systems(lam, nu):
     ratings[7], items = 0, rng.standard_normal((50, 12)).astype("f")
     own, weights = rng.random(300).astype("f"), rng.random(50).astype("f")
     own[3] = 0
-    rows, columns = np.nonzero(ratings)
-    offsets = np.searchsorted(rows, np.arange(301))
+    rows = SparseRows.from_matrix(sp.csr_matrix(ratings))
     projection = Projection(items, weights, Objective(0.1, lam, nu))
-    found = projection.solve(offsets, columns, ratings[rows, columns].astype("f"), own)
+    found = projection.solve(rows, own)
     dense = DenseWals(ratings > 0, ratings, own, weights, 0.1, lam, nu)
     np.testing.assert_allclose(found, dense.solve_rows(items), rtol=1e-4, atol=1e-5)
     wanted = np.array([2, 40])
     for row in (0, 1, 3):
-        entries = slice(offsets[row], offsets[row + 1])
-        shares = projection.shares(columns[entries], ratings[row, columns[entries]], own[row], wanted)
+        one = rows.between(row, row + 1)
+        shares = explain.contributions(projection, one.indices, one.values, own[row], wanted)
         np.testing.assert_allclose(shares.sum(1), found[row] @ items[wanted].T, atol=1e-5)
 
 
@@ -175,13 +178,11 @@ def test_no_category_takes_more_than_its_share(plain, tmp_path, kinds):
     assert recommended(tmp_path / "out") == dict(zip(plain.visitors, expected, strict=True))
 
 
-def test_a_cap_goes_down_the_order_as_far_as_it_takes(monkeypatch):
+def test_a_cap_goes_down_the_order_as_far_as_it_takes():
     rng = np.random.default_rng(2)
     u, v = rng.standard_normal((40, 5)).astype("f"), rng.standard_normal((3000, 5)).astype("f")
     kinds = np.where(np.arange(3000) < 2990, 0, np.arange(3000) % 4).astype(np.int32)
-    nothing = np.zeros(41, np.int64), np.zeros(0, np.int64)
-    monkeypatch.setattr(topk, "_ENTRIES", 5000)
-    places, scores = topk.top_k_capped(u, v, *nothing, 6, kinds, 2)
+    places, scores = capped_top_k(u, v, SparseRows.empty(40), 6, Cap(kinds, 2), entries=5000)
     ids = [b"%05d" % n for n in range(3000)]
     expected = best(
         u.astype("d") @ v.T.astype("d"), ids, np.zeros((40, 3000), bool), 6, -np.inf, [str(n) for n in kinds], 2
@@ -251,8 +252,26 @@ def expected_targets(plain, k, factors=None, forbidden=None, **more):
 
 
 @pytest.mark.parametrize("size", [4096, 7])
-def test_targets_are_the_best_visitors_of_each_item(plain, tmp_path, monkeypatch, size):
-    monkeypatch.setattr(audiences, "_rows", lambda items: size)
+def test_any_block_of_visitors_gives_the_same_audiences(plain, size):
+    options = {"kind": "audiences", "top_k": 6, "block_size": 40}
+    tree = {"dataset_dir": plain.dataset.root, "model_dir": plain.model.root, "prediction": options}
+    made, _ = plan.make(Settings.model_validate(tree))
+    world, tables = audiences.World(made), {}
+    for shard in range(3):
+        for block in visitors.read(made, world.items, shard, size, None):
+            for number, best_ones in audiences.best_of_block(made, world.asked, block):
+                tables.setdefault(number, []).append(best_ones)
+    found = {}
+    for number, parts in tables.items():
+        ids = world.asked.ids[number * 40 : (number + 1) * 40]
+        merged = columns.from_bytes(iter([audiences.merge(parts, 6)]))
+        answers = audiences.as_answers(ids, ["factors"] * len(ids), merged, 6)
+        for name, row in zip(ids, answers.best.indices, strict=True):
+            found[name] = [answers.names.ids[index] for index in row if index >= 0]
+    assert found == expected_targets(plain, 6)
+
+
+def test_targets_are_the_best_visitors_of_each_item(plain, tmp_path):
     content = predict(plain.root, tmp_path / "out", kind="audiences", top_k=6, block_size=40)
     assert given(tmp_path / "out", "contentId", "audience", "visitorId") == expected_targets(plain, 6)
     assert content["counts"]["items"] == 90 and content["counts"]["audiences"] == 90 * 6
@@ -367,7 +386,9 @@ def test_options_that_do_not_go_together_are_refused(prediction, said):
 
 
 def test_the_command_takes_a_kind_and_goes_to_its_directory(plain, tmp_path, capsys):
-    config = write(tmp_path / "config.yaml", f"beam: {{runner: FnApiRunner}}\naudiences_dir: {tmp_path / 'targets'}\n")
+    config = write(
+        tmp_path / "config.yaml", f"beam: {{runner: FnApiRunner}}\naudiences_dir: {tmp_path / 'audiences'}\n"
+    )
     places = ["--dataset_dir", str(plain.root / "dataset"), "--model_dir", str(plain.root / "model")]
     assert cli.run(batch_predict.main, ["--config", config, *places, "--kind", "audiences", "--top_k", "3"]) == 0
     assert "items a second" in capsys.readouterr().out

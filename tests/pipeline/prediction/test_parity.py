@@ -100,7 +100,7 @@ def test_strangers_get_the_same(world, tmp_path):
 
 def test_targets_and_similar_ones_are_the_same(world):
     lines = list(world.predict("audiences").values())[:ASKED]
-    pairs = {(entry["visitorId"], line["contentId"]): entry["score"] for line in lines for entry in line["visitors"]}
+    pairs = {(entry["visitorId"], line["contentId"]): entry["score"] for line in lines for entry in line["audience"]}
     both = [
         (pairs[line["visitorId"], entry["contentId"]], entry["score"])
         for line in world.predict("recommendations").values()

@@ -69,9 +69,9 @@ def test_the_form_of_the_spec():
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b"no tab", "no tab behind"),
-        (b"\ta", "no tab behind"),
-        (b"v,w\ta", "no tab behind"),
+        (b"no tab", "no tab after"),
+        (b"\ta", "no tab after"),
+        (b"v,w\ta", "no tab after"),
         (b"v\ta\tb", "a stray tab"),
         (b"v\ta\\xb", "a stray tab, comma, backslash"),
         (b"v\ta\\", "a stray tab, comma, backslash"),

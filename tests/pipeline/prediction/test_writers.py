@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.prediction.writers import textform
+from pipeline.prediction.writers.answer_file import WRITERS
 from pipeline.prediction.writers.answers import WORDS, Answers, Names, Reasons
-from pipeline.prediction.writers.formats import WRITERS
+from ranking.heap import Best
 
 ODD = ["007", " a", 'a"b', '"', '","', "\\", '\\","', "x,y", "a\tb", "\x01\x1f", "\x85", "\u2028", "é😀", "/", "\x7f"]
 ANSWERED, K, REASONS = 40, 6, 2
@@ -31,7 +32,7 @@ def made(odd: bool, explained: bool) -> Answers:
         reasons = Reasons(own, rng.standard_normal(own.shape).astype(np.float32))
     rules = [("factors", "projection", "popularity")[n % 3] for n in range(ANSWERED)]
     asked = [ids[n % len(ids)] + b"%d" % n for n in range(ANSWERED)]
-    return Answers(asked, rules, Names(ids), places, scores.astype(np.float32), reasons)
+    return Answers(asked, rules, Names(ids), Best(places, scores.astype(np.float32)), reasons)
 
 
 def plainly(answers: Answers) -> list[dict]:
@@ -39,12 +40,12 @@ def plainly(answers: Answers) -> list[dict]:
     names, lines = [name.decode() for name in answers.names.ids], []
     for row, asked in enumerate(answers.asked):
         given = []
-        for rank, (place, score) in enumerate(zip(answers.places[row], answers.scores[row], strict=True)):
+        for rank, (place, score) in enumerate(zip(*(column[row] for column in answers.best), strict=True)):
             if place < 0:
                 break
             entry = {"contentId": names[place], "score": score, "rank": rank + 1}
             if answers.reasons is not None:
-                parts = zip(answers.reasons.places[row, rank], answers.reasons.shares[row, rank], strict=True)
+                parts = zip(answers.reasons.items[row, rank], answers.reasons.contributions[row, rank], strict=True)
                 because = [{"contentId": names[at], "contribution": share} for at, share in parts if at >= 0]
                 entry["explanation"] = because
             given.append(entry)
@@ -63,9 +64,7 @@ def written(form: str, blocks: list[Answers]) -> bytes:
 
 def none(answers: Answers, answered: int) -> Answers:
     """Answers without entries."""
-    shape = answered, K
-    given = np.full(shape, -1), np.full(shape, -np.inf, np.float32)
-    return Answers(answers.asked[:answered], answers.rules[:answered], answers.names, *given)
+    return Answers(answers.asked[:answered], answers.rules[:answered], answers.names, Best.empty(answered, K))
 
 
 @pytest.mark.parametrize("odd", [False, True])
@@ -82,7 +81,7 @@ def test_json_lines_and_parquet_hold_what_was_answered(odd, explained):
 def test_the_text_form_is_line_for_line_its_definition(odd):
     answers = made(odd, False)
     ids, lines = answers.names.ids, []
-    for asked, places in zip(answers.asked, answers.places.tolist(), strict=True):
+    for asked, places in zip(answers.asked, answers.best.indices.tolist(), strict=True):
         lines.append(textform.format_line(asked, [textform.escape(ids[at]) for at in places if at >= 0]) + b"\n")
     assert written("text", [answers]) == b"".join(lines)
 

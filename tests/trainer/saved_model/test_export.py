@@ -15,12 +15,12 @@ import tensorflow as tf
 from artifacts.paths import Dataset
 from configs.errors import UserError
 from configs.settings import ColdStartSettings
-from ranking import cold_start, topk
+from ranking import cold_start, fold_in, topk
 from ranking.sparse_rows import SparseRows
 from tests.support.datasets import write_dataset
 from tests.support.oracles import DenseWals
 from trainer.als import wals
-from trainer.saved_model import export, fold_in_graph
+from trainer.saved_model import export
 
 USERS, ITEMS, K = 90, 160, 5
 ODD = [b" a", b"a ", b"a,b", b"a\tb", b"\xe2\x80\xa8", b"nul\0in", b"caf\xc3\xa9", b"\xff\xfe", b'"', b"\\", b"x\x0by"]
@@ -58,15 +58,11 @@ class World:
     def best(self, factors, left_out, k, ids=None, table=None):
         """What batch prediction answers: ids best first, and scores."""
         ids, table = ids or self.item_ids, self.items if table is None else table
-        order = np.array(sorted(range(len(ids)), key=ids.__getitem__))
-        place = np.argsort(order)
         offsets = np.cumsum([0] + [len(some) for some in left_out])
-        seen = np.concatenate([place[np.asarray(some, int)] for some in left_out])
-        places, scores = topk.top_k(factors.astype("f"), table[order], offsets, seen, k)
-        return [
-            [(ids[order[p]], s) for p, s in zip(*row, strict=True) if p >= 0]
-            for row in zip(places, scores, strict=True)
-        ]
+        seen = np.concatenate([np.asarray(some, np.int32) for some in left_out])
+        rows = SparseRows(np.arange(len(left_out)), offsets, seen, np.ones(len(seen), "f"))
+        best = topk.top_k(factors.astype("f"), table, rows, k)
+        return [[(ids[n], s) for n, s in zip(*row, strict=True) if n >= 0] for row in zip(*best, strict=True)]
 
 
 def answers(found, name="contentIds", values="scores"):
@@ -104,10 +100,10 @@ def test_recommend_answers_what_batch_prediction_answers(world, k):
     assert list(pair["contentIds"][0, 2:]) == [b""] * 3 and not pair["scores"][0, 2:].any()
 
 
-def test_strangers_get_what_is_popular_in_the_order_of_count_and_id(world):
+def test_strangers_get_what_is_popular_in_the_order_of_count_and_item_id(world):
     found = world.ask("recommend", visitorId=[b"nobody", b""], k=9)
     counts = np.bincount(world.matrix.indices, minlength=ITEMS)
-    order = sorted(range(ITEMS), key=lambda item: (-counts[item], world.item_ids[item]))[:9]
+    order = sorted(range(ITEMS), key=lambda item: (-counts[item], item))[:9]
     assert answers(found) == [[(world.item_ids[item], counts[item]) for item in order]] * 2
     assert set(found["rule"]) == {b"popularity"}
 
@@ -198,7 +194,8 @@ def test_short_and_long_rows_fold_in_alike(ratings, w0):
     values, items = rng.random(len(columns)).astype("f"), rng.normal(size=(m, d)).astype("f")
     weights = [rng.choice([0, 0.5, 2], size).astype("f") for size in (n, m)]
     objective, wanted = wals.Objective(w0, 0.3, 0.5), np.arange(n)[::-2]
-    found = fold_in_graph.solve(wanted, splits, columns, values, weights[0], items, weights[1], objective)
+    rows = SparseRows(np.arange(n), splits, columns.astype(np.int32), values)
+    found = fold_in.Projection(items, weights[1], objective).solve(rows.take(wanted), weights[0][wanted])
     for row, factors in zip(wanted, found, strict=True):
         own, a = columns[splits[row] : splits[row + 1]], values[splits[row] : splits[row + 1]]
         v, w = items[own].astype(float), weights[0][row].astype(float) * weights[1][own]
@@ -244,7 +241,7 @@ def test_explain_adds_up_to_the_projected_score(cold):
 def test_history_is_the_best_rated_first(world):
     found = world.ask("history", visitorId=[world.visitors[7], b"nobody"], k=5)
     row = world.matrix[7]
-    rated = sorted(zip(row.data, row.indices, strict=True), key=lambda pair: (-pair[0], world.item_ids[pair[1]]))
+    rated = sorted(zip(row.data, row.indices, strict=True), key=lambda pair: (-pair[0], pair[1]))
     assert answers(found, values="ratings") == [[(world.item_ids[j], value) for value, j in rated[:5]], []]
     assert list(found["total"]) == [row.nnz, 0]
 

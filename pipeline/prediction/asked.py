@@ -1,0 +1,80 @@
+"""The items, or the listed visitors, that a job asks visitors for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.prediction import recommend, visitors
+from pipeline.prediction.items import Items
+from pipeline.prediction.plan import Plan
+from pipeline.prediction.visitors import Visitors
+from ranking import cold_start, similarity
+
+_FACTORS = 1 << 22  # numbers of a block of visitors' factors: 16 MB
+_BLOCK_ENTRIES = 1 << 18  # of the answers of a block
+
+
+class Asked:
+    """The asked, by itemId (or userId); items that the dataset lacks come after the others.
+
+    Attributes:
+        ids: [q]. keys: int64 [q'], their itemIds (or userIds), ascending, without the items that the dataset lacks.
+        vectors: float32 [q, d], to be multiplied with the visitors'. rules: [q].
+        block: how many are answered at once.
+    """
+
+    def __init__(self, plan: Plan, items: Items):
+        if plan.options.asks_visitors:
+            self._ask_visitors(plan, items)
+        else:
+            self._ask_items(plan, items)
+        self.block = max(1, min(plan.options.block_size, _BLOCK_ENTRIES // plan.options.top_k))
+
+    def _ask_items(self, plan: Plan, items: Items) -> None:
+        wanted, names, unknown = recommend.wanted(plan), items.names.ids, list(plan.unknown)
+        known = [item for item in items.allowed_ids.tolist() if wanted is None or names[item] in wanted]
+        self.keys = np.array(known, np.int64)
+        self.ids = [names[item] for item in known] + unknown
+        self.vectors = np.concatenate([items.factors[self.keys], np.repeat(items.mean[None], len(unknown), 0)])
+        self.rules = [cold_start.FACTORS] * len(known) + [cold_start.MEAN_ITEM] * len(unknown)
+
+    def _ask_visitors(self, plan: Plan, items: Items) -> None:
+        wanted, size = recommend.wanted(plan), block_rows(items)
+        shards = range(plan.user_shards)
+        blocks = [block for shard in shards for block in visitors.read(plan, items, shard, size, wanted)]
+        keys = np.concatenate([block.rows.keys for block in blocks] or [np.zeros(0, np.int64)])
+        order = np.argsort(keys)
+        tables = [vectors(plan, block.factors) for block in blocks]
+        self.keys = keys[order]
+        ids, rules = _columns(blocks)
+        self.ids, self.rules = [ids[n] for n in order], [rules[n] for n in order]
+        self.vectors = np.concatenate([np.zeros((0, items.factors.shape[1]), np.float32), *tables])[order]
+
+    def positions(self, keys: np.ndarray) -> np.ndarray:
+        """Return the position among the asked of each itemId (or userId), int64; -1 for one that is not asked."""
+        positions = np.searchsorted(self.keys, keys)
+        found = positions < len(self.keys)
+        found[found] = self.keys[positions[found]] == keys[found]
+        return np.where(found, positions, -1)
+
+    def blocks(self) -> range:
+        """Return the first position of each block."""
+        return range(0, len(self.ids), self.block)
+
+
+def _columns(blocks: list[Visitors]) -> tuple[list[bytes], list[str]]:
+    """Return ids and rules; factors are compared for visitors that popularity would answer, too."""
+    ids = [name for block in blocks for name in block.ids]
+    projected = [rule == cold_start.PROJECTION for block in blocks for rule in block.rules]
+    return ids, [cold_start.PROJECTION if one else cold_start.FACTORS for one in projected]
+
+
+def block_rows(items: Items) -> int:
+    """Return the number of visitors in a block."""
+    return max(256, _FACTORS // items.factors.shape[1])
+
+
+def vectors(plan: Plan, factors: np.ndarray) -> np.ndarray:
+    """Return what visitors are compared by: their factors, or the directions of these."""
+    by_cosine = plan.options.kind == "similar_visitors" and plan.options.metric == "cosine"
+    return similarity.directions(factors) if by_cosine else factors

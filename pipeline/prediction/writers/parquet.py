@@ -1,0 +1,120 @@
+"""The Parquet formats: one row per answer, and one row per entry for a database."""
+
+from __future__ import annotations
+
+from typing import BinaryIO, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.prediction.writers.answers import Answers, Stamp, Words
+
+
+def answer_schema(words: Words, explained: bool = False) -> pa.Schema:
+    """Return the columns of one row per answer: the asked id, the rule, and a list of id, score and rank."""
+    entry = [(words.entry, pa.string()), ("score", pa.float32()), ("rank", pa.int32())]
+    if explained:
+        reason = pa.struct([("contentId", pa.string()), ("contribution", pa.float32())])
+        entry.append(("explanation", pa.list_(reason)))
+    return pa.schema([
+        (words.asked, pa.string()),
+        ("rule", pa.string()),
+        (words.entries, pa.list_(pa.struct(entry))),
+    ])  # fmt: skip
+
+
+class ParquetWriter:
+    """Writes one row per answer, its entries as a list of structs; a block of answers is a row group."""
+
+    suffix: ClassVar[str] = ".parquet"
+
+    def __init__(self, file: BinaryIO, words: Words):
+        self._file, self._words = file, words
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, answers: Answers) -> None:
+        schema = answer_schema(self._words, answers.reasons is not None)
+        writer = self._open(schema)
+        if len(answers):
+            writer.write_table(_as_table(answers, schema), row_group_size=len(answers))
+
+    def _open(self, schema: pa.Schema) -> pq.ParquetWriter:
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
+        return self._writer
+
+    def finish(self) -> None:
+        """Write the footer."""
+        self._open(answer_schema(self._words)).close()
+
+
+def _as_table(answers: Answers, schema: pa.Schema) -> pa.Table:
+    filled, names = answers.filled, answers.names.strings
+    ranks = np.broadcast_to(np.arange(1, filled.shape[1] + 1, dtype=np.int32), filled.shape)
+    columns = [
+        names.take(pa.array(answers.best.indices[filled])),
+        pa.array(answers.best.scores[filled]),
+        pa.array(ranks[filled]),
+    ]
+    entry = schema.field(2).type.value_type
+    if answers.reasons is not None:
+        items, contributions = answers.reasons.items[filled], answers.reasons.contributions[filled]
+        known = items >= 0
+        parts = [names.take(pa.array(items[known])), pa.array(contributions[known])]
+        reasons = pa.StructArray.from_arrays(parts, fields=list(entry.field("explanation").type.value_type))
+        columns.append(pa.ListArray.from_arrays(_offsets(known.sum(1)), reasons))
+    entries = pa.StructArray.from_arrays(columns, fields=list(entry))
+    lists = pa.ListArray.from_arrays(_offsets(answers.counts), entries)
+    return pa.table([_strings(answers.asked), pa.array(list(answers.rules), pa.string()), lists], schema=schema)
+
+
+def _strings(ids: object) -> pa.StringArray:
+    return pa.array(ids, pa.binary()).cast(pa.string())
+
+
+def _offsets(counts: np.ndarray) -> pa.Array:
+    return pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
+
+
+def table_schema(words: Words) -> pa.Schema:
+    """Return the columns of one row per entry, with the run that wrote it."""
+    fields = [
+        (words.asked, pa.string()),
+        (words.entry, pa.string()),
+        ("rank", pa.int64()),
+        ("score", pa.float64()),
+        ("rule", pa.string()),
+        ("model_version", pa.string()),
+        ("run_time", pa.timestamp("us", "UTC")),
+    ]
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
+
+
+class TableWriter:
+    """Writes one row per entry, with the run's stamp, as a load job of BigQuery reads it."""
+
+    suffix: ClassVar[str] = ".table.parquet"
+
+    def __init__(self, file: BinaryIO, words: Words, stamp: Stamp):
+        self._stamp, self._schema = stamp, table_schema(words)
+        self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
+
+    def write(self, answers: Answers) -> None:
+        rows, ranks = np.nonzero(answers.filled)
+        taken = pa.array(rows)
+        columns = [
+            _strings(answers.asked).take(taken),
+            answers.names.strings.take(pa.array(answers.best.indices[rows, ranks])),
+            pa.array(ranks + 1, pa.int64()),
+            pa.array(answers.best.scores[rows, ranks].astype(np.float64)),
+            pa.array(list(answers.rules), pa.string()).take(taken),
+            pa.repeat(pa.scalar(self._stamp.model_version), len(rows)),
+            pa.repeat(pa.scalar(self._stamp.run_time, pa.timestamp("us", "UTC")), len(rows)),
+        ]
+        if len(rows):
+            self._writer.write_table(pa.table(columns, schema=self._schema), row_group_size=len(rows))
+
+    def finish(self) -> None:
+        """Write the footer."""
+        self._writer.close()
