@@ -59,13 +59,13 @@ def gowalla(k: int) -> tuple[np.ndarray, np.ndarray, sp.csr_matrix]:
 
 
 def ours(u: np.ndarray, v: np.ndarray, seen: sp.csr_matrix, top: int) -> np.ndarray:
-    from ranking import topk
+    from ranking.sparse_rows import SparseRows
+    from ranking.topk import top_k
 
-    block, found = 4096, []
-    for start in range(0, len(u), block):
-        some = seen[start : start + block]
-        found.append(topk.top_k(u[start : start + block], v, some.indptr, some.indices, top)[0])
-    return np.concatenate(found)
+    size, rows = 4096, SparseRows.from_matrix(seen)
+    starts = range(0, len(u), size)
+    parts = [top_k(u[start : start + size], v, rows.between(start, min(start + size, len(u))), top) for start in starts]
+    return np.concatenate([part.indices for part in parts])
 
 
 def implicit(u: np.ndarray, v: np.ndarray, seen: sp.csr_matrix, top: int) -> np.ndarray:

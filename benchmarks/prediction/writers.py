@@ -14,10 +14,11 @@ import statistics
 import time
 
 import numpy as np
-from pipeline.prediction.writers.formats import WRITERS
 
 from benchmarks.support import machine
+from pipeline.prediction.writers.answer_file import WRITERS
 from pipeline.prediction.writers.answers import WORDS, Answers, Names
+from ranking.heap import Best
 
 SEED = 0
 
@@ -28,7 +29,8 @@ def made(visitors: int, top: int, items: int) -> Answers:
     names = Names([b"item%d" % number for number in range(items)])
     asked = [b"visitor%d" % number for number in range(visitors)]
     scores = -np.sort(-rng.standard_normal((visitors, top), np.float32))
-    return Answers(asked, ["factors"] * visitors, names, rng.integers(0, items, (visitors, top)), scores)
+    best = Best(rng.integers(0, items, (visitors, top)), scores)
+    return Answers(asked, ["factors"] * visitors, names, best)
 
 
 def seconds(form: str, answers: Answers) -> tuple[float, int]:
