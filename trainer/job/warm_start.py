@@ -138,7 +138,7 @@ def _variable(saved: str, name: str) -> np.ndarray:
     """float32 [n, k]: one of the tables in a SavedModel, without loading its graphs."""
     try:
         reader = tf.train.load_checkpoint(join(saved, "variables", "variables"))
-        return reader.get_tensor(f"variables_by_name/{name}/.ATTRIBUTES/VARIABLE_VALUE")
+        return reader.get_tensor(f"{name}/.ATTRIBUTES/VARIABLE_VALUE")
     except (tf.errors.OpError, ValueError) as error:
         raise UserError(
             f"{saved} is damaged ({' '.join(str(error).split())}); leave training.warm_start out"
