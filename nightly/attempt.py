@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from artifacts.checksums import digest_of
-from artifacts.manifests import InputTable, LiveVersion, RunManifest
+from artifacts.manifests import DatasetManifest, InputTable, LiveVersion, RunManifest
 from artifacts.paths import Night, Nights
 from configs.settings import Settings
 from nightly.runs import live, outputs, record
@@ -79,6 +79,5 @@ def _identity(settings: Settings, tables: list[InputTable]) -> str:
 
 
 def _damage(settings: Settings, night: Night) -> str | None:
-    model = commands.live_model(settings, night)
-    kinds = ((night.dataset, "dataset"), (model, "model"), (night.predictions, "predictions"))
-    return next((problem for root, kind in kinds if (problem := outputs.damage(root, kind))), None)
+    model_dir = commands.live_model(settings, night)
+    return outputs.damage(night.dataset, DatasetManifest) or outputs.version_damage(model_dir, night.predictions)

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import yaml
 
-from artifacts.manifests import LiveVersion
+from artifacts.manifests import LiveVersion, PredictionsManifest
+from artifacts.paths import Predictions
 from configs.errors import UserError
 from configs.settings import BIGQUERY, Settings
 from nightly import inputs
-from nightly.runs import outputs
 from nightly.steps.process import Execute
 
 _TABLE = re.compile(r"[a-z][a-z0-9-]*(\.[A-Za-z0-9_-]+){2}")
@@ -55,8 +55,8 @@ def _replace_view(settings: Settings, version: LiveVersion) -> None:
     for name, setting in ((view, "nightly.bigquery_view"), (table, "prediction.table")):
         if not _TABLE.fullmatch(name):
             raise UserError(f"{setting} {name}: write it as PROJECT.DATASET.NAME")
-    manifest = outputs.read(version.predictions_dir, "predictions")
-    model, time = manifest["model_version"], manifest["run_time"]
+    manifest = PredictionsManifest.read(Predictions(version.predictions_dir).manifest)
+    model, time = manifest.model_version, manifest.run_time
     if not re.fullmatch(r"[\w.:-]+", model) or not re.fullmatch(r"[\d:T+.-]+", time):
         raise UserError(f"{version.predictions_dir} has an invalid model version or run time; predict again")
     # The text of a view takes no parameters: names and values are checked above.

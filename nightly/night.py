@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import yaml
 
 from artifacts import storage
-from artifacts.manifests import LiveVersion
+from artifacts.manifests import LiveVersion, ModelManifest
 from artifacts.paths import Dataset, Nights
 from configs.errors import UserError
 from configs.settings import Settings
@@ -105,7 +105,7 @@ class Runner:
         if parent is None or not self.settings.nightly.warm_start:
             return None
         trained = run.step("train").status == "done"
-        if not trained and (problem := outputs.damage(parent.model_dir, "model")):
+        if not trained and (problem := outputs.damage(parent.model_dir, ModelManifest)):
             self.say(f"{run.name} cold start: the model of {parent.name} cannot be used ({problem})")
             return None
         return parent

@@ -21,6 +21,7 @@ from nightly.runs.record import Record
 
 _LINES = 1000  # lines that runs.jsonl keeps: three years of nights
 _WALS = "WALS"  # the name of our model among the systems of an evaluation
+_PREDICTION_COUNTS = ("visitors", "recommendations")
 _ABOUT = ("name", "date", "status", "message")  # what the manifest of a run already has
 
 
@@ -49,19 +50,16 @@ def describe(nights: Nights, run: Record) -> dict[str, Any]:
         "live_age_seconds": _age(version.date) if version else None,
         "seconds": {name: step.seconds for name, step in run.manifest.steps.items() if step.seconds is not None},
     }
-    if dataset := finished.get("dataset"):
-        line |= _pick(dataset["counts"], "rows_read", "rows_rejected", "interactions", "users", "items")
-        line |= _pick(dataset, "rejected", "median") | _drift(run)
-    if model := finished.get("model"):
-        line |= _pick(model["history"][-1], "loss", "rwse") | {"sweeps": len(model["history"])}
-        line |= {"warm_start": model["start"].get("digest") is not None}
-    if predictions := finished.get("predictions"):
-        line |= _pick(predictions["counts"], "visitors", "recommendations")
+    if dataset := finished.dataset:
+        line |= dataset.counts.model_dump(include={"rows_read", "rows_rejected", "interactions", "users", "items"})
+        line |= {"rejected": dataset.rejected, "median": dataset.median} | _drift(run)
+    if model := finished.model:
+        last = model.history[-1]
+        line |= {"loss": last.loss, "rwse": last.rwse, "sweeps": len(model.history)}
+        line |= {"warm_start": model.start.digest is not None}
+    if predictions := finished.predictions:
+        line |= {name: predictions.counts[name] for name in _PREDICTION_COUNTS if name in predictions.counts}
     return line | {"quality": quality(run.night)}
-
-
-def _pick(content: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: content[name] for name in names if name in content}
 
 
 def quality(night: Night) -> dict[str, float]:

@@ -59,9 +59,8 @@ def withdraw(nights: Nights, to: str | None) -> tuple[list[str], LiveVersion]:
             raise UserError(f"nothing is live in {nights.root}")
         index = _index(alias, to)
         version = alias.versions[index]
-        for root, kind in ((version.model_dir, "model"), (version.predictions_dir, "predictions")):
-            if problem := outputs.damage(root, kind):
-                raise UserError(f"{version.name} cannot go live: {problem}; choose another with --to")
+        if problem := outputs.version_damage(version.model_dir, version.predictions_dir):
+            raise UserError(f"{version.name} cannot go live: {problem}; choose another with --to")
         withdrawn = [newer.name for newer in alias.versions[index + 1 :]]
         alias.versions = alias.versions[: index + 1]
         alias.withdrawn = alias.withdrawn + withdrawn

@@ -2,51 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-from artifacts import checksums, manifests, storage
+from artifacts import checksums, storage
+from artifacts.manifests import DatasetManifest, Manifest, ModelManifest, PredictionsManifest
 from artifacts.paths import Dataset, Model, Night, Predictions
 from configs.errors import UserError
 
 
-def damage(root: str, kind: str) -> str | None:
-    """Return what is wrong with an output, None if all its files are as its manifest says."""
-    try:
-        manifest = read(root, kind)
-    except UserError as error:
-        return str(error)
-    problem = next(checksums.problems(root, manifests.described(manifest)), None)
-    return f"{root}: {problem}" if problem else None
+@dataclass(frozen=True)
+class Finished:
+    """The manifests of a run's outputs; None for an output that is not finished."""
+
+    dataset: DatasetManifest | None
+    model: ModelManifest | None
+    predictions: PredictionsManifest | None
 
 
-def read(root: str, kind: str) -> dict[str, Any]:
-    """Return the manifest of a finished output.
+def finished(night: Night) -> Finished:
+    """Return the manifests of the outputs that are finished.
 
     Raises:
-        UserError: there is no manifest, or it is not one of that kind.
+        UserError: a manifest is damaged.
     """
-    path = f"{root}/{manifests.MANIFEST}"
-    text = storage.read_if_exists(path)
-    if text is None:
-        raise UserError(f"{root} is not a finished {kind}")
-    return manifests.parse(text, kind, path)
+    dataset, model, predictions = Dataset(night.dataset), Model(night.model), Predictions(night.predictions)
+    return Finished(
+        DatasetManifest.read(dataset.manifest) if storage.exists(dataset.manifest) else None,
+        ModelManifest.read(model.manifest) if storage.exists(model.manifest) else None,
+        PredictionsManifest.read(predictions.manifest) if storage.exists(predictions.manifest) else None,
+    )
 
 
 def model_digest(model_dir: str) -> str:
-    """Return the digest that identifies a model."""
-    return manifests.digest(read(Model(model_dir).root, "model"))
+    """Return the digest that identifies a model.
+
+    Raises:
+        UserError: the model is not finished.
+    """
+    return ModelManifest.read(Model(model_dir).manifest).digest()
 
 
 def dataset_fingerprint(dataset_dir: str) -> str:
-    """Return the fingerprint that identifies a dataset."""
-    return manifests.fingerprint(read(Dataset(dataset_dir).root, "dataset"))
+    """Return the fingerprint that identifies a dataset.
+
+    Raises:
+        UserError: the dataset is not finished.
+    """
+    return DatasetManifest.read(Dataset(dataset_dir).manifest).fingerprint()
 
 
-def finished(night: Night) -> dict[str, dict[str, Any]]:
-    """Return the manifests of the dataset, the model and the predictions, as far as they are finished, by kind."""
-    roots = {
-        "dataset": Dataset(night.dataset),
-        "model": Model(night.model),
-        "predictions": Predictions(night.predictions),
-    }
-    return {kind: read(output.root, kind) for kind, output in roots.items() if storage.exists(output.manifest)}
+def damage(root: str, manifest_class: type[Manifest]) -> str | None:
+    """Return what is wrong with an output, None if all its files are as its manifest says."""
+    try:
+        manifest = manifest_class.read(f"{root}/manifest.json")
+    except UserError as error:
+        return str(error)
+    problem = next(checksums.problems(root, manifest.all_files()), None)
+    return f"{root}: {problem}" if problem else None
+
+
+def version_damage(model_dir: str, predictions_dir: str) -> str | None:
+    """Return what is wrong with the model or the predictions of a version, None if both are intact."""
+    return damage(model_dir, ModelManifest) or damage(predictions_dir, PredictionsManifest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from artifacts.manifests import DatasetManifest, ModelManifest, PredictionsManifest
 from artifacts.paths import Night
 from configs.settings import Settings
 from nightly.runs import outputs
@@ -16,7 +17,7 @@ class Preprocess(Step):
     name = "preprocess"
     module = "pipeline.preprocess"
     settings = frozenset({"source", "rating", "dataset", "split", "privacy"})
-    kind = "dataset"
+    manifest = DatasetManifest
 
     def output(self, night: Night) -> str:
         return night.dataset
@@ -34,7 +35,7 @@ class Train(Step):
     name = "train"
     module = "deploy.vertex.train"
     settings = frozenset({"training", "cold_start"})
-    kind = "model"
+    manifest = ModelManifest
 
     def output(self, night: Night) -> str:
         return night.model
@@ -56,7 +57,7 @@ class Evaluate(Step):
     name = "evaluate"
     module = "trainer.evaluate"
     settings = frozenset({"evaluation", "nightly.require", "nightly.beats"})
-    kind = None
+    manifest = None
     skipped = "no gate (nightly.require and nightly.beats are empty)"
 
     def applies(self, settings: Settings) -> bool:
@@ -121,7 +122,7 @@ class Predict(Step):
     name = "predict"
     module = "pipeline.batch_predict"
     settings = frozenset({"prediction", "cold_start"})
-    kind = "predictions"
+    manifest = PredictionsManifest
 
     def output(self, night: Night) -> str:
         return night.predictions

@@ -10,7 +10,7 @@ from typing import Any
 
 from artifacts import locks, storage
 from artifacts.checksums import digest_of
-from artifacts.manifests import InputTable, LiveVersion
+from artifacts.manifests import InputTable, LiveVersion, Manifest
 from artifacts.paths import Night
 from configs.settings import Settings
 from nightly.runs import outputs
@@ -46,14 +46,14 @@ class Step(abc.ABC):
         module: the command, as `python -m MODULE`.
         settings: the sections, or settings by dotted key, that change its output. A change of any other setting does
             not repeat the step.
-        kind: the kind of its output; None for a JSON file.
+        manifest: the class of its output's manifest; None if the output is a JSON file.
         skipped: the message if the step does not apply; empty for none.
     """
 
     name: str
     module: str
     settings: frozenset[str]
-    kind: str | None
+    manifest: type[Manifest] | None
     skipped = ""
 
     def applies(self, settings: Settings) -> bool:
@@ -91,8 +91,8 @@ class Step(abc.ABC):
     def damage(self, night: Night) -> str | None:
         """Return what is wrong with the output, None if it is intact."""
         output = self.output(night)
-        if self.kind is not None:
-            return outputs.damage(output, self.kind)
+        if self.manifest is not None:
+            return outputs.damage(output, self.manifest)
         text = storage.read_if_exists(output)
         if text is None:
             return f"{output} is missing"

@@ -74,7 +74,10 @@ def test_killed_at_any_write_the_live_one_stays_whole_and_a_rerun_ends_like_an_u
         disturbed.run(disturbed.day(3))
     monkeypatch.undo()
     version = live.read(disturbed.nights).live
-    assert outputs.damage(version.model_dir, "model") is None and version.date in (disturbed.day(2), disturbed.day(3))
+    assert outputs.version_damage(version.model_dir, version.predictions_dir) is None and version.date in (
+        disturbed.day(2),
+        disturbed.day(3),
+    )
     assert disturbed.run(disturbed.day(3)) == 0
     one, other = (record.newest(site.nights, site.day(3)).night for site in (undisturbed, disturbed))
     text = read_output(one.predictions).replace(str(undisturbed.root), str(disturbed.root))

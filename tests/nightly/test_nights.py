@@ -86,7 +86,7 @@ def test_what_went_live_is_never_written_to_again(site):
     site.world.fails = {"trainer.evaluate": 3}
     assert site.run(site.day(2)) == 3 and site.live == "2024-01-03.1"
     first = site.nights.night(site.day(2), 1)
-    assert read_output(first.model) == before and outputs.damage(first.model, "model") is None
+    assert read_output(first.model) == before and outputs.version_damage(first.model, first.predictions) is None
     assert record.attempts(site.nights, site.day(2)) == [1, 2] and site.status(site.day(2)) == "gate failed"
     (Path(first.predictions) / "part").write_text("a flipped bit")
     site.table(site.day(2), "and again")

@@ -141,8 +141,8 @@ class Site:
         """
         version = live.read(self.nights).live
         assert version is not None
-        for root, kind in ((version.model_dir, "model"), (version.predictions_dir, "predictions")):
-            assert (problem := outputs.damage(root, kind)) is None, problem
+        problem = outputs.version_damage(version.model_dir, version.predictions_dir)
+        assert problem is None, problem
         return version.date
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A small world for nights: steps that write small outputs at once, so that many nights cost nothing."""
+"""A small world for nights: steps that write small outputs at once, so that many nights take no time."""
 
 from __future__ import annotations
 
@@ -8,27 +8,99 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from artifacts import manifests, storage
+from artifacts import storage
 from artifacts.checksums import describe_bytes
+from artifacts.manifests import (
+    DatasetCounts,
+    DatasetManifest,
+    DatasetSections,
+    Days,
+    Manifest,
+    ModelManifest,
+    PredictionSections,
+    PredictionsManifest,
+    SplitAccount,
+    StartAccount,
+    SweepRecord,
+    TrainedOn,
+)
 from artifacts.paths import Nights
 from configs import cli
-from configs.settings import load_settings
+from configs.settings import (
+    ColdStartSettings,
+    DatasetSettings,
+    PredictionSettings,
+    RatingSettings,
+    SourceSettings,
+    SplitSettings,
+    TrainingSettings,
+    load_settings,
+)
 from nightly import run
 from nightly.runs import live, record
 
 FIRST = datetime.date(2024, 1, 1)
 
 
-def write_output(root: str, kind: str, text: str, **more) -> None:
-    """An output of one file with its manifest."""
+_COUNTS = {"files_read": 1, "files_outside_window": 0, "rows_read": 10, "rows_rejected": 1}
+_NUMBERS = {"users": 3, "items": 3, "interactions": 9}
+_MANIFESTS: dict[str, Manifest] = {
+    "dataset": DatasetManifest(
+        created="2024-01-08T03:00:00+00:00",
+        seconds=1.5,
+        counts=DatasetCounts(**_COUNTS, **_NUMBERS),
+        rejected={"records.malformed": 1},
+        skipped={},
+        split=SplitAccount(),
+        capped_at_max_dwell=0,
+        median=5.0,
+        days=Days(),
+        shards={"items_for_user": 1, "users_for_item": 1},
+        compression="none",
+        settings=DatasetSections(
+            source=SourceSettings(), rating=RatingSettings(), split=SplitSettings(), dataset=DatasetSettings()
+        ),
+    ),
+    "model": ModelManifest(
+        dataset=TrainedOn(root="dataset", fingerprint="f", rating=RatingSettings()),
+        settings=TrainingSettings(),
+        solver="cholesky",
+        **_NUMBERS,
+        embedding_dimension=128,
+        user_factor_shards=1,
+        item_factor_shards=1,
+        stopped="max_sweeps reached",
+        resumed_after_sweep=0,
+        seconds=1.5,
+        history=[SweepRecord(sweep=1, loss=12.5, rwse=0.25, seconds=1.5)],
+        start=StartAccount(),
+        cold_start=ColdStartSettings(),
+    ),
+    "predictions": PredictionsManifest(
+        seconds=1.5,
+        counts={"visitors": 3, "recommendations": 6},
+        rules={},
+        factors="trained",
+        model_fingerprint="f",
+        dataset_fingerprint="f",
+        model_version="m",
+        run_time="2024-01-08T03:00:00+00:00",
+        settings=PredictionSections(prediction=PredictionSettings()),
+    ),
+}
+
+
+def write_output(root: str, kind: str, text: str, **fields: Any) -> None:
+    """Write an output of one file with its manifest."""
     storage.write_bytes(f"{root}/part", text.encode())
-    content = {"files": {"part": describe_bytes(text.encode()).model_dump()}} | more
-    storage.write_bytes(f"{root}/manifest.json", manifests.stamp(kind, content).encode())
+    fields["files"] = {"part": describe_bytes(text.encode())}
+    _MANIFESTS[kind].model_copy(update=fields).write(f"{root}/manifest.json")
 
 
 def read_output(root: str) -> str:
@@ -61,25 +133,22 @@ class World:
         settings = load_settings(flags["--config"], overrides).model_dump(mode="json")
         if module == "pipeline.preprocess":
             source = settings["source"]
-            counts = {"counts": {"interactions": 9, "users": 3, "items": 3, "rows_read": 10, "rows_rejected": 1}}
-            counts |= {"rejected": {"records.malformed": 1}, "median": 5.0}
             held_out = "" if settings["split"]["kind"] == "none" else ", some held out,"
             text = f"{source['input']}{held_out} to {source['end_date']}"
-            write_output(flags["--dataset_dir"], "dataset", text, **counts)
+            write_output(flags["--dataset_dir"], "dataset", text)
             _write_statistics(flags["--dataset_dir"])
         elif module == "deploy.vertex.train":
             parent = settings["training"]["warm_start"]
             came = read_output(parent) if parent else "nothing"
             text = f"{read_output(flags['--dataset_dir'])}, k {settings['training']['embedding_dimension']} <- {came}"
-            history = {"history": [{"loss": 12.5, "rwse": 0.25}], "start": {"digest": "d"} if came != "nothing" else {}}
-            write_output(flags["--model_dir"], "model", text, **history)
+            start = StartAccount(digest="d" if parent else None)
+            write_output(flags["--model_dir"], "model", text, start=start)
         elif module == "trainer.evaluate":
             ours = {"recall@20": {"value": 0.25, "low": 0.2, "high": 0.3}, "coverage@20": {"value": 0.5}}
             content = {"kind": "evaluation", "systems": {"WALS": ours}}
             storage.write_bytes(flags["--output_json"], json.dumps(content).encode())
         elif module == "pipeline.batch_predict":
-            counts = {"counts": {"visitors": 3, "recommendations": 6}}
-            write_output(flags["--output_dir"], "predictions", f"by {read_output(flags['--model_dir'])}", **counts)
+            write_output(flags["--output_dir"], "predictions", f"by {read_output(flags['--model_dir'])}")
         say("fine")
         return 0
 
