@@ -1,4 +1,4 @@
-"""Draws the documentation's pictures: python docs/pictures.py writes docs/pictures/*.svg, each for light and dark."""
+"""Draw the pictures of the documentation: python docs/pictures.py writes docs/pictures/*.svg, for light and dark."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _RATINGS = (
     (None, None, None, 0.3, 0.6, None, None, None),
 )
 _SHADES = ((0.9, 0.2), (0.1, 0.8), (0.8, 0.3), (0.2, 1.0), (1.0, 0.1), (0.3, 0.6))
-_TURNED = ((0.9, 0.1, 0.8, 0.2, 0.2, 0.5, 0.3, 0.1), (0.1, 0.9, 0.2, 0.3, 1.0, 0.2, 0.4, 0.3))
+_TRANSPOSED = ((0.9, 0.1, 0.8, 0.2, 0.2, 0.5, 0.3, 0.1), (0.1, 0.9, 0.2, 0.3, 1.0, 0.2, 0.4, 0.3))
 
 
-def picture(width: int, height: int, about: str, parts: list[str]) -> str:
-    """The whole SVG."""
+def picture(width: int, height: int, label: str, parts: list[str]) -> str:
+    """Return the whole SVG; `label` describes the picture to readers who do not see it."""
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     card = f'<rect class="card" width="{width}" height="{height}" rx="8"/>'
-    return "\n".join([f'{head} role="img" aria-label="{about}">', _STYLE, card, *parts, "</svg>", ""])
+    return "\n".join([f'{head} role="img" aria-label="{label}">', _STYLE, card, *parts, "</svg>", ""])
 
 
 def _text(x: float, y: float, text: str, kind: str = "") -> str:
@@ -56,38 +56,38 @@ def _table(x: int, y: int, strengths: tuple[tuple[float, ...], ...]) -> list[str
 
 
 def wals() -> str:
-    """A is about U times V turned round."""
+    """Draw A as approximately U times V transposed."""
     turned = '<text transform="translate(22 130) rotate(-90)" class="mid soft small">visitors</text>'
     parts = [_text(138, 36, "items", "mid soft small"), turned]
     parts += [_cell(34 + 26 * j, 50 + 26 * i, r) for i, row in enumerate(_RATINGS) for j, r in enumerate(row)]
     parts += [_text(138, 232, "A: ratings, most of them empty", "mid small"), _text(263, 134, "&#8776;", "mid")]
     parts += [_text(316, 36, "k factors", "mid soft small"), *_table(290, 50, _SHADES)]
     parts += [_text(316, 232, "U", "mid small"), _text(362, 134, "&#215;", "mid")]
-    parts += [_text(488, 92, "items", "mid soft small"), *_table(384, 102, _TURNED)]
-    parts += [_text(488, 178, "V, turned round", "mid small")]
-    return picture(620, 250, "Ratings are about the product of visitors' and items' factors", parts)
+    parts += [_text(488, 92, "items", "mid soft small"), *_table(384, 102, _TRANSPOSED)]
+    parts += [_text(488, 178, "V, transposed", "mid small")]
+    return picture(620, 250, "Ratings are approximately the product of visitors' and items' factors", parts)
 
 
 def weights() -> str:
-    """C against the visitors of an item, for three exponents."""
+    """Draw C against the visitors of an item, for three exponents."""
     counts = (1000, 100, 10)
     mean = sum(n * math.log(n) for n in counts) / sum(counts)
     left, top, width, height, most = 64, 30, 420, 200, 24.0
 
-    def place(n: float, value: float) -> tuple[float, float]:
+    def point(n: float, value: float) -> tuple[float, float]:
         across = left + width * (math.log10(n) - 1) / 2
         return across, top + height * (1 - math.log(value / 0.5) / math.log(most / 0.5))
 
     parts = [f'<path class="line" d="M{left} {top}V{top + height}H{left + width}"/>']
     for value in (0.5, 1, 2, 5, 10, 20):
-        _, y = place(10, value)
+        _, y = point(10, value)
         parts += [f'<path class="line" stroke-opacity=".4" d="M{left} {y:.1f}H{left + width}"/>']
         parts += [f'<text x="{left - 8}" y="{y + 4:.1f}" class="small soft" text-anchor="end">{value:g}</text>']
-    parts += [_text(place(n, 1)[0], top + height + 20, f"{n:,}", "mid small soft") for n in (10, 100, 1000)]
+    parts += [_text(point(n, 1)[0], top + height + 20, f"{n:,}", "mid small soft") for n in (10, 100, 1000)]
     parts += [_text(left + width / 2, top + height + 40, "visitors of the item", "mid small")]
     parts += [_text(left - 50, 20, "C, the weight of a visit", "small")]
     for b, colour in ((0.0, "--soft"), (0.35, "--fill"), (0.7, "--other")):
-        points = [place(n, math.exp(b * (mean - math.log(n)))) for n in (10, 31.6, 100, 316, 1000)]
+        points = [point(n, math.exp(b * (mean - math.log(n)))) for n in (10, 31.6, 100, 316, 1000)]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
         parts += [f'<path d="M{path}" style="stroke:var({colour})" fill="none" stroke-width="2.5"/>']
         parts += [_text(points[1][0] + 6, points[1][1] - 8, f"b = {b:g}", "small")]
@@ -95,17 +95,17 @@ def weights() -> str:
 
 
 def cold_start() -> str:
-    """Which rule answers."""
+    """Draw the rule that answers a visitor, by what is known of the visitor."""
     rows = (
-        ("more than 10 ratings", "own factors, as trained", "factors"),
-        ("1 to 10 ratings, or a history", "factors solved for from these", "projection"),
-        ("nothing known, or a site with 100 ratings", "what most visitors have", "popularity"),
+        ("more than 10 ratings", "own trained factors", "factors"),
+        ("1 to 10 ratings, or a history", "factors projected from these", "projection"),
+        ("no rating, or at most 100 on the site", "the most popular items", "popularity"),
     )
     parts = ['<rect class="box" x="16" y="106" width="104" height="38" rx="6"/>', _text(68, 130, "a visitor", "mid")]
-    for n, (who, what, rule) in enumerate(rows):
-        y = 30 + 76 * n
+    for number, (known, answer, rule) in enumerate(rows):
+        y = 30 + 76 * number
         parts += [f'<path class="line" d="M120 125C150 125 146 {y + 19} 172 {y + 19}"/>']
-        parts += [_text(178, y + 14, who, "small soft"), _text(178, y + 34, what)]
+        parts += [_text(178, y + 14, known, "small soft"), _text(178, y + 34, answer)]
         parts += [
             f'<rect class="box" x="500" y="{y}" width="104" height="38" rx="6"/>',
             _text(552, y + 24, rule, "mid"),
