@@ -1,4 +1,4 @@
-"""The wheel holds all that the packages hold; `make dist-test` installs it into an empty environment."""
+"""The wheel contains every file of the packages; `make dist-test` installs it into an empty environment."""
 
 import shutil
 import subprocess
@@ -12,15 +12,15 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_the_wheel_has_every_file_of_every_package(tmp_path):
-    """Built of a copy: setuptools leaves its build directory behind, and takes up what lies there."""
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "ruff.toml")
-    packages = [path.parent for path in ROOT.glob("[a-z]*/__init__.py")]
-    for package in packages:
-        shutil.copytree(package, tmp_path / "source" / package.name, ignore=ignored)
+    """Build from a copy: setuptools leaves its build directory behind and includes what is in it next time."""
+    source, ignored = tmp_path / "source", shutil.ignore_patterns(".*", "__pycache__")
+    for package in ROOT.glob("[a-z]*/__init__.py"):
+        shutil.copytree(package.parent, source / package.parent.name, ignore=ignored)
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tmp_path / "source")
-    source = tmp_path / "source"
-    expected = {str(path.relative_to(source)) for package in packages for path in (source / package.name).rglob("*.*")}
+        shutil.copy(ROOT / name, source)
+    packages = [path.parent for path in source.rglob("__init__.py")]
+    expected = {str(path.relative_to(source)) for package in packages for path in package.glob("*.*")}
+    expected |= {path.relative_to(source).as_posix() for path in source.glob("pipeline/sources/sql/*.sql")}
     uv = Path(sys.executable).parent / "uv"
     flags = ["--wheel", "--quiet", "--offline", "--no-build-isolation", "--python", sys.executable]
     subprocess.run([uv, "build", *flags, "--out-dir", tmp_path, source], check=True)
