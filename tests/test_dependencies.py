@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import re
+import runpy
 import sys
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def declared(monkeypatch) -> dict[str, set[str]]:
     found = {}
     monkeypatch.setattr("setuptools.setup", lambda **arguments: found.update(arguments))
     monkeypatch.chdir(ROOT)
-    exec(compile((ROOT / "setup.py").read_text(), "setup.py", "exec"), {"__file__": str(ROOT / "setup.py")})
+    runpy.run_path("setup.py")
     groups = {"": found["install_requires"]} | found["extras_require"]
     return {
         extra: {normal(re.match(r"[\w.-]+", requirement)[0]) for requirement in requirements}

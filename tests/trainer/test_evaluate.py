@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from artifacts.paths import Dataset
 from configs import cli
 from configs.settings import EvaluationSettings, TrainingSettings
 from ranking.sparse_rows import SparseRows
+from tests.support import ranx_metrics
 from tests.support.datasets import write_dataset, write_items
 from trainer import evaluate as command
 from trainer.evaluation import baselines, evaluation, factor_metrics, gate, intervals, ranking, verdicts
@@ -90,13 +90,9 @@ def found(world):
 
 def test_metrics_are_those_of_ranx(world, found):
     """All systems, all K, to 1e-9: lists by plain sorting, metrics by the library."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the library's own, at its import
-        from ranx import Qrels, Run
-        from ranx import evaluate as judge
     _, train, truth, _ = world
     who = np.flatnonzero(truth.sum(1))
-    qrels = Qrels({str(u): {str(i): 1 for i in np.flatnonzero(truth[u])} for u in who})
+    relevant = {str(u): {str(i): 1 for i in np.flatnonzero(truth[u])} for u in who}
     assert found.users == len(who) and found.pairs == np.count_nonzero(truth)
     for name, scores in dense_scores(world).items():
         lists, run = {}, {}
@@ -108,11 +104,9 @@ def test_metrics_are_those_of_ranx(world, found):
             lists[user] = order
             run[str(user)] = {str(item): 1.0 / (place + 1) for place, item in enumerate(order)}
         names = [f"{metric}@{k}" for metric in measures.USER_METRICS for k in KS]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            judged = judge(qrels, Run(run), names)
-        for metric in names:
-            assert found.cells[name][metric].value == pytest.approx(judged[metric], abs=1e-9), (name, metric)
+        for metric, by_user in ranx_metrics.evaluate(relevant, run, names).items():
+            mean = np.mean(list(by_user.values()))
+            assert found.cells[name][metric].value == pytest.approx(mean, abs=1e-9), (name, metric)
         visitors = np.maximum((train > 0).sum(0), 1)
         for k in KS:
             given = [item for user in who for item in lists[user][:k]]
@@ -133,10 +127,6 @@ def test_training_measures_as_evaluation_does(world, found):
 
 def test_lists_of_any_case_are_judged_as_ranx_does():
     """Random lists with gaps, short ones and empty ones, against random truths."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from ranx import Qrels, Run
-        from ranx import evaluate as judge
     rng, users, ks = np.random.default_rng(0), 200, (1, 3, 20)
     top, truth = np.full((users, 20), -1, np.int32), sp.lil_matrix((users, 30))
     for user in range(users):
@@ -146,15 +136,14 @@ def test_lists_of_any_case_are_judged_as_ranx_does():
     held = rows(truth)
     out = np.empty((users, 8 * len(ks)))
     measures.of_lists(top, held.indptr, held.indices, np.array(ks), np.zeros(30), out)
-    run = Run({str(u): {str(i): 1.0 / (p + 1) for p, i in enumerate(top[u]) if i >= 0} for u in range(users)})
-    qrels = Qrels({str(u): {str(i): 1 for i in truth.rows[u]} for u in range(users)})
+    lists = {str(u): {str(i): 1.0 / (p + 1) for p, i in enumerate(top[u]) if i >= 0} for u in range(users)}
+    relevant = {str(u): {str(i): 1 for i in truth.rows[u]} for u in range(users)}
+    names = [f"{metric}@{k}" for k in ks for metric in measures.USER_METRICS]
+    judged = ranx_metrics.evaluate(relevant, lists, names)
     for place, k in enumerate(ks):
         for number, metric in enumerate(measures.USER_METRICS):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                judged = judge(qrels, run, f"{metric}@{k}", return_mean=False)
-            keys = np.argsort([int(name) for name in run.keys()])  # noqa: SIM118 - a Run is no dict
-            np.testing.assert_allclose(out[:, 8 * place + number], np.asarray(judged)[keys], atol=1e-9)
+            expected = [judged[f"{metric}@{k}"][str(user)] for user in range(users)]
+            np.testing.assert_allclose(out[:, 8 * place + number], expected, atol=1e-9)
 
 
 def test_ties_go_to_the_lower_item():
