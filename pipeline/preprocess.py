@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pipeline.dataset.grouping import Sizes
     from pipeline.dataset.manifest import Job
-    from pipeline.sources.inputs import Input
+    from pipeline.sources.input_files import Input
 
 _EPILOG = """\
 Beam's own options pass through, e.g. --runner=DataflowRunner --project=P --region=R --temp_location=gs://B/tmp;
@@ -154,13 +154,13 @@ def _import_libraries() -> None:
 def _check(settings: Settings, beam_flags: Sequence[str]) -> tuple[PipelineOptions, Input | None]:
     """Return Beam's options and the test files, once all that can be checked before the job has been checked."""
     from pipeline.beam import options as beam_options
-    from pipeline.sources import inputs, privacy
+    from pipeline.sources import input_files, privacy
 
     options = beam_options.from_settings(settings, beam_flags)
     beam_options.check_place(options)
     privacy.open_rules(settings.privacy)
     validate.open_baseline(settings.validation)
-    return options, inputs.match_test_input(settings)
+    return options, input_files.match_test_files(settings)
 
 
 def _run(job: Job, options: PipelineOptions, last: Callable[[Any], object], wait: bool = True) -> Any:

@@ -36,7 +36,9 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
 sys.path[:0] = [str(machine.ROOT), str(machine.ROOT / "tests")]
 
 from configs.settings import Settings  # noqa: E402
-from pipeline.sources import inputs, kinds  # noqa: E402
+from pipeline.sources import inputs  # noqa: E402
+from pipeline.sources.select import source_of  # noqa: E402
+from pipeline.sources.source import Source  # noqa: E402
 from tests.support.bigquery_server import PROJECT, Server, serving  # noqa: E402 - behind the path
 
 _FIELD = bigquery.SchemaField
@@ -70,8 +72,8 @@ def make(server: Server, rows: int) -> None:
         )
 
 
-def _count(kind: kinds.Kind, stream: str) -> int:
-    return sum(kind.extract(raw, stream).table.num_rows for raw in kind.read(stream))
+def _count(source: Source, stream: str) -> int:
+    return sum(source.extract(raw, stream).table.num_rows for raw in source.read(stream))
 
 
 def ours(server: Server) -> int:
@@ -83,9 +85,9 @@ def ours(server: Server) -> int:
     }
     settings = Settings.model_validate({"source": source, "bigquery": server.settings()})
     with inputs.opened(settings) as found, tempfile.TemporaryDirectory() as folder:
-        kind = kinds.kind_of(settings.source, settings.rating, settings.split, found.read)
+        source = source_of(settings.source, settings.rating, settings.split, found.read)
         with beam.Pipeline(options=PipelineOptions(_FLAGS)) as pipeline:
-            counts = pipeline | beam.Create(found.files) | beam.Map(partial(_count, kind))
+            counts = pipeline | beam.Create(found.files) | beam.Map(partial(_count, source))
             counts | beam.CombineGlobally(sum) | beam.Map(lambda count: Path(folder, "count").write_text(str(count)))
         return int(Path(folder, "count").read_text())
 

@@ -41,10 +41,10 @@ def loop(paths: list[str]) -> int:
 
 def ours(paths: list[str]) -> int:
     from configs.settings import RatingSettings, SourceSettings
-    from pipeline.sources.kinds import kind_of
+    from pipeline.sources.select import source_of
 
-    kind = kind_of(SourceSettings(kind="ga360", item_dimension_index=INDEX), RatingSettings())
-    return sum(kind.extract(raw, path).table.num_rows for path in paths for raw in kind.read(path))
+    source = source_of(SourceSettings(kind="ga360", item_dimension_index=INDEX), RatingSettings())
+    return sum(source.extract(raw, path).table.num_rows for path in paths for raw in source.read(path))
 
 
 def duckdb(paths: list[str]) -> int:

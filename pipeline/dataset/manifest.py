@@ -23,7 +23,7 @@ from pipeline.dataset.checks import by_reason, check_counts, days_seen
 from pipeline.dataset.grouping import SIDES, Sizes
 from pipeline.interactions import splits
 from pipeline.sources import privacy
-from pipeline.sources.inputs import Input
+from pipeline.sources.input_files import Input
 from pipeline.verify import describe
 
 

@@ -31,8 +31,7 @@ from pipeline.dataset.row_files import RowFiles, WriteRows
 from pipeline.dataset.transform_files import WriteTransformFn
 from pipeline.interactions import splits
 from pipeline.interactions.blocks import BLOCK
-from pipeline.sources.kinds import has_times
-from pipeline.sources.transform import ReadInteractions
+from pipeline.sources.read_interactions import ReadInteractions
 
 
 def build(pipeline: beam.Pipeline, job: Job, store: BlockStore, last: Callable[[Summary], object]) -> None:
@@ -43,7 +42,7 @@ def build(pipeline: beam.Pipeline, job: Job, store: BlockStore, last: Callable[[
         last: a worker calls it with the job's summary when all files are written.
     """
     settings, dataset, temporary = job.settings, Dataset(job.staging), join(job.staging, TEMPORARY)
-    timed = has_times(settings.source)
+    timed = settings.source.has_times
     interactions = pipeline | "Interactions" >> ReadInteractions(
         job.files,
         settings.source,

@@ -1,4 +1,4 @@
-"""Interactions as the blocks that TFT takes, and the encoded blocks it gives."""
+"""Blocks of interactions: the input of TFT, and the encoded blocks that it returns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from artifacts.names import (
     VISITOR_PLACE,
 )
 
-# The types by which TFT reads lists of ids and numbers; a block is one row of them.
+# The types of which TFT reads lists of ids and numbers; a block is one row of them.
 BLOCK = pa.schema(
     [
         pa.field(VISITOR_ID, pa.large_list(pa.large_binary())),
@@ -47,7 +47,7 @@ def _block(pairs: pa.Table) -> pa.RecordBatch:
 
 
 def _by_id(column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray, np.ndarray]:
-    """Each id once, how often it stands in the column int64[ids], and each row's place among them int64[n]."""
+    """Return the distinct ids, how often each is in the column int64[ids], and the code of each row int64[n]."""
     encoded = column.combine_chunks()
     codes = encoded.indices.to_numpy()
     counts = np.bincount(codes, minlength=len(encoded.dictionary))
@@ -64,10 +64,10 @@ def _one_row(values: pa.Array) -> pa.LargeListArray:
 
 
 def interactions_in(block: pa.RecordBatch) -> int:
-    """How many interactions a block holds."""
+    """Return the number of interactions in a block."""
     return block.column(block.schema.get_field_index(AMOUNT)).value_lengths()[0].as_py()
 
 
 def values_of(block: pa.RecordBatch, name: str) -> np.ndarray:
-    """The flat values of one column of an encoded block."""
+    """Return the flat values of one column of an encoded block."""
     return block.column(block.schema.get_field_index(name)).flatten().to_numpy(zero_copy_only=False)

@@ -1,7 +1,7 @@
-"""The rules that turn views into interactions; the same as pipeline/sql/ says in SQL.
+"""The rules that turn views into interactions; pipeline/sources/sql/ has the same rules in SQL.
 
-An interaction is (visitorId, contentId, amount, time of the last view), one a pair. The amount is the summed
-dwell in ms, or the rating a table gives. Everything here is a function of columns.
+An interaction is (visitorId, contentId, amount, time of the last view), one per pair. The amount is the summed dwell in
+ms, or the rating of a table. Everything here is a function of columns.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ VIEWS = pa.schema(
 
 
 def dwell(views: pa.Table) -> pa.Table:
-    """Dwell of each view of an item: the time to the next page of the same session.
+    """Return the dwell of each view of an item: the time to the next page of the same session.
 
     LEAD(hits.time) OVER (PARTITION BY fullVisitorId, visitId ORDER BY hits.time, hits.hitNumber) - hits.time
 
@@ -47,7 +47,7 @@ def dwell(views: pa.Table) -> pa.Table:
         views: columns of VIEWS; all pages of a visitor, in any order.
 
     Returns:
-        columns of INTERACTIONS, one row a view of an item; the amount is 0 on a session's last page.
+        columns of INTERACTIONS, one row per view of an item; the amount is 0 on a session's last page.
     """
     visitors = views[VISITOR_ID].combine_chunks().indices.to_numpy()
     visits, times, numbers = (views[name].to_numpy() for name in (VISIT_ID, HIT_TIME_MS, HIT_NUMBER))
@@ -70,7 +70,7 @@ def dwell(views: pa.Table) -> pa.Table:
 
 
 def sum_pairs(table: pa.Table) -> pa.Table:
-    """One row a pair of visitor and item: amounts summed, the latest time; ordered by visitor and item."""
+    """Return one row per pair of visitor and item: summed amounts, the latest time; ordered by visitor and item."""
     if not table.num_rows:
         return table
     visitors, of_visitor = _ranks(table[VISITOR_ID])
@@ -91,7 +91,7 @@ def sum_pairs(table: pa.Table) -> pa.Table:
 
 
 def last_of_pairs(table: pa.Table) -> pa.Table:
-    """One row a pair: the amount of the latest row, the greatest where several are latest; ordered likewise."""
+    """Return one row per pair: the amount of the latest row, the greatest of several; ordered by visitor and item."""
     if not table.num_rows:
         return table
     _, of_visitor = _ranks(table[VISITOR_ID])
@@ -103,10 +103,10 @@ def last_of_pairs(table: pa.Table) -> pa.Table:
 
 
 def bound_dwell(pairs: pa.Table, least_ms: float, greatest_ms: float | None) -> tuple[pa.Table, Counter[str]]:
-    """Keeps pairs with a dwell above 0 and not below `least_ms`; a greater one than `greatest_ms` counts as that.
+    """Keep pairs with a dwell above 0 and at least `least_ms`; cap it at `greatest_ms`.
 
     Returns:
-        the pairs kept, and how many were dropped and capped.
+        the kept pairs, and how many were dropped and capped.
     """
     amounts = pairs[AMOUNT].to_numpy()
     dwelt = amounts > 0
@@ -128,7 +128,7 @@ def bound_dwell(pairs: pa.Table, least_ms: float, greatest_ms: float | None) -> 
 
 
 def _ranks(column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
-    """Each id once, ascending, and each row's place among them, int64[n]."""
+    """Return the distinct ids, ascending, and the code of each row, int64[n]."""
     encoded = column.combine_chunks()
     order = pc.sort_indices(encoded.dictionary).to_numpy()
     rank = np.empty(len(order), np.int64)

@@ -1,13 +1,14 @@
-"""What is held out of training to evaluate by, by columns. docs/evaluation.md has the rules.
+"""Pairs held out of training for evaluation, by columns; docs/evaluation.md has the rules.
 
-A split sees all pairs of a visitor at once, behind the shuffle that brings them together and before TF-Transform
-learns anything: vocabularies, median, counts and popularity are of train alone.
+A split sees all pairs of a visitor at once, after the shuffle that brings them together and before TF-Transform
+learns anything: vocabularies, median, counts and popularity come from train alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +22,8 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 Combine = Callable[[pa.Table], tuple[pa.Table, Counter[str]]]
 
 HELD_OUT, VISITORS, WITHOUT, IN_TRAIN, NO_VISITOR, NO_ITEM = (
-    "split.held_out",  # pairs that evaluation measures by
-    "split.visitors",  # with pairs held out, before unknown ids are taken away
+    "split.held_out",  # pairs that evaluation measures
+    "split.visitors",  # with pairs held out, before unknown ids are removed
     "split.visitors_without",  # of train, with nothing held out
     "split.already_in_train",
     "split.unknown_visitor",
@@ -30,45 +31,51 @@ HELD_OUT, VISITORS, WITHOUT, IN_TRAIN, NO_VISITOR, NO_ITEM = (
 )
 
 
-def divide(rows: pa.Table, combine: Combine, split: SplitSettings) -> tuple[pa.Table, pa.Table | None, Counter[str]]:
-    """All rows of some visitors -> the pairs to train on, and those held out (None where nothing ever is).
+class Division(NamedTuple):
+    """The pairs to train on, those held out (None where the split holds out none), and the account."""
+
+    train: pa.Table
+    held_out: pa.Table | None
+    counts: Counter[str]
+
+
+def divide(rows: pa.Table, combine: Combine, split: SplitSettings) -> Division:
+    """Divide all rows of some visitors.
 
     Args:
-        rows: columns of pipeline.interactions.sessions.INTERACTIONS, a row a view.
-        combine: rows -> pairs, one a row, with their account.
+        rows: columns of pipeline.interactions.sessions.INTERACTIONS, one row per view.
+        combine: rows -> one row per pair, with the account.
     """
     if split.kind == "time":
-        # Views, not pairs: what was viewed on both sides stays in train with what came before.
+        # Views, not pairs: a pair viewed on both sides stays in train with its earlier views.
         before = pc.less(rows[TIME_MS], split.time_ms)
         return apart(*combine(rows.filter(before)), *combine(rows.filter(pc.invert(before))))
     pairs, counts = combine(rows)
     if split.kind == "none":
-        return pairs, None, counts
+        return Division(pairs, None, counts)
     held = _drawn(pairs, split)
     train, held_out = pairs.filter(pa.array(~held)), pairs.filter(pa.array(held))
-    return train, held_out, counts + _account(train, held_out)
+    return Division(train, held_out, counts + _account(train, held_out))
 
 
 def on_each_side(rows: pa.Table, combine: Callable[[pa.Table], pa.Table], split: SplitSettings) -> pa.Table:
-    """Combines rows early, those before and behind a cut in time apart."""
+    """Combine rows early, but keep those before and after a cut in time apart."""
     if split.kind != "time":
         return combine(rows)
     before = pc.less(rows[TIME_MS], split.time_ms)
     return pa.concat_tables([combine(rows.filter(before)), combine(rows.filter(pc.invert(before)))])
 
 
-def apart(
-    train: pa.Table, counts: Counter[str], held_out: pa.Table, more: Counter[str]
-) -> tuple[pa.Table, pa.Table, Counter[str]]:
-    """Takes out of the held-out pairs what train has too, and counts it; the same visitors' pairs on both sides."""
+def apart(train: pa.Table, counts: Counter[str], held_out: pa.Table, more: Counter[str]) -> Division:
+    """Remove the pairs of train from the held-out pairs of the same visitors, and count them."""
     known = shared(held_out, train)
     held_out = held_out.filter(pa.array(~known))
     account = Counter({IN_TRAIN: int(known.sum())})
-    return train, held_out, counts + more + account + _account(train, held_out)
+    return Division(train, held_out, counts + more + account + _account(train, held_out))
 
 
 def shared(pairs: pa.Table, others: pa.Table) -> np.ndarray:
-    """Which of the pairs are also among the others: bool [n]."""
+    """Return which of the pairs are also among the others, bool[n]."""
     both, numbers = pa.concat_tables([pairs, others]), np.zeros(len(pairs) + len(others), np.int64)
     for name in (VISITOR_ID, CONTENT_ID):
         codes = both[name].combine_chunks()
@@ -87,16 +94,16 @@ def _names(ids: pa.DictionaryArray) -> pa.Array:
 
 
 def _drawn(pairs: pa.Table, split: SplitSettings) -> np.ndarray:
-    """Which pairs to hold out, bool [n]; pairs are ordered by visitor and item. A visitor always keeps one."""
+    """Return which pairs to hold out, bool[n]; pairs are ordered by visitor and item. A visitor keeps at least one."""
     visitors = pairs[VISITOR_ID].combine_chunks().indices.to_numpy()
     sizes = np.bincount(visitors, minlength=1)
     if split.kind == "last_n":
         keys, wanted = pairs[TIME_MS].to_numpy(), np.full(len(sizes), split.n)
     else:
         keys = hashes(pairs[VISITOR_ID], pairs[CONTENT_ID], split.seed)
-        wanted = np.floor(sizes * split.share + 1e-9).astype(np.int64)  # 0.29 * 100 lies below 29
+        wanted = np.floor(sizes * split.share + 1e-9).astype(np.int64)  # 0.29 * 100 is below 29
     wanted = np.where(sizes >= split.min_items, np.minimum(wanted, sizes - 1), 0)
-    order = np.lexsort((keys, visitors))  # stable: of equal times the greater contentId is the later one
+    order = np.lexsort((keys, visitors))  # stable: of equal times, the greater contentId is the later one
     from_end = np.cumsum(sizes)[visitors[order]] - np.arange(len(order))  # 1 for a visitor's last
     held = np.zeros(len(order), bool)
     held[order] = from_end <= wanted[visitors[order]]
@@ -104,7 +111,7 @@ def _drawn(pairs: pa.Table, split: SplitSettings) -> np.ndarray:
 
 
 def hashes(visitors: pa.ChunkedArray, items: pa.ChunkedArray, seed: int) -> np.ndarray:
-    """uint64 [n], as good as random and the same on every machine: each id's FNV-1a, seeded, mixed by SplitMix64."""
+    """Return pseudo-random uint64[n], the same on every machine: FNV-1a of each id, seeded, mixed by SplitMix64."""
     both = []
     for column in (visitors, items):
         coded = column.combine_chunks()
@@ -123,7 +130,7 @@ def _mix(codes: np.ndarray) -> np.ndarray:
 
 
 def _hash_ids(data: np.ndarray, bounds: np.ndarray, seed: np.uint64) -> np.ndarray:
-    """uint64 [ids]: all ids' first bytes at once, then their second ones, and so on."""
+    """Return uint64[ids]: the first bytes of all ids are hashed at once, then the second ones, and so on."""
     codes = np.full(len(bounds) - 1, np.uint64(0xCBF29CE484222325) ^ seed)
     places, alive = bounds[:-1], np.arange(len(codes))
     while len(alive := alive[places[alive] < bounds[alive + 1]]):
@@ -133,7 +140,7 @@ def _hash_ids(data: np.ndarray, bounds: np.ndarray, seed: np.uint64) -> np.ndarr
 
 
 def of_encoded(counts: Counter[str]) -> Counter[str]:
-    """The account of encoded interactions (pipeline.dataset.grouping), of those that are held out."""
+    """Return the account of held-out interactions, from that of encoded ones (pipeline.dataset.grouping)."""
     return Counter(
         {
             HELD_OUT: counts["pairs.used"],

@@ -1,4 +1,4 @@
-"""Avro -> Arrow, by fastavro, which believes a file's lengths and counts."""
+"""Avro -> Arrow by fastavro, which trusts the lengths and counts in a file: hostile ones are refused here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PRIMITIVE = (_NULL, "boolean", "int", "long", "float", "double", "bytes", "stri
 
 
 class _Bounded(io.RawIOBase):
-    """A file of which no more is read at once than any export's block has."""
+    """A file that refuses to read more at once than a block of an export can have."""
 
     def __init__(self, file: BinaryIO):
         super().__init__()
@@ -28,11 +28,11 @@ class _Bounded(io.RawIOBase):
 
 
 def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
-    """The records of a file, so many rows at a time, of which only the fields that an Arrow schema names are read.
+    """Yield the records of a file, at most `rows` at a time, with the fields that an Arrow schema names.
 
     Raises:
-        ValueError: it says of itself what no export does: blocks of any length, records that take no bytes.
-        Exception: one of the many of fastavro, where bytes are not what they should be.
+        ValueError: the file claims what no export does: blocks of any length, or records that take no bytes.
+        Exception: any of fastavro's, where bytes are damaged.
     """
     bounded = cast(BinaryIO, _Bounded(file))
     written = fastavro.reader(bounded).writer_schema
@@ -54,10 +54,10 @@ def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordB
 
 
 def _refuse_hostile(avro: Any, known: dict[str, bool]) -> bool:
-    """Whether a value of this schema takes no bytes; `known` has the answer for each type that has a name.
+    """Return whether a value of this schema takes no bytes; `known` has the answer for each named type.
 
     Raises:
-        ValueError: an array's items take none, so that its count could be any; or a type holds itself, to any depth.
+        ValueError: the items of an array take none, so that it can have any length; or a type contains itself.
     """
     if isinstance(avro, list):
         for branch in avro:
@@ -65,7 +65,7 @@ def _refuse_hostile(avro: Any, known: dict[str, bool]) -> bool:
         return False
     if isinstance(avro, str):
         if avro not in known:
-            raise ValueError(f"its schema's type {avro} holds itself")
+            raise ValueError(f"its schema's type {avro} contains itself")
         return known[avro]
     kind, takes_none = avro["type"], False
     if kind == "array":
@@ -88,7 +88,7 @@ def _from_records(records: list[Any], target: pa.StructType) -> pa.RecordBatch:
 
 
 def _project(avro: Any, wanted: pa.DataType) -> Any:
-    """Keeps of an Avro schema the fields that an Arrow type names."""
+    """Return an Avro schema with only the fields that an Arrow type names."""
     if isinstance(avro, list):
         return [branch if branch == _NULL else _project(branch, wanted) for branch in avro]
     if isinstance(avro, dict) and avro["type"] == "array" and pa.types.is_list(wanted):
@@ -102,7 +102,7 @@ def _project(avro: Any, wanted: pa.DataType) -> Any:
 
 
 def _as_written(wanted: pa.DataType, avro: Any) -> pa.DataType:
-    """The wanted Arrow type with the leaves as the Avro schema types them."""
+    """Return the wanted Arrow type with its leaves as the Avro schema types them."""
     if isinstance(avro, list):
         branches = [branch for branch in avro if branch != _NULL]
         return _as_written(wanted, branches[0]) if len(branches) == 1 else wanted

@@ -1,9 +1,9 @@
 """Lines of JSON objects -> Arrow columns, by one compiled pass over the bytes.
 
-It takes what an export writes and nothing odd: where a line holds an escape in a field that is read, a number that is
-no integer where one is due, a key twice, or is no JSON, it gives up the block, and pipeline.readers.ndjson reads that
-by its other ways. What it gives is what those give, with integers as int64. Fields that nobody asked for are passed
-over, but checked to be JSON.
+The pass accepts the lines that an export normally contains. It gives up a block in which a line has an escape in a
+field that is read, a number that is not an integer where one is due, a key twice, or is not JSON;
+`pipeline.readers.ndjson` reads that block by its other parsers. The records are the same by either way, except that
+integers are int64 here. Fields that nobody asked for are skipped, but checked to be JSON.
 """
 
 from __future__ import annotations
@@ -13,35 +13,37 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
-from pipeline.readers.json_scan import INTEGER, LIST, OTHER, ROOT, STRING, STRUCT, copy_texts, scan
+from pipeline.readers.json_scan import (
+    INTEGER,
+    LIST,
+    MEMBER,
+    NODE,
+    NULL,
+    OTHER,
+    ROOT,
+    SPAN,
+    STRING,
+    STRUCT,
+    Cells,
+    Layout,
+    copy_texts,
+    scan,
+)  # fmt: skip
 
-_MOST_BYTES = 1 << 26  # of a block; places are int32, and the arrays have room for an object every eight bytes
+_MAX_BYTES = 1 << 26  # of a block: offsets are int32, and the cells have room for one object per eight bytes
 
 
-class Layout:
-    """A schema as the arrays that the compiled pass goes by; a node a field, rows counted by the list they are in."""
+class Nodes:
+    """The fields of a schema, parents before their members; the record itself is node 0."""
 
     def __init__(self, schema: pa.Schema):
         self.kinds: list[int] = []
-        self.owners: list[int] = []  # of each node: whose rows it has, 0 for the record itself
-        self.slots: list[int] = []  # of each node among those of its kind
+        self.owners: list[int] = []  # the row group of each node
+        self.slots: list[int] = []  # the number of each node among those of its kind
         self.members: list[list[tuple[bytes, int]]] = []
         self.supported = True
         self._add(pa.struct(list(schema)), 0, integer=False)
-        names = [(name, child, node) for node, found in enumerate(self.members) for name, child in found]
-        self.names = np.frombuffer(b"".join(name for name, _, _ in names), np.uint8)
-        ends = np.cumsum([0] + [len(name) for name, _, _ in names])
-        bounds = np.searchsorted([node for _, _, node in names], np.arange(len(self.kinds) + 1))
-        self.tables = (
-            np.array(self.kinds, np.int64),
-            np.array(self.owners, np.int64),
-            np.argsort(self.owners, kind="stable"),
-            np.searchsorted(np.sort(self.owners), np.arange(max(self.owners) + 2)),
-            np.array(self.slots, np.int64),
-            bounds.astype(np.int64),
-            ends.astype(np.int64),
-            np.array([child for _, child, _ in names], np.int64),
-        )
+        self.layout = self._layout()
 
     def _add(self, kind: pa.DataType, owner: int, integer: bool) -> int:
         node = len(self.kinds)
@@ -57,8 +59,36 @@ class Layout:
             self.members[node] = [(b"", self._add(kind.value_type, max(self.owners) + 1, integer=False))]
         return node
 
-    def count(self, kind: int) -> int:
-        return self.kinds.count(kind)
+    def _layout(self) -> Layout:
+        order = np.argsort(self.owners, kind="stable").tolist()  # nodes of one row group follow each other
+        position = {node: index for index, node in enumerate(order)}
+        names = [name for node in order for name, _ in self.members[node]]
+        ends = np.cumsum([len(name) for name in names]).tolist()
+        children = [position[child] for node in order for _, child in self.members[node]]
+        lasts = np.cumsum([len(self.members[node]) for node in order]).tolist()
+        nodes = [
+            (self.kinds[node], self.owners[node], self.slots[node], last - len(self.members[node]), last)
+            for node, last in zip(order, lasts, strict=True)
+        ]
+        members = [(end - len(name), len(name), child) for name, end, child in zip(names, ends, children, strict=True)]
+        groups = np.searchsorted(np.sort(self.owners), np.arange(max(self.owners) + 2))
+        return Layout(
+            np.frombuffer(b"".join(names), np.uint8), np.array(members, MEMBER), np.array(nodes, NODE), groups
+        )
+
+    def empty_cells(self, rows: int) -> Cells:
+        """Allocate cells for so many rows of each row group."""
+
+        def cells(kind: int, dtype: np.typing.DTypeLike) -> np.ndarray:
+            return np.empty((self.kinds.count(kind), rows), dtype)
+
+        return Cells(
+            strings=cells(STRING, SPAN),
+            integers=cells(INTEGER, np.int64),
+            lists=cells(LIST, np.int32),
+            structs=cells(STRUCT, np.bool_),
+            rows=np.zeros(max(self.owners) + 1, np.int64),
+        )
 
 
 def _kind_of(kind: pa.DataType, integer: bool) -> int:
@@ -72,24 +102,25 @@ def _kind_of(kind: pa.DataType, integer: bool) -> int:
 
 
 @lru_cache(maxsize=8)
-def layout_of(schema: pa.Schema) -> Layout:
-    return Layout(schema)
+def nodes_of(schema: pa.Schema) -> Nodes:
+    """Return the nodes of a schema, which do not depend on the data."""
+    return Nodes(schema)
 
 
 def parse(block: bytes, schema: pa.Schema) -> pa.RecordBatch | None:
-    """The records of a block of lines, one object each, with or without a last line end; None where it gives up.
+    """Return the records of a block, one object per line, with or without a last line end; None to give up.
 
     Args:
         schema: structs, lists of structs, strings, and strings marked as integers (pipeline.readers.ndjson.integer).
     """
-    layout = layout_of(schema)
-    if not layout.supported or len(block) > _MOST_BYTES:
+    nodes = nodes_of(schema)
+    if not nodes.supported or len(block) > _MAX_BYTES:
         return None
     data = np.frombuffer(block if block.endswith(b"\n") else block + b"\n", np.uint8)  # a line end ends every loop
-    found = Found(layout, len(block) // 8 + 2)
-    if not scan(data, layout.names, *layout.tables, *found.arrays):
+    cells = nodes.empty_cells(len(block) // 8 + 2)
+    if not scan(data, nodes.layout, cells):
         return None
-    batch = pa.RecordBatch.from_struct_array(found.column(data, ROOT))
+    batch = pa.RecordBatch.from_struct_array(_column(data, nodes, cells, ROOT))
     try:
         batch.validate(full=True)  # ids are UTF-8
     except pa.ArrowInvalid:
@@ -97,55 +128,36 @@ def parse(block: bytes, schema: pa.Schema) -> pa.RecordBatch | None:
     return batch
 
 
-class Found:
-    """What the pass found: for each node and row, where a text stands, a number, or how long a list is."""
-
-    def __init__(self, layout: Layout, most: int):
-        self._layout, strings, integers = layout, layout.count(STRING), layout.count(INTEGER)
-        self._starts, self._lengths = (np.empty((strings, most), np.int32) for _ in range(2))
-        self._numbers, self._known = np.empty((integers, most), np.int64), np.empty((integers, most), np.bool_)
-        self._sizes = np.empty((layout.count(LIST), most), np.int32)
-        self._there = np.empty((layout.count(STRUCT), most), np.bool_)
-        self._rows = np.zeros(max(layout.owners) + 1, np.int64)
-        self.arrays = (
-            self._starts,
-            self._lengths,
-            self._numbers,
-            self._known,
-            self._sizes,
-            self._there,
-            self._rows,
-        )
-
-    def column(self, data: np.ndarray, node: int) -> pa.Array:
-        """A node's rows as an Arrow array."""
-        layout = self._layout
-        kind, slot, rows = layout.kinds[node], layout.slots[node], int(self._rows[layout.owners[node]])
-        if kind == STRUCT:
-            members = layout.members[node]
-            children, missing = [self.column(data, child) for _, child in members], ~self._there[slot, :rows]
-            mask = pa.array(missing) if missing.any() else None
-            return pa.StructArray.from_arrays(children, [name.decode() for name, _ in members], mask=mask)
-        if kind == LIST:
-            sizes = self._sizes[slot, :rows]
-            offsets = np.zeros(rows + 1, np.int32)
-            np.cumsum(np.maximum(sizes, 0), out=offsets[1:])
-            mask = pa.array(sizes < 0) if (sizes < 0).any() else None
-            ((_, child),) = layout.members[node]
-            return pa.ListArray.from_arrays(pa.array(offsets), self.column(data, child), mask=mask)
-        if kind == INTEGER:
-            known = self._known[slot, :rows]
-            return pa.array(self._numbers[slot, :rows], mask=None if known.all() else ~known)
-        if kind == OTHER:
-            return pa.nulls(rows, pa.float64())
-        return _texts(data, self._starts[slot, :rows], self._lengths[slot, :rows])
+def _column(data: np.ndarray, nodes: Nodes, cells: Cells, node: int) -> pa.Array:
+    """Return the rows of a node as an Arrow array."""
+    kind, slot, rows = nodes.kinds[node], nodes.slots[node], int(cells.rows[nodes.owners[node]])
+    if kind == STRUCT:
+        members = nodes.members[node]
+        children, missing = [_column(data, nodes, cells, child) for _, child in members], ~cells.structs[slot, :rows]
+        mask = pa.array(missing) if missing.any() else None
+        return pa.StructArray.from_arrays(children, [name.decode() for name, _ in members], mask=mask)
+    if kind == LIST:
+        sizes = cells.lists[slot, :rows]
+        offsets = np.zeros(rows + 1, np.int32)
+        np.cumsum(np.maximum(sizes, 0), out=offsets[1:])
+        mask = pa.array(sizes < 0) if (sizes < 0).any() else None
+        ((_, child),) = nodes.members[node]
+        return pa.ListArray.from_arrays(pa.array(offsets), _column(data, nodes, cells, child), mask=mask)
+    if kind == INTEGER:
+        integers = cells.integers[slot, :rows]
+        missing = integers == NULL
+        return pa.array(integers, mask=missing if missing.any() else None)
+    if kind == OTHER:
+        return pa.nulls(rows, pa.float64())
+    return _strings(data, cells.strings[slot, :rows])
 
 
-def _texts(data: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> pa.StringArray:
-    offsets = np.zeros(len(starts) + 1, np.int32)
+def _strings(data: np.ndarray, spans: np.ndarray) -> pa.StringArray:
+    lengths = spans["length"]
+    offsets = np.zeros(len(spans) + 1, np.int32)
     np.cumsum(np.maximum(lengths, 0), out=offsets[1:])
     text = np.empty(offsets[-1], np.uint8)
-    copy_texts(data, starts, lengths, text)
+    copy_texts(data, spans, text)
     missing = lengths < 0
     valid = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing.any() else None
-    return pa.Array.from_buffers(pa.string(), len(starts), [valid, pa.py_buffer(offsets), pa.py_buffer(text)])
+    return pa.Array.from_buffers(pa.string(), len(spans), [valid, pa.py_buffer(offsets), pa.py_buffer(text)])

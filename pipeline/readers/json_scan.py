@@ -1,47 +1,54 @@
-"""One compiled pass over the bytes of lines of JSON: where each value of a layout stands.
+"""One compiled pass over the bytes of lines of JSON: it finds each value that a layout names.
 
-All that Numba compiles for it is in this module, for it keeps what it compiled until the caller's own file changes, and
-would go on with an old helper of another file.
+Everything that Numba compiles for the pass is in this module: Numba's cache is keyed by the caller's file, and would
+keep an outdated helper of another file.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 
-STRUCT, LIST, STRING, INTEGER, OTHER = range(5)  # kinds of nodes; of the last, only nulls are taken
+STRUCT, LIST, STRING, INTEGER, OTHER = range(5)  # kinds of nodes; of OTHER, only nulls are accepted
 ROOT, _DEPTH, _SKIPPED_DEPTH = 0, 16, 60
 _FIRST, _NEXT = 0, 1  # within an object or a list: before its first member, behind one
 _SPACE, _TAB, _RETURN, _LINE_END, _QUOTE, _ESCAPE = b' \t\r\n"\\'
 _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _COMMA, _COLON = b"{}[],:"
 _MINUS, _PLUS, _POINT, _ZERO, _NINE = b"-+.09"
-_MOST_DIGITS = 18  # more may pass 2^63
+_MOST_DIGITS = 18  # more may exceed 2^63
+NULL = -(1 << 63)
 
-# Bytes that end a run of plain ones in a text.
+NODE = np.dtype([("kind", "i8"), ("owner", "i8"), ("slot", "i8"), ("first", "i8"), ("last", "i8")], align=True)
+MEMBER = np.dtype([("start", "i8"), ("length", "i8"), ("child", "i8")], align=True)
+SPAN = np.dtype([("start", "i4"), ("length", "i4")], align=True)
+
+# Bytes that end a run of plain ones in a string.
 _STOPS = np.isin(np.arange(256), [*range(_SPACE), _QUOTE, _ESCAPE])
 
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 @compiled
-def copy_texts(data, starts, lengths, text):
-    """Writes the texts at `starts`, int32[rows], one behind the other; one that is missing has a length of -1."""
+def copy_texts(data, spans, text):
+    """Concatenate the strings at spans, SPAN[rows]."""
     to = 0
-    for row in range(len(starts)):
-        for at in range(starts[row], starts[row] + lengths[row]):
+    for row in range(len(spans)):
+        for at in range(spans[row].start, spans[row].start + spans[row].length):
             text[np.uint64(to)] = _byte(data, at)
             to += 1
 
 
 @compiled
 def _byte(data, at):
-    """data[at], without a look whether `at` counts from the end."""
+    """Return data[at] without the check for a negative index."""
     return data[np.uint64(at)]
 
 
 @compiled
 def _space(data, at):
-    """The first place from `at` on that is no blank of a line."""
+    """Return the first position from `at` on that is not a blank."""
     while _byte(data, at) == _SPACE or _byte(data, at) == _TAB or _byte(data, at) == _RETURN:
         at += 1
     return at
@@ -49,7 +56,7 @@ def _space(data, at):
 
 @compiled
 def _plain(data, at):
-    """The end of a text that begins at `at`; -1 where it has an escape or no end."""
+    """Return the end of a string that begins at `at`; -1 where it has an escape or no end."""
     while not _STOPS[_byte(data, at)]:
         at += 1
     return at if _byte(data, at) == _QUOTE else -1
@@ -62,7 +69,7 @@ def _is_hex(code):
 
 @compiled
 def _text(data, at):
-    """Behind the end of a text that begins at `at`; -1 where it is none, or has a surrogate."""
+    """Return the position behind a string that begins at `at`; -1 where it is not one or has a surrogate."""
     while True:
         while not _STOPS[_byte(data, at)]:
             at += 1
@@ -93,7 +100,7 @@ def _digits(data, at):
 
 @compiled
 def _number(data, at):
-    """Behind a number of JSON; -1 where there is none."""
+    """Return the position behind a number; -1 where there is none."""
     if _byte(data, at) == _MINUS:
         at += 1
     end = _digits(data, at)
@@ -116,7 +123,7 @@ def _number(data, at):
 
 @compiled
 def _word(data, at):
-    """Behind true, false or null; -1 where there is none of them."""
+    """Return the position behind true, false or null; -1 where there is none."""
     if (
         _byte(data, at) == 116
         and _byte(data, at + 1) == 114
@@ -144,7 +151,7 @@ def _null(data, at):
 
 @compiled
 def _key(data, at):
-    """Behind the colon of a key whose quote may stand at `at`; -1 where there is none."""
+    """Return the position behind the colon of a key that may begin at `at`; -1 where there is none."""
     at = _space(data, at)
     if _byte(data, at) != _QUOTE:
         return -1
@@ -157,8 +164,8 @@ def _key(data, at):
 
 @compiled
 def _skip(data, at):  # noqa: C901 - one loop is the fastest
-    """Behind a value of any kind; -1 where there is none, or it is nested too deeply."""
-    depth, objects = 0, 0  # a bit a level: whether it is an object
+    """Return the position behind a value of any kind; -1 where there is none or it is nested too deeply."""
+    depth, objects = 0, 0  # one bit per level: whether it is an object
     while True:
         at = _space(data, at)
         code = _byte(data, at)
@@ -202,7 +209,7 @@ def _skip(data, at):  # noqa: C901 - one loop is the fastest
 
 @compiled
 def _integer(data, at):
-    """(behind an integer, its value), written as a number or as a text; -1 where it is none or has a needless zero."""
+    """Return the position behind an integer, a number or a string, and its value; -1 where it is not canonical."""
     quoted = _byte(data, at) == _QUOTE
     if quoted:
         at += 1
@@ -224,68 +231,88 @@ def _integer(data, at):
     return end, -value if negative else value
 
 
+class Layout(NamedTuple):
+    """A schema as arrays. A node is a field or the items of a list; nodes of one row group follow each other.
+
+    The records are one row group, and the items of each list are another.
+    """
+
+    names: np.ndarray  # uint8: the names of all members, concatenated
+    members: np.ndarray  # MEMBER[members], those of one node follow each other
+    nodes: np.ndarray  # NODE[nodes]
+    groups: np.ndarray  # int64[row groups + 1]: the nodes of group g are groups[g] to groups[g + 1] - 1
+
+
+class Cells(NamedTuple):
+    """The values of all nodes, [slot, row]."""
+
+    strings: np.ndarray  # SPAN: where a string is in the data; the length is -1 for null
+    integers: np.ndarray  # int64; NULL for null
+    lists: np.ndarray  # int32: the number of items; -1 for null
+    structs: np.ndarray  # bool: whether it is not null
+    rows: np.ndarray  # int64[row groups]: the rows filled so far
+
+
 @compiled
-def _member(data, start, end, names, first, last, ends):
-    """The member among first .. last - 1 whose name stands at start .. end - 1; -1 where none has it."""
-    for member in range(first, last):
-        begin, length = ends[member], ends[member + 1] - ends[member]
+def _member(data, start, end, names, members, node):
+    """Return the member of a node whose name is data[start:end]; -1 where there is none."""
+    for member in range(node.first, node.last):
+        begin, length = members[member].start, members[member].length
         if length != end - start:
             continue
-        place = 0
-        while place < length and names[begin + place] == _byte(data, start + place):
-            place += 1
-        if place == length:
+        offset = 0
+        while offset < length and names[begin + offset] == _byte(data, start + offset):
+            offset += 1
+        if offset == length:
             return member
     return -1
 
 
 @compiled
-def _begin(owner, row, kinds, grouped, groups, slots, lengths, known, sizes, there):
-    """Nothing is known yet of a new row."""
-    for place in range(groups[owner], groups[owner + 1]):
-        kind, slot = kinds[grouped[place]], slots[grouped[place]]
-        if kind == STRING:
-            lengths[slot, row] = -1
-        elif kind == INTEGER:
-            known[slot, row] = False
-        elif kind == LIST:
-            sizes[slot, row] = -1
-        elif kind == STRUCT:
-            there[slot, row] = False
-
-
-@compiled
-def scan(  # noqa: C901 - one loop is the fastest
-    data, names, kinds, owners, grouped, groups, slots, bounds, ends, children,
-    starts, lengths, numbers, known, sizes, there, rows,
-):  # fmt: skip
-    """Fills the arrays of pipeline.readers.json_columns.Found; whether it went through to the end.
+def scan(data, layout, cells):  # noqa: C901 - one loop is the fastest
+    """Fill the cells; return whether the pass reached the end of the data.
 
     Args:
-        data: uint8[bytes], which ends in a line end.
-        names to children: the arrays of pipeline.json_columns.Layout.
+        data: uint8[bytes]: one object per line; the last byte is a line end.
     """
-    most = there.shape[1]
-    nodes, own, seen = np.zeros(_DEPTH, np.int64), np.zeros(_DEPTH, np.int64), np.zeros(_DEPTH, np.int64)
+    # Each access to an array in a tuple counts a reference, so that the loop takes the arrays out of the tuples first.
+    names, members, nodes, groups = layout.names, layout.members, layout.nodes, layout.groups
+    strings, integers, lists, structs, rows = cells.strings, cells.integers, cells.lists, cells.structs, cells.rows
+    open_nodes, open_rows, seen = np.zeros(_DEPTH, np.int64), np.zeros(_DEPTH, np.int64), np.zeros(_DEPTH, np.int64)
+    most = structs.shape[1]
+
+    def begin(owner):
+        """Return a new row of a row group, all of whose values are null."""
+        row = rows[owner]
+        rows[owner] += 1
+        for other in range(groups[owner], groups[owner + 1]):
+            kind, slot = nodes[other].kind, nodes[other].slot
+            if kind == STRING:
+                strings[slot, row].length = -1
+            elif kind == INTEGER:
+                integers[slot, row] = NULL
+            elif kind == LIST:
+                lists[slot, row] = -1
+            elif kind == STRUCT:
+                structs[slot, row] = False
+        return row
+
     at = 0
     while at < len(data):
         at = _space(data, at)
-        row = rows[0]
-        if _byte(data, at) != _OPEN or row == most:
+        if _byte(data, at) != _OPEN or rows[0] == most:
             return False
-        _begin(0, row, kinds, grouped, groups, slots, lengths, known, sizes, there)
-        rows[0] += 1
-        there[0, row] = True
+        open_nodes[0], open_rows[0], seen[0] = ROOT, begin(0), 0
+        structs[0, open_rows[0]] = True
         depth, state, at = 0, _FIRST, at + 1
-        nodes[0], own[0], seen[0] = ROOT, row, 0
         while depth >= 0:
-            node, row = nodes[depth], own[depth]
-            is_list = kinds[node] == LIST
+            node, row = nodes[open_nodes[depth]], open_rows[depth]
+            is_list = node.kind == LIST
             at = _space(data, at)
             code = _byte(data, at)
             if code == (_CLOSE_LIST if is_list else _CLOSE):
                 if is_list:
-                    sizes[slots[node], row] = seen[depth]
+                    lists[node.slot, row] = seen[depth]
                 depth, state, at = depth - 1, _NEXT, at + 1
                 continue
             if state == _NEXT:
@@ -295,24 +322,19 @@ def scan(  # noqa: C901 - one loop is the fastest
                 code = _byte(data, at)
             state = _NEXT
             if is_list:
-                child = children[bounds[node]]
-                owner = owners[child]
-                row = rows[owner]
-                if code != _OPEN or row == most or depth + 1 == _DEPTH:
+                child = members[node.first].child
+                owner = nodes[child].owner
+                if code != _OPEN or rows[owner] == most or depth + 1 == _DEPTH:
                     return False
-                _begin(owner, row, kinds, grouped, groups, slots, lengths, known, sizes, there)
-                rows[owner] += 1
                 seen[depth] += 1
-                there[slots[child], row] = True
                 depth, state, at = depth + 1, _FIRST, at + 1
-                nodes[depth], own[depth], seen[depth] = child, row, 0
+                open_nodes[depth], open_rows[depth], seen[depth] = child, begin(owner), 0
+                structs[nodes[child].slot, open_rows[depth]] = True
                 continue
-            if code != _QUOTE:
-                return False
-            end = _plain(data, at + 1)
+            end = _plain(data, at + 1) if code == _QUOTE else -1
             if end < 0:
                 return False
-            member = _member(data, at + 1, end, names, bounds[node], bounds[node + 1], ends)
+            member = _member(data, at + 1, end, names, members, node)
             at = _space(data, end + 1)
             if _byte(data, at) != _COLON:
                 return False
@@ -321,37 +343,29 @@ def scan(  # noqa: C901 - one loop is the fastest
                 if at < 0:
                     return False
                 continue
-            bit = 1 << (member - bounds[node])
+            bit = 1 << (member - node.first)
             if seen[depth] & bit:
                 return False
             seen[depth] |= bit
             at = _space(data, at + 1)
-            code = _byte(data, at)
-            child = children[member]
-            kind, slot = kinds[child], slots[child]
+            code, child = _byte(data, at), members[member].child
+            kind, slot = nodes[child].kind, nodes[child].slot
             if code == 110:  # null
                 at = _null(data, at)
-                if at < 0:
-                    return False
             elif kind == STRING and code == _QUOTE:
                 end = _plain(data, at + 1)
-                if end < 0:
-                    return False
-                starts[slot, row], lengths[slot, row] = at + 1, end - at - 1
-                at = end + 1
+                strings[slot, row].start, strings[slot, row].length = at + 1, end - at - 1
+                at = end + 1 if end >= 0 else -1
             elif kind == INTEGER:
-                at, value = _integer(data, at)
-                if at < 0:
-                    return False
-                numbers[slot, row], known[slot, row] = value, True
-            elif (kind == LIST and code == _OPEN_LIST) or (kind == STRUCT and code == _OPEN):
-                if depth + 1 == _DEPTH:
-                    return False
+                at, integers[slot, row] = _integer(data, at)
+            elif ((kind == LIST and code == _OPEN_LIST) or (kind == STRUCT and code == _OPEN)) and depth + 1 < _DEPTH:
                 if kind == STRUCT:
-                    there[slot, row] = True
+                    structs[slot, row] = True
                 depth, state, at = depth + 1, _FIRST, at + 1
-                nodes[depth], own[depth], seen[depth] = child, row, 0
+                open_nodes[depth], open_rows[depth], seen[depth] = child, row, 0
             else:
+                return False
+            if at < 0:
                 return False
         at = _space(data, at)
         if _byte(data, at) != _LINE_END:

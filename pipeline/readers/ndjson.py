@@ -1,74 +1,106 @@
-"""Newline-delimited JSON -> Arrow, by blocks; record by record only where a block holds something odd."""
+"""Newline-delimited JSON -> Arrow, by blocks; record by record only where a block contains something odd."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.json
 
-_BLOCK_BYTES = 1 << 22
-_WARM_BYTES = 1 << 27  # read by this process before the compiled pass is worth its compiling
-_MOST_BYTES = 1 << 28  # of a record; BigQuery's rows have 100 MB at most
-
-_read_bytes = 0
+from pipeline.readers.records import RawBatch
 
 
-def blocks(file: BinaryIO) -> Iterator[bytes]:
-    """Whole lines of a file, a block at a time, with their newlines; the file's last line may have none.
+class Parsed(NamedTuple):
+    """The records of a block; their positions among its lines int64[records]; position and complaint of bad lines."""
 
-    Raises:
-        ValueError: a line that is longer than any export's.
+    records: pa.RecordBatch
+    positions: np.ndarray
+    malformed: list[tuple[int, str]]
+
+
+class NdjsonReader:
+    """Reads lines of JSON objects; blank lines are not records.
+
+    Arrow parses the first bytes. A compiled pass (`pipeline.readers.json_columns`), twice as fast, takes over once the
+    reader has read enough to be worth its import and compilation. Both return the same records.
     """
-    rest: list[bytes] = []
-    size = 0
-    while data := file.read(_BLOCK_BYTES):
-        end = data.rfind(b"\n") + 1
-        if end:
-            yield b"".join([*rest, memoryview(data)[:end]])
-            rest, size = [], 0
-        rest.append(data[end:])
-        size += len(rest[-1])
-        if size > _MOST_BYTES:
-            raise ValueError(f"a line is longer than {_MOST_BYTES >> 20} MB, the most that a record may have")
-    if size:
-        yield b"".join(rest)
+
+    def __init__(
+        self,
+        schema: pa.Schema,
+        *,
+        block_bytes: int = 1 << 22,
+        bytes_before_compiling: float = 1 << 27,
+        max_line_bytes: int = 1 << 28,
+    ):
+        """Read the fields of a schema.
+
+        Args:
+            schema: the fields; string leaves also accept integers, which bq extract writes as strings.
+            max_line_bytes: a longer line is an error; BigQuery's rows have 100 MB at most.
+        """
+        self._schema, self._schema_with_integers = schema, _with_integers(schema)
+        self._block_bytes, self._max_line_bytes = block_bytes, max_line_bytes
+        self._bytes_before_compiling, self._bytes_read = bytes_before_compiling, 0
+
+    def read(self, file: BinaryIO) -> Iterator[RawBatch]:
+        """Yield the records of a file, one batch per block.
+
+        Raises:
+            EOFError: the last line has no line end and is not JSON: the file is truncated.
+            ValueError: a line is longer than a record of an export can be.
+        """
+        number = 1
+        for block in self._blocks(file):
+            records, positions, malformed = self.parse(block)
+            lines = _count_lines(block)
+            if not block.endswith(b"\n") and malformed and malformed[-1][0] == lines - 1:
+                raise EOFError(f"the last record, {number + lines - 1}, ends within its JSON")
+            complaints = [(number + position, complaint) for position, complaint in malformed]
+            yield RawBatch(records, positions + number, complaints)
+            number += lines
+
+    def parse(self, block: bytes) -> Parsed:
+        """Parse whole lines."""
+        self._bytes_read += len(block)
+        if self._bytes_read > self._bytes_before_compiling:
+            from pipeline.readers import json_columns  # Numba takes a second to import, and the pass some to compile
+
+            batch = json_columns.parse(block, self._schema)
+            if batch is not None:
+                return Parsed(batch, np.arange(batch.num_rows), [])
+        lines = _count_lines(block)
+        for schema in (self._schema, self._schema_with_integers):
+            try:
+                return Parsed(_parse_block(block, lines, schema), np.arange(lines), [])
+            except (pa.ArrowInvalid, UnicodeDecodeError):
+                continue
+        return _parse_lines(block.removesuffix(b"\n").split(b"\n"), self._schema)
+
+    def _blocks(self, file: BinaryIO) -> Iterator[bytes]:
+        """Yield whole lines with their line ends, a block at a time; the file's last line may have none."""
+        rest: list[bytes] = []
+        size = 0
+        while data := file.read(self._block_bytes):
+            end = data.rfind(b"\n") + 1
+            if end:
+                yield b"".join([*rest, memoryview(data)[:end]])
+                rest, size = [], 0
+            rest.append(data[end:])
+            size += len(rest[-1])
+            if size > self._max_line_bytes:
+                raise ValueError(f"a line is longer than {self._max_line_bytes >> 20} MB, the most of any record")
+        if size:
+            yield b"".join(rest)
 
 
-def count_lines(block: bytes) -> int:
-    """Lines of a block, whether or not the last has a newline."""
-    newlines = np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n"))  # ten times bytes.count's speed
+def _count_lines(block: bytes) -> int:
+    """Count the lines of a block, whether or not the last has a line end."""
+    newlines = np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n"))  # ten times the speed of bytes.count
     return int(newlines) + (not block.endswith(b"\n"))
-
-
-def parse(block: bytes, schema: pa.Schema) -> tuple[pa.RecordBatch, np.ndarray, list[tuple[int, str]]]:
-    """Parses lines of JSON objects.
-
-    Args:
-        block: one object a line; blank lines are no records.
-        schema: the fields to read; string leaves also take integers, which bq extract writes as strings.
-
-    Returns:
-        The records, their places among the lines int64[records], and place and complaint of each bad line.
-    """
-    global _read_bytes  # by this process; a race costs nothing
-    _read_bytes += len(block)
-    if _read_bytes > _WARM_BYTES:
-        from pipeline.readers import json_columns  # Numba takes a second to import, and the pass some to compile
-
-        batch = json_columns.parse(block, schema)
-        if batch is not None:
-            return batch, np.arange(batch.num_rows), []
-    lines = count_lines(block)
-    for variant in (schema, _with_integers(schema)):
-        try:
-            return _parse_block(block, lines, variant), np.arange(lines), []
-        except (pa.ArrowInvalid, UnicodeDecodeError):
-            continue
-    return _parse_lines(block.removesuffix(b"\n").split(b"\n"), schema)
 
 
 def _parse_block(block: bytes, lines: int, schema: pa.Schema) -> pa.RecordBatch:
@@ -80,11 +112,11 @@ def _parse_block(block: bytes, lines: int, schema: pa.Schema) -> pa.RecordBatch:
         ),
     )
     if table.num_rows != lines:
-        raise pa.ArrowInvalid("a line is blank or holds more than one record")
+        raise pa.ArrowInvalid("a line is blank or contains more than one record")
     batch = table.combine_chunks().to_batches()[0]
     if all(column.null_count for column in batch.columns) and _has_null_rows(batch):
         raise pa.ArrowInvalid("a line may be `null`, which Arrow takes for an object")
-    batch.validate(full=True)  # an id that is not UTF-8 passes Arrow's parser
+    batch.validate(full=True)  # Arrow's parser accepts ids that are not UTF-8
     return batch
 
 
@@ -93,48 +125,48 @@ def _has_null_rows(batch: pa.RecordBatch) -> bool:
     return bool(np.logical_and.reduce(nulls).any())
 
 
-def _parse_lines(lines: list[bytes], schema: pa.Schema) -> tuple[pa.RecordBatch, np.ndarray, list[tuple[int, str]]]:
+def _parse_lines(lines: list[bytes], schema: pa.Schema) -> Parsed:
     target = pa.struct(list(schema))
-    records, places, malformed = [], [], []
-    for place, line in enumerate(lines):
+    records, positions, malformed = [], [], []
+    for position, line in enumerate(lines):
         if not line.strip():
             continue
         try:
             record = _conform(_load(line), target, "record")
             if record is None:
-                raise ValueError("record is no object")
+                raise ValueError("record is not an object")
         except (ValueError, RecursionError) as error:
-            malformed.append((place, " ".join(str(error).split())))
+            malformed.append((position, " ".join(str(error).split())))
         else:
             records.append(record)
-            places.append(place)
+            positions.append(position)
     batch = pa.RecordBatch.from_struct_array(pa.array(records, type=_as_binary(target)))
-    return batch, np.array(places, np.int64), malformed
+    return Parsed(batch, np.array(positions, np.int64), malformed)
 
 
 def _load(line: bytes) -> Any:
-    # Bytes that are no UTF-8 are carried as surrogates, so that they reach the check of ids as they are.
+    # Bytes that are not UTF-8 become surrogates, so that they reach the check of ids unchanged.
     return json.loads(line.decode("utf-8", "surrogateescape"))
 
 
 def _conform(value: Any, target: pa.DataType, name: str) -> Any:
-    """The value in the shape of the type; leaves as bytes.
+    """Return a value in the shape of a type, leaves as bytes.
 
     Raises:
-        ValueError: an object where a list is due, and the like.
+        ValueError: the shape differs, e.g. an object where a list is due.
     """
     if value is None:
         return None
     if pa.types.is_struct(target):
         if not isinstance(value, dict):
-            raise ValueError(f"{name} is no object")
+            raise ValueError(f"{name} is not an object")
         return {item.name: _conform(value.get(item.name), item.type, item.name) for item in target}
     if pa.types.is_list(target):
         if not isinstance(value, list):
-            raise ValueError(f"{name} is no list")
+            raise ValueError(f"{name} is not a list")
         return [_conform(item, target.value_type, name) for item in value]
     if isinstance(value, (dict, list)):
-        raise ValueError(f"{name} is no plain value")
+        raise ValueError(f"{name} is not a plain value")
     text = value if isinstance(value, str) else json.dumps(value)
     try:
         return text.encode("utf-8", "surrogateescape")
@@ -143,7 +175,7 @@ def _conform(value: Any, target: pa.DataType, name: str) -> Any:
 
 
 def _with_integers(schema: pa.Schema) -> pa.Schema:
-    """The schema for an export whose integers are JSON numbers: only the fields marked as such."""
+    """Return the schema of an export whose integers are JSON numbers; only marked fields change."""
 
     def convert(item: pa.Field) -> pa.Field:
         return item.with_type(_map_leaves(item, convert))
@@ -162,7 +194,7 @@ def _map_leaves(item: pa.Field, convert: Any) -> pa.DataType:
 
 
 def integer(name: str) -> pa.Field:
-    """A field that BigQuery types INT64: a string of digits in `bq extract`'s JSON, a number elsewhere."""
+    """Return a field that BigQuery types INT64: a string of digits in the JSON of `bq extract`, a number elsewhere."""
     return pa.field(name, pa.string(), metadata={b"integer": b"yes"})
 
 

@@ -11,14 +11,14 @@ _MOST = 1e18  # a greater amount is a mistake, and some would exceed float32
 
 
 def field(structs: pa.Array, name: str) -> pa.Array:
-    """A field of structs, null where the struct is; nulls where the structs have no such field."""
+    """Return a field of structs, null where the struct is; nulls where the structs have no such field."""
     if pa.types.is_null(structs.type) or structs.type.get_field_index(name) < 0:
         return pa.nulls(len(structs))
     return pc.struct_field(structs, name)
 
 
 def ids(column: pa.Array) -> pa.BinaryArray:
-    """A column of ids as bytes; integers as their digits, floats without a needless fraction."""
+    """Return ids as bytes: integers as their digits, floats without a needless fraction."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_dictionary(column.type):
@@ -31,7 +31,7 @@ def ids(column: pa.Array) -> pa.BinaryArray:
 
 
 def coded_ids(column: pa.Array) -> pa.DictionaryArray:
-    """A column of ids as ID has it."""
+    """Return ids as pipeline.interactions.columns.ID."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_dictionary(column.type):
@@ -40,10 +40,9 @@ def coded_ids(column: pa.Array) -> pa.DictionaryArray:
 
 
 def faults_of_ids(column: pa.BinaryArray) -> np.ndarray:
-    """What keeps an id out of a vocabulary: object[n] of `empty`, `newline`, `not_utf8` or None.
+    """Return what keeps each id out of a vocabulary, object[n]: `empty`, `newline`, `not_utf8` or None.
 
-    TFT drops such ids from a text vocabulary without a word. A null counts as sound: what it means depends on
-    the source.
+    TFT silently drops such ids from a text vocabulary. A null is sound: its meaning depends on the source.
     """
     faults = np.full(len(column), None, object)
     faults[_mask(pc.equal(pc.binary_length(column), 0))] = "empty"
@@ -58,21 +57,21 @@ def faults_of_ids(column: pa.BinaryArray) -> np.ndarray:
 
 
 def times(column: pa.Array, per_second: int) -> tuple[np.ndarray, np.ndarray]:
-    """As `integers`, sound where `within_time`."""
+    """Return `integers` that are valid times, see `within_time`."""
     return within_time(*integers(column), per_second)
 
 
 def within_time(values: np.ndarray, sound: np.ndarray, per_second: int) -> tuple[np.ndarray, np.ndarray]:
-    """Times int64[n] are sound from 1970 to the year 9999 alone, so that sums stay below 2^63; the others become 0."""
+    """Accept times int64[n] from 1970 to 9999 only, so that sums stay below 2^63; others become 0 and not sound."""
     sound = sound & (values >= 0) & (values < _YEAR_10000 * per_second)
     return np.where(sound, values, 0), sound
 
 
 def integers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """A column of integers, written as integers, whole floats or digits.
+    """Return integers, written as integers, whole floats or digits.
 
     Returns:
-        int64[n], and bool[n]: whether there is an integer at all; where not, the number is 0.
+        int64[n], and bool[n]: whether there is an integer; where not, the number is 0.
     """
     if pa.types.is_null(column.type):
         return np.zeros(len(column), np.int64), np.zeros(len(column), bool)
@@ -87,9 +86,9 @@ def integers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _digits(column: pa.Array) -> pa.StringArray:
-    """Text, null where it is no integer.
+    """Return text, null where it is not an integer.
 
-    Nineteen digits may pass 2^63; no time or duration in an export needs them, though an id does.
+    Nineteen digits may exceed 2^63. No time or duration in an export needs them, though an id does.
     """
     text = column.cast(pa.string(), safe=False)
     longest = pc.max(pc.binary_length(text)).as_py() or 0
@@ -100,10 +99,10 @@ def _digits(column: pa.Array) -> pa.StringArray:
 
 
 def floats(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """A column of numbers, written as numbers or text.
+    """Return numbers, written as numbers or text.
 
     Returns:
-        float64[n], and bool[n]: whether there is a number at all, and below 10^18; where not, the number is 0.
+        float64[n], and bool[n]: whether there is a number below 10^18; where not, the number is 0.
     """
     if pa.types.is_null(column.type):
         return np.zeros(len(column)), np.zeros(len(column), bool)

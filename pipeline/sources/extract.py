@@ -1,4 +1,4 @@
-"""What all sources share when they turn a file's records into columns: the account of what became of each."""
+"""The account of a file's records, which all sources keep while they turn records into columns."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.settings import SourceSettings
-from pipeline.readers.files import RawBatch
+from pipeline.readers.records import RawBatch
 from pipeline.sources import columns
 
-# A file's records are the same thing everywhere; their parts (a session's hits) are counted on their own.
+# All sources count records; parts of records, such as the hits of a session, are counted apart.
 RECORDS = "records"
 
 
 @dataclass
 class Extract:
-    """What came out of some records.
+    """The rows of some records.
 
-    table: the source's columns. rejects: rows kept aside, as JSON lines. counts: by dotted name, e.g.
+    table: the source's columns. rejects: rejected rows, as JSON lines. counts: by dotted name, e.g.
     `records.read`, `records.skipped.no_visitor_id`, `hits.rejected.content_id_newline`, `seen.date.20240101`.
     """
 
@@ -35,7 +35,7 @@ class Extract:
 
 @dataclass
 class Ledger:
-    """Keeps the account of one batch while a source goes through it."""
+    """The account of one batch."""
 
     path: str
     numbers: np.ndarray
@@ -43,14 +43,14 @@ class Ledger:
     counts: Counter[str] = field(default_factory=Counter)
 
     def reject(self, unit: str, reason: str, number: int, **row: Any) -> None:
-        """Keeps one row aside with its reason, its file and its record's place there."""
+        """Reject one row with its reason, its file and the number of its record."""
         self.counts[f"{unit}.rejected.{reason}"] += 1
         line = {"reason": reason, "unit": unit, "file": self.path, "record": number}
         line.update({name: _readable(value) for name, value in row.items() if value is not None})
         self.rejects.append(json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace"))
 
     def reject_where(self, unit: str, reasons: np.ndarray, numbers: np.ndarray, **table: pa.Array | None) -> np.ndarray:
-        """Keeps rows aside by an object[n] of reasons, None where the row is sound; returns bool[n]: sound."""
+        """Reject the rows that have a reason, object[n], None where the row is sound; return bool[n]: sound."""
         sound = reasons == None  # noqa: E711 - elementwise
         for place in np.flatnonzero(~sound).tolist():
             row = {name: column[place].as_py() for name, column in table.items() if column is not None}
@@ -58,13 +58,13 @@ class Ledger:
         return sound
 
     def skip(self, unit: str, reason: str, count: int) -> None:
-        """Counts rows that are sound and of no use."""
+        """Count rows that are sound but not needed."""
         if count:
             self.counts[f"{unit}.skipped.{reason}"] += int(count)
 
 
 def open_ledger(raw: RawBatch, path: str) -> Ledger:
-    """Begins the account of a batch with the records that could not be read at all."""
+    """Start the account of a batch with the records that could not be read at all."""
     ledger = Ledger(path, raw.numbers)
     ledger.counts[f"{RECORDS}.read"] = len(raw.numbers) + len(raw.malformed)
     for number, complaint in raw.malformed:
@@ -73,13 +73,13 @@ def open_ledger(raw: RawBatch, path: str) -> Ledger:
 
 
 def column(batch: pa.RecordBatch, name: str) -> pa.Array:
-    """A column of a batch; nulls where the file has no such field at all."""
+    """Return a column of a batch; nulls where the file has no such field."""
     place = batch.schema.get_field_index(name)
     return batch.column(place) if place >= 0 else pa.nulls(batch.num_rows)
 
 
 def within_window(dates: pa.Array, source: SourceSettings, ledger: Ledger) -> np.ndarray:
-    """bool[n]: the records dated (YYYYMMDD) within the window; counts the others, and the days seen."""
+    """Return bool[n]: the records dated (YYYYMMDD) within the window; count the others, and the days."""
     coded = columns.coded_ids(dates)
     days = coded.dictionary.cast(pa.string(), safe=False)
     codes = coded.indices.fill_null(len(days)).to_numpy()
@@ -98,7 +98,7 @@ def within_window(dates: pa.Array, source: SourceSettings, ledger: Ledger) -> np
 
 
 def faults(kind: str, ids: pa.Array) -> np.ndarray:
-    """object[n] of reasons like `content_id_newline`, None where the id is sound or null."""
+    """Return reasons such as `content_id_newline`, object[n]; None where the id is sound or null."""
     coded = columns.coded_ids(ids)
     of_id = columns.faults_of_ids(coded.dictionary)
     faulty = np.flatnonzero(of_id != None)  # noqa: E711 - elementwise
@@ -114,5 +114,5 @@ def _compact(date: datetime.date) -> str:
 
 
 def _readable(value: Any) -> Any:
-    """Ids as text; bytes that are no UTF-8 as backslash escapes."""
+    """Return an id as text; bytes that are not UTF-8 as backslash escapes."""
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value

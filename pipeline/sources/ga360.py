@@ -1,18 +1,23 @@
-"""GA360 sessions (ga_sessions_YYYYMMDD, a row a session) -> page views."""
+"""GA360 sessions (ga_sessions_YYYYMMDD, one row per session) -> page views."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.settings import SourceSettings
+from pipeline.interactions import sessions
 from pipeline.interactions.columns import ID
 from pipeline.interactions.sessions import VIEWS
-from pipeline.readers.files import RawBatch
+from pipeline.readers.files import ExportReader
 from pipeline.readers.ndjson import integer
+from pipeline.readers.records import RawBatch
 from pipeline.sources import columns
 from pipeline.sources.extract import RECORDS, Extract, Ledger, column, faults, open_ledger, within_window
+from pipeline.sources.source import Source
 
 HITS = "hits"
 _DIMENSION = pa.struct([integer("index"), pa.field("value", pa.string())])
@@ -36,16 +41,30 @@ SCHEMA = pa.schema(
 )
 
 
+class Ga360(Source):
+    """GA360 sessions in export files."""
+
+    def __init__(self, settings: SourceSettings, reader: ExportReader | None = None):
+        super().__init__(settings, (reader or ExportReader(SCHEMA)).read)
+
+    def _rows_of(self, raw: RawBatch, path: str) -> Extract:
+        return extract(raw, path, self.settings)
+
+    def interactions(self, rows: pa.Table) -> pa.Table:
+        """Return one row per page view of an item, with its dwell."""
+        return sessions.dwell(rows)
+
+
 def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
-    """Takes the page views out of sessions.
+    """Return the page views of sessions.
 
     Args:
         raw: records with the fields of SCHEMA.
         path: their file, for the account.
-        source: the dimension that holds the contentId, what a visitor is, and the window.
+        source: the dimension with the contentId, the kind of visitor, and the window.
 
     Returns:
-        columns of pipeline.sessions.VIEWS.
+        columns of pipeline.interactions.sessions.VIEWS.
     """
     ledger = open_ledger(raw, path)
     inside = within_window(column(raw.columns, "date"), source, ledger)
@@ -87,17 +106,19 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
     return Extract(views, ledger.rejects, ledger.counts)
 
 
-class _Pages:
-    """Hits of type PAGE: session int64[n] (row of the batch), time int64[n], number int64[n], item[n]."""
+class _Pages(NamedTuple):
+    """Hits of type PAGE."""
 
-    def __init__(self, session: np.ndarray, time: np.ndarray, number: np.ndarray, item: pa.DictionaryArray):
-        self.session, self.time, self.number, self.item = session, time, number, item
+    session: np.ndarray  # int64[n]: the row of the batch
+    time: np.ndarray  # int64[n], ms since the session's start
+    number: np.ndarray  # int64[n]
+    item: pa.DictionaryArray  # null where the page has no item
 
 
 def _pages(hits: pa.Array, sound: np.ndarray, numbers: np.ndarray, source: SourceSettings, ledger: Ledger) -> _Pages:
     if pa.types.is_null(hits.type):
-        none = np.zeros(0, np.int64)
-        return _Pages(none, none, none, pa.array([], ID))
+        empty = np.zeros(0, np.int64)
+        return _Pages(empty, empty, empty, pa.array([], ID))
     session = pc.list_parent_indices(hits).to_numpy().astype(np.int64)
     flat = pc.list_flatten(hits)
     is_page = pc.equal(columns.field(flat, "type"), "PAGE")
@@ -125,7 +146,7 @@ def _pages(hits: pa.Array, sound: np.ndarray, numbers: np.ndarray, source: Sourc
 
 
 def _item(hits: pa.StructArray, kept: np.ndarray, index: int, ledger: Ledger) -> pa.BinaryArray:
-    """The custom dimension of the given index of each hit that is kept, null where it has none."""
+    """Return the custom dimension of the given index of each kept hit; null where it has none."""
     dimensions = columns.field(hits, "customDimensions")
     if pa.types.is_null(dimensions.type):
         return pa.nulls(int(kept.sum()), pa.binary())
@@ -138,7 +159,7 @@ def _item(hits: pa.StructArray, kept: np.ndarray, index: int, ledger: Ledger) ->
     values = columns.ids(columns.field(flat, "value"))
     places = np.flatnonzero(is_index & (found == index) & values.is_valid().to_numpy(zero_copy_only=False))
     hit = hit[places]
-    if (hit[1:] == hit[:-1]).any():  # MAX(IF(index = N, value, NULL)), as the SQL has it
+    if (hit[1:] == hit[:-1]).any():  # MAX(IF(index = N, value, NULL)), as in the SQL
         order = sorted(range(len(places)), key=lambda at: (hit[at], values[places[at]].as_py()))
         places, hit = places[order], hit[order]
     chosen = np.full(len(hits), -1, np.int64)

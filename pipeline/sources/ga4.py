@@ -1,17 +1,22 @@
-"""GA4 events (events_YYYYMMDD, a row an event) -> engagement by visitor and item."""
+"""GA4 events (events_YYYYMMDD, one row per event) -> engagement by visitor and item."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from configs.settings import SourceSettings
+from configs.settings import SourceSettings, SplitSettings
+from pipeline.interactions import sessions, splits
 from pipeline.interactions.sessions import INTERACTIONS
-from pipeline.readers.files import RawBatch
+from pipeline.readers.files import ExportReader
 from pipeline.readers.ndjson import integer
+from pipeline.readers.records import RawBatch
 from pipeline.sources import columns
 from pipeline.sources.extract import RECORDS, Extract, Ledger, column, faults, open_ledger, within_window
+from pipeline.sources.source import Source
 
 ENGAGEMENT = "engagement_time_msec"
 PAGE_LOCATION = "page_location"
@@ -35,16 +40,34 @@ SCHEMA = pa.schema(
 )
 
 
+class Ga4(Source):
+    """GA4 events in export files."""
+
+    def __init__(self, settings: SourceSettings, split: SplitSettings, reader: ExportReader | None = None):
+        super().__init__(settings, (reader or ExportReader(SCHEMA)).read)
+        self._split = split
+
+    def _rows_of(self, raw: RawBatch, path: str) -> Extract:
+        return extract(raw, path, self.settings)
+
+    def shrink(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Sum the engagement of each pair; bots are found by single events."""
+        if self.settings.filters_bots or not rows.num_rows:
+            return rows
+        pairs = splits.on_each_side(pa.Table.from_batches([rows]), sessions.sum_pairs, self._split)
+        return pairs.combine_chunks().to_batches()[0]
+
+
 def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
-    """Takes the engagement time of each event that carries an item.
+    """Return the engagement time of each event with an item.
 
     Args:
         raw: records with the fields of SCHEMA.
         path: their file, for the account.
-        source: the parameter that holds the contentId, which user id to prefer, and the window.
+        source: the parameter with the contentId, the preferred user id, and the window.
 
     Returns:
-        columns of pipeline.interactions.sessions.INTERACTIONS, a row an event; amounts may be 0.
+        columns of pipeline.interactions.sessions.INTERACTIONS, one row per event; amounts may be 0.
     """
     ledger = open_ledger(raw, path)
     inside = within_window(column(raw.columns, "event_date"), source, ledger)
@@ -80,13 +103,18 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
     return Extract(table.filter(pa.array(wanted & sound)), ledger.rejects, ledger.counts)
 
 
-def _parameters(
-    params: pa.Array, source: SourceSettings, ledger: Ledger
-) -> tuple[pa.BinaryArray, np.ndarray, np.ndarray]:
-    """Of each event: its item (null where it has none), its engagement in ms int64[n], and whether that is sound."""
+class _Parameters(NamedTuple):
+    """What the parameters of each event say."""
+
+    items: pa.BinaryArray  # null where the event has no item
+    engaged: np.ndarray  # int64[n], ms
+    sound: np.ndarray  # bool[n]: whether the engagement is valid
+
+
+def _parameters(params: pa.Array, source: SourceSettings, ledger: Ledger) -> _Parameters:
     events = len(params)
     if pa.types.is_null(params.type):
-        return pa.nulls(events, pa.binary()), np.zeros(events, np.int64), np.ones(events, bool)
+        return _Parameters(pa.nulls(events, pa.binary()), np.zeros(events, np.int64), np.ones(events, bool))
     event = pc.list_parent_indices(params).to_numpy().astype(np.int64)
     flat = pc.list_flatten(params)
     keys = columns.ids(columns.field(flat, "key"))
@@ -99,7 +127,7 @@ def _parameters(
     if source.item_parameter == PAGE_LOCATION:
         texts = pc.replace_substring_regex(texts, r"(?s)[?#].*", "")
     chosen = np.full(events, -1, np.int64)
-    chosen[event[places][::-1]] = np.arange(len(places))[::-1]  # the first, where one event has it twice
+    chosen[event[places][::-1]] = np.arange(len(places))[::-1]  # the first, where an event has it twice
     items = texts.take(pa.array(chosen, mask=chosen < 0))
 
     places = _places(keys, ENGAGEMENT)
@@ -109,7 +137,7 @@ def _parameters(
     np.add.at(engaged, event[places], times)
     absent = _text(values).is_null().to_numpy(zero_copy_only=False)
     sound[event[places][~has_time & ~absent]] = False
-    return items, engaged, sound
+    return _Parameters(items, engaged, sound)
 
 
 def _places(keys: pa.BinaryArray, name: str) -> np.ndarray:
@@ -117,5 +145,5 @@ def _places(keys: pa.BinaryArray, name: str) -> np.ndarray:
 
 
 def _text(values: pa.Array) -> pa.BinaryArray:
-    """A parameter's value as text: it sits in one of four fields."""
+    """Return the value of a parameter as text; it is in one of four fields."""
     return pc.coalesce(*(columns.ids(columns.field(values, name)) for name in _VALUE_FIELDS))

@@ -1,9 +1,8 @@
-"""Visitors' ids on their way in: left out by the deletion list, hashed with the key, and kept out of `rejected/`."""
+"""Visitors' ids in the input: deleted visitors are left out, ids are hashed, and `rejected/` contains none of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -13,17 +12,14 @@ import pyarrow as pa
 from artifacts import privacy
 from artifacts.storage import read_bytes
 from configs.settings import PrivacySettings
-from pipeline.readers.files import RawBatch
 from pipeline.sources.extract import Extract
 
 VIEWS = "views"
 
-ExtractFn = Callable[[RawBatch, str], Extract]
-
 
 @lru_cache(maxsize=1)
 def rules(settings: PrivacySettings) -> tuple[bytes | None, frozenset[bytes]]:
-    """The key and the ids to leave out; read once a process, and by each worker itself: a key never travels in a job.
+    """Return the key and the ids to leave out; each process reads them once, so that no job contains a key.
 
     Raises:
         UserError: one of the files cannot be read.
@@ -33,7 +29,7 @@ def rules(settings: PrivacySettings) -> tuple[bytes | None, frozenset[bytes]]:
 
 
 def open_rules(settings: PrivacySettings) -> tuple[bytes | None, frozenset[bytes]]:
-    """As `rules`, as the files are now: for the start of a job.
+    """Return `rules` after reading the files again, at the start of a job.
 
     Raises:
         UserError: one of the files cannot be read.
@@ -42,26 +38,26 @@ def open_rules(settings: PrivacySettings) -> tuple[bytes | None, frozenset[bytes
     return rules(settings)
 
 
-def guarded(raw: RawBatch, path: str, extract: ExtractFn, settings: PrivacySettings, by_visit: bool) -> Extract:
-    """A source's columns without those of visitors left out, and with hashed ids.
+def protect(extract: Extract, settings: PrivacySettings, by_visit: bool) -> Extract:
+    """Return a source's rows without those of deleted visitors, and with hashed ids.
 
     Args:
-        extract: the source's own; the first column of its table is the visitorId.
-        by_visit: ids are `visitor-visitNumber`: the list names the visitor.
+        extract: the first column of its table is the visitorId.
+        by_visit: ids are `visitor-visitNumber`; the deletion list names the visitor.
     """
-    found = extract(raw, path)
     if not (settings.hashes or settings.deleted_visitors):
-        return found
+        return extract
     key, deleted = rules(settings)
-    names, codes = _names(found.table.column(0))
-    gone = np.array([_is_deleted(name, key, deleted, by_visit) for name in names], bool)
-    kept = ~gone[codes] if len(names) else np.zeros(0, bool)
+    table = extract.table
+    names, codes = _names(table.column(0))
+    is_deleted = np.array([_is_deleted(name, key, deleted, by_visit) for name in names], bool)
+    kept = ~is_deleted[codes] if len(names) else np.zeros(0, bool)
     if count := int((~kept).sum()):
-        found.counts[f"{VIEWS}.skipped.deleted_visitor"] += count
+        extract.counts[f"{VIEWS}.skipped.deleted_visitor"] += count
     names = [privacy.hashed(key, name) if key else name for name in names]
-    table = found.table.set_column(0, found.table.schema.field(0), _column(names, codes, found.table.schema.types[0]))
-    rejects = [_without_id(line, key is not None, deleted) for line in found.rejects]
-    return replace(found, table=table.filter(pa.array(kept)), rejects=rejects)
+    table = table.set_column(0, table.schema.field(0), _column(names, codes, table.schema.types[0]))
+    rejects = [_without_id(line, key is not None, deleted) for line in extract.rejects]
+    return replace(extract, table=table.filter(pa.array(kept)), rejects=rejects)
 
 
 def _names(column: pa.Array) -> tuple[list[bytes], np.ndarray]:
@@ -81,7 +77,7 @@ def _is_deleted(name: bytes, key: bytes | None, deleted: frozenset[bytes], by_vi
 
 
 def _without_id(line: bytes, always: bool, deleted: frozenset[bytes]) -> bytes:
-    """A rejected row without its visitorId, where that may not be kept; its file and place still say where it is."""
+    """Return a rejected row without its visitorId where that may not be kept; its file and number still locate it."""
     row = json.loads(line)
     name = row.get("visitorId")
     if name is None or not (always or name.encode("utf-8", "surrogatepass") in deleted):

@@ -1,8 +1,10 @@
-"""A plain table of visitors and items with a dwell, a rating or neither -> interactions, a row a row."""
+"""A table of visitors and items with a dwell, a rating or neither -> interactions, one per row."""
 
 from __future__ import annotations
 
 import datetime
+from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -10,19 +12,41 @@ import pyarrow.compute as pc
 
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
+from pipeline.interactions import sessions
 from pipeline.interactions.sessions import INTERACTIONS
-from pipeline.readers.files import RawBatch
+from pipeline.readers.files import TableReader
+from pipeline.readers.records import RawBatch
 from pipeline.sources import columns
 from pipeline.sources.extract import RECORDS, Extract, faults, open_ledger, within_window
+from pipeline.sources.source import Read, Source
 
 _DAY_MS = 86_400_000
 
 
+class Table(Source):
+    """A table in files or in BigQuery."""
+
+    def __init__(
+        self, settings: SourceSettings, rating: RatingSettings, read: Read | None = None, label: str | None = None
+    ):
+        super().__init__(settings, read or TableReader(column_names(settings)).read, label)
+        self._rating = rating
+
+    def _rows_of(self, raw: RawBatch, path: str) -> Extract:
+        return extract(raw, path, self.settings, self._rating)
+
+    def combine(self, interactions: pa.Table) -> tuple[pa.Table, Counter[str]]:
+        """Return one row per pair: the last rating, or the summed dwell."""
+        if self.settings.rating_column:
+            return sessions.last_of_pairs(interactions), Counter()
+        return super().combine(interactions)
+
+
 def column_names(source: SourceSettings) -> list[str]:
-    """The columns of the table that the settings name.
+    """Return the columns of the table that the settings name.
 
     Raises:
-        UserError: a window is asked for, and no column tells the time.
+        UserError: there is a window but no column with the time.
     """
     if (source.start_date or source.end_date) and not source.time_column:
         raise UserError("start_date and end_date need source.time_column where the source is a table")
@@ -31,12 +55,12 @@ def column_names(source: SourceSettings) -> list[str]:
 
 
 def extract(raw: RawBatch, path: str, source: SourceSettings, rating: RatingSettings) -> Extract:
-    """Checks the rows of a table.
+    """Check the rows of a table.
 
     Args:
         raw: records with the columns of `column_names`.
         path: their file, for the account.
-        source: which column is which, and the window (days in UTC).
+        source: the names of the columns, and the window (days in UTC).
         rating: the ratings of the answers, where they are ordinal.
 
     Returns:
@@ -70,33 +94,37 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rating: RatingSett
     return Extract(table.filter(pa.array(sound)), ledger.rejects, ledger.counts)
 
 
-def _amounts(
-    batch: pa.RecordBatch, source: SourceSettings, rating: RatingSettings
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """float64[n], whether each is sound, and the reason to give where not."""
+class _Amounts(NamedTuple):
+    values: np.ndarray  # float64[n]
+    sound: np.ndarray  # bool[n]
+    fault: str  # the reason where an amount is not sound
+
+
+def _amounts(batch: pa.RecordBatch, source: SourceSettings, rating: RatingSettings) -> _Amounts:
+    """Return the amounts of the rows."""
     if source.rating_column and rating.kind == "ordinal":
         answers = columns.ids(batch.column(source.rating_column)).dictionary_encode()
         known = {answer.encode(): value for answer, value in rating.ordinal.items()}
         of_answer = np.array([known.get(answer, np.nan) for answer in answers.dictionary.to_pylist()] + [np.nan])
         values = of_answer[answers.indices.fill_null(-1).to_numpy()]
-        return np.nan_to_num(values), ~np.isnan(values), "answer_without_rating"
+        return _Amounts(np.nan_to_num(values), ~np.isnan(values), "answer_without_rating")
     if source.rating_column:
-        return *columns.floats(batch.column(source.rating_column)), "rating_invalid"
+        return _Amounts(*columns.floats(batch.column(source.rating_column)), "rating_invalid")
     if source.duration_column:
         values, sound = columns.floats(batch.column(source.duration_column))
-        return values, sound & (values >= 0), "duration_invalid"
-    return np.ones(batch.num_rows), np.ones(batch.num_rows, bool), ""
+        return _Amounts(values, sound & (values >= 0), "duration_invalid")
+    return _Amounts(np.ones(batch.num_rows), np.ones(batch.num_rows, bool), "")
 
 
 def _days(times: np.ndarray) -> pa.DictionaryArray:
-    """The day of each time in UTC, YYYYMMDD; a day is written once, not once a row."""
+    """Return the day of each time in UTC, YYYYMMDD; each day is formatted once, not once per row."""
     coded = pa.array(times - times % _DAY_MS, pa.timestamp("ms")).dictionary_encode()
     days = pc.strftime(coded.dictionary, format="%Y%m%d")
     return pa.DictionaryArray.from_arrays(coded.indices, days)
 
 
 def _milliseconds(times: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Times in ms since 1970, from timestamps, from integers that are that already, or from ISO text."""
+    """Return times in ms since 1970, from timestamps, integers in ms, or ISO 8601 text."""
     if pa.types.is_binary(times.type) or pa.types.is_string(times.type):
         values, sound = columns.integers(times)
         if not sound.all():
@@ -110,7 +138,7 @@ def _milliseconds(times: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _parsed(text: bytes | None) -> datetime.datetime | None:
-    """An ISO 8601 time, in UTC where it names no zone."""
+    """Return an ISO 8601 time; it is in UTC where it names no zone."""
     try:
         time = datetime.datetime.fromisoformat((text or b"").decode())
     except ValueError:

@@ -14,7 +14,7 @@ from artifacts.names import CONTENT_ID, VISITORS
 from artifacts.vocabulary import read_vocabulary
 from configs.errors import UserError
 from configs.settings import SourceSettings
-from pipeline.sources import inputs
+from pipeline.sources import input_files
 from tests.support import storage_server
 from tests.support.exports import make_dataset, reads, write_ndjson
 
@@ -185,5 +185,5 @@ def test_what_is_missing_on_gs_is_said_as_on_a_disk(bucket):
     with pytest.raises(UserError, match=r"gs://bucket/none does not exist"):
         read_vocabulary(f"{bucket}/none")
     with pytest.raises(UserError, match=r"no file matches gs://bucket/none\*"):
-        inputs.match_input(SourceSettings(input=f"{bucket}/none*"))
+        input_files.match_files(SourceSettings(input=f"{bucket}/none*"))
     assert not storage.exists(f"{bucket}/none")

@@ -36,7 +36,7 @@ def write(tmp_path, text):
         ("source: {inputs: x}", "unknown key source.inputs (known: kind, input"),
         ("source: {kind: ga5}", "source.kind: Input should be 'ga360', 'ga4' or 'table'"),
         ("training: {embedding_dimension: 0}", "training.embedding_dimension: Input should be greater than or equal"),
-        ("source: {start_date: 20240201, end_date: 2024-01-01}", "start_date 2024-02-01 lies after end_date"),
+        ("source: {start_date: 20240201, end_date: 2024-01-01}", "start_date 2024-02-01 is after end_date"),
         ("source: {min_dwell_ms: 5, max_dwell_ms: 4}", "max_dwell_ms is below min_dwell_ms"),
         ("source: {kind: table, rating_column: a, duration_column: b}", "duration_column or rating_column, not both"),
         ("source: {kind: table, rating_column: stars}", "rating.kind median is for dwell"),

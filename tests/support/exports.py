@@ -17,7 +17,8 @@ from artifacts.vocabulary import read_vocabulary
 from configs.settings import Settings, resolve
 from pipeline import preprocess
 from pipeline.interactions import columns, splits
-from pipeline.sources import inputs, kinds
+from pipeline.sources import inputs
+from pipeline.sources.select import source_of
 
 SHARED = Path(os.environ.get("WALS_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 needs_shared = pytest.mark.skipif(
@@ -114,14 +115,15 @@ def interactions(made: Settings) -> tuple[dict, dict]:
     Where a split holds some out: (visitorId, contentId, "held out") as well.
     """
     parts, counts = [], Counter()
-    with inputs.opened(made) as found:
-        kind = kinds.kind_of(made.source, made.rating, made.split, found.read)
-        for name in found.files:
-            for raw in kind.read(name):
-                extract = kind.extract(raw, name)
+    with inputs.opened(made) as opened:
+        source = source_of(made.source, made.rating, made.split, opened.read)
+        for name in opened.files:
+            for raw in source.read(name):
+                extract = source.extract(raw, name)
                 parts.append(columns.to_bytes(extract.table))
                 counts.update(extract.counts)
-    pairs, held_out, more = splits.divide(kind.rows(columns.from_bytes(iter(parts))), kind.combine, made.split)
+    views = source.interactions(columns.from_bytes(iter(parts)))
+    pairs, held_out, more = splits.divide(views, source.combine, made.split)
     rows = {}
     for table, mark in ((pairs, ()), (held_out, ("held out",))):
         for visitor, content, amount, time in (

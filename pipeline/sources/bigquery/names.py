@@ -1,4 +1,4 @@
-"""Names of BigQuery's tables, checked before they go into a query: no parameter can stand for them."""
+"""Names of BigQuery's tables, checked before they become part of a query: a parameter cannot name a table."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from configs.errors import UserError
 from configs.settings import BIGQUERY
+from pipeline.sources import tables_of_days
 
 _DATASET = r"(?P<project>(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]*)\.(?P<dataset>[A-Za-z0-9_]+)"
 _TABLE = re.compile(_DATASET + r"\.(?P<table>[A-Za-z0-9_-]+)(?P<star>\*?)")
-_DAY = re.compile(r"(?P<prefix>[A-Za-z0-9_]+_)(?P<day>\d{8})")
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class TableName:
 
 
 def parse(url: str, setting: str) -> TableName:
-    """The table that `bq://PROJECT.DATASET.TABLE` names.
+    """Return the table that `bq://PROJECT.DATASET.TABLE` names.
 
     Raises:
-        UserError: it is no such name.
+        UserError: the name has another form.
     """
     match = _TABLE.fullmatch(url.removeprefix(BIGQUERY))
     if not match or not url.startswith(BIGQUERY):
@@ -44,10 +44,10 @@ def parse(url: str, setting: str) -> TableName:
 
 
 def check_dataset(name: str, setting: str) -> str:
-    """The name as it is.
+    """Return the name of a dataset unchanged.
 
     Raises:
-        UserError: it is no PROJECT.DATASET.
+        UserError: it is not PROJECT.DATASET.
     """
     if not re.fullmatch(_DATASET, name):
         raise UserError(f"{setting} {name}: write it as PROJECT.DATASET")
@@ -55,12 +55,9 @@ def check_dataset(name: str, setting: str) -> str:
 
 
 def split_day(name: TableName) -> tuple[TableName, datetime.date | None]:
-    """Tables of days by their prefix: one day's table becomes its family and that day."""
-    match = _DAY.fullmatch(name.table)
-    if name.star or not match:
+    """Return the family of one day's table, and that day; other tables as they are."""
+    prefix, underscore, suffix = name.table.rpartition("_")
+    table = tables_of_days.of_suffix(suffix)
+    if name.star or not prefix or table is None:
         return name, None
-    try:
-        day = datetime.datetime.strptime(match["day"], "%Y%m%d").date()
-    except ValueError:
-        return name, None
-    return TableName(name.project, name.dataset, match["prefix"], star=True), day
+    return TableName(name.project, name.dataset, prefix + underscore, star=True), table.day

@@ -1,4 +1,4 @@
-"""What the queries of pipeline/sql give -> interactions, with an account of what they left out."""
+"""Rows of the queries in pipeline/sources/sql -> interactions, with an account of the rows left out."""
 
 from __future__ import annotations
 
@@ -7,21 +7,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifacts.names import AMOUNT, CONTENT_ID, TIME_MS, VISITOR_ID
+from configs.errors import UserError
+from configs.settings import SourceSettings
 from pipeline.interactions.sessions import INTERACTIONS
-from pipeline.readers.files import RawBatch
+from pipeline.readers.records import RawBatch
 from pipeline.sources import columns
 from pipeline.sources.extract import RECORDS, Extract, Ledger, faults
+from pipeline.sources.source import Read, Source
 
 REASON, ROWS = "reason", "records"
 
 
+class BigQueryPairs(Source):
+    """Pairs that BigQuery has already summed; the queries apply the rules of GA360 and GA4."""
+
+    def __init__(self, settings: SourceSettings, read: Read):
+        if settings.filters_bots:
+            raise UserError(
+                "max_views_a_day and max_items_a_day need one row per view, which BigQuery's tables are not read as: "
+                "export the tables to files, or unset them"
+            )
+        super().__init__(settings, read, str(settings.input))
+
+    def _rows_of(self, raw: RawBatch, path: str) -> Extract:
+        return extract(raw, path)
+
+
 def extract(raw: RawBatch, path: str) -> Extract:
-    """Checks the ids of the pairs.
+    """Check the ids of the pairs.
 
     Args:
-        raw: records with the columns reason, visitorId, contentId, amount, time_ms and records: how many views or
-            events each stands for. With a reason (`skipped.no_item`, `rejected.visit_id_invalid`) it is no pair.
-        path: what they were read from, for the account.
+        raw: records with the columns reason, visitorId, contentId, amount, time_ms and records: the number of views or
+            events of each. With a reason (`skipped.no_item`, `rejected.visit_id_invalid`) it is not a pair.
+        path: the input, for the account.
 
     Returns:
         columns of pipeline.interactions.sessions.INTERACTIONS; amounts may be 0.

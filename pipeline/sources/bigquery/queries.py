@@ -1,21 +1,21 @@
-"""The queries that give a source's rows: the rules of sql/, a user's own file, or a view."""
+"""The queries that return a source's rows: the rules of sql/, a user's own file, or a view."""
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from google.cloud.bigquery import ScalarQueryParameter
+from google.cloud.bigquery import ArrayQueryParameter, ScalarQueryParameter
 
 from configs.errors import UserError
 from configs.settings import SourceSettings, SplitSettings
 from pipeline.sources.bigquery.names import TableName
 
 _NEVER_MS = 2**62
-_NO_SUFFIX = ""  # BETWEEN '' AND '' holds for no table
+
+Parameter = ScalarQueryParameter | ArrayQueryParameter
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,20 @@ class Query:
     """A query with its named parameters."""
 
     sql: str
-    parameters: tuple[ScalarQueryParameter, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
 
 
-def pairs(
-    source: SourceSettings, split: SplitSettings, tables: TableName, first: datetime.date, last: datetime.date
-) -> Query:
-    """The rows of pipeline.sources.bigquery.pairs from Google Analytics' tables of the days `first` to `last`.
+def pairs(source: SourceSettings, split: SplitSettings, tables: TableName, suffixes: Sequence[str]) -> Query:
+    """Return the query for the rows of pipeline.sources.bigquery.pairs from the tables of days with these suffixes.
 
-    Views before and behind a split in time are summed apart.
+    Views before and after a split in time are summed apart.
     """
-    days = [day.strftime("%Y%m%d") for day in (first, last)]
-    intraday = [f"intraday_{day}" if source.include_intraday else _NO_SUFFIX for day in days]
-    values: dict[str, tuple[str, Any]] = {
-        "first_suffix": ("STRING", days[0]),
-        "last_suffix": ("STRING", days[1]),
-        "first_intraday": ("STRING", intraday[0]),
-        "last_intraday": ("STRING", intraday[1]),
-    }
+    values: dict[str, tuple[str, Any]] = {"suffixes": ("STRING", list(suffixes))}
+    for version, prefix in (("final", ""), ("fresh", "fresh_"), ("intraday", "intraday_")):
+        # BigQuery scans only the tables between two constants.
+        of_version = sorted(suffix for suffix in suffixes if suffix.rpartition("_")[0] == prefix.rstrip("_"))
+        values[f"first_{version}"] = ("STRING", of_version[0] if of_version else "")
+        values[f"last_{version}"] = ("STRING", of_version[-1] if of_version else "")
     values["cut_ms"] = ("INT64", split.time_ms if split.kind == "time" else _NEVER_MS)
     if source.kind == "ga360":
         values |= {
@@ -57,10 +53,10 @@ def pairs(
 
 
 def of_file(source: SourceSettings) -> Query:
-    """A user's own query; it may use the parameters @start_date and @end_date, of type DATE.
+    """Return a user's own query; it may use the parameters @start_date and @end_date, of type DATE.
 
     Raises:
-        UserError: it cannot be read, or uses the window where none is set.
+        UserError: it cannot be read, or uses a window that is not set.
     """
     path = source.query or ""
     try:
@@ -78,15 +74,23 @@ def of_file(source: SourceSettings) -> Query:
 
 
 def of_view(view: TableName, columns: Iterable[str]) -> Query:
-    """Columns of a view, which the Storage Read API does not read by itself."""
+    """Return a query for columns of a view, which the Storage Read API cannot read itself."""
     return Query(f"SELECT {', '.join(f'`{name}`' for name in columns)} FROM `{view}`")  # noqa: S608 - checked names
 
 
 def shown(query: Query) -> str:
-    """The query as `bq query` takes it: its parameters first, as comments."""
-    lines = [f"-- @{each.name} {each.type_} = {each.value!r}" for each in query.parameters]
+    """Return the query as `bq query` takes it: its parameters first, as comments."""
+    lines = []
+    for each in query.parameters:
+        if isinstance(each, ArrayQueryParameter):
+            lines.append(f"-- @{each.name} ARRAY<{each.array_type}> = {each.values!r}")
+        else:
+            lines.append(f"-- @{each.name} {each.type_} = {each.value!r}")
     return "\n".join([*lines, query.sql])
 
 
-def _parameters(values: dict[str, tuple[str, Any]]) -> tuple[ScalarQueryParameter, ...]:
-    return tuple(ScalarQueryParameter(name, kind, value) for name, (kind, value) in values.items())
+def _parameters(values: dict[str, tuple[str, Any]]) -> tuple[Parameter, ...]:
+    return tuple(
+        ArrayQueryParameter(name, kind, value) if isinstance(value, list) else ScalarQueryParameter(name, kind, value)
+        for name, (kind, value) in values.items()
+    )

@@ -1,4 +1,4 @@
-"""Clients of BigQuery, and its errors as lines that say what to do."""
+"""Clients of BigQuery; its errors become one line that says what to do."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TRANSIENT_REASONS = (
 
 @dataclass(frozen=True)
 class Service:
-    """BigQuery as the settings describe it. It travels to the workers; the clients are made where they are used."""
+    """BigQuery as the settings describe it. It is pickled to the workers; clients are created where they are used."""
 
     settings: BigQuerySettings
 
@@ -40,12 +40,12 @@ class Service:
 
     @property
     def retry(self) -> retry.Retry:
-        """Waits 1, 2, 4, ... seconds between tries, for as long as the settings say."""
+        """Retry after 1, 2, 4, ... seconds, for as long as the settings say."""
         return retry.Retry(predicate=is_transient, initial=0.5, timeout=self.settings.retry_seconds)
 
     @cached_property
     def jobs(self) -> bigquery.Client:
-        """The REST client; its project is the one that pays.
+        """Return the REST client; its project is billed.
 
         Raises:
             UserError: there are no credentials, or no project.
@@ -61,7 +61,7 @@ class Service:
 
     @cached_property
     def storage(self) -> BigQueryReadClient:
-        """The client of the Storage Read API."""
+        """Return the client of the Storage Read API."""
         with explained("BigQuery's Storage Read API"):
             endpoint = self.settings.storage_endpoint
             if endpoint and endpoint.startswith(_PLAIN):
@@ -72,7 +72,7 @@ class Service:
             return BigQueryReadClient(client_options=ClientOptions(api_endpoint=endpoint) if endpoint else None)
 
     def close(self) -> None:
-        """Closes the clients that were made."""
+        """Close the clients."""
         for name in ("jobs", "storage"):
             client = self.__dict__.pop(name, None)
             if client is not None:
@@ -80,29 +80,29 @@ class Service:
 
 
 def _credentials(endpoint: str | None) -> Any:
-    """Credentials and their project; a server without TLS is a private one and gets none."""
+    """Return credentials and their project; a server without TLS is private and gets none."""
     if endpoint and endpoint.startswith(_PLAIN):
         return AnonymousCredentials(), None
     return google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether another try may help: the service or the network, and not what was asked, is at fault."""
+    """Return whether a retry may help: the service or the network failed, and not the request."""
     if isinstance(error, (exceptions.ServerError, exceptions.TooManyRequests, RequestException)):
         return True
     return isinstance(error, exceptions.GoogleAPICallError) and reason_of(error) in _TRANSIENT_REASONS
 
 
 def reason_of(error: exceptions.GoogleAPICallError) -> str:
-    """BigQuery's own word for the error, e.g. quotaExceeded."""
+    """Return BigQuery's reason for the error, e.g. quotaExceeded."""
     return next((part.get("reason", "") for part in error.errors if isinstance(part, dict)), "")
 
 
 def explained(what: str) -> contextlib.AbstractContextManager[None]:
-    """Turns errors of BigQuery's clients, and of the network below them, into one line.
+    """Turn errors of BigQuery's clients, and of the network below them, into one line.
 
     Raises:
-        UserError: saying what to do.
+        UserError: the line says what to do.
     """
     return google_cloud.explained(what, _advice, more=(RequestException,))
 
@@ -125,7 +125,7 @@ def _is_quota(error: exceptions.GoogleAPICallError) -> bool:
 
 
 def advice(error: exceptions.GoogleAPICallError) -> str:
-    """What the service says, and what to do about it."""
+    """Return the message of the service, and what to do about it."""
     message = line(error)
     if _is_quota(error):
         return f"a quota is used up ({message}); run it again later, or have the quota raised"
@@ -141,6 +141,6 @@ def advice(error: exceptions.GoogleAPICallError) -> str:
 
 
 def line(error: Exception) -> str:
-    """The message in one line, without the method and URL that the clients put before it."""
+    """Return the message in one line, without the method and URL that the clients put before it."""
     text = str(getattr(error, "message", "") or error).partition("\n\nLocation: ")[0]
     return " ".join(text.split()).rpartition("prettyPrint=false: ")[2].partition("; reason: ")[0]

@@ -1,4 +1,4 @@
-"""BigQuery as a source: a query's result, or a table, opened as streams that workers read side by side."""
+"""BigQuery as a source: a query's result, or a table, opened as streams that workers read in parallel."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from google.cloud.bigquery_storage_v1 import types
 
 from configs.errors import UserError
 from configs.settings import Settings, SourceSettings, SplitSettings
-from pipeline.sources import table
+from pipeline.sources import table, tables_of_days
 from pipeline.sources.bigquery import names, queries
 from pipeline.sources.bigquery.names import TableName
 from pipeline.sources.bigquery.queries import Query
 from pipeline.sources.bigquery.service import Service, explained, line
 from pipeline.sources.bigquery.streams import read_stream
-from pipeline.sources.inputs import Input
+from pipeline.sources.input_files import Input
 
-_STREAM_BYTES = 1 << 26  # of rows a stream at least
+_STREAM_BYTES = 1 << 26  # of rows per stream, at least
 _MOST_STREAMS = 1000  # the service's own limit
-_LIFE = datetime.timedelta(hours=12)  # of what a killed run leaves behind; a read session lives for six
+_LIFE = datetime.timedelta(hours=12)  # of what a killed run leaves behind; a read session lasts six
 _PREFIX = {"ga360": "ga_sessions_", "ga4": "events_"}
 _OTHER_SCHEMA = ("Unrecognized name", "not found", "does not exist", "No matching signature", "Cannot access field")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be read.
+    """A plan of what to read.
 
-    query: whose result; or None, and `table` is read as it is. days: of the tables in the window; outside: how many
-    more there are. location: of the data. read_bytes: that the query (or the table) reads, as BigQuery counts them.
+    query: whose result is read; None to read `table` as it is. days: of the tables in the window; outside: the number
+    of other tables. location: of the data. read_bytes: of the query or the table, as BigQuery counts them.
     """
 
     query: Query | None
@@ -49,10 +49,10 @@ class Plan:
 
 
 def plan(settings: Settings, service: Service) -> Plan:
-    """Finds out what there is, and what reading it would cost. Reads no rows.
+    """Find the tables and what reading them would cost, without reading rows.
 
     Raises:
-        UserError: no such tables, none of the window, no permission, more bytes than allowed.
+        UserError: there are no such tables, or none of the window; no permission; more bytes than allowed.
     """
     source = settings.source
     if source.query:
@@ -76,19 +76,17 @@ def plan(settings: Settings, service: Service) -> Plan:
 
 @contextlib.contextmanager
 def opened(settings: Settings, keep: bool = False) -> Iterator[Input]:
-    """Runs the query and opens its result; at the end, however it comes, removes what the run made.
+    """Run the query and open its result; remove at the end, or on an error, what the run created.
 
     Args:
-        keep: leave the result where it is, for a job that goes on without this process. It lapses by itself, but a
-            dataset does not: there must be a `bigquery.temp_dataset`.
+        keep: leave the result for a job that continues without this process. It expires by itself, but a
+            dataset does not: `bigquery.temp_dataset` must be set.
 
     Raises:
         UserError: see `plan`.
     """
     if keep and not settings.bigquery.temp_dataset:
-        raise UserError(
-            "a job that nobody waits for needs bigquery.temp_dataset: its result has to outlast this command"
-        )
+        raise UserError("a detached job needs bigquery.temp_dataset: its result has to outlast this command")
     service = Service(settings.bigquery)
     try:
         found = plan(settings, service)
@@ -99,7 +97,7 @@ def opened(settings: Settings, keep: bool = False) -> Iterator[Input]:
 
 
 def describe(settings: Settings) -> str:
-    """What a run would do: its SQL, the tables, the bytes that it would read."""
+    """Return what a run would do: its SQL, the tables, the bytes that it would read."""
     service = Service(settings.bigquery)
     try:
         found = plan(settings, service)
@@ -135,36 +133,25 @@ def _plan_days(source: SourceSettings, split: SplitSettings, service: Service) -
     with explained(str(source.input)):
         dataset = service.jobs.get_dataset(tables.in_dataset, retry=service.retry)
         listed = [each.table_id for each in service.jobs.list_tables(dataset, retry=service.retry)]
-    days = _days(listed, tables.table, source.include_intraday)
+    suffixes = [name.removeprefix(tables.table) for name in listed if name.startswith(tables.table)]
+    dated = [(suffix, table) for suffix in suffixes if (table := tables_of_days.of_suffix(suffix))]
+    chosen = tables_of_days.chosen([table for _, table in dated], source.include_intraday)
+    days = {table.day: suffix for (suffix, table), read in zip(dated, chosen, strict=True) if read}
     if only:
-        days = [day for day in days if day == only]
+        days = {day: suffix for day, suffix in days.items() if day == only}
     if not days:
         raise UserError(
             f"{source.input}: {tables.in_dataset} has no tables {tables.table}YYYYMMDD; it has {_some(listed)}"
         )
-    first, last = source.start_date or days[0], source.end_date or days[-1]
-    inside = [day for day in days if first <= day <= last]
+    first, last = source.start_date or min(days), source.end_date or max(days)
+    inside = sorted(day for day in days if first <= day <= last)
     if not inside:
         raise UserError(
             f"no table of {source.input} is of the window {source.start_date or '...'} to {source.end_date or '...'}; "
-            f"they are of {days[0]} to {days[-1]}"
+            f"they are of {min(days)} to {max(days)}"
         )
-    query = queries.pairs(source, split, tables, inside[0], inside[-1])
+    query = queries.pairs(source, split, tables, [days[day] for day in inside])
     return Plan(query, None, days=tuple(inside), outside=len(days) - len(inside), location=dataset.location)
-
-
-def _days(listed: list[str], prefix: str, intraday: bool) -> list[datetime.date]:
-    """The days of the tables, ascending."""
-    found = set()
-    for name in listed:
-        if not name.startswith(prefix):
-            continue
-        suffix = name.removeprefix(prefix)
-        suffix = suffix.removeprefix("intraday_") if intraday else suffix
-        if len(suffix) == 8 and suffix.isascii() and suffix.isdigit():
-            with contextlib.suppress(ValueError):
-                found.add(datetime.datetime.strptime(suffix, "%Y%m%d").date())
-    return sorted(found)
 
 
 def _some(listed: list[str]) -> str:
@@ -183,7 +170,7 @@ def _dry_run(query: Query, source: SourceSettings, service: Service, location: s
             if source.kind == "table" or not unlike:
                 raise
             raise UserError(
-                f"{source.input}: no {source.kind} export ({line(error)}); source.kind says what the tables hold"
+                f"{source.input} is not a {source.kind} export ({line(error)}); set source.kind to what they contain"
             ) from error
     return job.location or location, job.total_bytes_processed or 0
 
@@ -198,10 +185,10 @@ def _job_config(query: Query, service: Service, **more: object) -> bigquery.Quer
 
 @contextlib.contextmanager
 def _result(found: Plan, service: Service, keep: bool) -> Iterator[TableName]:
-    """The table to read: the source's own, or a new one with the query's result, which is removed at the end.
+    """Return the table to read: the source's own, or a new one with the query's result, which is removed at the end.
 
-    A table of its own, not the query's anonymous one, so that it can lie in a dataset that the site chose, and lapses
-    by itself should this process be killed.
+    The new one is not the query's anonymous table, so that it is in a dataset that the site chose and expires by
+    itself if this process is killed.
     """
     if found.query is None:
         yield cast(TableName, found.table)
@@ -231,7 +218,7 @@ def _result(found: Plan, service: Service, keep: bool) -> Iterator[TableName]:
 
 @contextlib.contextmanager
 def _scratch(found: Plan, service: Service) -> Iterator[str]:
-    """The dataset for the result: the one of the settings, or one of its own for this run."""
+    """Return the dataset for the result: the one in the settings, or a temporary one for this run."""
     given = service.settings.temp_dataset
     if given:
         names.check_dataset(given, "bigquery.temp_dataset")
@@ -239,7 +226,7 @@ def _scratch(found: Plan, service: Service) -> Iterator[str]:
             dataset = service.jobs.get_dataset(given, retry=service.retry)
         if found.location and dataset.location and dataset.location != found.location:
             raise UserError(
-                f"bigquery.temp_dataset {given} lies in {dataset.location}, the tables in {found.location}; "
+                f"bigquery.temp_dataset {given} is in {dataset.location}, the tables in {found.location}; "
                 f"name a dataset in {found.location}"
             )
         yield given
@@ -248,7 +235,7 @@ def _scratch(found: Plan, service: Service) -> Iterator[str]:
     dataset.location = found.location
     dataset.default_table_expiration_ms = int(_LIFE.total_seconds() * 1000)
     dataset.labels = service.settings.labels
-    with explained(f"a temporary dataset in {service.jobs.project} (bigquery.temp_dataset names one that is there)"):
+    with explained(f"a temporary dataset in {service.jobs.project} (bigquery.temp_dataset names an existing one)"):
         service.jobs.create_dataset(dataset, retry=service.retry)
     try:
         yield f"{dataset.project}.{dataset.dataset_id}"
@@ -257,7 +244,7 @@ def _scratch(found: Plan, service: Service) -> Iterator[str]:
 
 
 def _open(found: Plan, name: TableName, source: SourceSettings, service: Service) -> Input:
-    """Opens a read session on the table; workers read its streams."""
+    """Open a read session on the table; workers read its streams."""
     session = types.ReadSession(
         table=f"projects/{name.project}/datasets/{name.dataset}/tables/{name.table}",
         data_format=types.DataFormat.ARROW,

@@ -1,4 +1,4 @@
-"""Streams of the Storage Read API -> Arrow record batches; one that breaks goes on where it broke."""
+"""Streams of the Storage Read API -> Arrow record batches; a broken stream resumes where it broke."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from google.api_core import exceptions
 from google.cloud.bigquery_storage_v1 import types
 
 from configs.errors import UserError
-from pipeline.readers.files import RawBatch
+from pipeline.readers.records import RawBatch
 from pipeline.sources.bigquery.service import Service, advice, line
 
-_ROWS = 1 << 18  # handed on at once: the service sends some thousand, and each batch is cut by shards
+_ROWS = 1 << 18  # per batch: the service sends a few thousand at once, and each batch is split by shard
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _BROKEN = (
     exceptions.ServiceUnavailable,
@@ -27,10 +27,10 @@ _BROKEN = (
 
 
 def read_stream(name: str, service: Service) -> Iterator[RawBatch]:
-    """Reads a stream to its end.
+    """Read a stream to its end.
 
     Raises:
-        UserError: it broke and could not be taken up again for as long as bigquery.retry_seconds, or is not there.
+        UserError: it does not exist, or broke and did not resume within bigquery.retry_seconds.
     """
     number, held, rows = 1, [], 0
     for batch in _batches(name, service):

@@ -9,10 +9,11 @@ WITH
     SELECT fullVisitorId, visitNumber, visitId, visitStartTime, hits
     FROM `{source}`
     WHERE (
-        _TABLE_SUFFIX BETWEEN @first_suffix AND @last_suffix
+        _TABLE_SUFFIX BETWEEN @first_final AND @last_final
+        OR _TABLE_SUFFIX BETWEEN @first_fresh AND @last_fresh
         OR _TABLE_SUFFIX BETWEEN @first_intraday AND @last_intraday
       )
-      AND REGEXP_CONTAINS(_TABLE_SUFFIX, '^(intraday_)?[0-9]{8}$')
+      AND _TABLE_SUFFIX IN UNNEST(@suffixes)
   ),
   pages AS (
     SELECT

@@ -9,10 +9,11 @@ WITH
     SELECT event_timestamp, event_params, user_id, user_pseudo_id
     FROM `{source}`
     WHERE (
-        _TABLE_SUFFIX BETWEEN @first_suffix AND @last_suffix
+        _TABLE_SUFFIX BETWEEN @first_final AND @last_final
+        OR _TABLE_SUFFIX BETWEEN @first_fresh AND @last_fresh
         OR _TABLE_SUFFIX BETWEEN @first_intraday AND @last_intraday
       )
-      AND REGEXP_CONTAINS(_TABLE_SUFFIX, '^(intraday_)?[0-9]{8}$')
+      AND _TABLE_SUFFIX IN UNNEST(@suffixes)
   ),
   -- A parameter's value sits in one of four fields; a number is written without a needless fraction.
   events AS (

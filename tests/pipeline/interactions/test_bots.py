@@ -66,5 +66,5 @@ def test_a_bot_leaves_a_line_and_its_views_are_counted(tmp_path):
 
 
 def test_a_table_without_times_has_no_days():
-    with pytest.raises(ValidationError, match="need time_column where the source is a table"):
+    with pytest.raises(ValidationError, match="need time_column if the source is a table"):
         SourceSettings(kind="table", max_items_a_day=100)

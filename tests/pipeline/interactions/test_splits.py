@@ -18,7 +18,7 @@ from configs.errors import UserError
 from configs.settings import Settings, SplitSettings, resolve
 from pipeline import preprocess, verify
 from pipeline.interactions import sessions, splits
-from pipeline.sources import inputs
+from pipeline.sources import input_files
 from tests.support.exports import event, make_dataset, ratings, settings, write_ndjson
 
 DAY = 86_400_000
@@ -295,4 +295,4 @@ def test_the_test_files_have_no_window(tmp_path):
         write_ndjson(tmp_path / name, [event("a", name, 5)])
     tree = {"kind": "ga4", "input": f"{tmp_path}/events_20240101", "end_date": "2024-01-01"}
     settings = Settings.model_validate({"source": tree, "split": {"test_input": f"{tmp_path}/events_20240105"}})
-    assert inputs.match_test_input(settings).files == [f"{tmp_path}/events_20240105"]
+    assert input_files.match_test_files(settings).files == [f"{tmp_path}/events_20240105"]

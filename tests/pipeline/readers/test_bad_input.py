@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs.errors import UserError
-from pipeline.readers import files, ndjson
+from pipeline.readers.files import ExportReader, TableReader
+from pipeline.readers.ndjson import NdjsonReader
+from pipeline.readers.opening import opened
 from pipeline.sources import ga360
 from tests.support.exports import hit, make_dataset, ratings, reads, rejected, session, write_ndjson
 
@@ -127,18 +129,18 @@ def test_garbage_stops_the_job_with_the_commonest_reasons(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_bomb_is_refused_before_it_fills_memory_or_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_BOMB_BYTES", 1 << 20)
-    monkeypatch.setattr(ndjson, "_MOST_BYTES", 1 << 23)
+def test_a_bomb_is_refused_before_it_fills_memory_or_disk(tmp_path):
     unpacked = b'{"fullVisitorId": "' + b"a" * (1 << 24)
     for name, data in {"zip": gzip.compress(unpacked), "line": unpacked}.items():
         (tmp_path / name).write_bytes(data)
-    for name, said in {
-        "zip": "zip unpacks to more than 300 times",
-        "line": "line, .*a line is longer than 8 MB",
-    }.items():
-        with pytest.raises(UserError, match=said):
-            list(files.read_export(str(tmp_path / name), ga360.SCHEMA))
+    with (
+        pytest.raises(UserError, match="zip unpacks to more than 300 times"),
+        opened(str(tmp_path / "zip"), bomb_bytes=1 << 20) as (file, _),
+    ):
+        list(NdjsonReader(ga360.SCHEMA).read(file))
+    reader = ExportReader(ga360.SCHEMA, NdjsonReader(ga360.SCHEMA, max_line_bytes=1 << 23))
+    with pytest.raises(UserError, match=r"line, .*a line is longer than 8 MB"):
+        list(reader.read(str(tmp_path / "line")))
 
 
 def avro_bytes(schema: dict, rows: list[dict]) -> bytes:
@@ -167,7 +169,7 @@ WITHOUT_END = {
     ),
     "a record in itself": (
         record(fullVisitorId="string", deeper=["null", "Root"]),
-        "its schema's type Root holds itself",
+        "its schema's type Root contains itself",
     ),
 }
 
@@ -177,7 +179,7 @@ def test_an_avro_file_without_end_is_refused(tmp_path, schema, said):
     """Each of these needs a few bytes to say that it has 2^62 items, or a depth that no stack holds."""
     (tmp_path / "a.avro").write_bytes(avro_bytes(schema, []))
     with pytest.raises(UserError, match=rf"a\.avro, after record 0: {said}; export the file again"):
-        list(files.read_export(str(tmp_path / "a.avro"), ga360.SCHEMA))
+        list(ExportReader(ga360.SCHEMA).read(str(tmp_path / "a.avro")))
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ def test_an_avro_file_that_claims_a_long_block_takes_no_memory_for_it(tmp_path, 
         with pytest.raises(
             UserError, match=r"a\.avro, after record 0: a length of .* bytes; a block has 256 MB at most"
         ):
-            list(files.read_export(str(tmp_path / "a.avro"), ga360.SCHEMA))
+            list(ExportReader(ga360.SCHEMA).read(str(tmp_path / "a.avro")))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Arrow's, of decoding the row
@@ -201,5 +203,5 @@ def test_a_csv_row_that_is_neither_whole_nor_text_is_said_without_its_ids(tmp_pa
     path.write_bytes(b"visitorId,contentId\na,x\nsecret\xff,y,z\n")
     said = r"a\.csv, after record 0: CSV parse error: Row #3: Expected 2 columns, got 3 in"
     with pytest.raises(UserError, match=said) as error:
-        list(files.read_table(str(path), ["visitorId", "contentId"]))
+        list(TableReader(["visitorId", "contentId"]).read(str(path)))
     assert "secret" not in str(error.value)

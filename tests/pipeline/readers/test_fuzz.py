@@ -18,7 +18,7 @@ from artifacts.names import AMOUNT, TIME_MS
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
 from pipeline.interactions.columns import from_bytes, to_bytes
-from pipeline.sources import kinds
+from pipeline.sources.select import source_of
 from tests.support import wild
 
 EXAMPLES = int(os.environ.get("WALS_FUZZ_EXAMPLES", "60"))
@@ -27,19 +27,19 @@ fuzzed = settings(
 )
 
 
-def extracted(data: bytes, source: SourceSettings, rating: RatingSettings = RatingSettings()):  # noqa: B008
-    """What a file of these bytes gives: rows, rejects, counts; and the function that makes interactions of the rows."""
-    kind = kinds.kind_of(source, rating)
+def extracted(data: bytes, settings: SourceSettings):
+    """What a file of these bytes gives: rows, rejects, counts; and the source that makes interactions of the rows."""
+    source = source_of(settings, RatingSettings())
     tables, rejects, counts = [], [], Counter()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         path.write_bytes(data)
-        for raw in kind.read(str(path)):
-            found = kinds.extract(kind, raw, "file")
+        for raw in source.read(str(path)):
+            found = source.extract(raw, "file")
             tables.append(found.table)
             rejects += found.rejects
             counts.update(found.counts)
-    return tables, rejects, counts, kind
+    return tables, rejects, counts, source
 
 
 def total(counts: Counter, start: str) -> int:
@@ -52,7 +52,7 @@ def rows_of(tables) -> list[tuple]:
 
 def check(data: bytes, records: int | None, source: SourceSettings) -> tuple[list[tuple], list[bytes], Counter]:
     """The account of a file adds up, and what was kept can be worked with."""
-    tables, rejects, counts, kind = extracted(data, source)
+    tables, rejects, counts, reader = extracted(data, source)
     rows = rows_of(tables)
     records = counts["records.read"] if records is None else records
     assert counts["records.read"] == records
@@ -67,8 +67,8 @@ def check(data: bytes, records: int | None, source: SourceSettings) -> tuple[lis
     for name in (cell for row in rows for cell in row if isinstance(cell, bytes)):
         assert name and b"\n" not in name and b"\r" not in name and name.decode()
     if rows:
-        views = kind.rows(from_bytes(to_bytes(table) for table in tables))
-        pairs, dropped = kind.combine(views)
+        views = reader.interactions(from_bytes(to_bytes(table) for table in tables))
+        pairs, dropped = reader.combine(views)
         kept = {row[:2] for row in rows_of([views])}
         assert pairs.num_rows + total(dropped, "pairs.skipped.") == len(kept)
         assert all(abs(amount) < 2**63 for amount in pairs[AMOUNT].to_pylist())

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from artifacts.manifests import fingerprint
-from pipeline.readers import json_columns, ndjson
+from configs.settings import SourceSettings
+from pipeline.readers import json_columns
+from pipeline.readers.files import ExportReader
+from pipeline.readers.ndjson import NdjsonReader
 from pipeline.sources import ga4, ga360
-from tests.support.exports import make_dataset, reads, write_ndjson
+from tests.support.exports import reads, write_ndjson
 
 SCHEMAS = pytest.mark.parametrize("schema", [ga360.SCHEMA, ga4.SCHEMA], ids=["ga360", "ga4"])
 PLAIN = ["", "a", "ß and 한", "0", "x" * 70, "{}[]:,", "null"]
@@ -145,16 +148,18 @@ def test_ids_that_are_no_utf_8_are_given_up():
     assert json_columns.parse(b'{"other": "\xff", "date": "a"}', ga360.SCHEMA) is not None
 
 
-def test_a_dataset_is_the_same_by_either_way(tmp_path, monkeypatch):
+def test_interactions_are_the_same_by_either_way(tmp_path, monkeypatch):
     rows = [reads(f"v{n % 17}", {f"c{n % 5}": 100 * n, "c ß": n + 1}) for n in range(60)]
     rows.append(rows[0] | {"visitStartTime": "x"})  # its block is given up
-    write_ndjson(tmp_path / "in" / "1", rows[:40])
-    write_ndjson(tmp_path / "in" / "2", rows[40:])
+    paths = [write_ndjson(tmp_path / "1", rows[:40]), write_ndjson(tmp_path / "2", rows[40:])]
     made, taken, parse = [], [], json_columns.parse
     monkeypatch.setattr(json_columns, "parse", lambda *some: taken.append(parse(*some)) or taken[-1])
-    for warm in (1 << 40, 0):
-        monkeypatch.setattr(ndjson, "_WARM_BYTES", warm)
-        made.append(make_dataset(tmp_path / f"out{warm}", tmp_path / "in/*", source={"max_reject_fraction": 0.1}))
-    assert fingerprint(made[0]) == fingerprint(made[1])
-    assert made[0]["counts"] == made[1]["counts"] and made[0]["rejected"] == made[1]["rejected"]
+    for before in (math.inf, 0):
+        ndjson = NdjsonReader(ga360.SCHEMA, bytes_before_compiling=before)
+        source = ga360.Ga360(SourceSettings(input="x"), ExportReader(ga360.SCHEMA, ndjson))
+        extracts = [source.extract(raw, "p") for path in paths for raw in source.read(str(path))]
+        views = pa.Table.from_batches([extract.table for extract in extracts]).unify_dictionaries()
+        pairs, _ = source.combine(source.interactions(views))
+        made.append((pairs.to_pylist(), [extract.counts for extract in extracts], [e.rejects for e in extracts]))
+    assert made[0] == made[1]
     assert sorted(batch is None for batch in taken) == [False, True]

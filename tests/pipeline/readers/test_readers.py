@@ -10,13 +10,14 @@ import pytest
 
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
-from pipeline.readers import files
+from pipeline.readers.files import ExportReader, TableReader
+from pipeline.readers.ndjson import NdjsonReader
 from pipeline.sources import ga4, ga360, table
 from tests.support.exports import event, hit, session, write_ndjson
 
 
-def read(path, schema=ga360.SCHEMA):
-    batches = list(files.read_export(str(path), schema))
+def read(path, schema=ga360.SCHEMA, **sizes):
+    batches = list(ExportReader(schema, NdjsonReader(schema, **sizes)).read(str(path)))
     records = [row for batch in batches for row in batch.columns.to_pylist()]
     numbers = [int(number) for batch in batches for number in batch.numbers]
     return records, numbers, [bad for batch in batches for bad in batch.malformed]
@@ -33,10 +34,9 @@ def test_what_a_file_holds_is_told_by_its_item(tmp_path, name):
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1 << 24])
-def test_blocks_of_any_size_give_the_same_records(tmp_path, monkeypatch, size):
-    monkeypatch.setattr("pipeline.readers.ndjson._BLOCK_BYTES", size)
+def test_blocks_of_any_size_give_the_same_records(tmp_path, size):
     rows = [session(str(n), n, [hit(1, 0, "ü" * n)]) for n in range(20)]
-    records, numbers, _ = read(write_ndjson(tmp_path / "a", rows))
+    records, numbers, _ = read(write_ndjson(tmp_path / "a", rows), block_bytes=size)
     assert [record["fullVisitorId"] for record in records] == [str(n) for n in range(20)]
     assert numbers == list(range(1, 21))
 
@@ -52,7 +52,7 @@ def test_integers_as_json_numbers_and_as_strings_give_the_same(tmp_path):
     found = [
         next(
             ga360.extract(raw, "p", source).table.to_pylist()
-            for raw in files.read_export(str(write_ndjson(tmp_path / name, rows)), ga360.SCHEMA)
+            for raw in ExportReader(ga360.SCHEMA).read(str(write_ndjson(tmp_path / name, rows)))
         )
         for name, rows in (("a", [plain]), ("b", [numbers]), ("c", [plain, numbers, "odd"]))
     ]
@@ -72,7 +72,7 @@ def test_a_record_that_is_no_session_is_kept_aside_with_its_place(tmp_path):
     assert [record["fullVisitorId"] for record in records] == [b"1", b"3"]
     assert numbers == [1, 6]
     assert [number for number, _ in malformed] == [2, 4, 5]
-    assert malformed[2][1] == "hits is no list"
+    assert malformed[2][1] == "hits is not a list"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_damaged_file_is_named(tmp_path, make, said):
 
 def extract(mod, tmp_path, rows, **source):
     path = write_ndjson(tmp_path / "export", rows)
-    (raw,) = files.read_export(str(path), mod.SCHEMA)
+    (raw,) = ExportReader(mod.SCHEMA).read(str(path))
     return mod.extract(raw, "export", SourceSettings(kind=mod.__name__.rsplit(".", 1)[1], **source))
 
 
@@ -214,7 +214,7 @@ def read_table(path, rating=None, **source):
     settings = SourceSettings(kind="table", **source)
     extracts = [
         table.extract(raw, "t", settings, rating or RatingSettings())
-        for raw in files.read_table(str(path), table.column_names(settings))
+        for raw in TableReader(table.column_names(settings)).read(str(path))
     ]
     rows = [tuple(row.values()) for found in extracts for row in found.table.to_pylist()]
     return rows, [json.loads(line) for found in extracts for line in found.rejects]

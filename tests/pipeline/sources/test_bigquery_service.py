@@ -151,7 +151,7 @@ def test_a_dry_run_prints_the_query_and_makes_nothing(server, tmp_path, capsys):
     flags = ["--config", str(config), "--input", f"bq://{PROJECT}.dry.ga_sessions_*", "--dry_run"]
     preprocess.main(flags)
     said = capsys.readouterr().out
-    assert "-- @first_suffix STRING = '20240101'" in said and f"FROM `{PROJECT}.dry.ga_sessions_*`" in said
+    assert "-- @first_final STRING = '20240101'" in said and f"FROM `{PROJECT}.dry.ga_sessions_*`" in said
     assert "would read 0 bytes" in said  # the emulator's count of everything
     assert (server.datasets(), server.tables("dry")) == before and not (tmp_path / "out").exists()
 

@@ -1,0 +1,100 @@
+"""The files of the window that a glob matches, and what any input consists of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+
+from configs.errors import UserError
+from configs.settings import Settings, SourceSettings
+from pipeline.readers.records import RawBatch
+from pipeline.sources import tables_of_days
+from pipeline.sources.tables_of_days import DayTable
+
+_TABLE_OF_DAY = ("ga360", "ga4")
+
+
+@dataclass(frozen=True)
+class Input:
+    """The input of a job.
+
+    files: paths, sorted; or BigQuery's streams. size: bytes of all. outside: the number of files outside the window.
+    read: how to read a stream; null for files. seen: counts that no reading yields. about: facts for the manifest.
+    """
+
+    files: list[str]
+    size: int
+    outside: int = 0
+    read: Callable[[str], Iterator[RawBatch]] | None = None
+    seen: Mapping[str, int] = field(default_factory=dict)
+    about: Mapping[str, int] = field(default_factory=dict)
+
+
+def match_files(source: SourceSettings) -> Input:
+    """Return the files of the source.
+
+    Raises:
+        UserError: there is no glob, or no file matches it.
+    """
+    if not source.input:
+        raise UserError("no input: pass --input GLOB (or bq://...) or set source.input in the config")
+    try:
+        (match,) = FileSystems.match([source.input])
+    except (BeamIOError, ValueError) as error:
+        raise UserError(f"{source.input} cannot be listed: {' '.join(str(error).split())}") from error
+    if os.path.isdir(source.input):
+        raise UserError(f"{source.input} is a directory; name its files, e.g. '{source.input.rstrip('/')}/*'")
+    visible = [file for file in match.metadata_list if not _is_hidden(file.path)]
+    tables = [_table_of(file.path, source) for file in visible]
+    chosen = tables_of_days.chosen(tables, source.include_intraday)
+    kept = [(file, table) for file, table, read in zip(visible, tables, chosen, strict=True) if read]
+    if not kept:
+        only = f"; {len(visible)} intraday or fresh files do, which source.include_intraday reads" if visible else ""
+        raise UserError(f"no file matches {source.input}{only}")
+    inside = [file for file, table in kept if _is_inside(table, source)]
+    if not inside:
+        days = sorted(table.day for _, table in kept if table)
+        raise UserError(
+            f"no file of {source.input} is of the window {source.start_date or '...'} to {source.end_date or '...'}; "
+            f"they are of {days[0]} to {days[-1]}"
+        )
+    size = sum(file.size_in_bytes for file in inside)
+    return Input(sorted(file.path for file in inside), size, len(kept) - len(inside))
+
+
+def match_test_files(settings: Settings) -> Input | None:
+    """Return the files that are held out whole, None where there are none; the window does not apply to them.
+
+    Raises:
+        UserError: no file matches, or a file is also in the training input.
+    """
+    if settings.split.test_input is None:
+        return None
+    if settings.source.in_bigquery:
+        raise UserError(
+            "split.test_input goes with files as source.input; of BigQuery's rows, split.kind holds out some"
+        )
+    update = {"input": settings.split.test_input, "start_date": None, "end_date": None}
+    test = match_files(settings.source.model_copy(update=update))
+    both = set(test.files) & set(match_files(settings.source).files)
+    if both:
+        raise UserError(f"{min(both)} matches both source.input and split.test_input; a file is of train or of test")
+    return test
+
+
+def _table_of(path: str, source: SourceSettings) -> DayTable | None:
+    return tables_of_days.of_path(path) if source.kind in _TABLE_OF_DAY else None
+
+
+def _is_inside(table: DayTable | None, source: SourceSettings) -> bool:
+    """Return whether a file may have rows of the window."""
+    return table is None or (source.start_date or table.day) <= table.day <= (source.end_date or table.day)
+
+
+def _is_hidden(path: str) -> bool:
+    """Return whether a file is a marker or a leftover of another tool: _SUCCESS, .crc."""
+    return os.path.basename(path).startswith(("_", "."))

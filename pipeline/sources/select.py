@@ -1,0 +1,31 @@
+"""The source that the settings name."""
+
+from __future__ import annotations
+
+from configs.settings import RatingSettings, SourceSettings, SplitSettings
+from pipeline.sources.bigquery.pairs import BigQueryPairs
+from pipeline.sources.ga4 import Ga4
+from pipeline.sources.ga360 import Ga360
+from pipeline.sources.source import Read, Source
+from pipeline.sources.table import Table
+
+
+def source_of(
+    source: SourceSettings,
+    rating: RatingSettings,
+    split: SplitSettings = SplitSettings(),  # noqa: B008 - frozen
+    read: Read | None = None,
+) -> Source:
+    """Return the source that the settings name.
+
+    Args:
+        read: how to read the streams of BigQuery, where the input is there.
+
+    Raises:
+        UserError: the settings do not fit the source.
+    """
+    if source.kind == "table":
+        return Table(source, rating, read, str(source.query or source.input) if read else None)
+    if read:
+        return BigQueryPairs(source, read)
+    return Ga360(source) if source.kind == "ga360" else Ga4(source, split)

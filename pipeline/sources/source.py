@@ -1,0 +1,73 @@
+"""One source of interactions: how its files are read, and what a record means."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+
+from configs.errors import UserError
+from configs.settings import SourceSettings
+from pipeline.interactions import bots, sessions
+from pipeline.readers.records import RawBatch
+from pipeline.sources.extract import Extract
+
+Read = Callable[[str], Iterator[RawBatch]]
+
+
+class Source(ABC):
+    """Files -> rows by visitor -> interactions. It is pickled to the workers.
+
+    Subclasses say what a record means (`_rows_of`) and, where a view is not yet an interaction, how views become one
+    (`interactions`).
+    """
+
+    def __init__(self, settings: SourceSettings, read: Read, label: str | None = None):
+        """Describe a source.
+
+        Args:
+            read: path -> batches of records.
+            label: the name for the account where a path is not a file, such as a stream of BigQuery.
+        """
+        self.settings, self.read, self._label = settings, read, label
+
+    @property
+    def by_visit(self) -> bool:
+        """Return whether a visitorId is `visitor-visitNumber`."""
+        return self.settings.kind == "ga360" and self.settings.visitor_key == "visit"
+
+    @abstractmethod
+    def _rows_of(self, raw: RawBatch, path: str) -> Extract:
+        """Return the rows of some records with their account; the first column is the visitorId."""
+
+    def extract(self, raw: RawBatch, path: str) -> Extract:
+        """Return the rows of some records with their account.
+
+        Raises:
+            UserError: a column of the file has a wrong type.
+        """
+        try:
+            return self._rows_of(raw, self._label or path)
+        except pa.ArrowException as error:
+            types = ", ".join(f"{field.name} {field.type}" for field in raw.columns.schema)
+            message = " ".join(str(error).split())
+            raise UserError(f"{path} has a column of a wrong type ({message}); its columns are {types}") from error
+
+    def shrink(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Return fewer rows that mean the same, before they are shuffled."""
+        return rows
+
+    def interactions(self, rows: pa.Table) -> pa.Table:
+        """Return one row per view (pipeline.interactions.sessions.INTERACTIONS), from all rows of some visitors."""
+        return rows
+
+    def without_bots(self, interactions: pa.Table) -> bots.Kept:
+        """Return the interactions without those of bots."""
+        return bots.leave_out(interactions, self.settings)
+
+    def combine(self, interactions: pa.Table) -> tuple[pa.Table, Counter[str]]:
+        """Return one row per pair of visitor and item, with the account."""
+        pairs = sessions.sum_pairs(interactions)
+        return sessions.bound_dwell(pairs, self.settings.min_dwell_ms, self.settings.max_dwell_ms)
