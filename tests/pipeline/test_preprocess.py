@@ -214,7 +214,7 @@ def test_an_occupied_output_is_kept_unless_it_may_be_replaced(tmp_path):
     ("argv", "said"),
     [
         (["--input", "{tmp}/none*"], "no file matches .*none"),
-        (["--input", "{tmp}/ga_sessions_intraday_*"], "no file matches .*; 1 intraday files do"),
+        (["--input", "{tmp}/ga_sessions_intraday_*"], "no file matches .*; 1 intraday or fresh files do"),
         (["--input", "{tmp}/*", "--datasetdir", "x"], "unknown option --datasetdir"),
         (["--input", "{tmp}/*", "--set", "source.inputs=a"], "unknown key source.inputs"),
         (["--input", "{tmp}/*", "--source", "ga5"], "source.kind"),

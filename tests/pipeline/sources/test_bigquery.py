@@ -147,6 +147,10 @@ def test_a_window_leaves_other_days_and_intraday_tables_out(server):
         ("events_20240102", "two"),
         ("events_20240103", "three"),
         ("events_intraday_20240102", "open"),
+        ("events_fresh_20240102", "open"),
+        ("events_intraday_20240104", "early"),
+        ("events_fresh_20240104", "fresh"),
+        ("events_intraday_20240105", "today"),
         ("events_20240102_backup", "copy"),
         ("eventsrest_20240102", "else"),
     ):
@@ -158,7 +162,8 @@ def test_a_window_leaves_other_days_and_intraday_tables_out(server):
 
     window = {"start_date": "2024-01-02", "end_date": "2024-01-02"}
     assert items(**window) == {"two"}
-    assert items(**window, include_intraday=True) == {"two", "open"}
+    assert items(**window, include_intraday=True) == {"two"}
+    assert items(start_date="2024-01-03", include_intraday=True) == {"three", "fresh", "today"}
     assert items() == {"one", "two", "three"}
     assert items("events_20240103") == {"three"}
     assert items(end_date="2024-01-02", window_days=2) == {"one", "two"}
