@@ -1,3 +1,3 @@
-"""What the pipeline and the trainer agree on: names, paths, settings, manifests, errors."""
+"""Settings and how they are read: YAML files, flags of the commands, and errors of one line."""
 
 __version__ = "0.1.0"

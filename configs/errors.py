@@ -11,7 +11,7 @@ from collections.abc import Iterator
 class UserError(Exception):
     """A mistake in input, settings or paths that the user can correct.
 
-    The message is one line that says what is wrong and what to do. The commands print it as
+    The message is one line: what is wrong, then what to do. The commands print it as
     `error: <message>` without a traceback and exit with `status`.
     """
 
@@ -35,12 +35,12 @@ _ADVICE = {
     errno.EDQUOT: "make room, and run the command again",
     errno.EFBIG: "the system limits the size of files (ulimit -f); raise it",
     errno.EROFS: "name a place that can be written",
-    errno.EACCES: "give the user of this process the right to it, or name another place",
-    errno.EPERM: "give the user of this process the right to it, or name another place",
+    errno.EACCES: "allow the user of this process to write there, or name another place",
+    errno.EPERM: "allow the user of this process to write there, or name another place",
     errno.EIO: "the disk is at fault; see the system's log",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
-_MEMORY = "out of memory: give the job a larger machine, or less at once (docs/reliability.md)"
+_MEMORY = "out of memory: run the job on a larger machine, or on less data at once (docs/reliability.md)"
 # Across processes and from C++ only text arrives: "[Errno 28] No space left on device: '/a'", "/a; No space left ...".
 _ERRNO_OF_TEXT = {os.strerror(number): number for number in _ADVICE}
 _PATH_AFTER, _PATH_BEFORE = r"{}: '([^']+)'", r"(\S+)[;:] {}"
@@ -55,7 +55,7 @@ def recognise(error: BaseException, path: str | None = None) -> MachineError | N
         path: the output being written, for the message if the error names no file.
 
     Returns:
-        None for any other error, whose traceback says more.
+        None for any other error, whose traceback is more useful.
     """
     message = _message(error, path)
     return None if message is None else MachineError(message)

@@ -21,7 +21,7 @@ LIVE = "live"  # the alias in Vertex AI
 
 
 def follow(settings: Settings, version: LiveVersion, execute: Execute, say: Callable[[str], None]) -> None:
-    """Bring every destination that the settings name to the live version; a second call changes nothing.
+    """Update every destination that the settings name to the live version; a second call changes nothing.
 
     Raises:
         UserError: a destination could not be changed; the version is live all the same.

@@ -25,7 +25,7 @@ from nightly.steps.step import Plan, Step
 
 
 class StoppedError(UserError):
-    """The night ended before its model went live; the message says at which step and why.
+    """The night ended before its model went live; the message names the step and the reason.
 
     Attributes:
         status: the exit status of the command: 1 if a step failed, 3 if the model did not pass the gate.
@@ -222,7 +222,7 @@ class Runner:
         return StoppedError(f"{run.name} did not pass the gate, {consequence}: {message}", GATE_STATUS)
 
     def _promote(self, run: Record) -> None:
-        """Put the model live, bring its destinations to it, and remove old runs."""
+        """Put the model live, update its destinations, and remove old runs."""
         version = version_of(run, self.settings)
         if reason := live.promote(self.nights, version):
             run.end(record.NOT_PROMOTED, reason)

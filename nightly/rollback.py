@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None, execute: Execute = execute) -> None:
     """Parse the flags and go back.
 
     Raises:
-        UserError: there is no version to go back to, or it is damaged.
+        UserError: the version to go back to does not exist or is damaged.
     """
     parser = cli.parser("python -m nightly.rollback", "Put the version before the live one live again.", epilog=_EPILOG)
     parser.add_argument(

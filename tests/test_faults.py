@@ -86,7 +86,7 @@ def test_a_worker_without_memory_is_named_and_leaves_nothing(tmp_path, monkeypat
     arguments = ["--config", str(tmp_path / "c.yaml"), "--dataset_dir", str(tmp_path / "out")]
     assert cli.run(preprocess.main, arguments) == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith("error: out of memory: give the job a larger machine")
+    assert last.startswith("error: out of memory: run the job on a larger machine")
     assert sorted(os.listdir(tmp_path)) == ["c.yaml", "in"]
 
 

@@ -72,7 +72,7 @@ class DataflowSettings(Section):
     max_workers: int = Field(20, ge=1, description="Largest number of workers that autoscaling may start.")
     disk_gb: int | None = Field(None, ge=10, description="Disk of each worker in GB; unset takes Dataflow's default.")
     private_ips: bool = Field(
-        False, description="Give the workers no public addresses; the subnetwork then needs Private Google Access."
+        False, description="Start workers without public addresses; the subnetwork then needs Private Google Access."
     )
     container_image: str | None = Field(
         None,

@@ -80,7 +80,7 @@ class PrivacySettings(Section):
 
 
 class ValidationSettings(Section):
-    """How much a dataset may differ from the last good one."""
+    """The largest difference of a dataset from the last good one."""
 
     baseline: str | None = Field(
         None,
@@ -110,8 +110,8 @@ class SplitSettings(Section):
 
     kind: Literal["none", "last_n", "time", "random"] = Field(
         "none",
-        description="Rule that holds entries out. none: no entry; last_n: the latest items of each visitor; time: the "
-        "views from a time on; random: a share of each visitor's items, chosen by a hash.",
+        description="Rule for the entries to hold out. none: no entries; last_n: the latest items of each visitor; "
+        "time: the views from a time on; random: a share of each visitor's items, chosen by a hash.",
     )
     n: int = Field(
         1, ge=1, description="last_n: number of items of each visitor that are held out; one item always stays."

@@ -26,7 +26,7 @@ class EvaluationSettings(Section):
     confidence: float = Field(
         0.95, gt=0.5, lt=1, description="Confidence level of the intervals, as a share: 0.95 for 95 %."
     )
-    seed: int = Field(0, ge=0, description="Seed of the bootstrap samples; the same seed gives the same intervals.")
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap samples; the same seed repeats the same intervals.")
 
 
 class ReportSettings(Section):

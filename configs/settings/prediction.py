@@ -74,12 +74,12 @@ class PredictionSettings(Section):
 
     @property
     def asks_visitors(self) -> bool:
-        """Whether each list is for a visitor; else it is for an item."""
+        """True if each list is for a visitor, False if it is for an item."""
         return self.kind in ("recommendations", "similar_visitors")
 
     @property
     def returns_visitors(self) -> bool:
-        """Whether the entries of a list are visitors; else they are items."""
+        """True if the entries of a list are visitors, False if they are items."""
         return self.kind in ("audiences", "similar_visitors")
 
     @model_validator(mode="after")

@@ -73,8 +73,8 @@ class SearchSettings(Section):
     space: dict[str, Range] = Field(min_length=1, description="Settings to vary, each with its values.")
     validation: ValidationSettings = ValidationSettings()
     pruning: PruningSettings = PruningSettings()
-    trials: int | None = Field(None, ge=1, description="Number of trials of the study in all; unset is no limit.")
-    minutes: float | None = Field(None, gt=0, description="Minutes that a run searches; unset is no limit.")
+    trials: int | None = Field(None, ge=1, description="Number of trials of the study in all; unset does not limit it.")
+    minutes: float | None = Field(None, gt=0, description="Minutes that a run searches; unset does not limit it.")
     workers: int | None = Field(None, ge=1, description="Number of processes; unset is one for each core.")
     seed: int = Field(
         1, ge=0, description="Seed of the sampler; one worker with the same seed repeats the same search."

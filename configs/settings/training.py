@@ -63,7 +63,7 @@ class TrainingSettings(Section):
     devices: tuple[str, ...] | None = Field(
         None,
         description="TensorFlow's names of the devices that solve rows, e.g. [GPU:0, GPU:1]; unset uses all GPUs, or "
-        "the processor if there is no GPU.",
+        "the processor on a machine without GPUs.",
     )
     table_dtype: Literal["float32", "bfloat16"] = Field(
         "float32",
@@ -83,7 +83,7 @@ class TrainingSettings(Section):
         description="Early stopping: stop when recall@20 or NDCG@20 on the held-out entries no longer rises.",
     )
     patience: int = Field(1, ge=1, description="Number of passes without a better stop_metric before training stops.")
-    seed: int = Field(42, ge=0, description="Seed of the random initial factors; the same seed gives the same model.")
+    seed: int = Field(42, ge=0, description="Seed of the random initial factors; the same seed repeats the same model.")
     init_stddev: float | None = Field(
         None, gt=0, description="Standard deviation of the random initial factors; unset is 1/sqrt(k)."
     )

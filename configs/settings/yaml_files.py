@@ -1,4 +1,4 @@
-"""YAML as people write it: a BOM is accepted, a key that is given twice is an error, and dates stay text."""
+"""Reading YAML: a BOM is accepted, a key that is given twice is an error, and dates stay text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses repeated keys and leaves dates to the settings, which say what is wrong with one."""
+    """SafeLoader that refuses repeated keys and leaves dates to the settings, whose errors are clearer."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         lines: dict[str, int] = {}

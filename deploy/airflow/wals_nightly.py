@@ -1,8 +1,8 @@
 """The nightly job as a DAG for Airflow 3 and Cloud Composer 3: wait for the table, run the steps in order, go live.
 
 Each step is a custom job of Vertex AI that runs `python -m nightly.run --only STEP` in the worker image. That command
-submits to Dataflow, trains where the config says, and keeps the record of the night. A task may run again at any
-time: a step that is done is skipped. Copy this file and wals_nightly.yaml into the DAGs folder; the DAG needs no
+submits to Dataflow, trains on the machines of the config, and keeps the record of the night. A task may run again at
+any time: a step that is done is skipped. Copy this file and wals_nightly.yaml into the DAGs folder; the DAG needs no
 other file of this project.
 """
 

@@ -18,7 +18,7 @@ from configs.settings import Settings
 
 _ENDED = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED")
 _TRANSIENT = (exceptions.ServiceUnavailable, exceptions.DeadlineExceeded, exceptions.InternalServerError)
-_MAX_FAILURES = 20  # requests in a row that may fail before a job is no longer watched
+_MAX_FAILURES = 20  # failed requests in a row after which a job is not watched any more
 
 
 def check(settings: Settings) -> None:
@@ -159,7 +159,7 @@ def _wait(client: Any, name: str, poll_seconds: float, say: Callable[[str], None
         if state == "JOB_STATE_SUCCEEDED":
             return
         if state in _ENDED:
-            reason = job.error.message or "the service gives no reason"
+            reason = job.error.message or "without a reason"
             log = f"gcloud ai custom-jobs stream-logs {name}"
             raise UserError(f"{name} ended as {_plain(state)} ({reason}); see its log: {log}")
         time.sleep(poll_seconds)

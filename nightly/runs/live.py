@@ -52,7 +52,7 @@ def withdraw(nights: Nights, to: str | None) -> tuple[list[str], LiveVersion]:
         the names of the withdrawn versions, and the version that is live now.
 
     Raises:
-        UserError: there is no such version, or it is damaged; nothing is changed then.
+        UserError: the version does not exist or is damaged; nothing is changed then.
     """
     with _changing(nights) as alias:
         if not alias.versions:
@@ -78,7 +78,7 @@ def _index(alias: AliasManifest, to: str | None) -> int:
     names = [version.name for version in alias.versions]
     if to is None:
         if len(names) < 2:
-            raise UserError(f"{names[-1]} is live, and there is no version before it")
+            raise UserError(f"{names[-1]} is live, and a version before it does not exist")
         return len(names) - 2
     matching = [index for index, name in enumerate(names) if to in (name, name.rpartition(".")[0])]
     if not matching:

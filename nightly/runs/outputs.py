@@ -52,7 +52,7 @@ def dataset_fingerprint(dataset_dir: str) -> str:
 
 
 def damage(root: str, manifest_class: type[Manifest]) -> str | None:
-    """Return what is wrong with an output, None if all its files are as its manifest says."""
+    """Return what is wrong with an output, None if all its files match its manifest."""
     try:
         manifest = manifest_class.read(f"{root}/manifest.json")
     except UserError as error:

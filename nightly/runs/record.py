@@ -26,7 +26,7 @@ class Record:
 
     @property
     def name(self) -> str:
-        """The name that people use: 2024-01-07.2 is the second attempt at that date."""
+        """The name for users: 2024-01-07.2 is the second attempt at that date."""
         return f"{self.manifest.date}.{self.manifest.attempt}"
 
     @property
@@ -70,7 +70,7 @@ def attempts(nights: Nights, date: str) -> list[int]:
 
 
 def newest(nights: Nights, date: str) -> Record | None:
-    """Return the last attempt at a date, None if there is no attempt."""
+    """Return the last attempt at a date, None before the first."""
     return next(filter(None, (load(nights, date, attempt) for attempt in reversed(attempts(nights, date)))), None)
 
 

@@ -16,7 +16,7 @@ from configs.settings import Settings
 from nightly.runs import outputs
 from nightly.steps.process import GRACE_SECONDS
 
-_LEASE_SECONDS = 360.0  # until a lock on gs:// lapses that is no longer renewed, and a margin
+_LEASE_SECONDS = 360.0  # a lock on gs:// lapses sooner if nobody renews it
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a job shows while it is at work."""
+"""The display of a job in progress: a spinner or a progress bar on a terminal, a line elsewhere."""
 
 from __future__ import annotations
 
@@ -7,45 +7,40 @@ import threading
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from artifacts import publish
+from configs import cli
 
-_LOOK_SECONDS = 2.0
+_POLL_SECONDS = 2.0
 
 
 @contextlib.contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Shows that a long step is at work: a spinner on a terminal, a line elsewhere."""
+def waiting(title: str) -> Iterator[None]:
+    """Show that a long step is in progress: a spinner on a terminal, a line elsewhere."""
     console = Console(stderr=True)
     if console.is_terminal:
-        with console.status(f"{what} ..."):
+        with console.status(f"{title} ..."):
             yield
     else:
-        console.print(f"{what} ...", highlight=False)
+        console.print(f"{title} ...", highlight=False)
         yield
 
 
 @contextlib.contextmanager
-def watching(what: str, root: str, prefix: str, due: int) -> Iterator[None]:
-    """Shows how many of the files due below a root, by the beginning of their names, are there.
-
-    A bar on a terminal, a line elsewhere.
-    """
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        with waiting(what):
+def watching(title: str, root: str, prefix: str, due: int) -> Iterator[None]:
+    """Show how many of the `due` files with a prefix are finished: a bar on a terminal, a line elsewhere."""
+    if not Console(stderr=True).is_terminal:
+        with waiting(title):
             yield
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        task, ended = progress.add_task(what, total=due), threading.Event()
+    with cli.progress(title, due, "files", stderr=True) as bar:
+        ended = threading.Event()
 
-        def look() -> None:
-            while not ended.wait(_LOOK_SECONDS):
-                progress.update(task, completed=count(root, prefix))
+        def watch() -> None:
+            while not ended.wait(_POLL_SECONDS):
+                bar.update(count(root, prefix))
 
-        watcher = threading.Thread(target=look, daemon=True)
+        watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         try:
             yield
@@ -55,6 +50,8 @@ def watching(what: str, root: str, prefix: str, due: int) -> Iterator[None]:
 
 
 def count(root: str, prefix: str) -> int:
-    """How many files below a root have names of this beginning, and are whole."""
+    """Return the number of finished files below a root whose names have this prefix."""
     names = (path.rsplit("/", 1)[-1] for path in publish.list_files(root))
-    return sum(name.startswith(prefix) and name.count(".") == 1 for name in names)  # at work it has a longer name
+    return sum(
+        name.startswith(prefix) and name.count(".") == 1 for name in names
+    )  # an unfinished one has a longer name

@@ -1,4 +1,4 @@
-"""The figures of a run, and whether the dashboard and the alert rules ask for what there is."""
+"""The figures of a run, and the expressions of the dashboard and of the alert rules that read them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_drift_is_the_divergence_that_scipy_computes():
 
 
 def expressions() -> dict[str, str]:
-    """What the dashboard's panels and the rules ask Prometheus for, by their names."""
+    """Return the expressions of the dashboard's panels and of the rules, by their names."""
     panels = json.loads((MONITORING / "grafana.json").read_text())["panels"]
     found = {f"{panel['title']} {target['refId']}": target["expr"] for panel in panels for target in panel["targets"]}
     (group,) = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"]

@@ -32,7 +32,7 @@ def made(**vertex_section) -> Settings:
 
 
 class Service(grpc.GenericRpcHandler):
-    """Vertex AI's jobs and models as far as the client needs them: takes a job, and says states of it in turn."""
+    """Vertex AI's jobs and models as far as the client needs them: takes a job, and reports its states in turn."""
 
     def __init__(self, states: list, refuse: grpc.StatusCode | None = None, known: bool = False):
         self.states, self.refuse, self.known, self.requests = states, refuse, known, []

@@ -1,4 +1,4 @@
-"""What a night asks of BigQuery and Vertex AI: tables of the window, a view, an alias; over the real protocols."""
+"""Requests of a night to BigQuery and Vertex AI, over the real protocols: tables of the window, a view, an alias."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_tables_of_the_window_and_a_date_without_one(server):
 
 
 def version(tmp_path, day: int) -> LiveVersion:
-    """A version whose predictions say by which model and when they were made."""
+    """Return a version whose predictions name their model and their time."""
     root = tmp_path / str(day)
     write_output(str(root / "predictions"), "predictions", "x", model_version=f"m{day}", run_time=TIME.format(day))
     directories = {"dataset_dir": "d", "model_dir": f"gs://b/{day}/model", "predictions_dir": str(root / "predictions")}
@@ -75,7 +75,7 @@ def test_a_view_shows_the_live_version_and_follows_it_back(server, tmp_path):
 
 
 class Registry(grpc.GenericRpcHandler):
-    """Vertex AI's Model Registry with two versions of one model; it keeps where the alias is."""
+    """Vertex AI's Model Registry with two versions of one model; it records where the alias is."""
 
     def __init__(self):
         self.aliases: dict[str, list[str]] = {}

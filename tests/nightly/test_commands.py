@@ -1,4 +1,4 @@
-"""The commands beside a night: rollback, retention, status."""
+"""The commands around a night: rollback, retention, status."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_rollback_goes_back_one_version_and_the_bad_one_stays_out(site, capsys):
     assert record.newest(site.nights, site.day(4)).manifest.parent.date == "2024-01-03", "not the withdrawn one"
     assert rollback_(site, "--to", "2024-01-02") == 0 and site.live == "2024-01-02.1"
     assert rollback_(site) == 2
-    assert "2024-01-02.1 is live, and there is no version before it" in capsys.readouterr().err
+    assert "2024-01-02.1 is live, and a version before it does not exist" in capsys.readouterr().err
     assert rollback_(site, "--to", "2024-01-31") == 2
     assert "2024-01-31 is not a version to go back to; choose one of 2024-01-02.1" in capsys.readouterr().err
 

@@ -46,7 +46,7 @@ def test_a_step_dies_with_a_night_that_is_killed(tmp_path):
 
 
 class Killed(BaseException):
-    """What no code of ours catches: the process is gone."""
+    """An exception that no code of ours catches: the process is gone."""
 
 
 @pytest.mark.parametrize("place", range(26))

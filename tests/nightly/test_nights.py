@@ -116,7 +116,7 @@ def test_a_refit_sees_what_was_held_out_and_goes_live(site, capsys):
     k = TrainingSettings().embedding_dimension
     assert read_output(night.refit_model) == f"{whole}, k {k} <- {read_output(night.model)}", "from the measured one"
     assert read_output(version.predictions_dir) == f"by {read_output(night.refit_model)}"
-    # The next night starts from what is live, and is held against the measured dataset, which is like its own.
+    # The next night starts from what is live, and is compared with the measured dataset, which is like its own.
     assert site.run(site.day(3)) == 0
     config = yaml.safe_load(Path(record.newest(site.nights, site.day(3)).night.config).read_text())
     assert (
@@ -125,7 +125,7 @@ def test_a_refit_sees_what_was_held_out_and_goes_live(site, capsys):
     )
     site.world.fails = {"trainer.evaluate": 3}
     assert site.run(site.day(4)) == 3 and site.world.calls == ALL[:3], "what fails the gate is not refitted"
-    # Damaged after it went live: made anew. Switched off: another version, too.
+    # Damaged after it went live: made again. Switched off: another version, too.
     Path(live.read(site.nights).live.model_dir, "part").write_text("flipped")
     assert site.run(site.day(3)) == 0 and site.live == "2024-01-04.2"
     site.configure(split="last_n")

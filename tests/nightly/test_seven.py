@@ -1,4 +1,4 @@
-"""Nights of the sample by the real commands, each disturbed in its own way, beside as many quiet ones.
+"""Nights of the sample by the real commands, each disturbed in its own way, and as many quiet ones.
 
 Three nights here, all seven by `make night-test` (WALS_SEVEN_NIGHTS=1), which takes two minutes of processor time.
 The steps run in this process, which has Beam and TensorFlow loaded once; those that SIGKILL ends have their own.
@@ -41,7 +41,7 @@ Say = Callable[[str], None]
 
 
 def in_process(command: Sequence[str], say: Say, timeout_s: float) -> int:
-    """`nightly.steps.process.execute`, without a process for each step."""
+    """Run a step as `nightly.steps.process.execute` does, without a process of its own."""
     module, *argv = command
     main = importlib.import_module({"deploy.vertex.train": "trainer.task"}.get(module, module)).main
     said = io.StringIO()
@@ -57,7 +57,7 @@ def in_process(command: Sequence[str], say: Say, timeout_s: float) -> int:
 
 
 def disturbed(module: str, how: Execute) -> Execute:
-    """Real steps, one of them run otherwise."""
+    """Return the real steps, one of them run otherwise."""
 
     def execute(command: Sequence[str], say: Say, timeout_s: float) -> int:
         return (how if command[0] == module else in_process)(command, say, timeout_s)
@@ -76,14 +76,14 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 
 
 def killed_in_publish(command: Sequence[str], say: Say, timeout_s: float) -> int:
-    """The step in a process of its own, which SIGKILL ends as its output is about to take its place."""
+    """Run the step in a process of its own, which SIGKILL ends just before its output is renamed."""
     killed = forkserver.run([sys.executable, "-c", _KILLED_IN_PUBLISH, *command], capture_output=True, cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     return killed.returncode
 
 
 def disk_full(command: Sequence[str], say: Say, timeout_s: float) -> int:
-    """The step where no file can grow beyond a page: the system refuses the bytes, as it does on a full disk."""
+    """Run the step with files limited to a page: the system refuses the bytes, as it does on a full disk."""
     before, said = resource.getrlimit(resource.RLIMIT_FSIZE), []
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
@@ -95,7 +95,7 @@ def disk_full(command: Sequence[str], say: Say, timeout_s: float) -> int:
 
 
 class Site:
-    """An export of a table a day, its config, and the nights run on it."""
+    """An export with one table per day, its config, and the nights run on it."""
 
     def __init__(self, root: Path, export: Path):
         self.root, self.nights = root, Nights(str(root / "nights"))
@@ -129,15 +129,15 @@ class Site:
         self.table(day).write_bytes(self.tables[day.replace("-", "")])
 
     def run(self, day: str, *flags: str, execute: Execute = in_process) -> int:
-        """The command's exit status."""
+        """Run a night and return the exit status of the command."""
         argv = ["--config", str(self.config), "--date", day, *flags]
         return cli.run(lambda argv: run.main(argv, execute), argv)
 
     def live(self) -> str:
-        """The live version's date.
+        """Return the live version's date.
 
         Raises:
-            AssertionError: not exactly one version is live and whole.
+            AssertionError: not exactly one version is live and intact.
         """
         version = live.read(self.nights).live
         assert version is not None
@@ -147,7 +147,7 @@ class Site:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[list[str]]:
-        """Looks all the while whether one good version is live; gives the dates seen, one after the other."""
+        """Check all the time that one intact version is live; yield the dates seen, in order."""
         seen, troubles, end = [self.live()], [], threading.Event()
 
         def look() -> None:
@@ -206,7 +206,7 @@ def killed_trainer(site: Site, day: str) -> None:
     with forkserver.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as night:
         assert any("sweep 3" in line for line in night.stdout), "it trains"
         night.kill()
-        night.stdout.read()  # to its end: the trainer holds the other end of no pipe of ours, but dies all the same
+        night.stdout.read()  # to its end: the trainer has no pipe of ours, but dies all the same
 
 
 def failing_gate(site: Site, day: str) -> None:
@@ -263,4 +263,4 @@ def test_disturbed_nights_end_like_quiet_ones(tmp_path, export):
         for night in last
     ), "started warm"
     left = [path.name for path in troubled.root.rglob("*") if path.suffix in (".partial", ".lock", ".replaced")]
-    assert not left, "nothing lies beside what is whole"
+    assert not left, "no leftovers"

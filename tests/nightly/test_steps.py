@@ -83,7 +83,7 @@ EXPECTED = {key: steps for steps, keys in REPEATED_BY.items() for key in keys.sp
 
 
 def changed(settings: Settings, dotted: str) -> Settings:
-    """The settings with another value of one of them, of its own type."""
+    """Return the settings with another value of one of them, of its own type."""
     name, _, rest = dotted.partition(".")
     if section_of(type(settings).model_fields[name].annotation):
         return settings.model_copy(update={name: changed(getattr(settings, name), rest)})
@@ -128,7 +128,7 @@ PARENT = LiveVersion(
 
 
 def repeated(night: Night, before: Settings, after: Settings) -> tuple[str, ...]:
-    """The steps that are repeated after a change of settings."""
+    """Return the steps that are repeated after a change of settings."""
     plans = [Plan(settings, night, "config.yaml", TABLES, PARENT) for settings in (before, after)]
     steps = [step.name for step in STEPS if len({step.identity(plan) for plan in plans}) == 2]
     went_live = len({attempt._identity(settings, TABLES) for settings in (before, after)}) == 2

@@ -1,4 +1,4 @@
-"""Nights whose directory, tables and config lie on gs://, against a storage emulator: as those on a disk."""
+"""Nights with directory, tables and config on gs://, against a storage emulator: the same as on a disk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def bucket(monkeypatch):
 
 
 def lived(site: Site) -> list:
-    """What happens to a site in a week of nights: the outcomes, and what is left."""
+    """Run a week of nights on a site, and return the outcomes and the runs that are left."""
     seen: list = [site.run(site.day(2)), site.run(site.day(3)), list(site.world.calls), site.live]
     seen += [site.run(site.day(3)), list(site.world.calls)]  # done already
     site.world.fails = {"trainer.evaluate": 3}

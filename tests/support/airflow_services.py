@@ -1,4 +1,4 @@
-"""What the DAG's test talks to in place of Vertex AI, Dataflow and a mail server; without Airflow."""
+"""Servers for the test of the DAG in place of Vertex AI, Dataflow and a mail server; without Airflow."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class VertexAI(grpc.GenericRpcHandler):
 
 @contextlib.contextmanager
 def dataflow_jobs(jobs: list[dict]) -> Iterator[str]:
-    """Dataflow's list of jobs, which may be cancelled; gives its address."""
+    """Serve Dataflow's list of jobs, which can be cancelled, and yield the address."""
 
     class Handler(http_server.Handler):
         def named(self) -> dict | None:

@@ -109,7 +109,7 @@ def read_output(root: str) -> str:
 
 @dataclass
 class World:
-    """Runs steps: each output says what it was made of, so that equal texts mean equal ancestors.
+    """Steps whose outputs name their inputs, so that equal texts mean equal ancestors.
 
     Attributes:
         fails: module -> exit status of its next call. calls: modules as they were run.
@@ -154,7 +154,7 @@ class World:
 
 
 def _write_statistics(root: str) -> None:
-    """A histogram and the items' visitors, which move a little from night to night."""
+    """Write a histogram and the items' visitors, which change a little from night to night."""
     moved = int(read_output(root)[-2:])  # the day: the text has a path in it, whose length differs
     histogram = {"kind": "median", "edges": [0.0, 0.5, 1.0], "counts": [10, moved]}
     storage.write_bytes(f"{root}/statistics.json", json.dumps({"ratings": histogram}).encode())
@@ -169,7 +169,7 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
 
 
 class Site:
-    """A site with a table a day, its config, and the nights run on it."""
+    """A site with one table per day, its config, and the nights run on it."""
 
     def __init__(self, root: Path | str, days: int = 5):
         self.root, self.nights, self.world = root, Nights(f"{root}/nights"), World()
@@ -194,7 +194,7 @@ class Site:
         return path
 
     def run(self, day: str, *flags: str) -> int:
-        """The command's exit status."""
+        """Run a night and return the exit status of the command."""
         self.world.calls = []
         argv = ["--config", self.config, "--date", day, *flags]
         return cli.run(lambda argv: run.main(argv, self.world), argv)

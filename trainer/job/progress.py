@@ -1,4 +1,4 @@
-"""What a training job shows: a line a sweep, a bar on a terminal, a table at the end."""
+"""The display of a training: one line per sweep, a progress bar on a terminal, a table at the end."""
 
 from __future__ import annotations
 
@@ -7,43 +7,42 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from configs import cli
 from trainer.als.loop import Sweep
 
 
 class Display:
-    """Prints what happens beside a progress bar."""
+    """Lines about a training above its progress bar."""
 
-    def __init__(self, progress: Progress, max_sweeps: int):
-        self._progress = progress
-        self._task = progress.add_task("training", total=max_sweeps)
+    def __init__(self, bar: cli.ProgressBar):
+        self._bar = bar
 
     def say(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """Print one line."""
+        self._bar.say(text)
 
     def sweeps_done(self, history: Sequence[Sweep]) -> None:
-        self._progress.update(self._task, completed=len(history))
+        """Move the bar to the sweeps of a resumed training."""
+        self._bar.update(len(history))
 
     def after_sweep(self, sweep: Sweep) -> None:
+        """Print the loss of a sweep and move the bar."""
         side = "users" if sweep.sweep % 2 else "items"
         self.say(f"sweep {sweep.sweep} ({side}): loss {sweep.loss:.6g}, RWSE {sweep.rwse:.6g}, {sweep.seconds:.2f} s")
-        self._progress.update(self._task, completed=sweep.sweep)
+        self._bar.update(sweep.sweep)
 
 
 @contextmanager
 def progress(max_sweeps: int, quiet: bool = False) -> Iterator[Display]:
-    """A display for the time of the training; the bar shows on terminals only. Quiet: nothing is shown."""
-    console = Console(quiet=quiet)
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} sweeps")
-    bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal)
-    with bar:
-        yield Display(bar, max_sweeps)
+    """Yield the display of a training; with `quiet` it prints nothing."""
+    with cli.progress("training", max_sweeps, "sweeps", quiet=quiet) as bar:
+        yield Display(bar)
 
 
 def summary(model_dir: str, content: dict[str, Any]) -> None:
-    """The job's closing table: loss, RWSE and seconds of each pass."""
+    """Print the table at the end: loss, RWSE and seconds of each pass."""
     console = Console()
     table = Table(title=f"model in {model_dir}", title_justify="left")
     for name in ("pass", "loss", "RWSE", "seconds"):

@@ -1,4 +1,4 @@
-"""What a search shows: a line a trial, a bar on a terminal, a table at the end."""
+"""The display of a search: one line per trial, a progress bar on a terminal, a table at the end."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from configs import cli
 from configs.settings.search import SearchSettings
 from trainer.tuning.worker import BASELINE, FAILURE, PASSES, SECONDS, value_of
 
@@ -29,32 +29,33 @@ _SYMBOLS = {
 
 
 class Display:
-    """Prints what happens beside a progress bar: of the time where there is a limit, else of the trials."""
+    """Lines about a search above its progress bar, which shows the time if it is limited, else the trials."""
 
-    def __init__(self, progress: Progress, search: SearchSettings):
-        self._progress, self._search = progress, search
+    def __init__(self, bar: cli.ProgressBar, search: SearchSettings):
+        self._bar = bar
+        self._search = search
         self._best: float | None = None
         self._started, self._done = time.monotonic(), 0
-        total = 60 * search.minutes if search.minutes else search.trials
-        self._task = progress.add_task("searching", total=total)
 
     def say(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """Print one line."""
+        self._bar.say(text)
 
     def start(self, done: int, study: Any) -> None:
-        """Takes over what an earlier run found."""
+        """Continue from the trials of an earlier run."""
         self._done = done
         whole = [trial.value for trial in study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])]
         self._best = max(whole, default=None)
         self.tick()
 
     def tick(self) -> None:
+        """Move the bar."""
         spent = time.monotonic() - self._started if self._search.minutes else self._done
         best = "" if self._best is None else f", best {self._search.metric_name} {self._best:.4f}"
-        self._progress.update(self._task, completed=spent, description=f"{self._done} trials{best}")
+        self._bar.update(spent, description=f"{self._done} trials{best}")
 
     def trial(self, trial: FrozenTrial) -> None:
-        """A line on a trial that is over."""
+        """Print one line about a trial that has ended."""
         line = describe(trial, self._search)
         if line is None:
             return
@@ -66,7 +67,7 @@ class Display:
 
 
 def describe(trial: FrozenTrial, search: SearchSettings) -> str | None:
-    """A trial in a line; None where it was put back, to be begun again."""
+    """Return one line about a trial, None if it was put back to be started again."""
     head = f"trial {trial.number}: "
     if trial.state is TrialState.COMPLETE:
         head += f"{search.metric_name} {trial.value:.4f} after {_passes(trial)}, {trial.user_attrs[SECONDS]:.1f} s"
@@ -92,7 +93,7 @@ def _params(trial: FrozenTrial) -> str:
 
 
 def short(key: str) -> str:
-    """A setting's symbol where it has one, else its name without its section."""
+    """Return the symbol of a setting if it has one, else its name without its section."""
     name = key.removeprefix("training.")
     return _SYMBOLS.get(name, name.replace("_", " "))
 
@@ -103,15 +104,13 @@ def _cell(value: Any) -> str:
 
 @contextmanager
 def progress(search: SearchSettings) -> Iterator[Display]:
-    """A display for the time of the search; the bar shows on terminals only."""
-    console = Console()
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    """Yield the display of a search."""
+    with cli.progress("searching", 60 * search.minutes if search.minutes else search.trials) as bar:
         yield Display(bar, search)
 
 
 def summary(title: str, trials: Sequence[FrozenTrial], search: SearchSettings, counts: Mapping[str, int]) -> None:
-    """The closing table: the best trials and the config's own settings, best first."""
+    """Print the table at the end: the best trials and the config's own settings, best first."""
     console = Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(width=_WIDTH)
