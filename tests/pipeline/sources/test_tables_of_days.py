@@ -62,5 +62,5 @@ def test_a_day_is_read_from_its_best_table(tmp_path, names, unfinished, kept):
 
 def test_only_unfinished_tables_are_no_input(tmp_path):
     write_ndjson(tmp_path / "events_fresh_20240105.json", [event("a", "x", 1)])
-    with pytest.raises(UserError, match="1 intraday or fresh files do, which source.include_intraday reads"):
+    with pytest.raises(UserError, match=r"1 intraday or fresh files do, which source.include_intraday reads"):
         match_files(SourceSettings(kind="ga4", input=f"{tmp_path}/events_*"))
