@@ -60,6 +60,22 @@ class SparseRows:
         keys, indices, values = (np.concatenate(column) for column in columns)
         return cls(keys, indptr, indices, values)
 
+    @classmethod
+    def stacked(cls, blocks: Sequence[SparseRows], size: int) -> SparseRows:
+        """Return all rows of a side, keyed 0 .. size - 1 in order; a key that is in no block has an empty row.
+
+        Each key must be in at most one block, and entries must not have weights of their own.
+        """
+        lengths = np.zeros(size, np.int64)
+        for block in blocks:
+            lengths[block.keys] = block.lengths
+        indptr = np.append(0, np.cumsum(lengths))
+        indices, values = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
+        for block in blocks:
+            entries = np.repeat(indptr[block.keys] - block.indptr[:-1], block.lengths) + np.arange(block.entries)
+            indices[entries], values[entries] = block.indices, block.values
+        return cls(np.arange(size, dtype=np.int64), indptr, indices, values)
+
     def __len__(self) -> int:
         return len(self.keys)
 

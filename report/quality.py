@@ -79,8 +79,8 @@ def describe(content: Mapping[str, Any]) -> Quality:
 
 
 def _verdicts(content: Mapping[str, Any]) -> list[tuple[str, str]]:
-    colours = {"ahead of": "good", "behind": "bad"}
-    return [(f"{one['said']}.", colours.get(one["verdict"], "open")) for one in content.get("verdicts", [])]
+    colours = {"ahead": "good", "behind": "bad"}
+    return [(f"{one['summary']}.", colours.get(one["verdict"], "open")) for one in content.get("verdicts", [])]
 
 
 def _notes(content: Mapping[str, Any]) -> list[str]:
@@ -89,7 +89,7 @@ def _notes(content: Mapping[str, Any]) -> list[str]:
         shares = [f"{_interval(cell)[0]:.0%} at {name.partition('@')[2]}" for name, cell in against["overlap"].items()]
         notes.append(f"Of a visitor's list and that of {against['system']}, the same: {', '.join(shares)}.")
     for rule in content.get("gate", {}).get("rules", []):
-        notes.append(f"Gate {'passed' if rule['passed'] else 'failed'}: {rule['said']}.")
+        notes.append(f"Gate {'passed' if rule['passed'] else 'failed'}: {rule['summary']}.")
     return notes
 
 

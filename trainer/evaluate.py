@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from configs import cli
 from configs.errors import GateError
 
 _EPILOG = """\
-The dataset must have been made with a split. Exit status: 0, 3 where a requirement is not met, 2 for a mistake.
+The dataset must have a split. Exit status: 0, 3 if a requirement is not met, 2 for a mistake.
 
 examples:
   python -m trainer.evaluate --config configs/local.yaml --output_json data/evaluation.json
@@ -19,20 +20,20 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parses the flags and runs the job.
+    """Run the job.
 
     Raises:
-        UserError: whatever the user can put right. GateError: the model is not as good as was required.
+        UserError: a mistake that the user can correct. GateError: the model is not as good as required.
     """
     parser = cli.parser(
         "python -m trainer.evaluate",
-        "Measures a model on what its dataset holds out, beside baselines, with confidence intervals.",
+        "Measures a model and baselines on what its dataset holds out, with confidence intervals.",
         epilog=_EPILOG,
     )
-    parser.add_argument("--dataset_dir", metavar="DIR", help="a dataset with a split, where not the config's")
-    parser.add_argument("--model_dir", metavar="DIR", help="the model, where not the config's")
-    parser.add_argument("--against", metavar="DIR", help="another model of the same dataset, to compare with")
-    parser.add_argument("--output_json", metavar="JSON", help="a file for all figures, local or gs://")
+    parser.add_argument("--dataset_dir", metavar="DIR", help="a dataset with a split; default: the config's")
+    parser.add_argument("--model_dir", metavar="DIR", help="the model; default: the config's")
+    parser.add_argument("--against", metavar="DIR", help="another model of the same dataset to compare with")
+    parser.add_argument("--output_json", metavar="JSON", help="file for all figures, local or gs://")
     parser.add_argument(
         "--require", action="append", default=[], metavar="RULE", help="e.g. recall@20>=0.15; repeatable"
     )
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = cli.settings_from(args, flags)
     dataset_dir = cli.required(settings.dataset_dir, "dataset_dir")
     model_dir = cli.required(settings.model_dir, "model_dir")
-    # Not before: `--help` and a mistake in the flags answer at once.
+    # Imported late, so that `--help` and mistakes in the flags answer at once.
     cli.import_tensorflow()
     from artifacts import tf_storage
     from trainer.evaluation import display, gate
@@ -53,16 +54,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     requirements = [gate.Requirement.parse(text) for text in args.require]
     beats = [gate.baseline(text, bool(args.against)) for text in args.beats]
     more = {rule.k for rule in requirements if rule.k is not None}
-    evaluation = settings.evaluation.model_copy(update={"k": tuple(sorted({*settings.evaluation.k, *more}))})
+    measured = settings.evaluation.model_copy(update={"k": tuple(sorted({*settings.evaluation.k, *more}))})
     with display.progress() as progress:
-        found = evaluate(dataset_dir, model_dir, evaluation, args.against, progress)
-    rules = gate.check(found, requirements, beats)
+        evaluation = evaluate(dataset_dir, model_dir, measured, args.against, progress)
+    rules = gate.check(evaluation, requirements, beats)
     if args.output_json:
-        gated = {"passed": all(rule["passed"] for rule in rules), "rules": rules}
-        tf_storage.write_json(args.output_json, found.as_json() | {"gate": gated})
-    display.show(found, rules)
-    failed = [rule["said"] for rule in rules if not rule["passed"]]
-    if failed:
+        gated = {"passed": all(rule.passed for rule in rules), "rules": [asdict(rule) for rule in rules]}
+        tf_storage.write_json(args.output_json, evaluation.as_json() | {"gate": gated})
+    display.show(evaluation, rules)
+    if failed := [rule.summary for rule in rules if not rule.passed]:
         raise GateError(f"the gate is closed: {'; '.join(failed)}")
 
 

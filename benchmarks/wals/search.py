@@ -81,9 +81,9 @@ def hold_out(matrix: sp.csr_matrix, seed: int = 0) -> tuple[sp.csr_matrix, sp.cs
 def measure(users: np.ndarray, items: np.ndarray, truth: sp.csr_matrix, seen: sp.csr_matrix):
     """Recall@20 and NDCG@20 over all items, those of `seen` left out."""
     from ranking.sparse_rows import SparseRows
-    from trainer.evaluation import factor_metrics
+    from trainer.evaluation import metrics
 
-    return factor_metrics.ranking(users, items, SparseRows.from_matrix(truth), SparseRows.from_matrix(seen))
+    return metrics.of_factors(users, items, SparseRows.from_matrix(truth), SparseRows.from_matrix(seen))
 
 
 def try_out(point: Point, train: sp.csr_matrix, truth: sp.csr_matrix, passes: int = PASSES) -> dict:

@@ -63,9 +63,9 @@ def evaluation(digest):
     about = {"kind": "evaluation", "users": 77, "model": {"digest": digest}}
     differences = {"popularity": {"recall@20": cell(0.1), "ndcg@20": cell(0.125)}}
     about["against"] = {"system": "WALS of before", "overlap": {"overlap@20": cell(0.625)}}
-    about["gate"] = {"passed": False, "rules": [{"passed": False, "said": "recall@20 is 0.2000, 0.1000 below 0.3"}]}
+    about["gate"] = {"passed": False, "rules": [{"passed": False, "summary": "recall@20 is 0.2000, 0.1000 below 0.3"}]}
     said = "WALS is behind popularity: recall@20 0.2000 and 0.3000; their intervals do not touch"
-    about["verdicts"] = [{"system": "popularity", "metric": "recall@20", "verdict": "behind", "said": said}]
+    about["verdicts"] = [{"system": "popularity", "metric": "recall@20", "verdict": "behind", "summary": said}]
     return about | {"systems": systems, "by_activity": by_activity, "differences": differences}
 
 

@@ -17,9 +17,10 @@ from ranking.sparse_rows import SparseRows
 from tests.support import ranx_metrics
 from tests.support.datasets import write_dataset, write_items
 from trainer import evaluate as command
-from trainer.evaluation import baselines, evaluation, factor_metrics, gate, intervals, ranking, verdicts
+from trainer.evaluation import baselines, evaluation, gate, intervals, verdicts
 from trainer.evaluation import metrics as measures
 from trainer.evaluation.intervals import Cell
+from trainer.evaluation.item_knn import ItemKnn
 from trainer.job import training_job
 
 USERS, ITEMS = 90, 40
@@ -119,7 +120,7 @@ def test_metrics_are_those_of_ranx(world, found):
 
 def test_training_measures_as_evaluation_does(world, found):
     root, train, truth, _ = world
-    measured = factor_metrics.ranking(*factors(root), rows(truth), rows(train), 10)
+    measured = measures.of_factors(*factors(root), rows(truth), rows(train), 10)
     cells = found.cells[baselines.WALS]
     assert measured.recall == pytest.approx(cells["recall@10"].value, abs=1e-12)
     assert measured.ndcg == pytest.approx(cells["ndcg@10"].value, abs=1e-12) and measured.users == found.users
@@ -134,23 +135,30 @@ def test_lists_of_any_case_are_judged_as_ranx_does():
         top[user, :size] = rng.permutation(30)[:size]
         truth[user, rng.permutation(30)[: rng.integers(1, 25)]] = 1
     held = rows(truth)
-    out = np.empty((users, 8 * len(ks)))
-    measures.of_lists(top, held.indptr, held.indices, np.array(ks), np.zeros(30), out)
+    out = measures.Columns.of(measures.of_lists(top, held, np.array(ks), np.zeros(30)))
     lists = {str(u): {str(i): 1.0 / (p + 1) for p, i in enumerate(top[u]) if i >= 0} for u in range(users)}
     relevant = {str(u): {str(i): 1 for i in truth.rows[u]} for u in range(users)}
     names = [f"{metric}@{k}" for k in ks for metric in measures.USER_METRICS]
     judged = ranx_metrics.evaluate(relevant, lists, names)
     for place, k in enumerate(ks):
-        for number, metric in enumerate(measures.USER_METRICS):
+        for metric in measures.USER_METRICS:
             expected = [judged[f"{metric}@{k}"][str(user)] for user in range(users)]
-            np.testing.assert_allclose(out[:, 8 * place + number], expected, atol=1e-9)
+            np.testing.assert_allclose(getattr(out, metric)[:, place], expected, atol=1e-9)
 
 
 def test_ties_go_to_the_lower_item():
-    scores = np.array([[1, 3, 3, 2, 3, 0], [0, 0, 0, 0, 0, 0]], np.float32)
-    top = np.empty((2, 4), np.int32)
-    ranking.of_scores(scores, np.array([0, 1, 5]), np.array([1, 0, 2, 4, 5], np.int32), top)
-    assert top.tolist() == [[2, 4, 3, 0], [1, 3, -1, -1]]
+    """The model, popularity and item kNN: a user's lists against sorting by score and itemId."""
+    seen = SparseRows(np.arange(2), np.array([0, 1, 5]), np.array([1, 0, 2, 4, 5], np.int32), np.ones(5, "f"))
+    expected = [[2, 4, 3, 0], [1, 3, -1, -1]]
+    values = np.array([1, 3, 3, 2, 3, 0], "f")
+    assert baselines.Popular(values).top(np.arange(2), seen, 4).tolist() == expected
+    model = baselines.Factors.__new__(baselines.Factors)
+    model.items, model._keys, model._rows = values[:, None], np.arange(2), np.array([[1], [0]], "f")
+    assert model.top(np.arange(2), seen, 4).tolist() == expected
+    # Items 0, 2 and 3 have the same two users each: all cosines are 1.
+    near = ItemKnn.of(rows([[1, 0, 1, 1], [1, 0, 1, 1]]), 4, 2)
+    assert near.near.indices.tolist() == [[2, 3], [-1, -1], [0, 3], [0, 2]]
+    assert near.top(np.arange(1), rows([[0, 0, 0, 1]]), 3).tolist() == [[0, 2, -1]]
 
 
 def test_activity_is_by_items_in_train(world, found):
@@ -173,11 +181,12 @@ def test_activity_is_by_items_in_train(world, found):
 
 def sums_of(values: np.ndarray, users: int) -> measures.Sums:
     """Sums in which recall@1 of each user is a given value."""
-    sums, place = measures.Sums((1,), np.zeros(3), users), measures.USER_METRICS.index("recall")
+    sums = measures.Sums((1,), np.zeros(3), users)
     keys = np.arange(len(values))
     who = measures.Users.of(keys, np.full(len(values), 9), 0, users, 0)
-    cells = np.zeros((len(values), 8))
-    cells[:, place], cells[:, 7] = values, 1
+    cells = np.zeros((len(values), 1, len(measures.Columns._fields)))
+    columns = measures.Columns.of(cells)
+    columns.recall[:, 0], columns.recommendations[:] = values, 1
     np.add.at(sums.cells, (who.buckets, who.activity), cells)
     np.add.at(sums.counts, (who.buckets, who.activity), 1)
     return sums
@@ -243,7 +252,7 @@ def test_the_gate_opens_and_closes(world, tmp_path, capsys):
     assert {one["system"] for one in content["verdicts"]} == {*content["systems"]} - {"WALS"}
     shown = capsys.readouterr().out
     assert f"{value:.4f}" in shown and "item kNN" in shown and shown.count("gate passed") == 3
-    assert content["verdicts"][0]["said"] in shown
+    assert content["verdicts"][0]["summary"] in shown
     without = int(np.count_nonzero(world[2].sum(1) == 0))
     assert f"visitors without anything held out: {without}" in shown
     assert content["left_out"]["visitors without anything held out"] == without > 5
@@ -296,15 +305,15 @@ def test_mistakes_are_one_line(world, tmp_path, capsys):
         (("--dataset_dir", plain), "was made without a split: nothing is held out"),
         (("--dataset_dir", other), "was trained on another dataset"),
         (("--dataset_dir", tmp_path / "none"), "no finished dataset"),
-        (("--model_dir", tmp_path / "none"), "is no finished model"),
-        (("--against", tmp_path / "none"), "is no finished model"),
+        (("--model_dir", tmp_path / "none"), "is not a finished model"),
+        (("--against", tmp_path / "none"), "is not a finished model"),
         (("--set", "evaluation.k=[41]"), "K is 41, and"),
         (("--require", "recall@50>=0.1"), "K is 50, and"),
         (("--require", "recal@20>=0.1"), "no metric recal (known: precision, recall"),
         (("--require", "recall@20"), "write it as METRIC@K>=NUMBER"),
         (("--require", "recall>=0.1"), "write it as recall@20>=0.1"),
         (("--require", "rmse@5<=1"), "write it as rmse<=1"),
-        (("--require", "rmse<=1"), "is for ratings that were given"),
+        (("--require", "rmse<=1"), "needs ratings in the export"),
         (("--beats", "luck"), "no such system (known: popularity, time_decayed_popularity, item_knn)"),
         (
             ("--beats", "item_knn", "--set", "evaluation.baselines=[popularity]"),
@@ -325,22 +334,24 @@ def test_a_difference_must_lie_above_zero_to_beat():
             1, 1, {}, {baselines.WALS: cells}, {}, {baselines.POPULAR: {"recall@5": Cell(0.02, low, 0.05)}}, {}, None
         )
         (rule,) = gate.check(found, [], [baselines.POPULAR])
-        assert rule["passed"] is passed
+        assert rule.passed is passed
 
 
 @pytest.mark.parametrize(
-    ("other", "difference", "verdict", "touch"),
+    ("other", "difference", "verdict", "overlap"),
     [
-        (Cell(0.1, 0.05, 0.15), Cell(0.1, 0.08, 0.12), "ahead of", False),
-        (Cell(0.18, 0.16, 0.2), Cell(0.02, 0.01, 0.03), "ahead of", True),  # paired, they are told apart nonetheless
-        (Cell(0.25, 0.2, 0.3), Cell(-0.05, -0.11, 0.001), "not to be told from", True),
+        (Cell(0.1, 0.05, 0.15), Cell(0.1, 0.08, 0.12), "ahead", False),
+        (Cell(0.18, 0.16, 0.2), Cell(0.02, 0.01, 0.03), "ahead", True),  # paired, the difference is significant
+        (Cell(0.25, 0.2, 0.3), Cell(-0.05, -0.11, 0.001), "no significant difference", True),
         (Cell(0.5, 0.4, 0.6), Cell(-0.3, -0.4, -0.2), "behind", False),
     ],
 )
-def test_a_model_that_loses_is_said_to_lose(other, difference, verdict, touch):
+def test_a_model_that_loses_is_said_to_lose(other, difference, verdict, overlap):
     cells = {baselines.WALS: {"recall@5": Cell(0.2, 0.17, 0.23)}, baselines.KNN: {"recall@5": other}}
     (found,) = verdicts.verdicts(cells, {baselines.KNN: {"recall@5": difference}}, 5)
-    assert (found["verdict"], found["intervals_touch"]) == (verdict, touch)
-    ending = "their intervals touch" if touch else "their intervals do not touch"
-    assert found["said"].startswith(f"WALS is {verdict} item kNN: recall@5 0.2000 and {other.value:.4f}, by visitor ")
-    assert found["said"].endswith(ending)
+    assert (found.verdict, found.intervals_overlap) == (verdict, overlap)
+    opening = {"ahead": "WALS is ahead of item kNN", "behind": "WALS is behind item kNN"}.get(
+        verdict, "No significant difference between WALS and item kNN"
+    )
+    assert found.summary.startswith(f"{opening}: recall@5 0.2000 and {other.value:.4f}, paired difference ")
+    assert found.summary.endswith("their intervals overlap" if overlap else "their intervals do not overlap")

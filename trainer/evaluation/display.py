@@ -1,22 +1,22 @@
-"""What an evaluation shows: a bar at work, tables at the end."""
+"""The display of an evaluation: a progress bar, then tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from trainer.evaluation.evaluation import Evaluation
+from trainer.evaluation.gate import Rule
 from trainer.evaluation.intervals import Cell
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[int, int], None]]:
-    """Shows how many users are done; on terminals only."""
+    """Show the number of users that are done, on terminals only."""
     console = Console(stderr=True)
     columns = TextColumn("evaluating"), BarColumn(), TextColumn("{task.completed}/{task.total} visitors")
     bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal)
@@ -25,42 +25,42 @@ def progress() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def show(found: Evaluation, rules: Sequence[dict[str, Any]]) -> None:
-    """The tables: all metrics, differences, by activity, and the gate."""
+def show(evaluation: Evaluation, rules: Sequence[Rule]) -> None:
+    """Print the tables: all metrics, differences, by activity, and the gate."""
     console = Console()
-    confidence = f"{100 * found.about['settings']['confidence']:g} %"
+    confidence = f"{100 * evaluation.about['settings']['confidence']:g} %"
     table = Table(
-        title=f"{found.about['model']['root']} on {found.pairs:,} pairs held out of {found.users:,} visitors "
-        f"({found.about['dataset']['split']['kind']}); {confidence} intervals",
+        title=f"{evaluation.about['model']['root']} on {evaluation.pairs:,} pairs held out of {evaluation.users:,} "
+        f"visitors ({evaluation.about['dataset']['split']['kind']}); {confidence} intervals",
         title_justify="left",
     )
     table.add_column("metric")
-    for name in found.cells:
+    for name in evaluation.cells:
         table.add_column(name, justify="right")
-    for metric in _metrics(found):
-        table.add_row(metric, *_cells([cells.get(metric) for cells in found.cells.values()], metric))
+    for metric in _metrics(evaluation):
+        table.add_row(metric, *_cells([cells.get(metric) for cells in evaluation.cells.values()], metric))
     console.print(table)
-    _show_differences(console, found)
-    _show_activity(console, found)
-    left_out = [f"{what}: {count:,}" for what, count in found.about["left_out"].items() if count]
+    _show_differences(console, evaluation)
+    _show_activity(console, evaluation)
+    left_out = [f"{name}: {count:,}" for name, count in evaluation.about["left_out"].items() if count]
     if left_out:
         console.print(f"left out: {'; '.join(left_out)}", highlight=False, soft_wrap=True)
     for rule in rules:
-        mark = "[green]passed[/green]" if rule["passed"] else "[red]failed[/red]"
-        console.print(f"gate {mark}: {rule['said']}", highlight=False, soft_wrap=True)
+        mark = "[green]passed[/green]" if rule.passed else "[red]failed[/red]"
+        console.print(f"gate {mark}: {rule.summary}", highlight=False, soft_wrap=True)
 
 
-def _metrics(found: Evaluation) -> list[str]:
-    """The metrics of the greatest K first, whole; of the others those that say most."""
-    ks = sorted(found.about["settings"]["k"], reverse=True)
-    names = list(dict.fromkeys(name for cells in found.cells.values() for name in cells))
+def _metrics(evaluation: Evaluation) -> list[str]:
+    """Return all metrics at the greatest K, then recall and NDCG at the others."""
+    ks = sorted(evaluation.about["settings"]["k"], reverse=True)
+    names = list(dict.fromkeys(name for cells in evaluation.cells.values() for name in cells))
     greatest = [name for name in names if name.endswith(f"@{ks[0]}") or "@" not in name]
     others = [f"{metric}@{k}" for k in ks[1:] for metric in ("recall", "ndcg")]
     return greatest + [name for name in others if name in names]
 
 
 def _cells(cells: Sequence[Cell | None], metric: str) -> list[str]:
-    """As text, the best in bold."""
+    """Return cells as text, the best in bold."""
     values = [cell.value for cell in cells if cell is not None]
     best = min(values) if metric.startswith(("gini", "rmse")) else max(values)
     texts = []
@@ -70,33 +70,34 @@ def _cells(cells: Sequence[Cell | None], metric: str) -> list[str]:
     return texts
 
 
-def _show_differences(console: Console, found: Evaluation) -> None:
-    if not found.differences:
+def _show_differences(console: Console, evaluation: Evaluation) -> None:
+    if not evaluation.differences:
         return
-    most = max(found.about["settings"]["k"])
+    most = max(evaluation.about["settings"]["k"])
     table = Table(title="WALS minus the others, paired by visitor", title_justify="left")
     table.add_column("metric")
-    for name in found.differences:
+    for name in evaluation.differences:
         table.add_column(name, justify="right")
     for metric in (f"recall@{most}", f"ndcg@{most}"):
-        cells = [cells[metric] for cells in found.differences.values()]
+        cells = [cells[metric] for cells in evaluation.differences.values()]
         table.add_row(metric, *(f"{cell.value:+.4f} [dim]{cell.low:+.4f} to {cell.high:+.4f}[/dim]" for cell in cells))
     console.print(table)
-    for verdict in found.verdicts:
-        console.print(verdict["said"], highlight=False, markup=False, soft_wrap=True)
-    for name, cell in found.overlap.items():
-        said = f"{name} with {found.against}: {cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}] of a list is the same"
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
+    for verdict in evaluation.verdicts:
+        console.print(verdict.summary, highlight=False, markup=False, soft_wrap=True)
+    for name, cell in evaluation.overlap.items():
+        interval = f"{cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
+        line = f"{name} with {evaluation.against}: {interval} of a list is the same"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _show_activity(console: Console, found: Evaluation) -> None:
-    metric = f"recall@{max(found.about['settings']['k'])}"
+def _show_activity(console: Console, evaluation: Evaluation) -> None:
+    metric = f"recall@{max(evaluation.about['settings']['k'])}"
     table = Table(title=f"{metric} by the items that a visitor has in train", title_justify="left")
     table.add_column("items")
     table.add_column("visitors", justify="right")
-    for name in found.by_activity:
+    for name in evaluation.by_activity:
         table.add_column(name, justify="right")
-    for group, users in found.activity.items():
-        cells = [groups[group][metric] for groups in found.by_activity.values()]
+    for group, users in evaluation.activity.items():
+        cells = [groups[group][metric] for groups in evaluation.by_activity.values()]
         table.add_row(group, f"{users:,}", *_cells(cells, metric))
     console.print(table)

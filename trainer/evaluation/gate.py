@@ -1,4 +1,4 @@
-"""What a model must reach: recall@20>=0.15, and better than a baseline."""
+"""The requirements on a model: recall@20>=0.15, and better than a baseline."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import operator
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from configs.errors import UserError
 from trainer.evaluation.baselines import KNN, POPULAR, RECENT, WALS
@@ -19,7 +18,7 @@ _RULE = re.compile(r"\s*([a-z_]+)(?:@(\d+))?\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*")
 
 @dataclass(frozen=True)
 class Requirement:
-    """metric: as in the table, e.g. recall@20. k: of it, None of rmse."""
+    """A bound on a metric of the table, such as recall@20; k is None for rmse."""
 
     text: str
     metric: str
@@ -29,7 +28,11 @@ class Requirement:
 
     @classmethod
     def parse(cls, text: str) -> Requirement:
-        """Raises: UserError: it is no such rule, or of a metric that does not exist."""
+        """Read a rule such as recall@20>=0.15.
+
+        Raises:
+            UserError: it is not such a rule, or names an unknown metric.
+        """
         match = _RULE.fullmatch(text)
         try:
             name, k, sign, bound = match.groups()  # type: ignore[union-attr]
@@ -41,15 +44,15 @@ class Requirement:
         if (k is None) != (name == RMSE):
             raise UserError(f"--require {text}: write it as {name if name == RMSE else f'{name}@20'}{sign}{bound}")
         if k is not None and int(k) < 1:
-            raise UserError(f"--require {text}: K begins at 1")
+            raise UserError(f"--require {text}: K must be at least 1")
         return cls(text, name if k is None else f"{name}@{int(k)}", None if k is None else int(k), sign, number)
 
 
 def baseline(text: str, against: bool) -> str:
-    """The system that --beats names, e.g. popularity, item_knn, against.
+    """Return the system that --beats names, e.g. popularity, item_knn, against.
 
     Raises:
-        UserError: there is none of this name.
+        UserError: there is no system of this name.
     """
     known = {_short(name): name for name in (POPULAR, RECENT, KNN)} | ({"against": "against"} if against else {})
     if _short(text) not in known:
@@ -61,42 +64,64 @@ def _short(name: str) -> str:
     return re.sub(r"[ _-]+", "_", name.strip().lower())
 
 
-def check(found: Evaluation, requirements: Sequence[Requirement], beats: Sequence[str]) -> list[dict[str, Any]]:
-    """Each rule with whether it is met: `rule`, `passed`, `value`, `short_by`, and `said` in words.
+@dataclass(frozen=True)
+class Rule:
+    """A requirement and its outcome.
 
-    A baseline is beaten where the paired difference's interval lies above zero: in the first required metric that is
-    a mean over users, recall at the greatest K where there is none.
+    Attributes:
+        short_by: how much the value, or the interval of the difference, lacks; 0 if the rule is met.
+        summary: the outcome in words.
+    """
+
+    rule: str
+    passed: bool
+    value: float
+    short_by: float
+    summary: str
+
+
+def check(evaluation: Evaluation, requirements: Sequence[Requirement], beats: Sequence[str]) -> list[Rule]:
+    """Return each rule with its outcome.
+
+    A system is beaten if the paired difference's interval is above zero: in the first required metric that is a mean
+    over users, else in recall at the greatest K.
 
     Raises:
-        UserError: a rule of what was not measured.
+        UserError: a rule names what was not measured.
     """
-    return [_meets(found, rule) for rule in requirements] + [_beats(found, requirements, name) for name in beats]
+    rules = [_meets(evaluation, requirement) for requirement in requirements]
+    return rules + [_beats(evaluation, requirements, name) for name in beats]
 
 
-def _meets(found: Evaluation, rule: Requirement) -> dict[str, Any]:
-    cell = found.cells[WALS].get(rule.metric)
+def _meets(evaluation: Evaluation, requirement: Requirement) -> Rule:
+    cell = evaluation.cells[WALS].get(requirement.metric)
     if cell is None:
-        raise UserError(f"--require {rule.text}: {rule.metric} is for ratings that were given (source.rating_column)")
-    passed = bool(_SIGNS[rule.sign](cell.value, rule.bound))
-    short = 0.0 if passed else abs(rule.bound - cell.value)
-    side = "below" if rule.sign.startswith(">") else "above"
-    said = f"{rule.metric} is {cell.value:.4f} [{cell.low:.4f}, {cell.high:.4f}]"
-    said += f", as {rule.text} asks" if passed else f", {_digits(short)} {side} {rule.bound:g}"
-    return {"rule": rule.text, "passed": passed, "value": cell.value, "short_by": short, "said": said}
+        raise UserError(
+            f"--require {requirement.text}: {requirement.metric} needs ratings in the export (source.rating_column)"
+        )
+    passed = bool(_SIGNS[requirement.sign](cell.value, requirement.bound))
+    short = 0.0 if passed else abs(requirement.bound - cell.value)
+    direction = "below" if requirement.sign.startswith(">") else "above"
+    summary = f"{requirement.metric} is {cell.value:.4f} [{cell.low:.4f}, {cell.high:.4f}]"
+    summary += (
+        f", as {requirement.text} requires" if passed else f", {_digits(short)} {direction} {requirement.bound:g}"
+    )
+    return Rule(requirement.text, passed, cell.value, short, summary)
 
 
-def _beats(found: Evaluation, requirements: Sequence[Requirement], name: str) -> dict[str, Any]:
-    system = found.against if name == "against" else name
-    if system not in found.differences:
-        wanted = " (it needs times, and evaluation.baselines)" if name == RECENT else " (evaluation.baselines)"
-        raise UserError(f"--beats {_short(name)}: {name} was not measured{wanted}")
-    means = [rule.metric for rule in requirements if rule.metric in found.differences[system]]
-    metric = means[0] if means else max((m for m in found.differences[system] if m.startswith("recall@")), key=_k)
-    cell, passed = found.differences[system][metric], found.differences[system][metric].low > 0
-    said = f"{metric} minus that of {system} is {cell.value:+.4f} [{cell.low:+.4f}, {cell.high:+.4f}]"
-    said += "" if passed else f"; the interval must lie above 0, {_digits(max(-cell.low, 0.0))} more"
-    short = 0.0 if passed else -cell.low
-    return {"rule": f"beats {system}", "passed": passed, "value": cell.value, "short_by": short, "said": said}
+def _beats(evaluation: Evaluation, requirements: Sequence[Requirement], name: str) -> Rule:
+    system = evaluation.against if name == "against" else name
+    if system not in evaluation.differences:
+        hint = " (it needs times, and evaluation.baselines)" if name == RECENT else " (evaluation.baselines)"
+        raise UserError(f"--beats {_short(name)}: {name} was not measured{hint}")
+    differences = evaluation.differences[system]
+    means = [requirement.metric for requirement in requirements if requirement.metric in differences]
+    metric = means[0] if means else max((name for name in differences if name.startswith("recall@")), key=_k)
+    cell = differences[metric]
+    passed, short = cell.low > 0, max(-cell.low, 0.0)
+    summary = f"{metric} minus that of {system} is {cell.value:+.4f} [{cell.low:+.4f}, {cell.high:+.4f}]"
+    summary += "" if passed else f"; the interval must be above 0, {_digits(short)} more"
+    return Rule(f"beats {system}", passed, cell.value, 0.0 if passed else short, summary)
 
 
 def _k(metric: str) -> int:

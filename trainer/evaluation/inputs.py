@@ -1,4 +1,4 @@
-"""A dataset with a split, and models that were trained on it: checked, and read a file of users at a time."""
+"""A dataset with a split, and models that were trained on it: checked, and read one file of users at a time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from ranking.sparse_rows import SparseRows
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo
 
-_SCORES = 1 << 23  # at once, a thread: 32 MB
+_ENTRIES = 1 << 22  # of the lists that are in memory at once, per system: 32 MB
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a dataset's manifest says of its split, and the files.
+    """A dataset's split, from its manifest, and the files.
 
-    split: as in the manifest. users: with something held out. explicit: whether the ratings are given, not dwelt.
+    Attributes:
+        split: as in the manifest. users: those with something held out.
+        explicit: whether the ratings are in the export, not computed from dwell.
     """
 
     info: DatasetInfo
@@ -32,7 +34,11 @@ class HeldOut:
 
     @classmethod
     def read(cls, dataset_dir: str) -> HeldOut:
-        """Raises: UserError: no dataset, or one that holds nothing out."""
+        """Read the manifest.
+
+        Raises:
+            UserError: there is no dataset, or nothing is held out.
+        """
         info, dataset = dataset_rows.read_info(dataset_dir), Dataset(dataset_dir)
         content = manifests.parse(tf_storage.read_bytes(dataset.manifest), "dataset", dataset.manifest)
         split = content.get("split", {"kind": "none"})
@@ -46,54 +52,41 @@ class HeldOut:
         return cls(info, split, users, explicit)
 
     def blocks(self) -> Iterator[Block]:
-        """All users with something held out, a file at a time: keys ascend."""
+        """Yield all users with something held out, one file at a time; keys ascend."""
         dataset = Dataset(self.info.root)
         paths = [self.info.shards(prefix) for prefix in (dataset.items_for_user, dataset.held_out)]
         if len(paths[0]) != len(paths[1]):
-            raise UserError(f"{self.info.root} has not as many held_out-* as items_for_user-* files; make it again")
+            raise UserError(f"{self.info.root} must have as many held_out-* as items_for_user-* files; make it again")
         for own, held in zip(*paths, strict=True):
-            truth = dataset_rows.read_rows(held, self.info.users, self.info.items)
-            yield Block(
-                truth.keys, _of(dataset_rows.read_rows(own, self.info.users, self.info.items), truth.keys), truth
-            )
+            seen, truth = (dataset_rows.read_rows(path, self.info.users, self.info.items) for path in (own, held))
+            yield Block(truth.keys, seen.at(truth.keys), truth)
 
 
 @dataclass(frozen=True)
 class Block:
-    """keys int64 [b] of users; rows at the same places: what train has of each, and what is held out."""
+    """Users by key int64 [b], and at the same positions their items in train, and those that are held out."""
 
     keys: np.ndarray
     seen: SparseRows
     truth: SparseRows
 
-    def pieces(self, items: int) -> list[Block]:
-        """Blocks of so few users that their scores of all items fit a thread's share of memory."""
-        size = min(512, max(16, _SCORES // items))
-        places = np.arange(len(self.keys))
-        parts = [places[first : first + size] for first in range(0, len(places), size)]
-        return [Block(self.keys[part], self.seen.take(part), self.truth.take(part)) for part in parts]
-
-
-def _of(rows: SparseRows, keys: np.ndarray) -> SparseRows:
-    """The rows of these keys; an empty one where there is none. Both ascend."""
-    places = np.searchsorted(rows.keys, keys)
-    there = places < len(rows)
-    there[there] = rows.keys[places[there]] == keys[there]
-    own = rows.take(places[there])
-    lengths = np.zeros(len(keys), np.int64)
-    lengths[there] = own.lengths
-    return SparseRows(keys, np.append(0, np.cumsum(lengths)), own.indices, own.values)
+    def pieces(self, k: int) -> Iterator[Block]:
+        """Yield blocks of so few users that their lists of k items fit into memory."""
+        size = max(1, _ENTRIES // k)
+        for first in range(0, len(self.keys), size):
+            last = min(first + size, len(self.keys))
+            yield Block(self.keys[first:last], self.seen.between(first, last), self.truth.between(first, last))
 
 
 def read_model(model_dir: str, info: DatasetInfo) -> dict[str, Any]:
-    """The manifest of a model of this dataset.
+    """Return the manifest of a model of this dataset.
 
     Raises:
-        UserError: there is no finished one, or it was trained on another dataset.
+        UserError: there is no finished model, or it was trained on another dataset.
     """
     path = Model(model_dir).manifest
     if not tf_storage.exists(path):
-        raise UserError(f"{model_dir} is no finished model (no manifest.json in it); train it first")
+        raise UserError(f"{model_dir} is not a finished model (no manifest.json in it); train it first")
     content = manifests.parse(tf_storage.read_bytes(path), "model", path)
     of = content["dataset"]
     if of["fingerprint"] != info.fingerprint:

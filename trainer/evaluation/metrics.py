@@ -1,77 +1,148 @@
-"""Metrics of top-K lists, a user at a time, and their sums by groups of users, from which means and intervals come.
+"""Metrics of top-K lists, one user at a time, and their sums by groups of users, from which means and intervals come.
 
 With t held-out items of a user and hits among the first K of the list (gains are 1):
-    precision = hits / K     recall = hits / t     hit_rate = 1 where there is a hit     mrr = 1 / rank of the first
+    precision = hits / K     recall = hits / t     hit_rate = 1 if there is a hit     mrr = 1 / rank of the first hit
     map = sum over the hits of (hits so far / rank) / t
     ndcg = sum over the hits of 1 / log2(rank + 1), over the same sum for min(K, t) hits at the top
-novelty is the mean of -log2(visitors of the item / visitors) over all that is recommended (Vargas & Castells 2011);
-coverage the share of the catalogue that is recommended to anybody; gini how unevenly, 0 to 1.
+novelty is the mean of -log2(visitors of the item / visitors) over all recommendations (Vargas & Castells 2011);
+coverage the share of the catalogue that is recommended at all; gini how uneven the recommendations are, 0 to 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numba
 import numpy as np
 
+from ranking.heap import STRICT
 from ranking.sparse_rows import SparseRows
-from trainer.evaluation.ranking import compiled
-from trainer.tuning.validation_split import hashes
+from ranking.topk import top_k
+from trainer.inputs.hashing import hashes
 
-USER_METRICS = ("precision", "recall", "hit_rate", "mrr", "map", "ndcg")
-ALL_METRICS = (*USER_METRICS, "novelty", "coverage", "gini")
 RMSE = "rmse"
-ACTIVITY = {"1": 1, "2-5": 5, "6-20": 20, "21+": None}  # by the items in train; greatest of each
+ACTIVITY = {"1": 1, "2-5": 5, "6-20": 20, "21+": None}  # items in train: the greatest number of each group
 
-COLUMNS = len(USER_METRICS) + 2  # and the sum of the recommendations' information, and their number
-_BUCKETS = 2048  # of users, which resampling takes whole
-_PARTS = 20  # of users, for what only a set of lists has
+_BUCKETS = 2048  # of users, which resampling draws whole
+_PARTS = 20  # of users, for metrics of all lists together
+_USERS = 8192  # whose lists are computed at once
 
 
-@compiled
-def of_lists(top, indptr, truth, ks, information, out):
-    """Fills out float64 [b, len(ks) * 8] from lists int32 [b, k]; `truth` ascends in a row, `ks` ascends."""
-    for row in range(len(top)):
+class Columns(NamedTuple):
+    """The values of lists at each K, float64 [..., ks] each.
+
+    Attributes:
+        information: sum of -log2 of the share of visitors who have each recommended item.
+        recommendations: number of recommended items.
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+    hit_rate: np.ndarray
+    mrr: np.ndarray
+    map: np.ndarray
+    ndcg: np.ndarray
+    information: np.ndarray
+    recommendations: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Columns:
+        """Return the columns of values float64 [..., ks, columns], as views."""
+        return cls(*np.moveaxis(values, -1, 0))
+
+
+USER_METRICS = Columns._fields[:6]
+ALL_METRICS = (*USER_METRICS, "novelty", "coverage", "gini")
+
+
+def of_lists(lists: np.ndarray, truth: SparseRows, ks: np.ndarray, information: np.ndarray) -> np.ndarray:
+    """Return the metrics of lists int [b, k], float64 [b, ks, columns] in the order of `Columns`.
+
+    Args:
+        lists: itemIds, best first; -1 after the last. truth: the items held out of each of the b users.
+        ks: int64 [ks], ascending, the greatest of them k.
+        information: float64 [m], -log2 of the share of visitors who have each item.
+    """
+    values = np.empty((len(lists), len(ks), len(Columns._fields)))
+    _judge(lists, truth.indptr, truth.indices, ks, information, Columns.of(values))
+    return values
+
+
+@numba.njit(**STRICT)
+def _judge(lists, indptr, truth, ks, information, out):
+    """Fill `out`, float64 [b, ks] each."""
+    for row in range(len(lists)):
         own = truth[indptr[row] : indptr[row + 1]]
-        hits, first, precisions, gain, ideal, told, given, column = 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0
-        for place in range(top.shape[1]):
-            item, rank = top[row, place], place + 1.0
+        hits, first, precisions, gain, ideal, total, recommended, column = 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0
+        for position in range(lists.shape[1]):
+            item, rank = lists[row, position], position + 1.0
             discount = 1 / np.log2(rank + 1)
-            if place < len(own):
+            if position < len(own):
                 ideal += discount
             if item >= 0:
-                told += information[item]
-                given += 1
-                found = np.searchsorted(own, item)
-                if found < len(own) and own[found] == item:
+                total += information[item]
+                recommended += 1
+                match = np.searchsorted(own, item)
+                if match < len(own) and own[match] == item:
                     hits += 1
                     first = max(first, 1 / rank)
                     precisions += hits / rank
                     gain += discount
-            if place + 1 == ks[column]:
-                cells = out[row, 8 * column : 8 * column + 8]
-                cells[0], cells[1], cells[2] = hits / rank, hits / len(own), min(hits, 1)
-                cells[3], cells[4], cells[5] = first, precisions / len(own), gain / ideal
-                cells[6], cells[7] = told, given
+            if position + 1 == ks[column]:
+                out.precision[row, column] = hits / rank
+                out.recall[row, column] = hits / len(own)
+                out.hit_rate[row, column] = min(hits, 1)
+                out.mrr[row, column] = first
+                out.map[row, column] = precisions / len(own)
+                out.ndcg[row, column] = gain / ideal
+                out.information[row, column] = total
+                out.recommendations[row, column] = recommended
                 column += 1
 
 
-@compiled
-def _expose(top, parts, ks, exposure):
-    """Adds each recommendation to exposure int32 [parts, len(ks), m], at the first K that holds its place."""
-    for row in range(len(top)):
+@numba.njit(**STRICT)
+def _expose(lists, parts, ks, exposure):
+    """Add each recommendation to exposure int32 [parts, ks, m], at the first K that contains its position."""
+    for row in range(len(lists)):
         column = 0
-        for place in range(top.shape[1]):
-            if place == ks[column]:
+        for position in range(lists.shape[1]):
+            if position == ks[column]:
                 column += 1
-            if top[row, place] >= 0:
-                exposure[parts[row], column, top[row, place]] += 1
+            if lists[row, position] >= 0:
+                exposure[parts[row], column, lists[row, position]] += 1
+
+
+class FactorMetrics(NamedTuple):
+    """Recall and NDCG, means over the users with held-out entries, and the number of these users."""
+
+    recall: float
+    ndcg: float
+    users: int
+
+
+def of_factors(
+    users: np.ndarray, items: np.ndarray, held_out: SparseRows, seen: SparseRows, k: int = 20
+) -> FactorMetrics:
+    """Return recall@k and NDCG@k of factors over all items, without those of `seen`: the figures of trainer.evaluate.
+
+    Args:
+        users: float32 [n, d]. items: float32 [m, d], in the same coordinates.
+        held_out, seen: rows keyed 0 .. n - 1 in order.
+    """
+    rated, totals = np.flatnonzero(held_out.lengths), np.zeros(len(Columns._fields))
+    for start in range(0, len(rated), _USERS):
+        block = rated[start : start + _USERS]
+        lists = top_k(users[block], items, seen.take(block), k).indices
+        totals += of_lists(lists, held_out.take(block), np.array([k]), np.zeros(len(items))).sum(axis=(0, 1))
+    means = Columns.of(totals / max(len(rated), 1))
+    return FactorMetrics(float(means.recall), float(means.ndcg), len(rated))
 
 
 @dataclass(frozen=True)
 class Users:
-    """Which bucket, part and activity the users int64 [b] of a block belong to, int64 [b] each."""
+    """The bucket, part and activity of the b users of a block, int64 [b] each."""
 
     buckets: np.ndarray
     parts: np.ndarray
@@ -79,9 +150,14 @@ class Users:
 
     @classmethod
     def of(cls, keys: np.ndarray, items: np.ndarray, before: int, total: int, seed: int) -> Users:
-        """items int64 [b]: of each in train. before: users seen so far, of `total`: few have a bucket each."""
+        """Return the groups of users int64 [b].
+
+        Args:
+            items: int64 [b], how many items each has in train.
+            before, total: users in earlier blocks, and in all blocks; if there are few, each has a bucket.
+        """
         buckets = np.arange(before, before + len(keys))
-        if total > _BUCKETS:  # drawn by a hash: neighbours in a vocabulary are alike
+        if total > _BUCKETS:  # drawn by a hash, because users with neighbouring indices are alike
             buckets = (hashes(seed, keys, np.zeros_like(keys)) * _BUCKETS).astype(np.int64)
         parts = (hashes(seed + 1, keys, np.zeros_like(keys)) * _PARTS).astype(np.int64)
         limits = [limit for limit in ACTIVITY.values() if limit is not None]
@@ -89,47 +165,47 @@ class Users:
 
 
 class Sums:
-    """What is summed of one system.
+    """The sums of one system.
 
-    cells float64 [buckets, activities, columns], counts float64 [buckets, activities]: users. exposure int32 [parts,
-    ks, items]. errors float64 [buckets, 2]: squared errors of ratings and how many.
+    Attributes:
+        cells: float64 [buckets, activities, ks, columns]. counts: float64 [buckets, activities], users.
+        exposure: int32 [parts, ks, items]. errors: float64 [buckets, 2], squared errors of ratings and their number.
     """
 
     def __init__(self, ks: Sequence[int], information: np.ndarray, users: int):
-        """ks: ascending. information float64 [m]: -log2 of the share of visitors who have each item."""
+        """Begin with zeros; ks ascend, information is float64 [m] (`of_lists`)."""
         self.ks, self._information = np.array(ks, np.int64), information
         buckets = min(users, _BUCKETS)
-        self.cells = np.zeros((buckets, len(ACTIVITY), COLUMNS * len(ks)))
+        self.cells = np.zeros((buckets, len(ACTIVITY), len(ks), len(Columns._fields)))
         self.counts = np.zeros((buckets, len(ACTIVITY)))
         self.exposure = np.zeros((_PARTS, len(ks), len(information)), np.int32)
         self.errors = np.zeros((buckets, 2))
 
-    def add(self, top: np.ndarray, truth: SparseRows, users: Users) -> None:
-        """Takes the lists int32 [b, k] of users with what is held out of them."""
-        values = np.empty((len(top), COLUMNS * len(self.ks)))
-        of_lists(top, truth.indptr, truth.indices, self.ks, self._information, values)
+    def add(self, lists: np.ndarray, truth: SparseRows, users: Users) -> None:
+        """Add the lists int [b, k] of users, with what is held out of each."""
+        values = of_lists(lists, truth, self.ks, self._information)
         np.add.at(self.cells, (users.buckets, users.activity), values)
         np.add.at(self.counts, (users.buckets, users.activity), 1)
-        _expose(top, users.parts, self.ks, self.exposure)
+        _expose(lists, users.parts, self.ks, self.exposure)
 
     def add_errors(self, errors: np.ndarray, truth: SparseRows, users: Users) -> None:
-        """Takes errors float64 [entries] of the ratings held out."""
+        """Add errors float64 [entries] of the held-out ratings."""
         owners = np.repeat(users.buckets, truth.lengths)
         np.add.at(self.errors, owners, np.stack([errors**2, np.ones_like(errors)], 1))
 
 
 def information(visitors: np.ndarray, users: int) -> np.ndarray:
-    """float64 [m]: -log2(visitors of the item / users), of an item without visitors as if it had one."""
+    """Return float64 [m], -log2(visitors of the item / users); an item without visitors counts as if it had one."""
     return -np.log2(np.maximum(visitors, 1) / users)
 
 
 def coverage(exposure: np.ndarray) -> float:
-    """The share of the items int [m] that are recommended at all."""
+    """Return the share of the items int [m] that are recommended at all."""
     return float(np.count_nonzero(exposure) / len(exposure))
 
 
 def gini(exposure: np.ndarray) -> float:
-    """How unevenly recommendations int [m] are spread over all items: 0 evenly, 1 all on one.
+    """Return how unevenly recommendations int [m] are spread over all items: 0 evenly, 1 all on one.
 
     G = 2 sum_i i x_i / (m sum x) - (m + 1) / m, x ascending.
     """

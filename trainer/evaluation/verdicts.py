@@ -1,34 +1,51 @@
-"""Whether the model is better than what it is compared with, in words that do not flatter it."""
+"""Whether the model is better than the systems that it is compared with, in words."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from trainer.evaluation.baselines import WALS
 from trainer.evaluation.intervals import Cell, Cells
 
-AHEAD, BEHIND, OPEN = "ahead of", "behind", "not to be told from"
+AHEAD, BEHIND, OPEN = "ahead", "behind", "no significant difference"
 
 
-def verdicts(cells: dict[str, Cells], differences: dict[str, Cells], k: int) -> list[dict[str, Any]]:
-    """One of each other system, by recall@k: `system`, `metric`, `verdict`, `intervals_touch`, and `said` in words.
+@dataclass(frozen=True)
+class Verdict:
+    """The comparison with one system, by recall at the greatest K.
 
-    The verdict is the paired difference's: its interval lies above zero, below it, or across. Whether the two systems'
-    own intervals touch is said beside it, as the stricter test (it does not know that both met the same visitors).
+    Attributes:
+        verdict: AHEAD, BEHIND or OPEN: the paired difference's interval is above zero, below it, or contains it.
+        intervals_overlap: whether the two systems' own intervals overlap, a stricter test that ignores the pairing.
+        summary: a sentence.
     """
-    metric, found = f"recall@{k}", []
-    for system, values in differences.items():
-        ours, other, difference = cells[WALS][metric], cells[system][metric], values[metric]
-        verdict = AHEAD if difference.low > 0 else BEHIND if difference.high < 0 else OPEN
-        touch = ours.low <= other.high and other.low <= ours.high
-        said = (
-            f"{WALS} is {verdict} {system}: {metric} {ours.value:.4f} and {other.value:.4f}, by visitor "
-            f"{_signed(difference)}; their intervals {'touch' if touch else 'do not touch'}"
-        )
-        about = {"system": system, "metric": metric, "verdict": verdict, "intervals_touch": touch}
-        found.append(about | {"said": said})
-    return found
+
+    system: str
+    metric: str
+    verdict: str
+    intervals_overlap: bool
+    summary: str
 
 
-def _signed(cell: Cell) -> str:
-    return f"{cell.value:+.4f} [{cell.low:+.4f}, {cell.high:+.4f}]"
+def verdicts(cells: dict[str, Cells], differences: dict[str, Cells], k: int) -> list[Verdict]:
+    """Return the verdict on each system in `differences`, by recall@k."""
+    metric = f"recall@{k}"
+    return [
+        _verdict(system, metric, cells[WALS][metric], cells[system][metric], values[metric])
+        for system, values in differences.items()
+    ]
+
+
+def _verdict(system: str, metric: str, ours: Cell, other: Cell, difference: Cell) -> Verdict:
+    verdict = AHEAD if difference.low > 0 else BEHIND if difference.high < 0 else OPEN
+    opening = {
+        AHEAD: f"{WALS} is ahead of {system}",
+        BEHIND: f"{WALS} is behind {system}",
+        OPEN: f"No significant difference between {WALS} and {system}",
+    }[verdict]
+    overlap = ours.low <= other.high and other.low <= ours.high
+    summary = (
+        f"{opening}: {metric} {ours.value:.4f} and {other.value:.4f}, paired difference {difference.value:+.4f} "
+        f"[{difference.low:+.4f}, {difference.high:+.4f}]; their intervals {'overlap' if overlap else 'do not overlap'}"
+    )
+    return Verdict(system, metric, verdict, overlap, summary)

@@ -11,7 +11,7 @@ from ranking.sparse_rows import SparseRows
 from trainer.als import wals
 from trainer.als.loop import Factorization
 from trainer.als.solver import Solver
-from trainer.evaluation import factor_metrics
+from trainer.evaluation import metrics
 
 
 @dataclass
@@ -37,13 +37,13 @@ class HeldOut:
         if self.metric not in ("recall", "ndcg"):
             raise ValueError(f"metric is {self.metric!r}; it is recall or ndcg")
 
-    def measure(self, state: Factorization) -> factor_metrics.Ranking:
+    def measure(self, state: Factorization) -> metrics.FactorMetrics:
         """The metrics of the factors as they are."""
         weights = np.ones(len(self.given), np.float32)
         rows, _ = wals.project(
             self.given, weights, state.cols, state.rows.size, state.objective, Solver(state.solver.method).exact()
         )
-        return factor_metrics.ranking(rows, state.cols.table, self.truth, self.given, self.k)
+        return metrics.of_factors(rows, state.cols.table, self.truth, self.given, self.k)
 
     def after_pass(self, state: Factorization) -> str | None:
         """Why to stop, or None; for `train.fit`."""
@@ -77,13 +77,13 @@ class HeldOutEntries:
         seen = [block.take(np.flatnonzero(np.isin(block.keys, truth.keys))) for block in blocks]
         return cls(truth, SparseRows.concatenated(seen).at(truth.keys), metric=metric, patience=patience)
 
-    def measure(self, state: Factorization) -> factor_metrics.Ranking:
+    def measure(self, state: Factorization) -> metrics.FactorMetrics:
         """The metrics of the factors as they are, over the users of all processes."""
         items = state.cluster.whole(state.cols.table, state.cols.size)
-        found = factor_metrics.ranking(state.rows.table[self.truth.keys], items, self.truth, self.seen, self.k)
+        found = metrics.of_factors(state.rows.table[self.truth.keys], items, self.truth, self.seen, self.k)
         sums = np.array([found.recall * found.users, found.ndcg * found.users, found.users])
         recall, ndcg, users = state.cluster.sum(sums)
-        return factor_metrics.Ranking(float(recall / max(users, 1)), float(ndcg / max(users, 1)), int(users))
+        return metrics.FactorMetrics(float(recall / max(users, 1)), float(ndcg / max(users, 1)), int(users))
 
     def after_pass(self, state: Factorization) -> str | None:
         """Why to stop, or None; for `train.fit`."""

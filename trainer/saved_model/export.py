@@ -43,7 +43,7 @@ def save(
     """
     for vocabulary, size in ((dataset.vocab_users, rows.size), (dataset.vocab_items, cols.size)):
         _check_size(vocabulary, size)
-    histories = SparseRows.concatenated(list(blocks)).at(np.arange(rows.size))
+    histories = SparseRows.stacked(list(blocks), rows.size)
     projection = Projection(cols.table, cols.weights, objective)
     tables = Tables(
         users=_answering(rows, histories, projection, settings),

@@ -18,7 +18,7 @@ from configs.settings.search import RATING_KIND, RIDGE, TRAINING, SearchSettings
 from ranking.sparse_rows import SparseRows
 from trainer.als.collectives import Alone
 from trainer.als.loop import Factorization, fit
-from trainer.evaluation import factor_metrics
+from trainer.evaluation import metrics
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo, RowFiles
 from trainer.job import training_job
@@ -69,7 +69,7 @@ class Material:
         if search.k > info.items:
             raise UserError(f"k is {search.k}, and {dataset_dir} has {info.items} items; lower k in the search")
         files = RowFiles(info.shards(Dataset(info.root).items_for_user), info.users, info.items)
-        rows = validation_split.split(stacked(files.load(), info.users), search.validation)
+        rows = validation_split.split(SparseRows.stacked(files.load(), info.users), search.validation)
         if not rows.held_out.entries:
             raise UserError(
                 f"nothing could be held out of {dataset_dir}: no visitor has two items, "
@@ -85,17 +85,6 @@ class Material:
             rows = SparseRows(own.keys, own.indptr, own.indices, values)
             self._sides[rating.kind] = rows, rows.transpose(kept.info.items)
         return self._sides[rating.kind]
-
-
-def stacked(blocks: list[SparseRows], size: int) -> SparseRows:
-    """All rows of a side, keyed 0 .. size - 1 in order; a key that no block has gets an empty row."""
-    indptr = np.zeros(size + 1, np.int64)
-    np.cumsum(dataset_rows.count(blocks, size), out=indptr[1:])
-    indices, values = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
-    for block in blocks:
-        places = np.repeat(indptr[block.keys] - block.indptr[:-1], block.lengths) + np.arange(block.entries)
-        indices[places], values[places] = block.indices, block.values
-    return SparseRows(np.arange(size, dtype=np.int64), indptr, indices, values)
 
 
 def settings_of(
@@ -146,7 +135,7 @@ def run(
     )
 
     def measure(state: Factorization) -> str | None:
-        found = factor_metrics.ranking(
+        found = metrics.of_factors(
             state.rows.table, state.cols.table, material.rows.held_out, material.rows.train, search.k
         )
         values.append(float(getattr(found, search.metric)))
