@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from artifacts import catalogue, manifests, tf_storage
+from artifacts import catalogue, factor_tables, manifests, storage
 from artifacts.paths import Dataset, Model, join
+from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from configs.settings import ReportSettings, Settings
 from report import visitors
@@ -73,7 +74,7 @@ def read(settings: Settings, given: Mapping[str, bool]) -> Inputs:
             f"than {dataset.root} ({own[:12]}); train again, or name the other with --dataset_dir"
         )
     names = read_catalogue(settings.catalogue, given["catalogue"])
-    items = read_ids(dataset.vocab_items)
+    items = Vocabulary.read(dataset.vocab_items).texts()
     rows = Rows.read(dataset, described)
     chosen = visitors.choose(rows.candidates, items, names, settings.report.visitors)
     return Inputs(
@@ -85,7 +86,7 @@ def read(settings: Settings, given: Mapping[str, bool]) -> Inputs:
         rows.users_per_item,
         rows.items_per_user,
         rows.ratings,
-        tf_storage.read_table(model.item_factors),
+        factor_tables.read_table(model.item_factors),
         items,
         names,
         *read_evaluation(settings.report.evaluation, given["evaluation"], model_manifest),
@@ -95,30 +96,24 @@ def read(settings: Settings, given: Mapping[str, bool]) -> Inputs:
 
 def read_manifest(path: str, kind: str, missing: str) -> dict[str, Any]:
     """A manifest, or a UserError that says what is missing."""
-    if not tf_storage.exists(path):
+    if not storage.exists(path):
         raise UserError(missing)
-    return manifests.parse(tf_storage.read_bytes(path), kind, path)
+    return manifests.parse(storage.read_bytes(path), kind, path)
 
 
 def read_statistics(dataset: Dataset, described: Mapping[str, Any]) -> dict[str, Any]:
     """statistics.json; empty where the dataset has none."""
     name = "statistics.json"
-    return json.loads(tf_storage.read_bytes(join(dataset.root, name))) if name in described["files"] else {}
+    return json.loads(storage.read_bytes(join(dataset.root, name))) if name in described["files"] else {}
 
 
 def read_catalogue(path: str | None, needed: bool) -> catalogue.Catalogue:
     """The catalogue; empty where there is none and none was named."""
-    if not path or not tf_storage.exists(path):
+    if not path or not storage.exists(path):
         if needed:
             raise UserError(f"catalogue {path} does not exist")
         return {}
-    return catalogue.parse(io.BytesIO(tf_storage.read_bytes(path)), path)
-
-
-def read_ids(path: str) -> list[str]:
-    """A vocabulary's ids by index, as text."""
-    lines = tf_storage.read_bytes(path).split(b"\n")
-    return [line.decode("utf-8", "replace") for line in (lines[:-1] if lines[-1] == b"" else lines)]
+    return catalogue.parse(io.BytesIO(storage.read_bytes(path)), path)
 
 
 def read_evaluation(path: str | None, needed: bool, model: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
@@ -127,14 +122,14 @@ def read_evaluation(path: str | None, needed: bool, model: Mapping[str, Any]) ->
     Raises:
         UserError: it was named and is missing, is no such file, or is of another model.
     """
-    if not path or not tf_storage.exists(path):
+    if not path or not storage.exists(path):
         if needed:
             raise UserError(
                 f"evaluation {path} does not exist; python -m trainer.evaluate --output_json {path} makes it"
             )
         return None, "Not evaluated yet: make evaluate measures a model on what its dataset holds out (--split)."
     try:
-        content = json.loads(tf_storage.read_bytes(path))
+        content = json.loads(storage.read_bytes(path))
     except ValueError:
         content = None
     if not isinstance(content, dict) or content.get("kind") != "evaluation":

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from artifacts import tf_storage
+from artifacts import storage
 from configs.errors import UserError
 from configs.settings import ReportSettings
 from report import inputs, item_map, quality, sections
@@ -28,7 +28,7 @@ def write(path: str, found: Inputs, settings: ReportSettings) -> int:
     """
     text = page(found, settings).encode()
     try:
-        tf_storage.write_bytes(str(Path(path).absolute()) if "://" not in path else path, text)
+        storage.write_bytes(path, text)
     except OSError as error:
         raise UserError(f"report {path} cannot be written: {error.strerror}") from error
     return len(text)

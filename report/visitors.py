@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from artifacts import tf_storage
 from artifacts.catalogue import Catalogue
 from artifacts.paths import Dataset, Model
+from artifacts.vocabulary import Vocabulary
 from configs.settings import ReportSettings
 from ranking.sparse_rows import SparseRows
 
@@ -91,7 +91,7 @@ def recommend(
     if not chosen:
         return []
     signatures = tf.saved_model.load(model.saved_model).signatures
-    ids = tf_storage.read_bytes(dataset.vocab_users).split(b"\n")
+    ids = Vocabulary.read(dataset.vocab_users).ids
     who = tf.constant([ids[candidate.key] for candidate in chosen])
     count = tf.constant(settings.recommendations, tf.int32)
     found = {name: tensor.numpy() for name, tensor in signatures["recommend"](visitorId=who, k=count).items()}

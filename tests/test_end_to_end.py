@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artifacts import tf_storage
+from artifacts import factor_tables
 from artifacts.paths import Dataset
 from artifacts.vocabulary import read_vocabulary
 from configs.settings import Settings, TrainingSettings
@@ -96,7 +96,7 @@ def test_stars_in_a_table_are_held_out_and_their_error_measured(tmp_path):
     evaluate.main(["--config", str(config), "--output_json", str(out), "--require", "rmse<=0.25"])
     dataset, tables = Dataset(str(tmp_path / "dataset")), []
     for side, ids in (("user", dataset.vocab_users), ("item", dataset.vocab_items)):
-        factors = tf_storage.read_table(str(tmp_path / "model" / "factors" / f"{side}_factors"))
+        factors = factor_tables.read_table(str(tmp_path / "model" / "factors" / f"{side}_factors"))
         tables.append(dict(zip(read_vocabulary(ids), factors.astype(float), strict=True)))
     errors = [value - tables[0][visitor] @ tables[1][content] for (visitor, content), value in held.items()]
     found = json.loads(out.read_text())["systems"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from artifacts import tf_storage
+from artifacts import factor_tables
 from configs import cli
 from configs.errors import UserError, recognise
 from configs.settings import TrainingSettings
@@ -159,7 +159,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(stopped, tmp_
     flip(path)
     assert training_job.train(settings, str(root / "dataset"), str(model), False)["resumed_after_sweep"] == 2
     assert f"{path} is damaged" in "".join(capsys.readouterr().out.split("\n"))
-    tables = [tf_storage.read_table(f"{place}/factors/user_factors") for place in (model, root / "whole")]
+    tables = [factor_tables.read_table(f"{place}/factors/user_factors") for place in (model, root / "whole")]
     np.testing.assert_allclose(*tables, rtol=1e-5)
 
 

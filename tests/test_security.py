@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artifacts import manifests, tf_storage
+from artifacts import factor_tables, manifests
 from configs import cli, settings
 from configs.errors import UserError
 from pipeline import verify
@@ -61,7 +61,7 @@ def test_nothing_is_unpickled(tmp_path, monkeypatch):
     (tmp_path / "b.npy").write_bytes(pickle.dumps(Bomb()))
     for path in ("a.npy", "b.npy"):
         with pytest.raises(UserError, match="damaged"):
-            tf_storage.read_array(path)
+            factor_tables.read_array(path)
     make_world(tmp_path, 1)
     factors = next((tmp_path / "model/factors").glob("user_factors*"))
     factors.write_bytes((tmp_path / "a.npy").read_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model_dir = cli.required(settings.model_dir, "model_dir")
     # Imported late, so that `--help` and mistakes in the flags answer at once.
     cli.import_tensorflow()
-    from artifacts import tf_storage
+    from artifacts import storage
     from trainer.evaluation import display, gate
     from trainer.evaluation.evaluation import evaluate
 
@@ -60,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     rules = gate.check(evaluation, requirements, beats)
     if args.output_json:
         gated = {"passed": all(rule.passed for rule in rules), "rules": [asdict(rule) for rule in rules]}
-        tf_storage.write_json(args.output_json, evaluation.as_json() | {"gate": gated})
+        text = json.dumps(evaluation.as_json() | {"gate": gated}, indent=2) + "\n"
+        storage.write_bytes(args.output_json, text.encode())
     display.show(evaluation, rules)
     if failed := [rule.summary for rule in rules if not rule.passed]:
         raise GateError(f"the gate is closed: {'; '.join(failed)}")

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from artifacts import tf_storage
+from artifacts import factor_tables
 from artifacts.paths import Dataset, Model
 from ranking.sparse_rows import SparseRows
 from trainer.als import wals, weights
@@ -228,7 +228,7 @@ class WALSMatrixFactorization:
             init = init.get_col_factors() if number else init.get_row_factors()
         elif isinstance(init, str | os.PathLike) and init != "random":
             model = Model(os.fspath(init))
-            init = tf_storage.read_table(model.item_factors if number else model.user_factors)
+            init = factor_tables.read_table(model.item_factors if number else model.user_factors)
         if isinstance(init, str):
             return random_table(size, self._k, self._seed, number, self._stddev, Alone())
         return matrices.to_table(init, size, self._k, name)

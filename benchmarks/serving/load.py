@@ -27,7 +27,7 @@ from urllib.parse import quote_from_bytes
 import numpy as np
 
 from artifacts import manifests
-from artifacts.paths import Dataset, Model, shard_name
+from artifacts.paths import Dataset, Model
 from benchmarks.prediction import job
 from benchmarks.support import machine
 from configs.cli import import_tensorflow
@@ -39,7 +39,7 @@ SEED, VISITORS, K = 0, 20_000, 10
 def make(root: Path, users: int, items: int, k: int) -> Path:
     """A model directory with a SavedModel, untrained; its dataset lies beside it."""
     import_tensorflow()
-    from artifacts import tf_storage
+    from artifacts import checksums, factor_tables
     from trainer.als import wals
     from trainer.inputs.dataset_rows import RowFiles, read_info
     from trainer.saved_model import export
@@ -49,15 +49,16 @@ def make(root: Path, users: int, items: int, k: int) -> Path:
     blocks = RowFiles(read_info(dataset.root).shards(dataset.items_for_user), users, items).load()
     sides = []
     for factors, size in ((model.user_factors, users), (model.item_factors, items)):
-        shards = len(list(Path(factors).parent.glob(Path(factors).name + "-*")))
-        table = np.empty((size, k), np.float32)
-        for shard in range(shards):
-            table[shard::shards] = np.load(shard_name(factors, shard, shards, ".npy"))
+        table = factor_tables.read_table(factors)
         sides.append(wals.Side(table, np.zeros(size, np.int64), np.ones(size, np.float32), size))
     objective = wals.Objective(0.1, 2.0, 0.0)
     export.save(model.saved_model, dataset, *sides, blocks, objective, ColdStartSettings())
     content = manifests.parse(Path(model.manifest).read_bytes(), "model", model.manifest)
-    content |= {"users": users, "items": items, "files": tf_storage.describe_all(model.root)}
+    content |= {
+        "users": users,
+        "items": items,
+        "files": {name: file.model_dump() for name, file in checksums.describe_all(model.root).items()},
+    }
     Path(model.manifest).write_text(manifests.stamp("model", content))
     return root / "model"
 

@@ -35,7 +35,7 @@ def world(tmp_path_factory):
     dataset = write_dataset(root / "dataset", matrix, users=[b"secret-%d" % number for number in range(USERS)])
     path, days = Path(dataset) / "manifest.json", {"2024-01-30": 400, "2024-01-31": 405}
     content = json.loads(path.read_text())
-    content["files"]["statistics.json"] = {"crc32c": "00000000"}
+    content["files"]["statistics.json"] = {"bytes": 1, "crc32c": "00000000"}
     content |= {"rejected": {"records.id_empty": 3}, "skipped": {}, "days": {"first": "20240130", "last": "20240131"}}
     path.write_text(manifests.stamp("dataset", content))
     (path.parent / "statistics.json").write_text(json.dumps({"interactions_by_day": days}))

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 import tensorflow as tf
 
-from artifacts import manifests, tf_storage
+from artifacts import checksums, manifests
 from artifacts.names import VOCAB_ITEMS, VOCAB_USERS
 from artifacts.paths import Dataset, Model
 from configs.settings import ColdStartSettings, Settings
@@ -47,7 +47,7 @@ def write_model(root: Path, users: int, items: int, seed: int = 5) -> Path:
 
 def _with_manifest(model: Model, number: int, users: int, items: int, interactions: int) -> Path:
     content = {"dataset": {"fingerprint": str(number)}, "users": users, "items": items, "interactions": interactions}
-    content["files"] = tf_storage.describe_all(model.root)
+    content["files"] = {name: file.model_dump() for name, file in checksums.describe_all(model.root).items()}
     Path(model.manifest).write_text(manifests.stamp("model", content))
     return Path(model.root)
 

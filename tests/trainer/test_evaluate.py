@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from artifacts import manifests, tf_storage
+from artifacts import factor_tables, manifests
 from artifacts.names import RECENT_POPULARITY
 from artifacts.paths import Dataset
 from configs import cli
@@ -59,7 +59,7 @@ def world(tmp_path_factory):
 
 
 def factors(root, name="model"):
-    return (tf_storage.read_table(str(root / name / "factors" / f"{side}_factors")) for side in ("user", "item"))
+    return (factor_tables.read_table(str(root / name / "factors" / f"{side}_factors")) for side in ("user", "item"))
 
 
 def dense_scores(world):

@@ -150,12 +150,12 @@ def test_going_on_from_an_earlier_model(tmp_path, matrix, start):
     options = {"embedding_dimension": K, "regularization_coeff": 0.2}
     rest = WALSMatrixFactorization(**options, row_init=half, col_init=half).fit(matrix, passes=2)
     assert rest.history[-1].loss == pytest.approx(whole.history[-1].loss, rel=1e-5)
-    from artifacts import tf_storage
+    from artifacts import factor_tables
     from artifacts.paths import Model
 
     saved = Model(str(tmp_path / "model"))
-    tf_storage.write_table(saved.user_factors, half.get_row_factors(), 3)
-    tf_storage.write_table(saved.item_factors, half.get_col_factors(), 2)
+    factor_tables.write_table(saved.user_factors, half.get_row_factors(), 3)
+    factor_tables.write_table(saved.item_factors, half.get_col_factors(), 2)
     rest = WALSMatrixFactorization(**options, row_init=saved.root, col_init=saved.root).fit(matrix, passes=2)
     assert rest.history[-1].loss == pytest.approx(whole.history[-1].loss, rel=1e-5)
 

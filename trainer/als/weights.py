@@ -7,7 +7,8 @@ import io
 
 import numpy as np
 
-from artifacts import tf_storage
+from artifacts import storage
+from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from trainer.als.collectives import Alone, Cluster
 
@@ -45,12 +46,6 @@ def by_frequency(counts: np.ndarray, exponent: float, cluster: Cluster | None = 
     return np.exp(exponent * (total / max(entries, 1) - logarithms)).astype(np.float32)
 
 
-def read_vocabulary(path: str) -> dict[bytes, int]:
-    """The ids of a vocabulary, byte for byte, with their indices."""
-    lines = tf_storage.read_bytes(path).split(b"\n")
-    return {line: index for index, line in enumerate(lines[:-1] if lines[-1] == b"" else lines)}
-
-
 def from_file(path: str, vocabulary: str, size: int, default: float | None) -> np.ndarray:
     """Weights of a CSV file `id,weight` (a header line may lead); ids that it lacks weigh `default`.
 
@@ -60,19 +55,19 @@ def from_file(path: str, vocabulary: str, size: int, default: float | None) -> n
     Raises:
         UserError: the file is missing, or a line of it is wrong: unknown id, no number, negative, twice.
     """
-    indices = read_vocabulary(vocabulary)
+    ids = Vocabulary.read(vocabulary)
     weights = np.full(size, 0.0 if default is None else default, np.float32)
-    if not tf_storage.exists(path):
+    if not storage.exists(path):
         raise UserError(f"weights file {path} does not exist")
     seen: set[int] = set()
-    text = io.TextIOWrapper(io.BytesIO(tf_storage.read_bytes(path)), "utf-8", newline="")
+    text = io.TextIOWrapper(io.BytesIO(storage.read_bytes(path)), "utf-8", newline="")
     for number, line in enumerate(csv.reader(text), 1):
         if not line or (number == 1 and len(line) == 2 and not _is_number(line[1])):
             continue
         place = f"{path}, line {number}"
         if len(line) != 2 or not _is_number(line[1]):
             raise UserError(f"{place}: expected id,weight")
-        index, weight = indices.get(line[0].encode()), float(line[1])
+        index, weight = ids.index(line[0].encode()), float(line[1])
         if index is None:
             continue  # of a visitor or item outside the dataset's window
         if index in seen:

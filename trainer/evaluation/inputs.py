@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from artifacts import manifests, tf_storage
+from artifacts import manifests, storage
 from artifacts.paths import Dataset, Model
 from configs.errors import UserError
 from ranking.sparse_rows import SparseRows
@@ -40,7 +40,7 @@ class HeldOut:
             UserError: there is no dataset, or nothing is held out.
         """
         info, dataset = dataset_rows.read_info(dataset_dir), Dataset(dataset_dir)
-        content = manifests.parse(tf_storage.read_bytes(dataset.manifest), "dataset", dataset.manifest)
+        content = manifests.parse(storage.read_bytes(dataset.manifest), "dataset", dataset.manifest)
         split = content.get("split", {"kind": "none"})
         if split["kind"] == "none":
             raise UserError(
@@ -85,9 +85,9 @@ def read_model(model_dir: str, info: DatasetInfo) -> dict[str, Any]:
         UserError: there is no finished model, or it was trained on another dataset.
     """
     path = Model(model_dir).manifest
-    if not tf_storage.exists(path):
+    if not storage.exists(path):
         raise UserError(f"{model_dir} is not a finished model (no manifest.json in it); train it first")
-    content = manifests.parse(tf_storage.read_bytes(path), "model", path)
+    content = manifests.parse(storage.read_bytes(path), "model", path)
     of = content["dataset"]
     if of["fingerprint"] != info.fingerprint:
         raise UserError(

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from artifacts import manifests, tf_storage
+from artifacts import checksums, manifests, storage
+from artifacts.checksums import FileDescription
 from artifacts.names import INDICES, KEY, VALUES
 from artifacts.paths import Dataset, join
 from configs.errors import UserError
@@ -67,41 +68,37 @@ def read_info(root: str) -> DatasetInfo:
         UserError: there is no finished dataset of this schema version, or the manifest lacks something.
     """
     path = Dataset(root).manifest
-    if not tf.io.gfile.exists(path):
+    text = storage.read_if_exists(path)
+    if text is None:
         raise UserError(f"{root} is no finished dataset (no manifest.json in it)")
-    with tf.io.gfile.GFile(path, "rb") as file:
-        content: dict[str, Any] = manifests.parse(file.read(), "dataset", path)
+    content: dict[str, Any] = manifests.parse(text, "dataset", path)
     try:
         users, items, interactions = (int(content["counts"][name]) for name in ("users", "items", "interactions"))
         files = tuple(content["files"])
         fingerprint = manifests.fingerprint(content)
         rating = dict(content.get("settings", {}).get("rating", {}))
-        _check_files(Dataset(root), content["files"])
+        _check_files(Dataset(root), manifests.described(content))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} lacks {error}; make the dataset again") from error
     return DatasetInfo(root, users, items, interactions, fingerprint, files, rating)
 
 
-def _check_files(dataset: Dataset, files: dict[str, dict[str, Any]]) -> None:
-    """Compares with the manifest what no reader would notice.
+def _check_files(dataset: Dataset, files: dict[str, FileDescription]) -> None:
+    """Check against the manifest what no reader would notice.
 
     TensorFlow takes a file that was cut off near the end of a record for a whole one, and a flipped bit in a vocabulary
     is another id; flipped bits in rows are found by the records' own checksums.
     """
-    remedy = "make the dataset again"
-    for name, described in files.items():
-        path = join(dataset.root, name)
-        vocabulary = path in (dataset.vocab_users, dataset.vocab_items)
-        if not (vocabulary or path.startswith((dataset.items_for_user, dataset.users_for_item, dataset.held_out))):
-            continue
-        try:
-            size = tf.io.gfile.stat(path).length
-        except tf.errors.NotFoundError:
-            raise UserError(f"{path} does not exist; {remedy}") from None
-        if size != described["bytes"]:
-            raise UserError(f"{path} has {size} bytes where the manifest says {described['bytes']}; {remedy}")
-        if vocabulary and not tf_storage.is_remote(path) and tf_storage.checksum(path) != described["crc32c"]:
-            raise UserError(f"{path} is damaged: its checksum is not the manifest's; {remedy}")
+    prefixes = (dataset.items_for_user, dataset.users_for_item, dataset.held_out)
+    rows = {name: file for name, file in files.items() if join(dataset.root, name).startswith(prefixes)}
+    vocabularies = {
+        name: file
+        for name, file in files.items()
+        if join(dataset.root, name) in (dataset.vocab_users, dataset.vocab_items)
+    }
+    for checked, check_bytes in ((rows, False), (vocabularies, True)):
+        for problem in checksums.problems(dataset.root, checked, check_bytes):
+            raise UserError(f"{dataset.root}/{problem}; make the dataset again")
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import google_crc32c
 import numpy as np
-import tensorflow as tf
 
-from artifacts import tf_storage
+from artifacts import factor_tables, storage
+from artifacts.checksums import digest_of
 from artifacts.paths import join, shard_name
 from configs.errors import UserError
 from trainer.als.collectives import Cluster
@@ -44,20 +41,21 @@ class Checkpoints:
         place, checksums = self._place(sweeps), np.zeros((cluster.size, 2))
         for column, (name, side) in enumerate((("rows", state.rows), ("cols", state.cols))):
             path = shard_name(join(place, name), cluster.rank, cluster.size, ".npy")
-            checksums[cluster.rank, column] = tf_storage.write_array(path, side.table)
+            checksums[cluster.rank, column] = factor_tables.write_array(path, side.table)
         checksums = cluster.sum(checksums).astype(int)  # of all parts, which are there now
         if cluster.rank == 0:
             content = {
                 "identity": self.identity,
                 "processes": cluster.size,
-                "rotation": tf_storage.write_array(join(place, "rotation.npy"), state.rotation),
+                "rotation": factor_tables.write_array(join(place, "rotation.npy"), state.rotation),
                 "rows": checksums[:, 0].tolist(),
                 "cols": checksums[:, 1].tolist(),
                 "history": [asdict(sweep) for sweep in state.history],
             }
-            tf_storage.write_json(join(place, "state.json"), content | {"digest": _digest(content)})
+            state_json = json.dumps(content | {"digest": digest_of(content)}, indent=2)
+            storage.write_bytes(join(place, "state.json"), state_json.encode())
             for old in self._found()[:-_KEPT]:
-                tf_storage.remove(self._place(old))
+                storage.remove(self._place(old))
 
     def restore(self, state: Factorization, say: Callable[[str], None] = print) -> int:
         """Puts the newest checkpoint into the state; gives the number of its sweeps, 0 where there is none.
@@ -125,30 +123,24 @@ class Checkpoints:
 
     def _found(self) -> list[int]:
         pattern = join(self.root, "sweep-?????", "state.json")
-        return sorted(int(path.rsplit("sweep-", 1)[1][:5]) for path in tf.io.gfile.glob(pattern))
+        found = (file.path for file in storage.glob(pattern))
+        return sorted(int(path.rsplit("sweep-", 1)[1][:5]) for path in found)
 
 
 def _read_state(place: str) -> dict[str, Any]:
     path = join(place, "state.json")
     try:
-        content = json.loads(tf_storage.read_bytes(path))
+        content = json.loads(storage.read_bytes(path))
         digest = content.pop("digest")
-    except (ValueError, KeyError, AttributeError, tf.errors.OpError) as error:
+    except (ValueError, KeyError, AttributeError, OSError) as error:
         raise DamagedError(f"{path} is damaged") from error
-    if digest != _digest(content):
+    if digest != digest_of(content):
         raise DamagedError(f"{path} is damaged: its digest does not fit")
     return content
 
 
 def _read_array(path: str, checksum: int) -> np.ndarray:
     try:
-        data = tf_storage.read_bytes(path)
-    except tf.errors.OpError as error:
-        raise DamagedError(f"{path} cannot be read ({error.message})") from error
-    if google_crc32c.value(data) != checksum:
-        raise DamagedError(f"{path} is damaged: its checksum does not fit")
-    return np.load(io.BytesIO(data), allow_pickle=False)
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return factor_tables.read_array(path, checksum)
+    except UserError as error:
+        raise DamagedError(str(error)) from error

@@ -7,8 +7,9 @@ import re
 
 import numpy as np
 
-from artifacts import catalogue, tf_storage
+from artifacts import catalogue, storage
 from artifacts.paths import Dataset, join
+from artifacts.vocabulary import Vocabulary
 
 _MOST = 10_000  # items that the projector, which runs in a browser, is given
 
@@ -20,14 +21,14 @@ def write(directory: str, dataset: Dataset, factors: np.ndarray, visitors: np.nd
         factors: float32 [m, k]. visitors: int64 [m], of each item.
         path: a catalogue with titles and categories, or None; one that is not there gives none.
     """
-    ids = tf_storage.read_bytes(dataset.vocab_items).split(b"\n")
+    ids = Vocabulary.read(dataset.vocab_items).texts()
     names = {}
-    if path is not None and tf_storage.exists(path):
-        names = catalogue.parse(io.BytesIO(tf_storage.read_bytes(path)), path)
+    if path is not None and storage.exists(path):
+        names = catalogue.parse(io.BytesIO(storage.read_bytes(path)), path)
     lines, header = [], ["contentId", "visitors", *(["title", "category"] if names else [])]
     chosen = np.argsort(-visitors, kind="stable")[:_MOST]
     for item in chosen.tolist():
-        item_id = ids[item].decode("utf-8", "replace")
+        item_id = ids[item]
         cells = [item_id, str(int(visitors[item])), *(names.get(item_id, (item_id, "")) if names else ())]
         lines.append("\t".join(re.sub(r"\s", " ", cell) for cell in cells))
     rows = ("\t".join(f"{value:.6g}" for value in row) for row in factors[chosen].tolist())
@@ -37,4 +38,4 @@ def write(directory: str, dataset: Dataset, factors: np.ndarray, visitors: np.nd
         ("metadata.tsv", "\n".join(["\t".join(header), *lines]) + "\n"),
         ("projector_config.pbtxt", config),
     ):
-        tf_storage.write_bytes(join(directory, name), text.encode())
+        storage.write_bytes(join(directory, name), text.encode())

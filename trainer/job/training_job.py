@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from artifacts import locks, manifests, tf_storage
+from artifacts import checksums, factor_tables, locks, manifests, storage
 from artifacts.paths import Dataset, Model
 from configs.errors import UserError
 from configs.settings import ColdStartSettings, TrainingSettings
@@ -124,9 +124,9 @@ def _train(
 
 
 def _finish(model: Model, content: dict[str, Any]) -> None:
-    tf_storage.remove(model.checkpoints)
-    content["files"] = tf_storage.describe_all(model.root)
-    tf_storage.write_bytes(model.manifest, manifests.stamp("model", content).encode())
+    storage.remove(model.checkpoints)
+    content["files"] = {name: file.model_dump() for name, file in checksums.describe_all(model.root).items()}
+    storage.write_bytes(model.manifest, manifests.stamp("model", content).encode())
     progress.summary(model.root, content)
 
 
@@ -178,11 +178,11 @@ def _identity(settings: TrainingSettings, info: DatasetInfo) -> dict[str, Any]:
 def _make_room(model: Model, checkpoints: Checkpoints, replace: bool) -> None:
     """Refuses a directory that holds something else; with `replace`, removes a model that is there."""
     root = model.root.rstrip("/")
-    if not tf.io.gfile.exists(root):
+    if not storage.exists(root):
         return
-    if not tf.io.gfile.isdir(root):
+    if not storage.is_directory(root):
         raise UserError(f"{root} is a file; name a directory for the model")
-    found = {name.rstrip("/") for name in tf.io.gfile.listdir(root)}
+    found = {name.split("/")[0] for name in storage.list_files(root)} | set(storage.list_directories(root))
     own = {path[len(root) + 1 :].split("/")[0] for path in (model.checkpoints, model.logs, model.saved_model)}
     own |= {"factors", "manifest.json"}
     if found - own:
@@ -190,14 +190,14 @@ def _make_room(model: Model, checkpoints: Checkpoints, replace: bool) -> None:
     if "manifest.json" in found:
         if not replace:
             raise UserError(f"{root} holds a model; name another directory or pass --replace")
-        if (kind := manifests.kind_of(tf_storage.read_bytes(model.manifest))) != "model":
+        if (kind := manifests.kind_of(storage.read_bytes(model.manifest))) != "model":
             raise UserError(f"{root} holds {kind or 'something else'}, no model; name another directory")
-        tf_storage.remove(model.manifest)  # first: what is half removed is no model
+        storage.remove(model.manifest)  # first: what is half removed is no model
     elif (found and not replace) or checkpoints.matches():
         # The checkpoint decides whether it may go on; of what a killed run began to write nothing is left.
         found -= {path[len(root) + 1 :] for path in (model.checkpoints, model.logs)}
     for name in sorted(found - {"manifest.json"}):
-        tf_storage.remove(f"{root}/{name}")
+        storage.remove(f"{root}/{name}")
 
 
 def _read(settings: TrainingSettings, info: DatasetInfo, cluster: Cluster) -> list[Iterable[SparseRows]]:
@@ -294,8 +294,8 @@ def _write(
     def write_factors() -> None:
         for side, factors, own_weights, rows in sides:
             shards = len(info.shards(rows))
-            tf_storage.write_table(factors, side.table, shards, cluster.rank, cluster.size)
-            tf_storage.write_table(own_weights, side.weights[:, None], shards, cluster.rank, cluster.size)
+            factor_tables.write_table(factors, side.table, shards, cluster.rank, cluster.size)
+            factor_tables.write_table(own_weights, side.weights[:, None], shards, cluster.rank, cluster.size)
 
     cluster.agree(write_factors)
     counts = [cluster.whole(side.counts, side.size) for side, *_ in sides]
@@ -304,7 +304,7 @@ def _write(
         rows, cols, blocks = state.rows, state.cols, state.row_blocks
         if cluster.size > 1:
             rows, cols = (
-                Side(tf_storage.read_table(factors), counts[number], tf_storage.read_table(own)[:, 0], side.size)
+                Side(factor_tables.read_table(factors), counts[number], factor_tables.read_table(own)[:, 0], side.size)
                 for number, (side, factors, own, _) in enumerate(sides)
             )
             blocks = RowFiles(info.shards(dataset.items_for_user), info.users, info.items)

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from artifacts import manifests, tf_storage
+from artifacts import manifests, storage
 from artifacts.names import VOCAB_ITEMS, VOCAB_USERS
 from artifacts.paths import Dataset, Model, join
+from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from configs.settings import TrainingSettings
 from ranking.sparse_rows import SparseRows
-from trainer.als import wals, weights
+from trainer.als import wals
 from trainer.als.loop import Factorization
 from trainer.als.solver import Solver
 
@@ -80,9 +81,9 @@ def choose(settings: TrainingSettings, model_dir: str, rating: dict[str, Any]) -
     if root.rstrip("/") == model_dir.rstrip("/"):
         raise UserError(f"training.warm_start is {root}, where the new model goes; name another model_dir")
     path = Model(root).manifest
-    if not tf_storage.exists(path):
+    if not storage.exists(path):
         return Start(root, cold=f"{root} holds no finished model")
-    content = manifests.parse(tf_storage.read_bytes(path), "model", path)
+    content = manifests.parse(storage.read_bytes(path), "model", path)
     then, now = content["settings"], settings.model_dump(mode="json")
     for name in _SAME:
         before = then.get(name, type(settings).model_fields[name].default)  # an older model lacks newer settings
@@ -123,13 +124,11 @@ def carry_over(start: Start, state: Factorization, dataset: Dataset) -> dict[str
 
 def _carry(saved: str, name: str, vocabulary: str, path: str, side: wals.Side, rank: int, processes: int) -> np.ndarray:
     """Fills a side's table, zeros for new ids; gives which ids are new, bool [own rows]."""
-    ids = tf_storage.read_bytes(join(saved, "assets", vocabulary)).split(b"\n")[:-1]
+    earlier = Vocabulary.read(join(saved, "assets", vocabulary))
     table = _variable(saved, name)
-    if table.shape != (len(ids), side.table.shape[1]):
-        raise UserError(f"{saved} has factors of shape {list(table.shape)} for {len(ids)} ids; train it again")
-    place = {own: number for number, own in enumerate(ids)}
-    current = list(weights.read_vocabulary(path))[rank::processes]
-    places = np.array([place.get(own, -1) for own in current], np.int64)
+    if table.shape != (len(earlier), side.table.shape[1]):
+        raise UserError(f"{saved} has factors of shape {list(table.shape)} for {len(earlier)} ids; train it again")
+    places = earlier.indices_of(Vocabulary.read(path).ids[rank::processes])
     side.table[:] = np.where(places[:, None] >= 0, table[places], 0)
     return places < 0
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 
 import numpy as np
-import pyarrow.parquet as pq
 import tensorflow as tf
 
-from artifacts import tf_storage
+from artifacts.items_table import ItemsTable
 from artifacts.names import POPULARITY
 from artifacts.paths import Dataset
+from artifacts.vocabulary import iterate_ids
 from configs.errors import UserError
 from configs.settings import ColdStartSettings
 from ranking import cold_start
@@ -51,7 +50,7 @@ def save(
         default_row_weight=default_row_weight,
         histories=histories,
         owners=histories.transpose(cols.size),
-        popularity=_popularity(dataset, cols.size),
+        popularity=ItemsTable.read(dataset.items, cols.size, (POPULARITY,)).popularity,
         vocab_users=dataset.vocab_users,
         vocab_items=dataset.vocab_items,
     )
@@ -90,19 +89,7 @@ def _answering(
 
 
 def _check_size(path: str, size: int) -> None:
-    """Check that a vocabulary has an id for each row of its table; only the newline ends an id."""
-    if not tf_storage.exists(path):
-        raise UserError(f"{path} does not exist; make the dataset again")
-    lines = tf_storage.read_bytes(path).count(b"\n")
-    if lines != size:
-        raise UserError(f"{path} has {lines} ids where the dataset has {size}; make the dataset again")
-
-
-def _popularity(dataset: Dataset, size: int) -> np.ndarray:
-    """Return float32 [size], by itemId."""
-    if not tf_storage.exists(dataset.items):
-        raise UserError(f"{dataset.items} does not exist; make the dataset again")
-    table = pq.read_table(io.BytesIO(tf_storage.read_bytes(dataset.items)), columns=[POPULARITY])
-    if table.num_rows != size:
-        raise UserError(f"{dataset.items} has {table.num_rows} rows where the dataset has {size}; make it again")
-    return table[POPULARITY].to_numpy().astype(np.float32)
+    """Check that a vocabulary has an id for each row of its table."""
+    ids = sum(1 for _ in iterate_ids(path))
+    if ids != size:
+        raise UserError(f"{path} has {ids} ids where the dataset has {size}; make the dataset again")

@@ -15,7 +15,8 @@ import pytest
 import scipy.sparse as sp
 import tensorflow as tf
 
-from artifacts import tf_storage
+from artifacts import factor_tables
+from artifacts.checksums import digest_of
 from artifacts.paths import Dataset, Model
 from configs import cli
 from tests.support import forkserver
@@ -24,7 +25,7 @@ from tests.support.oracles import DenseWals
 from trainer import task
 from trainer.inputs import dataset_rows
 from trainer.job import projector, training_job
-from trainer.job.checkpoints import Checkpoints, _digest
+from trainer.job.checkpoints import Checkpoints
 
 N, M, K = 40, 25, 6
 
@@ -70,7 +71,7 @@ def trained(tmp_path_factory, config, dataset):
 
 def test_factors_equal_the_oracle_and_shards_hold_their_ids(trained, matrix):
     model, dense = Model(str(trained)), matrix.toarray()
-    rows, cols = tf_storage.read_table(model.user_factors), tf_storage.read_table(model.item_factors)
+    rows, cols = factor_tables.read_table(model.user_factors), factor_tables.read_table(model.item_factors)
     assert rows.shape == (N, K) and cols.shape == (M, K) and rows.dtype == np.float32
     part = np.load(trained / "factors" / "user_factors-00001-of-00003.npy")
     np.testing.assert_array_equal(part, rows[1::3])
@@ -93,7 +94,7 @@ def test_the_manifest_says_what_made_the_model(trained, dataset):
 
 def test_saved_model_projects_rows_of_the_dataset(trained, matrix):
     model = tf.saved_model.load(Model(str(trained)).saved_model)
-    cols = tf_storage.read_table(Model(str(trained)).item_factors)
+    cols = factor_tables.read_table(Model(str(trained)).item_factors)
     indices = np.array([matrix[7].indices.tolist() + [-1] * 3, [-1] * (matrix[7].nnz + 3)], np.int64)
     values = np.where(indices >= 0, 1.0, 9.0).astype("f")
     values[0, : matrix[7].nnz] = matrix[7].data
@@ -122,13 +123,13 @@ def test_summaries_for_tensorboard(trained):
     np.testing.assert_allclose(tags["WALS_loss"], losses(trained), rtol=1e-5)
     model = Model(str(trained))
     norms = [tags["norm/row_factors"][-1], tags["norm/col_factors"][-1]]
-    tables = [tf_storage.read_table(model.user_factors), tf_storage.read_table(model.item_factors)]
+    tables = [factor_tables.read_table(model.user_factors), factor_tables.read_table(model.item_factors)]
     np.testing.assert_allclose(norms, [np.linalg.norm(table) for table in tables], rtol=1e-5)
 
 
 def test_files_for_the_embedding_projector(trained, tmp_path, matrix, dataset):
     """The most popular first; with titles where there is a catalogue, tabs and line ends out of the way."""
-    factors, visitors = tf_storage.read_table(Model(str(trained)).item_factors), matrix.getnnz(0)
+    factors, visitors = factor_tables.read_table(Model(str(trained)).item_factors), matrix.getnnz(0)
     order = np.argsort(-visitors, kind="stable")
     found = np.loadtxt(trained / "logs" / "item_factors.tsv", delimiter="\t")
     np.testing.assert_allclose(found, factors[order], rtol=1e-5, atol=1e-9)
@@ -165,7 +166,7 @@ def test_more_steps_of_conjugate_gradient_come_nearer_to_the_solution(tmp_path, 
         assert run(config, dataset, root, "--set", "training.solver=cg", "--set", f"training.cg_steps={steps}") == 0
         assert manifest(root)["solver"] == f"conjugate gradient, {steps} steps"
         rows, cols = (
-            tf_storage.read_table(path) for path in (Model(str(root)).user_factors, Model(str(root)).item_factors)
+            factor_tables.read_table(path) for path in (Model(str(root)).user_factors, Model(str(root)).item_factors)
         )
         errors.append(np.abs(cols - oracle.solve_cols(rows)).max())
     assert errors[0] > 1e-2 > 1e-4 > errors[1]
@@ -181,7 +182,7 @@ def test_busy_users_weigh_less(tmp_path, config, dataset, matrix):
     dense = matrix.toarray()
     oracle = DenseWals(dense != 0, dense, own, np.ones(M), 0.1, 0.2)
     rows, cols = (
-        tf_storage.read_table(path) for path in (Model(str(root)).user_factors, Model(str(root)).item_factors)
+        factor_tables.read_table(path) for path in (Model(str(root)).user_factors, Model(str(root)).item_factors)
     )
     np.testing.assert_allclose(rows, oracle.solve_rows(cols), rtol=1e-3, atol=1e-4 * np.abs(rows).max())
 
@@ -207,7 +208,7 @@ def test_a_metric_on_held_out_entries_stops_the_fit(tmp_path, config, matrix, ca
     assert found["metric"] == "ndcg@20" and len(values) == len(content["history"]) / 2 < 30
     assert np.argmax(values) == len(values) - 3 and f"best after pass {len(values) - 2}" in content["stopped"]
     model = Model(str(tmp_path / "m"))
-    users, items = tf_storage.read_table(model.user_factors), tf_storage.read_table(model.item_factors)
+    users, items = factor_tables.read_table(model.user_factors), factor_tables.read_table(model.item_factors)
     expected = []
     for user in np.flatnonzero(hidden.getnnz(1)):
         scores = users[user] @ items.T
@@ -221,9 +222,9 @@ def test_devices_and_dtype_are_settings(tmp_path, config, dataset, trained, caps
     assert run(config, dataset, tmp_path / "m", "--set", "training.devices=[CPU:0]") == 0
     assert "on CPU:0" in capsys.readouterr().out
     assert run(config, dataset, tmp_path / "b", "--set", "training.table_dtype=bfloat16") == 0
-    wanted = tf_storage.read_table(Model(str(trained)).item_factors)
+    wanted = factor_tables.read_table(Model(str(trained)).item_factors)
     for name, low, high in (("m", 0, 1e-4), ("b", 1e-4, 0.05)):
-        error = np.abs(tf_storage.read_table(Model(str(tmp_path / name)).item_factors) - wanted).max()
+        error = np.abs(factor_tables.read_table(Model(str(tmp_path / name)).item_factors) - wanted).max()
         assert low <= error / np.abs(wanted).max() < high, name
 
 
@@ -235,7 +236,7 @@ def test_popular_items_weigh_less(tmp_path, config, dataset, matrix):
     dense = matrix.toarray()
     oracle = DenseWals(dense != 0, dense, np.ones(N), own, 0.1, 0.2)
     rows, cols = (
-        tf_storage.read_table(path) for path in (Model(str(root)).user_factors, Model(str(root)).item_factors)
+        factor_tables.read_table(path) for path in (Model(str(root)).user_factors, Model(str(root)).item_factors)
     )
     np.testing.assert_allclose(cols, oracle.solve_cols(rows), rtol=1e-3, atol=1e-4 * np.abs(cols).max())
 
@@ -255,7 +256,7 @@ def test_a_killed_run_goes_on_to_the_same_model(tmp_path, monkeypatch, config, d
     assert "going on after sweep 4" in shown and "sweep 4 (" not in shown
     np.testing.assert_allclose(losses(tmp_path / "m"), losses(tmp_path / "whole"), rtol=1e-6)
     np.testing.assert_array_equal(
-        *(tf_storage.read_table(Model(str(tmp_path / name)).user_factors) for name in ("m", "whole"))
+        *(factor_tables.read_table(Model(str(tmp_path / name)).user_factors) for name in ("m", "whole"))
     )
 
 
@@ -308,7 +309,7 @@ def test_mistakes_are_one_line(tmp_path, config, dataset, matrix, trained, capsy
 def test_replace_takes_the_place_of_a_model(tmp_path, config, dataset):
     assert run(config, dataset, tmp_path / "m") == 0
     assert run(config, dataset, tmp_path / "m", "--replace", "--set", "training.embedding_dimension=3") == 0
-    assert tf_storage.read_table(Model(str(tmp_path / "m")).user_factors).shape == (N, 3)
+    assert factor_tables.read_table(Model(str(tmp_path / "m")).user_factors).shape == (N, 3)
 
 
 def test_a_failed_write_leaves_no_model(tmp_path, monkeypatch, config, dataset):
@@ -322,10 +323,10 @@ def test_a_failed_write_leaves_no_model(tmp_path, monkeypatch, config, dataset):
 
 
 def test_missing_shards_are_named(tmp_path):
-    tf_storage.write_table(str(tmp_path / "t"), np.ones((7, 2), "f"), 3)
+    factor_tables.write_table(str(tmp_path / "t"), np.ones((7, 2), "f"), 3)
     (tmp_path / "t-00001-of-00003.npy").unlink()
     with pytest.raises(Exception, match="some of the 3 shards are missing"):
-        tf_storage.read_table(str(tmp_path / "t"))
+        factor_tables.read_table(str(tmp_path / "t"))
 
 
 def test_a_process_killed_in_training_is_started_again(tmp_path, config, dataset):
@@ -343,7 +344,7 @@ def test_a_process_killed_in_training_is_started_again(tmp_path, config, dataset
     content = json.loads(state.read_text())
     content["identity"]["max_sweeps"] = len(content["history"]) + 2
     del content["digest"]
-    state.write_text(json.dumps(content | {"digest": _digest(content)}))
+    state.write_text(json.dumps(content | {"digest": digest_of(content)}))
     command[-1] = f"training.max_sweeps={len(content['history']) + 2}"
     again = forkserver.run(command, env=environment, capture_output=True, text=True)
     assert again.returncode == 0 and again.stderr == ""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from artifacts import manifests, tf_storage
+from artifacts import factor_tables, manifests
 from artifacts.paths import Model
 from configs import cli
 from configs.settings import ColdStartSettings, TrainingSettings
@@ -71,8 +71,8 @@ def test_factors_stay_with_their_ids_and_new_ids_are_projected(yesterday, today)
     assert account["users"] == {"carried_over": N - 4, "projected": 4}
     assert account["items"] == {"carried_over": M - 3, "projected": 3}
     before = (
-        tf_storage.read_table(Model(str(model)).user_factors),
-        tf_storage.read_table(Model(str(model)).item_factors),
+        factor_tables.read_table(Model(str(model)).user_factors),
+        factor_tables.read_table(Model(str(model)).item_factors),
     )
     old = window(0, 0)[0]
     few = np.diff(old.indptr) <= ColdStartSettings().min_ratings  # the model answers these by their projections
