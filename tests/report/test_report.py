@@ -128,7 +128,7 @@ def test_the_page_in_a_browser(made, browser, scheme, tmp_path):
     tab.locator("#theme").click()
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") != ground
 
-    points = json.loads(tab.locator("#points").text_item())
+    points = json.loads(tab.locator("#points").text_content())
     assert {point[4] for point in points} == {HOSTILE, *(f"Title {n}" for n in range(ITEMS) if n != 3)}
     tab.locator("#find").fill("</script>")
     x, y = next(point[:2] for point in points if point[4] == HOSTILE)
