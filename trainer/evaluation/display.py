@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from configs import cli
 from trainer.evaluation.evaluation import Evaluation
 from trainer.evaluation.gate import Rule
 from trainer.evaluation.intervals import Cell
@@ -16,13 +16,9 @@ from trainer.evaluation.intervals import Cell
 
 @contextmanager
 def progress() -> Iterator[Callable[[int, int], None]]:
-    """Show the number of users that are done, on terminals only."""
-    console = Console(stderr=True)
-    columns = TextColumn("evaluating"), BarColumn(), TextColumn("{task.completed}/{task.total} visitors")
-    bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal)
-    with bar:
-        task = bar.add_task("evaluating", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    """Yield a function that shows the number of users that are done, on terminals only."""
+    with cli.progress("evaluating", unit="visitors", stderr=True) as bar:
+        yield lambda done, total: bar.update(done, total=total)
 
 
 def show(evaluation: Evaluation, rules: Sequence[Rule]) -> None:
