@@ -16,8 +16,8 @@ import pyarrow.parquet
 from configs.errors import UserError
 from pipeline.readers import avro, csv_rows, parquet
 from pipeline.readers.ndjson import NdjsonReader
-from pipeline.readers.opening import AVRO, PARQUET, opened
-from pipeline.readers.records import RawBatch
+from pipeline.readers.opening import AVRO, OTHER_FORMATS, PARQUET, opened
+from pipeline.readers.records import FormatError, RawBatch
 
 _BATCH_ROWS = 1 << 15
 
@@ -40,10 +40,9 @@ class ExportReader:
                 yield from _numbered(avro.batches(file, self._schema, _BATCH_ROWS), path)
             elif head.startswith(PARQUET):
                 yield from _numbered(parquet.batches(file, self._schema, _BATCH_ROWS), path)
-            elif not head or head.lstrip()[:1] in (b"{", b""):
-                yield from _named(self._ndjson.read(file), path)
             else:
-                raise UserError(f"{path} is not newline-delimited JSON, Avro or Parquet; check source.input")
+                _refuse_other(head, path, "newline-delimited JSON, Avro or Parquet")
+                yield from _named(self._ndjson.read(file), path)
 
 
 class TableReader:
@@ -64,6 +63,7 @@ class TableReader:
             elif head.startswith(AVRO) or b"\0" in head:
                 raise UserError(f"{path} is not CSV or Parquet; check source.input and source.kind")
             else:
+                _refuse_other(head, path, "CSV or Parquet")
                 yield from _named(self._csv(file, path), path)
 
     def _parquet(self, file: BinaryIO, path: str) -> Iterator[pa.RecordBatch]:
@@ -79,6 +79,12 @@ class TableReader:
         for name in self._names:
             if name not in names:
                 raise UserError(f"{path} has no column {name}; it has {', '.join(names)}")
+
+
+def _refuse_other(head: bytes, path: str, formats: str) -> None:
+    for start, name in OTHER_FORMATS.items():
+        if head.startswith(start):
+            raise UserError(f"{path} is not {formats} but {name}")
 
 
 def _numbered(batches: Iterator[pa.RecordBatch], path: str) -> Iterator[RawBatch]:
@@ -101,6 +107,9 @@ def _named(batches: Iterator[RawBatch], path: str) -> Iterator[RawBatch]:
             yield batch
     except (UserError, MemoryError):
         raise
+    except FormatError as error:
+        known = f" but {error}" if str(error) else "; check source.input"
+        raise UserError(f"{path} is not newline-delimited JSON, Avro or Parquet{known}") from None
     except Exception as error:  # the libraries raise exceptions of any type where bytes are damaged
         raise UserError(f"{path}, after record {last}: {_one_line(error)}; export the file again") from error
 

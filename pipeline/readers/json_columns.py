@@ -1,8 +1,8 @@
 """Lines of JSON objects -> Arrow columns, by one compiled pass over the bytes.
 
 The pass accepts the lines that an export normally contains. It gives up a block in which a line has an escape in a
-field that is read, a number that is not an integer where one is due, a key twice, or is not JSON;
-`pipeline.readers.ndjson` reads that block by its other parsers. The records are the same by either way, except that
+field that is read, a number of another kind than its field, a key twice, or is not JSON; `pipeline.readers.ndjson`
+reads that block by its other parsers. The records are the same by either way, except that
 integers are int64 here. Fields that nobody asked for are skipped, but checked to be JSON.
 """
 
@@ -13,13 +13,14 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
+from pipeline.readers.json_arrow import is_integer
 from pipeline.readers.json_scan import (
+    FLOAT,
     INTEGER,
     LIST,
     MEMBER,
     NODE,
     NULL,
-    OTHER,
     ROOT,
     SPAN,
     STRING,
@@ -52,7 +53,7 @@ class Nodes:
         self.slots.append(self.kinds[:-1].count(self.kinds[-1]))
         self.members.append([])
         if pa.types.is_struct(kind):
-            fields = [(item.name.encode(), item.type, (item.metadata or {}).get(b"integer") == b"yes") for item in kind]
+            fields = [(item.name.encode(), item.type, is_integer(item)) for item in kind]
             self.members[node] = [(name, self._add(type_, owner, marked)) for name, type_, marked in fields]
         elif pa.types.is_list(kind):
             self.supported &= pa.types.is_struct(kind.value_type)
@@ -85,6 +86,7 @@ class Nodes:
         return Cells(
             strings=cells(STRING, SPAN),
             integers=cells(INTEGER, np.int64),
+            floats=cells(FLOAT, np.float64),
             lists=cells(LIST, np.int32),
             structs=cells(STRUCT, np.bool_),
             rows=np.zeros(max(self.owners) + 1, np.int64),
@@ -98,7 +100,9 @@ def _kind_of(kind: pa.DataType, integer: bool) -> int:
         return LIST
     if pa.types.is_string(kind):
         return INTEGER if integer else STRING
-    return OTHER
+    if pa.types.is_float64(kind):
+        return FLOAT
+    raise TypeError(f"{kind} is not a type of an export's field")
 
 
 @lru_cache(maxsize=8)
@@ -111,7 +115,7 @@ def parse(block: bytes, schema: pa.Schema) -> pa.RecordBatch | None:
     """Return the records of a block, one object per line, with or without a last line end; None to give up.
 
     Args:
-        schema: structs, lists of structs, strings, and strings marked as integers (pipeline.readers.ndjson.integer).
+        schema: structs, lists of structs, strings, floats, and strings marked as integers (json_arrow.integer).
     """
     nodes = nodes_of(schema)
     if not nodes.supported or len(block) > _MAX_BYTES:
@@ -147,8 +151,10 @@ def _column(data: np.ndarray, nodes: Nodes, cells: Cells, node: int) -> pa.Array
         integers = cells.integers[slot, :rows]
         missing = integers == NULL
         return pa.array(integers, mask=missing if missing.any() else None)
-    if kind == OTHER:
-        return pa.nulls(rows, pa.float64())
+    if kind == FLOAT:
+        floats = cells.floats[slot, :rows]
+        missing = np.isnan(floats)
+        return pa.array(floats, mask=missing if missing.any() else None)
     return _strings(data, cells.strings[slot, :rows])
 
 

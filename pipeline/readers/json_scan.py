@@ -11,18 +11,21 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-STRUCT, LIST, STRING, INTEGER, OTHER = range(5)  # kinds of nodes; of OTHER, only nulls are accepted
+STRUCT, LIST, STRING, INTEGER, FLOAT = range(5)  # kinds of nodes
 ROOT, _DEPTH, _SKIPPED_DEPTH = 0, 16, 60
 _FIRST, _NEXT = 0, 1  # within an object or a list: before its first member, behind one
 _SPACE, _TAB, _RETURN, _LINE_END, _QUOTE, _ESCAPE = b' \t\r\n"\\'
 _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _COMMA, _COLON = b"{}[],:"
 _MINUS, _PLUS, _POINT, _ZERO, _NINE = b"-+.09"
 _MOST_DIGITS = 18  # more may exceed 2^63
+_EXACT = 1 << 53
 NULL = -(1 << 63)
 
 NODE = np.dtype([("kind", "i8"), ("owner", "i8"), ("slot", "i8"), ("first", "i8"), ("last", "i8")], align=True)
 MEMBER = np.dtype([("start", "i8"), ("length", "i8"), ("child", "i8")], align=True)
 SPAN = np.dtype([("start", "i4"), ("length", "i4")], align=True)
+
+_POWERS = np.array([10.0**power for power in range(23)])  # those that a float64 represents exactly
 
 # Bytes that end a run of plain ones in a string.
 _STOPS = np.isin(np.arange(256), [*range(_SPACE), _QUOTE, _ESCAPE])
@@ -248,9 +251,47 @@ class Cells(NamedTuple):
 
     strings: np.ndarray  # SPAN: where a string is in the data; the length is -1 for null
     integers: np.ndarray  # int64; NULL for null
+    floats: np.ndarray  # float64; NaN for null
     lists: np.ndarray  # int32: the number of items; -1 for null
     structs: np.ndarray  # bool: whether it is not null
     rows: np.ndarray  # int64[row groups]: the rows filled so far
+
+
+@compiled
+def _float(data, at):
+    """Return the position behind a number, and its value; -1 where it is not one or could need another rounding.
+
+    A whole number below 2^53, times or divided by a power of ten up to 10^22, is one correct rounding (Clinger, 1990).
+    """
+    end = _number(data, at)
+    if end < 0:
+        return -1, 0.0
+    negative = _byte(data, at) == _MINUS
+    mantissa, power, point = 0, 0, False
+    at = at + 1 if negative else at
+    while at < end and (_byte(data, at) == _POINT or _ZERO <= _byte(data, at) <= _NINE):
+        if _byte(data, at) == _POINT:
+            point = True
+        else:
+            mantissa = 10 * mantissa + int(_byte(data, at)) - _ZERO
+            power -= 1 if point else 0
+        if mantissa >= _EXACT:
+            return -1, 0.0
+        at += 1
+    if at < end:
+        sign = -1 if _byte(data, at + 1) == _MINUS else 1
+        at = at + 2 if _byte(data, at + 1) == _MINUS or _byte(data, at + 1) == _PLUS else at + 1
+        if end - at > 3:
+            return -1, 0.0
+        exponent = 0
+        for place in range(at, end):
+            exponent = 10 * exponent + int(_byte(data, place)) - _ZERO
+        power += sign * exponent
+    if not -23 < power < 23:
+        return -1, 0.0
+    value = float(mantissa)
+    value = value * _POWERS[power] if power >= 0 else value / _POWERS[-power]
+    return end, -value if negative else value
 
 
 @compiled
@@ -277,7 +318,8 @@ def scan(data, layout, cells):  # noqa: C901 - one loop is the fastest
     """
     # Each access to an array in a tuple counts a reference, so that the loop takes the arrays out of the tuples first.
     names, members, nodes, groups = layout.names, layout.members, layout.nodes, layout.groups
-    strings, integers, lists, structs, rows = cells.strings, cells.integers, cells.lists, cells.structs, cells.rows
+    strings, integers, floats = cells.strings, cells.integers, cells.floats
+    lists, structs, rows = cells.lists, cells.structs, cells.rows
     open_nodes, open_rows, seen = np.zeros(_DEPTH, np.int64), np.zeros(_DEPTH, np.int64), np.zeros(_DEPTH, np.int64)
     most = structs.shape[1]
 
@@ -291,6 +333,8 @@ def scan(data, layout, cells):  # noqa: C901 - one loop is the fastest
                 strings[slot, row].length = -1
             elif kind == INTEGER:
                 integers[slot, row] = NULL
+            elif kind == FLOAT:
+                floats[slot, row] = np.nan
             elif kind == LIST:
                 lists[slot, row] = -1
             elif kind == STRUCT:
@@ -358,6 +402,8 @@ def scan(data, layout, cells):  # noqa: C901 - one loop is the fastest
                 at = end + 1 if end >= 0 else -1
             elif kind == INTEGER:
                 at, integers[slot, row] = _integer(data, at)
+            elif kind == FLOAT:
+                at, floats[slot, row] = _float(data, at)
             elif ((kind == LIST and code == _OPEN_LIST) or (kind == STRUCT and code == _OPEN)) and depth + 1 < _DEPTH:
                 if kind == STRUCT:
                     structs[slot, row] = True

@@ -14,6 +14,15 @@ from artifacts.storage import open_to_read
 from configs.errors import UserError
 
 GZIP, AVRO, PARQUET = b"\x1f\x8b", b"Obj\x01", b"PAR1"  # the first bytes of a file
+OTHER_FORMATS = {
+    b"\x89PNG": "an image",
+    b"%PDF": "a PDF",
+    b"ORC": "ORC",
+    b"PK\x03\x04": "zip; decompress it",
+    b"BZh": "bzip2; decompress it",
+    b"\xfd7zXZ": "xz; decompress it",
+    b"\x28\xb5\x2f\xfd": "zstd; decompress it",
+}
 _HEAD_BYTES = 512
 
 

@@ -8,6 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 
+class FormatError(ValueError):
+    """A file has another format than its reader; the message says which, where that is known."""
+
+
 @dataclass
 class RawBatch:
     """Some records of a file.

@@ -13,7 +13,7 @@ from pipeline.interactions import sessions
 from pipeline.interactions.columns import ID
 from pipeline.interactions.sessions import VIEWS
 from pipeline.readers.files import ExportReader
-from pipeline.readers.ndjson import integer
+from pipeline.readers.json_arrow import integer
 from pipeline.readers.records import RawBatch
 from pipeline.sources import columns
 from pipeline.sources.extract import RECORDS, Extract, Ledger, column, faults, open_ledger, within_window

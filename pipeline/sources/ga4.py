@@ -12,7 +12,7 @@ from configs.settings import SourceSettings, SplitSettings
 from pipeline.interactions import sessions, splits
 from pipeline.interactions.sessions import INTERACTIONS
 from pipeline.readers.files import ExportReader
-from pipeline.readers.ndjson import integer
+from pipeline.readers.json_arrow import integer
 from pipeline.readers.records import RawBatch
 from pipeline.sources import columns
 from pipeline.sources.extract import RECORDS, Extract, Ledger, column, faults, open_ledger, within_window

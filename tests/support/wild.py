@@ -55,9 +55,30 @@ def sound_session(draw: Any) -> dict[str, Any]:
     return session(draw(visitors), draw(st.sampled_from([1, 2, 1704067200])), hits) | {"visitStartTime": str(start)}
 
 
+numbers = st.sampled_from([0.0, -0.0, 9.5, 12.99, 1e22, 5e-324, 0.1, 123456789.25, 2.0**53, 1e300]) | st.floats(
+    allow_nan=False, allow_infinity=False
+)
+parameters = st.fixed_dictionaries(
+    {"key": st.sampled_from(["content_id", "value", "tax", "engagement_time_msec"])},
+    optional={
+        "value": st.fixed_dictionaries(
+            {},
+            optional={
+                "string_value": st.none() | items,
+                "int_value": st.sampled_from(["42", 42, "-1", None, 0, "9780306406157", 10**17]),
+                "float_value": st.none() | numbers,
+                "double_value": st.none() | numbers | st.integers(-(2**60), 2**60),
+            },
+        )
+    },
+)
+
+
 @st.composite
 def sound_event(draw: Any) -> dict[str, Any]:
-    return event(draw(visitors | st.none()), draw(items), draw(st.none() | clocks))
+    row = event(draw(visitors | st.none()), draw(items), draw(st.none() | clocks))
+    row["event_params"] += draw(st.lists(parameters, max_size=3))
+    return row
 
 
 @st.composite
@@ -71,6 +92,31 @@ def line(draw: Any, sound: st.SearchStrategy[dict[str, Any]]) -> bytes:
     row = draw(spoiled(row))
     text = json.dumps(row, ensure_ascii=draw(st.booleans()))
     return text.encode("utf-8", draw(st.sampled_from(["surrogatepass", "replace"])))
+
+
+ODD_LINES = [
+    b"", b"   ", b"\r", b"null", b"[]", b"[1]", b"7", b'"text"', b"true", b"oops", b"{oops", b"{", b"}", b"{}{}",
+    b"{} ", b'{"hits": [', b'{"event_params": [{"key": "val', b"\x00\xff\xfe", b"\xff", b"NaN", b"Infinity",
+    b"\xef\xbb\xbf{}",
+    b'{"event_date": "20240101",}', b'{"event_date": 20240101}', b'{"date": "20240101", "date": "20240102"}',
+    b'{"event_params": [{"key": "value", "value": {"double_value": "NaN"}}]}',
+    b'{"event_params": [{"key": "value", "value": {"double_value": "-Infinity"}}]}',
+    b'{"event_params": [{"key": "value", "value": {"double_value": NaN}}]}',
+    b'{"event_params": [{"key": "value", "value": {"float_value": "1.5"}}]}',
+    b'{"event_params": [{"key": "value", "value": {"float_value": "dear"}}]}',
+    b'{"event_params": [{"key": "value", "value": {"float_value": true}}]}',
+    b'{"event_params": [{"key": "value", "value": {"double_value": 1e999}}]}',
+    b'{"event_params": [{"key": "content_id", "value": {"int_value": 42.0}}]}',
+    b'{"event_params": [{"key": "content_id", "value": {"int_value": 42.5}}]}',
+    b'{"event_params": [null, {"key": null, "value": null}]}', b'{"event_params": {"key": "value"}}',
+    b'{"event_params": ["value"]}', b'{"hits": [null, {"time": "1"}]}', b'{"hits": [{"customDimensions": [[]]}]}',
+    b'{"user_pseudo_id": "10\xff", "fullVisitorId": "10\xff"}', b'{"other": "10\xff", "user_pseudo_id": "a"}',
+    b'{"user_pseudo_id": "\\ud83d", "fullVisitorId": "\\ud83d"}', b'{"other": "\\ud83d", "user_pseudo_id": "a"}',
+    b'{"user_pseudo_id": 7, "fullVisitorId": 7}', b'{"user_pseudo_id": 7.0}', b'{"user_pseudo_id": "tab\there"}',
+    b'{"other": 01}', b'{"other": ' + b"1" * 5000 + b"}", b'{"visitId": 9223372036854775808}', b'{"visitId": "01"}',
+    b'{"other": ' + b"[" * 1200 + b"]" * 1200 + b', "date": "20240101"}',
+    b'{"date": ' + b"[" * 1200 + b"]" * 1200 + b"}",
+]  # fmt: skip
 
 
 def _numbers(value: Any) -> Any:

@@ -44,7 +44,7 @@ def value(kind: pa.DataType, integer: bool, rng: random.Random) -> Any:
     if pa.types.is_list(kind):
         return [record(kind.value_type, rng) for _ in range(rng.randrange(4))]
     if pa.types.is_floating(kind):
-        return None
+        return rng.choice([0, 3, -1.5, 12.99, 9.5e-7, 1e22, 2**53 - 1, 0.1, -0.0, round(rng.uniform(0, 1e6), 2)])
     number = rng.choice([0, 7, -12, 10**17, 999_999_999_999_999_999])
     return rng.choice([number, str(number)]) if integer else rng.choice(PLAIN)
 
@@ -75,6 +75,9 @@ def conform(found: Any, kind: pa.DataType, integer: bool) -> Any:
     if pa.types.is_list(kind):
         assert isinstance(found, list) and all(isinstance(item, dict) for item in found)
         return [conform(item, kind.value_type, False) for item in found]
+    if pa.types.is_floating(kind):
+        assert type(found) in (int, float)
+        return float(found)
     assert isinstance(found, str) or (integer and type(found) is int)
     return int(found) if integer else found
 
