@@ -2,6 +2,8 @@
 
 import datetime
 import re
+from collections.abc import Sequence
+from typing import NamedTuple
 
 # Interaction columns: what every source gives.
 VISITOR_ID = "visitorId"
@@ -45,13 +47,57 @@ MEDIAN = "median"  # of the amounts, in ms for a dwell
 DAY_SECONDS = 86_400
 DAY_MS = 86_400_000
 
-_TABLE_OF_A_DAY = re.compile(r"(?:ga_sessions|events)_(?:intraday_)?(\d{8})(?!\d)")
+# Google Analytics exports a table per day. A day can have three tables of the same events: the final one, `fresh`,
+# which is rewritten for some days, and `intraday`, which grows during the day. A job reads one of them.
+FINAL, FRESH, INTRADAY = range(3)  # versions of a day's table, the best first
+_VERSIONS = {None: FINAL, "fresh": FRESH, "intraday": INTRADAY}
+_DAY_SUFFIX = re.compile(r"(?:(?P<version>intraday|fresh)_)?(?P<day>[0-9]{8})(?![0-9])")
+_DAY_PREFIX = re.compile(r"(?:^|[^A-Za-z0-9])(?:ga_sessions|events)_")
 
 
-def day_of_table(name: str) -> datetime.date | None:
-    """Return the day of a table of Google Analytics, or of its export file, by its name; None for any other name."""
-    match = _TABLE_OF_A_DAY.match(name)
+class DayTable(NamedTuple):
+    """One day's table and its version."""
+
+    day: datetime.date
+    version: int
+
+
+def day_table_of_suffix(suffix: str) -> DayTable | None:
+    """Return the table of a suffix such as 20240105 or intraday_20240105; None where the suffix is not one."""
+    match = _DAY_SUFFIX.fullmatch(suffix)
+    return _day_table(match) if match else None
+
+
+def day_table_of_path(path: str) -> DayTable | None:
+    """Return the table that a file belongs to, by its own name or else by the nearest directory's."""
+    for name in reversed(path.split("/")):
+        for prefix in _DAY_PREFIX.finditer(name):
+            match = _DAY_SUFFIX.match(name, prefix.end())
+            if match and (table := _day_table(match)):
+                return table
+    return None
+
+
+def _day_table(match: re.Match[str]) -> DayTable | None:
     try:
-        return datetime.datetime.strptime(match[1], "%Y%m%d").date() if match else None
+        day = datetime.datetime.strptime(match["day"], "%Y%m%d").date()
     except ValueError:
         return None
+    return DayTable(day, _VERSIONS[match["version"]])
+
+
+def tables_to_read(tables: Sequence[DayTable | None], unfinished: bool) -> list[bool]:
+    """Return which tables to read so that each event counts once.
+
+    Args:
+        tables: None for what is not the table of a day, which is always read.
+        unfinished: read the fresh or else the intraday table of a day that has no final one.
+    """
+    best: dict[datetime.date, int] = {}
+    for table in tables:
+        if table:
+            best[table.day] = min(table.version, best.get(table.day, table.version))
+    return [
+        table is None or (table.version == best[table.day] and (unfinished or table.version == FINAL))
+        for table in tables
+    ]

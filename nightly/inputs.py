@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 from collections.abc import Iterator
 from typing import Any
 
 from artifacts import storage
 from artifacts.manifests import InputTable
-from artifacts.names import day_of_table
+from artifacts.names import FINAL, DayTable, day_table_of_path, tables_to_read
 from configs.errors import UserError
-from configs.settings import BIGQUERY, BigQuerySettings, Settings
+from configs.settings import BIGQUERY, BigQuerySettings, Settings, SourceSettings
 
 
 class NoTableError(UserError):
@@ -32,38 +31,42 @@ def tables_of(settings: Settings, date: datetime.date) -> list[InputTable]:
     if not source.input:
         raise UserError("no input: set source.input in the config")
     listed = _tables(source.input, settings.bigquery) if source.in_bigquery else _files(source.input)
-    tables, days = [], set()
-    for name, table in listed:
-        day = day_of_table(name) if source.kind in ("ga360", "ga4") else None
-        if day is None or (source.start_date or day) <= day <= date:
-            tables.append(table)
-            days.add(day)
-    if not tables:
+    is_export = source.kind in ("ga360", "ga4")
+    tables = [(day_table_of_path(table.path) if is_export else None, table) for table in listed]
+    read = tables_to_read([day_table for day_table, _ in tables], source.include_intraday)
+    window = [table for table, is_read in zip(tables, read, strict=True) if is_read]
+    window = [(day_table, table) for day_table, table in window if _is_inside(day_table, source, date)]
+    if not window:
         raise NoTableError(f"nothing of the window matches {source.input}: wait for the export, or check source.input")
-    if None not in days and date not in days:
-        latest = max(day for day in days if day is not None)
-        missing = f"no table of {date} matches {source.input}, the latest is of {latest}"
-        raise NoTableError(f"{missing}: wait for the export, or pass --date")
-    return tables
+    # A fresh or an intraday table may be read, but the night waits for the date's final one.
+    days = {day_table.day for day_table, _ in window if day_table and day_table.version == FINAL}
+    if date not in days and any(day_table for day_table, _ in window):
+        latest = f", the latest is of {max(days)}" if days else ""
+        raise NoTableError(f"no table of {date} matches {source.input}{latest}: wait for the export, or pass --date")
+    return [table for _, table in window]
 
 
-def _files(pattern: str) -> Iterator[tuple[str, InputTable]]:
-    """Yield each file that matches, by its name."""
+def _is_inside(table: DayTable | None, source: SourceSettings, date: datetime.date) -> bool:
+    return table is None or (source.start_date or table.day) <= table.day <= date
+
+
+def _files(pattern: str) -> Iterator[InputTable]:
+    """Yield each file that matches."""
     for file in storage.glob(pattern):
-        yield os.path.basename(file.path), InputTable(path=file.path, bytes=file.bytes, changed=file.changed)
+        yield InputTable(path=file.path, bytes=file.bytes, changed=file.changed)
 
 
-def _tables(url: str, settings: BigQuerySettings) -> Iterator[tuple[str, InputTable]]:
-    """Yield the table of bq://PROJECT.DATASET.TABLE, or with `*` all tables of that prefix but the intraday ones."""
+def _tables(url: str, settings: BigQuerySettings) -> Iterator[InputTable]:
+    """Yield the table of bq://PROJECT.DATASET.TABLE, or with `*` all tables of that prefix."""
     dataset, _, table = url.removeprefix(BIGQUERY).rpartition(".")
     with bigquery_client(settings) as client:
         for listed in client.list_tables(dataset):
             matches = listed.table_id == table or (table.endswith("*") and listed.table_id.startswith(table[:-1]))
-            if matches and "_intraday_" not in listed.table_id:
+            if matches:
                 details = client.get_table(listed.reference)
                 changed = details.modified.isoformat() if details.modified else details.etag
                 path = f"{BIGQUERY}{listed.reference}"
-                yield listed.table_id, InputTable(path=path, bytes=details.num_bytes, changed=changed)
+                yield InputTable(path=path, bytes=details.num_bytes, changed=changed)
 
 
 @contextlib.contextmanager

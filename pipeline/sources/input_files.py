@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
+from artifacts.names import DayTable, day_table_of_path, tables_to_read
 from configs.errors import UserError
 from configs.settings import Settings, SourceSettings
 from pipeline.readers.records import RawBatch
-from pipeline.sources import tables_of_days
-from pipeline.sources.tables_of_days import DayTable
 
 _TABLE_OF_DAY = ("ga360", "ga4")
 
@@ -48,9 +48,10 @@ def match_files(source: SourceSettings) -> Input:
         raise UserError(f"{source.input} cannot be listed: {' '.join(str(error).split())}") from error
     if os.path.isdir(source.input):
         raise UserError(f"{source.input} is a directory; name its files, e.g. '{source.input.rstrip('/')}/*'")
-    visible = [file for file in match.metadata_list if not _is_hidden(file.path)]
+    fixed = len(re.split(r"[*?\[]", source.input, maxsplit=1)[0].rpartition("/")[0])
+    visible = [file for file in match.metadata_list if not _is_hidden(file.path[fixed:])]
     tables = [_table_of(file.path, source) for file in visible]
-    chosen = tables_of_days.chosen(tables, source.include_intraday)
+    chosen = tables_to_read(tables, source.include_intraday)
     kept = [(file, table) for file, table, read in zip(visible, tables, chosen, strict=True) if read]
     if not kept:
         only = f"; {len(visible)} intraday or fresh files do, which source.include_intraday reads" if visible else ""
@@ -87,7 +88,7 @@ def match_test_files(settings: Settings) -> Input | None:
 
 
 def _table_of(path: str, source: SourceSettings) -> DayTable | None:
-    return tables_of_days.of_path(path) if source.kind in _TABLE_OF_DAY else None
+    return day_table_of_path(path) if source.kind in _TABLE_OF_DAY else None
 
 
 def _is_inside(table: DayTable | None, source: SourceSettings) -> bool:
@@ -96,5 +97,5 @@ def _is_inside(table: DayTable | None, source: SourceSettings) -> bool:
 
 
 def _is_hidden(path: str) -> bool:
-    """Return whether a file is a marker or a leftover of another tool: _SUCCESS, .crc."""
-    return os.path.basename(path).startswith(("_", "."))
+    """Return whether a file is a marker or a leftover of another tool: _SUCCESS, .crc, or below _temporary/."""
+    return any(name.startswith(("_", ".")) for name in path.split("/"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from artifacts import storage
 from configs import cli
 from configs.settings import TrainingSettings
 from nightly import run
@@ -239,3 +240,19 @@ def test_two_runs_at_once_the_second_is_refused(site, capsys):
 
     site.world.before = second
     assert site.run(site.day(2)) == 0 and site.live == "2024-01-03.1"
+
+
+@pytest.mark.parametrize("name", ["intraday_{}.ndjson", "fresh_{}.ndjson", "intraday_{}/part-0.ndjson"])
+@pytest.mark.parametrize("include_intraday", ["false", "true"])
+def test_an_unfinished_table_does_not_make_a_night(site, capsys, name, include_intraday):
+    assert site.run(site.day(2)) == 0
+    Path(site.table(site.day(3))).unlink()
+    storage.write_bytes(f"{site.root}/events_{name.format('20240104')}", b"rows")
+    if name.endswith("part-0.ndjson"):
+        tree = json.loads(storage.read_bytes(site.config))
+        tree["source"]["input"] = f"{site.root}/events_**"
+        storage.write_bytes(site.config, json.dumps(tree).encode())
+    flags = ["--set", f"source.include_intraday={include_intraday}"]
+    assert site.run(site.day(3), *flags) == 2
+    assert "no table of 2024-01-04 matches" in capsys.readouterr().err
+    assert site.world.calls == [] and site.live == "2024-01-03.1"

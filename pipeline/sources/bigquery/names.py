@@ -6,9 +6,9 @@ import datetime
 import re
 from dataclasses import dataclass
 
+from artifacts.names import day_table_of_suffix
 from configs.errors import UserError
 from configs.settings import BIGQUERY
-from pipeline.sources import tables_of_days
 
 _DATASET = r"(?P<project>(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]*)\.(?P<dataset>[A-Za-z0-9_]+)"
 _TABLE = re.compile(_DATASET + r"\.(?P<table>[A-Za-z0-9_-]+)(?P<star>\*?)")
@@ -57,7 +57,7 @@ def check_dataset(name: str, setting: str) -> str:
 def split_day(name: TableName) -> tuple[TableName, datetime.date | None]:
     """Return the family of one day's table, and that day; other tables as they are."""
     prefix, underscore, suffix = name.table.rpartition("_")
-    table = tables_of_days.of_suffix(suffix)
+    table = day_table_of_suffix(suffix)
     if name.star or not prefix or table is None:
         return name, None
     return TableName(name.project, name.dataset, prefix + underscore, star=True), table.day

@@ -14,9 +14,10 @@ from google.api_core.exceptions import BadRequest
 from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import types
 
+from artifacts.names import day_table_of_suffix, tables_to_read
 from configs.errors import UserError
 from configs.settings import Settings, SourceSettings, SplitSettings
-from pipeline.sources import table, tables_of_days
+from pipeline.sources import table
 from pipeline.sources.bigquery import names, queries
 from pipeline.sources.bigquery.names import TableName
 from pipeline.sources.bigquery.queries import Query
@@ -134,8 +135,8 @@ def _plan_days(source: SourceSettings, split: SplitSettings, service: Service) -
         dataset = service.jobs.get_dataset(tables.in_dataset, retry=service.retry)
         listed = [each.table_id for each in service.jobs.list_tables(dataset, retry=service.retry)]
     suffixes = [name.removeprefix(tables.table) for name in listed if name.startswith(tables.table)]
-    dated = [(suffix, table) for suffix in suffixes if (table := tables_of_days.of_suffix(suffix))]
-    chosen = tables_of_days.chosen([table for _, table in dated], source.include_intraday)
+    dated = [(suffix, table) for suffix in suffixes if (table := day_table_of_suffix(suffix))]
+    chosen = tables_to_read([table for _, table in dated], source.include_intraday)
     days = {table.day: suffix for (suffix, table), read in zip(dated, chosen, strict=True) if read}
     if only:
         days = {day: suffix for day, suffix in days.items() if day == only}

@@ -4,11 +4,10 @@ import datetime
 
 import pytest
 
+from artifacts.names import FINAL, FRESH, INTRADAY, day_table_of_path
 from configs.errors import UserError
 from configs.settings import SourceSettings
-from pipeline.sources import tables_of_days
 from pipeline.sources.input_files import match_files
-from pipeline.sources.tables_of_days import FINAL, FRESH, INTRADAY
 from tests.support.exports import event, write_ndjson
 
 DAY = datetime.date(2024, 1, 5)
@@ -36,7 +35,7 @@ DAY = datetime.date(2024, 1, 5)
     ],
 )
 def test_the_table_of_a_path(path, version):
-    table = tables_of_days.of_path(path)
+    table = day_table_of_path(path)
     assert table == (None if version is None else (DAY, version))
 
 
@@ -58,6 +57,15 @@ def test_a_day_is_read_from_its_best_table(tmp_path, names, unfinished, kept):
         write_ndjson(tmp_path / name, [event("a", "x", 1)])
     source = SourceSettings(kind="ga4", input=f"{tmp_path}/**", include_intraday=unfinished)
     assert match_files(source).files == sorted(str(tmp_path / names[index]) for index in kept)
+
+
+def test_leftovers_of_other_tools_are_not_read(tmp_path):
+    root = tmp_path / ".hidden" / "_export"
+    names = ["events_20240105.json", "_temporary/0/events_20240105.json", ".events_20240105.json.crc", "_SUCCESS"]
+    for name in names:
+        write_ndjson(root / name, [event("a", "x", 1)])
+    for glob in (f"{root}/**", f"{root}/*", f"{root}/**/events_*", f"{root}/events_20240105.json"):
+        assert match_files(SourceSettings(kind="ga4", input=glob)).files == [f"{root}/events_20240105.json"]
 
 
 def test_only_unfinished_tables_are_no_input(tmp_path):
