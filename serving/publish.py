@@ -1,14 +1,13 @@
-"""Puts a trained model where servers find it: python -m serving.publish --config configs/local.yaml"""
+"""Command that publishes a trained model for servers: python -m serving.publish --config configs/local.yaml"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from artifacts import checksums, locks, manifests, storage
-from artifacts.manifests import MANIFEST
+from artifacts import checksums, locks, storage
+from artifacts.manifests import MANIFEST, ModelManifest, ServedVersionManifest
 from artifacts.paths import Model, join
 from configs import cli
 from configs.errors import UserError
@@ -16,106 +15,92 @@ from serving.errors import UnusableError
 from serving.models import versions
 
 _EPILOG = """\
-A version is copied beside its place, checked against the model's manifest, and renamed: servers, TensorFlow Serving
-among them, see it whole or not at all. A model that is the newest version already is not copied again.
+A version is copied to a temporary name, checked against the model's manifest, and renamed: a server, also TensorFlow
+Serving, sees all of it or nothing. A model that is the newest version already is not copied again.
 
 examples:
   python -m serving.publish --config configs/local.yaml
   python -m serving.publish --config configs/local.yaml --model_dir data/model --version 20240131
 """
-_KEPT = ("dataset", "users", "items", "interactions", "cold_start")  # of the model's manifest
+_SAVED_MODEL = "saved_model/"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parses the flags and publishes.
+    """Parse the flags and publish.
 
     Raises:
-        UserError: whatever the user can put right.
+        UserError: a mistake that the user can correct.
     """
-    parser = cli.parser("python -m serving.publish", "Makes a trained model the newest version.", epilog=_EPILOG)
-    parser.add_argument("--model_dir", metavar="DIR", help="what trainer.task wrote, local or gs://")
-    parser.add_argument("--directory", metavar="DIR", help="holds NAME/VERSION, local or gs://")
-    parser.add_argument("--version", metavar="N", type=int, help="its number (default: one more than the newest)")
+    parser = cli.parser("python -m serving.publish", "Make a trained model the newest version.", epilog=_EPILOG)
+    parser.add_argument("--model_dir", metavar="DIR", help="the model that trainer.task wrote, local or gs://")
+    parser.add_argument("--directory", metavar="DIR", help="directory of NAME/VERSION, local or gs://")
+    parser.add_argument("--version", metavar="N", type=int, help="number of the version (default: newest plus 1)")
     args = parser.parse_args(argv)
     settings = cli.settings_from(args, {"model_dir": args.model_dir, "serving.directory": args.directory})
     model_dir = cli.required(settings.model_dir, "model_dir")
-    cli.import_tensorflow()
     number, new = publish(model_dir, settings.serving.directory, settings.serving.name, args.version)
-    where = join(settings.serving.directory, settings.serving.name, str(number))
-    print(f"published {where}" if new else f"{where} is this model already")
+    path = join(settings.serving.directory, settings.serving.name, str(number))
+    print(f"published {path}" if new else f"{path} is this model already")
 
 
 def publish(model_dir: str, directory: str, name: str, number: int | None = None) -> tuple[int, bool]:
-    """Copies a trained model to DIRECTORY/NAME/NUMBER.
+    """Copy a trained model to DIRECTORY/NAME/NUMBER.
 
     Args:
-        number: of the version; None is one more than the newest, and nothing is copied where that is this model.
+        number: of the version; None is the newest plus 1, and copies nothing if the newest version is this model.
 
     Returns:
-        The version's number, and whether it is new.
+        The number of the version, and whether it is new.
 
     Raises:
-        UserError: no whole model, the number is taken, or its place cannot be written.
+        UserError: the model is not finished or damaged, the number is taken, or the version cannot be written.
     """
-    content = _read(model_dir)
+    manifest = ModelManifest.read(Model(model_dir).manifest)
     root = join(directory, name)
     with locks.claim(join(root, "publish")):
-        found = versions.numbers(directory, name)
-        newest = max(found, default=0)
-        if number is None and found and _same(found[newest], content):
+        paths = versions.paths(directory, name)
+        newest = max(paths, default=0)
+        if number is None and paths and _is_copy(paths[newest], manifest):
             return newest, False
         chosen = newest + 1 if number is None else number
-        if chosen in found:
-            raise UserError(f"{found[chosen]} is there already; a version never changes, take another --version")
+        if chosen in paths:
+            raise UserError(f"{paths[chosen]} exists already, and a version never changes; choose another --version")
         if chosen < 1:
             raise UserError(f"--version {chosen}: versions are numbered from 1")
-        _copy(model_dir, content, join(root, str(chosen)))
+        _copy(model_dir, manifest, join(root, str(chosen)))
     return chosen, True
 
 
-def _read(model_dir: str) -> dict[str, Any]:
-    path = Model(model_dir).manifest
+def _is_copy(version: str, manifest: ModelManifest) -> bool:
     try:
-        return manifests.parse(storage.read_bytes(path), "model", path)
-    except FileNotFoundError:
-        raise UserError(f"{model_dir} is no finished model (no manifest.json in it); train one first") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
-
-
-def _same(version: str, content: dict[str, Any]) -> bool:
-    try:
-        return versions.check(version).get("model") == manifests.digest(content)
+        served = versions.check(version)
     except UnusableError:
         return False
+    return served is not None and served.model == manifest.digest()
 
 
-def _copy(model_dir: str, content: dict[str, Any], to: str) -> None:
-    """Copy next to the version's place and rename; on gs://, without renames, the graph and the manifest come last."""
-    local = not storage.is_remote(to)
-    beside = join(to.rpartition("/")[0], f".{to.rpartition('/')[2]}.partial") if local else to
-    described, prefix = manifests.described(content), "saved_model/"
-    files = {name.removeprefix(prefix): file for name, file in described.items() if name.startswith(prefix)}
+def _copy(model_dir: str, manifest: ModelManifest, path: str) -> None:
+    """Copy under a temporary name and rename; on gs://, without renames, the graph and the manifest come last."""
+    local = not storage.is_remote(path)
+    parent, _, number = path.rpartition("/")
+    staging = join(parent, f".{number}.partial") if local else path
+    described = manifest.all_files()
+    files = {name.removeprefix(_SAVED_MODEL): described[name] for name in described if name.startswith(_SAVED_MODEL)}
     try:
         if local:
-            storage.remove(beside)
+            storage.remove(staging)
         for name in sorted(files, key=lambda name: (name == versions.GRAPH, name)):
-            storage.copy(join(model_dir, prefix + name), join(beside, name))
-            if checksums.describe(join(beside, name)) != files[name]:
-                raise UserError(f"{model_dir}/{prefix}{name} does not match its manifest; train the model again")
-        about = {key: content[key] for key in _KEPT if key in content}
-        about |= {
-            "model": manifests.digest(content),
-            "files": {name: file.model_dump() for name, file in files.items()},
-        }
-        storage.write_bytes(join(beside, MANIFEST), manifests.stamp(versions.KIND, about).encode())
+            storage.copy(join(model_dir, _SAVED_MODEL + name), join(staging, name))
+            if checksums.describe(join(staging, name)) != files[name]:
+                raise UserError(f"{model_dir}/{_SAVED_MODEL}{name} does not match its manifest; train the model again")
+        ServedVersionManifest.of(manifest, files).write(join(staging, MANIFEST))
         if local:
-            Path(beside).rename(to)
+            Path(staging).rename(path)
     except OSError as error:
-        raise UserError(f"{to} cannot be written: {error.strerror or error}") from error
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         if local:
-            storage.remove(beside)
+            storage.remove(staging)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
+from artifacts.checksums import FileDescription
 from artifacts.manifests.base import Manifest
-from artifacts.manifests.model import TrainedOn
+from artifacts.manifests.model import ModelManifest, TrainedOn
 from configs.settings import ColdStartSettings
 
 
@@ -22,3 +24,9 @@ class ServedVersionManifest(Manifest):
     items: int | None = None
     interactions: int | None = None
     cold_start: ColdStartSettings | None = None
+
+    @classmethod
+    def of(cls, model: ModelManifest, files: Mapping[str, FileDescription]) -> Self:
+        """Return the manifest of a copy of a model's SavedModel."""
+        copied = {name: getattr(model, name) for name in ("dataset", "users", "items", "interactions", "cold_start")}
+        return cls(model=model.digest(), files=dict(files), **copied)

@@ -66,7 +66,7 @@ class Model:
         """
         started = time.monotonic()
         self.number, self.path = number, path
-        self.manifest = versions.check(path)
+        versions.check(path)
         try:
             self._loaded = tf.saved_model.load(path)
             weakref.finalize(self, _released_tables.extend, _table_handles(self._loaded)).atexit = False

@@ -60,7 +60,7 @@ class Registry:
         """Load the newest complete version unless it is live; if all versions were removed, the live one stays."""
         free_tables()
         try:
-            paths = versions.numbers(self.directory, self.name)
+            paths = versions.paths(self.directory, self.name)
         except OSError as error:
             self._warn_once(str(error))
             return

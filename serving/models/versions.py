@@ -1,47 +1,43 @@
-"""Versions of a model on disk as TensorFlow Serving lays them out: DIRECTORY/NAME/VERSION, local or gs://.
+"""Versions of a model on disk, as TensorFlow Serving lays them out: DIRECTORY/NAME/VERSION, local or gs://.
 
-A version is whole if every file in its `manifest.json` is (`serving.publish` writes that last), or, for a SavedModel
-that was copied by hand, if none of its files is missing.
+A version is complete if all files of its `manifest.json` are there (`serving.publish` writes that last). A SavedModel
+that was copied by hand has no manifest; it is complete if its graph and variables are there.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from artifacts import checksums, manifests, storage
-from artifacts.manifests import MANIFEST
+from artifacts import checksums, storage
+from artifacts.manifests import MANIFEST, ServedVersionManifest
 from artifacts.paths import join
 from configs.errors import UserError
 from serving.errors import UnusableError
 
-KIND = "served model"
 GRAPH = "saved_model.pb"
 _INDEX = "variables/variables.index"
 
 Stamp = tuple[storage.StoredFile, ...]
 
 
-def numbers(directory: str, name: str) -> dict[int, str]:
+def paths(directory: str, name: str) -> dict[int, str]:
     """Return the directory of each version by its number, the highest first; other names are ignored.
 
     Raises:
-        OSError: the storage does not answer.
+        OSError: the storage cannot be read.
     """
     root = join(directory, name)
-    # The longest form of a number first, so that `7` wins over `007`.
-    entries = sorted(
-        (name for name in storage.list_directories(root) if name.isascii() and name.isdigit()), key=len, reverse=True
-    )
-    return dict(sorted(((int(entry), join(root, entry)) for entry in entries), reverse=True))
+    numbers = [entry for entry in storage.list_directories(root) if entry.isascii() and entry.isdigit()]
+    # The longest form of a number comes first, so that `7` wins over `007`.
+    by_number = {int(entry): join(root, entry) for entry in sorted(numbers, key=len, reverse=True)}
+    return dict(sorted(by_number.items(), reverse=True))
 
 
 def stamp(path: str) -> Stamp:
-    """Return what differs after every change of a version: names, sizes and times of its files."""
+    """Return a value that differs after every change of a version: names, sizes and times of its files."""
     return tuple(storage.list_files(path).values())
 
 
-def check(path: str) -> dict[str, Any]:
-    """Check that no file of a version is missing or damaged, and return its manifest, {} if it has none.
+def check(path: str) -> ServedVersionManifest | None:
+    """Check that no file of a version is missing or damaged, and return its manifest, None if it has none.
 
     Raises:
         UnusableError: the version is incomplete or damaged; the message names the file.
@@ -52,19 +48,16 @@ def check(path: str) -> dict[str, Any]:
     if MANIFEST not in files:
         for name in (GRAPH, _INDEX):
             if name not in files:
-                raise UnusableError(f"it has no {name}; is it half copied? (python -m serving.publish copies whole)")
-        return {}
-    content = _manifest(join(path, MANIFEST))
-    for problem in checksums.problems(path, manifests.described(content)):
-        raise UnusableError(f"its {problem}")
-    return content
-
-
-def _manifest(path: str) -> dict[str, Any]:
+                raise UnusableError(
+                    f"it has no {name}; publish it with python -m serving.publish, which copies all files"
+                )
+        return None
     try:
-        content = manifests.parse(storage.read_bytes(path), KIND, path)
+        manifest = ServedVersionManifest.read(join(path, MANIFEST))
     except UserError as error:
         raise UnusableError(str(error)) from error
-    if not isinstance(content.get("files"), dict) or GRAPH not in content["files"]:
+    if GRAPH not in manifest.files:
         raise UnusableError(f"its {MANIFEST} lists no {GRAPH}")
-    return content
+    for problem in checksums.problems(path, manifest.files):
+        raise UnusableError(f"its {problem}")
+    return manifest

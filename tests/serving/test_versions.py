@@ -48,13 +48,13 @@ def test_publishing_copies_whole_and_numbers_versions(models, tmp_path):
     assert publish.publish(str(models[1]), directory, "wals", 20240131) == (20240131, True)
     assert publish.publish(str(models[0]), directory, "wals") == (20240132, True)
     assert {path.name for path in (tmp_path / "served" / "wals").iterdir()} == {"1", "20240131", "20240132"}
-    content = versions.check(f"{directory}/wals/1")
-    assert content["users"] == 60 and "saved_model.pb" in content["files"]
-    with pytest.raises(UserError, match="there already"):
+    manifest = versions.check(f"{directory}/wals/1")
+    assert manifest.users == 60 and "saved_model.pb" in manifest.files
+    with pytest.raises(UserError, match="exists already"):
         publish.publish(str(models[2]), directory, "wals", 1)
     with pytest.raises(UserError, match="numbered from 1"):
         publish.publish(str(models[2]), directory, "wals", 0)
-    with pytest.raises(UserError, match="no finished model"):
+    with pytest.raises(UserError, match="not a finished model"):
         publish.publish(str(tmp_path / "none"), directory, "wals")
 
 

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 import tensorflow as tf
 
-from artifacts import manifests
+from artifacts.manifests import DatasetCounts, DatasetManifest, DatasetSections, Days, SplitAccount
 from artifacts.names import CONTENT_ID, INDICES, KEY, POPULARITY, RECENT_POPULARITY, VALUES, VISITORS
 from artifacts.paths import Dataset, shard_name
+from configs.settings import DatasetSettings, RatingSettings, SourceSettings, SplitSettings
 
 
 def example(key: int, indices, values) -> bytes:
@@ -73,20 +74,37 @@ def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, held_
         Path(path).write_bytes(b"".join(name + b"\n" for name in ids))
         paths.append(path)
     write_items(dataset, [name.decode("utf-8", "replace") for name in items], matrix.getnnz(0))
-    split = {"kind": "none"}
+    split = SplitAccount()
     if held_out is not None:
         held_out = sp.csr_matrix(held_out, dtype=np.float32)
         held_out.sort_indices()
         paths += write_rows(dataset.held_out, held_out, **layout)
-        nothing = {"already_in_train": 0, "unknown_visitor": 0, "unknown_item": 0}
-        split = {"kind": "random", "held_out": held_out.nnz, **nothing}
+        split = SplitAccount(kind="random", held_out=held_out.nnz)
     files = {str(Path(path).relative_to(root)): describe(Path(path)) for path in paths}
     for shard, path in enumerate(path for path in paths if Path(path).name.startswith("held_out")):
         files[Path(path).name]["records"] = int(np.count_nonzero(held_out.getnnz(1)[shard :: layout.get("shards", 2)]))
-    content = {
-        "counts": {"users": matrix.shape[0], "items": matrix.shape[1], "interactions": matrix.nnz},
-        "files": files,
-        "split": split,
-    }
-    Path(dataset.manifest).write_text(manifests.stamp("dataset", content))
+    users, items = matrix.shape
+    manifest = dataset_manifest(users, items, matrix.nnz, files=files, split=split)
+    manifest.write(dataset.manifest)
     return str(root)
+
+
+def dataset_manifest(users: int, items: int, interactions: int, **fields) -> DatasetManifest:
+    """Return the manifest of a dataset that was made without the pipeline; `fields` replace its defaults."""
+    counts = {"files_read": 1, "files_outside_window": 0, "rows_read": interactions, "rows_rejected": 0}
+    sections = {"source": SourceSettings(), "rating": RatingSettings(), "split": SplitSettings()}
+    defaults = {
+        "created": "2024-02-01T00:00:00+00:00",
+        "seconds": 0.0,
+        "counts": DatasetCounts(users=users, items=items, interactions=interactions, **counts),
+        "rejected": {},
+        "skipped": {},
+        "split": SplitAccount(),
+        "capped_at_max_dwell": 0,
+        "median": None,
+        "days": Days(),
+        "shards": {},
+        "compression": "none",
+        "settings": DatasetSections(dataset=DatasetSettings(), **sections),
+    }
+    return DatasetManifest(**defaults | fields)

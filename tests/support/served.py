@@ -15,10 +15,11 @@ import numpy as np
 import scipy.sparse as sp
 import tensorflow as tf
 
-from artifacts import checksums, manifests
+from artifacts import checksums
+from artifacts.manifests import ModelManifest, StartAccount, TrainedOn
 from artifacts.names import VOCAB_ITEMS, VOCAB_USERS
 from artifacts.paths import Dataset, Model
-from configs.settings import ColdStartSettings, Settings
+from configs.settings import ColdStartSettings, RatingSettings, Settings, TrainingSettings
 from ranking.sparse_rows import SparseRows
 from serving import server
 from tests.support.datasets import write_dataset
@@ -46,9 +47,24 @@ def write_model(root: Path, users: int, items: int, seed: int = 5) -> Path:
 
 
 def _with_manifest(model: Model, number: int, users: int, items: int, interactions: int) -> Path:
-    content = {"dataset": {"fingerprint": str(number)}, "users": users, "items": items, "interactions": interactions}
-    content["files"] = {name: file.model_dump() for name, file in checksums.describe_all(model.root).items()}
-    Path(model.manifest).write_text(manifests.stamp("model", content))
+    ModelManifest(
+        dataset=TrainedOn(root="data/dataset", fingerprint=str(number), rating=RatingSettings()),
+        settings=TrainingSettings(embedding_dimension=5),
+        solver="cholesky",
+        users=users,
+        items=items,
+        interactions=interactions,
+        embedding_dimension=5,
+        user_factor_shards=1,
+        item_factor_shards=1,
+        stopped="max_sweeps",
+        resumed_after_sweep=0,
+        seconds=0.0,
+        history=[],
+        start=StartAccount(),
+        cold_start=ColdStartSettings(),
+        files=checksums.describe_all(model.root),
+    ).write(model.manifest)
     return Path(model.root)
 
 
