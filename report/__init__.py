@@ -1,1 +1,1 @@
-"""What the jobs wrote -> one page to look at."""
+"""The report: one HTML file on a dataset, a model and its quality."""

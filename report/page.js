@@ -2,7 +2,7 @@
 (() => {
   const root = document.documentElement, tip = document.getElementById("tip");
 
-  // One tooltip for charts and map: lines of plain text, the first of them strong.
+  // One tooltip for charts and map: lines of plain text, the first one strong.
   const say = (event, first, ...others) => {
     tip.replaceChildren(document.createTextNode(first));
     for (const text of others.filter(Boolean)) {
@@ -33,13 +33,13 @@
   const canvas = document.getElementById("plane"), pen = canvas.getContext("2d"), margin = 24;
   const most = Math.max(1, ...points.map((point) => point[2]));
   const hidden = new Set();
-  let wanted = "", near = null;
+  let query = "", nearest = null;
   const radius = (point) => 2.5 + 8.5 * Math.sqrt(point[2] / most);
-  const place = (point) => [
+  const position = (point) => [
     margin + point[0] * (canvas.clientWidth - 2 * margin),
     margin + (1 - point[1]) * (canvas.clientHeight - 2 * margin),
   ];
-  const found = (point) => !wanted || point[4].toLowerCase().includes(wanted);
+  const matches = (point) => !query || point[4].toLowerCase().includes(query);
   const shown = (point) => !hidden.has(point[3]);
 
   function draw() {
@@ -49,38 +49,38 @@
     canvas.height = canvas.clientHeight * scale;
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     for (const point of points.filter(shown)) {
-      const [x, y] = place(point);
-      pen.globalAlpha = found(point) ? 0.75 : 0.08;
+      const [x, y] = position(point);
+      pen.globalAlpha = matches(point) ? 0.75 : 0.08;
       pen.fillStyle = colour(point[3] < 0 ? "--cx" : "--c" + point[3]);
       pen.beginPath();
       pen.arc(x, y, radius(point), 0, 2 * Math.PI);
       pen.fill();
     }
     pen.globalAlpha = 1;
-    if (!near) return;
-    const [x, y] = place(near);
+    if (!nearest) return;
+    const [x, y] = position(nearest);
     pen.strokeStyle = colour("--ink");
     pen.lineWidth = 2;
     pen.beginPath();
-    pen.arc(x, y, radius(near) + 2, 0, 2 * Math.PI);
+    pen.arc(x, y, radius(nearest) + 2, 0, 2 * Math.PI);
     pen.stroke();
   }
 
   canvas.addEventListener("mousemove", (event) => {
     const box = canvas.getBoundingClientRect();
-    let best = 18, hit = null;
+    let closest = 18, hit = null;
     for (const point of points) {
-      if (!shown(point) || !found(point)) continue;
-      const [x, y] = place(point);
-      const away = Math.hypot(x - (event.clientX - box.left), y - (event.clientY - box.top)) - radius(point);
-      if (away < best) [best, hit] = [away, point];
+      if (!shown(point) || !matches(point)) continue;
+      const [x, y] = position(point);
+      const distance = Math.hypot(x - (event.clientX - box.left), y - (event.clientY - box.top)) - radius(point);
+      if (distance < closest) [closest, hit] = [distance, point];
     }
-    if (hit !== near) { near = hit; draw(); }
+    if (hit !== nearest) { nearest = hit; draw(); }
     if (hit) say(event, hit[4], hit[5], hit[2].toLocaleString("en") + " visitors");
     else tip.hidden = true;
   });
-  canvas.addEventListener("mouseleave", () => { near = null; tip.hidden = true; draw(); });
-  document.getElementById("find").addEventListener("input", (event) => { wanted = event.target.value.toLowerCase(); draw(); });
+  canvas.addEventListener("mouseleave", () => { nearest = null; tip.hidden = true; draw(); });
+  document.getElementById("find").addEventListener("input", (event) => { query = event.target.value.toLowerCase(); draw(); });
   for (const item of document.querySelectorAll(".pick li")) {
     const toggle = () => {
       const category = Number(item.dataset.category);

@@ -1,4 +1,4 @@
-"""One HTML file on a dataset, a model and its quality: python -m report.page --config configs/local.yaml"""
+"""Command that writes the report: python -m report.page --config configs/local.yaml"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from configs import cli
 
 _EPILOG = """\
-The page holds all that it needs: it opens offline, and can be sent. It shows no visitor's id.
+The file contains everything it needs, so it opens offline and can be sent by mail. It shows no visitorId.
 
 examples:
   python -m report.page --config configs/local.yaml
@@ -17,35 +17,33 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parses the flags and writes the page.
+    """Parse the flags and write the report.
 
     Raises:
-        UserError: whatever the user can put right.
+        UserError: a mistake that the user can correct.
     """
-    parser = cli.parser("python -m report.page", "Writes one HTML file on the data, the model and its quality.")
-    parser.epilog = _EPILOG
-    parser.add_argument("--dataset_dir", metavar="DIR", help="the dataset, where not the config's")
-    parser.add_argument("--model_dir", metavar="DIR", help="the model, where not the config's")
-    parser.add_argument("--catalogue", metavar="CSV", help="contentId, title, category, where not the config's")
+    description = "Write one HTML file on a dataset, a model and its quality."
+    parser = cli.parser("python -m report.page", description, epilog=_EPILOG)
+    parser.add_argument("--dataset_dir", metavar="DIR", help="the dataset (default: the config's)")
+    parser.add_argument("--model_dir", metavar="DIR", help="the model (default: the config's)")
+    parser.add_argument("--catalogue", metavar="CSV", help="contentId, title, category (default: the config's)")
     parser.add_argument("--evaluation_json", metavar="JSON", help="what trainer.evaluate wrote with --output_json")
     parser.add_argument("--output", metavar="HTML", help="the file to write (default: report.output)")
     args = parser.parse_args(argv)
-    names = ("dataset_dir", "model_dir", "catalogue")
-    flags = {name: getattr(args, name) for name in names} | {
-        "report.output": args.output,
-        "report.evaluation": args.evaluation_json,
-    }
+    flags = {name: getattr(args, name) for name in ("dataset_dir", "model_dir", "catalogue")}
+    flags |= {"report.output": args.output, "report.evaluation": args.evaluation_json}
     settings = cli.settings_from(args, flags)
     cli.required(settings.dataset_dir, "dataset_dir")
     cli.required(settings.model_dir, "model_dir")
     cli.import_tensorflow()
     from report import inputs, render
 
-    given = {"catalogue": args.catalogue is not None, "evaluation": args.evaluation_json is not None}
-    found = inputs.read(settings, given)
-    size = render.write(settings.report.output, found, settings.report)
-    if found.unmeasured:
-        print(f"quality: {found.unmeasured}")
+    # A file named on the command line must exist; a file that only the config names may be missing.
+    required = inputs.Required(args.catalogue is not None, args.evaluation_json is not None)
+    report = inputs.read(settings, required)
+    size = render.write(settings.report.output, report, settings.report)
+    if report.unmeasured:
+        print(f"quality: {report.unmeasured}")
     print(f"report: {settings.report.output} ({size / 1e6:.1f} MB)")
 
 

@@ -1,6 +1,6 @@
-"""The evaluation's JSON (docs/evaluation.md) -> the page's table and charts.
+"""The quality section: tables and charts from the JSON of trainer.evaluate (docs/evaluation.md).
 
-It reads `systems` and, where they are there, `by_activity`, `differences`, `verdicts`, `against` and `gate`:
+It reads `systems` and, if present, `by_activity`, `differences`, `verdicts`, `against` and `gate`:
 
     {"kind": "evaluation", "users": 900, "model": {"digest": ...},
      "systems": {"WALS": {"recall@20": {"value": 0.2, "low": 0.19, "high": 0.21}, ...}, "popularity": {...}},
@@ -12,136 +12,145 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from configs.errors import UserError
-from report.charts import Axis, Series, grouped, lines
+from report.charts import Axis, Interval, Series, grouped, lines
+from trainer.evaluation.metrics import ACTIVITY
 
-_ACTIVITY = ("1", "2-5", "6-20", "21+")
+Systems = Mapping[str, Mapping[str, Any]]
+
+
+class Cell(NamedTuple):
+    """A value with its interval."""
+
+    value: float
+    low: float
+    high: float
+    best: bool = False
+
+
+Row = tuple[str, list[Cell | None]]  # metric, one cell per system
 
 
 @dataclass(frozen=True)
 class Quality:
-    """users: evaluated. systems: names. rows: metric and a cell a system: value, low, high, whether it is the best.
+    """The contents of the section.
 
-    confidence: of the intervals, as text. differences: rows likewise, ours minus each other system. verdicts: what each
-    comparison comes to, and a class for its colour. notes: how much the lists of two models have in common, and what
-    the gate said.
+    Attributes:
+        users: number of evaluated visitors. confidence: of the intervals, as text.
+        systems, rows: names, and the metrics of each.
+        others, differences: names, and the paired differences of the first system to each.
+        verdicts: a sentence per comparison, and a CSS class. notes: the overlap with another model, and the gate.
+        against_k: charts by metric. by_activity: a chart, or None.
     """
 
     users: int
     confidence: str
     systems: list[str]
-    rows: list[tuple[str, list[tuple[float, float, float, bool] | None]]]
+    rows: list[Row]
     others: list[str]
-    differences: list[tuple[str, list[tuple[float, float, float, bool] | None]]]
+    differences: list[Row]
     verdicts: list[tuple[str, str]]
     notes: list[str]
     against_k: dict[str, str]
     by_activity: str | None
 
 
-def describe(content: Mapping[str, Any]) -> Quality:
-    """Table and charts.
+def describe(evaluation: Mapping[str, Any]) -> Quality:
+    """Return tables and charts of an evaluation.
 
     Raises:
-        UserError: the evaluation lacks what it must have.
+        UserError: the evaluation lacks a required part.
     """
     try:
-        systems = content["systems"]
+        systems, others = evaluation["systems"], evaluation.get("differences", {})
         metrics = list(dict.fromkeys(name for values in systems.values() for name in values))
-        rows = [
-            (name, [_cell(values.get(name), name, systems) for values in systems.values()]) for name in _shown(metrics)
-        ]
-        others = content.get("differences", {})
-        differences: list[Any] = [
-            (name, [(*_interval(values[name]), False) for values in others.values()])
-            for name in _shown(metrics)
-            if others and all(name in values for values in others.values())
-        ]
-        confidence = f"{100 * content.get('settings', {}).get('confidence', 0.95):g} %"
-        charts = {name: chart for name in ("recall", "ndcg") if (chart := _against_k(name, systems, metrics))}
-        notes, by_activity = _notes(content), _by_activity(content, metrics)
+        shown = _shown(metrics)
+        charts = {name: _against_k(name, systems, metrics) for name in ("recall", "ndcg")}
         return Quality(
-            int(content["users"]),
-            confidence,
-            list(systems),
-            rows,
-            list(others),
-            differences,
-            _verdicts(content),
-            notes,
-            charts,
-            by_activity,
+            users=int(evaluation["users"]),
+            confidence=f"{100 * evaluation.get('settings', {}).get('confidence', 0.95):g} %",
+            systems=list(systems),
+            rows=[(metric, _cells(metric, systems)) for metric in shown],
+            others=list(others),
+            differences=[
+                (metric, [Cell(*_interval(values[metric])) for values in others.values()])
+                for metric in shown
+                if others and all(metric in values for values in others.values())
+            ],
+            verdicts=_verdicts(evaluation),
+            notes=_notes(evaluation),
+            against_k={name: chart for name, chart in charts.items() if chart},
+            by_activity=_by_activity(evaluation.get("by_activity") or {}, metrics),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UserError(f"the evaluation lacks {error}; make it again with python -m trainer.evaluate") from error
+        raise UserError(f"the evaluation lacks {error}; rerun python -m trainer.evaluate") from error
 
 
-def _verdicts(content: Mapping[str, Any]) -> list[tuple[str, str]]:
-    colours = {"ahead": "good", "behind": "bad"}
-    return [(f"{one['summary']}.", colours.get(one["verdict"], "open")) for one in content.get("verdicts", [])]
+def _verdicts(evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
+    classes = {"ahead": "good", "behind": "bad"}
+    verdicts = evaluation.get("verdicts", [])
+    return [(f"{verdict['summary']}.", classes.get(verdict["verdict"], "open")) for verdict in verdicts]
 
 
-def _notes(content: Mapping[str, Any]) -> list[str]:
+def _notes(evaluation: Mapping[str, Any]) -> list[str]:
     notes = []
-    if against := content.get("against"):
-        shares = [f"{_interval(cell)[0]:.0%} at {name.partition('@')[2]}" for name, cell in against["overlap"].items()]
-        notes.append(f"Of a visitor's list and that of {against['system']}, the same: {', '.join(shares)}.")
-    for rule in content.get("gate", {}).get("rules", []):
+    if against := evaluation.get("against"):
+        cells = against["overlap"].items()
+        shares = ", ".join(f"{_interval(cell).value:.0%} at {name.partition('@')[2]}" for name, cell in cells)
+        notes.append(f"Share of a visitor's list that is also in the list of {against['system']}: {shares}.")
+    for rule in evaluation.get("gate", {}).get("rules", []):
         notes.append(f"Gate {'passed' if rule['passed'] else 'failed'}: {rule['summary']}.")
     return notes
 
 
 def _shown(metrics: Sequence[str]) -> list[str]:
-    """All metrics at the greatest K, then recall and NDCG at the others, by K descending."""
+    """Return all metrics at the greatest K, then recall and NDCG at the other K in descending order."""
     ks = sorted({int(name.partition("@")[2]) for name in metrics if "@" in name}, reverse=True)
     first = [name for name in metrics if "@" not in name or name.endswith(f"@{ks[0]}")]
     return first + [name for k in ks[1:] for name in (f"recall@{k}", f"ndcg@{k}") if name in metrics]
 
 
-def _interval(cell: Mapping[str, float]) -> tuple[float, float, float]:
+def _interval(cell: Mapping[str, float]) -> Interval:
     value = float(cell["value"])
-    return value, float(cell.get("low", value)), float(cell.get("high", value))
+    return Interval(value, float(cell.get("low", value)), float(cell.get("high", value)))
 
 
-def _cell(cell: Any, name: str, systems: Mapping[str, Any]) -> tuple[float, float, float, bool] | None:
-    if cell is None:
-        return None
-    others = [float(values[name]["value"]) for values in systems.values() if values.get(name) is not None]
-    best = min(others) if name.lower().startswith(("rmse", "gini")) else max(others)
-    value, low, high = _interval(cell)
-    return value, low, high, len(others) > 1 and value == best
+def _cells(metric: str, systems: Systems) -> list[Cell | None]:
+    intervals = [_interval(values[metric]) if values.get(metric) else None for values in systems.values()]
+    values = [interval.value for interval in intervals if interval]
+    best = min(values) if metric.lower().startswith(("rmse", "gini")) else max(values)
+    return [interval and Cell(*interval, len(values) > 1 and interval.value == best) for interval in intervals]
 
 
-def _against_k(metric: str, systems: Mapping[str, Any], metrics: list[str]) -> str | None:
-    """Lines by K with their intervals; None where there are not two K."""
-    found = sorted(int(match[1]) for name in metrics if (match := re.fullmatch(rf"{metric}@(\d+)", name)))
-    if len(found) < 2:
+def _against_k(metric: str, systems: Systems, metrics: Sequence[str]) -> str | None:
+    """Return a chart of a metric by K with intervals, None if there are fewer than two K."""
+    ks = sorted(int(match[1]) for name in metrics if (match := re.fullmatch(rf"{metric}@(\d+)", name)))
+    if len(ks) < 2:
         return None
     series, top = [], 1e-12
-    for system, values in systems.items():
-        own = [(k, *_interval(values[f"{metric}@{k}"])) for k in found if values.get(f"{metric}@{k}") is not None]
-        if own:
-            x, y, low, high = (list(column) for column in zip(*own, strict=True))
-            tips = [f"{system}, {metric}@{k}: {v:.4f} [{a:.4f}, {b:.4f}]" for k, v, a, b in own]
-            series.append(Series(system, x, y, low, high, tips))
+    for system, cells in systems.items():
+        points = {k: _interval(cells[f"{metric}@{k}"]) for k in ks if cells.get(f"{metric}@{k}")}
+        if points:
+            tips = [f"{system}, {metric}@{k}: {v:.4f} [{low:.4f}, {high:.4f}]" for k, (v, low, high) in points.items()]
+            values, low, high = zip(*points.values(), strict=True)
+            series.append(Series(system, list(points), values, low, high, tips))
             top = max(top, *high)
-    axes = Axis(min(found), max(found), "K"), Axis(0, top * 1.05, metric)
-    return lines(series, f"{metric} against K", *axes)
+    return lines(series, f"{metric} against K", Axis(min(ks), max(ks), "K"), Axis(0, top * 1.05, metric))
 
 
-def _by_activity(content: Mapping[str, Any], metrics: list[str]) -> str | None:
-    found = content.get("by_activity")
-    if not found:
+def _by_activity(by_system: Mapping[str, Any], metrics: Sequence[str]) -> str | None:
+    """Return a chart of recall by the visitor's activity, None if the evaluation has none."""
+    if not by_system:
         return None
-    systems = list(found)
-    names = [name for name in metrics if name.startswith("recall@")] or metrics
-    metric = "recall@20" if "recall@20" in names else names[0]
-    groups = [name for name in _ACTIVITY if any(name in found[system] for system in systems)]
-
-    def cell(group: int, name: int) -> tuple[float, float, float] | None:
-        own = found[systems[name]].get(groups[group], {}).get(metric)
-        return None if own is None else _interval(own)
-
-    return grouped(groups, systems, cell, metric)
+    recalls = [name for name in metrics if name.startswith("recall@")] or list(metrics)
+    metric = "recall@20" if "recall@20" in recalls else recalls[0]
+    groups = [name for name in ACTIVITY if any(name in values for values in by_system.values())]
+    cells = {
+        (group, system): _interval(values[group][metric])
+        for system, values in by_system.items()
+        for group in groups
+        if metric in values.get(group, {})
+    }
+    return grouped(groups, list(by_system), cells, metric)

@@ -1,80 +1,88 @@
-"""Inputs -> one HTML file with its style, script and data in it."""
+"""Rendering of the report: one HTML file with style, script and data in it."""
 
 from __future__ import annotations
 
 import datetime
 import json
+import platform
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import markupsafe
+import numpy as np
+import tensorflow as tf
 
 from artifacts import storage
 from configs.errors import UserError
 from configs.settings import ReportSettings
-from report import inputs, item_map, quality, sections
+from report import item_map, quality, sections
 from report.inputs import Inputs
 
 _HERE = Path(__file__).parent
 _COLOURS = 10  # categories with a colour of their own
 
 
-def write(path: str, found: Inputs, settings: ReportSettings) -> int:
-    """Writes the page, whole or not at all; gives its bytes.
+def write(path: str, inputs: Inputs, settings: ReportSettings) -> int:
+    """Write the report atomically and return its size in bytes.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the file cannot be written.
     """
-    text = page(found, settings).encode()
+    data = page(inputs, settings).encode()
     try:
-        storage.write_bytes(path, text)
+        storage.write_bytes(path, data)
     except OSError as error:
-        raise UserError(f"report {path} cannot be written: {error.strerror}") from error
-    return len(text)
+        raise UserError(f"report {path} cannot be written: {error.strerror or error}") from error
+    return len(data)
 
 
-def page(found: Inputs, settings: ReportSettings) -> str:
-    """The HTML."""
+def page(inputs: Inputs, settings: ReportSettings) -> str:
+    """Return the HTML."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     return environment.get_template("page.html.j2").render(
-        found=found,
-        made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        inputs=inputs,
+        created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
         script=(_HERE / "page.js").read_text(encoding="utf-8"),
-        facts=sections.facts(found),
-        by_day=sections.by_day(found),
-        ratings=sections.ratings(found),
-        long_tail=sections.long_tail(found),
-        concentration=sections.concentration(found),
-        activity=sections.activity(found),
-        rejects=sections.rejects(found),
-        training=sections.training(found),
-        quality=None if found.evaluation is None else quality.describe(found.evaluation),
-        settings=sections.settings(found),
-        versions=inputs.versions(found.dataset, found.model),
-        title_of=lambda content: found.catalogue.get(content, (content, ""))[0],
-        category_of=lambda content: found.catalogue.get(content, ("", ""))[1],
-        **_map(found, settings),
+        facts=sections.facts(inputs),
+        charts=sections.data_charts(inputs),
+        rejects=sections.rejects(inputs),
+        training=sections.training(inputs),
+        quality=None if inputs.evaluation is None else quality.describe(inputs.evaluation),
+        settings=sections.settings(inputs),
+        versions=_versions(inputs),
+        **_map(inputs, settings),
     )
 
 
-def _map(found: Inputs, settings: ReportSettings) -> dict[str, Any]:
-    drawn = item_map.draw(found.item_factors, found.users_per_item, settings.map_items)
-    names = [found.catalogue.get(found.items[item], (found.items[item], "")) for item in drawn.items]
-    users = found.users_per_item[drawn.items]
-    categories = sections.categories([category for _, category in names], users, _COLOURS)
-    colour = {name: place for place, name in enumerate(categories)}
-    points = [
-        [round(float(x), 4), round(float(y), 4), int(count), colour.get(category, -1), title, category]
-        for (x, y), count, (title, category) in zip(drawn.places, users, names, strict=True)
-    ]
+def _versions(inputs: Inputs) -> dict[str, str]:
+    return {
+        "pipeline": inputs.dataset.code_version,
+        "trainer": inputs.model.code_version,
+        "schema": str(inputs.dataset.schema_version),
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "TensorFlow": tf.__version__,
+    }
+
+
+def _map(inputs: Inputs, settings: ReportSettings) -> dict[str, Any]:
+    drawn = item_map.draw(inputs.item_factors, inputs.rows.users_per_item, settings.map_items)
+    items = [inputs.items[index] for index in drawn.items]
+    users = inputs.rows.users_per_item[drawn.items]
+    categories = sections.categories([inputs.category(item) for item in items], users, _COLOURS)
+    colours = {name: number for number, name in enumerate(categories)}
+    points = []
+    for item, (x, y), count in zip(items, drawn.positions.tolist(), users.tolist(), strict=True):
+        category = inputs.category(item)
+        points.append([round(x, 4), round(y, 4), count, colours.get(category, -1), inputs.title(item), category])
     return {
         "map_method": drawn.method,
         "categories": categories,
         "others": any(point[3] < 0 for point in points),
-        # Within <script> nothing may look like its end.
+        # "<" is escaped because "</script>" would end the script element.
         "points": markupsafe.Markup(json.dumps(points, ensure_ascii=False).replace("<", "\\u003c")),  # noqa: S704
     }

@@ -1,4 +1,4 @@
-"""Examples of visitors: whom to show, what they have, and what the SavedModel recommends to them."""
+"""Example visitors: which ones to show, their items, and the SavedModel's recommendations with explanations."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from artifacts.vocabulary import Vocabulary
 from configs.settings import ReportSettings
 from ranking.sparse_rows import SparseRows
 
-_FEWEST, _MOST = 5, 25  # items of a visitor that is pleasant to look at
-_CANDIDATES = 500  # a file
+_FEWEST, _MOST = 5, 25  # items of a visitor that fits the page
+_CANDIDATES = 500  # per file
+_EXPLAINED_BY = 2  # items per explanation
+
+Outputs = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -31,16 +34,20 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Line:
-    """An item on the page; `because` names items of the visitor that carry its score."""
+    """An item of a list, with its rating or score; `explanation` names the visitor's items that contribute most."""
 
     item: str
     value: float
-    because: tuple[str, ...] = ()
+    explanation: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Example:
-    """A visitor, without the id. rule: that answered (ranking/cold_start.py). total: items they have."""
+    """A visitor without the id.
+
+    Attributes:
+        total: number of the visitor's items. rule: the rule that answered (ranking/cold_start.py).
+    """
 
     history: list[Line]
     total: int
@@ -49,26 +56,26 @@ class Example:
 
 
 def candidates(block: SparseRows) -> list[Candidate]:
-    """Visitors of a file with neither few nor many items; the longest rows where there are none."""
-    fit = np.flatnonzero((block.lengths >= _FEWEST) & (block.lengths <= _MOST))
-    if not len(fit):
-        fit = np.argsort(-np.minimum(block.lengths, _MOST), kind="stable")
-        fit = fit[block.lengths[fit] > 0][:10]
-    found = []
-    for row in fit[:: max(1, len(fit) // _CANDIDATES)][:_CANDIDATES]:
-        part = slice(block.indptr[row], block.indptr[row + 1])
-        found.append(Candidate(int(block.keys[row]), block.indices[part].copy(), block.values[part].copy()))
-    return found
+    """Return visitors of a file with 5 to 25 items, or the longest rows if there are none."""
+    fitting = np.flatnonzero((block.lengths >= _FEWEST) & (block.lengths <= _MOST))
+    if not len(fitting):
+        longest = np.argsort(-np.minimum(block.lengths, _MOST), kind="stable")
+        fitting = longest[block.lengths[longest] > 0][:10]
+    rows = []
+    for row in fitting[:: max(1, len(fitting) // _CANDIDATES)][:_CANDIDATES]:
+        entries = slice(block.indptr[row], block.indptr[row + 1])
+        rows.append(Candidate(int(block.keys[row]), block.indices[entries].copy(), block.values[entries].copy()))
+    return rows
 
 
-def choose(found: Sequence[Candidate], items: Sequence[str], names: Catalogue, count: int) -> list[Candidate]:
-    """As many visitors, of as many favourite categories as can be."""
+def choose(rows: Sequence[Candidate], items: Sequence[str], names: Catalogue, count: int) -> list[Candidate]:
+    """Choose `count` visitors with as many different favourite categories as possible."""
     groups: defaultdict[str, list[Candidate]] = defaultdict(list)
-    for candidate in found:
+    for candidate in rows:
         groups[favourite(candidate, items, names)].append(candidate)
     ordered = sorted(groups.values(), key=lambda group: (-len(group), group[0].key))
     chosen: list[Candidate] = []
-    while len(chosen) < min(count, len(found)):
+    while len(chosen) < min(count, len(rows)):
         for group in ordered:
             if group and len(chosen) < count:
                 chosen.append(group.pop(len(group) // 2))
@@ -76,7 +83,7 @@ def choose(found: Sequence[Candidate], items: Sequence[str], names: Catalogue, c
 
 
 def favourite(candidate: Candidate, items: Sequence[str], names: Catalogue) -> str:
-    """The category with most of the visitor's ratings; empty where none is known."""
+    """Return the category of most of the visitor's items, "" if no category is known."""
     weights: defaultdict[str, float] = defaultdict(float)
     for index, value in zip(candidate.indices, candidate.values, strict=True):
         weights[names.get(items[index], ("", ""))[1]] += 1 + 1e-3 * float(value)
@@ -87,47 +94,40 @@ def favourite(candidate: Candidate, items: Sequence[str], names: Catalogue) -> s
 def recommend(
     model: Model, dataset: Dataset, chosen: Sequence[Candidate], items: Sequence[str], settings: ReportSettings
 ) -> list[Example]:
-    """What the SavedModel answers for these visitors, and its reasons."""
+    """Return the SavedModel's recommendations for the chosen visitors, with explanations."""
     if not chosen:
         return []
     signatures = tf.saved_model.load(model.saved_model).signatures
-    ids = Vocabulary.read(dataset.vocab_users).ids
-    who = tf.constant([ids[candidate.key] for candidate in chosen])
-    count = tf.constant(settings.recommendations, tf.int32)
-    found = {name: tensor.numpy() for name, tensor in signatures["recommend"](visitorId=who, k=count).items()}
-    return [
-        _example(row, candidate, found, _reasons(signatures, who[row], found, row), items, settings)
-        for row, candidate in enumerate(chosen)
-    ]
+    vocabulary = Vocabulary.read(dataset.vocab_users)
+    visitor_ids = tf.constant([vocabulary[candidate.key] for candidate in chosen])
+    k = tf.constant(settings.recommendations, tf.int32)
+    outputs = {name: tensor.numpy() for name, tensor in signatures["recommend"](visitorId=visitor_ids, k=k).items()}
+    examples = []
+    for row, candidate in enumerate(chosen):
+        ratings = zip(candidate.indices, candidate.values.tolist(), strict=True)
+        history = sorted((Line(items[index], rating) for index, rating in ratings), key=lambda x: (-x.value, x.item))
+        recommended = _recommended(signatures, visitor_ids[row], outputs, row)
+        rule = outputs["rule"][row].decode()
+        examples.append(Example(history[: settings.recommendations], len(history), recommended, rule))
+    return examples
 
 
-def _reasons(signatures: Any, visitor: tf.Tensor, found: Mapping[str, np.ndarray], row: int) -> list[tuple[str, ...]]:
-    """The two items of the visitor's own that carry each recommendation most."""
-    items = found["contentIds"][row][: found["count"][row]]
-    if not len(items):
+def _recommended(signatures: Any, visitor_id: tf.Tensor, outputs: Outputs, row: int) -> list[Line]:
+    count = outputs["count"][row]
+    ids, scores = outputs["contentIds"][row][:count], outputs["scores"][row][:count].tolist()
+    if not count:
         return []
     answer = signatures["explanation"](
-        visitorId=tf.repeat(visitor[None], len(items)), contentId=tf.constant(items), k=tf.constant(2, tf.int32)
+        visitorId=tf.repeat(visitor_id[None], count),
+        contentId=tf.constant(ids),
+        k=tf.constant(_EXPLAINED_BY, tf.int32),
     )
-    names, shares = answer["contentIds"].numpy(), answer["contributions"].numpy()
+    explaining, contributions = answer["contentIds"].numpy(), answer["contributions"].numpy()
     return [
-        tuple(name.decode("utf-8", "replace") for name, share in zip(*pair, strict=True) if name and share > 0)
-        for pair in zip(names, shares, strict=True)
+        Line(_text(item), score, tuple(_text(own) for own, share in zip(*pair, strict=True) if own and share > 0))
+        for item, score, *pair in zip(ids, scores, explaining, contributions, strict=True)
     ]
 
 
-def _example(
-    row: int,
-    candidate: Candidate,
-    found: Mapping[str, np.ndarray],
-    reasons: Sequence[tuple[str, ...]],
-    items: Any,
-    settings: ReportSettings,
-) -> Example:
-    order = sorted(range(len(candidate.indices)), key=lambda n: (-candidate.values[n], items[candidate.indices[n]]))
-    history = [Line(items[candidate.indices[n]], float(candidate.values[n])) for n in order]
-    count = int(found["count"][row])
-    recommended = [name.decode("utf-8", "replace") for name in found["contentIds"][row][:count]]
-    scores = found["scores"][row][:count].tolist()
-    lines = [Line(*line) for line in zip(recommended, scores, reasons, strict=True)]
-    return Example(history[: settings.recommendations], len(history), lines, found["rule"][row].decode())
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""python -m report.page: one file that opens offline, in a real browser; and what it refuses."""
+"""python -m report.page: one file that opens offline in a real browser, and inputs that it refuses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 import scipy.sparse as sp
 from playwright.sync_api import sync_playwright
 
-from artifacts import manifests
+from artifacts.checksums import FileDescription
+from artifacts.manifests import DatasetManifest, Days, ModelManifest
 from configs import cli
 from configs.settings import TrainingSettings
 from report import charts, item_map, page, visitors
@@ -30,22 +31,22 @@ def world(tmp_path_factory):
     """A dataset of two tastes with its model, a catalogue, an evaluation and a config."""
     root = tmp_path_factory.mktemp("world")
     rng = np.random.default_rng(1)
-    own = (np.arange(USERS) % 2)[:, None] == (np.arange(ITEMS) >= HALF)[None, :]
-    matrix = sp.csr_matrix(np.where(own & (rng.random((USERS, ITEMS)) < 0.5), rng.random((USERS, ITEMS)) + 0.1, 0))
+    liked = (np.arange(USERS) % 2)[:, None] == (np.arange(ITEMS) >= HALF)[None, :]
+    matrix = sp.csr_matrix(np.where(liked & (rng.random((USERS, ITEMS)) < 0.5), rng.random((USERS, ITEMS)) + 0.1, 0))
     dataset = write_dataset(root / "dataset", matrix, users=[b"secret-%d" % number for number in range(USERS)])
     path, days = Path(dataset) / "manifest.json", {"2024-01-30": 400, "2024-01-31": 405}
-    content = json.loads(path.read_text())
-    content["files"]["statistics.json"] = {"bytes": 1, "crc32c": "00000000"}
-    content |= {"rejected": {"records.id_empty": 3}, "skipped": {}, "days": {"first": "20240130", "last": "20240131"}}
-    path.write_text(manifests.stamp("dataset", content))
+    manifest = DatasetManifest.read(str(path))
+    manifest.files["statistics.json"] = FileDescription(bytes=0, crc32c="00000000")
+    manifest.rejected, manifest.days = {"records.id_empty": 3}, Days(first="20240130", last="20240131")
+    manifest.write(str(path))
     (path.parent / "statistics.json").write_text(json.dumps({"interactions_by_day": days}))
     training_job.train(TrainingSettings(embedding_dimension=4, max_sweeps=6), dataset, str(root / "model"), False)
     titles = [HOSTILE if number == 3 else f"Title {number}" for number in range(ITEMS)]
     quoted = ['"' + title.replace('"', '""') + '"' for title in titles]
     lines = [f"c{number},{title},{'Chess' if number < HALF else 'Film'}" for number, title in enumerate(quoted)]
     (root / "catalogue.csv").write_text("contentId,title,category\n" + "\n".join(lines) + "\n")
-    model = json.loads((root / "model" / "manifest.json").read_text())
-    (root / "evaluation.json").write_text(json.dumps(evaluation(manifests.digest(model))))
+    digest = ModelManifest.read(str(root / "model" / "manifest.json")).digest()
+    (root / "evaluation.json").write_text(json.dumps(evaluation(digest)))
     names = {"dataset_dir": "dataset", "model_dir": "model", "catalogue": "catalogue.csv"}
     (root / "c.yaml").write_text("".join(f"{name}: {root / value}\n" for name, value in names.items()))
     return root
@@ -64,8 +65,8 @@ def evaluation(digest):
     differences = {"popularity": {"recall@20": cell(0.1), "ndcg@20": cell(0.125)}}
     about["against"] = {"system": "WALS of before", "overlap": {"overlap@20": cell(0.625)}}
     about["gate"] = {"passed": False, "rules": [{"passed": False, "summary": "recall@20 is 0.2000, 0.1000 below 0.3"}]}
-    said = "WALS is behind popularity: recall@20 0.2000 and 0.3000; their intervals do not touch"
-    about["verdicts"] = [{"system": "popularity", "metric": "recall@20", "verdict": "behind", "summary": said}]
+    summary = "WALS is behind popularity: recall@20 0.2000 and 0.3000; their intervals do not touch"
+    about["verdicts"] = [{"system": "popularity", "metric": "recall@20", "verdict": "behind", "summary": summary}]
     return about | {"systems": systems, "by_activity": by_activity, "differences": differences}
 
 
@@ -85,28 +86,28 @@ def browser():
     if CHROMIUM is None:
         pytest.skip("no Chromium: make system installs it")
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
-def test_the_page_is_one_file_that_names_nobody(made):
+def test_the_page_is_one_file_without_visitor_ids(made):
     text = made.read_text()
     assert len(text) < 1_000_000
     assert not re.search(r"(src|href)=[\"']?(https?:|//)|@import|url\(", text)
     assert "secret-" not in text and HOSTILE not in text
-    for said in (
+    for expected in (
         "01-31",
         "records: id empty",
         "77 visitors",
         "0.2000",
         "+0.1000",
-        "the same: 62% at 20",
+        "in the list of WALS of before: 62% at 20",
         "Gate failed: recall@20",
         '<li class="bad">WALS is behind popularity: recall@20 0.2000 and 0.3000; their intervals do not touch.',
         "Visitor 1",
     ):
-        assert said in text, said
+        assert expected in text, expected
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -145,19 +146,19 @@ def test_the_page_in_a_browser(made, browser, scheme, tmp_path):
     context.close()
 
 
-def test_examples_get_what_the_model_recommends(made, world):
-    """Every visitor likes one half: nothing of what they have, and all of the same category."""
+def test_examples_get_recommendations_of_their_taste(made, world):
+    """Every visitor likes one half of the items: the recommendations are new and of the same category."""
     articles, tastes = re.findall(r"<article>(.*?)</article>", made.read_text(), re.S), set()
     assert len(articles) == 6
     for article in articles:
-        has, recommended = article.split("<h4>Recommended</h4>")
-        own = set(re.findall(r"<em>(\w+)</em>", has))
-        assert len(own) == 1
+        history, recommended = article.split("<h4>Recommended</h4>")
+        liked = set(re.findall(r"<em>(\w+)</em>", history))
+        assert len(liked) == 1
         first = re.findall(r"<em>(\w+)</em>", recommended)[:3]
-        assert set(first) == own
-        titles = [set(re.findall(r'class="title">(Title \d+)<', part)) for part in (has, recommended)]
+        assert set(first) == liked
+        titles = [set(re.findall(r'class="title">(Title \d+)<', part)) for part in (history, recommended)]
         assert not titles[0] & titles[1]
-        tastes |= own
+        tastes |= liked
     assert tastes == {"Chess", "Film"}
 
 
@@ -166,46 +167,50 @@ def test_without_evaluation_catalogue_and_times(tmp_path, world, capsys):
         shutil.copytree(world / "model", tmp_path / "m"),
         shutil.copytree(world / "dataset", tmp_path / "d"),
     )
-    path = dataset / "manifest.json"
-    content = json.loads(path.read_text())
-    del content["files"]["statistics.json"]
-    path.write_text(manifests.stamp("dataset", content))
-    content = json.loads((model / "manifest.json").read_text())
-    content["dataset"]["fingerprint"] = manifests.fingerprint(json.loads(path.read_text()))
-    (model / "manifest.json").write_text(manifests.stamp("model", content))
+    manifest = DatasetManifest.read(str(dataset / "manifest.json"))
+    del manifest.files["statistics.json"]
+    manifest.write(str(dataset / "manifest.json"))
+    trained = ModelManifest.read(str(model / "manifest.json"))
+    trained.dataset.fingerprint = manifest.fingerprint()
+    trained.write(str(model / "manifest.json"))
     (tmp_path / "c.yaml").write_text(
         f"dataset_dir: {dataset}\nmodel_dir: {model}\nreport: {{output: {tmp_path}/r.html}}\n"
     )
     assert run(tmp_path) == 0
     text = (tmp_path / "r.html").read_text()
-    assert "Not evaluated yet" in text and "keeps no times" in text and '"c7"' in text
-    (tmp_path / "of_before.json").write_text(json.dumps(evaluation("0" * 64)))
-    assert run(tmp_path, "--set", f"report.evaluation={tmp_path}/of_before.json") == 0  # the config's: left out, said
-    assert "is of another model; evaluate this one again" in (tmp_path / "r.html").read_text()
-    assert "is of another model; evaluate this one again" in capsys.readouterr().out
+    assert "Not evaluated yet" in text and "has no times" in text and '"c7"' in text
+    (tmp_path / "earlier.json").write_text(json.dumps(evaluation("0" * 64)))
+    assert (
+        run(tmp_path, "--set", f"report.evaluation={tmp_path}/earlier.json") == 0
+    )  # only the config names it: not shown
+    assert "is of another model. Run make evaluate." in (tmp_path / "r.html").read_text()
+    assert "is of another model. Run make evaluate." in capsys.readouterr().out
 
 
 def test_mistakes_are_one_line(tmp_path, world, capsys):
     other = write_dataset(tmp_path / "other", sp.eye_array(6, format="csr"))
     (tmp_path / "wrong.json").write_text('{"kind": "model"}')
-    stranger = evaluation("0" * 64)
-    (tmp_path / "stranger.json").write_text(json.dumps(stranger))
-    del stranger["systems"], stranger["model"]
-    (tmp_path / "half.json").write_text(json.dumps(stranger))
+    other_model = evaluation("0" * 64)
+    (tmp_path / "other_model.json").write_text(json.dumps(other_model))
+    del other_model["systems"], other_model["model"]
+    (tmp_path / "incomplete.json").write_text(json.dumps(other_model))
     (tmp_path / "titles.csv").write_text("id,title\n")
     moved = shutil.copytree(world / "model", tmp_path / "moved")
-    content = json.loads((moved / "manifest.json").read_text())
-    content["dataset"]["root"] = str(tmp_path / "gone")
-    (moved / "manifest.json").write_text(manifests.stamp("model", content))
-    for flags, said in (
-        (("--model_dir", tmp_path / "none"), "is no finished model; train it first"),
-        (("--model_dir", moved, "--dataset_dir", tmp_path / "gone"), "gone, which is gone; make it again"),
-        (("--dataset_dir", tmp_path / "none"), "is no finished dataset; make it again"),
+    trained = ModelManifest.read(str(moved / "manifest.json"))
+    trained.dataset.root = str(tmp_path / "gone")
+    trained.write(str(moved / "manifest.json"))
+    for flags, reason in (
+        (("--model_dir", tmp_path / "none"), "is not a finished model"),
+        (
+            ("--model_dir", moved, "--dataset_dir", tmp_path / "gone"),
+            "gone, which does not exist any more; make it again",
+        ),
+        (("--dataset_dir", tmp_path / "none"), "is not a finished dataset"),
         (("--dataset_dir", other), "was trained on another dataset"),
-        (("--evaluation_json", tmp_path / "none.json"), "none.json does not exist; python -m trainer.evaluate"),
-        (("--evaluation_json", tmp_path / "wrong.json"), "is no evaluation"),
-        (("--evaluation_json", tmp_path / "stranger.json"), "is of another model"),
-        (("--evaluation_json", tmp_path / "half.json"), "the evaluation lacks 'systems'"),
+        (("--evaluation_json", tmp_path / "none.json"), "none.json does not exist; run python -m trainer.evaluate"),
+        (("--evaluation_json", tmp_path / "wrong.json"), "is not an evaluation"),
+        (("--evaluation_json", tmp_path / "other_model.json"), "is of another model"),
+        (("--evaluation_json", tmp_path / "incomplete.json"), "the evaluation lacks 'systems'"),
         (("--catalogue", tmp_path / "none.csv"), "none.csv does not exist"),
         (("--catalogue", tmp_path / "titles.csv"), "has no column contentId"),
         (("--set", "report.visitors=-1"), "report.visitors: Input should be greater"),
@@ -213,20 +218,20 @@ def test_mistakes_are_one_line(tmp_path, world, capsys):
         capsys.readouterr()
         assert run(world, "--output", tmp_path / "r.html", *flags) == 2, flags
         error = capsys.readouterr().err
-        assert error.startswith("error: ") and error.count("\n") == 1 and said in error, error
+        assert error.startswith("error: ") and error.count("\n") == 1 and reason in error, error
     assert not os.path.exists(tmp_path / "r.html")
 
 
-def test_a_map_keeps_neighbours_together():
-    """Items of three directions: the nearest on the plane is of the same direction."""
+def test_the_map_keeps_neighbours_together():
+    """Of items with three directions, the nearest on the plane has the same direction."""
     rng = np.random.default_rng(0)
     kind = np.arange(60) % 3
     factors = (np.eye(3)[kind] + 0.05 * rng.random((60, 3))).astype("f") * rng.uniform(0.1, 3, (60, 1)).astype("f")
     drawn = item_map.draw(factors, np.arange(60)[::-1].copy(), 45)
-    assert drawn.items.tolist() == list(range(45)) and drawn.places.min() >= 0 and drawn.places.max() <= 1
-    away = np.linalg.norm(drawn.places[:, None] - drawn.places[None], axis=2) + 9 * np.eye(45)
+    assert drawn.items.tolist() == list(range(45)) and drawn.positions.min() >= 0 and drawn.positions.max() <= 1
+    away = np.linalg.norm(drawn.positions[:, None] - drawn.positions[None], axis=2) + 9 * np.eye(45)
     assert (kind[away.argmin(axis=1)] == kind[:45]).all()
-    assert item_map.draw(factors[:2], np.ones(2, int), 9).places.shape == (2, 2)
+    assert item_map.draw(factors[:2], np.ones(2, int), 9).positions.shape == (2, 2)
     assert len(item_map.draw(np.zeros((4, 3), "f"), np.ones(4, int), 9).items) == 0
 
 
@@ -240,7 +245,7 @@ def test_ticks_are_round_and_within():
 
 def test_visitors_of_different_tastes_are_chosen():
     items, names = [f"c{n}" for n in range(6)], {f"c{n}": ("", "AB"[n % 2]) for n in range(6)}
-    found = [visitors.Candidate(n, np.array([n % 2, 2 + n % 2]), np.ones(2)) for n in (0, 2, 4, 6, 1)]
-    chosen = visitors.choose(found, items, names, 2)
+    rows = [visitors.Candidate(n, np.array([n % 2, 2 + n % 2]), np.ones(2)) for n in (0, 2, 4, 6, 1)]
+    chosen = visitors.choose(rows, items, names, 2)
     assert [visitors.favourite(one, items, names) for one in chosen] == ["A", "B"]
-    assert len(visitors.choose(found, items, names, 99)) == 5 and visitors.choose([], items, names, 3) == []
+    assert len(visitors.choose(rows, items, names, 99)) == 5 and visitors.choose([], items, names, 3) == []
