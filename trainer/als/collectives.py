@@ -1,51 +1,51 @@
-"""What the processes of a training run do together. Alone, nothing needs doing; several: `workers`."""
+"""What the processes of a training run do together; `tf_collectives.Workers` does it for several processes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from ranking.sparse_rows import SparseRows
-
-if TYPE_CHECKING:
-    from trainer.als.wals import Basis
+_T = TypeVar("_T")
 
 
 class Cluster(Protocol):
-    """The processes that share a factorisation. Process `rank` of `size` owns the indices i with i % size == rank,
-    as row i // size of its tables. Every method is called by all processes in the same order."""
+    """The processes that share a factorisation.
+
+    Process `rank` of `size` owns the indices i with i % size == rank, as row i // size of its tables. Every method is
+    called by all processes in the same order.
+    """
 
     rank: int
     size: int
 
     def sum(self, array: np.ndarray) -> np.ndarray:
-        """The sum over all processes, float64."""
+        """Return the sum over all processes, float64."""
 
-    def same(self, basis: Basis) -> Basis:
-        """The first process's basis: eigenvectors are only unique up to sign, and must be the same everywhere."""
+    def broadcast(self, array: np.ndarray) -> np.ndarray:
+        """Return the first process's array, float64."""
+
+    def all_gather(self, own: np.ndarray, size: int) -> np.ndarray:
+        """Return all rows of a side, [size, ...], from each process's own rows."""
 
     def batch_entries(self, k: int) -> int | None:
-        """The most entries that `gather` takes at once, for k factors; None for no limit."""
+        """Return the most entries of a batch that `gather` accepts, for k factors; None for no limit."""
 
-    def together(self, blocks: Iterable[SparseRows]) -> Iterable[SparseRows]:
-        """The blocks, with empty ones at the end, so that all processes go through equally many."""
+    def together(self, batches: Iterable[_T], empty: _T) -> Iterable[_T]:
+        """Return the batches, then `empty` until the process with the most batches has finished."""
 
     def gather(
-        self, block: SparseRows, table: np.ndarray, weights: np.ndarray
-    ) -> tuple[SparseRows, np.ndarray, np.ndarray]:
-        """The block with its columns renumbered, and the rows and weights of the columns it needs, in that order."""
+        self, columns: np.ndarray | None, table: np.ndarray, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the fixed side's rows and weights at the columns, int64 ascending; with None its whole tables."""
 
-    def whole(self, own: np.ndarray, size: int) -> np.ndarray:
-        """All rows of a side, [size, ...], of which each process gives its own."""
-
-    def agree(self, action: Callable[[], Any]) -> Any:
-        """What the action gives, once it is done in all processes; where it fails in one, it fails in all."""
+    def agree(self, action: Callable[[], _T]) -> _T:
+        """Return the action's result after it succeeded in all processes; if it fails in one, it fails in all."""
 
 
 class Alone:
-    """A single process, which owns everything."""
+    """A single process, which owns all rows."""
 
     rank = 0
     size = 1
@@ -53,22 +53,22 @@ class Alone:
     def sum(self, array: np.ndarray) -> np.ndarray:
         return array
 
-    def same(self, basis: Basis) -> Basis:
-        return basis
+    def broadcast(self, array: np.ndarray) -> np.ndarray:
+        return array
+
+    def all_gather(self, own: np.ndarray, size: int) -> np.ndarray:
+        return own
 
     def batch_entries(self, k: int) -> int | None:
         return None
 
-    def together(self, blocks: Iterable[SparseRows]) -> Iterable[SparseRows]:
-        return blocks
+    def together(self, batches: Iterable[_T], empty: _T) -> Iterable[_T]:
+        return batches
 
     def gather(
-        self, block: SparseRows, table: np.ndarray, weights: np.ndarray
-    ) -> tuple[SparseRows, np.ndarray, np.ndarray]:
-        return block, table, weights
+        self, columns: np.ndarray | None, table: np.ndarray, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return (table, weights) if columns is None else (table[columns], weights[columns])
 
-    def whole(self, own: np.ndarray, size: int) -> np.ndarray:
-        return own
-
-    def agree(self, action: Callable[[], Any]) -> Any:
+    def agree(self, action: Callable[[], _T]) -> _T:
         return action()

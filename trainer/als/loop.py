@@ -1,7 +1,7 @@
-"""Alternate, report, stop.
+"""The loop of a fit: alternate between the sides, report, stop.
 
-`Factorization` is the state of a fit; `fit` runs it. What happens after a sweep beside the mathematics (log,
-checkpoint, summaries) is the caller's, by callbacks.
+`Factorization` is the state of a fit, and `fit` runs it. Logs, checkpoints and summaries are written by the caller's
+callbacks.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import numpy as np
 
 from ranking.sparse_rows import SparseRows
 from trainer.als import wals
+from trainer.als.basis import rotate
+from trainer.als.batches import Batches
 from trainer.als.collectives import Alone, Cluster
 from trainer.als.solver import Solver
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """One sweep's outcome. `sweep` counts from 1; rows are the odd ones."""
+    """The result of one sweep. `sweep` counts from 1; the odd sweeps solve rows."""
 
     sweep: int
     loss: float
@@ -29,7 +31,7 @@ class Sweep:
 
     @property
     def pass_number(self) -> int:
-        """The pass it belongs to, from 1."""
+        """The sweep's pass, from 1."""
         return (self.sweep + 1) // 2
 
 
@@ -38,7 +40,7 @@ class Factorization:
     """The state of a fit: both sides' tables, and the rotation that brings them back to their first coordinates.
 
     Attributes:
-        row_blocks, col_blocks: the two sides' sparse rows; iterated over once a sweep.
+        row_blocks, col_blocks: the two sides' sparse rows; see `Batches`.
         rotation: float64 [k, k]; `table @ rotation.T` is in the coordinates of the start.
         history: the sweeps done.
     """
@@ -50,37 +52,40 @@ class Factorization:
     objective: wals.Objective
     solver: Solver
     cluster: Cluster = field(default_factory=Alone)
-    rotation: np.ndarray = None  # type: ignore[assignment]  # the identity, once the size is known
     history: list[Sweep] = field(default_factory=list)
+    rotation: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.rotation is None:
-            self.rotation = np.eye(self.rows.table.shape[1])
+        self.rotation = np.eye(self.k)
+        sides = (self.row_blocks, self.col_blocks)
+        self._batches = [Batches(blocks, self.k, self.solver, self.cluster) for blocks in sides]
+
+    @property
+    def k(self) -> int:
+        """Factors of a row."""
+        return self.rows.table.shape[1]
 
     def sweep(self) -> Sweep:
-        """Solves the side whose turn it is, rows first."""
-        started = time.perf_counter()
-        rows_turn = len(self.history) % 2 == 0
-        blocks, side, fixed = (
-            (self.row_blocks, self.rows, self.cols) if rows_turn else (self.col_blocks, self.cols, self.rows)
-        )
-        loss, vectors = wals.sweep(blocks, side, fixed, self.objective, self.solver, self.cluster)
+        """Solve the side whose turn it is, rows first."""
+        started, turn = time.perf_counter(), len(self.history) % 2
+        side, fixed = (self.cols, self.rows) if turn else (self.rows, self.cols)
+        loss, vectors = wals.sweep(self._batches[turn], side, fixed, self.objective)
         self.rotation = self.rotation @ vectors
         done = Sweep(len(self.history) + 1, loss.total, loss.rwse, time.perf_counter() - started)
         self.history.append(done)
         return done
 
     def turn_back(self) -> None:
-        """Brings both tables back to the coordinates that the fit started in."""
-        wals.rotate(self.rows.table, self.rotation.T)
-        wals.rotate(self.cols.table, self.rotation.T)
+        """Bring both tables back to the coordinates of the start."""
+        for side in (self.rows, self.cols):
+            rotate(side.table, self.rotation.T)
         self.rotation = np.eye(len(self.rotation))
 
 
 def random_table(size: int, k: int, seed: int, side: int, stddev: float | None, cluster: Cluster) -> np.ndarray:
-    """float32 [own rows, k] of N(0, stddev), by default 1/sqrt(k); the same however many processes share it.
+    """Return float32 [own rows, k] of N(0, stddev), by default 1/sqrt(k), the same for any number of processes.
 
-    TensorFlow 1 drew N(0, 1), unseeded, which grows with k: u . v then starts far from the ratings.
+    TensorFlow 1 drew N(0, 1) without a seed: u . v grows with k, and starts far from the ratings.
     """
     rng = np.random.default_rng([seed, side])
     scale = np.float32(1 / np.sqrt(k) if stddev is None else stddev)
@@ -101,15 +106,15 @@ def fit(
     after_sweep: Callable[[Sweep], None] = lambda sweep: None,
     after_pass: Callable[[Factorization], str | None] = lambda state: None,
 ) -> str:
-    """Sweeps until a stop rule holds; the state may have sweeps behind it already.
+    """Sweep until a stop rule applies; the state may have a history already.
 
     Args:
-        max_sweeps: in all, with those of the history.
-        tolerance: stop when a pass lowers the loss by less than this share of it; 0 never stops.
-        after_sweep, after_pass: called in this order; `after_pass` returns why to stop, or None.
+        max_sweeps: in total, with those of the history.
+        tolerance: stop if a pass lowers the loss by less than this share of it; 0 never stops.
+        after_sweep, after_pass: called in this order; `after_pass` returns a reason to stop, or None.
 
     Returns:
-        Why it stopped, in words.
+        The reason of the stop, in words.
     """
     while len(state.history) < max_sweeps:
         if reason := converged(state.history, tolerance):
@@ -122,7 +127,7 @@ def fit(
 
 
 def converged(history: list[Sweep], tolerance: float) -> str | None:
-    """Why a fit with this history may stop, or None."""
+    """Return the reason to stop a fit with this history, or None."""
     if tolerance <= 0 or len(history) < 4 or len(history) % 2:
         return None
     before, now = history[-3].loss, history[-1].loss

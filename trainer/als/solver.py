@@ -1,43 +1,58 @@
-"""Which solver a row gets, and running it on all cores."""
+"""The choice of a solver for each row, and the CPU's solvers run on all cores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
 from ranking.sparse_rows import SparseRows
 from trainer.als import parallel
+from trainer.als.kernels.arguments import Entries, RowSystems
 
 Method = Literal["auto", "cholesky", "cg", "block"]
 
-# What `auto` does by k, as measured on sparse data of 10 to 100 entries a row. Up to the first, and from the second on,
-# the exact solution costs no more than conjugate gradient (which also has to turn its start into the new basis).
-EXACT_UP_TO, EXACT_FROM = 32, 256
-# The largest system that `auto` factorises: beyond it, conjugate gradient from the last pass's solution is as good for
-# the loss and many times cheaper.
-LARGEST_EXACT = 128
-# Pieces of work a sweep is cut into: enough for balance, few enough to be cheap, and the same on any machine, since
-# the loss is summed piece by piece.
+# Pieces of work per sweep: enough for balance, few enough to be cheap, and the same on any machine, since the loss is
+# summed piece by piece.
 _PIECES = 64
+
+
+class Plan(Protocol):
+    """A block of rows, with the decision how each of them is solved."""
+
+    rows: SparseRows
+
+    def solve(self, systems: RowSystems, out: np.ndarray) -> np.ndarray:
+        """Solve the rows into out[keys], float32 [n, k] in the basis.
+
+        Returns:
+            float64 [3]: the rows' unregularised loss, their regularisation, and their sum of R C E.
+        """
 
 
 @dataclass(frozen=True)
 class Solver:
     """How rows are solved.
 
+    The defaults of `auto` were measured on sparse data of 10 to 100 entries per row. For k up to `exact_up_to`, and
+    from `exact_from` on, the exact solution costs no more than conjugate gradient, which also has to rotate its start
+    into the new basis. Beyond `largest_exact`, conjugate gradient from the last pass's solution is as good for the loss
+    and many times cheaper.
+
     Attributes:
-        method: `cholesky` exact; `cg` conjugate gradient and `block` block descent, both from the last solution (block:
-            for rows with more entries than a block has dimensions; the system of a shorter one is smaller than a block,
-            and solved exactly); `auto` exact for small and for large k, with conjugate gradient for rows whose system
-            is too large, and conjugate gradient for the k between.
+        method: `cholesky` is exact. `cg` (conjugate gradient) and `block` (block descent) start from the last solution;
+            `block` solves a row exactly if it has no more entries than a block has dimensions, since its system is then
+            smaller than a block. `auto` is exact for small and for large k, except for rows whose system is too large,
+            and conjugate gradient for the k between.
         steps: of conjugate gradient. block: dimensions of a block.
-        threads: None for one a core.
-        devices: names as TensorFlow has them, e.g. GPU:0: rows are solved there, by `tensor_solver`; () for the CPU, by
-            `row_solvers`.
-        table_dtype: bfloat16 keeps the tables in half the memory; solving stays float32.
+        threads: None for one per core.
+        devices: TensorFlow's names, e.g. GPU:0, of the devices that solve rows (`tensor_solver`); () for the CPU's own
+            solvers (`kernels`).
+        table_dtype: bfloat16 keeps the tables in half the memory; the solvers still compute in float32.
+        exact_up_to, exact_from: `auto` is exact for k outside this range.
+        largest_exact: the largest system that `auto` factorises where k is at least `exact_from`.
+        slots: of a device's tile (`tiles`); None for as many as its memory limit permits.
     """
 
     method: Method = "auto"
@@ -46,97 +61,101 @@ class Solver:
     threads: int | None = None
     devices: tuple[str, ...] = ()
     table_dtype: Literal["float32", "bfloat16"] = "float32"
+    exact_up_to: int = 32
+    exact_from: int = 256
+    largest_exact: int = 128
+    slots: int | None = None
 
     def starts_warm(self, counts: np.ndarray, k: int) -> np.ndarray:
-        """bool [n]: the rows, by their entries, whose solution may depend on what the table holds."""
+        """Return the rows, bool [n], whose solution may depend on the table's values; counts: their entries."""
         return np.minimum(counts, k) > self._limit(k)
 
     def _limit(self, k: int) -> int:
-        """The largest system, of size min(entries, k), that is solved exactly."""
-        if self.method == "cholesky" or (self.method == "auto" and k <= EXACT_UP_TO):
+        """Return the largest system, of size min(entries, k), that is solved exactly."""
+        if self.method == "cholesky" or (self.method == "auto" and k <= self.exact_up_to):
             return k
         if self.method == "block":
             return min(self.block, k)
-        return LARGEST_EXACT if self.method == "auto" and k >= EXACT_FROM else 0
+        return self.largest_exact if self.method == "auto" and k >= self.exact_from else 0
 
     def exact(self) -> Solver:
-        """For rows that have no last solution to start from: fold-in."""
+        """Return the solver for rows that have no last solution to start from, as in fold-in."""
         return replace(self, method="cholesky")
 
     def describe(self, k: int) -> str:
-        """The solver in a line, for people."""
-        limit, why = self._limit(k), f" (auto, k = {k})" if self.method == "auto" else ""
+        """Return a description of one line."""
+        limit, auto = self._limit(k), f" (auto, k = {k})" if self.method == "auto" else ""
         iterative = f"conjugate gradient, {self.steps} steps"
         if self.method == "block":
             iterative = f"block descent, blocks of {self.block}"
         if limit >= k:
-            return f"exact{why}"
+            return f"exact{auto}"
         if limit:
-            return f"exact for rows of up to {limit} entries, {iterative} for longer ones{why}"
-        return iterative + why
+            return f"exact for rows of up to {limit} entries, {iterative} for longer ones{auto}"
+        return iterative + auto
 
-    def solve(
-        self,
-        rows: SparseRows,
-        side: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-        shared: tuple[np.ndarray, np.ndarray],
-        w0: float,
-        out: np.ndarray,
-    ) -> np.ndarray:
-        """Solves a block of rows into `out`; see `row_solvers` for the arguments and the result."""
-        if self.devices:
-            return self._solve_on_devices(rows, side, shared, w0, out)
-        # Compiling the kernels takes seconds: who only serves a model need not wait for that.
-        from trainer.als import kernels
+    def plan(self, rows: SparseRows, k: int) -> Plan:
+        """Return the plan of a block of rows, for k factors."""
+        exact = np.minimum(rows.lengths, k) <= self._limit(k)
+        if not self.devices:
+            return CpuPlan.of(rows, k, exact, self)
+        from trainer.als import tensor_solver  # imports TensorFlow
 
-        data = (rows.keys, rows.indptr, rows.indices, rows.values, rows.weights)
-        settings = (np.float32(w0), self.steps, self.block)
-        exact, iterative = plan(rows, out.shape[1], self._limit(out.shape[1]))
-        kernel = kernels.solve_block_descent if self.method == "block" else kernels.solve_conjugate_gradient
-        jobs = [(kernels.solve_exact, piece) for piece in exact] + [(kernel, piece) for piece in iterative]
-
-        def run(job: tuple[Callable[..., np.ndarray], np.ndarray]) -> np.ndarray:
-            return job[0](data, side, shared, settings, job[1], out)
-
-        results = parallel.each(run, jobs, self.threads)
-        return np.sum(results, axis=0) if results else np.zeros(3)
-
-    def _solve_on_devices(self, rows: SparseRows, side: Any, shared: Any, w0: float, out: np.ndarray) -> np.ndarray:
-        from trainer.als import tensor_solver
-
-        sums, limit = np.zeros(3), self._limit(out.shape[1])
-        exact = np.minimum(rows.lengths, out.shape[1]) <= limit
-        iterative = "block" if self.method == "block" else "cg"
-        for name, which in (("cholesky", exact), (iterative, ~exact)):
-            positions = np.flatnonzero(which & (rows.lengths > 0)).astype(np.int32)
-            method = tensor_solver.Method(name, out.shape[1], self.steps, min(self.block, out.shape[1]))
-            sums += tensor_solver.solve(rows, positions, side, shared, w0, out, method, self.devices, self.table_dtype)
-        return sums
+        iterative: tensor_solver.MethodName = "block" if self.method == "block" else "cg"
+        groups: list[tuple[tensor_solver.Method, np.ndarray]] = [
+            (tensor_solver.Method(name, k, self.steps, min(self.block, k)), np.flatnonzero(chosen & (rows.lengths > 0)))
+            for name, chosen in (("cholesky", exact), (iterative, ~exact))
+        ]
+        return tensor_solver.DevicePlan.of(rows, groups, self.devices, self.table_dtype, self.slots)
 
 
-def plan(rows: SparseRows, k: int, limit: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Pieces of about equal work, longest rows first: those to solve exactly, and those to iterate on.
+@dataclass(frozen=True)
+class CpuPlan:
+    """Rows in pieces of about equal work, longest rows first.
 
-    A row goes to the second where its system, of size min(entries, k), is larger than `limit`. Kept with the rows:
-    a sweep over the same rows does not plan again.
+    Attributes:
+        exact, iterative: int32 positions in `rows`: the pieces that are solved exactly, and those that are iterated on.
     """
-    plans = rows.__dict__.setdefault("_plans", {})
-    if (k, limit) not in plans:
+
+    rows: SparseRows
+    solver: Solver
+    exact: list[np.ndarray]
+    iterative: list[np.ndarray]
+
+    @classmethod
+    def of(cls, rows: SparseRows, k: int, exact: np.ndarray, solver: Solver) -> CpuPlan:
+        """Return the plan for k factors; exact: bool [r]."""
         order = np.argsort(-rows.lengths, kind="stable").astype(np.int32)
         order = order[: np.count_nonzero(rows.lengths)]
-        lengths = rows.lengths[order].astype(np.float64)
+        lengths, exact = rows.lengths[order].astype(np.float64), exact[order]
         size = np.minimum(lengths, k)
-        exact = size <= limit
-        plans[k, limit] = (
-            _cut(order[exact], (lengths * size * k / 2 + size**3 / 6)[exact]),
-            _cut(order[~exact], (lengths * k)[~exact]),
-        )
-    return plans[k, limit]
+        work = np.where(exact, lengths * size * k / 2 + size**3 / 6, lengths * k)
+        return cls(rows, solver, _cut(order[exact], work[exact]), _cut(order[~exact], work[~exact]))
+
+    def solve(self, systems: RowSystems, out: np.ndarray) -> np.ndarray:
+        """Solve the rows; see `Plan`."""
+        # Loading the compiled kernels takes seconds: a process that only serves a model need not wait for them.
+        from trainer.als.kernels import block_descent, conjugate_gradient, exact
+
+        rows, solver = self.rows, self.solver
+        entries = Entries(rows.keys, rows.indptr, rows.indices, rows.values, rows.weights)
+
+        def run(job: tuple[bool, np.ndarray]) -> np.ndarray:
+            solve_exactly, positions = job
+            if solve_exactly:
+                return exact.solve(entries, systems, positions, out)
+            if solver.method == "block":
+                return block_descent.solve(entries, systems, solver.block, positions, out)
+            return conjugate_gradient.solve(entries, systems, solver.steps, positions, out)
+
+        jobs = [(True, piece) for piece in self.exact] + [(False, piece) for piece in self.iterative]
+        return np.sum([np.zeros(3), *parallel.each(run, jobs, solver.threads)], axis=0)
 
 
 def _cut(order: np.ndarray, work: np.ndarray) -> list[np.ndarray]:
+    """Return the positions in at most _PIECES pieces of about equal work."""
     if not len(order):
         return []
-    ends = np.cumsum(work + 20_000.0)  # what a row costs beside its arithmetic
+    ends = np.cumsum(work + 20_000.0)  # what a row costs besides its arithmetic
     cuts = np.searchsorted(ends, np.linspace(0, ends[-1], min(_PIECES, len(order)) + 1)[1:-1])
     return [piece for piece in np.split(order, cuts) if len(piece)]

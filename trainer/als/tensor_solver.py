@@ -1,177 +1,253 @@
 """The row solvers in TensorFlow, for accelerators: one program over dense tiles of one shape (see `tiles`).
 
-The algebra is that of `row_solvers`, in the basis that diagonalises the fixed side's Gramian: with D_i the diagonal
+The algebra is that of `kernels`, in the basis that diagonalises the fixed side's Gramian: with D_i the diagonal
 w0 G + lambda_i I and H_i = sum W v v', a row solves
 
     (I + D^(-1/2) H D^(-1/2)) t = D^(-1/2) sum (w0 + W) a v,    u = D^(-1/2) t.
 
-H_i is formed, [k, k] a row, since that is what such devices are fast at; then Cholesky, conjugate gradient or block
-descent from the last solution, as asked. Several devices share the rows (tf.distribute.MirroredStrategy), each with
-a copy of the fixed table, which may be bfloat16; sums are float32.
+H_i is formed, [k, k] per row, since such devices are fast at that; then Cholesky, conjugate gradient or block descent
+from the last solution, as set. Several devices share the rows (tf.distribute.MirroredStrategy). Each has a copy of the
+fixed table, which may be bfloat16; sums are float32.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from ranking.sparse_rows import SparseRows
+from trainer.als.kernels.arguments import RowSystems
 from trainer.als.tiles import LENGTH, Tiles, pack, slots_for
 
-
-@lru_cache(maxsize=4)
-def strategy_for(devices: tuple[str, ...]) -> tf.distribute.Strategy:
-    """One device, or MirroredStrategy over several."""
-    return tf.distribute.OneDeviceStrategy(devices[0]) if len(devices) == 1 else tf.distribute.MirroredStrategy(devices)
-
-
-def accelerators() -> tuple[str, ...]:
-    """Names of the accelerators that TensorFlow sees on this machine."""
-    return tuple(device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices("GPU"))
+MethodName = Literal["cholesky", "cg", "block"]
 
 
 @dataclass(frozen=True)
 class Method:
-    """cholesky, cg or block, for k factors; steps of conjugate gradient, and dimensions of a block."""
+    """The solver of some rows, for k factors.
 
-    name: str
+    Attributes:
+        steps: of conjugate gradient. block: dimensions of a block.
+    """
+
+    name: MethodName
     k: int
     steps: int
     block: int
 
 
-def solve(
-    rows: SparseRows,
-    positions: np.ndarray,
-    side: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-    shared: tuple[np.ndarray, np.ndarray],
-    w0: float,
-    out: np.ndarray,
-    method: Method,
-    devices: tuple[str, ...],
-    table_dtype: str,
-) -> np.ndarray:
-    """Solves the rows at `positions`, none empty, into out[keys]; arguments and result as in `row_solvers`."""
-    if not len(positions):
-        return np.zeros(3)
-    strategy, parts = strategy_for(devices), _packed(rows, positions, out.shape[1], len(devices))
-    own, coefficients, weights, table = side
-    table = tf.cast(table, tf.dtypes.as_dtype(table_dtype))
-    keys = [rows.keys[part.rows] for part in parts]
+class _Part(NamedTuple):
+    """One device's rows: their positions, and their tiles as tensors."""
 
-    def arguments(context: tf.distribute.InputReplicaContext | tf.distribute.ReplicaContext) -> Any:
-        number = context.replica_id_in_sync_group
-        part, key = parts[number], keys[number]
-        nothing = np.zeros((1, out.shape[1]), np.float32)  # the row of empty slots
-        start = np.concatenate([out[key], nothing])
-        return (
-            part.tensors,
-            tf.constant(np.append(own[key], np.float32(0))),
-            tf.constant(np.append(coefficients[key], np.float32(1))),
-            tf.constant(start),
-        )
-
-    given = strategy.experimental_distribute_values_from_function(arguments)
-    program = _program(method, strategy)
-    found = program(
-        given, tf.constant(weights), table, *(tf.constant(array) for array in shared), tf.constant(w0, tf.float32)
-    )
-    sums = np.zeros(3)
-    for key, result in zip(keys, _by_replica(strategy, found), strict=True):
-        out[key] = result[0].numpy()[:-1]
-        sums += result[1].numpy()
-    return sums
+    positions: np.ndarray
+    tiles: Tiles
 
 
-def _by_replica(strategy: tf.distribute.Strategy, found: tuple) -> list[tuple]:
-    return list(zip(*(strategy.experimental_local_results(value) for value in found), strict=True))
+class _Fixed(NamedTuple):
+    """The tensors that all rows share; see `RowSystems`."""
+
+    column_weights: tf.Tensor
+    table: tf.Tensor
+    safe_diagonal: tf.Tensor
+    diagonal: tf.Tensor
+    w0: tf.Tensor
+
+
+class _Rows(NamedTuple):
+    """The tensors of one device's rows, with a last row for empty slots.
+
+    Attributes:
+        weights, ridges: float32 [r + 1]. start: float32 [r + 1, k], the last solution.
+    """
+
+    tiles: Tiles
+    weights: tf.Tensor
+    ridges: tf.Tensor
+    start: tf.Tensor
+
+
+class _Entries(NamedTuple):
+    """The entries of a tile: v [S, L, k]; W, a, and w0 of the observed ones (0 for padding), [S, L] each."""
+
+    v: tf.Tensor
+    w: tf.Tensor
+    a: tf.Tensor
+    observed: tf.Tensor
 
 
 @dataclass(frozen=True)
-class _Part:
-    rows: np.ndarray
-    tensors: tuple[tf.Tensor, ...]
+class DevicePlan:
+    """Rows packed in tiles for the devices; see `trainer.als.solver.Plan`.
+
+    Attributes:
+        groups: each method with its rows, in one part of about equal work per device.
+    """
+
+    rows: SparseRows
+    groups: list[tuple[Method, list[_Part]]]
+    devices: tuple[str, ...]
+    table_dtype: str
+
+    @classmethod
+    def of(
+        cls,
+        rows: SparseRows,
+        groups: Iterable[tuple[Method, np.ndarray]],
+        devices: tuple[str, ...],
+        table_dtype: str = "float32",
+        slots: int | None = None,
+    ) -> DevicePlan:
+        """Pack the rows.
+
+        Args:
+            groups: each method with the positions of its rows, none of which is empty.
+            slots: of a tile; by default as many as its memory limit permits.
+        """
+        packed = [
+            (method, _pack(rows, positions.astype(np.int32), slots or slots_for(method.k), len(devices)))
+            for method, positions in groups
+            if len(positions)
+        ]
+        return cls(rows, packed, devices, table_dtype)
+
+    def solve(self, systems: RowSystems, out: np.ndarray) -> np.ndarray:
+        """Solve the rows; see `Plan`."""
+        strategy = _strategy_for(self.devices)
+        fixed = _Fixed(
+            tf.constant(systems.column_weights),
+            tf.cast(systems.table, tf.dtypes.as_dtype(self.table_dtype)),
+            tf.constant(systems.safe_diagonal),
+            tf.constant(systems.diagonal),
+            tf.constant(systems.unobserved_weight),
+        )
+        sums = np.zeros(3)
+        for method, parts in self.groups:
+            sums += self._solve_group(strategy, method, parts, (systems, fixed), out)
+        return sums
+
+    def _solve_group(
+        self,
+        strategy: tf.distribute.Strategy,
+        method: Method,
+        parts: list[_Part],
+        shared: tuple[RowSystems, _Fixed],
+        out: np.ndarray,
+    ) -> np.ndarray:
+        systems, fixed = shared
+        keys = [self.rows.keys[part.positions] for part in parts]
+
+        def rows_of(context: tf.distribute.InputReplicaContext | tf.distribute.ReplicaContext) -> _Rows:
+            device = context.replica_id_in_sync_group
+            part, key = parts[device], keys[device]
+            return _Rows(
+                part.tiles,
+                tf.constant(np.append(systems.row_weights[key], np.float32(0))),
+                tf.constant(np.append(systems.ridges[key], np.float32(1))),
+                tf.constant(np.concatenate([out[key], np.zeros((1, out.shape[1]), np.float32)])),
+            )
+
+        rows = strategy.experimental_distribute_values_from_function(rows_of)
+        factors, row_sums = (
+            strategy.experimental_local_results(value) for value in _program(method, strategy)(rows, fixed)
+        )
+        for key, solved in zip(keys, factors, strict=True):
+            out[key] = solved.numpy()[:-1]
+        return np.sum([one.numpy() for one in row_sums], axis=0)
 
 
-def _packed(rows: SparseRows, positions: np.ndarray, k: int, parts: int) -> list[_Part]:
-    """The rows in as many parts of about equal work; kept with the rows: a sweep over them does not pack again."""
-    kept = rows.__dict__.setdefault("_tiles", {})
-    name = (k, parts, len(positions), int(positions[0]))
-    if name not in kept:
-        work = np.cumsum(-(-rows.lengths[positions] // LENGTH))
-        cuts = np.searchsorted(work, np.linspace(0, work[-1], parts + 1)[1:-1])
-        kept[name] = [_as_tensors(pack(rows, some, slots_for(k))) for some in np.split(positions, cuts)]
-    return kept[name]
+@lru_cache(maxsize=4)
+def _strategy_for(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """Return one device's strategy, or MirroredStrategy over several."""
+    return tf.distribute.OneDeviceStrategy(devices[0]) if len(devices) == 1 else tf.distribute.MirroredStrategy(devices)
 
 
-def _as_tensors(tiles: Tiles) -> _Part:
-    arrays = (tiles.indices, tiles.values, tiles.weights, tiles.owner, tiles.segment, tiles.ends, tiles.goes_on)
-    return _Part(tiles.rows, tuple(tf.constant(array) for array in (*arrays, tiles.last)))
+def _pack(rows: SparseRows, positions: np.ndarray, slots: int, parts: int) -> list[_Part]:
+    """Return the rows at the positions in parts of about equal work."""
+    work = np.cumsum(-(-rows.lengths[positions] // LENGTH))
+    cuts = np.searchsorted(work, np.linspace(0, work[-1], parts + 1)[1:-1])
+    packed = [(part, pack(rows, part, slots)) for part in np.split(positions, cuts)]
+    return [_Part(part, Tiles(*(tf.constant(array) for array in tiles))) for part, tiles in packed]
 
 
 @lru_cache(maxsize=16)
 def _program(method: Method, strategy: tf.distribute.Strategy) -> Any:
-    """The compiled program: all tiles of every device's part."""
+    """Return the compiled program for all tiles of every device's part."""
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def run(given: Any, *fixed: tf.Tensor) -> Any:
-        return strategy.run(lambda part: _solve_part(part, fixed, method), args=(given,))
+    def run(rows: Any, fixed: _Fixed) -> Any:
+        return strategy.run(lambda part: _solve_part(part, fixed, method), args=(rows,))
 
     return run
 
 
-def _solve_part(part: Any, fixed: tuple[tf.Tensor, ...], method: Method) -> tuple[tf.Tensor, tf.Tensor]:
-    """The rows' factors, float32 [r + 1, k], and the three sums, float64 [3]."""
-    tiles, own, coefficients, start = part
-    weights, table, safe, diagonal, w0 = fixed
-    indices, values, entry_weights, owner, segment, ends, goes_on, last = tiles
-    k = method.k
-    slots, count = tf.shape(indices)[1], tf.shape(indices)[0]
+def _solve_part(rows: _Rows, fixed: _Fixed, method: Method) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the rows' factors, float32 [r + 1, k], and the three sums, float64 [3]."""
+    u = _factors(rows, fixed, method)
+    fit, weight = _entry_sums(rows, fixed, u)
+    squares = tf.reduce_sum(tf.cast(tf.reduce_sum(u * u * fixed.diagonal, 1), tf.float64))
+    ridge = tf.reduce_sum(tf.cast(rows.ridges * tf.reduce_sum(u * u, 1), tf.float64))
+    return u, tf.stack([fit + squares, ridge, weight])
 
-    def entries(tile: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """v [S, L, k], and W, a and w0 of the observed entries of a tile, [S, L] each."""
-        v = tf.cast(tf.gather(table, indices[tile]), tf.float32)
-        of_slot = tf.gather(own, owner[tile])[:, None]
-        own_weights = tf.maximum(entry_weights[tile], 0.0)
-        observed = w0 * tf.cast(entry_weights[tile] >= 0, tf.float32)  # else padding
-        return v, of_slot * tf.gather(weights, indices[tile]) * own_weights, values[tile], observed
+
+def _entries(rows: _Rows, fixed: _Fixed, tile: tf.Tensor) -> _Entries:
+    """Return the entries of a tile."""
+    tiles = rows.tiles
+    columns, weights = tiles.indices[tile], tiles.weights[tile]
+    of_slot = tf.gather(rows.weights, tiles.owner[tile])[:, None]
+    return _Entries(
+        tf.cast(tf.gather(fixed.table, columns), tf.float32),
+        of_slot * tf.gather(fixed.column_weights, columns) * tf.maximum(weights, 0.0),
+        tiles.values[tile],
+        fixed.w0 * tf.cast(weights >= 0, tf.float32),
+    )
+
+
+def _factors(rows: _Rows, fixed: _Fixed, method: Method) -> tf.Tensor:
+    """Return the rows' solutions, float32 [r + 1, k]; the last row is zeros."""
+    tiles, k = rows.tiles, method.k
+    count, slots = tf.shape(tiles.indices)[0], tf.shape(tiles.indices)[1]
 
     def solve_tile(tile: tf.Tensor, carried: tf.Tensor, solved: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        v, w, a, observed = entries(tile)
+        v, w, a, observed = _entries(rows, fixed, tile)
         h = tf.matmul(v * w[:, :, None], v, transpose_a=True)
         b = tf.linalg.matvec(v, (observed + w) * a, transpose_a=True)
         both = tf.concat([h, b[:, None, :]], 1)  # [S, k + 1, k]
-        both = tf.math.unsorted_segment_sum(both, segment[tile], slots)
+        both = tf.math.unsorted_segment_sum(both, tiles.segment[tile], slots)
         both = tf.tensor_scatter_nd_add(both, [[0]], carried[None])
-        row = ends[tile]
-        scale = tf.math.rsqrt(safe + tf.gather(coefficients, row)[:, None])  # [S, k]
+        row = tiles.ends[tile]
+        scale = tf.math.rsqrt(fixed.safe_diagonal + tf.gather(rows.ridges, row)[:, None])  # [S, k]
         left = both[:, :k] * scale[:, :, None] * scale[:, None, :] + tf.eye(k)
         # A dimension that the fixed side does not have (its D is huge) starts at 0.
-        t = tf.where(scale > 1e-10, tf.gather(start, row) / scale, 0.0)
+        t = tf.where(scale > 1e-10, tf.gather(rows.start, row) / scale, 0.0)
         u = _METHODS[method.name](left, both[:, k] * scale, t, method) * scale
         solved = tf.tensor_scatter_nd_update(solved, row[:, None], u)
-        carried = tf.where(goes_on[tile], both[last[tile]], tf.zeros_like(carried))
+        carried = tf.where(tiles.goes_on[tile], both[tiles.last[tile]], tf.zeros_like(carried))
         return tile + 1, carried, solved
 
-    carried = tf.zeros([k + 1, k])
-    _, _, u = tf.while_loop(lambda tile, *_: tile < count, solve_tile, (0, carried, start), maximum_iterations=count)
-    u = tf.concat([u[:-1], tf.zeros([1, k])], 0)
+    loop = (0, tf.zeros([k + 1, k]), rows.start)
+    _, _, u = tf.while_loop(lambda tile, *_: tile < count, solve_tile, loop, maximum_iterations=count)
+    return tf.concat([u[:-1], tf.zeros([1, k])], 0)
 
-    def measure(tile: tf.Tensor, fit: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        v, w, a, observed = entries(tile)
-        p = tf.linalg.matvec(v, tf.gather(u, owner[tile]))
-        some = tf.reduce_sum(observed * a * (a - 2 * p) + w * (a - p) ** 2)
-        return tile + 1, fit + tf.cast(some, tf.float64), weight + tf.cast(tf.reduce_sum(w), tf.float64)
+
+def _entry_sums(rows: _Rows, fixed: _Fixed, u: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the entries' share of the unregularised loss, and sum W, float64 each."""
+    count = tf.shape(rows.tiles.indices)[0]
+
+    def add_tile(tile: tf.Tensor, fit: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        v, w, a, observed = _entries(rows, fixed, tile)
+        p = tf.linalg.matvec(v, tf.gather(u, rows.tiles.owner[tile]))
+        tile_fit = tf.reduce_sum(observed * a * (a - 2 * p) + w * (a - p) ** 2)
+        return tile + 1, fit + tf.cast(tile_fit, tf.float64), weight + tf.cast(tf.reduce_sum(w), tf.float64)
 
     zero = tf.constant(0, tf.float64)
-    _, fit, weight = tf.while_loop(lambda tile, *_: tile < count, measure, (0, zero, zero), maximum_iterations=count)
-    shared = tf.reduce_sum(tf.cast(tf.reduce_sum(u * u * diagonal, 1), tf.float64))
-    ridge = tf.reduce_sum(tf.cast(coefficients * tf.reduce_sum(u * u, 1), tf.float64))
-    return u, tf.stack([fit + shared, ridge, weight])
+    loop = (0, zero, zero)
+    _, fit, weight = tf.while_loop(lambda tile, *_: tile < count, add_tile, loop, maximum_iterations=count)
+    return fit, weight
 
 
 def _cholesky(left: tf.Tensor, right: tf.Tensor, t: tf.Tensor, method: Method) -> tf.Tensor:

@@ -1,13 +1,13 @@
-"""Sparse rows packed in dense tiles of one fixed shape, for devices that want that (ALX, arXiv 2112.02194).
+"""Sparse rows packed in dense tiles of one fixed shape, as accelerators need them (ALX, arXiv 2112.02194).
 
-A slot holds up to LENGTH entries of one row, padded with entries of weight -1; a longer row has several slots, one
-after the other. A tile holds a fixed number of slots, and the program compiled for it serves all data. A row may go on
-in the next tile: what it has gathered so far is then carried over.
+A slot contains up to LENGTH entries of one row, padded with entries of weight -1; a longer row has several consecutive
+slots. A tile has a fixed number of slots, and the program compiled for it serves all data. A row may continue in the
+next tile: its sums so far are then carried over.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,21 +17,19 @@ LENGTH = 64
 _TILE_FLOATS = 1 << 24  # of the [slots, k, k] systems of a tile: 64 MB
 
 
-@dataclass(frozen=True)
-class Tiles:
-    """Some rows as T tiles of S slots of LENGTH entries.
+class Tiles(NamedTuple):
+    """The rows at r positions as T tiles of S slots of LENGTH entries; NumPy arrays, or tensors of them.
 
     Attributes:
-        rows: int32 [r], positions in the SparseRows, the order of `owner` and `ends`.
-        indices: int32 [T, S, LENGTH]. values: float32 alike. weights: float32 alike, E of the entries, -1 the padding.
-        owner: int32 [T, S], each slot's place in `rows`; r where the slot is empty.
+        indices: int32 [T, S, LENGTH]. values: float32 of that shape. weights: float32 of that shape, E of the entries,
+            -1 for padding.
+        owner: int32 [T, S], each slot's row as its place among the positions; r where the slot is empty.
         segment: int32 [T, S], each slot's row counted within its tile, from 0.
-        ends: int32 [T, S], by that count: the row's place in `rows` where it ends in this tile, else r.
-        goes_on: bool [T], whether the tile's last row goes on in the next tile, as `segment` 0 there.
+        ends: int32 [T, S], by that count: the row's place among the positions if it ends in this tile, else r.
+        goes_on: bool [T], whether the tile's last row continues in the next tile, as `segment` 0 there.
         last: int32 [T], the count of the tile's last row.
     """
 
-    rows: np.ndarray
     indices: np.ndarray
     values: np.ndarray
     weights: np.ndarray
@@ -41,17 +39,14 @@ class Tiles:
     goes_on: np.ndarray
     last: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.indices)
-
 
 def slots_for(k: int) -> int:
-    """Slots of a tile for k factors."""
+    """Return the slots of a tile for k factors."""
     return int(np.clip(_TILE_FLOATS // (k * k), 8, 4096))
 
 
 def pack(rows: SparseRows, positions: np.ndarray, slots: int) -> Tiles:
-    """Packs the rows at the given positions, none of them empty, in that order; at least one tile."""
+    """Pack the rows at the positions, none of them empty, in that order; return at least one tile."""
     lengths = rows.lengths[positions]
     of_row = -(-lengths // LENGTH)
     count = int(of_row.sum())
@@ -63,9 +58,9 @@ def pack(rows: SparseRows, positions: np.ndarray, slots: int) -> Tiles:
     firsts = np.cumsum(of_row) - of_row
     within = np.arange(taken.entries) - np.repeat(taken.indptr[:-1], lengths)
     places = np.repeat(firsts * LENGTH, lengths) + within
-    owns = taken.weights if len(taken.weights) else np.ones(taken.entries, np.float32)
+    entry_weights = taken.weights if len(taken.weights) else np.ones(taken.entries, np.float32)
     padded = []
-    for entries, padding in ((taken.indices, 0), (taken.values, 0), (owns, -1)):
+    for entries, padding in ((taken.indices, 0), (taken.values, 0), (entry_weights, -1)):
         dense = np.full(tiles * slots * LENGTH, padding, entries.dtype)
         dense[places] = entries
         padded.append(dense.reshape(tiles, slots, LENGTH))
@@ -78,4 +73,4 @@ def pack(rows: SparseRows, positions: np.ndarray, slots: int) -> Tiles:
     ends[np.arange(tiles)[:, None], segment] = owner
     ends[np.flatnonzero(goes_on), segment[goes_on, -1]] = len(positions)
     indices, values, weights = padded
-    return Tiles(positions, indices, values, weights, owner, segment, ends, goes_on, segment[:, -1].copy())
+    return Tiles(indices, values, weights, owner, segment, ends, goes_on, segment[:, -1].copy())

@@ -79,7 +79,7 @@ class HeldOutEntries:
 
     def measure(self, state: Factorization) -> metrics.FactorMetrics:
         """The metrics of the factors as they are, over the users of all processes."""
-        items = state.cluster.whole(state.cols.table, state.cols.size)
+        items = state.cluster.all_gather(state.cols.table, state.cols.size)
         found = metrics.of_factors(state.rows.table[self.truth.keys], items, self.truth, self.seen, self.k)
         sums = np.array([found.recall * found.users, found.ndcg * found.users, found.users])
         recall, ndcg, users = state.cluster.sum(sums)

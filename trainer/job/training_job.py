@@ -42,6 +42,7 @@ def train(
     replace: bool,
     cold_start: ColdStartSettings = ColdStartSettings(),  # noqa: B008 - frozen
     catalogue: str | None = None,
+    cluster: Cluster | None = None,
 ) -> dict[str, Any]:
     """Trains on a dataset and writes the model, its manifest last; gives the manifest.
 
@@ -50,7 +51,7 @@ def train(
     Raises:
         UserError: no such dataset, a model there already, a checkpoint of something else, wrong weights.
     """
-    started, cluster = time.time(), tf_collectives.from_environment()
+    started, cluster = time.time(), cluster or tf_collectives.from_environment()
     with contextlib.ExitStack() as stack:
         # One run at a time; of several workers the chief holds the place.
         cluster.agree(lambda: stack.enter_context(locks.claim(model_dir)) if cluster.rank == 0 else None)
@@ -298,7 +299,7 @@ def _write(
             factor_tables.write_table(own_weights, side.weights[:, None], shards, cluster.rank, cluster.size)
 
     cluster.agree(write_factors)
-    counts = [cluster.whole(side.counts, side.size) for side, *_ in sides]
+    counts = [cluster.all_gather(side.counts, side.size) for side, *_ in sides]
 
     def write_saved_model() -> None:
         rows, cols, blocks = state.rows, state.cols, state.row_blocks

@@ -6,7 +6,7 @@ order, so the dataset it was trained on may have gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from configs.errors import UserError
 from configs.settings import TrainingSettings
 from ranking.sparse_rows import SparseRows
 from trainer.als import wals
+from trainer.als.basis import rotate
+from trainer.als.batches import Batches
 from trainer.als.loop import Factorization
 from trainer.als.solver import Solver
 
@@ -148,14 +150,12 @@ def _project(
     blocks: Iterable[SparseRows], fresh: np.ndarray, side: wals.Side, fixed: wals.Side, state: Factorization
 ) -> None:
     """Solves the new rows of a side with the other one as it is."""
-    cluster, solver = state.cluster, Solver(threads=state.solver.threads).exact()
-    basis = cluster.same(wals.Basis.of(cluster.sum(wals.gramian(fixed.table))))
-    wals.rotate(fixed.table, basis.vectors)
-    wals.solve(_only(blocks, fresh), side, fixed, basis, state.objective, solver, cluster)
+    solver = Solver(threads=state.solver.threads).exact()
+    batches = Batches(
+        [block.take(np.flatnonzero(fresh[block.keys])) for block in blocks], state.k, solver, state.cluster
+    )
+    basis = wals.shared_basis(fixed, state.cluster)
+    rotate(fixed.table, basis.vectors)
+    wals.solve(batches, side, fixed, basis, state.objective)
     side.table[fresh] = side.table[fresh] @ basis.vectors.T.astype(np.float32)
-    wals.rotate(fixed.table, basis.vectors.T)
-
-
-def _only(blocks: Iterable[SparseRows], wanted: np.ndarray) -> Iterator[SparseRows]:
-    for block in blocks:
-        yield block.take(np.flatnonzero(wanted[block.keys]))
+    rotate(fixed.table, basis.vectors.T)

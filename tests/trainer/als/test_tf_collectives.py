@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from artifacts import factor_tables, storage
+from artifacts import tf_storage
 from artifacts.paths import Model, shard_name
 from configs.errors import UserError
 from configs.settings import TrainingSettings
@@ -22,6 +22,7 @@ from ranking.sparse_rows import SparseRows
 from tests.support.datasets import write_dataset
 from tests.support.oracles import DenseWals
 from trainer.als import tf_collectives, wals
+from trainer.als.batches import Batches
 from trainer.als.collectives import Alone
 from trainer.als.solver import Solver
 from trainer.job import training_job
@@ -29,24 +30,24 @@ from trainer.job import training_job
 N, M, K = 60, 26, 5
 SETTINGS = {"embedding_dimension": K, "max_sweeps": 6, "regularization_coeff": 0.3, "col_weights_exponent": 0.3}
 
-# A worker: batches of 40 entries, so that rows are cut and summed; it says the most rows it ever had of the users.
+# A worker: batches of 40 entries, so that rows are cut and summed; it prints the most rows it ever had of the users.
 WORKER = """
 import json, sys
-from trainer.als.tf_collectives import Workers
-from trainer.job import training_job
 from configs.errors import UserError
 from configs.settings import TrainingSettings
-Workers.batch_entries = lambda self, k: 40
-gather, held = Workers.gather, []
-def watched(self, block, table, weights):
-    found = gather(self, block, table, weights)
-    held.append(len(found[1]))
-    return found
-Workers.gather = watched
+from trainer.als import tf_collectives
+from trainer.job import training_job
 settings, dataset, model = TrainingSettings(**json.loads(sys.argv[1])), sys.argv[2], sys.argv[3]
+cluster = tf_collectives.from_environment(gathered_floats=40 * settings.embedding_dimension)
+gather, gathered = cluster.gather, []
+def watched(columns, table, weights):
+    parts = gather(columns, table, weights)
+    gathered.append(len(parts[0]))
+    return parts
+cluster.gather = watched
 try:
-    training_job.train(settings, dataset, model, replace=False)
-    print(json.dumps({"held": max(held)}))
+    training_job.train(settings, dataset, model, replace=False, cluster=cluster)
+    print(json.dumps({"gathered": max(gathered)}))
 except UserError as error:
     print(json.dumps({"error": str(error)}))
 """
@@ -100,17 +101,17 @@ def test_two_workers_give_what_one_process_gives(tmp_path, matrix):
     assert not any("error" in answer for answer in found), found
     training_job.train(TrainingSettings(**SETTINGS), dataset, alone.root, replace=False)
     for name in ("user_factors", "item_factors"):
-        one, two = (factor_tables.read_table(getattr(model, name)) for model in (alone, shared))
+        one, two = (tf_storage.read_table(getattr(model, name)) for model in (alone, shared))
         assert np.abs(one - two).max() <= 1e-5 * np.abs(one).max()
         files = [shard_name(getattr(shared, name), shard, 4, ".npy") for shard in range(4)]
         assert [len(np.load(file)) for file in files] == [len(range(s, len(one), 4)) for s in range(4)]
-    items = [json.loads(storage.read_bytes(model.manifest)) for model in (alone, shared)]
+    items = [json.loads(tf_storage.read_bytes(model.manifest)) for model in (alone, shared)]
     losses = [[sweep["loss"] for sweep in content["history"]] for content in items]
     np.testing.assert_allclose(*losses, rtol=1e-5)
     saved = [set(content["files"]) for content in items]
     assert {name for name in saved[0] if "logs/" not in name} == {name for name in saved[1] if "logs/" not in name}
     # Of the 60 users no process had more than a batch of 40 at once beside its own 30.
-    assert all(answer["held"] <= 40 for answer in found)
+    assert all(answer["gathered"] <= 40 for answer in found)
 
 
 def test_what_fails_in_one_worker_ends_all_of_them(tmp_path, matrix):
@@ -119,7 +120,7 @@ def test_what_fails_in_one_worker_ends_all_of_them(tmp_path, matrix):
     path.write_bytes(b"n" * path.stat().st_size)
     one, other = answers(start(SETTINGS, dataset, tmp_path / "model"))
     assert other["error"].startswith(f"{path} is damaged")
-    assert one["error"] == "1 of the 2 workers failed; their logs say why"
+    assert one["error"] == "1 of the 2 workers failed; see their logs"
     assert not (tmp_path / "model" / "manifest.json").exists()
 
 
@@ -142,7 +143,7 @@ def test_a_row_longer_than_a_batch_is_cut_and_summed(nu):
     side = wals.Side(start[0].astype("f"), rows.counts(9), oracle.row_weights.astype("f"), 9)
     fixed = wals.Side(start[1].astype("f"), observed.sum(0), oracle.col_weights.astype("f"), 50)
     objective = wals.Objective(0.1, 0.3, nu)
-    loss, vectors = wals.sweep([rows], side, fixed, objective, Solver(), Cut())
+    loss, vectors = wals.sweep(Batches([rows], 4, Solver(), Cut()), side, fixed, objective)
     found = side.table @ vectors.T
     np.testing.assert_allclose(found, oracle.solve_rows(start[1]), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose((loss.total, loss.rwse), oracle.loss(found, start[1]), rtol=1e-5)
@@ -165,10 +166,13 @@ def test_pieces_hold_every_entry_once_in_order():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ("{", "TF_CONFIG is not as TensorFlow has it"),
-        ("[1]", "TF_CONFIG is not as TensorFlow has it"),
-        ('{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 2}}', "worker 2 is none of"),
-        ('{"cluster": {"worker": ["a:1", "b:2"]}}', "None 0 is none of"),
+        ("{", "TF_CONFIG is not in TensorFlow's format"),
+        ("[1]", "TF_CONFIG is not in TensorFlow's format"),
+        (
+            '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 2}}',
+            "worker 2 is not in the cluster",
+        ),
+        ('{"cluster": {"worker": ["a:1", "b:2"]}}', "None 0 is not in the cluster"),
     ],
 )
 def test_a_wrong_tf_config_is_named(monkeypatch, config, message):

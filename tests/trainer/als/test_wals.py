@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from ranking.sparse_rows import SparseRows
 from tests.support.oracles import DenseWals
-from trainer.als import kernels, wals
+from trainer.als import wals
+from trainer.als.batches import Batches
+from trainer.als.kernels import conjugate_gradient
 from trainer.als.solver import Solver
 
 CPU = [Solver("cholesky"), Solver("auto", steps=60), Solver("cg", steps=60), Solver("block", block=999)]
@@ -63,12 +65,14 @@ def sides(oracle, start):
 def run(oracle, start, solver, sweeps=4, blocks=1):
     """Sweeps by the code under test: factors in the start's coordinates, and (loss, RWSE) after each."""
     row_side, col_side = sides(oracle, start)
-    both = [list(part.split(max(1, part.entries // blocks))) for part in sparse(oracle)]
+    both = [
+        Batches(list(part.split(max(1, part.entries // blocks))), start[0].shape[1], solver) for part in sparse(oracle)
+    ]
     objective = wals.Objective(oracle.w0, oracle.lam, oracle.nu)
     rotation, history = np.eye(start[0].shape[1]), []
     for sweep in range(sweeps):
         one, other = (row_side, col_side) if sweep % 2 == 0 else (col_side, row_side)
-        loss, vectors = wals.sweep(both[sweep % 2], one, other, objective, solver)
+        loss, vectors = wals.sweep(both[sweep % 2], one, other, objective)
         rotation = rotation @ vectors
         history.append((loss.total, loss.rwse))
     return row_side.table @ rotation.T, col_side.table @ rotation.T, history
@@ -115,7 +119,7 @@ def test_rows_longer_than_a_piece_are_split_and_summed():
 
 def test_rows_longer_than_conjugate_gradient_keeps_are_split_and_summed():
     oracle, start = problem(2, 300_000, 16, density=0.9, lam=2.0)
-    assert oracle.observed.sum(1).min() > kernels.GATHERED // 16
+    assert oracle.observed.sum(1).min() > conjugate_gradient.KEPT // 16
     found, expected = run(oracle, start, Solver("cg", steps=20), sweeps=1), oracle.solve_rows(start[1])
     # sums of 270,000 float32 that nearly cancel: the factors are a tenth of their terms
     assert np.abs(found[0] - expected).max() < 1e-2 * np.abs(expected).max()
@@ -283,11 +287,9 @@ def test_rows_start_warm_exactly_where_their_solver_iterates():
         assert solver.starts_warm(entries, k).tolist() == [bool(flag) for flag in warm], (solver, k)
 
 
-@pytest.mark.parametrize("solver", [Solver("block", block=8), Solver(steps=2)], ids=str)
-def test_long_rows_start_where_the_last_pass_left_them(solver, monkeypatch):
-    """Of a table with rows of both kinds only the long ones are turned into the new basis."""
-    monkeypatch.setattr("trainer.als.solver.EXACT_FROM", 33)
-    monkeypatch.setattr("trainer.als.solver.LARGEST_EXACT", 8)
+@pytest.mark.parametrize("solver", [Solver("block", block=8), Solver(steps=2, exact_from=33, largest_exact=8)], ids=str)
+def test_long_rows_start_where_the_last_pass_left_them(solver):
+    """Only the long rows of a table with short and long rows are rotated into the new basis."""
     oracle, start = problem(60, 80, 40, density=0.15, lam=2.0)
     lengths = oracle.observed.sum(1)
     assert lengths.min() <= 8 < lengths.max()
