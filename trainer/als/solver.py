@@ -21,7 +21,9 @@ _PIECES = 64
 class Plan(Protocol):
     """A block of rows, with the decision how each of them is solved."""
 
-    rows: SparseRows
+    @property
+    def rows(self) -> SparseRows:
+        """The rows, also the empty ones."""
 
     def solve(self, systems: RowSystems, out: np.ndarray) -> np.ndarray:
         """Solve the rows into out[keys], float32 [n, k] in the basis.
@@ -101,10 +103,13 @@ class Solver:
             return CpuPlan.of(rows, k, exact, self)
         from trainer.als import tensor_solver  # imports TensorFlow
 
-        iterative: tensor_solver.MethodName = "block" if self.method == "block" else "cg"
-        groups: list[tuple[tensor_solver.Method, np.ndarray]] = [
+        methods: tuple[tuple[tensor_solver.MethodName, np.ndarray], ...] = (
+            ("cholesky", exact),
+            ("block" if self.method == "block" else "cg", ~exact),
+        )
+        groups = [
             (tensor_solver.Method(name, k, self.steps, min(self.block, k)), np.flatnonzero(chosen & (rows.lengths > 0)))
-            for name, chosen in (("cholesky", exact), (iterative, ~exact))
+            for name, chosen in methods
         ]
         return tensor_solver.DevicePlan.of(rows, groups, self.devices, self.table_dtype, self.slots)
 

@@ -156,15 +156,12 @@ class Workers:
         return int(self._collective(tf.raw_ops.CollectiveReduceV2, array, merge_op="Max", final_op="Id")[0])
 
     def agree(self, action: Callable[[], _T]) -> _T:
-        error: BaseException | None = None
-        result = None
         try:
             result = action()
-        except Exception as problem:
-            error = problem
-        failed = int(self.sum(np.array([error is not None]))[0])
-        if error is not None:
-            raise error
+        except Exception:
+            self.sum(np.array([1]))
+            raise
+        failed = int(self.sum(np.array([0]))[0])
         if failed:
             raise UserError(f"{failed} of the {self.size} workers failed; see their logs")
         return result

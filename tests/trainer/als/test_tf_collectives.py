@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from artifacts import tf_storage
+from artifacts import factor_tables, storage
 from artifacts.paths import Model, shard_name
 from configs.errors import UserError
 from configs.settings import TrainingSettings
@@ -101,14 +101,14 @@ def test_two_workers_give_what_one_process_gives(tmp_path, matrix):
     assert not any("error" in answer for answer in found), found
     training_job.train(TrainingSettings(**SETTINGS), dataset, alone.root, replace=False)
     for name in ("user_factors", "item_factors"):
-        one, two = (tf_storage.read_table(getattr(model, name)) for model in (alone, shared))
+        one, two = (factor_tables.read_table(getattr(model, name)) for model in (alone, shared))
         assert np.abs(one - two).max() <= 1e-5 * np.abs(one).max()
         files = [shard_name(getattr(shared, name), shard, 4, ".npy") for shard in range(4)]
         assert [len(np.load(file)) for file in files] == [len(range(s, len(one), 4)) for s in range(4)]
-    items = [json.loads(tf_storage.read_bytes(model.manifest)) for model in (alone, shared)]
-    losses = [[sweep["loss"] for sweep in content["history"]] for content in items]
+    contents = [json.loads(storage.read_bytes(model.manifest)) for model in (alone, shared)]
+    losses = [[sweep["loss"] for sweep in content["history"]] for content in contents]
     np.testing.assert_allclose(*losses, rtol=1e-5)
-    saved = [set(content["files"]) for content in items]
+    saved = [set(content["files"]) for content in contents]
     assert {name for name in saved[0] if "logs/" not in name} == {name for name in saved[1] if "logs/" not in name}
     # Of the 60 users no process had more than a batch of 40 at once beside its own 30.
     assert all(answer["gathered"] <= 40 for answer in found)
