@@ -40,7 +40,7 @@ def section_of(annotation: Any) -> type[BaseModel] | None:
 
 def describe(error: ValidationError, model: type[BaseModel]) -> str:
     """Return pydantic's findings as one line, each with the key it is about."""
-    return "; ".join(_describe(finding, model) for finding in error.errors())
+    return " ".join("; ".join(_describe(finding, model) for finding in error.errors()).split())
 
 
 def _describe(finding: Any, model: type[BaseModel]) -> str:

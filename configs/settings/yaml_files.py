@@ -9,6 +9,8 @@ import yaml
 
 from configs.errors import UserError
 
+# PyYAML raises the others for an explicit tag on a wrong value, such as !!int "".
+_INVALID = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError)
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
@@ -53,7 +55,7 @@ def parse_mapping(data: bytes, name: str, example: str) -> dict[str, Any]:
         raise UserError(f"{name}: {error}; remove one of them") from None
     except RecursionError:
         raise UserError(f"{name} is nested too deeply") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except _INVALID as error:
         raise UserError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise UserError(f"{name} contains no settings by name ({example}, ...)")
@@ -64,7 +66,7 @@ def parse_value(text: str) -> Any:
     """Return the value of a KEY=VALUE flag: YAML if it can be parsed as such, else the text itself."""
     try:
         return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError, _DuplicateKeyError):
+    except (*_INVALID, RecursionError, _DuplicateKeyError):
         return text
 
 
