@@ -113,7 +113,7 @@ def _settle(block, candidates, best):
         for index in candidates.indices[row]:
             if index >= 0:
                 offer(_exact_score(users[row], items[index]), index, scores, indices)
-        # An item that is no candidate has at most the worst candidate's score, give or take the error.
+        # An item that is not a candidate has at most the worst candidate's score, give or take the error.
         error, worst = _error(users[row], block.longest), candidates.scores[row, 0]
         incomplete = candidates.indices.shape[1] < len(items) and worst > -np.inf
         if incomplete and error > 0 and scores[0] <= worst + error:

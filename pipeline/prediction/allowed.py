@@ -1,4 +1,4 @@
-"""Which items the options of a job allow, and the categories that limit an answer."""
+"""The items that the options of a job allow, and the categories that limit an answer."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def categories(options: PredictionSettings, ids: Sequence[bytes], catalogue_path
     """Return int32 [m], by itemId: a number for each category, -1 without one; None without max_per_category.
 
     Raises:
-        UserError: there is no catalogue.
+        UserError: the catalogue is unset or missing.
     """
     if options.max_per_category is None:
         return None

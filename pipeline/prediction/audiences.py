@@ -39,7 +39,7 @@ _WAITING = 4  # tables of K entries that a combiner collects before it merges th
 
 
 class World:
-    """What a worker of these kinds has in memory."""
+    """The items and the asked, in the memory of a worker."""
 
     def __init__(self, plan: Plan):
         self.items = Items(plan)

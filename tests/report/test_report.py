@@ -65,7 +65,7 @@ def evaluation(digest):
     differences = {"popularity": {"recall@20": cell(0.1), "ndcg@20": cell(0.125)}}
     about["against"] = {"system": "WALS of before", "overlap": {"overlap@20": cell(0.625)}}
     about["gate"] = {"passed": False, "rules": [{"passed": False, "summary": "recall@20 is 0.2000, 0.1000 below 0.3"}]}
-    summary = "WALS is behind popularity: recall@20 0.2000 and 0.3000; their intervals do not touch"
+    summary = "WALS is behind popularity: recall@20 0.2000 and 0.3000; intervals do not overlap"
     about["verdicts"] = [{"system": "popularity", "metric": "recall@20", "verdict": "behind", "summary": summary}]
     return about | {"systems": systems, "by_activity": by_activity, "differences": differences}
 
@@ -104,7 +104,7 @@ def test_the_page_is_one_file_without_visitor_ids(made):
         "+0.1000",
         "in the list of WALS of before: 62% at 20",
         "Gate failed: recall@20",
-        '<li class="bad">WALS is behind popularity: recall@20 0.2000 and 0.3000; their intervals do not touch.',
+        '<li class="bad">WALS is behind popularity: recall@20 0.2000 and 0.3000; intervals do not overlap.',
         "Visitor 1",
     ):
         assert expected in text, expected

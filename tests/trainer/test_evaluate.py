@@ -353,5 +353,5 @@ def test_a_model_that_loses_is_said_to_lose(other, difference, verdict, overlap)
     opening = {"ahead": "WALS is ahead of item kNN", "behind": "WALS is behind item kNN"}.get(
         verdict, "No significant difference between WALS and item kNN"
     )
-    assert found.summary.startswith(f"{opening}: recall@5 0.2000 and {other.value:.4f}, paired difference ")
-    assert found.summary.endswith("their intervals overlap" if overlap else "their intervals do not overlap")
+    assert found.summary.startswith(f"{opening}: recall@5 0.2000 and {other.value:.4f}, paired ")
+    assert found.summary.endswith("; intervals overlap" if overlap else "; intervals do not overlap")

@@ -1,1 +1,1 @@
-"""How good recommendations are: metrics on held-out pairs, beside baselines, with intervals. docs/evaluation.md."""
+"""Metrics of a model and of baselines, with confidence intervals, verdicts and a gate."""

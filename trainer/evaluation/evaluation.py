@@ -48,7 +48,7 @@ class Evaluation:
 
     @property
     def verdicts(self) -> list[Verdict]:
-        """Whether the model is better than each other system, by recall at the greatest K."""
+        """The comparison with each other system, by recall at the greatest K."""
         return verdicts(self.cells, self.differences, max(self.about["settings"]["k"]))
 
     def as_json(self) -> dict[str, Any]:

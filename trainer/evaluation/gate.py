@@ -52,7 +52,7 @@ def baseline(text: str, against: bool) -> str:
     """Return the system that --beats names, e.g. popularity, item_knn, against.
 
     Raises:
-        UserError: there is no system of this name.
+        UserError: no system has this name.
     """
     known = {_short(name): name for name in (POPULAR, RECENT, KNN)} | ({"against": "against"} if against else {})
     if _short(text) not in known:

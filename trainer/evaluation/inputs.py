@@ -37,7 +37,7 @@ class HeldOut:
         """Read the manifest.
 
         Raises:
-            UserError: there is no dataset, or nothing is held out.
+            UserError: the dataset does not exist, or holds nothing out.
         """
         info, dataset = dataset_rows.read_info(dataset_dir), Dataset(dataset_dir)
         content = manifests.parse(storage.read_bytes(dataset.manifest), "dataset", dataset.manifest)
@@ -82,7 +82,7 @@ def read_model(model_dir: str, info: DatasetInfo) -> dict[str, Any]:
     """Return the manifest of a model of this dataset.
 
     Raises:
-        UserError: there is no finished model, or it was trained on another dataset.
+        UserError: the model is not finished, or was trained on another dataset.
     """
     path = Model(model_dir).manifest
     if not storage.exists(path):

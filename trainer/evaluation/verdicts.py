@@ -1,4 +1,4 @@
-"""Whether the model is better than the systems that it is compared with, in words."""
+"""Comparisons of the model with the other systems, in words."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _verdict(system: str, metric: str, ours: Cell, other: Cell, difference: Cell
     }[verdict]
     overlap = ours.low <= other.high and other.low <= ours.high
     summary = (
-        f"{opening}: {metric} {ours.value:.4f} and {other.value:.4f}, paired difference {difference.value:+.4f} "
-        f"[{difference.low:+.4f}, {difference.high:+.4f}]; their intervals {'overlap' if overlap else 'do not overlap'}"
+        f"{opening}: {metric} {ours.value:.4f} and {other.value:.4f}, paired {difference.value:+.4f} "
+        f"[{difference.low:+.4f}, {difference.high:+.4f}]; intervals {'overlap' if overlap else 'do not overlap'}"
     )
     return Verdict(system, metric, verdict, overlap, summary)

@@ -1,6 +1,6 @@
 """Fold-in within the SavedModel's graph, for rows that arrive with a request.
 
-It solves the systems of `ranking.fold_in` in float64, one by one, so that both give the same float32 factors.
+It solves the systems of `ranking.fold_in` in float64, one by one, so that both return the same float32 factors.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class Recommender(tf.Module):
 
     @_signature(*_HISTORY, _K)
     def recommend_from_history(self, content_ids: tf.Tensor, ratings: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the best items for visitors of whom only these ratings are known."""
+        """Return the best items for visitors without a row in the dataset, from their ratings."""
         check = _check(tf.reduce_all(tf.math.is_finite(ratings)), "ratings must be finite numbers")
         same = tf.reduce_all(tf.equal(tf.shape(content_ids), tf.shape(ratings)))
         with tf.control_dependencies([check, _check(same, "contentIds and ratings must have one shape")]):

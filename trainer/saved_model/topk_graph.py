@@ -89,7 +89,7 @@ def best(
     first = tf.math.top_k(search.rough, tf.minimum(size, k + _SPARE + k // 8))
     candidates = tf.sort(tf.cast(first.indices, tf.int64), axis=1)  # so that top_k gives ties to the lower index
     indices, scores = _settle(search, tf.range(tf.shape(queries)[0]), candidates, k)
-    # A row that is no candidate has at most the worst candidate's score, give or take the error.
+    # A row that is not a candidate has at most the worst candidate's score, give or take the error.
     greatest = _longest(table) if norms is None else tf.constant(1.0, tf.float64)
     error, least, worst = _error(queries, greatest), first.values[:, -1], scores[:, -1]
     unsure = (tf.shape(candidates)[1] < size) & ~search.replaced & (least > -float("inf"))
