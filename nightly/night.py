@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import yaml
 
 from artifacts import storage
-from artifacts.manifests import LiveVersion, ModelManifest
+from artifacts.manifests import DatasetManifest, LiveVersion, ModelManifest
 from artifacts.paths import Dataset, Nights
 from configs.errors import UserError
 from configs.settings import Settings
@@ -130,7 +130,7 @@ class Runner:
     def _baseline(self, run: Record) -> str | None:
         """Return the dataset of the live version, which the new one is compared with.
 
-        None if it is missing, or if its window had fewer tables, as in the first nights of a site.
+        None if it cannot be read, or if its window had fewer tables, as in the first nights of a site.
         """
         parent = run.manifest.parent
         if parent is None or not self.settings.nightly.validate_dataset:
@@ -138,7 +138,12 @@ class Runner:
         earlier = record.load(self.nights, parent.date, parent.attempt)
         if earlier is None or len(earlier.manifest.inputs) < len(run.manifest.inputs):
             return None
-        return parent.dataset_dir if storage.exists(Dataset(parent.dataset_dir).manifest) else None
+        try:
+            DatasetManifest.read(Dataset(parent.dataset_dir).manifest)
+        except UserError as error:
+            self.say(f"{run.name} is not compared with the dataset of {parent.name} ({error})")
+            return None
+        return parent.dataset_dir
 
     def _run_steps(self, run: Record, plan: Plan) -> None:
         for step in STEPS:

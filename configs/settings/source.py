@@ -107,10 +107,10 @@ class SourceSettings(Section):
 
     @property
     def has_times(self) -> bool:
-        """Whether the source has times; without them, its interactions have the time 0."""
+        """True if the source has times; without them, its interactions have the time 0."""
         return self.kind != "table" or self.time_column is not None
 
     @property
     def in_bigquery(self) -> bool:
-        """Whether the interactions come from BigQuery rather than from files."""
+        """True if the interactions come from BigQuery, False if they come from files."""
         return bool(self.query) or (self.input or "").startswith(BIGQUERY)

@@ -189,6 +189,20 @@ def test_yesterdays_model_gone_or_damaged_is_a_cold_start(site, capsys):
     assert read_output(record.newest(site.nights, site.day(3)).night.model).endswith("<- nothing")
 
 
+def test_after_an_upgrade_the_outputs_of_older_code_are_a_cold_start_without_comparison(site, capsys):
+    for number in (2, 3):
+        assert site.run(site.day(number)) == 0
+    for root in (live.read(site.nights).live.dataset_dir, live.read(site.nights).live.model_dir):
+        manifest = Path(root, "manifest.json")
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"schema_version": 0}))
+    assert site.run(site.day(4)) == 0 and site.live == "2024-01-05.1"
+    printed = capsys.readouterr().out
+    assert "2024-01-05.1 cold start: the model of 2024-01-04.1 cannot be used" in printed
+    assert "2024-01-05.1 is not compared with the dataset of 2024-01-04.1" in printed
+    config = yaml.safe_load(Path(record.newest(site.nights, site.day(4)).night.config).read_text())
+    assert config["validation"]["baseline"] is None and config["training"]["warm_start"] is None
+
+
 def test_an_older_date_does_not_go_live_over_a_newer_one(site, capsys):
     assert site.run(site.day(3)) == 0
     assert site.run(site.day(2)) == 0
