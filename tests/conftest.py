@@ -53,3 +53,12 @@ def site(tmp_path):
 @pytest.fixture
 def no_waiting_for_the_disk(monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def without_graphs():
+    """Trainings of the test, not those of its module's fixtures, write a SavedModel without graphs."""
+    from tests.support import quick_export
+
+    with quick_export.without_graphs():
+        yield

@@ -52,7 +52,7 @@ def make(root: Path, users: int, items: int, k: int) -> Path:
         table = factor_tables.read_table(factors)
         sides.append(wals.Side(table, np.zeros(size, np.int64), np.ones(size, np.float32), size))
     objective = wals.Objective(0.1, 2.0, 0.0)
-    export.save(model.saved_model, dataset, *sides, blocks, objective, ColdStartSettings())
+    export.save(model.saved_model, dataset, sides[0], sides[1], blocks, objective, ColdStartSettings())
     content = manifests.parse(Path(model.manifest).read_bytes(), "model", model.manifest)
     content |= {
         "users": users,

@@ -185,7 +185,7 @@ def tables() -> Iterator[subprocess.Popen]:
     command = [PYTHON, "-c", _BIGQUERY, str(SCRATCH)]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     line = next(line for line in process.stdout if line.startswith("serving"))
-    _, process.rest, process.storage = line.split()
+    _, process.rest, process.storage = line.split()  # type: ignore[attr-defined]
     yield process
     process.stdin.close()
     process.wait(30)

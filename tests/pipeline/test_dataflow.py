@@ -213,9 +213,9 @@ class Service(http_server.Handler):
 
     def do_POST(self):  # noqa: N802
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.asked += 1
-        if self.server.refuse:
-            status, word, message = self.server.refuse
+        self.server.asked += 1  # type: ignore[attr-defined]
+        if self.server.refuse:  # type: ignore[attr-defined]
+            status, word, message = self.server.refuse  # type: ignore[attr-defined]
             self.say({"error": {"code": status, "status": word, "message": message}}, status)
         else:
             self.say({"id": "job-1", "currentState": "JOB_STATE_PENDING"})
@@ -246,10 +246,10 @@ def test_what_dataflow_refuses_is_one_line(bucket, tmp_path, monkeypatch, caplog
     own = made(tmp_path, container_image="image")
     beam_section = {name: value for name, value in own.beam.items() if name != "template_location"}
     with http_server.serving(Service) as server:
-        server.refuse, server.asked = refuse, 0
+        server.refuse, server.asked = refuse, 0  # type: ignore[attr-defined]
         endpoint = f"--dataflow_endpoint=http://localhost:{server.server_port}"
         options = beam_options.from_settings(own.model_copy(update={"beam": beam_section}), [endpoint])
         with pytest.raises(UserError, match=said) as raised:
             beam_options.run(lambda pipeline: pipeline | beam.Create([1]), options)
-    assert "\n" not in str(raised.value) and server.asked == asked
+    assert "\n" not in str(raised.value) and server.asked == asked  # type: ignore[attr-defined]
     assert "details of server error" not in caplog.text

@@ -39,10 +39,10 @@ def write_model(root: Path, users: int, items: int, seed: int = 5) -> Path:
     names = [[*ODD, *(b"%s%d" % (letter, n * 7919 % 10_007) for n in range(size - len(ODD)))]
              for letter, size in ((b"v", users), (b"c", items))]  # fmt: skip
     dataset = Dataset(write_dataset(root / "dataset", matrix, *names))
-    sides = [wals.Side(rng.normal(size=(n, 5)).astype("f"), matrix.getnnz(axis), np.ones(n, "f"), n)
+    user_side, item_side = [wals.Side(rng.normal(size=(n, 5)).astype("f"), matrix.getnnz(axis), np.ones(n, "f"), n)
              for n, axis in ((users, 1), (items, 0))]  # fmt: skip
     model, cold = Model(str(root / "model")), ColdStartSettings()
-    export.save(model.saved_model, dataset, *sides, [SparseRows.from_matrix(matrix)], OBJECTIVE, cold)
+    export.save(model.saved_model, dataset, user_side, item_side, [SparseRows.from_matrix(matrix)], OBJECTIVE, cold)
     return _with_manifest(model, seed, users, items, matrix.nnz)
 
 

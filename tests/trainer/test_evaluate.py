@@ -14,7 +14,7 @@ from artifacts.paths import Dataset
 from configs import cli
 from configs.settings import EvaluationSettings, TrainingSettings
 from ranking.sparse_rows import SparseRows
-from tests.support import ranx_metrics
+from tests.support import quick_export, ranx_metrics
 from tests.support.datasets import write_dataset, write_items
 from trainer import evaluate as command
 from trainer.evaluation import baselines, evaluation, gate, intervals, verdicts
@@ -51,7 +51,8 @@ def world(tmp_path_factory):
     names = [f"c{n}" for n in range(ITEMS)]
     write_items(Dataset(dataset), names, train.getnnz(0), **{RECENT_POPULARITY: decayed})
     for name, k in (("model", 4), ("other", 2)):
-        training_job.train(TrainingSettings(embedding_dimension=k, max_sweeps=6), dataset, str(root / name), False)
+        with quick_export.without_graphs():
+            training_job.train(TrainingSettings(embedding_dimension=k, max_sweeps=6), dataset, str(root / name), False)
     tree = {"dataset_dir": dataset, "model_dir": str(root / "model")}
     tree["evaluation"] = {"k": KS, "neighbours": 7, "resamples": 200}
     (root / "c.yaml").write_text(json.dumps(tree))
@@ -120,7 +121,8 @@ def test_metrics_are_those_of_ranx(world, found):
 
 def test_training_measures_as_evaluation_does(world, found):
     root, train, truth, _ = world
-    measured = measures.of_factors(*factors(root), rows(truth), rows(train), 10)
+    users, items = factors(root)
+    measured = measures.of_factors(users, items, rows(truth), rows(train), 10)
     cells = found.cells[baselines.WALS]
     assert measured.recall == pytest.approx(cells["recall@10"].value, abs=1e-12)
     assert measured.ndcg == pytest.approx(cells["ndcg@10"].value, abs=1e-12) and measured.users == found.users

@@ -48,6 +48,8 @@ workers: 1
 trials: 1000
 """
 
+pytestmark = pytest.mark.usefixtures("without_graphs")
+
 
 @pytest.fixture(scope="module")
 def matrix():

@@ -31,7 +31,7 @@ def test_rows_in_memory_are_cut_once_per_fit(monkeypatch):
 
     monkeypatch.setattr(SparseRows, "pieces", counted)
     oracle, start = problem(20, 30, 4)
-    state = Factorization(
+    state = Factorization(  # type: ignore[call-arg]
         *sides(oracle, start), *([part] for part in sparse(oracle)), wals.Objective(), Solver(), Cut()
     )
     for _ in range(6):
@@ -53,7 +53,7 @@ def test_rows_read_from_files_are_planned_again_and_give_the_same():
     tables = []
     for kept in (True, False):
         blocks = [list(part.split(40)) if kept else Files(part) for part in sparse(oracle)]
-        state = Factorization(*sides(oracle, start), *blocks, wals.Objective(), Solver())
+        state = Factorization(*sides(oracle, start), *blocks, wals.Objective(), Solver())  # type: ignore[call-arg]
         for _ in range(4):
             state.sweep()
         tables.append(state.cols.table)

@@ -29,6 +29,8 @@ from trainer.job.checkpoints import Checkpoints
 
 N, M, K = 40, 25, 6
 
+pytestmark = pytest.mark.usefixtures("without_graphs")
+
 
 @pytest.fixture(scope="module")
 def matrix():

@@ -24,6 +24,8 @@ N, M, K, LAMBDA = 60, 40, 5, 0.3
 SETTINGS = {"embedding_dimension": K, "max_sweeps": 18, "regularization_coeff": LAMBDA, "unobserved_weight": 0.1}
 SETTINGS |= {"frequency_exponent": 0.0, "col_weights_exponent": 0.0}
 
+pytestmark = pytest.mark.usefixtures("without_graphs")
+
 
 def window(first_user: int, first_item: int, seed: int = 0) -> tuple[sp.csr_matrix, list[bytes], list[bytes]]:
     """Users and items first .. first + N (M) of an endless site of four tastes, with their ids."""
