@@ -44,7 +44,7 @@ class Inputs:
     Attributes:
         statistics: the dataset's statistics.json, {} if it has none.
         item_factors: float32 [items, k]. items: contentIds by itemId.
-        evaluation: what trainer.evaluate wrote, or None; then `unmeasured` says why and what to do.
+        evaluation: what trainer.evaluate wrote, or None; then `unmeasured` is the reason and what to do.
     """
 
     dataset_dir: str

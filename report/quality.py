@@ -35,7 +35,7 @@ Row = tuple[str, list[Cell | None]]  # metric, one cell per system
 
 @dataclass(frozen=True)
 class Quality:
-    """The contents of the section.
+    """The tables and charts of the section.
 
     Attributes:
         users: number of evaluated visitors. confidence: of the intervals, as text.

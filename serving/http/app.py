@@ -97,7 +97,7 @@ def _handler(address: answers.Address) -> Handler:
 def _renamed() -> APIRouter:
     router = APIRouter(include_in_schema=False)
     for old, new in answers.RENAMED.items():
-        router.get(old)(_refusal(f"there is no address {old}; its new name is {new}"))
+        router.get(old)(_refusal(f"the address {old} does not exist any more; its new name is {new}"))
     return router
 
 

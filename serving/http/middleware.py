@@ -28,7 +28,7 @@ class Middleware:
     FastAPI spends three times as long on a request as its answer takes, so the addresses of the fast path are looked up
     here. The inner application documents them and refuses their other methods.
 
-    A server on loopback answers only to loopback's names. Otherwise a web page could give its own name the address
+    A server on loopback answers only to loopback's names. Otherwise a web page could let its own name resolve to
     127.0.0.1 and read visitors' histories through the browser of whoever opens it (DNS rebinding).
     """
 

@@ -22,7 +22,7 @@ Id = str | Bytes
 
 
 class Error(BaseModel):
-    """The reason why there is no answer."""
+    """The reason for an error."""
 
     error: str
 

@@ -14,7 +14,7 @@ from serving.http import codec, openapi
 
 _DESCRIPTIONS = {
     400: "The request is not valid, or exceeds a limit.",
-    404: "There is no such model or version.",
+    404: "The model or version does not exist.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     429: "Too many requests are in progress; try again.",

@@ -124,7 +124,7 @@ class Registry:
         return len(self._refused)
 
     def reason(self) -> str:
-        """Return one line that says why no version is live."""
+        """Return the reason why no version is live, in one line."""
         reasons = [f"version {number}: {state.message}" for number, state in self._states.items() if state.message]
         return "; ".join(reasons) or self._warning or "still loading"
 
@@ -132,7 +132,7 @@ class Registry:
         """Return the answer of TensorFlow Serving's status address.
 
         Raises:
-            Refusal: there is no such version (404).
+            Refusal: the version does not exist (404).
         """
         states = dict(sorted(self._states.items(), reverse=True))
         if number is not None:

@@ -223,7 +223,7 @@ def test_mistakes_are_one_line(tmp_path, world, capsys):
 
 
 def test_the_map_keeps_neighbours_together():
-    """Of items with three directions, the nearest on the plane has the same direction."""
+    """The nearest of items with three directions has the same direction on the plane."""
     rng = np.random.default_rng(0)
     kind = np.arange(60) % 3
     factors = (np.eye(3)[kind] + 0.05 * rng.random((60, 3))).astype("f") * rng.uniform(0.1, 3, (60, 1)).astype("f")

@@ -86,7 +86,7 @@ def test_a_model_that_does_not_match_its_manifest_is_not_published(models, tmp_p
 
 
 def bare(models, to: Path) -> Path:
-    """A SavedModel copied by hand, as TensorFlow Serving's documentation does."""
+    """Copy a SavedModel by hand, as TensorFlow Serving's documentation does."""
     shutil.copytree(models[0] / "saved_model", to)
     return to
 

@@ -1,4 +1,4 @@
-"""Servers on loopback that stand in for a service of Google's, or before an emulator of one."""
+"""Servers on loopback that replace a service of Google, or relay to an emulator of it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ JSON: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """What the handlers of such servers share."""
+    """The base class of the handlers."""
 
     def answer(self, status: int, data: bytes, headers: Mapping[str, str] = JSON) -> None:
-        """Sends a whole answer."""
+        """Send a whole answer."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -24,12 +24,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *args: object) -> None:
-        """Says nothing: http.server writes a line a request, and a test prints what went wrong."""
+        """Log nothing: http.server would print one line per request."""
 
 
 @contextlib.contextmanager
 def serving(handler: type[Handler]) -> Iterator[http.server.ThreadingHTTPServer]:
-    """A server at work on a free port."""
+    """Run a server on a free port."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

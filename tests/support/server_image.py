@@ -1,4 +1,4 @@
-"""Serve as the image `server` does: only the packages that deploy/docker/Dockerfile installs there can be imported.
+"""Serve as the image `server` does: only packages that deploy/docker/Dockerfile installs can be imported.
 
 python tests/support/server_image.py --config CONFIG ...
 """
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def installed() -> set[str]:
-    """Names of the distributions in the image: what its stage names, and what these need."""
+    """Return the names of the distributions in the image: those of its stage, and their dependencies."""
     stage = (ROOT / "deploy/docker/Dockerfile").read_text().split(" AS server\n")[1]
     names = re.search(r"--constraint requirements\.lock \\\n((?:.*\\\n)*.*)\n", stage)[1]
     left, found = names.replace("\\", "").split(), set()
@@ -35,14 +35,14 @@ def _plain(name: str) -> str:
 
 
 def hidden() -> set[str]:
-    """Names of the modules that the image lacks, as far as they are here."""
+    """Return the names of installed modules that the image does not have."""
     there, owners = installed(), importlib.metadata.packages_distributions()
     lacking = {top for top, names in owners.items() if top != "google" and not there & set(map(_plain, names))}
     return lacking | {"pipeline", "trainer", "nightly", "report", "deploy", "benchmarks", "tests"}
 
 
 class Only(PathFinder):
-    """Finds no module that the image lacks."""
+    """A finder that hides the modules that the image does not have."""
 
     lacking = hidden()
 

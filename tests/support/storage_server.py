@@ -1,7 +1,7 @@
-"""Cloud Storage over the wire: an emulator, and a proxy that leads TensorFlow's own gs:// to it.
+"""Cloud Storage over the wire: an emulator, and a proxy through which TensorFlow's gs:// reaches it.
 
-Google's Python client, and so Beam, asks where STORAGE_EMULATOR_HOST says. TensorFlow's file system, in C++, knows no
-such switch, but takes a proxy, and the certificate that is to be trusted: https_proxy, CURL_CA_BUNDLE.
+Google's Python client, and so Beam, uses the host in STORAGE_EMULATOR_HOST. TensorFlow's file system has no such
+switch, but it uses https_proxy, and trusts the certificate in CURL_CA_BUNDLE.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ BUCKET = "bucket"
 _HOSTS = ("www.googleapis.com", "storage.googleapis.com")
 _SECONDS = 60
 _PARTS = "empty"
-_HEADERS = ("Content-Range", "Content-Type", "Location", "Range")  # of the emulator's answers, handed on
+_HEADERS = ("Content-Range", "Content-Type", "Location", "Range")  # of the emulator's answers, relayed
 _OF_ONE_HOP = ("content-length", "expect", "host", "transfer-encoding")
 
 
 @dataclass
 class Server:
-    """A running emulator. environment: what a process needs to find it; seen: methods and paths that came by proxy."""
+    """A running emulator. environment: of a process that uses it. seen: methods and paths that the proxy relayed."""
 
     environment: dict[str, str]
     seen: list[str] = field(default_factory=list)
@@ -43,14 +43,14 @@ class Server:
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[Server]:
-    """Starts an emulator with one bucket, and the proxy, on free ports; `folder` gets the proxy's certificate."""
+    """Start an emulator with one bucket, and the proxy, on free ports; the proxy's certificate is in `folder`."""
     with emulating() as environment, _proxy(environment, folder / "ca.pem") as server:
         yield server
 
 
 @contextlib.contextmanager
 def emulating(bucket: str = BUCKET) -> Iterator[dict[str, str]]:
-    """Starts an emulator with one bucket; gives the environment in which Google's Python client finds it."""
+    """Start an emulator with one bucket and yield the environment in which Google's Python client finds it."""
     logging.getLogger("gcp_storage_emulator").setLevel(logging.ERROR)
     emulator = create_server("127.0.0.1", 0, in_memory=True, default_bucket=bucket)
     emulator.start()
@@ -75,7 +75,7 @@ def _proxy(environment: dict[str, str], certificate: Path) -> Iterator[Server]:
         protocol_version = "HTTP/1.1"
 
         def do_CONNECT(self) -> None:  # noqa: N802
-            """Becomes the host that was asked for: what follows on this connection is TLS."""
+            """Answer as the requested host: what follows on this connection is TLS."""
             self.send_response(200)
             self.end_headers()
             self.connection = context.wrap_socket(self.connection, server_side=True)
@@ -85,21 +85,22 @@ def _proxy(environment: dict[str, str], certificate: Path) -> Iterator[Server]:
         def relay(self) -> None:
             body = _body(self.rfile, self.headers)
             server.seen.append(f"{self.command} {self.path}")
-            if self.path.endswith("/storageLayout"):  # asked before a directory is renamed; unknown to the emulator
+            # TensorFlow asks this before it renames a directory; the emulator has no answer to it.
+            if self.path.endswith("/storageLayout"):
                 self.answer(200, b'{"hierarchicalNamespace": {"enabled": false}}')
                 return
             headers = {name: value for name, value in self.headers.items() if name.lower() not in _OF_ONE_HOP}
-            if not body and "uploadType=media" in self.path:  # the emulator falls over these, not over parts
+            if not body and "uploadType=media" in self.path:  # the emulator fails on it
                 self.path, headers, body = _in_parts(self.path, headers)
             connection = http.client.HTTPConnection(local.removeprefix("http://"), timeout=_SECONDS)
             connection.request(self.command, self.path, body, headers)
             reply = connection.getresponse()
             data = reply.read()
             connection.close()
-            found = {name: reply.getheader(name) for name in _HEADERS}
-            if found["Location"]:  # of an upload that goes on
-                found["Location"] = found["Location"].replace(local, f"https://{self.headers['Host']}", 1)
-            self.answer(reply.status, data, {name: value for name, value in found.items() if value})
+            kept = {name: reply.getheader(name) for name in _HEADERS}
+            if kept["Location"]:  # of a resumable upload
+                kept["Location"] = kept["Location"].replace(local, f"https://{self.headers['Host']}", 1)
+            self.answer(reply.status, data, {name: value for name, value in kept.items() if value})
 
         do_GET = do_POST = do_DELETE = do_PATCH = do_PUT = relay  # noqa: N815
 
@@ -125,7 +126,7 @@ def _body(file: BinaryIO, headers: Message) -> bytes:
 
 
 def _in_parts(path: str, headers: dict[str, str]) -> tuple[str, dict[str, str], bytes]:
-    """An upload of nothing, as a multipart one."""
+    """Turn an empty upload into a multipart one."""
     parts = [b"Content-Type: application/json\r\n\r\n{}", b"Content-Type: application/octet-stream\r\n\r\n"]
     mark = f"--{_PARTS}\r\n".encode()
     body = b"".join(mark + part + b"\r\n" for part in parts) + f"--{_PARTS}--\r\n".encode()
