@@ -71,6 +71,8 @@ def _columns(value: Any, signature: Signature) -> dict[str, Any]:
     for name in names:
         if name not in value:
             raise Refusal(400, f"Missing named input: {name} in 'inputs' object")
+    if len(value) > len(names):
+        raise Refusal(400, f"'inputs' must be an object with exactly {', '.join(names)}")
     return value
 
 

@@ -62,7 +62,7 @@ async def metadata_of_version(request: Request, name: Name, version: Number) -> 
 def _service(request: Request, name: str) -> Service:
     service = request.app.state.service
     if name != service.settings.name:
-        raise Refusal(404, "Servable not found for request: the model has another name")
+        raise Refusal(404, "Servable not found for request: no model has this name")
     return service
 
 

@@ -42,6 +42,7 @@ ONE = {"visitorId": ["v0"], "k": 1}
         ({"inputs": {"visitorId": [], "k": 1}}, "rows, not 0"),
         ({"inputs": "v0"}, "an object with"),
         ({"inputs": {"visitorId": ["v0"]}}, "Missing named input: k"),
+        ({"inputs": ONE | {"x": 1}}, "'inputs' must be an object with exactly k, visitorId"),
         ({"inputs": {"visitorId": "v0", "k": 1}}, "visitorId must have 1 dimension, not 0"),
         ({"inputs": {"visitorId": [7], "k": 1}}, "visitorId must be strings"),
         ({"inputs": {"visitorId": [None], "k": 1}}, "visitorId must be strings"),
