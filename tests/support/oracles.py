@@ -47,7 +47,7 @@ class DenseWals:
         return _solve(self.weights.T, self.targets.T, self.ridge(1), fixed)
 
     def loss(self, rows: np.ndarray, cols: np.ndarray) -> tuple[float, float]:
-        """The regularised loss and the RWSE."""
+        """Return the regularised loss and the RWSE."""
         squares = (self.weights * (self.targets - rows @ cols.T) ** 2).sum()
         penalty = (self.ridge(0) * (rows**2).sum(1)).sum() + (self.ridge(1) * (cols**2).sum(1)).sum()
         return float(squares + penalty), float(np.sqrt(squares / self.weights.sum()))

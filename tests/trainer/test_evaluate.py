@@ -182,7 +182,7 @@ def test_activity_is_by_items_in_train(world, found):
 
 
 def sums_of(values: np.ndarray, users: int) -> measures.Sums:
-    """Sums in which recall@1 of each user is a given value."""
+    """Return sums in which recall@1 of each user is a given value."""
     sums = measures.Sums((1,), np.zeros(3), users)
     keys = np.arange(len(values))
     who = measures.Users.of(keys, np.full(len(values), 9), 0, users, 0)

@@ -37,7 +37,7 @@ class HeldOut:
         """Read the manifest.
 
         Raises:
-            UserError: the dataset does not exist, or holds nothing out.
+            UserError: the dataset does not exist, or has no split.
         """
         info, dataset = dataset_rows.read_info(dataset_dir), Dataset(dataset_dir)
         content = manifests.parse(storage.read_bytes(dataset.manifest), "dataset", dataset.manifest)

@@ -93,7 +93,7 @@ class Recommender(tf.Module):
         history = tf.ragged.boolean_mask(items, known)
         ordered = tf.sort(tf.where(known, items, -1 - tf.range(tf.shape(items, tf.int64)[1])), axis=1)
         once = tf.reduce_all(ordered[:, 1:] != ordered[:, :-1])
-        with tf.control_dependencies([_check(once, "a history names an item twice; give it once")]):
+        with tf.control_dependencies([_check(once, "a history names an item twice; name it once")]):
             unknown = tf.zeros(tf.shape(items)[:1], tf.bool)
         rules = self._rules(unknown, history)
         projected, rows = tf.where(rules.projection), tf.shape(items)[0]

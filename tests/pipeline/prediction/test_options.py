@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import scipy.sparse as sp
 
 from artifacts import manifests, tfrecords
 from artifacts.paths import Dataset, Model
@@ -20,10 +19,6 @@ from pipeline import batch_predict
 from pipeline.beam import finalize, progress
 from pipeline.interactions import columns
 from pipeline.prediction import audiences, plan, visitors
-from ranking import explain
-from ranking.diversity import Cap, capped_top_k
-from ranking.fold_in import Objective, Projection
-from ranking.sparse_rows import SparseRows
 from tests.support.datasets import describe, write_items
 from tests.support.oracles import DenseWals
 from tests.support.predicted import lines_of, make_world, predict, read_json, table
@@ -123,26 +118,6 @@ def test_projected_factors_are_those_of_the_rows_own_solution(plain, tmp_path):
     assert content["factors"] == "projected" and set(content["rules"]) == {"projection", "popularity"}
 
 
-@pytest.mark.parametrize("nu", [0.0, 0.7])
-@pytest.mark.parametrize("lam", [0.0, 0.3])
-def test_projection_of_short_and_long_rows_solves_their_systems(lam, nu):
-    rng = np.random.default_rng(0)
-    ratings = np.where(rng.random((300, 50)) < rng.random((300, 1)), rng.random((300, 50)), 0)
-    ratings[7], items = 0, rng.standard_normal((50, 12)).astype("f")
-    own, weights = rng.random(300).astype("f"), rng.random(50).astype("f")
-    own[3] = 0
-    rows = SparseRows.from_matrix(sp.csr_matrix(ratings))
-    projection = Projection(items, weights, Objective(0.1, lam, nu))
-    found = projection.solve(rows, own)
-    dense = DenseWals(ratings > 0, ratings, own, weights, 0.1, lam, nu)
-    np.testing.assert_allclose(found, dense.solve_rows(items), rtol=1e-4, atol=1e-5)
-    wanted = np.array([2, 40])
-    for row in (0, 1, 3):
-        one = rows.between(row, row + 1)
-        shares = explain.contributions(projection, one.indices, one.values, own[row], wanted)
-        np.testing.assert_allclose(shares.sum(1), found[row] @ items[wanted].T, atol=1e-5)
-
-
 def test_listed_items_and_a_least_score_bound_what_is_given(plain, tmp_path):
     rng = np.random.default_rng(1)
     allow = [name for name in plain.item_ids if rng.random() < 0.6]
@@ -176,19 +151,6 @@ def test_no_category_takes_more_than_its_share(plain, tmp_path, kinds):
     predict(plain.root, tmp_path / "out", catalogue=tmp_path / "catalogue.csv", top_k=12, max_per_category=3)
     expected = best(plain.scores(), plain.item_ids, plain.has, 12, category=category, most=3)
     assert recommended(tmp_path / "out") == dict(zip(plain.visitors, expected, strict=True))
-
-
-def test_a_cap_goes_down_the_order_as_far_as_it_takes():
-    rng = np.random.default_rng(2)
-    u, v = rng.standard_normal((40, 5)).astype("f"), rng.standard_normal((3000, 5)).astype("f")
-    kinds = np.where(np.arange(3000) < 2990, 0, np.arange(3000) % 4).astype(np.int32)
-    places, scores = capped_top_k(u, v, SparseRows.empty(40), 6, Cap(kinds, 2), entries=5000)
-    ids = [b"%05d" % n for n in range(3000)]
-    expected = best(
-        u.astype("d") @ v.T.astype("d"), ids, np.zeros((40, 3000), bool), 6, -np.inf, [str(n) for n in kinds], 2
-    )
-    assert [[ids[p] for p in row if p >= 0] for row in places] == expected
-    np.testing.assert_allclose(scores, np.take_along_axis(u @ v.T, places, 1), rtol=1e-5)
 
 
 def test_only_those_listed_are_answered_and_strangers_get_what_is_popular(plain, tmp_path):

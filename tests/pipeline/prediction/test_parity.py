@@ -1,4 +1,4 @@
-"""Batch prediction, SavedModel and server give the same answers, for a thousand visitors of real and of sample data."""
+"""Batch prediction, SavedModel and server answer alike, for a thousand visitors of real and of sample data."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class World:
         self.signatures = tf.saved_model.load(str(root / "model" / "saved_model")).signatures
 
     def predict(self, kind: str, **options) -> dict[str, dict]:
-        """The answers as JSON lines, by who was asked."""
+        """Return the answers, by who was asked."""
         out = self.root / f"{kind}-{len(options)}"
         prediction = {"kind": kind, "top_k": K, "formats": ["jsonl"]} | options
         batch_predict.predict(Settings.model_validate(self.tree | {"prediction": prediction}), [], True, str(out))
@@ -60,7 +60,7 @@ def world(request, tmp_path_factory):
 
 
 def same(lines: list[dict], asked: str, found: dict, names: str, entries: str, one: str) -> None:
-    """The same lists, and scores to 1e-5."""
+    """Assert the same lists, and the same scores to 1e-5."""
     for line, ids, scores, count in zip(lines, found[names].tolist(), found["scores"], found["count"], strict=True):
         assert [entry[one] for entry in line[entries]] == [name.decode() for name in ids[:count]], line[asked]
         np.testing.assert_allclose([entry["score"] for entry in line[entries]], scores[:count], atol=1e-5, rtol=1e-5)
@@ -90,7 +90,7 @@ def test_recommendations_are_the_same_by_every_rule(world):
             assert answer["rule"] == line["rule"]
 
 
-def test_strangers_get_the_same(world, tmp_path):
+def test_unknown_visitors_get_the_same(world, tmp_path):
     (tmp_path / "only").write_text("nobody\n")
     (line,) = world.predict("recommendations", only=str(tmp_path / "only")).values()
     found = world.ask("recommend", visitorId=[b"nobody"])
@@ -98,7 +98,7 @@ def test_strangers_get_the_same(world, tmp_path):
     assert line["rule"] == found["rule"][0].decode() == "popularity"
 
 
-def test_targets_and_similar_ones_are_the_same(world):
+def test_audiences_and_similar_ones_are_the_same(world):
     lines = list(world.predict("audiences").values())[:ASKED]
     pairs = {(entry["visitorId"], line["contentId"]): entry["score"] for line in lines for entry in line["audience"]}
     both = [

@@ -19,7 +19,7 @@ ANSWERED, K, REASONS = 40, 6, 2
 
 
 def made(odd: bool, explained: bool) -> Answers:
-    """Answers of 0 to K entries, each of 0 to REASONS reasons."""
+    """Return answers of 0 to K entries, each of 0 to REASONS reasons."""
     rng = np.random.default_rng(3)
     ids = [name.encode() for name in (ODD if odd else [f"c{n}" for n in range(len(ODD))])]
     places = rng.integers(0, len(ids), (ANSWERED, K))
@@ -36,7 +36,7 @@ def made(odd: bool, explained: bool) -> Answers:
 
 
 def plainly(answers: Answers) -> list[dict]:
-    """What stands in each answer; the numbers as float32."""
+    """Return each answer as JSON, with the numbers as float32."""
     names, lines = [name.decode() for name in answers.names.ids], []
     for row, asked in enumerate(answers.asked):
         given = []
@@ -63,7 +63,7 @@ def written(form: str, blocks: list[Answers]) -> bytes:
 
 
 def none(answers: Answers, answered: int) -> Answers:
-    """Answers without entries."""
+    """Return answers without entries."""
     return Answers(answers.asked[:answered], answers.rules[:answered], answers.names, Best.empty(answered, K))
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from artifacts.paths import Dataset
 from configs.errors import UserError
 from configs.settings import ColdStartSettings
-from ranking import cold_start, fold_in, topk
+from ranking import cold_start, topk
 from ranking.sparse_rows import SparseRows
 from tests.support.datasets import write_dataset
 from tests.support.oracles import DenseWals
@@ -56,7 +56,7 @@ class World:
         return {name: tensor.numpy() for name, tensor in found.items()}
 
     def best(self, factors, left_out, k, ids=None, table=None):
-        """What batch prediction answers: ids best first, and scores."""
+        """Return the answers of batch prediction: ids best first, and scores."""
         ids, table = ids or self.item_ids, self.items if table is None else table
         offsets = np.cumsum([0] + [len(some) for some in left_out])
         seen = np.concatenate([np.asarray(some, np.int32) for some in left_out])
@@ -182,26 +182,6 @@ def test_visitors_with_few_ratings_are_given_by_their_projected_factors(cold):
     for own, other in zip(found, expected, strict=True):
         assert [name for name, _ in own] == [name for name, _ in other]
         np.testing.assert_allclose([score for _, score in own], [score for _, score in other], rtol=1e-5)
-
-
-@pytest.mark.parametrize(("ratings", "w0"), [(3, 0.1), (9, 0.1), (3, 0.0)])
-def test_short_and_long_rows_fold_in_alike(ratings, w0):
-    """Rows of fewer entries than dimensions and of more, against their systems; weights may be 0."""
-    rng, (n, m, d) = np.random.default_rng(2), (40, 30, 6)
-    lengths = rng.integers(0, ratings + 1, n)
-    splits = np.concatenate([[0], np.cumsum(lengths)])
-    columns = np.concatenate([np.sort(rng.choice(m, length, replace=False)) for length in lengths])
-    values, items = rng.random(len(columns)).astype("f"), rng.normal(size=(m, d)).astype("f")
-    weights = [rng.choice([0, 0.5, 2], size).astype("f") for size in (n, m)]
-    objective, wanted = wals.Objective(w0, 0.3, 0.5), np.arange(n)[::-2]
-    rows = SparseRows(np.arange(n), splits, columns.astype(np.int32), values)
-    found = fold_in.Projection(items, weights[1], objective).solve(rows.take(wanted), weights[0][wanted])
-    for row, factors in zip(wanted, found, strict=True):
-        own, a = columns[splits[row] : splits[row + 1]], values[splits[row] : splits[row + 1]]
-        v, w = items[own].astype(float), weights[0][row].astype(float) * weights[1][own]
-        ridge = 0.3 * max(len(own) + w0 * m, 1e-30) ** 0.5
-        left = w0 * items.T.astype(float) @ items + ridge * np.eye(d) + (v.T * w) @ v
-        np.testing.assert_allclose(factors, np.linalg.solve(left, ((w0 + w) * a) @ v), atol=1e-5)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "dot"])
