@@ -57,16 +57,16 @@ class World:
             (self.model.user_factors, self.model.user_weights, sizes["user"]),
             (self.model.item_factors, self.model.item_weights, sizes["item"]),
         ]
-        sides = [
+        users, items = [
             wals.Side(factor_tables.read_table(f), np.ones(n, np.int64), factor_tables.read_table(w)[:, 0], n)
             for f, w, n in prefixes
         ]
-        self.users, self.item_factors = (side.table for side in sides)
+        self.users, self.item_factors = users.table, items.table
         info = dataset_rows.read_info(self.dataset.root)
         blocks = [dataset_rows.read_rows(p, *sizes.values()) for p in info.shards(self.dataset.items_for_user)]
         self.rows = SparseRows.stacked(blocks, sizes["user"])
         cold = ColdStartSettings(min_ratings=0, min_site_ratings=0)
-        export.save(self.model.saved_model, self.dataset, *sides, blocks, Objective(0.1, 0.2, 0.5), cold)
+        export.save(self.model.saved_model, self.dataset, users, items, blocks, Objective(0.1, 0.2, 0.5), cold)
         self.signatures = tf.saved_model.load(self.model.saved_model).signatures
 
     def predicted(self, kind: str, asked: str, entries: str, entry: str, **options) -> dict[bytes, list[bytes]]:
