@@ -95,7 +95,7 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
             raise UserError("nothing is left to answer: prediction.only, allow, block and max_age_days exclude all")
         _remove_strays(staging, {file["name"] for file in summary["files"]})
         content = _manifest(summary, settings, plan, trained, started) | {"steps": counters.by_step(result)}
-        finalize.write_manifest(Predictions(staging).manifest, _manifest_kind(kind), content)
+        finalize.write_manifest(manifests.PredictionsManifest(kind=_manifest_kind(kind), **content), staging)
     if settings.prediction.table:
         bigquery.load(settings, root, content)
     display.show(root, content)

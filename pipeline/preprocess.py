@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from artifacts.manifests import DatasetManifest
 from configs import cli
 from configs.settings import Settings
 from pipeline import validate
@@ -81,7 +82,9 @@ def _describe(settings: Settings, beam_flags: Sequence[str]) -> None:
     print(beam_options.describe(options))
 
 
-def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool, sizes: Sizes | None = None) -> dict:
+def preprocess(
+    settings: Settings, beam_flags: Sequence[str], replace: bool, sizes: Sizes | None = None
+) -> DatasetManifest:
     """Make the dataset that the settings describe, and return its manifest.
 
     Args:
@@ -94,7 +97,7 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool, siz
     """
     _import_libraries()
     from artifacts import publish
-    from artifacts.paths import Dataset, join
+    from artifacts.paths import join
     from pipeline.beam import counters, finalize, progress
     from pipeline.dataset import display
     from pipeline.dataset.grouping import Sizes
@@ -108,10 +111,11 @@ def preprocess(settings: Settings, beam_flags: Sequence[str], replace: bool, siz
         job = Job(settings, files, test_files, root, staging, started, sizes or Sizes())
         with progress.waiting(f"preprocessing {len(files.files)} {'streams' if files.read else 'files'}"):
             result = _run(job, options, partial(finalize.write_summary, path=join(staging, finalize.SUMMARY)))
-        manifest = job.make_manifest(finalize.take_summary(staging)) | {"steps": counters.by_step(result)}
-        finalize.write_manifest(Dataset(staging).manifest, "dataset", manifest)
+        manifest = job.make_manifest(finalize.take_summary(staging))
+        manifest.steps = counters.by_step(result)
+        finalize.write_manifest(manifest, staging)
     display.show(root, manifest)
-    validate.show(manifest["compared"])
+    display.show_comparison(manifest.compared)
     return manifest
 
 
@@ -122,7 +126,7 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None
         UserError: a setting, the input or the output needs the user's attention. Later errors are in the job's log.
     """
     _import_libraries()
-    from artifacts import locks, publish
+    from artifacts import locks, publish, storage
     from pipeline.beam.finalize import PublishFromWorker
     from pipeline.dataset.manifest import Job
     from pipeline.sources import inputs
@@ -133,13 +137,13 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None
     with locks.claim(root):
         publish.refuse_occupied(root, "dataset", replace)
     staging = f"{root}.partial-{run}"
-    publish.make_directory(staging)
+    storage.make_directory(staging)
     try:
         with inputs.opened(settings, keep=True) as files:
             job = Job(settings, files, test_files, root, staging, started)
-            _run(job, options, PublishFromWorker("dataset", job.make_manifest, root, staging, run, replace), wait=False)
+            _run(job, options, PublishFromWorker(job.make_manifest, root, staging, run, replace), wait=False)
     except BaseException:
-        publish.remove(staging)
+        storage.remove(staging)
         raise
     print(f"submitted run {run}: it writes to {staging} and publishes the dataset in {root} when it is done")
 
@@ -154,12 +158,13 @@ def _import_libraries() -> None:
 def _check(settings: Settings, beam_flags: Sequence[str]) -> tuple[PipelineOptions, Input | None]:
     """Return Beam's options and the test files, once all that can be checked before the job has been checked."""
     from pipeline.beam import options as beam_options
+    from pipeline.dataset import comparison
     from pipeline.sources import input_files, privacy
 
     options = beam_options.from_settings(settings, beam_flags)
     beam_options.check_place(options)
     privacy.open_rules(settings.privacy)
-    validate.open_baseline(settings.validation)
+    comparison.read_baseline(settings.validation)
     return options, input_files.match_test_files(settings)
 
 

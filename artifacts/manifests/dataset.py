@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from artifacts.manifests.base import Manifest, Part
+from artifacts.names import HELD_OUT
 from configs.settings import DatasetSettings, RatingSettings, SourceSettings, SplitSettings
 
 
@@ -100,3 +102,12 @@ class DatasetManifest(Manifest):
     steps: dict[str, dict[str, int]] = Field(default_factory=dict)
     compared: Comparison | None = None
     run: str | None = None
+
+    def wrong_sums(self) -> Iterator[str]:
+        """Yield a line per side whose files do not add up to the manifest's counts."""
+        for side in self.shards:
+            files = (file for name, file in self.files.items() if name.startswith(f"{side}-"))
+            total = sum(file.interactions or 0 for file in files)
+            expected = self.split.held_out if side == HELD_OUT else self.counts.interactions
+            if total != expected:
+                yield f"{side} has {total} interactions where the manifest counts {expected}"

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from artifacts import manifests
+from artifacts import checksums, manifests
 from artifacts.paths import Dataset, Model, shard_name
 from benchmarks.support import machine
 
@@ -85,9 +85,11 @@ def make(root: Path, users: int, items: int, k: int) -> None:
 
 
 def _describe(root: Path) -> dict:
-    from pipeline import verify
-
-    return {str(path.relative_to(root)): verify.describe(str(path)) for path in root.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(root)): checksums.describe(str(path)).model_dump(exclude_none=True)
+        for path in root.rglob("*")
+        if path.is_file()
+    }
 
 
 def run(root: Path, kind: str, more: list[str]) -> dict:

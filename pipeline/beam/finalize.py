@@ -11,14 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
-
-from artifacts import locks, publish
-from artifacts.manifests import stamp
-from artifacts.paths import Output, join
-from artifacts.storage import open_to_read
+from artifacts import checksums, locks, manifests, publish, storage
+from artifacts.manifests import DatasetManifest, Manifest
+from artifacts.paths import Dataset, join
 from configs.errors import UserError
-from pipeline import verify
 
 SUMMARY, TEMPORARY = "summary.json", "tmp"  # below the staging directory of a running job
 
@@ -27,77 +23,71 @@ Summary = Mapping[str, Any]
 
 def write_summary(summary: Summary, path: str) -> None:
     """Write what the job counted, for the command that waits for it."""
-    publish.write_file(path, json.dumps(summary).encode())
+    storage.write_bytes(path, json.dumps(summary).encode())
 
 
 def take_summary(staging: str) -> Any:
     """Read what the job counted, and remove its temporary files."""
     path = join(staging, SUMMARY)
-    with open_to_read(path) as file:
-        summary = json.loads(file.read())
-    FileSystems.delete([path])
+    summary = json.loads(storage.read_bytes(path))
+    storage.remove(path)
     remove_temporary(staging)
     return summary
 
 
 def remove_temporary(staging: str) -> None:
     """Remove the job's temporary files, and what bundles left behind that ran twice."""
-    publish.remove(join(staging, TEMPORARY))
-    publish.remove_leftovers(join(staging, "rejected"))
+    storage.remove(join(staging, TEMPORARY))
+    publish.remove_leftovers(Dataset(staging).rejected)
 
 
-def write_manifest(path: str, kind: str, content: Mapping[str, Any]) -> None:
-    """Write the manifest, which completes the output; files without a description are described first."""
-    root = path.rpartition("/")[0]
-    names = {file[len(root) + 1 :] for file in publish.list_files(root)} - content["files"].keys()
-    others = {name: verify.describe(join(root, name)) for name in sorted(names)}
-    publish.write_file(path, stamp(kind, {**content, "other_files": others}).encode())
+def write_manifest(manifest: Manifest, root: str) -> None:
+    """Write the manifest, which completes the output; files that it does not describe yet are described first."""
+    names = storage.list_files(root).keys() - manifest.files.keys() - {manifests.MANIFEST}
+    manifest.other_files = {name: checksums.describe(join(root, name)) for name in sorted(names)}
+    manifest.write(join(root, manifests.MANIFEST))
 
 
 @dataclass(frozen=True)
 class PublishFromWorker:
-    """The last step of a job that nobody waits for: make the manifest, check the files, move them to `root`.
+    """The last step of a dataset's job that nobody waits for: make the manifest, check the files, move them to `root`.
 
-    Beam may run it more than once. Each attempt starts over, and one that finds this run's output in place does
+    Beam may run it more than once. Each attempt starts over, and one that finds this run's dataset in place does
     nothing.
 
-    kind: of the output. make_manifest: returns its content from the summary. run: identifies this run. replace: whether
-    an output that exists at `root` by then may be replaced.
+    make_manifest: returns the manifest from the summary. run: identifies this run. replace: whether a dataset that
+    exists at `root` by then may be replaced.
     """
 
-    kind: str
-    make_manifest: Callable[[Summary], dict[str, Any]]
+    make_manifest: Callable[[Summary], DatasetManifest]
     root: str
     staging: str
     run: str
     replace: bool
 
     def __call__(self, summary: Summary) -> None:
-        """Publish the output.
+        """Publish the dataset.
 
         Raises:
-            UserError: the output is damaged, or `make_manifest` refuses it, or its place is taken.
+            UserError: the dataset is of no use or damaged, or its place is taken. GateError: see `make_manifest`.
         """
         with locks.claim(self.root):
             if self._is_published():
                 return
-            if not self.replace and FileSystems.exists(Output(self.root).manifest):
-                raise UserError(
-                    f"{self.root}: another run has written a {self.kind} there, which stays; pass --replace"
-                )
+            if not self.replace and storage.exists(Dataset(self.root).manifest):
+                raise UserError(f"{self.root}: another run has written a dataset there, which stays; pass --replace")
             remove_temporary(self.staging)
-            path = Output(self.staging).manifest
-            if FileSystems.exists(path):  # from an earlier attempt
-                FileSystems.delete([path])
-            write_manifest(path, self.kind, self.make_manifest(summary) | {"run": self.run})
-            problem = next(verify.problems(self.staging, verify.read_any_manifest(self.staging)), None)
+            storage.remove(Dataset(self.staging).manifest)  # from an earlier attempt
+            manifest = self.make_manifest(summary)
+            manifest.run = self.run
+            write_manifest(manifest, self.staging)
+            problem = next(checksums.problems(self.staging, manifest.all_files()), next(manifest.wrong_sums(), None))
             if problem:
                 raise UserError(f"{self.staging}: {problem}; make it again")
             publish.publish(self.staging, self.root)
 
     def _is_published(self) -> bool:
-        path = Output(self.root).manifest
-        if not FileSystems.exists(path):
+        try:
+            return DatasetManifest.read(Dataset(self.root).manifest).run == self.run
+        except UserError:  # there is none, or an older version's
             return False
-        with open_to_read(path) as file:
-            return json.loads(file.read()).get("run") == self.run

@@ -1,4 +1,4 @@
-"""What the interactions of train look like: how many a day, and a histogram of their ratings -> statistics.json."""
+"""Statistics of train: interactions per day and a histogram of the ratings -> statistics.json."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _DAY_MS = 86_400_000
 
 
 def edges_of(rating: RatingSettings) -> np.ndarray:
-    """Edges of the histogram, float64 [bins + 1]: by kind and settings alone, so that one night compares with another.
+    """Return the edges of the histogram, float64 [bins + 1]; they depend only on settings, so nights are comparable.
 
-    median: even up to the cap. log: even. linear and ordinal: four bins from each number to its double.
+    median: equal bins up to the cap. log: equal bins. linear and ordinal: four bins from each number to its double.
     """
     if rating.kind == "median":
         return np.linspace(0, rating.cap, 31)
@@ -34,21 +34,23 @@ def edges_of(rating: RatingSettings) -> np.ndarray:
 
 
 def count(block: pa.RecordBatch, rating: RatingSettings, has_times: bool) -> Counter[str]:
-    """Interactions of an encoded block by day (UTC, of a pair's last view) and by bin; what lies outside is in the
-    first or the last bin."""
+    """Count an encoded block's interactions by day (UTC, of a pair's last view) and by bin.
+
+    Ratings outside the edges are in the first or the last bin.
+    """
     users, items, ratings, times = (values_of(block, name) for name in (USER_ID, ITEM_ID, RATING, TIME_MS))
-    kept = (users >= 0) & (items >= 0)
+    used = (users >= 0) & (items >= 0)
     edges = edges_of(rating)
-    bins = np.clip(np.searchsorted(edges, ratings[kept], side="right") - 1, 0, len(edges) - 2)
-    found = Counter({f"{_RATING}{place}": int(number) for place, number in enumerate(np.bincount(bins)) if number})
+    bins = np.clip(np.searchsorted(edges, ratings[used], side="right") - 1, 0, len(edges) - 2)
+    counts = Counter({f"{_RATING}{number}": int(count) for number, count in enumerate(np.bincount(bins)) if count})
     if has_times:
-        days, numbers = np.unique(times[kept] // _DAY_MS, return_counts=True)
-        found.update({f"{_DAY}{day}": number for day, number in zip(days.tolist(), numbers.tolist(), strict=True)})
-    return found
+        days, of_day = np.unique(times[used] // _DAY_MS, return_counts=True)
+        counts.update({f"{_DAY}{day}": count for day, count in zip(days.tolist(), of_day.tolist(), strict=True)})
+    return counts
 
 
 def describe(counts: Mapping[str, int], rating: RatingSettings) -> bytes:
-    """The JSON: `interactions_by_day`, empty where there are no times, and `ratings` with edges and counts."""
+    """Return the JSON: `interactions_by_day`, empty without times, and `ratings` with edges and counts."""
     days = {int(name.removeprefix(_DAY)): number for name, number in counts.items() if name.startswith(_DAY)}
     bins = {int(name.removeprefix(_RATING)): number for name, number in counts.items() if name.startswith(_RATING)}
     first, last = (min(bins), max(bins)) if bins else (0, 0)
@@ -59,7 +61,7 @@ def describe(counts: Mapping[str, int], rating: RatingSettings) -> bytes:
         "ratings": {
             "kind": rating.kind,
             "edges": [float(f"{edge:.6g}") for edge in edges],
-            "counts": [bins.get(first + place, 0) for place in range(len(edges) - 1)],
+            "counts": [bins.get(first + number, 0) for number in range(len(edges) - 1)],
         },
     }
     return (json.dumps(content, indent=1) + "\n").encode()

@@ -1,13 +1,14 @@
-"""preprocessing_fn: what TF-Transform learns from the interactions, and how they are encoded.
+"""preprocessing_fn for TF-Transform: it learns two vocabularies and the median, and encodes and rates interactions.
 
-A block of interactions is a row of lists (artifacts/names.py), in which each id stands once with its count.
-So TFT counts and looks up an id once a block, not once an interaction.
+A block of interactions is a row of lists (artifacts/names.py) that contains each id once, with its count. So TFT counts
+and looks up an id once per block, not once per interaction.
 """
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -35,7 +36,7 @@ from pipeline.dataset.ratings import decay, rate
 
 
 def _list(dtype: tf.DType) -> tf.io.RaggedFeature:
-    """A row of ids or numbers; no sparse one, whose coordinates would be 16 bytes a number."""
+    """Return the feature of a list of ids or numbers; a sparse one would add coordinates of 16 bytes per number."""
     return tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int64)
 
 
@@ -50,7 +51,20 @@ FEATURE_SPEC = {
     TIME_MS: _list(tf.int64),
 }
 
-_QUANTILE_ERROR = 1e-4  # share of the interactions by which the median's rank may be off
+_QUANTILE_ERROR = 1e-4  # the error of the median's rank, as a share of the interactions
+
+
+class _Ids(NamedTuple):
+    """The features of a block's ids, and their vocabulary."""
+
+    ids: str
+    counts: str
+    places: str
+    vocabulary: str
+
+
+_VISITORS = _Ids(VISITOR_ID, VISITOR_COUNT, VISITOR_PLACE, VOCAB_USERS)
+_ITEMS = _Ids(CONTENT_ID, ITEM_COUNT, ITEM_PLACE, VOCAB_ITEMS)
 
 Tensors = dict[str, tf.Tensor | tf.RaggedTensor]
 
@@ -58,20 +72,18 @@ Tensors = dict[str, tf.Tensor | tf.RaggedTensor]
 def make_preprocessing_fn(
     rating: RatingSettings, dataset: DatasetSettings, store: BlockStore, last_day: datetime.date | None = None
 ) -> Callable[[Tensors], Tensors]:
-    """The preprocessing_fn for TFT; ratings decay with their age at the end of `last_day` (UTC).
+    """Return the preprocessing_fn; ratings decay with their age at the end of `last_day` (UTC).
 
-    It takes one block, the features of FEATURE_SPEC with shape [1, None], and gives `userId` int64,
-    `itemId` int64 and `rating` float32, [1, interactions], with -1 for an id that a minimum count left out;
-    `time_ms` int64 [1, interactions] as it came; and `median` float32 [1].
+    Its input is one block, the features of FEATURE_SPEC with shape [1, None]. It returns `userId` int64, `itemId` int64
+    and `rating` float32, [1, interactions], with -1 for an id that a minimum count left out; `time_ms` int64
+    [1, interactions], unchanged; and `median` float32 [1].
     """
 
     def preprocessing_fn(inputs: Tensors) -> Tensors:
         amounts = inputs[AMOUNT]
         median = tft.quantiles(amounts.values, num_buckets=2, epsilon=_QUANTILE_ERROR)[0, 0]
-        users = _encode(
-            inputs, VISITOR_ID, VISITOR_COUNT, VISITOR_PLACE, VOCAB_USERS, dataset.min_items_per_user, store
-        )
-        items = _encode(inputs, CONTENT_ID, ITEM_COUNT, ITEM_PLACE, VOCAB_ITEMS, dataset.min_users_per_item, store)
+        users = _encode(inputs, _VISITORS, dataset.min_items_per_user, store)
+        items = _encode(inputs, _ITEMS, dataset.min_users_per_item, store)
         ratings = rate(amounts.values, median, rating)
         if rating.half_life_days and last_day:
             ratings *= decay(inputs[TIME_MS].values, last_day, rating.half_life_days)
@@ -87,16 +99,8 @@ def make_preprocessing_fn(
     return preprocessing_fn
 
 
-def _encode(
-    inputs: Mapping[str, tf.RaggedTensor],
-    ids: str,
-    counts: str,
-    places: str,
-    vocabulary: str,
-    least: int,
-    store: BlockStore,
-) -> tf.Tensor:
-    """The index of each interaction's id, int64[n]."""
-    asset = vocabulary_analyzer.vocabulary(inputs[ids].values, inputs[counts].values, vocabulary, least, store)
-    indices = tft.apply_vocabulary(inputs[ids].values, asset, default_value=-1)
-    return tf.gather(indices, inputs[places].values)
+def _encode(inputs: Mapping[str, tf.RaggedTensor], names: _Ids, least: int, store: BlockStore) -> tf.Tensor:
+    """Return the index of each interaction's id, int64[n]."""
+    ids, counts, places = (inputs[name].values for name in names[:3])
+    asset = vocabulary_analyzer.vocabulary(ids, counts, names.vocabulary, least, store)
+    return tf.gather(tft.apply_vocabulary(ids, asset, default_value=-1), places)

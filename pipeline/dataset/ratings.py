@@ -1,4 +1,4 @@
-"""Amounts -> ratings, in TensorFlow: the graph that TF-Transform keeps."""
+"""Ratings from amounts, as a TensorFlow graph that TF-Transform stores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DAY_MS = 86_400_000
 
 
 def rate(amounts: tf.Tensor, median: tf.Tensor, settings: RatingSettings) -> tf.Tensor:
-    """Ratings float32[n] of dwells in ms, or of a table's own ratings; the formulas by kind."""
+    """Return ratings float32[n] from dwells in ms, or from the ratings of a table, by the formula of the kind."""
     if settings.kind == "median":
         return tf.minimum(tf.constant(settings.cap, tf.float32), settings.factor * amounts / median)
     if settings.kind == "log":
@@ -23,7 +23,7 @@ def rate(amounts: tf.Tensor, median: tf.Tensor, settings: RatingSettings) -> tf.
 
 
 def decay(times_ms: tf.Tensor, last_day: datetime.date, half_life_days: float) -> tf.Tensor:
-    """2^(-age / half life) as float32[n], the age counted back from the end of the last day; 1 for what comes later."""
+    """Return 2^(-age / half life), float32[n], with the age at the end of the last day; 1 for later times."""
     end = datetime.datetime.combine(last_day, datetime.time(), datetime.UTC) + datetime.timedelta(days=1)
     age_ms = tf.maximum(tf.constant(round(end.timestamp() * 1000), tf.int64) - times_ms, 0)
     return tf.pow(2.0, -tf.cast(age_ms, tf.float32) / (half_life_days * _DAY_MS))

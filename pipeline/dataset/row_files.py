@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import gzip
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
-import google_crc32c
 import numpy as np
 import pyarrow as pa
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsSingleton, TaggedOutput
 
-from artifacts import examples, tfrecords
+from artifacts import examples, storage, tfrecords
+from artifacts.checksums import FileDescription, describe_bytes
 from artifacts.examples import Rows
 from artifacts.names import MEDIAN
 from artifacts.paths import join, shard_name
-from artifacts.publish import write_file
 from configs.settings import DatasetSettings
 from pipeline.beam.block_store import BlockStore
 from pipeline.beam.counters import StepCounter
@@ -31,7 +28,7 @@ COUNTS = "counts"
 
 @dataclass(frozen=True)
 class RowFiles:
-    """Collections of file descriptions (dicts), of Counters by name, and of medians (floats)."""
+    """Collections of (name, FileDescription), of Counters by name, and of medians (floats)."""
 
     files: beam.PCollection
     counts: beam.PCollection
@@ -92,14 +89,16 @@ def _every_shard(shards: int, sides: tuple[str, ...]) -> Iterator[tuple[tuple[st
 
 
 class _WriteShard(beam.DoFn):
-    """((side, shard), references to entries) -> the description of the shard's file."""
+    """((side, shard), references to entries) -> (name, description) of the shard's file."""
 
     def __init__(self, rows: WriteRows):
         self._root, self._compressed = rows.root, rows.layout.gzip
         self._store, self._sizes = rows.store, rows.sizes
         self._counter = StepCounter(_step("write", rows.sides))
 
-    def process(self, element: tuple[tuple[str, int], Iterable[bytes]], shards: int) -> Iterator[dict]:
+    def process(
+        self, element: tuple[tuple[str, int], Iterable[bytes]], shards: int
+    ) -> Iterator[tuple[str, FileDescription]]:
         (side, shard), references = element
         references = [reference for reference in references if reference]
         rows = (group(self._store.get(references)) if references else NO_ROWS).cut(self._sizes.record)
@@ -107,27 +106,14 @@ class _WriteShard(beam.DoFn):
         if self._compressed:
             data = gzip.compress(data, compresslevel=6, mtime=0)  # no time stamp: same rows, same bytes
         name = shard_name(side, shard, shards, ".gz" if self._compressed else "")
-        write_once(join(self._root, name), data)
+        storage.write_bytes(join(self._root, name), data)
         self._counter.add(len(rows), len(data))
-        yield {
-            "name": name,
-            "records": len(rows),
-            "interactions": len(rows.indices),
-            "bytes": len(data),
-            "crc32c": f"{google_crc32c.value(data):08x}",
-        }
+        yield name, describe_bytes(data, records=len(rows), interactions=len(rows.indices))
 
 
 def _step(name: str, sides: tuple[str, ...]) -> str:
     """Return a step's name in the manifest; steps of held-out rows have names of their own."""
     return name if sides == SIDES else "_".join((*sides, name))
-
-
-def write_once(path: str, data: bytes) -> None:
-    """Write a file by an atomic rename, so that a bundle that runs twice leaves one whole file."""
-    beside = f"{path}.{uuid.uuid4().hex}"
-    write_file(beside, data)
-    FileSystems.rename([beside], [path])
 
 
 def _records(rows: Rows, entries_at_once: int) -> Iterator[bytes]:

@@ -17,18 +17,19 @@ from apache_beam.pvalue import AsIter, AsSingleton
 from tensorflow_transform import DatasetMetadata
 from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
+from artifacts.checksums import FileDescription
 from artifacts.names import HELD_OUT
 from artifacts.paths import Dataset, join
 from configs.settings import Settings
 from pipeline.beam.block_store import BlockStore
 from pipeline.beam.finalize import TEMPORARY, Summary
+from pipeline.beam.transform_files import WriteTransformFn
 from pipeline.dataset import dataset_statistics
 from pipeline.dataset.grouping import SIDES
 from pipeline.dataset.item_statistics import WriteItems
 from pipeline.dataset.manifest import Job
 from pipeline.dataset.preprocessing_fn import FEATURE_SPEC, make_preprocessing_fn
 from pipeline.dataset.row_files import RowFiles, WriteRows
-from pipeline.dataset.transform_files import WriteTransformFn
 from pipeline.interactions import splits
 from pipeline.interactions.blocks import BLOCK
 from pipeline.sources.read_interactions import ReadInteractions
@@ -183,9 +184,9 @@ def summarise(
     last: Callable[[Summary], object],
     counts: Counter[str],
     medians: Iterable[float],
-    files: Iterable[dict],
+    files: Iterable[tuple[str, FileDescription]],
     *_: object,
 ) -> None:
     """Pass the summary, from which the manifest is made, to the last step."""
-    described = sorted(files, key=lambda file: file["name"])
+    described = {name: file.model_dump() for name, file in sorted(files, key=lambda file: file[0])}
     last({"counts": counts, "median": next(iter(medians), None), "files": described})

@@ -10,7 +10,7 @@ from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
-from artifacts import factor_tables, id_lists, manifests, publish
+from artifacts import checksums, factor_tables, id_lists, manifests, publish
 from artifacts.paths import Dataset, Model, join
 from artifacts.privacy import key_name
 from artifacts.vocabulary import iterate_vocabulary
@@ -20,7 +20,6 @@ from configs.settings import ColdStartSettings, PredictionSettings, PrivacySetti
 from pipeline.prediction import allowed
 from pipeline.prediction.writers.answers import Stamp
 from pipeline.sources import privacy
-from pipeline.verify import describe
 from ranking.fold_in import Objective
 
 _MOST_ASKED = 200_000  # visitors, of whom each worker holds the factors
@@ -179,10 +178,10 @@ def _check_bits(path: str, described: dict[str, Any], remedy: str) -> None:
     if publish.is_remote(path):
         return
     try:
-        found = describe(path)
+        found = checksums.describe(path)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; {remedy}") from None
-    if found["crc32c"] != described["crc32c"]:
+    if found.crc32c != described["crc32c"]:
         raise UserError(f"{path} is damaged: its checksum is not the manifest's; {remedy}")
 
 

@@ -103,7 +103,7 @@ def _kill_once(root: Path, step: str, seconds: float, quiet: dict[str, str], bes
 
 
 def _problems(root: Path, output: Path, quiet: dict[str, str], beside: set[str]) -> Iterator[str]:
-    yield from verify.problems(str(output), json.loads((output / "manifest.json").read_text()))
+    yield from verify.problems(str(output), manifests.read_any(str(output)))
     now = _digest(output)
     for name in sorted(now.keys() ^ quiet.keys()):
         yield f"{name} is {'left over' if name in now else 'missing'}"
@@ -116,8 +116,8 @@ def _problems(root: Path, output: Path, quiet: dict[str, str], beside: set[str])
 
 def _digest(output: Path) -> dict[str, str]:
     """Checksums by name of what must be the same; graphs and logs, whose bytes differ each time, by their names."""
-    files = manifests.all_files(json.loads((output / "manifest.json").read_text()))
-    own = json.loads((output / "manifest.json").read_text())["files"]
+    manifest = manifests.read_any(str(output))
+    files, own = manifest.all_files(), manifest.files
     found = {}
     for name, file in files.items():
         if name.startswith("logs/"):

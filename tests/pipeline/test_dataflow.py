@@ -22,7 +22,7 @@ from google.cloud import storage
 from google.cloud.dataflow_v1beta3 import TemplateMetadata
 from google.protobuf import json_format
 
-from artifacts import publish
+from artifacts import manifests, publish
 from artifacts.google_cloud import check_bucket
 from artifacts.storage import open_to_read
 from configs.errors import UserError
@@ -109,10 +109,11 @@ def test_the_job_as_dataflow_gets_it_runs_elsewhere(bucket, tmp_path, capsys):
         environment.CopyFrom(environments.EmbeddedPythonEnvironment.default().to_runner_api(None))
     result = FnApiRunner().run_via_runner_api(proto, beam_options.from_settings(settings(tmp_path, "x"), []))
     result.wait_until_finish()
-    content = verify.read_any_manifest(str(out))
-    assert list(verify.problems(str(out), content)) == []
+    manifest = manifests.read_any(str(out))
+    assert list(verify.problems(str(out), manifest)) == []
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name or "lock" in path.name] == []
     here = make_dataset(tmp_path / "here", own.source.input, source={"min_dwell_ms": 1}, dataset={"shards": 2})
+    content = manifest.model_dump(mode="json")
     assert content["files"] == here["files"] and content["counts"] == here["counts"]
     with pytest.raises(UserError, match="is not empty; name another directory or pass --replace"):
         launch.main(["--config=gs://bucket/config.yaml"])
@@ -149,9 +150,9 @@ def test_the_last_step_may_be_tried_again(tmp_path, monkeypatch):
     monkeypatch.setattr(PublishFromWorker, "__call__", breaking)
     preprocess.submit(settings(root, export), [], replace=False)
     assert [there for _, there in tries] == [False, True, True]
-    content = verify.read_any_manifest(str(root))
-    assert list(verify.problems(str(root), content)) == [] and content["run"] == tries[0][0]
-    other = PublishFromWorker("dataset", dict, str(root), str(tmp_path / "s"), "another", replace=False)
+    manifest = manifests.read_any(str(root))
+    assert list(verify.problems(str(root), manifest)) == [] and manifest.run == tries[0][0]
+    other = PublishFromWorker(dict, str(root), str(tmp_path / "s"), "another", replace=False)
     with pytest.raises(UserError, match="another run has written a dataset there"):
         steps(other, {})
 

@@ -1,5 +1,6 @@
 """The job that makes a dataset, run whole."""
 
+import datetime
 import json
 import statistics
 import sys
@@ -259,5 +260,5 @@ def test_the_command_says_errors_in_one_line_and_exits_with_2(tmp_path):
 def test_settings_reach_the_manifest(tmp_path):
     chosen = settings(tmp_path / "out", export(tmp_path), source={"start_date": "20240101"})
     manifest = preprocess.preprocess(chosen, [], False)
-    assert manifest["settings"]["source"]["start_date"] == "2024-01-01"
-    assert manifest["days"] == {"first": "20240101", "last": "20240101"}
+    assert manifest.settings.source.start_date == datetime.date(2024, 1, 1)
+    assert (manifest.days.first, manifest.days.last) == ("20240101", "20240101")

@@ -38,7 +38,7 @@ def test_the_bytes_are_those_of_the_slow_path(tmp_path, monkeypatch, runner):
     source = {"duration_column": "duration_ms"}
     sizes = Sizes(block=700, record=40, batch=100)
     chosen = settings(tmp_path / "out", tmp_path / "in/*", "table", source=source, dataset={"shards": SHARDS})
-    made = preprocess.preprocess(chosen, [], replace=False, sizes=sizes)
+    made = preprocess.preprocess(chosen, [], replace=False, sizes=sizes).model_dump(mode="json")
 
     pairs = slow_path.interactions(views)
     (tmp_path / "slow").mkdir()

@@ -8,6 +8,7 @@ from configs import cli
 from configs.errors import GateError, UserError
 from configs.settings import ValidationSettings
 from pipeline import validate
+from pipeline.dataset import comparison
 from tests.support.exports import make_dataset, reads, write_ndjson
 
 
@@ -38,7 +39,7 @@ def test_one_that_is_not_never_takes_its_place(tmp_path, good):
     assert "users 10 -> 16 (+60%; validation.users 0.5)" in message
     assert "items 4 -> 2 (-50%" in message and "median 1,000 -> 600 (-40%" in message
     assert "interactions" not in message.split("settings that")[0], "40 -> 32 is within its bound"
-    assert "settings that are others now: source.min_dwell_ms." in message
+    assert "settings that differ: source.min_dwell_ms." in message
     assert caught.value.status == 3
     assert [path.name for path in tmp_path.iterdir()] == ["in"], "nothing is left behind"
 
@@ -46,14 +47,14 @@ def test_one_that_is_not_never_takes_its_place(tmp_path, good):
 @pytest.mark.parametrize(("then", "now", "moved"), [(10, 15, False), (15, 10, False), (10, 16, True), (16, 10, True)])
 def test_bounds_are_factors_either_way(then, now, moved):
     figures = {"users": then, "items": 1, "interactions": 1, "median": None}
-    found = list(validate._moved(figures, figures | {"users": now}, ValidationSettings()))
+    found = list(comparison.moved_figures(figures, figures | {"users": now}, ValidationSettings()))
     assert bool(found) == moved
-    assert not list(validate._moved(figures, figures | {"users": 99}, ValidationSettings(users=None)))
+    assert not list(comparison.moved_figures(figures, figures | {"users": 99}, ValidationSettings(users=None)))
 
 
 def test_a_figure_that_was_none_or_is_none_has_moved():
     figures = {"users": 0, "items": 5, "interactions": 1, "median": 7.0}
-    found = list(validate._moved(figures, figures | {"users": 3, "items": 0}, ValidationSettings()))
+    found = list(comparison.moved_figures(figures, figures | {"users": 3, "items": 0}, ValidationSettings()))
     assert [line.split()[0] for line in found] == ["users", "items"]
 
 
@@ -64,10 +65,10 @@ def test_the_command_compares_what_is_there(tmp_path, good, capsys):
     assert cli.run(validate.main, ["--config", str(config), "--baseline", str(good)]) == 0
     assert cli.run(validate.main, ["--config", str(config), "--baseline", str(other)]) == 3
     assert cli.run(validate.main, ["--config", str(config), "--baseline", str(tmp_path)]) == 2
-    assert "is no finished dataset" in capsys.readouterr().err
+    assert "is not a finished dataset" in capsys.readouterr().err
 
 
 def test_a_baseline_that_is_gone_is_named_before_any_work(tmp_path):
     glob = write_ndjson(tmp_path / "in", sessions(3))
-    with pytest.raises(UserError, match="nowhere is no finished dataset"):
+    with pytest.raises(UserError, match="nowhere is not a finished dataset"):
         make_dataset(tmp_path / "dataset", glob, validation={"baseline": str(tmp_path / "nowhere")})

@@ -84,8 +84,8 @@ def settings(dataset_dir: Path, glob: Any, kind: str = "ga360", **sections: Any)
 
 
 def make_dataset(dataset_dir: Path, glob: Any, kind: str = "ga360", replace: bool = False, **sections: Any) -> dict:
-    """Runs the job; gives the manifest."""
-    return preprocess.preprocess(settings(dataset_dir, glob, kind, **sections), [], replace)
+    """Runs the job and returns the manifest as JSON has it."""
+    return preprocess.preprocess(settings(dataset_dir, glob, kind, **sections), [], replace).model_dump(mode="json")
 
 
 def ratings(dataset_dir: Path, side: str = "items_for_user") -> dict[tuple[bytes, bytes], float]:

@@ -1,7 +1,7 @@
 """TFT's transform_fn and its metadata -> the files that `tft.TFTransformOutput` reads.
 
-`tft_beam.WriteTransformFn` moves directories, which cannot be done twice: a bundle that is retried behind its move, or
-done by two workers, fails for good. Here each file is copied aside and renamed to its place, as often as need be.
+`tft_beam.WriteTransformFn` moves directories, which fails for good when a bundle is retried or runs twice. Here each
+file is copied to a temporary name and then renamed, which may be repeated.
 """
 
 from __future__ import annotations
@@ -18,30 +18,28 @@ from tensorflow_transform.tf_metadata import metadata_io
 
 from artifacts.paths import join
 
-_ANALYSIS_ONLY = ".tft_metadata"  # within a transform_fn, for TFT's own use on the way
+_ANALYSIS_ONLY = ".tft_metadata"  # a part of the transform_fn that only TFT's analysis uses
 
 
 @dataclass
 class WriteTransformFn(beam.PTransform):
-    """Writes what `tft_beam.AnalyzeDataset` gives; its output is there when the files are.
+    """Writes the result of `tft_beam.AnalyzeDataset`; its output has elements once the files are written.
 
-    root: where the two directories go. temporary: a directory in the same storage, which somebody removes.
+    root: the parent of the two directories. temporary: a directory in the same storage, which the job removes.
     """
 
     root: str
     temporary: str
 
     def _extract_input_pvalues(self, transform_fn: tuple[beam.PCollection, Any]) -> tuple[Any, list[beam.PCollection]]:
-        """Beam's way to say which parts of the input are collections."""
+        """Return the input and the collections within it, as Beam asks for them."""
         saved_model, metadata = transform_fn
         return transform_fn, [saved_model, metadata.deferred_metadata]
 
     def expand(self, transform_fn: tuple[beam.PCollection, Any]) -> beam.PCollection:
         saved_model, metadata = transform_fn
-        graph, schema = (
-            join(self.root, name)
-            for name in (tft.TFTransformOutput.TRANSFORM_FN_DIR, tft.TFTransformOutput.TRANSFORMED_METADATA_DIR)
-        )
+        graph = join(self.root, tft.TFTransformOutput.TRANSFORM_FN_DIR)
+        schema = join(self.root, tft.TFTransformOutput.TRANSFORMED_METADATA_DIR)
         copied = saved_model | "CopyGraph" >> beam.Map(_copy, graph, self.temporary)
         written = metadata.deferred_metadata | "WriteMetadata" >> beam.Map(
             _write_metadata, schema, self.temporary, metadata.asset_map
@@ -49,25 +47,25 @@ class WriteTransformFn(beam.PTransform):
         return (copied, written) | beam.Flatten()
 
 
-def _write_metadata(metadata: Any, to: str, temporary: str, asset_map: dict[str, str]) -> None:
-    place = join(temporary, uuid.uuid4().hex)
-    metadata_io.write_metadata(metadata, place)
+def _write_metadata(metadata: Any, directory: str, temporary: str, asset_map: dict[str, str]) -> None:
+    source = join(temporary, uuid.uuid4().hex)
+    metadata_io.write_metadata(metadata, source)
     if asset_map:
-        with tf.io.gfile.GFile(join(place, tft.TFTransformOutput.ASSET_MAP), "w") as file:
+        with tf.io.gfile.GFile(join(source, tft.TFTransformOutput.ASSET_MAP), "w") as file:
             file.write(json.dumps(asset_map))
-    _copy(place, to, temporary)
+    _copy(source, directory, temporary)
 
 
-def _copy(source: str, to: str, temporary: str) -> None:
-    """Copies a directory's files, each whole or not at all."""
+def _copy(source: str, directory: str, temporary: str) -> None:
+    """Copy the files of a directory, each by an atomic rename."""
     for folder, _, names in tf.io.gfile.walk(source):
         below = folder.rstrip("/")[len(source.rstrip("/")) + 1 :]
         if below.split("/")[0] == _ANALYSIS_ONLY:
             continue
-        target = join(to, below) if below else to
+        target = join(directory, below) if below else directory
         tf.io.gfile.makedirs(target)
         tf.io.gfile.makedirs(temporary)
         for name in names:
-            beside = join(temporary, uuid.uuid4().hex)
-            tf.io.gfile.copy(join(folder, name), beside)
-            tf.io.gfile.rename(beside, join(target, name), overwrite=True)
+            copy = join(temporary, uuid.uuid4().hex)
+            tf.io.gfile.copy(join(folder, name), copy)
+            tf.io.gfile.rename(copy, join(target, name), overwrite=True)

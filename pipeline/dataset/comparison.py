@@ -1,0 +1,78 @@
+"""The comparison of a dataset with the last good one: figures that moved beyond their bounds stop a night."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from artifacts.manifests import Comparison, DatasetManifest
+from artifacts.paths import Dataset
+from configs.errors import GateError
+from configs.settings import ValidationSettings
+
+Figures = Mapping[str, float | None]
+
+_OF_WINDOW = ("input", "start_date", "end_date")  # settings that change every night
+
+
+def read_baseline(settings: ValidationSettings) -> DatasetManifest | None:
+    """Read the manifest of the last good dataset; None where no baseline is set.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return DatasetManifest.read(Dataset(settings.baseline).manifest) if settings.baseline else None
+
+
+def compare(manifest: DatasetManifest, settings: ValidationSettings, root: str) -> Comparison | None:
+    """Compare a dataset with the baseline; return both figures, or None without a baseline.
+
+    Args:
+        root: the dataset's directory, for the message.
+
+    Raises:
+        GateError: a figure moved further than its bound. UserError: the baseline cannot be read.
+    """
+    baseline = read_baseline(settings)
+    if baseline is None:
+        return None
+    before, after = _figures(baseline), _figures(manifest)
+    moved = list(moved_figures(before, after, settings))
+    if moved:
+        changed = list(_changed(baseline.settings.model_dump(), manifest.settings.model_dump()))
+        because = f"; settings that differ: {', '.join(changed)}" if changed else ""
+        raise GateError(
+            f"{root} is not like {settings.baseline}: {'; '.join(moved)}{because}. Check the export; if this is "
+            "right, raise the bounds (validation.*), or run once without --baseline"
+        )
+    pairs: dict[str, Any] = {name: (before[name], after[name]) for name in after}
+    return Comparison(baseline=str(settings.baseline), created=baseline.created, **pairs)
+
+
+def moved_figures(before: Figures, after: Figures, settings: ValidationSettings) -> Iterator[str]:
+    """Yield a line per figure that moved by a factor beyond its bound, in either direction."""
+    for name, new in after.items():
+        bound, old = getattr(settings, name), before[name]
+        if bound is None or old is None or new is None or old == new:
+            continue
+        low, high = sorted((old, new))
+        if low <= 0 or high / low - 1 > bound:
+            change = f"{new / old - 1:+.0%}" if old else "from 0"
+            yield f"{name} {old:,.0f} -> {new:,.0f} ({change}; validation.{name} {bound:g})"
+
+
+def _figures(manifest: DatasetManifest) -> Figures:
+    counts = manifest.counts
+    return {
+        "users": counts.users,
+        "items": counts.items,
+        "interactions": counts.interactions,
+        "median": manifest.median,
+    }
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    for section, values in after.items():
+        for key, value in values.items():
+            if before[section][key] != value and key not in _OF_WINDOW:
+                yield f"{section}.{key}"
