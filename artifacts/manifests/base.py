@@ -86,12 +86,13 @@ class Manifest(Part):
         version = content.get("schema_version")
         if version != cls.SCHEMA_VERSION:
             raise UserError(f"{path} has schema version {version}, this code reads {cls.SCHEMA_VERSION}; {remedy}")
+        names = [name for part in ("files", "other_files") for name in content.get(part) or ()]
+        if not all(map(is_below, names)):
+            raise UserError(f"{path} names files outside its directory; this software does not write such manifests")
         try:
             manifest = cls(**content)
         except (ValidationError, TypeError) as error:
             raise UserError(f"{path} {_first_problem(error)}; {remedy}") from error
-        if not all(map(is_below, manifest.all_files())):
-            raise UserError(f"{path} names files outside its directory; this software does not write such manifests")
         manifest._content = content
         return manifest
 

@@ -11,7 +11,6 @@ left too.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -123,7 +122,7 @@ def _digest(output: Path) -> dict[str, str]:
         if name.startswith("logs/"):
             continue
         same = name in own and not name.startswith("saved_model/")
-        found[name] = file["crc32c"] if same else "there"
+        found[name] = file.crc32c if same else "there"
     return found
 
 
