@@ -1,4 +1,4 @@
-"""pipeline.show: whom it chooses, what it prints, and what it says when something is missing."""
+"""pipeline.show: the visitors that it chooses, the tables, and its errors."""
 
 import io
 import json
@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from artifacts import examples, manifests, tfrecords
+from artifacts import checksums, examples, manifests, tfrecords
 from artifacts.examples import Rows
 from artifacts.paths import Dataset, Predictions, shard_name
 from configs import cli
 from configs.errors import UserError
+from configs.settings import Settings
 from pipeline import show
+from pipeline.demo.show import tables
 
 CATEGORIES = ("Chess", "Film", "Music")
 ITEMS = [f"c{number:02d}" for number in range(30)]  # ten of each category, in order
@@ -31,6 +33,40 @@ def write_rows(path: str, rows: list[tuple[int, list[int], list[float]]]) -> Non
     )
     data, begins = examples.encode(columns)
     Path(path).write_bytes(tfrecords.frame(bytes(data), np.asarray(begins).tolist()))
+
+
+def dataset_manifest(users: int) -> manifests.DatasetManifest:
+    return manifests.DatasetManifest(
+        created="",
+        seconds=0,
+        counts=manifests.DatasetCounts(
+            files_read=1, files_outside_window=0, rows_read=1, rows_rejected=0, interactions=1, users=users, items=30
+        ),
+        rejected={},
+        skipped={},
+        split=manifests.SplitAccount(),
+        capped_at_max_dwell=0,
+        median=None,
+        days=manifests.Days(),
+        shards={"items_for_user": 2},
+        compression="none",
+        settings=Settings().model_dump(include={"source", "rating", "split", "dataset"}),
+    )
+
+
+def predictions_manifest(names: list[str]) -> manifests.PredictionsManifest:
+    return manifests.PredictionsManifest(
+        seconds=0,
+        counts={},
+        rules={},
+        factors="trained",
+        model_fingerprint="",
+        dataset_fingerprint="",
+        model_version="",
+        run_time="",
+        settings={"prediction": {}},
+        files={name: checksums.describe_bytes(b"") for name in names},
+    )
 
 
 class World:
@@ -64,8 +100,10 @@ class World:
             lines = [self.line(user) for user in self.users[shard::2]]
             Path(shard_name(self.predictions.text, shard, 2, ".jsonl")).write_text("".join(lines))
             Path(shard_name(self.predictions.text, shard, 2, ".txt")).write_text("not to be read\n")
-        Path(self.dataset.manifest).write_text(manifests.stamp("dataset", {}))
-        Path(self.predictions.manifest).write_text(manifests.stamp("predictions", {}))
+        dataset_manifest(len(self.users)).write(self.dataset.manifest)
+        predictions_manifest([f"predictions-0000{shard}-of-00002.jsonl" for shard in range(2)]).write(
+            self.predictions.manifest
+        )
         lines = [f"{item},{title},{category}\n" for item, (title, category) in CATALOGUE.items()]
         self.catalogue.write_text("contentId,title,category\n" + "".join(lines))
         return self
@@ -77,10 +115,10 @@ class World:
         ]
         return json.dumps({"visitorId": user, "recommendations": entries[::-1]}) + "\n"
 
-    def print(self, catalogue: bool = True, visitors: int = 5, visitor_ids=(), width: int = 100) -> str:
+    def print(self, catalogue: bool = True, visitors: int = 5, visitor_ids=(), width: int = 100, **limits) -> str:
         console = Console(width=width, record=True, file=io.StringIO())
         path = str(self.catalogue) if catalogue else None
-        show.show(self.dataset, self.predictions, path, visitors, visitor_ids, console)
+        tables.show(self.dataset, self.predictions, path, visitor_ids or visitors, console, **limits)
         return console.export_text()
 
 
@@ -185,11 +223,9 @@ def test_ids_and_titles_cannot_spoil_the_table(world):
 
 
 def test_the_choice_reads_no_more_rows_than_it_needs(small, monkeypatch):
-    monkeypatch.setattr(show, "_EVERYBODY", 0)
-    monkeypatch.setattr("pipeline.demo.show.choice._CANDIDATES", 2)
     read = []
     monkeypatch.setattr("pipeline.demo.show.inputs.read_rows", lambda p: (read.append(p), tfrecords.read_rows(p))[1])
-    text = small.print(visitors=2)
+    text = small.print(visitors=2, everybody_up_to=0, candidates=2)
     assert text.count("Visitor ") == 2
     assert "Of all" not in text
     assert len(read) == 1
@@ -204,25 +240,25 @@ def test_missing_or_unfinished_inputs_are_one_clear_line(small):
     lines = Path(shard_name(small.predictions.text, 1, 2, ".jsonl"))
     whole = lines.read_text()
     lines.write_text(whole + '{"visitorId": "cut')
-    fails(r"predictions-00001-of-00002.jsonl, line \d is no prediction")
+    fails(r"predictions-00001-of-00002.jsonl, line \d is not a prediction")
     lines.unlink()
-    fails("not one whole set")
-    Path(shard_name(small.predictions.text, 0, 2, ".jsonl")).unlink()
+    fails(r"predictions-00001-of-00002.jsonl cannot be read .*; predict again")
+    predictions_manifest(["predictions-00000-of-00002.csv"]).write(small.predictions.manifest)
     fails("jsonl in prediction.formats")
     Path(small.predictions.manifest).unlink()
-    fails("predictions is no finished predictions")
+    fails("predictions is not a finished predictions")
     Path(small.dataset.manifest).write_text(manifests.stamp("model", {}))
-    fails("belongs to a model, not to a dataset")
+    fails("is the manifest of model, not of a dataset")
     Path(small.dataset.manifest).unlink()
-    fails("dataset is no finished dataset")
+    fails("dataset is not a finished dataset")
 
 
 def test_predictions_of_another_dataset_are_refused(small):
     for shard in range(2):
         Path(shard_name(small.predictions.text, shard, 2, ".jsonl")).write_text(
-            '{"visitorId": "stranger", "recommendations": []}\n'
+            '{"visitorId": "another", "recommendations": []}\n'
         )
-    with pytest.raises(UserError, match="holds none of the visitors"):
+    with pytest.raises(UserError, match="contains none of the visitors"):
         small.print()
 
 
@@ -233,9 +269,9 @@ def test_the_command_takes_paths_from_config_and_flags(small, capsys):
     assert cli.run(show.main, [*flags, "--visitor_id", "nobody"]) == 2
     assert capsys.readouterr().err.startswith("error: visitor nobody is not in ")
     assert cli.run(show.main, [*flags, "--predictions_dir", "elsewhere"]) == 2
-    assert "elsewhere is no finished predictions" in capsys.readouterr().err
+    assert "elsewhere is not a finished predictions" in capsys.readouterr().err
     assert cli.run(show.main, [*flags[:4], "--catalogue", "absent.csv"]) == 2
-    assert capsys.readouterr().err == "error: catalogue absent.csv does not exist\n"
+    assert capsys.readouterr().err == "error: catalogue absent.csv does not exist; check the path\n"
     small.catalogue.write_text("contentId,name\n")
     assert cli.run(show.main, flags) == 2
     assert "has no column title" in capsys.readouterr().err
