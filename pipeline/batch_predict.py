@@ -80,7 +80,7 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
     started, kind = time.time(), settings.prediction.kind
     root = cli.required(output_dir or getattr(settings, _DIRECTORIES[kind]), "output_dir")
     options = beam_options.from_settings(settings, beam_flags)
-    beam_options.check_place(options)
+    beam_options.check_bucket(options)
     plan, trained = plans.make(settings)
     if settings.prediction.table:
         from pipeline.prediction.writers import bigquery

@@ -162,7 +162,7 @@ def _check(settings: Settings, beam_flags: Sequence[str]) -> tuple[PipelineOptio
     from pipeline.sources import input_files, privacy
 
     options = beam_options.from_settings(settings, beam_flags)
-    beam_options.check_place(options)
+    beam_options.check_bucket(options)
     privacy.open_rules(settings.privacy)
     comparison.read_baseline(settings.validation)
     return options, input_files.match_test_files(settings)

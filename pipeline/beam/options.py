@@ -1,4 +1,4 @@
-"""Beam's own options from the settings and the command line, and running a pipeline to its end."""
+"""Beam's options from the settings and the command line, and the run of a pipeline."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from apache_beam.runners.runner import PipelineResult
 from configs.errors import UserError, recognise
 from configs.settings import Settings
 
-# Beam puts the step's name behind the message, and across processes the message comes within a traceback's text.
+# Beam appends the step's name to a message; from another process, the message is within the text of a traceback.
 _STEP = re.compile(r" \[while running .*\Z", re.DOTALL)
 DATAFLOW = "DataflowRunner"
 _ON_THIS_MACHINE = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner", "PrismRunner")
@@ -31,10 +31,10 @@ _IN_TRACEBACK = re.compile(r"^(?:configs\.errors\.)?UserError: (.*)$", re.MULTIL
 
 
 def from_settings(settings: Settings, argv: Sequence[str]) -> PipelineOptions:
-    """Beam's options: those of the settings' `beam:`, then those of the command line, which win.
+    """Return Beam's options from the settings' `beam:` and from the command line, which wins.
 
     Raises:
-        UserError: an option that Beam does not know.
+        UserError: an option is unknown to Beam, or Dataflow needs one that is not set.
     """
     flags: list[str] = []
     for name, value in settings.beam.items():
@@ -48,7 +48,7 @@ def from_settings(settings: Settings, argv: Sequence[str]) -> PipelineOptions:
     if _is_dataflow(options):
         options = PipelineOptions([*_dataflow_flags(settings, options.get_all_options()), *flags])
     options.view_as(SetupOptions).save_main_session = False
-    # TFT's own transforms do not pass Beam's type checks at run time, and nothing here relies on them.
+    # TFT's transforms do not pass Beam's type checks at run time, and nothing here relies on the checks.
     options.view_as(TypeOptions).runtime_type_check = False
     return options
 
@@ -57,19 +57,23 @@ def _is_dataflow(options: PipelineOptions) -> bool:
     return (options.view_as(StandardOptions).runner or "").rpartition(".")[2] == DATAFLOW
 
 
-def _dataflow_flags(settings: Settings, given: Mapping[str, object]) -> list[str]:
-    """The sections `cloud` and `dataflow` as Beam's options; `given` are those of `beam` and the command line.
+def _dataflow_flags(settings: Settings, explicit: Mapping[str, object]) -> list[str]:
+    """Return the sections `cloud` and `dataflow` as Beam's options; `explicit` are those of `beam` and the flags.
 
     Raises:
-        UserError: what Dataflow cannot do without is missing.
+        UserError: an option that Dataflow needs is not set.
     """
     cloud, dataflow = settings.cloud, settings.dataflow
     for name in ("project", "region", "temp_location"):
-        if not (getattr(cloud, name) or given[name]):
-            raise UserError(f"Dataflow needs cloud.{name}; configs/gcp.yaml shows where it stands")
-    setup = None if dataflow.container_image or given["sdk_container_image"] else Path(__file__).parents[2] / "setup.py"
+        if not (getattr(cloud, name) or explicit[name]):
+            raise UserError(f"Dataflow needs cloud.{name}; set it as configs/gcp.yaml does")
+    setup = (
+        None if dataflow.container_image or explicit["sdk_container_image"] else Path(__file__).parents[2] / "setup.py"
+    )
     if setup and not setup.is_file():
-        raise UserError("Dataflow's workers need dataflow.container_image: here is no setup.py that they could install")
+        raise UserError(
+            "Dataflow's workers need dataflow.container_image, because there is no setup.py here to install; set it"
+        )
     values = {
         "project": cloud.project,
         "region": cloud.region,
@@ -83,8 +87,8 @@ def _dataflow_flags(settings: Settings, given: Mapping[str, object]) -> list[str
         "disk_size_gb": dataflow.disk_gb,
         "sdk_container_image": dataflow.container_image,
         "setup_file": setup,
-        # A worker holds the items (prediction) or sorts a shard (preprocessing) once a process: one a machine, with
-        # a thread a core.
+        # One process per machine, with a thread per core: each process keeps the items (prediction) or sorts a shard
+        # (preprocessing) in memory.
         "experiments": "no_use_multiple_sdk_containers",
     }
     flags = [f"--{name}={value}" for name, value in values.items() if value is not None]
@@ -92,42 +96,42 @@ def _dataflow_flags(settings: Settings, given: Mapping[str, object]) -> list[str
     return flags + (["--no_use_public_ips"] if dataflow.private_ips else [])
 
 
-def check_place(options: PipelineOptions) -> None:
-    """Looks, before anything is paid for, whether what Dataflow stages has a place near its workers.
+def check_bucket(options: PipelineOptions) -> None:
+    """Check, before the job costs anything, that Dataflow's staging bucket is in the region of its workers.
 
     Raises:
-        UserError: it has not.
+        UserError: it is not, or it does not exist.
     """
     if not _is_dataflow(options):
         return
-    from artifacts.google_cloud import check_bucket
+    from artifacts import google_cloud
 
-    own = options.view_as(GoogleCloudOptions)
-    check_bucket(own.temp_location, own.region, "cloud.temp_location")
+    cloud = options.view_as(GoogleCloudOptions)
+    google_cloud.check_bucket(cloud.temp_location, cloud.region, "cloud.temp_location")
 
 
 def describe(options: PipelineOptions) -> str:
-    """On which runner a job would run, and with which options."""
-    given = options.get_all_options(drop_default=True)
-    runner = given.pop("runner", None) or "DirectRunner"
-    return f"-- on {runner}: {' '.join(f'{name}={value}' for name, value in sorted(given.items()))}".rstrip(": ")
+    """Return a line with the runner and the options of a job."""
+    values = options.get_all_options(drop_default=True)
+    runner = values.pop("runner", None) or "DirectRunner"
+    return f"-- on {runner}: {' '.join(f'{name}={value}' for name, value in sorted(values.items()))}".rstrip(": ")
 
 
 def shared_folder(options: PipelineOptions, folder: str) -> str | None:
-    """The folder, where all workers of the runner can reach it: it is on a disk, and they are on this machine."""
+    """Return the folder if all workers share it, as workers on this machine do; else None."""
     runner = (options.view_as(StandardOptions).runner or "DirectRunner").rpartition(".")[2]
     environment = options.view_as(PortableOptions).environment_type
-    here = runner in _ON_THIS_MACHINE and environment in (None, "LOOPBACK")
-    return folder if here and "://" not in folder else None
+    local = runner in _ON_THIS_MACHINE and environment in (None, "LOOPBACK")
+    return folder if local and "://" not in folder else None
 
 
 def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions, wait: bool = True) -> PipelineResult:
-    """Builds a pipeline and runs it to its end, or only starts it; gives the runner's result.
+    """Build a pipeline, run it to its end or only start it, and return the runner's result.
 
     Raises:
-        UserError: one was raised while building, or in a worker; or Dataflow did not take the job, or gave it up.
+        UserError: one was raised while building or in a worker, or Dataflow refused or failed the job.
     """
-    logging.getLogger("apache_beam.runners.common").addFilter(_is_no_user_error)
+    logging.getLogger("apache_beam.runners.common").addFilter(_needs_traceback)
     try:
         pipeline = beam.Pipeline(options=options)
     except ValueError as error:  # a runner of another name, or one that lacks an option it needs
@@ -142,9 +146,9 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions, wait
     except UserError as error:
         raise UserError(_STEP.sub("", str(error))) from error
     except Exception as error:
-        found = _IN_TRACEBACK.search(str(error))
-        if found:
-            raise UserError(_STEP.sub("", found.group(1))) from error
+        message = _IN_TRACEBACK.search(str(error))
+        if message:
+            raise UserError(_STEP.sub("", message.group(1))) from error
         raise
 
 
@@ -154,25 +158,25 @@ def _dataflow_explained() -> Iterator[None]:
 
     from artifacts.google_cloud import explained
 
-    logging.getLogger("apache_beam.runners.dataflow.internal.apiclient").addFilter(_is_no_refusal)
+    logging.getLogger("apache_beam.runners.dataflow.internal.apiclient").addFilter(_is_not_refusal)
     try:
         with explained("Dataflow"):
             yield
     except DataflowRuntimeException as error:
-        if _IN_TRACEBACK.search(str(error)):  # a worker's own word for it
+        if _IN_TRACEBACK.search(str(error)):  # a worker raised a UserError
             raise
-        said, job = " ".join(str(error).split()), error.result.job_id()
-        raise UserError(f"{said}; its log: gcloud dataflow jobs show {job}, or the console") from error
+        message, job = " ".join(str(error).split()), error.result.job_id()
+        raise UserError(f"{message}; see its log: gcloud dataflow jobs show {job}, or the console") from error
 
 
-def _is_no_user_error(record: logging.LogRecord) -> bool:
-    """Keeps Beam from logging a traceback of what the user will read in one line."""
+def _needs_traceback(record: logging.LogRecord) -> bool:
+    """Return False for the log of an error that the user will read in one line."""
     error = record.exc_info[1] if record.exc_info else None
     return error is None or not (isinstance(error, UserError) or recognise(error))
 
 
-def _is_no_refusal(record: logging.LogRecord) -> bool:
-    """The same, of what Dataflow's client logs when the service refuses a job."""
+def _is_not_refusal(record: logging.LogRecord) -> bool:
+    """Return False for what Dataflow's client logs when the service refuses a job."""
     return not str(record.msg).startswith(("HTTP status %d trying to create job", "details of server error"))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from artifacts import publish
+from artifacts import storage
 from configs import cli
 
 _POLL_SECONDS = 2.0
@@ -51,7 +51,7 @@ def watching(title: str, root: str, prefix: str, due: int) -> Iterator[None]:
 
 def count(root: str, prefix: str) -> int:
     """Return the number of finished files below a root whose names have this prefix."""
-    names = (path.rsplit("/", 1)[-1] for path in publish.list_files(root))
+    names = (name.rsplit("/", 1)[-1] for name in storage.list_files(root))
     return sum(
         name.startswith(prefix) and name.count(".") == 1 for name in names
     )  # an unfinished one has a longer name
