@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.sample",
         description="Make a sample of Google Analytics exports: visits to an imaginary magazine, whose readers have "
-        "favourite topics. The same flags give the same bytes.",
+        "favourite topics. The same flags produce the same bytes.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument

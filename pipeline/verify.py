@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.verify",
         description="Check datasets, models and predictions against their manifests: the size and checksum of each "
-        "file, the sums of the counts, and that there is no other file.",
+        "file, the sums of the counts, and that all files are described.",
         allow_abbrev=False,
     )
     parser.add_argument("roots", nargs="+", metavar="DIR", help="a dataset, a model or predictions, local or gs://")

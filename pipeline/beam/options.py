@@ -71,9 +71,7 @@ def _dataflow_flags(settings: Settings, explicit: Mapping[str, object]) -> list[
         None if dataflow.container_image or explicit["sdk_container_image"] else Path(__file__).parents[2] / "setup.py"
     )
     if setup and not setup.is_file():
-        raise UserError(
-            "Dataflow's workers need dataflow.container_image, because there is no setup.py here to install; set it"
-        )
+        raise UserError("Dataflow's workers need dataflow.container_image, because setup.py is missing here; set it")
     values = {
         "project": cloud.project,
         "region": cloud.region,

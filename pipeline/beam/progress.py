@@ -52,6 +52,5 @@ def watching(title: str, root: str, prefix: str, due: int) -> Iterator[None]:
 def count(root: str, prefix: str) -> int:
     """Return the number of finished files below a root whose names have this prefix."""
     names = (name.rsplit("/", 1)[-1] for name in storage.list_files(root))
-    return sum(
-        name.startswith(prefix) and name.count(".") == 1 for name in names
-    )  # an unfinished one has a longer name
+    # An unfinished file has a longer name.
+    return sum(name.startswith(prefix) and name.count(".") == 1 for name in names)

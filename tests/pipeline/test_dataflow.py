@@ -70,7 +70,7 @@ def made(tmp_path, **dataflow):
 
 
 def translated() -> tuple[dict, beam_runner_api_pb2.Pipeline]:
-    """What was made for Dataflow: the job's template, and the pipeline that was staged with it."""
+    """Read what was made for Dataflow: the job's template, and the pipeline that was staged with it."""
     template = json.loads(open_to_read("gs://bucket/template").read())
     url = template["environment"]["sdkPipelineOptions"]["options"]["pipelineUrl"]
     return template, beam_runner_api_pb2.Pipeline.FromString(open_to_read(url).read())
@@ -188,7 +188,7 @@ def test_settings_become_beams_options(tmp_path):
     [
         ("gs://american/tmp", "temp_location gs://american/tmp: its bucket is in US, not in europe-west1; name one"),
         ("gs://double", "its bucket is in EUR4, not in europe-west1"),
-        ("gs://none/tmp", "there is no bucket none; make it in europe-west1"),
+        ("gs://none/tmp", "there is no bucket none; make it in europe-west1"),  # words: ok
     ],
 )
 def test_a_bucket_of_another_region_is_refused_before_anything_is_made(bucket, tmp_path, temp, said):

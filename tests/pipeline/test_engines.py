@@ -1,6 +1,6 @@
 """Both Beam jobs on real portable runners, their workers in processes of their own: the records are the same.
 
-Prism and Flink are no Python packages: `make prism` and `make flink` bring them, and run these tests.
+`make prism` and `make flink` fetch the engines, which are not Python packages, and run these tests.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ENGINES = [
 
 @contextlib.contextmanager
 def workers() -> Iterator[list[str]]:
-    """A pool that starts worker processes on demand; gives the flags that lead a runner to it."""
+    """Start a pool of worker processes; yield the flags that lead a runner to it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -48,7 +48,7 @@ def workers() -> Iterator[list[str]]:
     pool = subprocess.Popen(
         [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"],
         env=os.environ | path,
-        cwd="/",  # what the submitter's directory holds is not theirs
+        cwd="/",  # the submitter's directory is not theirs
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

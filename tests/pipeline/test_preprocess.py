@@ -22,7 +22,7 @@ ODD_IDS += ['"quoted"', "\\n"]
 
 
 def files(root):
-    """Every file of a dataset's rows and vocabularies, as bytes."""
+    """Read every file of a dataset's rows and vocabularies."""
     kept = [path for path in sorted(root.rglob("*")) if "_for_" in path.name or path.name.startswith("vocab")]
     return {path.name: path.read_bytes() for path in kept}
 

@@ -16,7 +16,7 @@ SHARDS = 3
 
 
 def made_views(seed: int) -> list[tuple[bytes, bytes, int]]:
-    """A long tail of visitors and items, pairs that repeat, dwells of zero; an item that all view."""
+    """Make a long tail of visitors and items, pairs that repeat, dwells of zero, and an item that all view."""
     rng = random.Random(seed)
     views = [
         (b"v%d" % int(rng.expovariate(0.02)), b"c%d" % int(rng.expovariate(0.05)), rng.randrange(0, 90_000))

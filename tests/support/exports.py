@@ -27,7 +27,7 @@ needs_shared = pytest.mark.skipif(
 
 
 def hit(number: int, time_ms: int, content: str | None = None, kind: str = "PAGE") -> dict[str, Any]:
-    """A GA360 hit as `bq extract` writes it: integers as strings."""
+    """Return a GA360 hit as `bq extract` writes it: integers as strings."""
     dimensions = [{"index": "4", "value": "subscriber"}]
     if content is not None:
         dimensions.append({"index": "10", "value": content})
@@ -35,7 +35,7 @@ def hit(number: int, time_ms: int, content: str | None = None, kind: str = "PAGE
 
 
 def session(visitor: str | None, visit: int, hits: list[dict], day: str = "20240101", **more: Any) -> dict[str, Any]:
-    """A GA360 session."""
+    """Return a GA360 session."""
     return {
         "fullVisitorId": visitor,
         "visitNumber": "1",
@@ -48,7 +48,7 @@ def session(visitor: str | None, visit: int, hits: list[dict], day: str = "20240
 
 
 def reads(visitor: str, items: dict[str, int], visit: int = 1704067200) -> dict[str, Any]:
-    """A session in which a visitor reads some items for so many ms each, and then leaves from the home page."""
+    """Return a session in which a visitor reads items for so many ms each, and then leaves from the home page."""
     hits, clock = [], 0
     for number, (content, dwell_ms) in enumerate(items.items(), start=1):
         hits.append(hit(number, clock, content))
@@ -57,7 +57,7 @@ def reads(visitor: str, items: dict[str, int], visit: int = 1704067200) -> dict[
 
 
 def event(visitor: str | None, content: str | None, engaged_ms: int | None = None, **more: Any) -> dict[str, Any]:
-    """A GA4 event."""
+    """Return a GA4 event."""
     params = [{"key": "page_location", "value": {"string_value": f"https://example.com/{content}?utm=a#top"}}]
     if content is not None:
         params.append({"key": "content_id", "value": {"string_value": content}})
@@ -68,7 +68,7 @@ def event(visitor: str | None, content: str | None, engaged_ms: int | None = Non
 
 
 def write_ndjson(path: Path, rows: list[Any]) -> Path:
-    """Writes rows as JSON lines, as they are where they are bytes; gzip by the suffix."""
+    """Write rows as JSON lines, as they are where they are bytes; gzip by the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [row if isinstance(row, bytes) else json.dumps(row, ensure_ascii=False).encode() for row in rows]
     data = b"".join(line + b"\n" for line in lines)
@@ -77,19 +77,19 @@ def write_ndjson(path: Path, rows: list[Any]) -> Path:
 
 
 def settings(dataset_dir: Path, glob: Any, kind: str = "ga360", **sections: Any) -> Settings:
-    """Settings for a small run on this machine; `source`, `rating`, ... as dicts."""
+    """Return settings for a small run on this machine; `source`, `rating`, ... as dicts."""
     source = {"kind": kind, "input": str(glob)} | sections.pop("source", {})
     tree = {"source": source, "dataset_dir": str(dataset_dir), "beam": {"runner": "FnApiRunner"}}
     return resolve(Settings.model_validate(tree | sections))
 
 
 def make_dataset(dataset_dir: Path, glob: Any, kind: str = "ga360", replace: bool = False, **sections: Any) -> dict:
-    """Runs the job and returns the manifest as JSON has it."""
+    """Run the job and return the manifest as JSON has it."""
     return preprocess.preprocess(settings(dataset_dir, glob, kind, **sections), [], replace).model_dump(mode="json")
 
 
 def ratings(dataset_dir: Path, side: str = "items_for_user") -> dict[tuple[bytes, bytes], float]:
-    """What one side of a dataset says, by the site's own ids: (visitorId, contentId) -> rating."""
+    """Read one side of a dataset, by the site's own ids: (visitorId, contentId) -> rating."""
     dataset = Dataset(str(dataset_dir))
     users, items = read_vocabulary(dataset.vocab_users), read_vocabulary(dataset.vocab_items)
     rows, columns = (items, users) if side == "users_for_item" else (users, items)
@@ -104,15 +104,15 @@ def ratings(dataset_dir: Path, side: str = "items_for_user") -> dict[tuple[bytes
 
 
 def rejected(dataset_dir: Path) -> list[dict[str, Any]]:
-    """The rows kept aside."""
+    """Read the rejected rows."""
     paths = sorted(dataset_dir.glob("rejected/*.jsonl"))
     return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 
 def interactions(made: Settings) -> tuple[dict, dict]:
-    """What the source of some settings gives, without Beam: (visitorId, contentId) -> amount, time; and the account.
+    """Read a source without Beam: (visitorId, contentId) -> amount, time; and its counts.
 
-    Where a split holds some out: (visitorId, contentId, "held out") as well.
+    With a split also (visitorId, contentId, "held out").
     """
     parts, counts = [], Counter()
     with inputs.opened(made) as opened:

@@ -1,4 +1,4 @@
-"""Samples as pipeline.sample makes them, and the contents of their files."""
+"""Samples as pipeline.sample makes them, and the rows of their files."""
 
 import datetime
 import gzip

@@ -28,7 +28,7 @@ def vocabulary(ids: Iterable[bytes]) -> list[bytes]:
 
 
 def dataset(pairs: dict[tuple[bytes, bytes], int], shards: int, piece: int, folder: Path) -> dict[str, bytes]:
-    """The bytes of every file of rows and of both vocabularies, by name; ratings by the median, scale 0.3, cap 1."""
+    """Return every file of rows and both vocabularies, by name; ratings by the median, scale 0.3, cap 1."""
     users, items = (vocabulary(pair[side] for pair in pairs) for side in (0, 1))
     user_of, item_of = ({ident: n for n, ident in enumerate(ids)} for ids in (users, items))
     median = np.float32(statistics.median_high(pairs.values()))
@@ -51,7 +51,7 @@ def dataset(pairs: dict[tuple[bytes, bytes], int], shards: int, piece: int, fold
 
 
 def example(key: int, entries: list[tuple[int, np.float32]]) -> bytes:
-    """A record of a row, its features in the order of their names."""
+    """Return the record of a row, its features in the order of their names."""
     found = tf.train.Example()
     features = found.features.feature
     features["key"].int64_list.value.append(key)

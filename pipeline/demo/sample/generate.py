@@ -2,7 +2,7 @@
 
 Visitors have favourite categories and topics; items and visitors are long-tailed; and the visits contain what real ones
 do: home pages, events, repeated views, views spread over visits and days, last pages without dwell. All layouts and
-formats describe the same visits, and the same size gives the same bytes.
+formats describe the same visits, and samples of the same size have the same bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ITEMS_PER_VISITOR = 17.5  # where the catalogue is large enough
 
 @dataclass
 class Report:
-    """What was written; `total` counts sessions, hits and events of all days."""
+    """The numbers that were written; `total` counts sessions, hits and events of all days."""
 
     total: Counter[str] = field(default_factory=Counter)
     table_rows: int = 0

@@ -136,7 +136,7 @@ class Tastes:
 def activity(size: Size) -> tuple[float, float]:
     """Return the location and the spread of the log-normal number of items that a visitor reads.
 
-    The location gives the mean that the size asks for, after rounding up and capping.
+    The location leads to the mean that the size asks for, after rounding up and capping.
     """
     spread, mean = 0.95, size.interactions / size.visitors
     normal = np.random.default_rng([size.seed, 2]).standard_normal(20_000)

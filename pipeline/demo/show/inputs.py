@@ -19,7 +19,7 @@ RankedItems = list[tuple[str, float]]  # contentId and score or rating, best fir
 
 @dataclass(frozen=True)
 class Row:
-    """What one visitor read: indices int64[n] of items, values float32[n], the ratings."""
+    """The items that one visitor read: indices int64[n], and the ratings, values float32[n]."""
 
     key: int
     indices: np.ndarray
@@ -75,7 +75,7 @@ def read_recommendations(
         count: is called with every visitor and its items; without it, reading stops after the wanted visitors.
 
     Raises:
-        UserError: there are no JSON lines, or one cannot be read.
+        UserError: JSON lines are missing, or one cannot be read.
     """
     prefix = predictions.text.rpartition("/")[2]
     names = sorted(name for name in manifest.files if name.startswith(f"{prefix}-") and name.endswith(".jsonl"))

@@ -16,7 +16,7 @@ WORKED_EXAMPLE = {44652: 0.231208, 1214205: 1.000000, 32109: 0.166260, 47744: 0.
 def test_ratings_of_the_worked_example():
     amounts = np.array(list(WORKED_EXAMPLE), np.float32)
     found = rate(tf.constant(amounts), tf.constant(57937.0), RatingSettings()).numpy()
-    # The example's median is printed without its fraction (57937.4 gives all six digits).
+    # The example's median is printed without its fraction (57937.4 leads to all six digits).
     np.testing.assert_allclose(found, list(WORKED_EXAMPLE.values()), rtol=1.1e-5)
 
 

@@ -18,7 +18,7 @@ SPEC = {IDS: tf.io.VarLenFeature(tf.string), COUNTS: tf.io.VarLenFeature(tf.int6
 
 
 def blocks(seed):
-    """Blocks in which each id stands once; many sums tie, some ids are odd bytes."""
+    """Make blocks that contain each id once; many sums tie, some ids are odd bytes."""
     rng = random.Random(seed)
     ids = [f"visitor {n}".encode() for n in range(300)] + [
         b" ",

@@ -1,4 +1,4 @@
-"""pipeline.sample: the same flags give the same bytes, and the data have a shape to recommend from."""
+"""pipeline.sample: the same flags produce the same bytes, and the data have a shape to recommend from."""
 
 import csv
 import dataclasses
@@ -25,7 +25,7 @@ from tests.support.samples import DAY, items_of, lines, make
 
 @pytest.fixture(scope="module")
 def default(tmp_path_factory) -> Path:
-    """What the command writes without further flags, and the table of the same visits."""
+    """The files that the command writes without further flags, and the table of the same visits."""
     root = tmp_path_factory.mktemp("default") / "export"
     flags = ["--output_dir", str(root), "--layouts", "ga360", "ga4", "table"]
     assert cli.run(sample.main, flags) == 0
