@@ -47,7 +47,7 @@ def problems(root: str, manifest: Manifest) -> Iterator[str]:
         yield from manifest.wrong_sums()
 
 
-def _show(root: str, manifest: Manifest, found: Sequence[str]) -> None:
+def _show(root: str, manifest: Manifest, wrong: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -59,9 +59,9 @@ def _show(root: str, manifest: Manifest, found: Sequence[str]) -> None:
     table.add_row("bytes", f"{sum(file.bytes for file in files.values()):,}")
     for name, count in manifest.model_dump(mode="json").get("counts", {}).items():
         table.add_row(name.replace("_", " "), f"{count:,}")
-    for problem in found:
+    for problem in wrong:
         table.add_row("[red]damaged[/red]", problem)
-    if not found:
+    if not wrong:
         table.add_row("whole", "yes")
     Console().print(table)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from artifacts import publish
-from artifacts.storage import open_to_read
+from artifacts import storage
 from configs.errors import UserError
 from configs.settings import Settings, SourceSettings, SplitSettings
 from pipeline.interactions import splits
@@ -115,9 +114,9 @@ def _why_no_interactions(counts: Counter[str], source: SourceSettings) -> str:
 
 def _first_rejected(rejected_dir: str) -> str:
     """Return the reason, file and record of the first rejected row, without its ids: errors show no ids."""
-    for path in sorted(publish.list_files(rejected_dir)):
-        with open_to_read(path) as file:
-            rows = map(json.loads, file)
+    for file in storage.list_files(rejected_dir).values():
+        with storage.open_to_read(file.path) as lines:
+            rows = map(json.loads, lines)
             row = next((row for row in rows if "record" in row), None)  # a rejected bot has no record
         if row:
             return f"{row['reason']}, {row['file']}, record {row['record']} {row.get('complaint', '')}".rstrip()

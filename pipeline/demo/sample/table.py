@@ -50,10 +50,10 @@ def interactions(steps: Steps, visitors: pa.Array, items: pa.Array) -> pa.Table:
     keys = steps.pairs[:, 0] * len(items) + steps.pairs[:, 1]
     order = np.argsort(keys)
     key = steps.visitor[steps.session[view]] * len(items) + steps.item[view]
-    place = order[np.searchsorted(keys, key, sorter=order).clip(max=len(keys) - 1)]
-    known = keys[place] == key
+    row = order[np.searchsorted(keys, key, sorter=order).clip(max=len(keys) - 1)]
+    known = keys[row] == key
     last_ms = np.zeros(len(keys), np.int64)
-    np.maximum.at(last_ms, place[known], steps.opened_ms[view[known]])
+    np.maximum.at(last_ms, row[known], steps.opened_ms[view[known]])
     columns = [
         visitors.take(pa.array(steps.pairs[:, 0])),
         items.take(pa.array(steps.pairs[:, 1])),

@@ -184,10 +184,10 @@ def title(category: str, topic: int, number: int) -> str:
     """Return title 0, 1, 2, ... of a topic; no two titles of any categories, topics and numbers are equal."""
     subjects = TOPICS[category][topic]
     templates = TEMPLATES[category]
-    round_, place = divmod(number, len(subjects) * len(templates))
+    round_, position = divmod(number, len(subjects) * len(templates))
     # 6 subjects and 8 templates: the subject changes fastest, and each round of six shifts the templates.
-    subject = subjects[place % len(subjects)]
-    template = templates[(place // len(subjects) + 3 * (place % len(subjects)) + topic) % len(templates)]
+    subject = subjects[position % len(subjects)]
+    template = templates[(position // len(subjects) + 3 * (position % len(subjects)) + topic) % len(templates)]
     text = template.format(s=subject, S=subject[0].upper() + subject[1:])
     part, ending = divmod(round_, len(ENDINGS) + 1)
     text += ENDINGS[ending - 1] if ending else ""

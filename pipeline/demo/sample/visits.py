@@ -126,8 +126,8 @@ class Tastes:
         off = level < anything
         begin, end = np.where(off, 0, begin), np.where(off, catalogue.size, end)
         low, high = catalogue.cumulative[begin], catalogue.cumulative[end]
-        place = low + rng.random(count) * (high - low)
-        item = np.searchsorted(catalogue.cumulative, place, side="right") - 1
+        mass = low + rng.random(count) * (high - low)
+        item = np.searchsorted(catalogue.cumulative, mass, side="right") - 1
         if turn >= len(_ANYTHING):
             item = np.where(off, rng.integers(catalogue.size, size=count), item)
         return np.clip(item, begin, end - 1), ~off
@@ -214,8 +214,8 @@ def _visits(rng: np.random.Generator, size: Size, views: np.ndarray) -> _Visits:
     steps = np.array([step for step in range(1, slots) if math.gcd(step, slots) == 1])
     step, first = steps[rng.integers(len(steps), size=visitors)], rng.integers(slots, size=visitors)
     slot = (step[visitor] * nth + first[visitor]) % slots
-    day, place = np.divmod(np.sort(visitor * slots + slot) - visitor * slots, _SLOTS_PER_DAY)
-    begin_s = (24 * 3600 - _SLOTS_PER_DAY * _SLOT_S) + place * _SLOT_S
+    day, slot_of_day = np.divmod(np.sort(visitor * slots + slot) - visitor * slots, _SLOTS_PER_DAY)
+    begin_s = (24 * 3600 - _SLOTS_PER_DAY * _SLOT_S) + slot_of_day * _SLOT_S
     return _Visits(visitor, nth + rng.geometric(0.6, visitors)[visitor], day * 86_400 + begin_s)
 
 
