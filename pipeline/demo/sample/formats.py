@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import fastavro
 import orjson
@@ -17,14 +17,6 @@ from pipeline.demo.sample.rows import Row
 _GZIP_LEVEL = 4  # half the time of level 6 for a tenth more bytes
 _PARQUET_ROWS = 20_000  # per row group
 _AVRO = {pa.string(): "string", pa.int64(): "long", pa.float64(): "double", pa.bool_(): "boolean"}
-
-
-class RowWriter(Protocol):
-    """A file to which rows are appended."""
-
-    def write(self, rows: Sequence[Row]) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class NdjsonWriter:
@@ -83,8 +75,9 @@ class ParquetWriter:
         del self._rows[:_PARQUET_ROWS]
 
 
+RowWriter = NdjsonWriter | AvroWriter | ParquetWriter
 # Format -> the writer, and the suffix of its files.
-FORMATS: dict[str, tuple[Callable[[str, pa.Schema], RowWriter], str]] = {
+FORMATS: dict[str, tuple[type[RowWriter], str]] = {
     "ndjson": (NdjsonWriter, ".ndjson.gz"),
     "avro": (AvroWriter, ".avro"),
     "parquet": (ParquetWriter, ".parquet"),

@@ -16,7 +16,7 @@ from artifacts.paths import Dataset, Predictions
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from pipeline.demo.show.choice import Categories, Choice, FavouriteShare, choose
-from pipeline.demo.show.inputs import RankedItems, RowShards, read_recommendations
+from pipeline.demo.show.inputs import RankedItems, Row, RowShards, read_recommendations
 
 CATALOGUE = "data/export/catalogue.csv"
 _ITEMS = 6  # per list
@@ -56,17 +56,14 @@ def show(
     else:
         choice = Choice(rows.of_keys(_keys(visitors, users, dataset)))
     share = FavouriteShare(categories, {users[key]: number for key, number in choice.favourites.items()})
-    recommended = read_recommendations(
-        predictions, answers, {users[row.key] for row in choice.rows}, share.add if everybody else None
-    )
+    wanted = {users[row.key] for row in choice.rows}
+    recommended = read_recommendations(predictions, answers, wanted, share.add if everybody else None)
     if not recommended:
         raise UserError(
             f"{predictions.root} contains none of the visitors of {dataset.root}; make the predictions again"
         )
     for row in choice.rows:
-        visitor, history = users[row.key], categories.history(row)
-        title = _title(visitor, len(history), categories.favourite_name(row))
-        console.print(_table(title, history, recommended.get(visitor, []), titles, min(_WIDTH, console.width)))
+        console.print(_table(row, users[row.key], recommended, categories, titles, min(_WIDTH, console.width)))
     if not titles:
         console.print(f"No catalogue at {escape(catalogue_path or CATALOGUE)}: items are shown by their ids.")
     if share.line():
@@ -81,13 +78,19 @@ def _keys(visitor_ids: Sequence[str], users: Sequence[str], dataset: Dataset) ->
     return [keys[name] for name in dict.fromkeys(visitor_ids)]
 
 
-def _title(visitor: str, items: int, favourite: str) -> Text:
-    most = f", most of {_printable(favourite)}" if favourite else ""
-    return Text.assemble("Visitor ", (_printable(visitor)[:60], "bold"), f": {items} items read{most}")
-
-
-def _table(title: Text, history: RankedItems, recommended: RankedItems, titles: Catalogue, width: int) -> Table:
+def _table(
+    row: Row,
+    visitor: str,
+    recommended: dict[str, RankedItems],
+    categories: Categories,
+    titles: Catalogue,
+    width: int,
+) -> Table:
     """Return one visitor's table; recommended categories that the visitor has read are green."""
+    history, answers = categories.history(row), recommended.get(visitor, [])
+    favourite = categories.favourite_name(row)
+    most = f", most of {_printable(favourite)}" if favourite else ""
+    title = Text.assemble("Visitor ", (_printable(visitor)[:60], "bold"), f": {len(history)} items read{most}")
     table = Table(title=title, title_justify="left", title_style="", width=width)
     table.add_column("", no_wrap=True)
     table.add_column("rating", justify="right", no_wrap=True)
@@ -105,8 +108,8 @@ def _table(title: Text, history: RankedItems, recommended: RankedItems, titles: 
 
     add("read", history)
     table.add_section()
-    add("recommended", recommended)
-    if not recommended:
+    add("recommended", answers)
+    if not answers:
         table.add_row("recommended", *[""] * (2 if titles else 1), Text("nothing", "dim"))
     return table
 
