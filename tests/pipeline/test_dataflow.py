@@ -177,7 +177,7 @@ def test_settings_become_beams_options(tmp_path):
     assert options.view_as(GoogleCloudOptions).labels == ["team=news"]
     assert options.view_as(WorkerOptions).use_public_ips is False
     lacking = made(tmp_path).model_copy(update={"cloud": load_settings(str(ROOT / "configs/local.yaml")).cloud})
-    with pytest.raises(UserError, match=r"Dataflow needs cloud\.project; configs/gcp\.yaml"):
+    with pytest.raises(UserError, match=r"Dataflow needs cloud\.project; set it as configs/gcp\.yaml does"):
         beam_options.from_settings(lacking, [])
     here = made(tmp_path).model_copy(update={"beam": {"runner": "FnApiRunner"}})
     assert beam_options.from_settings(here, []).view_as(WorkerOptions).machine_type is None
