@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import abc
 import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from artifacts import locks, storage
+from artifacts import checksums, locks, storage
 from artifacts.checksums import digest_of
 from artifacts.manifests import InputTable, LiveVersion, Manifest
 from artifacts.paths import Night
@@ -16,6 +16,15 @@ from configs.settings import Settings
 from nightly.runs import outputs
 from nightly.steps.process import GRACE_SECONDS
 
+# Settings that name a file whose bytes change an output.
+FILES = (
+    "privacy.deleted_visitors",
+    "training.row_weights_file",
+    "training.col_weights_file",
+    "prediction.only",
+    "prediction.allow",
+    "prediction.block",
+)
 _LEASE_SECONDS = 360.0  # a lock on gs:// lapses sooner if nobody renews it
 
 
@@ -113,14 +122,28 @@ class Step(abc.ABC):
             pass  # free; the command takes the lock itself
 
 
-def select(settings: Settings, keys: Iterable[str]) -> dict[str, Any]:
-    """Return the values of some settings, by section or dotted key, as JSON."""
+def select(settings: Settings, keys: Collection[str]) -> dict[str, Any]:
+    """Return the values of some settings as JSON, and the checksums of the files that they name.
+
+    Args:
+        keys: sections, or settings by dotted key.
+    """
     tree = settings.model_dump(mode="json")
     del tree["training"]["warm_start"]  # the night sets it to the live model, whatever the config has
-    return {key: _value(tree, key) for key in keys}
+    paths = {key: _value(tree, key) for key in FILES if key.partition(".")[0] in keys}
+    checksums_of_files = {key: _checksum(path) for key, path in paths.items() if path}
+    return {key: _value(tree, key) for key in keys} | {"files": checksums_of_files}
 
 
 def _value(tree: dict[str, Any], dotted: str) -> Any:
     for part in dotted.split("."):
         tree = tree[part]
     return tree
+
+
+def _checksum(path: str) -> str | None:
+    """Return the checksum of a file, None if it cannot be read; the command then reports the error."""
+    try:
+        return checksums.describe(path).crc32c
+    except OSError:
+        return None

@@ -15,7 +15,7 @@ from configs.settings import Settings
 from configs.settings.section import keys_of, section_of
 from nightly import attempt
 from nightly.steps.commands import NAMES, STEPS
-from nightly.steps.step import Plan
+from nightly.steps.step import FILES, Plan
 from tests.support.nights import write_output
 
 # A setting that is not in this table fails the test: decide which steps it repeats, and add it to the right line.
@@ -145,6 +145,37 @@ def test_every_setting_is_accounted_for():
 def test_a_setting_repeats_the_steps_that_depend_on_it(night, key):
     settings = Settings()
     assert repeated(night, settings, changed(settings, key)) == EXPECTED[key]
+
+
+@pytest.mark.parametrize("key", FILES)
+def test_the_bytes_of_a_file_repeat_the_steps_that_depend_on_it(night, tmp_path, key):
+    section, name = key.split(".")
+    settings = Settings.model_validate({section: {name: str(tmp_path / "ids.txt")}})
+
+    def identities() -> list[str]:
+        return [step.identity(Plan(settings, night, "config.yaml", TABLES, PARENT)) for step in STEPS]
+
+    found = []
+    for text in (None, b"a\n", b"a\n", b"a\nb\n"):
+        if text is not None:
+            (tmp_path / "ids.txt").write_bytes(text)
+        found.append(identities())
+    missing, one, same, other = found
+    assert one == same
+    for before, after in ((missing, one), (one, other)):
+        changed_steps = [step.name for step, a, b in zip(STEPS, before, after, strict=True) if a != b]
+        assert tuple(changed_steps) == EXPECTED[key]
+
+
+def test_every_setting_that_names_a_file_of_ids_or_weights_is_known():
+    words = ("file with one", "csv file with the columns visitorid", "csv file with the columns contentid,")
+    named = set()
+    for key in keys_of(Settings):
+        section, _, name = key.rpartition(".")
+        model = section_of(Settings.model_fields[section].annotation) if section else Settings
+        if str(model.model_fields[name].description).lower().startswith(words):
+            named.add(key)
+    assert named == {*FILES, "serving.deleted_visitors", "catalogue"}, "these two change no step"
 
 
 def test_inputs_repeat_the_steps_that_depend_on_them(night, tmp_path):
