@@ -20,15 +20,9 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         UserError: the address is not available.
     """
-    listening = None
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(1024)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server((str(address[0]), port), family=family, backlog=1024)
     except OSError as error:
-        if listening is not None:
-            listening.close()
-        raise UserError(f"cannot listen on {host} port {port} ({error.strerror}); choose another --port") from error
-    return listening
+        reason = str(error.strerror).partition(" (while ")[0]
+        raise UserError(f"cannot listen on {host} port {port} ({reason}); choose another --port") from error

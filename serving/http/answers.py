@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -61,73 +60,62 @@ class Query:
         return values[0] if values else None
 
 
-async def recommendations(service: Service, query: Query) -> dict[str, Any]:
-    visitor = query.id("visitorId")
-    outputs, version = await service.ask_one("recommend", query.k(), visitorId=visitor)
-    return {
-        "visitorId": id_to_json(visitor),
-        "rule": id_to_json(outputs["rule"]),
-        "modelVersion": version,
-        "recommendations": _items(service, outputs["contentIds"], outputs["scores"], "score"),
-    }
+class Address(NamedTuple):
+    """A GET address, /NAME, whose answer has a list of the same name.
+
+    Attributes:
+        signature: answers the request. ids: the ids that it takes; k is always a parameter too.
+        entries: the signature's output of ids, and that of their values. fields: outputs that the answer has too.
+        schema: of the answer.
+    """
+
+    name: str
+    signature: str
+    ids: tuple[str, ...]
+    entries: tuple[str, str]
+    fields: tuple[str, ...]
+    schema: type[BaseModel]
+    summary: str
+
+    async def answer(self, service: Service, query: Query) -> dict[str, Any]:
+        """Answer a request.
+
+        Raises:
+            Refusal: the query is not valid, or no version is loaded yet.
+        """
+        ids = {name: query.id(name) for name in self.ids}
+        outputs, version = await service.ask_one(self.signature, query.k(), **ids)
+        answer: dict[str, Any] = {name: id_to_json(value) for name, value in ids.items()}
+        for name in self.fields:
+            answer[name] = id_to_json(outputs[name]) if isinstance(outputs[name], bytes) else outputs[name]
+        return answer | {"modelVersion": version, self.name: self._list(service, outputs)}
+
+    def _list(self, service: Service, outputs: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return entries with rank, id and value, and with title and category if the catalogue has the item."""
+        id_name, value_name = (name.removesuffix("s") for name in self.entries)
+        entries = []
+        for rank, (entry_id, value) in enumerate(zip(*(outputs[name] for name in self.entries), strict=True), 1):
+            entry = {"rank": rank, id_name: id_to_json(entry_id), value_name: value}
+            if id_name == "contentId" and (titles := service.catalogue.get(entry_id.decode("utf-8", "replace"))):
+                entry["title"], entry["category"] = titles
+            entries.append(entry)
+        return entries
 
 
-async def history(service: Service, query: Query) -> dict[str, Any]:
-    visitor = query.id("visitorId")
-    outputs, version = await service.ask_one("history", query.k(), visitorId=visitor)
-    return {
-        "visitorId": id_to_json(visitor),
-        "total": outputs["total"],
-        "modelVersion": version,
-        "history": _items(service, outputs["contentIds"], outputs["ratings"], "rating"),
-    }
-
-
-async def audience(service: Service, query: Query) -> dict[str, Any]:
-    item = query.id("contentId")
-    outputs, version = await service.ask_one("audience", query.k(), contentId=item)
-    visitors = zip(outputs["visitorIds"], outputs["scores"], strict=True)
-    return {
-        "contentId": id_to_json(item),
-        "modelVersion": version,
-        "audience": [
-            {"rank": rank, "visitorId": id_to_json(visitor), "score": score}
-            for rank, (visitor, score) in enumerate(visitors, 1)
-        ],
-    }
-
-
-async def similar_items(service: Service, query: Query) -> dict[str, Any]:
-    item = query.id("contentId")
-    outputs, version = await service.ask_one("similar_items", query.k(), contentId=item)
-    return {
-        "contentId": id_to_json(item),
-        "modelVersion": version,
-        "similar_items": _items(service, outputs["contentIds"], outputs["scores"], "score"),
-    }
-
-
-async def explanation(service: Service, query: Query) -> dict[str, Any]:
-    visitor, item = query.id("visitorId"), query.id("contentId")
-    outputs, version = await service.ask_one("explanation", query.k(), visitorId=visitor, contentId=item)
-    return {
-        "visitorId": id_to_json(visitor),
-        "contentId": id_to_json(item),
-        "score": outputs["score"],
-        "modelVersion": version,
-        "explanation": _items(service, outputs["contentIds"], outputs["contributions"], "contribution"),
-    }
-
-
-def _items(service: Service, ids: Iterable[bytes], values: Iterable[float], name: str) -> list[dict[str, Any]]:
-    """Return items with rank and value, and with title and category if the catalogue has them."""
-    items = []
-    for rank, (item_id, value) in enumerate(zip(ids, values, strict=True), 1):
-        item = {"rank": rank, "contentId": id_to_json(item_id), name: value}
-        if entry := service.catalogue.get(item_id.decode("utf-8", "replace")):
-            item["title"], item["category"] = entry
-        items.append(item)
-    return items
+_VISITOR, _ITEM, _SCORED_ITEMS = ("visitorId",), ("contentId",), ("contentIds", "scores")
+ADDRESSES = (
+    Address("recommendations", "recommend", _VISITOR, _SCORED_ITEMS, ("rule",), openapi.Recommendations,
+            "Recommend items for a visitor"),
+    Address("history", "history", _VISITOR, ("contentIds", "ratings"), ("total",), openapi.History,
+            "List the items of a visitor, highest rating first"),
+    Address("audience", "audience", _ITEM, ("visitorIds", "scores"), (), openapi.Audience,
+            "List visitors for an item"),
+    Address("similar_items", "similar_items", _ITEM, _SCORED_ITEMS, (), openapi.SimilarItems,
+            "List items similar to an item"),
+    Address("explanation", "explanation", _VISITOR + _ITEM, ("contentIds", "contributions"), ("score",),
+            openapi.Explanation, "Explain a score by the visitor's own items"),
+)  # fmt: skip
+RENAMED = {"/similar": "/similar_items", "/why": "/explanation"}  # old address -> new address
 
 
 def about(service: Service) -> dict[str, Any]:
@@ -143,37 +131,3 @@ def about(service: Service) -> dict[str, Any]:
         "items": model.count("items"),
         "examples": examples[: service.settings.example_visitors],
     }
-
-
-class Address(NamedTuple):
-    """A GET address: its handler, its answer, its summary for OpenAPI and its parameters."""
-
-    path: str
-    handler: Callable[[Service, Query], Awaitable[dict[str, Any]]]
-    answer: type[BaseModel]
-    summary: str
-    parameters: tuple[str, ...]
-
-
-ADDRESSES = (
-    Address(
-        "/recommendations",
-        recommendations,
-        openapi.Recommendations,
-        "Recommend items for a visitor",
-        ("visitorId", "k"),
-    ),
-    Address(
-        "/history", history, openapi.History, "List the items of a visitor, highest rating first", ("visitorId", "k")
-    ),
-    Address("/audience", audience, openapi.Audience, "List visitors for an item", ("contentId", "k")),
-    Address("/similar_items", similar_items, openapi.SimilarItems, "List items similar to an item", ("contentId", "k")),
-    Address(
-        "/explanation",
-        explanation,
-        openapi.Explanation,
-        "Explain a score by the visitor's own items",
-        ("visitorId", "contentId", "k"),
-    ),
-)
-RENAMED = {"/similar": "/similar_items", "/why": "/explanation"}  # old address -> new address

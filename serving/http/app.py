@@ -17,6 +17,7 @@ from serving.http import openapi as schema
 from serving.http.middleware import FastPath, Handler, Middleware
 from serving.http.replies import errors, reply
 from serving.metrics import CONTENT_TYPE
+from serving.models.model import K
 from serving.models.service import Service
 
 _HERE = Path(__file__).parent
@@ -41,7 +42,8 @@ def _fast_path(name: str) -> FastPath:
     async def predict(request: Request) -> Response:
         return await endpoints.predict(request, name)
 
-    gets = {("GET", address.path): (address.path, _handler(address)) for address in answers.ADDRESSES}
+    gets = {("GET", f"/{address.name}"): (f"/{address.name}", _handler(address)) for address in answers.ADDRESSES}
+    gets |= {("GET", old): ("other", _renamed(old, new)) for old, new in answers.RENAMED.items()}
     return gets | {("POST", f"/v1/models/{name}:predict"): ("/v1/models/{name}:predict", predict)}
 
 
@@ -57,7 +59,7 @@ def _application(service: Service) -> FastAPI:
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=off)
     app.state.service = service
     replies.add_handlers(app)
-    for router in (endpoints.router, _answers(service), operations, _renamed(), _page()):
+    for router in (endpoints.router, _answers(service), operations, _page()):
         app.include_router(router)
 
     def openapi() -> dict[str, Any]:
@@ -74,12 +76,12 @@ def _answers(service: Service) -> APIRouter:
     router = APIRouter(tags=["Answers"])
     for address in answers.ADDRESSES:
         router.get(
-            address.path,
+            f"/{address.name}",
             summary=address.summary,
-            operation_id=address.path[1:],
-            response_model=address.answer,
+            operation_id=address.name,
+            response_model=address.schema,
             responses=errors(400, 429, 503, 504),
-            openapi_extra={"parameters": [schema.parameter(name, service.settings) for name in address.parameters]},
+            openapi_extra={"parameters": [schema.parameter(name, service.settings) for name in (*address.ids, K)]},
         )(_handler(address))
     return router
 
@@ -89,21 +91,14 @@ def _handler(address: answers.Address) -> Handler:
         service = request.app.state.service
         query = answers.Query(request.scope["query_string"], service.settings)
         async with service.admitted():
-            return reply(await address.handler(service, query))
+            return reply(await address.answer(service, query))
 
     return answer
 
 
-def _renamed() -> APIRouter:
-    router = APIRouter(include_in_schema=False)
-    for old, new in answers.RENAMED.items():
-        router.get(old)(_refusal(f"the address {old} does not exist any more; its new name is {new}"))
-    return router
-
-
-def _refusal(reason: str) -> Callable[[], Awaitable[Response]]:
-    async def refuse() -> Response:
-        raise Refusal(404, reason)
+def _renamed(old: str, new: str) -> Handler:
+    async def refuse(request: Request) -> Response:
+        raise Refusal(404, f"the address {old} does not exist any more; its new name is {new}")
 
     return refuse
 
