@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -26,22 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: a mistake that the user can correct. GateError: the model is not as good as required.
     """
-    parser = cli.parser(
-        "python -m trainer.evaluate",
-        "Measures a model and baselines on what its dataset holds out, with confidence intervals.",
-        epilog=_EPILOG,
-    )
-    parser.add_argument("--dataset_dir", metavar="DIR", help="a dataset with a split; default: the config's")
-    parser.add_argument("--model_dir", metavar="DIR", help="the model; default: the config's")
-    parser.add_argument("--against", metavar="DIR", help="another model of the same dataset to compare with")
-    parser.add_argument("--output_json", metavar="JSON", help="file for all figures, local or gs://")
-    parser.add_argument(
-        "--require", action="append", default=[], metavar="RULE", help="e.g. recall@20>=0.15; repeatable"
-    )
-    parser.add_argument(
-        "--beats", action="append", default=[], metavar="SYSTEM", help="popularity, item_knn, ...; repeatable"
-    )
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
     flags = {"dataset_dir": args.dataset_dir, "model_dir": args.model_dir}
     settings = cli.settings_from(args, flags)
     dataset_dir = cli.required(settings.dataset_dir, "dataset_dir")
@@ -66,6 +52,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     display.show(evaluation, rules)
     if failed := [rule.summary for rule in rules if not rule.passed]:
         raise GateError(f"the gate is closed: {'; '.join(failed)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.parser(
+        "python -m trainer.evaluate",
+        "Measures a model and baselines on what its dataset holds out, with confidence intervals.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--dataset_dir", metavar="DIR", help="a dataset with a split; default: the config's")
+    parser.add_argument("--model_dir", metavar="DIR", help="the model; default: the config's")
+    parser.add_argument("--against", metavar="DIR", help="another model of the same dataset to compare with")
+    parser.add_argument("--output_json", metavar="JSON", help="file for all figures, local or gs://")
+    parser.add_argument(
+        "--require", action="append", default=[], metavar="RULE", help="e.g. recall@20>=0.15; repeatable"
+    )
+    parser.add_argument(
+        "--beats", action="append", default=[], metavar="SYSTEM", help="popularity, item_knn, ...; repeatable"
+    )
+    return parser
 
 
 if __name__ == "__main__":

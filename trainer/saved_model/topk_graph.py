@@ -88,28 +88,26 @@ def best(
     size = tf.shape(table)[0]
     first = tf.math.top_k(search.rough, tf.minimum(size, k + _SPARE + k // 8))
     candidates = tf.sort(tf.cast(first.indices, tf.int64), axis=1)  # so that top_k gives ties to the lower index
-    indices, scores = _settle(search, tf.range(tf.shape(queries)[0]), candidates, k)
+    settled = _settle(search, tf.range(tf.shape(queries)[0]), candidates, k)
     # A row that is not a candidate has at most the worst candidate's score, give or take the error.
     greatest = _longest(table) if norms is None else tf.constant(1.0, tf.float64)
-    error, least, worst = _error(queries, greatest), first.values[:, -1], scores[:, -1]
+    error, least, worst = _error(queries, greatest), first.values[:, -1], settled[1][:, -1]
     unsure = (tf.shape(candidates)[1] < size) & ~search.replaced & (least > -float("inf"))
     unsure &= tf.cast(worst, tf.float64) <= tf.cast(least, tf.float64) + error
-    doubtful = tf.where(unsure)[:, 0]
 
     def again() -> tuple[tf.Tensor, tf.Tensor]:
-        kinds = (tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.float32))
+        rows, kinds = tf.where(unsure), (tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.float32))
         exact = tf.map_fn(
             lambda row: _look_again(search, row, worst[row], error[row], k),
-            tf.cast(doubtful, tf.int32),
+            tf.cast(rows[:, 0], tf.int32),
             fn_output_signature=kinds,
         )
-        where = doubtful[:, None]
-        return (
-            tf.tensor_scatter_nd_update(indices, where, exact[0]),
-            tf.tensor_scatter_nd_update(scores, where, exact[1]),
+        indices, scores = (
+            tf.tensor_scatter_nd_update(*pair) for pair in zip(settled, (rows, rows), exact, strict=True)
         )
+        return indices, scores
 
-    return tf.cond(tf.size(doubtful) > 0, again, lambda: (indices, scores))
+    return tf.cond(tf.reduce_any(unsure), again, lambda: settled)
 
 
 def _search(
