@@ -124,7 +124,7 @@ def _recommended(signatures: Any, visitor_id: tf.Tensor, outputs: Outputs, row: 
     )
     explaining, contributions = answer["contentIds"].numpy(), answer["contributions"].numpy()
     return [
-        Line(_text(item), score, tuple(_text(own) for own, share in zip(*pair, strict=True) if own and share > 0))
+        Line(_text(item), score, tuple(_text(name) for name, share in zip(*pair, strict=True) if name and share > 0))
         for item, score, *pair in zip(ids, scores, explaining, contributions, strict=True)
     ]
 

@@ -75,7 +75,7 @@ def run(root, *flags):
 
 
 @pytest.fixture(scope="module")
-def made(world):
+def report_file(world):
     path = world / "report.html"
     assert run(world, "--output", path, "--evaluation_json", world / "evaluation.json") == 0
     return path
@@ -91,8 +91,8 @@ def browser():
         chromium.close()
 
 
-def test_the_page_is_one_file_without_visitor_ids(made):
-    text = made.read_text()
+def test_the_page_is_one_file_without_visitor_ids(report_file):
+    text = report_file.read_text()
     assert len(text) < 1_000_000
     assert not re.search(r"(src|href)=[\"']?(https?:|//)|@import|url\(", text)
     assert "secret-" not in text and HOSTILE not in text
@@ -111,13 +111,13 @@ def test_the_page_is_one_file_without_visitor_ids(made):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_in_a_browser(made, browser, scheme, tmp_path):
+def test_the_page_in_a_browser(report_file, browser, scheme, tmp_path):
     context = browser.new_context(color_scheme=scheme, offline=True, viewport={"width": 1280, "height": 900})
     tab, errors, asked = context.new_page(), [], []
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     tab.on("request", lambda request: asked.append(request.url))
-    tab.goto(made.as_uri())
+    tab.goto(report_file.as_uri())
     assert [url for url in asked if not url.startswith("file:")] == []
     assert tab.locator("svg.chart").count() >= 10 and tab.locator("article").count() == 6
     assert tab.evaluate("document.documentElement.scrollWidth") <= 1280
@@ -146,9 +146,9 @@ def test_the_page_in_a_browser(made, browser, scheme, tmp_path):
     context.close()
 
 
-def test_examples_get_recommendations_of_their_taste(made, world):
+def test_examples_get_recommendations_of_their_taste(report_file, world):
     """Every visitor likes one half of the items: the recommendations are new and of the same category."""
-    articles, tastes = re.findall(r"<article>(.*?)</article>", made.read_text(), re.S), set()
+    articles, tastes = re.findall(r"<article>(.*?)</article>", report_file.read_text(), re.S), set()
     assert len(articles) == 6
     for article in articles:
         history, recommended = article.split("<h4>Recommended</h4>")

@@ -129,8 +129,8 @@ def test_too_many_requests_get_429_and_slow_ones_504(world, monkeypatch):
         statuses = []
 
         def ask():
-            with httpx.Client(base_url=client.base_url, timeout=30) as own:
-                statuses.append(own.get("/recommendations?visitorId=v0").status_code)
+            with httpx.Client(base_url=client.base_url, timeout=30) as connection:
+                statuses.append(connection.get("/recommendations?visitorId=v0").status_code)
 
         threads = [threading.Thread(target=ask) for _ in range(2)]
         for thread in threads:

@@ -33,8 +33,8 @@ def state(client: httpx.Client, number: int) -> tuple[str, str]:
     answer = client.get(f"/v1/models/wals/versions/{number}")
     if answer.status_code != 200:
         return "", ""
-    (found,) = answer.json()["model_version_status"]
-    return found["state"], found["status"]["error_message"]
+    (version,) = answer.json()["model_version_status"]
+    return version["state"], version["status"]["error_message"]
 
 
 def served(client: httpx.Client) -> int | None:
@@ -169,14 +169,14 @@ def test_versions_roll_over_under_load_without_an_error(models, tmp_path):
     with running(settings(tmp_path)) as client:
 
         def ask(part):
-            with httpx.Client(base_url=client.base_url, timeout=30) as own:
+            with httpx.Client(base_url=client.base_url, timeout=30) as connection:
                 while not stop.wait(0.005):
-                    answer = own.get(f"/recommendations?visitorId=v{part}&k=3")
+                    answer = connection.get(f"/recommendations?visitorId=v{part}&k=3")
                     statuses.add(answer.status_code)
-                    found = answer.json()
-                    numbers.add(found.get("modelVersion"))
-                    if [line["score"] for line in found["recommendations"]] != [scores[found["modelVersion"]]] * 3:
-                        mixed.append(found)
+                    content = answer.json()
+                    numbers.add(content.get("modelVersion"))
+                    if [line["score"] for line in content["recommendations"]] != [scores[content["modelVersion"]]] * 3:
+                        mixed.append(content)
 
         threads = [threading.Thread(target=ask, args=(part,)) for part in range(4)]
         for thread in threads:

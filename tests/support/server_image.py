@@ -20,40 +20,42 @@ def installed() -> set[str]:
     """Return the names of the distributions in the image: those of its stage, and their dependencies."""
     stage = (ROOT / "deploy/docker/Dockerfile").read_text().split(" AS server\n")[1]
     names = re.search(r"--constraint requirements\.lock \\\n((?:.*\\\n)*.*)\n", stage)[1]
-    left, found = names.replace("\\", "").split(), set()
-    while left:
-        name = _plain(left.pop())
-        if name not in found:
-            found.add(name)
+    pending, distributions = names.replace("\\", "").split(), set()
+    while pending:
+        name = _normalized(pending.pop())
+        if name not in distributions:
+            distributions.add(name)
             needed = map(Requirement, importlib.metadata.requires(name) or [])
-            left += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
-    return found
+            pending += [each.name for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return distributions
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def hidden() -> set[str]:
     """Return the names of installed modules that the image does not have."""
-    there, owners = installed(), importlib.metadata.packages_distributions()
-    lacking = {top for top, names in owners.items() if top != "google" and not there & set(map(_plain, names))}
-    return lacking | {"pipeline", "trainer", "nightly", "report", "deploy", "benchmarks", "tests"}
+    distributions, owners = installed(), importlib.metadata.packages_distributions()
+    absent = {
+        top for top, names in owners.items() if top != "google" and not distributions & {*map(_normalized, names)}
+    }
+    return absent | {"pipeline", "trainer", "nightly", "report", "deploy", "benchmarks", "tests"}
 
 
-class Only(PathFinder):
+class ImageFinder(PathFinder):
     """A finder that hides the modules that the image does not have."""
 
-    lacking = hidden()
+    hidden = hidden()
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        return None if name.partition(".")[0] in cls.lacking else PathFinder.find_spec(name, path, target)
+        return None if name.partition(".")[0] in cls.hidden else PathFinder.find_spec(name, path, target)
 
 
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
-    sys.meta_path = [Only if finder is PathFinder else finder for finder in sys.meta_path]
+    sys.meta_path = [ImageFinder if finder is PathFinder else finder for finder in sys.meta_path]
     from configs import cli
     from serving import server
 
