@@ -1,4 +1,4 @@
-"""What several files of tests share, made once a process."""
+"""Fixtures that several files of tests share, and hooks of pytest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says nothing of whether it is right, on machines that others work on too.
+# The time of an example is not a fault: other work may run on the machine.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 

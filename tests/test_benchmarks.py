@@ -1,4 +1,4 @@
-"""What the benchmarks' figures rest on: the loss both sides are judged by, and a split that leaves test alone."""
+"""Parts of the benchmarks: the loss that judges both sides, and a split that leaves test alone."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ TRAINING = {"embedding_dimension": 4, "max_sweeps": 10, "regularization_coeff": 
 
 
 def train_and_predict(root: Path, training: dict | None = None, **prediction) -> dict[bytes, list[bytes]]:
-    """Trains on root/dataset, predicts, reads the text form back; checks that JSON lines say the same."""
+    """Train on root/dataset, predict, read the text form back; check that JSON lines are the same."""
     names = {"dataset_dir": "dataset", "model_dir": "model", "predictions_dir": "predictions"}
     tree = {key: str(root / name) for key, name in names.items()}
     tree |= {"training": training or TRAINING, "prediction": prediction, "beam": {"runner": "FnApiRunner"}}
@@ -119,7 +119,7 @@ def test_ids_survive_byte_for_byte_from_export_to_predictions(tmp_path):
 
 
 def command(root: Path, *more: str) -> list[str]:
-    """The training command on root/dataset, with enough sweeps to be killed in."""
+    """Return the training command on root/dataset, with enough sweeps to be killed in."""
     config = root / "config.yaml"
     config.write_text("training: {embedding_dimension: 8, max_sweeps: 400, seed: 1}\n")
     paths = ["--dataset_dir", str(root / "dataset"), "--model_dir", str(root / "model")]
@@ -137,7 +137,7 @@ def test_a_training_that_was_killed_ends_with_the_same_loss(tmp_path):
         command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ | UNBUFFERED
     ) as process:
         for line in process.stdout:
-            if line.startswith("sweep 8 "):  # three passes lie in checkpoints
+            if line.startswith("sweep 8 "):  # three passes are in checkpoints
                 process.kill()
                 break
     assert not (tmp_path / "model" / "manifest.json").exists(), "killed before its end"
@@ -170,7 +170,7 @@ def test_lastfm_gives_exactly_the_known_interactions(tmp_path, kind, glob, visit
 
 
 def test_the_commands_run_one_after_the_other(tmp_path):
-    """What `make run` does, on a smaller sample."""
+    """Run the commands of `make run` on a smaller sample."""
     env = os.environ | {"COLUMNS": "100"}
 
     def run(module: str, *flags: str) -> str:

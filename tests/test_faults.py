@@ -1,4 +1,4 @@
-"""What disks and memory do to the jobs: named in a line, and nothing half done is left."""
+"""Faults of disks and memory: the jobs report them in one line and leave nothing half done."""
 
 import errno
 import os
@@ -132,7 +132,7 @@ def test_faults_that_arrive_as_text_are_told(text, line):
 
 
 def flip(path: Path) -> bytes:
-    """Flips a bit near a file's end; gives what it was."""
+    """Flip a bit near the end of a file; return its bytes from before."""
     before = path.read_bytes()
     after = bytearray(before)
     after[-len(after) // 4] ^= 1

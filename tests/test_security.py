@@ -49,7 +49,7 @@ def test_the_served_models_name_cannot_lead_out_of_its_directory(tmp_path, name)
 
 
 class Bomb:
-    """What runs where somebody unpickles it."""
+    """An object that runs a command where it is unpickled."""
 
     def __reduce__(self):
         return os.system, ("touch exploded",)
@@ -85,7 +85,7 @@ def test_yaml_makes_no_objects(tmp_path, monkeypatch):
 
 
 def test_no_module_evaluates_or_unpickles():
-    """What ruff's S rules cannot see: a name that is imported, an alias, a keyword."""
+    """Ruff's S rules miss a name that is imported, an alias and a keyword."""
     found = []
     for folder in ("configs", "pipeline", "trainer", "serving", "nightly", "deploy", "report", "artifacts", "ranking"):
         for path in sorted((ROOT / folder).rglob("*.py")):

@@ -37,7 +37,7 @@ for main, more in ((preprocess.main, sys.argv[2:]), (task.main, []), (batch_pred
 
 
 def connect(server: storage_server.Server) -> storage.Bucket:
-    """The emulator's bucket, by Google's own client."""
+    """Return the emulator's bucket, by Google's own client."""
     options = {"api_endpoint": server.environment["STORAGE_EMULATOR_HOST"]}
     return storage.Client("project", AnonymousCredentials(), client_options=options).bucket(storage_server.BUCKET)
 

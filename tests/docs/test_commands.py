@@ -1,4 +1,4 @@
-"""What README and docs print holds: every command is one that its own program takes; `make docs-test` runs them."""
+"""Each command that README and docs print is one that its program accepts; `make docs-test` runs them."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""docs/moving.md: its code gives what the others give: by their equations in NumPy, and by themselves (make peers)."""
+"""docs/moving.md: its code returns what the other libraries return: their equations in NumPy, or they (make peers)."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def plays(rows: int = 30, cols: int = 23) -> sp.csr_matrix:
 
 
 def run_page(name: str, matrix: sp.csr_matrix) -> trainer.WALSMatrixFactorization:
-    """The model that the page's code makes of a matrix."""
+    """Return the model that the page's code makes from a matrix."""
     scope = {"plays": matrix}
     exec(compile(CODE[name], f"docs/moving.md: {name}", "exec"), scope)  # noqa: S102 - our own page
     return scope["model"]
@@ -48,7 +48,10 @@ def implicit(values, y):
 
 
 def spark(values, y):
-    """ALS.scala, computeFactors: YtY, c1 = alpha |r|, ls.add(y, (1 + c1) / c1, c1), lambda = numExplicits regParam."""
+    """Solve as ALS.scala does in computeFactors.
+
+    YtY, c1 = alpha |r|, ls.add(y, (1 + c1) / c1, c1), lambda = numExplicits regParam.
+    """
     seen = values > 0
     c1 = 40 * values[seen]
     left = y.T @ y + y[seen].T @ (c1[:, None] * y[seen]) + 0.02 * seen.sum() * np.eye(16)

@@ -87,7 +87,7 @@ def mails() -> Iterator[Mails]:
 
 
 def load(**own) -> DagBag:
-    """The DAG as Airflow finds it, with its own settings."""
+    """Return the DAG as Airflow finds it, with its own settings."""
     shutil.copy(DAG, SCRATCH / "dags")
     tree = {
         "project": PROJECT,
@@ -129,7 +129,7 @@ def test_it_imports_as_shipped():
 
 
 def rendered(dag, task: str, params: dict, end: datetime.datetime):
-    """The task as it runs for an interval that ends then."""
+    """Return the task as it runs for an interval that ends then."""
     from airflow.sdk import macros
 
     found = dag.get_task(task).prepare_for_execution()
@@ -236,7 +236,7 @@ def emulators(tables, service, mails, jobs, monkeypatch):
 
 
 def configure(tables, **nightly) -> None:
-    """The config of the nights: what a site has in gs://, here on the disk."""
+    """Write the config of the nights: what a site has in gs://, here on the disk."""
     own = {"project": PROJECT, "endpoint": tables.rest, "storage_endpoint": tables.storage}
     source = {"kind": "ga4", "input": f"bq://{PROJECT}.analytics.events_*", "window_days": 4}
     tree = {
@@ -253,7 +253,7 @@ def configure(tables, **nightly) -> None:
 
 
 def run(day: str) -> tuple[str, dict[str, str]]:
-    """The DAG's run of a day, by Airflow's `dag.test`; its state, and each task's."""
+    """Run the DAG for a day by Airflow's `dag.test`; return its state, and each task's."""
     dag = load().dags["wals_nightly"]
     for task in dag.tasks:
         task.retries = 0

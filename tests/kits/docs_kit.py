@@ -28,7 +28,7 @@ PORT = 8501  # of every server that a page starts, and that its next commands as
 
 
 def copy(target: Path) -> None:
-    """The files that git has or would take, and the environment."""
+    """Copy the files that git has or would take, and link the environment."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, names.split("\0")):
@@ -39,7 +39,7 @@ def copy(target: Path) -> None:
 
 
 def environment(tree: Path) -> dict[str, str]:
-    """That of a shell in which .venv is activated."""
+    """Return the environment of a shell in which .venv is activated."""
     path = f"{tree / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     return os.environ | {
         "PATH": path,
@@ -50,7 +50,7 @@ def environment(tree: Path) -> dict[str, str]:
 
 
 def run(block: Block, tree: Path) -> str | None:
-    """Runs a block by bash; gives its output where a command failed."""
+    """Run a block by bash; return its output where a command failed."""
     shell = ["bash", "-euo", "pipefail", "-c", block.text]
     done = subprocess.run(shell, cwd=tree, env=environment(tree), capture_output=True, text=True, check=False)
     return (
@@ -59,13 +59,13 @@ def run(block: Block, tree: Path) -> str | None:
 
 
 def port_is_taken() -> bool:
-    """Whether somebody listens already where a page's server will: they would answer in its place."""
+    """Return True if another server listens on the port of the pages' servers: it would answer in their place."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", PORT)) == 0
 
 
 def serve(block: Block, tree: Path) -> subprocess.Popen:
-    """Starts a server, and waits until it answers."""
+    """Start a server, and wait until it answers."""
     shell = ["bash", "-euo", "pipefail", "-c", block.text]
     process = subprocess.Popen(
         shell,
@@ -84,7 +84,7 @@ def serve(block: Block, tree: Path) -> subprocess.Popen:
 
 
 def run_page(page: Path, tree: Path) -> list[str]:
-    """What failed, a line a block."""
+    """Return what failed, one line per block."""
     failed, servers = [], []
     try:
         for block in documents.blocks(page):
@@ -107,7 +107,7 @@ def run_page(page: Path, tree: Path) -> list[str]:
 
 
 def main() -> int:
-    """Runs the pages; the exit status."""
+    """Run the pages; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.kits.docs_kit", description=__doc__.splitlines()[0])
     parser.add_argument("--pages", nargs="+", metavar="PAGE", help="these alone, e.g. docs/tutorial.md")
     args = parser.parse_args()

@@ -1,7 +1,7 @@
 """Atheris on the readers of exports and tables: python -m tests.kits.fuzz_readers [-runs=20000] [-seed=1] [FOLDER]
 
-Bytes that coverage leads go through what a worker does with a file: what it holds is told, it is read, checked, and
-made into interactions. They end as rows with an account that adds up, or as one line that says what is wrong. The
+Bytes that coverage leads go through what a worker does with a file: its kind is recognised, it is read, checked, and
+made into interactions. They end as rows with an account that adds up, or as one line that states what is wrong. The
 flags are libFuzzer's; FOLDER keeps what it found worth keeping.
 """
 
@@ -35,13 +35,13 @@ SOURCES = (
 
 
 def once(data: bytes) -> None:
-    """The first byte chooses the source, the others are the file."""
+    """Read a file: the first byte chooses the source, the others are the file."""
     if data:
         fuzz.check_or_refuse(data[1:], None, SOURCES[data[0] % len(SOURCES)])
 
 
 def seeds() -> list[bytes]:
-    """A sound file of each format."""
+    """Return a sound file of each format."""
     import json
 
     lines = [b"".join(json.dumps(row).encode() + b"\n" for row in rows) for rows in (
@@ -61,13 +61,13 @@ def seeds() -> list[bytes]:
 
 
 def main() -> None:
-    """Begins from the seeds, unless a folder is given."""
+    """Fuzz from the seeds, unless a folder is given."""
     flags, folders = ([arg for arg in sys.argv if arg.startswith("-") is dash] for dash in (True, False))
     with tempfile.TemporaryDirectory() as own:
         for number, data in enumerate(seeds()):
             with open(os.path.join(own, f"seed{number}"), "wb") as file:
                 file.write(data)
-        sys.unraisablehook = lambda _: None  # Arrow prints rows of a CSV that are no UTF-8
+        sys.unraisablehook = lambda _: None  # Arrow prints rows of a CSV that are not UTF-8
         atheris.Setup([folders[0], *(flags or ["-runs=20000"]), *folders[1:], own], once)
         atheris.Fuzz()
 

@@ -20,7 +20,7 @@ UV = Path(sys.executable).parent / "uv"
 
 def main(folder: str) -> None:
     files = sorted(path.resolve() for path in Path(folder).glob("wals_recommender-*") if path.suffix in (".whl", ".gz"))
-    assert len(files) == 2, f"{folder} holds {len(files)} files, not a wheel and an sdist; run make dist"
+    assert len(files) == 2, f"{folder} has {len(files)} files, not a wheel and an sdist; run make dist"
     for path in files:
         with tempfile.TemporaryDirectory() as scratch:
             check(path, Path(scratch))
@@ -28,7 +28,7 @@ def main(folder: str) -> None:
 
 
 def check(path: Path, scratch: Path) -> None:
-    """Everything that `make run` does, by what is installed alone: nothing of the clone is on the path."""
+    """Run what `make run` runs, by what is installed alone: nothing of the clone is on the path."""
     python = scratch / "venv" / "bin" / "python"
     constraints = scratch / "constraints.txt"
     pinned = re.findall(r"^[A-Za-z0-9._-]+==[^ \\;]+", (ROOT / "requirements.lock").read_text(), re.MULTILINE)

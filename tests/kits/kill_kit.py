@@ -4,8 +4,8 @@
 
 A moment is a share of the quiet run's time, drawn by the seed; one that comes after the job's end is drawn again.
 After each kill (SIGKILL to the whole process group) the same command is started again, now undisturbed; then the output
-must be whole by its manifest, hold what the quiet run's holds, and nothing may lie beside it but what the quiet run
-left too.
+must be whole by its manifest and equal that of the quiet run, and nothing may be next to it that the quiet run did not
+leave too.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Moment:
 def run(
     moments: int, seed: int, root: Path, steps: tuple[str, ...] = STEPS, visitors: int = 150, earliest: float = 0.0
 ) -> Iterator[Moment]:
-    """Makes a sample export below `root` and kills so many times, the steps in turn; earliest: share of the time."""
+    """Make a sample export below `root` and kill so many times, the steps in turn; earliest: share of the time."""
     sample = [sys.executable, "-m", "pipeline.sample", "--visitors", str(visitors), "--items", "60"]
     forkserver.run([*sample, "--output_dir", str(root / "export")], check=True, capture_output=True)
     (root / "config.yaml").write_text(_CONFIG.format(root=root))
@@ -82,7 +82,7 @@ def _start(root: Path, step: str, *flags: str) -> subprocess.Popen:
 
 
 def _kill_once(root: Path, step: str, seconds: float, quiet: dict[str, str], beside: set[str]) -> Moment | None:
-    """None where the job had ended before."""
+    """Kill a job once and start it again; return None where it had ended before."""
     output = root / _OUTPUTS[step]
     replaces = step != "train"  # a training with --replace starts over; without, it goes on
     if not replaces:
@@ -110,11 +110,11 @@ def _problems(root: Path, output: Path, quiet: dict[str, str], beside: set[str])
         if now[name] != quiet[name]:
             yield f"{name} differs"
     for name in sorted({path.name for path in root.iterdir()} ^ beside):
-        yield f"{name} lies beside the output"
+        yield f"{name} is next to the output"
 
 
 def _digest(output: Path) -> dict[str, str]:
-    """Checksums by name of what must be the same; graphs and logs, whose bytes differ each time, by their names."""
+    """Return checksums by name of what must be the same; of graphs, whose bytes differ each time, the names."""
     manifest = manifests.read_any(str(output))
     files, own = manifest.all_files(), manifest.files
     found = {}
@@ -127,7 +127,7 @@ def _digest(output: Path) -> dict[str, str]:
 
 
 def main() -> int:
-    """Prints a line a moment; fails where one was not survived."""
+    """Print one line per moment; fail where one was not survived."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moments", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)

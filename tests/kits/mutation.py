@@ -1,7 +1,7 @@
-"""Mutation testing of the rules that everything else stands on: does a test fail where the code is made wrong?
+"""Mutation testing of the rules that everything else needs: does a test fail where the code is made wrong?
 
 python -m tests.kits.mutation [MODULE ...] runs Cosmic Ray on a copy of the tree, one change at a time, and lists the
-changes that no test noticed. docs/reliability.md says of each why it may live.
+changes that no test noticed. docs/reliability.md has the reason why each may live.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TESTS = {
     "tests/trainer/als/test_tiles.py::test_bfloat16_tables_come_near_and_are_bfloat16 "
     "tests/trainer/als/test_wals.py -k 'not tensors and not CPU:0 and not longer_than'",
 }
-# A | in a type says nothing at run time, nor does a decorator of a dataclass that loses its slots.
+# A | in a type has no effect at run time, nor does a decorator of a dataclass that loses its slots.
 NO_BEHAVIOUR = ["core/ReplaceBinaryOperator_BitOr_.*"]
 
 
@@ -76,7 +76,7 @@ def _tool(copy: Path, name: str, *arguments: object) -> None:
 
 
 def _draw(session: Path, share: float, seed: int) -> None:
-    """Leaves a share of the mutants to be tried."""
+    """Leave a share of the mutants to be tried."""
     with sqlite3.connect(session) as database:
         done = {job for (job,) in database.execute("SELECT job_id FROM work_results")}
         jobs = sorted({job for (job,) in database.execute("SELECT job_id FROM mutation_specs")} - done)

@@ -87,12 +87,12 @@ class Server:
         return bigquery.Client(PROJECT, AnonymousCredentials(), client_options=options)
 
     def settings(self, **more: Any) -> dict[str, Any]:
-        """The section `bigquery` of settings that lead here."""
+        """Return the section `bigquery` of settings that lead here."""
         own = {"project": PROJECT, "endpoint": self.rest, "storage_endpoint": self.storage, "retry_seconds": 5}
         return own | more
 
     def load(self, dataset: str, table: str, schema: list[bigquery.SchemaField], rows: list[dict]) -> None:
-        """Makes a table of rows, by a load job."""
+        """Make a table from rows, by a load job."""
         with self.client as client:
             client.create_dataset(dataset, exists_ok=True)
             if not rows:
@@ -107,7 +107,7 @@ class Server:
             )
 
     def load_exports(self, dataset: str, kind: str, paths: list[Path]) -> None:
-        """Makes a table of each export file, named as the file is."""
+        """Make a table from each export file, with the name of the file."""
         for path in paths:
             with gzip.open(path) as file:
                 self.load(dataset, path.name.partition(".")[0], SCHEMAS[kind], [json.loads(line) for line in file])
@@ -126,7 +126,7 @@ class Server:
 
 
 def _whole(row: dict, schema: list[bigquery.SchemaField]) -> dict:
-    """The row with every field of the schema, at every depth; other fields are left out."""
+    """Return the row with every field of the schema, at every depth; other fields are left out."""
     whole: dict[str, Any] = {}
     for each in schema:
         value = row.get(each.name)
@@ -141,7 +141,7 @@ def _whole(row: dict, schema: list[bigquery.SchemaField]) -> dict:
 
 @contextlib.contextmanager
 def serving(bucket: Path) -> Iterator[Server]:
-    """Starts an emulator on free ports; ends it at the end."""
+    """Start an emulator on free ports; end it at the end."""
     bucket.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-c", _SERVE, str(bucket)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -170,7 +170,7 @@ def serving(bucket: Path) -> Iterator[Server]:
 @dataclass
 class RestRelay:
     """Passes requests on to the emulator, but for those that `faults` answers: (words of the path, status, reason,
-    message, how often). reads: what jobs are said to read, in bytes, where the emulator says 0 of all."""
+    message, how often). reads: what jobs are said to read, in bytes, where the emulator reports 0 for all."""
 
     url: str
     reads: int | None = None
@@ -186,7 +186,7 @@ class RestRelay:
         return None
 
     def counted(self, data: bytes) -> bytes:
-        """The reply, with the bytes of `reads`."""
+        """Return the reply, with the bytes of `reads`."""
         reply = json.loads(data) if self.reads is not None and data[:1] == b"{" else {}
         statistics = reply.get("statistics")
         if statistics is None:
@@ -198,7 +198,7 @@ class RestRelay:
 
 @contextlib.contextmanager
 def relaying(server: Server) -> Iterator[RestRelay]:
-    """A relay before the emulator's REST service."""
+    """Start a relay before the emulator's REST service."""
     host, port = server.rest.removeprefix("http://").split(":")
 
     class Handler(http_server.Handler):
@@ -274,7 +274,7 @@ _CREATE, _READ_ROWS = f"{_SERVICE}/CreateReadSession", f"{_SERVICE}/ReadRows"
 
 @contextlib.contextmanager
 def relaying_streams(server: Server, **how: Any) -> Iterator[StreamRelay]:
-    """A relay before the emulator's Storage Read API."""
+    """Start a relay before the emulator's Storage Read API."""
     relay = StreamRelay(**how)
 
     class Handler(grpc.GenericRpcHandler):
@@ -300,6 +300,6 @@ def relaying_streams(server: Server, **how: Any) -> Iterator[StreamRelay]:
 
 
 def settings(bigquery_section: dict[str, Any], source: dict[str, Any], **sections: Any) -> Settings:
-    """Settings that read from BigQuery."""
+    """Return settings that read from BigQuery."""
     tree = {"source": source, "bigquery": bigquery_section, "beam": {"runner": "FnApiRunner"}} | sections
     return resolve(Settings.model_validate(tree))

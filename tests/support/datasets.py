@@ -18,7 +18,7 @@ from configs.settings import DatasetSettings, RatingSettings, SourceSettings, Sp
 
 
 def example(key: int, indices, values) -> bytes:
-    """A row as a serialised tf.train.Example."""
+    """Return a row as a serialised tf.train.Example."""
     feature = {
         KEY: tf.train.Feature(int64_list=tf.train.Int64List(value=[key])),
         INDICES: tf.train.Feature(int64_list=tf.train.Int64List(value=indices)),
@@ -28,7 +28,7 @@ def example(key: int, indices, values) -> bytes:
 
 
 def write_rows(prefix: str, matrix: sp.csr_matrix, shards: int = 2, compressed: bool = False, piece: int = 10**9):
-    """Writes one side; rows without entries have no record; a row longer than `piece` has several."""
+    """Write one side; rows without entries have no record; a row longer than `piece` has several."""
     paths = []
     for shard in range(shards):
         path = shard_name(prefix, shard, shards, ".gz" if compressed else "")
@@ -43,20 +43,20 @@ def write_rows(prefix: str, matrix: sp.csr_matrix, shards: int = 2, compressed: 
 
 
 def describe(path: Path) -> dict:
-    """A file as manifests have it."""
+    """Return a file as manifests describe it."""
     data = path.read_bytes()
     return {"bytes": len(data), "crc32c": f"{google_crc32c.value(data):08x}"}
 
 
 def write_items(dataset: Dataset, ids: list[str], visitors: np.ndarray, **more) -> None:
-    """items.parquet as far as the tests need it; `more` columns by name."""
+    """Write items.parquet as far as the tests need it; `more` columns by name."""
     columns = {CONTENT_ID: ids, VISITORS: np.asarray(visitors, np.int64), POPULARITY: np.asarray(visitors, np.float64)}
     columns[RECENT_POPULARITY] = pa.nulls(len(ids), pa.float64())
     pq.write_table(pa.table(columns | more), dataset.items)
 
 
 def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, held_out=None, **layout) -> str:
-    """Writes a dataset of users x items with its manifest and vocabularies; gives its root.
+    """Write a dataset of users x items with its manifest and vocabularies; return its root.
 
     held_out: a matrix of the same shape, that a split kept from training.
     """

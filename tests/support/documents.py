@@ -1,7 +1,7 @@
 """The commands that README and docs print: found, read without running them, and run as printed.
 
-A ```sh fence is either run by `make docs-test`, as it stands and in the order of its page, or the line before it says
-why not and what shows it instead:
+A ```sh fence is either run by `make docs-test`, as printed and in the order of its page, or the line before it has
+the reason why not and what shows it instead:
 
     <!-- needs: Google Cloud; shown by: tests/pipeline/test_dataflow.py -->
     <!-- long: an hour; shown by: tests/trainer/test_tune.py -->
@@ -57,7 +57,7 @@ class Block:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
     def commands(self) -> list[list[str]]:
-        """Each command's words, without comments; lines that end in a backslash are joined. A pipe parts commands."""
+        """Return each command's words, without comments; a backslash joins lines, and a pipe parts commands."""
         found = []
         for line in self.text.replace("\\\n", " ").splitlines():
             lexer = shlex.shlex(line, posix=True, punctuation_chars="|;&<>")
@@ -74,15 +74,15 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """What is published: README, CONTRIBUTING and docs."""
+    """Return the pages that are published: README, CONTRIBUTING and docs."""
     return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """The ```sh fences of a page.
+    """Yield the ```sh fences of a page.
 
     Raises:
-        ValueError: a marker that says neither why a fence is not run nor what shows it.
+        ValueError: a marker that states neither why a fence is not run nor what shows it.
     """
     text = page.read_text(encoding="utf-8")
     for match in _FENCE.finditer(text):
@@ -96,7 +96,7 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def indented(page: Path) -> list[int]:
-    """Lines of commands that stand indented, where nobody would run them."""
+    """Return the lines of commands that are indented, where no test would run them."""
     text = page.read_text(encoding="utf-8")
     return [text.count("\n", 0, match.end()) + 1 for match in _INDENTED.finditer(text)]
 
@@ -109,7 +109,7 @@ class _ReadError(Exception):
 
 
 def read(words: list[str]) -> str | None:
-    """Reads a command as it would be read, and stops before it does anything; gives what is wrong with it.
+    """Read a command as its program does, stop before it does anything, and return what is wrong with it.
 
     `make TARGET` is read by make itself, and so is each command that make would run; `python -m MODULE` by the module's
     own flags and settings. Of other commands nothing is said.

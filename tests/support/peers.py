@@ -2,7 +2,7 @@
 
     PYTHON_WITH_PEERS tests/support/peers.py implicit IN.npz OUT.npz
 
-IN holds `plays` as data, indices, indptr and shape, and `start`, the items' first factors, for implicit; OUT the
+IN contains `plays` as data, indices, indptr and shape, and `start`, the items' first factors, for implicit; OUT the
 factors [visitors, k] and [items, k], and of Spark also those after its first iteration, where ours starts from.
 """
 
@@ -19,7 +19,7 @@ RANK = 16
 
 
 def implicit(plays: sp.csr_matrix, start: np.ndarray) -> dict[str, np.ndarray]:
-    """As the page names it, with exact solutions: conjugate gradient of three steps would not be comparable."""
+    """Train as the page does, with exact solutions: conjugate gradient of three steps would not be comparable."""
     from implicit.cpu.als import AlternatingLeastSquares
 
     model = AlternatingLeastSquares(

@@ -24,7 +24,7 @@ ITEMS = ["0,1", "tab\t", "back\\slash", "ß", "y" * 1_000_000, " lead", "z1", "z
 
 
 def make_odd_world(root: Path, shards: int, zipped: bool) -> None:
-    """A dataset with odd ids, and a model with whole numbers for factors, so that scores tie and are exact."""
+    """Write a dataset with odd ids, and a model with whole numbers for factors, so that scores tie and are exact."""
     rng = np.random.default_rng(0)
     rows = [event(u, i, 100 * n) for u in USERS for n, i in enumerate(rng.choice(ITEMS, 4, replace=False).tolist(), 1)]
     rows += [event("everything", item, 50) for item in ITEMS]
@@ -58,7 +58,7 @@ def write_model(
 
 
 def write_dataset(root: Path, rows: dict[int, list[int]], users: int, items: int, shards: int, zipped: bool) -> dict:
-    """A dataset of made ids without TFT, quickly; users that `rows` does not name have no record."""
+    """Write a dataset of made ids without TFT, quickly; users that `rows` does not name have no record."""
     dataset, suffix = Dataset(str(root)), ".gz" if zipped else ""
     Path(dataset.vocab_users).parent.mkdir(parents=True)
     files = {}
@@ -91,7 +91,7 @@ def write_dataset(root: Path, rows: dict[int, list[int]], users: int, items: int
 
 
 def make_world(root: Path, shards: int, zipped: bool = False, cold_start: dict | None = None) -> Path:
-    """The same 150 visitors, 90 items and real factors, however many shards; every third visitor has no record."""
+    """Write the same 150 visitors, 90 items and factors for any number of shards; every third visitor has no record."""
     rng = np.random.default_rng(7)
     rows = {key: sorted(rng.choice(90, rng.integers(1, 85), replace=False).tolist()) for key in range(150) if key % 3}
     made = write_dataset(root / "dataset", rows, 150, 90, shards, zipped)

@@ -26,7 +26,7 @@ anything = scalars | st.recursive(
 
 @st.composite
 def spoiled(draw: Any, value: Any, rate: int = 12) -> Any:
-    """The value, with parts of it, at any depth, lost or replaced or doubled here and there."""
+    """Draw the value with parts of it, at any depth, lost or replaced or doubled here and there."""
     if draw(st.integers(0, rate)) == 0:
         return draw(anything)
     if isinstance(value, dict):
@@ -83,7 +83,7 @@ def sound_event(draw: Any) -> dict[str, Any]:
 
 @st.composite
 def line(draw: Any, sound: st.SearchStrategy[dict[str, Any]]) -> bytes:
-    """A line of an export: JSON mostly, integers as text or as numbers; else bytes that are none."""
+    """Draw a line of an export: JSON mostly, integers as text or as numbers; else bytes that are none."""
     if draw(st.integers(0, 15)) == 0:
         return draw(st.binary(max_size=20)).replace(b"\n", b"")
     row = draw(sound)
@@ -120,7 +120,7 @@ ODD_LINES = [
 
 
 def _numbers(value: Any) -> Any:
-    """Integers as numbers, as other tools than bq write them."""
+    """Draw integers as numbers, as other tools than bq write them."""
     if isinstance(value, dict):
         return {name: _numbers(part) for name, part in value.items()}
     if isinstance(value, list):
