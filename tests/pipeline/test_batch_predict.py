@@ -163,5 +163,5 @@ def test_the_command_writes_and_tells(odd_world, tmp_path, capsys):
     argv = ["--config", str(config), *places, "--output_dir", str(tmp_path / "out"), "--top_k", "2"]
     assert cli.run(batch_predict.main, argv) == 0
     told = capsys.readouterr().out
-    assert all(what in told for what in ("visitors", "items", "recommendations", "files", "visitors a second"))
+    assert all(what in told for what in ("visitors", "items", "recommendations", "files", "visitors per second"))
     assert {len(given) for given in read_json(tmp_path / "out").values()} == {0, 2}

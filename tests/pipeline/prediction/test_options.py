@@ -353,7 +353,7 @@ def test_the_command_takes_a_kind_and_goes_to_its_directory(plain, tmp_path, cap
     )
     places = ["--dataset_dir", str(plain.root / "dataset"), "--model_dir", str(plain.root / "model")]
     assert cli.run(batch_predict.main, ["--config", config, *places, "--kind", "audiences", "--top_k", "3"]) == 0
-    assert "items a second" in capsys.readouterr().out
+    assert "items per second" in capsys.readouterr().out
     assert json.loads((tmp_path / "audiences" / "manifest.json").read_text())["kind"] == "audiences"
     assert cli.run(batch_predict.main, ["--config", config, *places]) == 2
     assert "pass --output_dir" in capsys.readouterr().err
