@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import google_crc32c
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
@@ -39,6 +40,26 @@ class Checksum:
     def hexdigest(self) -> str:
         """Return the CRC-32C of all bytes so far, 8 hexadecimal digits."""
         return self._crc.hexdigest().decode()
+
+
+class SummedFile(io.RawIOBase):
+    """A file that passes its bytes on to another one and computes their checksum; it does not close the other one."""
+
+    def __init__(self, file: BinaryIO):
+        super().__init__()
+        self._file, self.checksum = file, Checksum()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        data = bytes(data)
+        self._file.write(data)
+        self.checksum.update(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self.checksum.bytes
 
 
 class FileDescription(BaseModel):
@@ -104,7 +125,7 @@ def problems(root: str, files: Mapping[str, FileDescription], check_bytes: bool 
 def difference(file: storage.StoredFile, expected: FileDescription, check_bytes: bool = True) -> str | None:
     """Return how a listed file differs from its description, None if it does not."""
     if file.bytes != expected.bytes:
-        return f"has {file.bytes} bytes where the manifest says {expected.bytes}"
+        return f"has {file.bytes} bytes where the manifest has {expected.bytes}"
     if check_bytes and (file.crc32c or describe(file.path).crc32c) != expected.crc32c:
         return "is damaged: its checksum is not the manifest's"
     return None

@@ -21,7 +21,7 @@ _FLOAT_LIST, _INT64_LIST = _MESSAGE_2, _MESSAGE_3  # in tf.train.Feature
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a sparse matrix.
+    """Rows of a sparse matrix.
 
     keys int64[n]; offsets int64[n + 1]; indices int64[offsets[n]]; values float32[offsets[n]]. Row r has the
     entries offsets[r]:offsets[r + 1].
@@ -36,13 +36,13 @@ class Rows:
         return len(self.keys)
 
     def part(self, start: int, end: int) -> Rows:
-        """The rows start:end."""
+        """Return the rows start:end."""
         offsets = self.offsets[start : end + 1]
         entries = slice(offsets[0], offsets[-1])
         return Rows(self.keys[start:end], offsets - offsets[0], self.indices[entries], self.values[entries])
 
     def cut(self, most: int) -> Rows:
-        """The same entries in rows of at most `most`: a longer one becomes several of its key, one after the other."""
+        """Return the same entries in rows of at most `most` entries; a longer row becomes several rows of its key."""
         pieces = np.maximum(-(-np.diff(self.offsets) // most), 1)
         if pieces.max(initial=1) == 1:
             return self
@@ -51,7 +51,7 @@ class Rows:
         return Rows(np.repeat(self.keys, pieces), np.append(starts, len(self.indices)), self.indices, self.values)
 
     def joined(self) -> Rows:
-        """The same entries, neighbours of one key made one row."""
+        """Return the same entries, with adjacent rows of one key joined."""
         starts = np.flatnonzero(np.append(True, self.keys[1:] != self.keys[:-1]))
         if len(starts) == len(self):
             return self
@@ -60,10 +60,10 @@ class Rows:
 
 
 def encode(rows: Rows) -> tuple[bytes, np.ndarray]:
-    """Serialises each row as a tf.train.Example with `key` int64[1], `indices` int64[n], `values` float[n].
+    """Serialize each row as a tf.train.Example with `key` int64[1], `indices` int64[n], `values` float[n].
 
     Returns:
-        The Examples one after the other, and where each begins: int64[n + 1].
+        The Examples, concatenated, and the offsets at which they begin: int64[n + 1].
     """
     counts = np.diff(rows.offsets)
     index_lengths = _varint_lengths(rows.indices)
@@ -108,7 +108,7 @@ class _Feature:
 
 @dataclass
 class _Cursor:
-    """Writes the same kind of thing into every row at once."""
+    """A write position in every row, advanced for all rows at once."""
 
     out: np.ndarray
     at: np.ndarray
@@ -123,7 +123,7 @@ class _Cursor:
         self.at[where] += _varint_lengths(values[where])
 
     def put_head(self, feature: _Feature) -> None:
-        """All of a feature but the list's own bytes."""
+        """Write everything of a feature except the bytes of its list."""
         self.put(_MESSAGE_1)
         self.put_varints(feature.entry)
         self.put(_MESSAGE_1 + bytes([len(feature.name)]) + feature.name.encode())
@@ -137,7 +137,7 @@ class _Cursor:
 
 
 def _varint_lengths(values: np.ndarray) -> np.ndarray:
-    """Bytes that each value takes as a varint; 7 bits a byte."""
+    """Return the number of bytes of each value as a varint, 7 bits per byte."""
     lengths = np.ones(len(values), np.int64)
     limit, greatest = 1 << 7, int(values.max(initial=0))
     while limit <= greatest:
@@ -147,7 +147,7 @@ def _varint_lengths(values: np.ndarray) -> np.ndarray:
 
 
 def _put_varints(out: np.ndarray, starts: np.ndarray, values: np.ndarray) -> None:
-    """Writes each value as a varint at its place; the values are not negative."""
+    """Write each value as a varint at its offset; the values are not negative."""
     byte = 0
     while len(values):
         more = values >= 128

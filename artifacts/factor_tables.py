@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Generator
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from artifacts import storage
-from artifacts.checksums import Checksum, crc32c
+from artifacts.checksums import SummedFile, crc32c
 from artifacts.paths import shard_name
 from configs.errors import UserError
 
@@ -46,14 +46,11 @@ def count_shards(prefix: str) -> int:
     return shards
 
 
-def read_table(
-    prefix: str, shards: int | None = None, rows: int | None = None, place_of: np.ndarray | None = None
-) -> np.ndarray:
+def read_table(prefix: str, shards: int | None = None, rows: int | None = None) -> np.ndarray:
     """Read a whole table, float32 [rows, k]; besides it, one block is in memory.
 
     Args:
         shards, rows: how many the table must have; None accepts what is there.
-        place_of: int64 [rows], where the row of each index goes; None for the order of the indices.
 
     Raises:
         UserError: a shard is missing, damaged or of another shape, or a factor is not finite.
@@ -69,8 +66,7 @@ def read_table(
                 table = np.empty((rows, block.shape[1]), np.float32)
             elif table.shape[1] != block.shape[1]:
                 raise UserError(f"{prefix}-*: the shards have different dimensions; {_REMEDY}")
-            indices = slice(index, index + len(block) * shards, shards)
-            table[indices if place_of is None else place_of[indices]] = block
+            table[index : index + len(block) * shards : shards] = block
             index += len(block) * shards
     return table
 
@@ -133,21 +129,10 @@ def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     return read(file)
 
 
-class _Summed:
-    """A file that is written through, with the checksum of what was written."""
-
-    def __init__(self, file: BinaryIO):
-        self._file, self.checksum = file, Checksum()
-
-    def write(self, data: bytes) -> Any:
-        self.checksum.update(data)
-        return self._file.write(data)
-
-
 def write_array(path: str, array: np.ndarray) -> int:
     """Write a .npy file atomically and return the CRC-32C of its bytes."""
     with storage.open_to_write(path) as file:
-        summed = _Summed(file)
+        summed = SummedFile(file)
         np.lib.format.write_array(summed, array, allow_pickle=False)
     return int(summed.checksum.hexdigest(), 16)
 

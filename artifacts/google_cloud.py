@@ -1,4 +1,4 @@
-"""Google Cloud's errors as lines that say what to do, and where a bucket lies. Import it late: it takes a second."""
+"""Google Cloud's errors in one line with advice, and the location of a bucket. Import it late: it takes a second."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from configs.errors import UserError
 PERMISSIONS = "docs/permissions.md lists the roles"
 _PLAIN = "http://"
 _ASKED = re.compile(r"^[A-Z]+ https?://\S+: ")
-# Of a bucket in several places, those regions that are as near as its own: the beginning of their names, or the names.
+# Multi-region and dual-region buckets: the regions that are as near as their own, as names or prefixes of names.
 _NEAR = {
     "US": ("us-",),
     "EU": ("europe-",),
@@ -30,7 +30,7 @@ _NEAR = {
 
 
 def advice(error: Exception) -> str:
-    """What went wrong, and what to do about it."""
+    """Return one line: what went wrong, and what to do about it."""
     if isinstance(error, exceptions.RetryError) and error.cause:
         error = error.cause
     said = _line(error)
@@ -48,7 +48,7 @@ def advice(error: Exception) -> str:
 
 
 def no_credentials(said: str) -> str:
-    """The advice where Google's libraries say that they found no credentials."""
+    """Return the advice for an error about missing credentials."""
     return (
         f"no usable Google credentials ({said}); run `gcloud auth application-default login`, "
         "or set GOOGLE_APPLICATION_CREDENTIALS to a service account's key"
@@ -59,14 +59,14 @@ def no_credentials(said: str) -> str:
 def explained(
     what: str, say: Callable[[Exception], str] = advice, more: tuple[type[Exception], ...] = ()
 ) -> Iterator[None]:
-    """Turns errors of Google's clients into one line.
+    """Turn errors of Google's clients into one line.
 
     Args:
-        say: what went wrong, and what to do about it.
-        more: errors beside those of Google's clients.
+        what: the subject of the line. say: returns what went wrong, and what to do about it.
+        more: errors to turn besides those of Google's clients.
 
     Raises:
-        UserError: saying what to do.
+        UserError: the line.
     """
     caught: tuple[type[Exception], ...] = (GoogleAuthError, exceptions.GoogleAPIError, *more)
     try:
@@ -76,13 +76,13 @@ def explained(
 
 
 def check_bucket(url: str, region: str, setting: str) -> None:
-    """Looks whether a bucket is there and near the region that works with it.
+    """Check that a bucket exists and is near the region that works with it.
 
     Args:
-        setting: the name of the setting that holds `url`.
+        setting: the name of the setting whose value is `url`.
 
     Raises:
-        UserError: it is not, or cannot be looked at.
+        UserError: it does not exist, is elsewhere, or cannot be read.
     """
     from google.cloud import storage  # others who explain errors need no client of it
 
@@ -91,7 +91,7 @@ def check_bucket(url: str, region: str, setting: str) -> None:
         try:
             bucket = client.get_bucket(name)
         except exceptions.NotFound:
-            raise UserError(f"{setting} {url}: there is no bucket {name}; make it in {region}") from None
+            raise UserError(f"{setting} {url}: bucket {name} does not exist; create it in {region}") from None
         places = [place.lower() for place in bucket.data_locations or ()] or _NEAR.get(
             bucket.location.upper(), (bucket.location.lower(),)
         )
@@ -116,5 +116,5 @@ def vertex_client(kind: Any, endpoint: str | None, region: str) -> Any:
 
 
 def _line(error: Exception) -> str:
-    """The message in one line, without the method and URL that the clients put before it."""
+    """Return the message in one line, without the method and URL that the clients put before it."""
     return _ASKED.sub("", " ".join(str(getattr(error, "message", "") or error).split()))

@@ -1,4 +1,4 @@
-"""Files of ids, one a line, that say who is answered and what may be given."""
+"""Files of ids, one per line: whom to answer, and which items may be answers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from configs.errors import UserError
 
 
 def read_ids(path: str, setting: str) -> list[bytes]:
-    """The ids of a list in its order, each once; byte for byte, but for a line's CR and a byte order mark.
+    """Return the ids of a list in its order, each once; without byte order mark, and without the CR of Windows lines.
+
+    Args:
+        setting: the setting whose value is the path, for messages.
 
     Raises:
-        UserError: the file is missing or names nothing; `setting` is what gave its path.
+        UserError: the file is missing, or has no ids.
     """
     try:
         with open_to_read(path) as file:
@@ -25,12 +28,12 @@ def read_ids(path: str, setting: str) -> list[bytes]:
     ids = dict.fromkeys(line.removesuffix(b"\r") for line in lines)
     ids.pop(b"", None)
     if not ids:
-        raise UserError(f"{setting}: {path} holds no ids; write one a line")
+        raise UserError(f"{setting}: {path} has no ids; write one per line")
     return list(ids)
 
 
 def allowed(ids: Sequence[bytes], allow: str | None, block: str | None) -> list[bool]:
-    """Which of the ids may be given, by the files `prediction.allow` and `prediction.block`, where there are any."""
+    """Return for each id whether the files `prediction.allow` and `prediction.block`, if set, let it be an answer."""
     only = set(read_ids(allow, "prediction.allow")) if allow else None
     never = set(read_ids(block, "prediction.block")) if block else set()
     return [(only is None or name in only) and name not in never for name in ids]

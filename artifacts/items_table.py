@@ -60,7 +60,7 @@ class ItemsTable:
         return cls(table)
 
     def to_bytes(self) -> bytes:
-        """Return the contents of the file, the same for the same table."""
+        """Return the bytes of the file, the same for the same table."""
         sink = io.BytesIO()
         pq.write_table(self.table, sink, compression="zstd")
         return sink.getvalue()

@@ -1,4 +1,4 @@
-"""One run at a time on an output: a second one is refused, and what a killed one held lapses by itself."""
+"""A lock per output: a second run is refused, and the lock of a killed run expires by itself."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from collections.abc import Iterator
 from configs.errors import UserError
 
 _SUFFIX = ".lock"
-_BEAT, _LAPSE = 60.0, 300.0  # seconds: how often a lease on gs:// is renewed, and when it counts as left behind
+_RENEW_S, _EXPIRE_S = 60.0, 300.0  # a lease on gs:// is renewed this often, and expires this long after
 
 
 @contextlib.contextmanager
 def claim(root: str, patience_s: float = 0.0) -> Iterator[None]:
-    """Holds an output directory for this process, by `ROOT.lock` beside it; waits for it as long as `patience_s`.
+    """Lock an output directory for this process, by `ROOT.lock` next to it, and wait up to `patience_s` for it.
 
-    On a disk the operating system holds the lock, and drops it with the process, however that ends. On gs:// it is an
-    object that the run keeps renewing; one that nobody renewed for five minutes is taken over.
+    On a disk the operating system releases the lock when the process ends, however it ends. On gs:// the lock is a
+    lease: an object that the run keeps renewing, and that another run takes over after five minutes without renewal.
 
     Raises:
-        UserError: another run is at work on it, or its place cannot be written.
+        UserError: another run has the lock, or the directory cannot be written.
     """
     path, deadline = root.rstrip("/") + _SUFFIX, time.monotonic() + patience_s
     with contextlib.ExitStack() as stack:
@@ -61,16 +61,16 @@ def _file(path: str, root: str) -> Iterator[None]:
 
 
 def _locked(path: str) -> int:
-    """The descriptor of the file, locked.
+    """Open and lock a file, and return its descriptor.
 
     Raises:
-        BlockingIOError: another process has it.
+        BlockingIOError: another process has the lock.
     """
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Its last holder may have removed the file between our opening and our locking it.
+            # The last process may have removed the file between our opening and our locking it.
             if os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
                 return descriptor
         except BaseException:
@@ -81,7 +81,7 @@ def _locked(path: str) -> int:
 
 @contextlib.contextmanager
 def _lease(path: str, root: str) -> Iterator[None]:
-    """A lock on gs://, where only the storage's own precondition decides between two that come at once."""
+    """Take a lease on gs://, where only the service's preconditions decide between two runs at once."""
     from google.api_core.exceptions import GoogleAPICallError, PreconditionFailed
     from google.cloud import storage
 
@@ -93,29 +93,29 @@ def _lease(path: str, root: str) -> Iterator[None]:
     def renew(generation: int) -> None:
         blob.upload_from_string(holder, content_type="text/plain", if_generation_match=generation)
 
-    def keep() -> None:
-        while not stop.wait(_BEAT):
-            with contextlib.suppress(GoogleAPICallError, OSError):  # the next beat tries again
+    def keep_renewing() -> None:
+        while not stop.wait(_RENEW_S):
+            with contextlib.suppress(GoogleAPICallError, OSError):  # the next renewal tries again
                 renew(blob.generation)
 
     try:
-        found = blob.exists()
-        if found:
+        exists = blob.exists()
+        if exists:
             blob.reload()
             age = datetime.datetime.now(datetime.UTC) - blob.updated
-            if age.total_seconds() < _LAPSE:
+            if age.total_seconds() < _EXPIRE_S:
                 raise _refused(root, blob.download_as_text())
-        renew(blob.generation if found else 0)
+        renew(blob.generation if exists else 0)
     except PreconditionFailed:
-        raise _refused(root, "it began this moment") from None
+        raise _refused(root, "it has just started") from None
     except GoogleAPICallError as error:
         raise UserError(f"{root} cannot be written: {error.message}") from error
-    beat = threading.Thread(target=keep, name="lease", daemon=True)
-    beat.start()
+    renewal = threading.Thread(target=keep_renewing, name="lease", daemon=True)
+    renewal.start()
     try:
         yield
     finally:
         stop.set()
-        beat.join()
-        with contextlib.suppress(GoogleAPICallError):  # taken over, or gone: not ours to remove
+        renewal.join()
+        with contextlib.suppress(GoogleAPICallError):  # taken over or gone: not ours to remove
             blob.delete(if_generation_match=blob.generation)

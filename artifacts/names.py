@@ -5,13 +5,13 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# Interaction columns: what every source gives.
+# Interaction columns, from every source.
 VISITOR_ID = "visitorId"
 CONTENT_ID = "contentId"
 AMOUNT = "amount"  # dwell in ms, or the rating a table gives
 TIME_MS = "time_ms"  # of the last view, since 1970
 
-# Encoded columns: what the transform_fn gives.
+# Encoded columns, from the transform_fn.
 USER_ID = "userId"
 ITEM_ID = "itemId"
 RATING = "rating"
@@ -20,15 +20,15 @@ RATING = "rating"
 VOCAB_USERS = "vocab_users"
 VOCAB_ITEMS = "vocab_items"
 
-# Columns of items.parquet, beside contentId.
-VISITORS = "visitors"  # int64, who have the item
+# Columns of items.parquet, next to contentId.
+VISITORS = "visitors"  # int64, those who have the item
 POPULARITY = "popularity"  # float64: visitors, or their sum decayed by the age of the view
-RECENT_POPULARITY = "recent_popularity"  # float64: always decayed; null where there are no times
+RECENT_POPULARITY = "recent_popularity"  # float64: always decayed; null if the dataset has no times
 MEAN_RATING = "mean_rating"  # float64
 FIRST_TIME_MS = "first_time_ms"  # int64 ms since 1970, of the first and the last of its interactions
 LAST_TIME_MS = "last_time_ms"
 
-# The side of a dataset with what a split keeps from training: rows of users.
+# The side of a dataset with the rows of users that a split keeps from training.
 HELD_OUT = "held_out"
 
 # Features of a row (tf.train.Example) in items_for_user and users_for_item.
@@ -36,7 +36,7 @@ KEY = "key"
 INDICES = "indices"
 VALUES = "values"
 
-# A block of interactions on its way through TFT: a row of lists. Each visitor and item stands in it once;
+# A block of interactions on its way through TFT: a row of lists. Each visitor and item is in it once;
 # interaction i is of visitorId[visitor_place[i]] and contentId[item_place[i]].
 VISITOR_PLACE = "visitor_place"
 ITEM_PLACE = "item_place"

@@ -12,38 +12,37 @@ from artifacts.names import HELD_OUT, VOCAB_ITEMS, VOCAB_USERS
 
 
 def join(root: str, *parts: str) -> str:
-    """Joins path parts with `/`, for local paths and URLs alike."""
+    """Join path parts with `/`, for local paths and URLs."""
     return "/".join([root.rstrip("/") or "/", *parts])
 
 
 def shard_name(prefix: str, shard: int, shards: int, suffix: str = "") -> str:
-    """`prefix-00003-of-00008suffix`."""
+    """Return `prefix-00003-of-00008suffix`."""
     return f"{prefix}-{shard:05d}-of-{shards:05d}{suffix}"
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a job writes below a root."""
+    """The files that a job writes below a root."""
 
     root: str
 
     @property
     def manifest(self) -> str:
-        """What the output says of itself."""
+        """The manifest, which is written last."""
         return join(self.root, "manifest.json")
 
 
 @dataclass(frozen=True)
 class Dataset(Output):
-    """What `pipeline.preprocess` writes and the trainer reads.
+    """The files that `pipeline.preprocess` writes and the trainer reads.
 
-    Shard s of n of a group-by dataset holds the keys that leave the remainder s when divided by n,
-    ascending.
+    Shard s of n of a group-by dataset contains the keys that leave the remainder s when divided by n, ascending.
     """
 
     @property
     def transform_fn(self) -> str:
-        """The directory that `tft.TFTransformOutput` takes."""
+        """The directory for `tft.TFTransformOutput`."""
         return join(self.root, "transform")
 
     @property
@@ -56,41 +55,41 @@ class Dataset(Output):
 
     @property
     def items_for_user(self) -> str:
-        """Prefix of the shards with one row a user."""
+        """Prefix of the shards with one row per user."""
         return join(self.root, "items_for_user")
 
     @property
     def users_for_item(self) -> str:
-        """Prefix of the shards with one row an item."""
+        """Prefix of the shards with one row per item."""
         return join(self.root, "users_for_item")
 
     @property
     def held_out(self) -> str:
-        """Prefix of the shards with the entries of each user that a split keeps from training; there may be none."""
+        """Prefix of the shards with the entries of each user that a split keeps from training, if there is a split."""
         return join(self.root, HELD_OUT)
 
     @property
     def statistics(self) -> str:
-        """Interactions a day and a histogram of ratings, of train."""
+        """Interactions per day and a histogram of the ratings, of train."""
         return join(self.root, "statistics.json")
 
     @property
     def items(self) -> str:
-        """What is known of each item, a row an item, in the order of the itemIds."""
+        """The table of items, one row per item, in the order of the itemIds."""
         return join(self.root, "items.parquet")
 
     @property
     def rejected(self) -> str:
-        """Directory of the rows that were kept aside, JSON lines."""
+        """Directory of the rejected rows, JSON lines."""
         return join(self.root, "rejected")
 
 
 @dataclass(frozen=True)
 class Model(Output):
-    """What the trainer writes and `pipeline.batch_predict` reads.
+    """The files that the trainer writes and `pipeline.batch_predict` reads.
 
     Shard s of n of a factor table is a float32 .npy array whose row r belongs to index s + r * n:
-    the layout of the dataset's shards, so that a worker meets a user's row and factors together.
+    the layout of the dataset's shards, so that a worker reads a user's row and factors together.
     """
 
     @property
@@ -129,7 +128,7 @@ class Model(Output):
 
 @dataclass(frozen=True)
 class Predictions(Output):
-    """What `pipeline.batch_predict` writes."""
+    """The files that `pipeline.batch_predict` writes."""
 
     @property
     def text(self) -> str:
@@ -143,14 +142,14 @@ class Predictions(Output):
 
 @dataclass(frozen=True)
 class Night(Output):
-    """What `nightly.run` writes for one date, by one of its attempts: `ROOT/runs/DATE/ATTEMPT`.
+    """The files of one attempt of `nightly.run` at one date: `ROOT/runs/DATE/ATTEMPT`.
 
     Its manifest has settings, code version, inputs, parents, steps and figures; it is written again after each step.
     """
 
     @property
     def config(self) -> str:
-        """The settings with which every step is started."""
+        """The settings with which every step starts."""
         return join(self.root, "config.yaml")
 
     @property
@@ -163,12 +162,12 @@ class Night(Output):
 
     @property
     def whole_dataset(self) -> str:
-        """The same window with nothing held out, where nightly.refit asks for it."""
+        """The same window with nothing held out, if nightly.refit is set."""
         return join(self.root, "refit", "dataset")
 
     @property
     def refit_model(self) -> str:
-        """The model of `whole_dataset`, from the measured one."""
+        """The model of `whole_dataset`, started from the measured one."""
         return join(self.root, "refit", "model")
 
     @property
@@ -180,24 +179,24 @@ class Night(Output):
         return join(self.root, "predictions")
 
     def log(self, step: str) -> str:
-        """What a step printed."""
+        """Return the path of a step's output."""
         return join(self.root, "logs", f"{step}.log")
 
 
 @dataclass(frozen=True)
 class Nights:
-    """All nights, and which of them is live."""
+    """The directory of all nights."""
 
     root: str
 
     @property
     def live(self) -> str:
-        """The alias: names the version that is live, and those before it."""
+        """The alias: the live version, and those before it."""
         return join(self.root, "live.json")
 
     @property
     def figures(self) -> str:
-        """A JSON line a run."""
+        """Figures, one JSON line per run."""
         return join(self.root, "runs.jsonl")
 
     @property

@@ -32,7 +32,7 @@ def staged(root: str, kind: str, replace: bool) -> Iterator[str]:
 
     Raises:
         UserError: `root` is not empty and may not be replaced, or another run is at work on it.
-        MachineError: the disk is full or fails, or there is no memory left.
+        MachineError: the disk is full or fails, or memory is used up.
     """
     root = root.rstrip("/")
     with locks.claim(root):
@@ -71,7 +71,7 @@ def publish(staging: str, root: str) -> None:
 
 
 def _recover(root: str) -> None:
-    """Bring back, or remove, what a killed run renamed."""
+    """Restore, or remove, the output that a killed run had renamed."""
     aside = f"{root}{_REPLACED}"
     if is_remote(root) or not os.path.lexists(aside):
         return
@@ -86,26 +86,6 @@ def remove_leftovers(root: str) -> None:
     for name in storage.list_directories(root):
         if name.startswith(_LEFTOVERS):
             storage.remove(join(root, name))
-
-
-def read_manifest(path: str, kind: str) -> dict:
-    """Read the manifest of a finished output.
-
-    Raises:
-        UserError: there is none, or this code cannot read what it stands for.
-    """
-    text = storage.read_if_exists(path)
-    if text is None:
-        raise UserError(f"{path.removesuffix('/' + MANIFEST)} is no finished {kind} (no {MANIFEST} in it)")
-    return manifests.parse(text, kind, path)
-
-
-make_directory, write_file, remove = storage.make_directory, storage.write_bytes, storage.remove
-
-
-def list_files(root: str) -> list[str]:
-    """Return the paths of all files below a root."""
-    return [file.path for file in storage.list_files(root).values()]
 
 
 def refuse_occupied(root: str, kind: str, replace: bool) -> None:

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import BinaryIO, cast
 
-import google_crc32c
 import numpy as np
 import pyarrow as pa
 from tfx_bsl.coders import example_coder
 
+from artifacts.checksums import crc32c
 from artifacts.examples import Rows
 from artifacts.names import INDICES, KEY, VALUES
 from artifacts.storage import open_to_read
@@ -33,14 +33,14 @@ _RECORD_LIMIT = 1 << 31  # a protocol buffer cannot be longer, so a longer one i
 
 
 def frame(data: bytes, begins: Sequence[int]) -> bytes:
-    """Joins records, which lie one after the other in `data`, into the bytes of a TFRecord file."""
+    """Return the bytes of a TFRecord file with the records that `data` contains, one after the other."""
     records = [data[begin:end] for begin, end in itertools.pairwise(begins)]
     lengths, place_of = np.unique(np.diff(begins), return_inverse=True)
     heads = [_head(length) for length in lengths.tolist()]
     pieces: list[bytes] = [b""] * (3 * len(records))
     pieces[::3] = [heads[place] for place in place_of.tolist()]
     pieces[1::3] = records
-    crcs = np.fromiter(map(google_crc32c.value, records), np.uint32, len(records))
+    crcs = np.fromiter(map(crc32c, records), np.uint32, len(records))
     tails = _mask(crcs).astype("<u4").tobytes()
     pieces[2::3] = [tails[at : at + _CRC.size] for at in range(0, len(tails), _CRC.size)]
     return b"".join(pieces)
@@ -53,27 +53,27 @@ def _head(length: int) -> bytes:
 
 
 def _mask(crcs: np.ndarray) -> np.ndarray:
-    """uint32[n] as TFRecord stores checksums."""
+    """Return checksums uint32[n] as TFRecord stores them."""
     return (crcs >> 15 | crcs << 17) + np.uint32(0xA282EAD8)
 
 
 def read_row_batches(path: str, batch_size: int = 8192) -> Iterator[Rows]:
-    """Reads a file of rows, `batch_size` records at a time, the pieces of a long row joined; gzip by its suffix `.gz`.
+    """Yield the rows of a file, `batch_size` records at a time, the pieces of a long row joined; `.gz` is unpacked.
 
     Raises:
         UserError: the file is missing, truncated or damaged, naming the record.
     """
-    held: Rows | None = None  # until it is known that its last row goes no further
+    pending: Rows | None = None  # its last row may continue in the next batch
     for rows in _read_record_batches(path, batch_size):
-        if held is not None and rows.keys[0] == held.keys[-1]:
+        if pending is not None and rows.keys[0] == pending.keys[-1]:
             more = int(np.argmin(np.append(rows.keys == rows.keys[0], False)))
-            held, rows = _concatenated(held, rows.part(0, more)), rows.part(more, len(rows))
+            pending, rows = _concatenate(pending, rows.part(0, more)), rows.part(more, len(rows))
         if len(rows):
-            if held is not None:
-                yield held.joined()
-            held = rows
-    if held is not None:
-        yield held.joined()
+            if pending is not None:
+                yield pending.joined()
+            pending = rows
+    if pending is not None:
+        yield pending.joined()
 
 
 def _read_record_batches(path: str, batch_size: int) -> Iterator[Rows]:
@@ -83,7 +83,7 @@ def _read_record_batches(path: str, batch_size: int) -> Iterator[Rows]:
         yield _decode(decoder, batch, path)
 
 
-def _concatenated(first: Rows, second: Rows) -> Rows:
+def _concatenate(first: Rows, second: Rows) -> Rows:
     offsets = np.append(first.offsets, first.offsets[-1] + second.offsets[1:])
     columns = ((first.keys, second.keys), (first.indices, second.indices), (first.values, second.values))
     keys, indices, values = (np.concatenate(pair) for pair in columns)
@@ -91,7 +91,7 @@ def _concatenated(first: Rows, second: Rows) -> Rows:
 
 
 def read_rows(path: str) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Reads a file of rows one by one: key, indices int64[n], values float32[n]."""
+    """Yield the rows of a file: key, indices int64[n], values float32[n]."""
     for rows in read_row_batches(path):
         for row, key in enumerate(rows.keys.tolist()):
             entries = slice(rows.offsets[row], rows.offsets[row + 1])
@@ -99,7 +99,7 @@ def read_rows(path: str) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
 
 
 def read_records(path: str) -> Iterator[bytes]:
-    """Reads the records of a TFRecord file and checks their checksums.
+    """Yield the records of a TFRecord file and check their checksums.
 
     Raises:
         UserError: the file is missing, truncated or damaged, naming the record.
@@ -120,7 +120,7 @@ def read_records(path: str) -> Iterator[bytes]:
 
 
 def _unframed(file: BinaryIO) -> Iterator[bytes]:
-    """The records of an open file, read in large pieces: a call for each part of a record took most of the time."""
+    """Yield the records of an open file, read in large pieces: one call per part of a record took most of the time."""
     data = b""
     while piece := file.read(_PIECE):
         data += piece
@@ -130,13 +130,13 @@ def _unframed(file: BinaryIO) -> Iterator[bytes]:
             begin = at + _HEAD.size
             # Before it is waited for: a damaged length may be any number.
             if length > _RECORD_LIMIT or data[at:begin] != _head(length):
-                raise ValueError("the length's checksum does not fit")
+                raise ValueError("the length's checksum does not match")
             stop = begin + length
             if stop + _CRC.size > end:
                 break
             record = data[begin:stop]
             if _masked_crc(record) != _CRC.unpack_from(data, stop)[0]:
-                raise ValueError("the checksum does not fit")
+                raise ValueError("the checksum does not match")
             yield record
             at = stop + _CRC.size
         data = data[at:]
@@ -149,13 +149,13 @@ def _decode(decoder: example_coder.ExamplesToRecordBatchDecoder, batch: list[byt
     try:
         keys = columns.column(KEY)
     except KeyError:
-        raise UserError(f"{path} holds no rows of a dataset (no feature `{KEY}`); check the path") from None
+        raise UserError(f"{path} contains no rows of a dataset (no feature `{KEY}`); check the path") from None
     empty = np.zeros(len(batch) + 1, np.int64)
     if INDICES not in columns.schema.names:
         return Rows(_flat(keys), empty, np.zeros(0, np.int64), np.zeros(0, np.float32))
     indices, values = columns.column(INDICES), columns.column(VALUES)
     if not indices.value_lengths().equals(values.value_lengths()):
-        raise UserError(f"{path}: a row has not as many values as indices; make the dataset again")
+        raise UserError(f"{path}: a row must have as many values as indices; make the dataset again")
     lengths = np.asarray(indices.value_lengths().fill_null(0), np.int64)
     offsets = empty
     np.cumsum(lengths, out=offsets[1:])
@@ -167,5 +167,5 @@ def _flat(column: pa.LargeListArray) -> np.ndarray:
 
 
 def _masked_crc(data: bytes) -> int:
-    crc = google_crc32c.value(data)
+    crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

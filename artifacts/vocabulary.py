@@ -59,7 +59,7 @@ class Vocabulary:
         return [name.decode("utf-8", "replace") for name in self.ids]
 
     def __bytes__(self) -> bytes:
-        """Return the contents of the file."""
+        """Return the bytes of the file."""
         return b"".join(name + b"\n" for name in self.ids)
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class Vocabulary:
 
 
 def iterate_ids(path: str, first: int = 0, step: int = 1, block_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:
-    """Yield the ids of the indices first, first + step, ..., so that a worker need not keep them all in memory.
+    """Yield the ids of the indices first, first + step, ..., without keeping them all in memory.
 
     Only a newline ends an id: blanks at its end belong to it.
 
@@ -93,16 +93,3 @@ def iterate_ids(path: str, first: int = 0, step: int = 1, block_bytes: int = _BL
             skip = (skip - len(lines)) % step if len(lines) > skip else skip - len(lines)
         if rest and skip == 0:
             yield rest
-
-
-def order_of(ids: Sequence[bytes]) -> np.ndarray:
-    """int64 [n], positions of the ids in the order of their bytes: so equal scores are ordered."""
-    return np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
-
-
-def read_vocabulary(path: str) -> list[bytes]:
-    """Return `Vocabulary.read(path).ids`."""
-    return Vocabulary.read(path).ids
-
-
-iterate_vocabulary = iterate_ids

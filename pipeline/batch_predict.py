@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from artifacts import manifests
+from artifacts import storage
+from artifacts.checksums import FileDescription
+from artifacts.manifests import ModelManifest, PredictionSections, PredictionsManifest
 from artifacts.paths import Predictions, join
 from configs import cli
 from configs.errors import UserError
@@ -61,8 +63,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     predict(settings, beam_flags, args.replace, args.output_dir)
 
 
-def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output_dir: str | None = None) -> dict:
-    """Makes the predictions that the settings describe; returns their manifest.
+def predict(
+    settings: Settings, beam_flags: Sequence[str], replace: bool, output_dir: str | None = None
+) -> PredictionsManifest:
+    """Make the predictions that the settings describe, and return their manifest.
 
     Args:
         output_dir: where they go; None for the directory that the settings name for their kind.
@@ -87,19 +91,19 @@ def predict(settings: Settings, beam_flags: Sequence[str], replace: bool, output
 
         bigquery.check(settings)
     with publish.staged(root, _manifest_kind(kind), replace) as staging:
-        publish.make_directory(staging)
         with progress.watching(f"{kind.replace('_', ' ')} of {_asked(plan)}", staging, *_files_due(plan)):
             result = beam_options.run(lambda pipeline: _build(pipeline, plan, staging), options)
         summary = finalize.take_summary(staging)
         if not summary["files"]:
             raise UserError("nothing is left to answer: prediction.only, allow, block and max_age_days exclude all")
         _remove_strays(staging, {file["name"] for file in summary["files"]})
-        content = _manifest(summary, settings, plan, trained, started) | {"steps": counters.by_step(result)}
-        finalize.write_manifest(manifests.PredictionsManifest(kind=_manifest_kind(kind), **content), staging)
+        manifest = _manifest(summary, settings, plan, trained, started)
+        manifest.steps = counters.by_step(result)
+        finalize.write_manifest(manifest, staging)
     if settings.prediction.table:
-        bigquery.load(settings, root, content)
-    display.show(root, content)
-    return content
+        bigquery.load(settings, root, manifest)
+    display.show(root, manifest)
+    return manifest
 
 
 def _manifest_kind(kind: str) -> str:
@@ -144,29 +148,24 @@ def _build(pipeline: Any, plan: Plan, staging: str) -> None:
 
 
 def _remove_strays(staging: str, names: set[str]) -> None:
-    """Removes what a bundle that failed, or was done twice, left beside the files that count."""
-    from apache_beam.io.filesystems import FileSystems
-
-    from artifacts.publish import list_files
-
-    strays = [path for path in list_files(staging) if path[len(staging) + 1 :] not in names]
-    if strays:
-        FileSystems.delete(strays)
+    """Remove what a bundle that failed, or ran twice, left next to the files of the summary."""
+    for name in storage.list_files(staging).keys() - names:
+        storage.remove(join(staging, name))
 
 
 def _write_summary(path: str, found: Iterable[dict]) -> None:
-    from artifacts.publish import write_file
-
     files: list[dict] = []
     counts: Counter[str] = Counter()
     for shard in found:
         files += shard["files"]
         counts.update(shard["counts"])
     files.sort(key=lambda file: file["name"])
-    write_file(path, json.dumps({"files": files, "counts": counts}).encode())
+    storage.write_bytes(path, json.dumps({"files": files, "counts": counts}).encode())
 
 
-def _manifest(summary: dict, settings: Settings, plan: Plan, trained: dict, started: float) -> dict:
+def _manifest(
+    summary: dict, settings: Settings, plan: Plan, trained: ModelManifest, started: float
+) -> PredictionsManifest:
     counts, kind = Counter(summary["counts"]), plan.options.kind
     asked, given = ("visitors", "items") if plan.options.asks_visitors else ("items", "visitors")
     named = {asked: counts["answered"]}
@@ -180,21 +179,22 @@ def _manifest(summary: dict, settings: Settings, plan: Plan, trained: dict, star
     if plan.options.only:
         named[f"{asked}_unknown"] = len(plan.unknown)
     stamp = cast("Stamp", plan.stamp)
-    described = {
-        file["name"]: {part: file[part] for part in ("records", "bytes", "crc32c")} for file in summary["files"]
-    }
-    return {
-        "seconds": round(time.time() - started, 3),
-        "counts": named,
-        "rules": {rule.removeprefix("rule."): n for rule, n in sorted(counts.items()) if rule.startswith("rule.")},
-        "factors": "projected" if plan.projected else "trained",
-        "model_fingerprint": manifests.digest(trained),
-        "dataset_fingerprint": trained["dataset"]["fingerprint"],
-        "model_version": stamp.model_version,
-        "run_time": stamp.run_time.isoformat(),
-        "files": described,
-        "settings": settings.model_dump(mode="json", include={"prediction"}),
-    }
+    return PredictionsManifest(
+        kind=_manifest_kind(kind),
+        seconds=round(time.time() - started, 3),
+        counts=named,
+        rules={rule.removeprefix("rule."): n for rule, n in sorted(counts.items()) if rule.startswith("rule.")},
+        factors="projected" if plan.projected else "trained",
+        model_fingerprint=trained.digest(),
+        dataset_fingerprint=trained.dataset.fingerprint,
+        model_version=stamp.model_version,
+        run_time=stamp.run_time.isoformat(),
+        files={
+            file["name"]: FileDescription(bytes=file["bytes"], crc32c=file["crc32c"], records=file["records"])
+            for file in summary["files"]
+        },
+        settings=PredictionSections(prediction=settings.prediction),
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytest
 
 from artifacts import factor_tables
 from artifacts.paths import Dataset
-from artifacts.vocabulary import read_vocabulary
+from artifacts.vocabulary import Vocabulary
 from configs.settings import Settings, TrainingSettings
 from pipeline import batch_predict
 from pipeline.prediction.writers import textform
@@ -99,7 +99,7 @@ def test_stars_in_a_table_are_held_out_and_their_error_measured(tmp_path):
     dataset, tables = Dataset(str(tmp_path / "dataset")), []
     for side, ids in (("user", dataset.vocab_users), ("item", dataset.vocab_items)):
         factors = factor_tables.read_table(str(tmp_path / "model" / "factors" / f"{side}_factors"))
-        tables.append(dict(zip(read_vocabulary(ids), factors.astype(float), strict=True)))
+        tables.append(dict(zip(Vocabulary.read(ids).ids, factors.astype(float), strict=True)))
     errors = [value - tables[0][visitor] @ tables[1][content] for (visitor, content), value in held.items()]
     found = json.loads(out.read_text())["systems"]
     assert found["WALS"]["rmse"]["value"] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-6)

@@ -185,7 +185,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(stopped, tmp_
     shutil.copytree(root / "model", model)
     path = model / "checkpoints" / "sweep-00004" / name
     flip(path)
-    assert training_job.train(settings, str(root / "dataset"), str(model), False)["resumed_after_sweep"] == 2
+    assert training_job.train(settings, str(root / "dataset"), str(model), False).resumed_after_sweep == 2
     assert f"{path} is damaged" in "".join(capsys.readouterr().out.split("\n"))
     tables = [factor_tables.read_table(f"{place}/factors/user_factors") for place in (model, root / "whole")]
     np.testing.assert_allclose(*tables, rtol=1e-5)
@@ -207,7 +207,7 @@ def test_a_row_file_that_lost_its_end_is_named(tmp_path):
     whole = path.read_bytes()
     for size in (len(whole) - 1, 3):
         path.write_bytes(whole[:size])
-        with pytest.raises(UserError, match=f"{path.name} has {size} bytes where the manifest says {len(whole)}"):
+        with pytest.raises(UserError, match=f"{path.name} has {size} bytes where the manifest has {len(whole)}"):
             dataset_rows.read_info(str(dataset))
 
 

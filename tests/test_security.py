@@ -115,6 +115,6 @@ def test_names_that_would_change_a_query_are_refused(name):
 def test_a_model_without_its_mark_is_not_loaded(tmp_path):
     make_world(tmp_path, 1)
     (tmp_path / "model/manifest.json").rename(tmp_path / "model/manifest.json.partial")
-    with pytest.raises(UserError, match="is no finished model"):
+    with pytest.raises(UserError, match="is not a finished model"):
         predict(tmp_path, tmp_path / "out")
     assert manifests.kind_of('{"kind": ["model"]}') is None

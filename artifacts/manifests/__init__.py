@@ -18,7 +18,6 @@ from artifacts.manifests.model import CarriedOver, HeldOutMetric, ModelManifest,
 from artifacts.manifests.night import AliasManifest, InputTable, LiveVersion, RunManifest, StepRecord
 from artifacts.manifests.predictions import PredictionSections, PredictionsManifest
 from artifacts.manifests.served import ServedVersionManifest
-from artifacts.manifests.untyped import all_files, described, digest, fingerprint, parse, stamp
 
 __all__ = [
     "MANIFEST",
@@ -43,12 +42,6 @@ __all__ = [
     "StepRecord",
     "SweepRecord",
     "TrainedOn",
-    "all_files",
-    "described",
-    "digest",
-    "fingerprint",
     "kind_of",
-    "parse",
     "read_any",
-    "stamp",
 ]

@@ -1,4 +1,4 @@
-"""What all manifests share: kind, schema version, the files of the output, reading and writing."""
+"""The base of all manifests: kind, schema version, the files of the output, reading and writing."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Part(BaseModel):
 
 
 class Manifest(Part):
-    """What an output states about itself.
+    """The description of an output, which is its last file.
 
     Attributes:
-        files: every file that a rerun makes again bit for bit; the fingerprint is made of these.
+        files: every file that a rerun makes again bit for bit; the fingerprint is computed from these.
         other_files: all other files below the root: graphs, whose bytes differ from run to run.
     """
 
@@ -81,8 +81,10 @@ class Manifest(Part):
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is not a manifest ({error}); {remedy}") from error
         kind = kind_of(text)
+        if kind is None:
+            raise UserError(f"{path} is not a manifest (it has no kind); {remedy}")
         if kind not in cls.KINDS:
-            raise UserError(f"{path} is the manifest of {kind or 'something else'}, not of a {cls.KINDS[0]}; check it")
+            raise UserError(f"{path} is the manifest of a {kind}, not of a {cls.KINDS[0]}; check the path")
         version = content.get("schema_version")
         if version != cls.SCHEMA_VERSION:
             raise UserError(f"{path} has schema version {version}, this code reads {cls.SCHEMA_VERSION}; {remedy}")
@@ -103,6 +105,7 @@ class Manifest(Part):
             OSError: it cannot be written.
         """
         storage.write_bytes(path, self.to_json().encode())
+        self._content = None  # the fields may have changed since it was read
 
     def to_json(self) -> str:
         """Return the text that `write` writes."""

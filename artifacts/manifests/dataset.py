@@ -13,7 +13,7 @@ from configs.settings import DatasetSettings, RatingSettings, SourceSettings, Sp
 
 
 class DatasetCounts(Part):
-    """How much there is."""
+    """Numbers of files, rows, interactions, users and items."""
 
     files_read: int
     files_outside_window: int
@@ -32,7 +32,7 @@ class Days(Part):
 
 
 class SplitAccount(Part):
-    """What a split keeps from training, in pairs of visitor and item, and what it could not use.
+    """The account of a split, in pairs of visitor and item: those kept from training, and those it could not use.
 
     Attributes:
         kind: `none`, or the rule. held_out: pairs. visitors_with, visitors_without: visitors with and without such.

@@ -15,16 +15,11 @@ from configs.errors import UserError
 _CLASSES = (DatasetManifest, ModelManifest, PredictionsManifest, ServedVersionManifest, RunManifest)
 
 
-def schema_version_of(kind: str) -> int:
-    """Return the schema version that this code writes and reads for a kind."""
-    return next((manifest.SCHEMA_VERSION for manifest in _CLASSES if kind in manifest.KINDS), 1)
-
-
 def read_any(root: str) -> Manifest:
     """Read the manifest of a finished output of any kind.
 
     Raises:
-        UserError: there is no manifest, or this code cannot read the output.
+        UserError: the root has no manifest, or one that this code cannot read.
     """
     path = join(root, MANIFEST)
     try:

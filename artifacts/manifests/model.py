@@ -33,7 +33,7 @@ class CarriedOver(Part):
 
 
 class StartAccount(Part):
-    """Where the training started.
+    """The start of the training: from an earlier model, or cold.
 
     Attributes:
         model: the directory of the earlier model; null if none was named.

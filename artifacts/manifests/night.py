@@ -24,12 +24,12 @@ class LiveVersion(Part):
 
     @property
     def name(self) -> str:
-        """The name that people use: 2024-01-07.2."""
+        """The name, for example 2024-01-07.2."""
         return f"{self.date}.{self.attempt}"
 
     @property
     def number(self) -> int:
-        """The number that servers use: 2024010702 for 2024-01-07.2."""
+        """The number of the served version: 2024010702 for 2024-01-07.2."""
         return int(self.date.replace("-", "")) * 100 + self.attempt
 
 

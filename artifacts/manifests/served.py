@@ -19,14 +19,21 @@ class ServedVersionManifest(Manifest):
     COMMAND: ClassVar = "python -m serving.publish"
 
     model: str
-    dataset: TrainedOn | None = None
-    users: int | None = None
-    items: int | None = None
-    interactions: int | None = None
-    cold_start: ColdStartSettings | None = None
+    dataset: TrainedOn
+    users: int
+    items: int
+    interactions: int
+    cold_start: ColdStartSettings
 
     @classmethod
     def of(cls, model: ModelManifest, files: Mapping[str, FileDescription]) -> Self:
         """Return the manifest of a copy of a model's SavedModel."""
-        copied = {name: getattr(model, name) for name in ("dataset", "users", "items", "interactions", "cold_start")}
-        return cls(model=model.digest(), files=dict(files), **copied)
+        return cls(
+            model=model.digest(),
+            dataset=model.dataset,
+            users=model.users,
+            items=model.items,
+            interactions=model.interactions,
+            cold_start=model.cold_start,
+            files=dict(files),
+        )

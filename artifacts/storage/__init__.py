@@ -68,7 +68,7 @@ def _google_storage() -> Storage:
 
 
 def read_bytes(path: str) -> bytes:
-    """Return the contents of a file.
+    """Return the bytes of a file.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -78,7 +78,7 @@ def read_bytes(path: str) -> bytes:
 
 
 def read_if_exists(path: str) -> bytes | None:
-    """Return the contents of a file, or None if it does not exist."""
+    """Return the bytes of a file, or None if it does not exist."""
     try:
         return read_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -96,7 +96,7 @@ def open_to_read(path: str) -> BinaryIO:
 
 
 def write_bytes(path: str, data: bytes) -> None:
-    """Write a file atomically: a reader sees the old contents or the new, also after a crash.
+    """Write a file atomically: a reader sees the old bytes or the new ones, also after a crash.
 
     Raises:
         OSError: the file cannot be written.

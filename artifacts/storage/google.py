@@ -112,7 +112,7 @@ class GoogleStorage:
                 blob.delete(retry=DEFAULT_RETRY)
 
     def make_directory(self, path: str) -> None:
-        """Do nothing: there are no directories."""
+        """Do nothing: gs:// has no directories."""
 
     def copy(self, source: str, destination: str) -> None:
         original, blob = _blob(source), _blob(destination)

@@ -1,4 +1,4 @@
-"""What a storage can do, whatever it is made of."""
+"""The interface of a storage."""
 
 from __future__ import annotations
 

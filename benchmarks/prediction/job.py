@@ -21,9 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from artifacts import checksums, manifests
+from artifacts import checksums
 from artifacts.paths import Dataset, Model, shard_name
 from benchmarks.support import machine
+from configs.settings import TrainingSettings
+from tests.support.manifests import dataset_manifest, model_manifest
 
 SEED, MEAN_SEEN, AT_ONCE, IN_SHARD = 0, 10, 1 << 15, 200_000
 
@@ -68,28 +70,16 @@ def make(root: Path, users: int, items: int, k: int) -> None:
     pq.write_table(
         pa.table({"contentId": names, "visitors": popularity, "popularity": popularity * 1.0}), dataset.items
     )
-    content = {
-        "counts": {"users": users, "items": items, "interactions": interactions},
-        "shards": {"items_for_user": shards, "users_for_item": 1},
-        "compression": "none",
-        "files": _describe(root / "dataset"),
-    }
-    Path(dataset.manifest).write_text(manifests.stamp("dataset", content))
-    trained = {
-        "files": _describe(root / "model"),
-        "dataset": {"fingerprint": manifests.fingerprint(content)},
-        "settings": {"unobserved_weight": 0.1, "regularization_coeff": 2.0, "frequency_exponent": 0.0},
-        "cold_start": {"min_ratings": 10, "min_site_ratings": 100},
-    }
-    Path(model.manifest).write_text(manifests.stamp("model", trained))
-
-
-def _describe(root: Path) -> dict:
-    return {
-        str(path.relative_to(root)): checksums.describe(str(path)).model_dump(exclude_none=True)
-        for path in root.rglob("*")
-        if path.is_file()
-    }
+    about = dataset_manifest(
+        users,
+        items,
+        interactions,
+        shards={"items_for_user": shards, "users_for_item": 1},
+        files=checksums.describe_all(dataset.root),
+    )
+    about.write(dataset.manifest)
+    training = TrainingSettings(embedding_dimension=k, unobserved_weight=0.1, regularization_coeff=2.0)
+    model_manifest(about, dataset.root, training, files=checksums.describe_all(model.root)).write(model.manifest)
 
 
 def run(root: Path, kind: str, more: list[str]) -> dict:

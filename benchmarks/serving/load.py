@@ -26,7 +26,7 @@ from urllib.parse import quote_from_bytes
 
 import numpy as np
 
-from artifacts import manifests
+from artifacts.manifests import ModelManifest
 from artifacts.paths import Dataset, Model
 from benchmarks.prediction import job
 from benchmarks.support import machine
@@ -53,13 +53,9 @@ def make(root: Path, users: int, items: int, k: int) -> Path:
         sides.append(wals.Side(table, np.zeros(size, np.int64), np.ones(size, np.float32), size))
     objective = wals.Objective(0.1, 2.0, 0.0)
     export.save(model.saved_model, dataset, sides[0], sides[1], blocks, objective, ColdStartSettings())
-    content = manifests.parse(Path(model.manifest).read_bytes(), "model", model.manifest)
-    content |= {
-        "users": users,
-        "items": items,
-        "files": {name: file.model_dump() for name, file in checksums.describe_all(model.root).items()},
-    }
-    Path(model.manifest).write_text(manifests.stamp("model", content))
+    manifest = ModelManifest.read(model.manifest)
+    manifest.files = checksums.describe_all(model.root)
+    manifest.write(model.manifest)
     return root / "model"
 
 
@@ -144,8 +140,8 @@ def main() -> None:
     print(machine.describe())
     with tempfile.TemporaryDirectory() as folder:
         model = args.model_dir or make(Path(folder), args.users, args.items, args.k)
-        about = manifests.parse((model / "manifest.json").read_bytes(), "model", str(model))
-        users, items = about["users"], about["items"]
+        manifest = ModelManifest.read(str(model / "manifest.json"))
+        users, items = manifest.users, manifest.items
         print(
             f"{users:,} visitors, {items:,} items; {args.connections} connections, {args.seconds} s, {args.api}; "
             f"{args.versions} versions roll over"

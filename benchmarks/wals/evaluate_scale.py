@@ -15,24 +15,26 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from artifacts import examples, manifests, tfrecords
+from artifacts import examples, tfrecords
 from artifacts import names as features
+from artifacts.checksums import describe_bytes
 from artifacts.examples import Rows
+from artifacts.manifests import DatasetManifest
 from artifacts.paths import Dataset, Model, shard_name
 from benchmarks.support import machine
+from tests.support.manifests import dataset_manifest, model_manifest
 
 SHARDS, DRAWS, HELD = 8, 18, 0.1
 
 
-def make_dataset(dataset: Dataset, visitors: int, items: int) -> str:
-    """Writes what an evaluation reads of a dataset; gives its fingerprint."""
+def make_dataset(dataset: Dataset, visitors: int, items: int) -> DatasetManifest:
+    """Write the part of a dataset that an evaluation reads, and return its manifest."""
     rng = np.random.default_rng(0)
     chances = np.cumsum(1 / np.arange(10, items + 10))
     files, popular = {}, np.zeros(items, np.int64)
@@ -50,8 +52,7 @@ def make_dataset(dataset: Dataset, visitors: int, items: int) -> str:
             data, bounds = examples.encode(Rows(keys[there], offsets, flat, np.ones(len(flat), np.float32)))
             raw, path = tfrecords.frame(data, np.asarray(bounds).tolist()), shard_name(prefix, shard, SHARDS)
             Path(path).write_bytes(raw)
-            about = {"crc32c": f"{zlib.crc32(raw):08x}", "records": int(there.sum()), "bytes": len(raw)}
-            files[Path(path).name] = about
+            files[Path(path).name] = describe_bytes(raw, records=int(there.sum()))
             if prefix == dataset.items_for_user:
                 popular += np.bincount(flat, minlength=items)
     names = pa.array([f"c{number}" for number in range(items)])
@@ -59,26 +60,27 @@ def make_dataset(dataset: Dataset, visitors: int, items: int) -> str:
     columns = {features.CONTENT_ID: names, features.VISITORS: counts, features.POPULARITY: counts.cast(pa.float64())}
     columns[features.RECENT_POPULARITY] = pa.nulls(items, pa.float64())
     pq.write_table(pa.table(columns), dataset.items)
-    left_out = dict.fromkeys(("already_in_train", "unknown_visitor", "unknown_item"), 0)
-    content = {
-        "counts": {"users": visitors, "items": items, "interactions": int(popular.sum())},
-        "files": files,
-        "split": {"kind": "random"} | left_out,
-    }
-    Path(dataset.manifest).write_text(manifests.stamp("dataset", content))
-    return manifests.fingerprint(content)
+    manifest = dataset_manifest(
+        visitors,
+        items,
+        int(popular.sum()),
+        files=files,
+        split={"kind": "random"},
+        shards={"items_for_user": SHARDS, "users_for_item": SHARDS},
+    )
+    manifest.write(dataset.manifest)
+    return manifest
 
 
-def make_model(model: Model, sizes: tuple[int, int], k: int, dataset: Dataset, fingerprint: str) -> None:
-    """Writes what an evaluation reads of a model."""
+def make_model(model: Model, sizes: tuple[int, int], k: int, dataset: Dataset, manifest: DatasetManifest) -> None:
+    """Write the part of a model that an evaluation reads."""
     rng = np.random.default_rng(1)
     for prefix, size in zip((model.user_factors, model.item_factors), sizes, strict=True):
         Path(prefix).parent.mkdir(parents=True, exist_ok=True)
         for shard in range(SHARDS):
             rows = len(range(shard, size, SHARDS))
             np.save(shard_name(prefix, shard, SHARDS, ".npy"), rng.standard_normal((rows, k), np.float32))
-    about = {"dataset": {"root": dataset.root, "fingerprint": fingerprint}}
-    Path(model.manifest).write_text(manifests.stamp("model", about))
+    model_manifest(manifest, dataset.root).write(model.manifest)
 
 
 def measure(root: Path, visitors: int, items: int, k: int) -> dict[str, float]:

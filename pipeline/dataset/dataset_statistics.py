@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from artifacts.names import ITEM_ID, RATING, TIME_MS, USER_ID
+from artifacts.names import DAY_MS, ITEM_ID, RATING, TIME_MS, USER_ID
 from configs.settings import RatingSettings
 from pipeline.interactions.blocks import values_of
 
 _DAY, _RATING = "statistics.day.", "statistics.rating."
-_DAY_MS = 86_400_000
 
 
 def edges_of(rating: RatingSettings) -> np.ndarray:
@@ -44,7 +43,7 @@ def count(block: pa.RecordBatch, rating: RatingSettings, has_times: bool) -> Cou
     bins = np.clip(np.searchsorted(edges, ratings[used], side="right") - 1, 0, len(edges) - 2)
     counts = Counter({f"{_RATING}{number}": int(count) for number, count in enumerate(np.bincount(bins)) if count})
     if has_times:
-        days, of_day = np.unique(times[used] // _DAY_MS, return_counts=True)
+        days, of_day = np.unique(times[used] // DAY_MS, return_counts=True)
         counts.update({f"{_DAY}{day}": count for day, count in zip(days.tolist(), of_day.tolist(), strict=True)})
     return counts
 

@@ -19,6 +19,7 @@ from artifacts.checksums import FileDescription, describe_bytes
 from artifacts.items_table import ItemsTable
 from artifacts.names import (
     CONTENT_ID,
+    DAY_MS,
     FIRST_TIME_MS,
     ITEM_ID,
     LAST_TIME_MS,
@@ -50,7 +51,6 @@ _SUMS = pa.schema(
         pa.field(LAST_TIME_MS, pa.int64()),
     ]
 )
-_DAY_MS = 86_400_000
 _COUNTER = StepCounter("items")
 
 
@@ -68,7 +68,7 @@ class WriteItems(beam.PTransform):
     has_times: bool
 
     def expand(self, blocks: beam.PCollection) -> beam.PCollection:
-        half_life_ms = self.layout.recent_half_life_days * _DAY_MS
+        half_life_ms = self.layout.recent_half_life_days * DAY_MS
         every_shard = blocks.pipeline | "EveryShard" >> beam.Create([(shard, b"") for shard in range(_SHARDS)])
         sums = blocks | "CountBlock" >> beam.FlatMap(_sums_by_shard, half_life_ms)
         return (

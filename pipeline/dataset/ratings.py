@@ -6,9 +6,8 @@ import datetime
 
 import tensorflow as tf
 
+from artifacts.names import DAY_MS
 from configs.settings import RatingSettings
-
-_DAY_MS = 86_400_000
 
 
 def rate(amounts: tf.Tensor, median: tf.Tensor, settings: RatingSettings) -> tf.Tensor:
@@ -26,4 +25,4 @@ def decay(times_ms: tf.Tensor, last_day: datetime.date, half_life_days: float) -
     """Return 2^(-age / half life), float32[n], with the age at the end of the last day; 1 for later times."""
     end = datetime.datetime.combine(last_day, datetime.time(), datetime.UTC) + datetime.timedelta(days=1)
     age_ms = tf.maximum(tf.constant(round(end.timestamp() * 1000), tf.int64) - times_ms, 0)
-    return tf.pow(2.0, -tf.cast(age_ms, tf.float32) / (half_life_days * _DAY_MS))
+    return tf.pow(2.0, -tf.cast(age_ms, tf.float32) / (half_life_days * DAY_MS))

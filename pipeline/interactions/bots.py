@@ -10,10 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from artifacts.names import CONTENT_ID, TIME_MS, VISITOR_ID
+from artifacts.names import CONTENT_ID, DAY_MS, TIME_MS, VISITOR_ID
 from configs.settings import SourceSettings
-
-_DAY_MS = 86_400_000
 
 
 class Kept(NamedTuple):
@@ -33,7 +31,7 @@ def leave_out(rows: pa.Table, source: SourceSettings) -> Kept:
     if not source.filters_bots or not rows.num_rows:
         return Kept(rows, [], Counter())
     visitors = rows[VISITOR_ID].combine_chunks()
-    codes, days = visitors.indices.to_numpy().astype(np.int64), rows[TIME_MS].to_numpy() // _DAY_MS
+    codes, days = visitors.indices.to_numpy().astype(np.int64), rows[TIME_MS].to_numpy() // DAY_MS
     first, span = days.min(), int(days.max() - days.min()) + 1
     items = rows[CONTENT_ID].combine_chunks()
     # A day of a visitor is one number; so is an item on such a day. Both are below 2^63 for what fits in memory.

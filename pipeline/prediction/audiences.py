@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.utils.shared import Shared
 
-from artifacts import id_lists, publish
+from artifacts import id_lists, storage
 from artifacts.paths import join
 from pipeline.beam.counters import StepCounter
 from pipeline.beam.finalize import TEMPORARY
@@ -61,7 +61,7 @@ class ScoreShard(beam.DoFn):
             allowed = np.flatnonzero(id_lists.allowed(block.ids, plan.options.allow, plan.options.block))
             if len(allowed):
                 yield from best_of_block(plan, world.asked, block.take(allowed))
-        publish.write_file(join(self._root, TEMPORARY, f"{SCORED}{shard:05d}.txt"), b"done\n")
+        storage.write_bytes(join(self._root, TEMPORARY, f"{SCORED}{shard:05d}.txt"), b"done\n")
 
 
 def best_of_block(plan: Plan, asked: Asked, block: Visitors) -> Iterator[tuple[int, bytes]]:

@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 
 from artifacts import factor_tables
-from artifacts.names import POPULARITY
-from artifacts.vocabulary import read_vocabulary
+from artifacts.items_table import ItemsTable
+from artifacts.vocabulary import Vocabulary
 from pipeline.prediction import allowed
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.writers.answers import Names
@@ -32,11 +32,11 @@ class Items:
 
     def __init__(self, plan: Plan):
         self._plan, options = plan, plan.options
-        ids = read_vocabulary(plan.dataset.vocab_items)
-        described = allowed.read_items(plan.dataset, plan.items)
+        ids = Vocabulary.read(plan.dataset.vocab_items).ids
+        described = ItemsTable.read(plan.dataset.items, plan.items, allowed.COLUMNS)
         self.names = Names(ids)
         self.factors = factor_tables.read_table(plan.model.item_factors, plan.item_shards, plan.items)
-        self._popularity = described[POPULARITY].to_numpy().astype(np.float32)
+        self._popularity = described.popularity
         self.allowed = allowed.allowed_items(options, ids, described)
         self.allowed_ids = np.flatnonzero(self.allowed)
         self.cap = None

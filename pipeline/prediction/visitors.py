@@ -10,7 +10,7 @@ import numpy as np
 
 from artifacts import factor_tables, tfrecords
 from artifacts.paths import shard_name
-from artifacts.vocabulary import iterate_vocabulary
+from artifacts.vocabulary import iterate_ids
 from configs.errors import UserError
 from pipeline.beam.counters import StepCounter
 from pipeline.prediction.items import Items
@@ -77,7 +77,7 @@ def _as_trained(plan: Plan, items: Items, shard: int, size: int) -> Iterator[Vis
     count = len(range(shard, plan.users, plan.user_shards))
     path = shard_name(plan.dataset.items_for_user, shard, plan.user_shards, ".gz" if plan.compressed else "")
     blocks = rows_by_block(_checked_rows(path, plan, shard), range(shard, plan.users, plan.user_shards), size)
-    ids = iterate_vocabulary(plan.dataset.vocab_users, shard, plan.user_shards)
+    ids = iterate_ids(plan.dataset.vocab_users, shard, plan.user_shards)
     layout = shard, plan.user_shards, count, size
     weights = factor_tables.read_blocks(plan.model.user_weights, *layout)
     tables: Iterable[np.ndarray | None] = itertools.repeat(None)

@@ -7,9 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
-
+from artifacts import storage
 from artifacts.names import DayTable, day_table_of_path, tables_to_read
 from configs.errors import UserError
 from configs.settings import Settings, SourceSettings
@@ -43,13 +41,13 @@ def match_files(source: SourceSettings) -> Input:
     if not source.input:
         raise UserError("no input: pass --input GLOB (or bq://...) or set source.input in the config")
     try:
-        (match,) = FileSystems.match([source.input])
-    except (BeamIOError, ValueError) as error:
-        raise UserError(f"{source.input} cannot be listed: {' '.join(str(error).split())}") from error
+        files = storage.glob(source.input)
+    except OSError as error:
+        raise UserError(f"{source.input} cannot be listed: {error}") from error
     if os.path.isdir(source.input):
         raise UserError(f"{source.input} is a directory; name its files, e.g. '{source.input.rstrip('/')}/*'")
     fixed = len(re.split(r"[*?\[]", source.input, maxsplit=1)[0].rpartition("/")[0])
-    visible = [file for file in match.metadata_list if not _is_hidden(file.path[fixed:])]
+    visible = [file for file in files if not _is_hidden(file.path[fixed:])]
     tables = [_table_of(file.path, source) for file in visible]
     chosen = tables_to_read(tables, source.include_intraday)
     kept = [(file, table) for file, table, read in zip(visible, tables, chosen, strict=True) if read]
@@ -63,7 +61,7 @@ def match_files(source: SourceSettings) -> Input:
             f"no file of {source.input} is of the window {source.start_date or '...'} to {source.end_date or '...'}; "
             f"they are of {days[0]} to {days[-1]}"
         )
-    size = sum(file.size_in_bytes for file in inside)
+    size = sum(file.bytes for file in inside)
     return Input(sorted(file.path for file in inside), size, len(kept) - len(inside))
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from artifacts import privacy
-from artifacts.storage import read_bytes
 from configs.settings import PrivacySettings
 from pipeline.sources.extract import Extract
 
@@ -24,8 +23,8 @@ def rules(settings: PrivacySettings) -> tuple[bytes | None, frozenset[bytes]]:
     Raises:
         UserError: one of the files cannot be read.
     """
-    key = privacy.read_key(settings, read_bytes)
-    return key, privacy.read_deleted(settings, key, read_bytes)
+    key = privacy.read_key(settings)
+    return key, privacy.read_deleted(settings, key)
 
 
 def open_rules(settings: PrivacySettings) -> tuple[bytes | None, frozenset[bytes]]:

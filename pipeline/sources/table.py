@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artifacts.names import DAY_MS
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
 from pipeline.interactions import sessions
@@ -19,8 +20,6 @@ from pipeline.readers.records import RawBatch
 from pipeline.sources import columns
 from pipeline.sources.extract import RECORDS, Extract, faults, open_ledger, within_window
 from pipeline.sources.source import Read, Source
-
-_DAY_MS = 86_400_000
 
 
 class Table(Source):
@@ -118,7 +117,7 @@ def _amounts(batch: pa.RecordBatch, source: SourceSettings, rating: RatingSettin
 
 def _days(times: np.ndarray) -> pa.DictionaryArray:
     """Return the day of each time in UTC, YYYYMMDD; each day is formatted once, not once per row."""
-    coded = pa.array(times - times % _DAY_MS, pa.timestamp("ms")).dictionary_encode()
+    coded = pa.array(times - times % DAY_MS, pa.timestamp("ms")).dictionary_encode()
     days = pc.strftime(coded.dictionary, format="%Y%m%d")
     return pa.DictionaryArray.from_arrays(coded.indices, days)
 

@@ -34,7 +34,7 @@ def test_each_damaged_file_is_named(tmp_path):
     (tmp_path / "more").write_bytes(b"is nothing that was described")
     assert list(checksums.problems(str(tmp_path), described)) == [
         "a is missing",
-        "c has 6 bytes where the manifest says 1",
+        "c has 6 bytes where the manifest has 1",
         "deep/b is damaged: its checksum is not the manifest's",
     ]
     assert list(checksums.problems(str(tmp_path), {"deep/b": described["deep/b"]}, check_bytes=False)) == []

@@ -116,8 +116,8 @@ def damage(data: bytes, what: str) -> bytes:
     [
         ("truncated", "record 2: the file ends within a record"),
         ("truncated in a head", "the file ends within a record"),
-        ("length", "record 1: the length's checksum does not fit"),
-        ("body", "record 2: the checksum does not fit"),
+        ("length", "record 1: the length's checksum does not match"),
+        ("body", "record 2: the checksum does not match"),
     ],
 )
 def test_damage_is_named(tmp_path, what, said):
@@ -131,7 +131,7 @@ def test_other_records_are_refused(tmp_path):
     path = str(tmp_path / "rows")
     with tf.io.TFRecordWriter(path) as writer:
         writer.write(tf.train.Example().SerializeToString())
-    with pytest.raises(UserError, match="holds no rows of a dataset"):
+    with pytest.raises(UserError, match="contains no rows of a dataset"):
         list(tfrecords.read_rows(path))
     with pytest.raises(UserError, match="does not exist"):
         list(tfrecords.read_rows(path + "x"))

@@ -22,7 +22,7 @@ with locks.claim(sys.argv[1]):
 
 @pytest.fixture
 def other(tmp_path):
-    """A process that holds tmp_path/out."""
+    """Start a process that locks tmp_path/out."""
     command = [sys.executable, "-c", HOLD, str(tmp_path / "out")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     assert process.stdout.readline() == b"held\n"
@@ -56,4 +56,4 @@ def test_it_is_free_again_after_an_error(tmp_path):
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/out cannot be written"), locks.claim(str(tmp_path / "file" / "out")):
-        pytest.fail("it is no directory")
+        pytest.fail("it is not a directory")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from artifacts import manifests
 from artifacts.paths import Dataset, Model, join, shard_name
 from configs import cli, reference
 from configs.errors import UserError
@@ -213,24 +212,6 @@ def test_run_gives_exit_statuses(capsys):
     assert cli.run(lambda argv: None) == 0
     assert cli.run(fails) == 2
     assert capsys.readouterr().err == "error: do this\n"
-
-
-def test_manifest_round_trip_and_refusals():
-    text = manifests.stamp("dataset", {"counts": {"users": 3}})
-    assert manifests.parse(text, "dataset", "p")["counts"] == {"users": 3}
-    with pytest.raises(UserError, match="belongs to a dataset, not to a model"):
-        manifests.parse(text, "model", "p")
-    with pytest.raises(UserError, match="has schema version 99, this code reads 2; make the dataset again"):
-        manifests.parse(text.replace('"schema_version": 2', '"schema_version": 99'), "dataset", "p")
-    with pytest.raises(UserError, match="is not a manifest"):
-        manifests.parse("{", "dataset", "p")
-
-
-def test_fingerprint_tells_datasets_apart():
-    one = {"files": {"a": {"crc32c": "1"}, "b": {"crc32c": "2"}}}
-    other = {"files": {"a": {"crc32c": "2"}, "b": {"crc32c": "1"}}}
-    reordered = {"files": dict(reversed(one["files"].items()))}
-    assert manifests.fingerprint(one) == manifests.fingerprint(reordered) != manifests.fingerprint(other)
 
 
 def test_paths():

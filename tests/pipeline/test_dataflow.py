@@ -24,7 +24,7 @@ from google.protobuf import json_format
 
 from artifacts import manifests, publish
 from artifacts.google_cloud import check_bucket
-from artifacts.storage import open_to_read
+from artifacts.storage import open_to_read, write_bytes
 from configs.errors import UserError
 from configs.settings import load_settings, resolve
 from deploy.dataflow_template import launch
@@ -70,7 +70,7 @@ def made(tmp_path, **dataflow):
 
 
 def translated() -> tuple[dict, beam_runner_api_pb2.Pipeline]:
-    """Read what was made for Dataflow: the job's template, and the pipeline that was staged with it."""
+    """What was made for Dataflow: the job's template, and the pipeline that was staged with it."""
     template = json.loads(open_to_read("gs://bucket/template").read())
     url = template["environment"]["sdkPipelineOptions"]["options"]["pipelineUrl"]
     return template, beam_runner_api_pb2.Pipeline.FromString(open_to_read(url).read())
@@ -79,7 +79,7 @@ def translated() -> tuple[dict, beam_runner_api_pb2.Pipeline]:
 def test_the_job_as_dataflow_gets_it_runs_elsewhere(bucket, tmp_path, capsys):
     """Submitted as a Flex Template's launcher does, which ends before the job begins."""
     own = made(tmp_path, container_image="europe-west1-docker.pkg.dev/site/wals/worker:1")
-    publish.write_file("gs://bucket/config.yaml", json.dumps(own.model_dump(mode="json")).encode())
+    write_bytes("gs://bucket/config.yaml", json.dumps(own.model_dump(mode="json")).encode())
     launch.main(["--config=gs://bucket/config.yaml", "--settings=dataset.shards=2;source.min_dwell_ms=1"])
     out = tmp_path / "out"
     assert f"publishes the dataset in {out} when" in capsys.readouterr().out and not out.exists()
@@ -150,7 +150,7 @@ def test_the_last_step_may_be_tried_again(tmp_path, monkeypatch):
     monkeypatch.setattr(PublishFromWorker, "__call__", breaking)
     preprocess.submit(settings(root, export), [], replace=False)
     assert [there for _, there in tries] == [False, True, True]
-    manifest = manifests.read_any(str(root))
+    manifest = manifests.DatasetManifest.read(str(root / "manifest.json"))
     assert list(verify.problems(str(root), manifest)) == [] and manifest.run == tries[0][0]
     other = PublishFromWorker(dict, str(root), str(tmp_path / "s"), "another", replace=False)
     with pytest.raises(UserError, match="another run has written a dataset there"):
@@ -188,7 +188,7 @@ def test_settings_become_beams_options(tmp_path):
     [
         ("gs://american/tmp", "temp_location gs://american/tmp: its bucket is in US, not in europe-west1; name one"),
         ("gs://double", "its bucket is in EUR4, not in europe-west1"),
-        ("gs://none/tmp", "there is no bucket none; make it in europe-west1"),  # words: ok
+        ("gs://none/tmp", "bucket none does not exist; create it in europe-west1"),
     ],
 )
 def test_a_bucket_of_another_region_is_refused_before_anything_is_made(bucket, tmp_path, temp, said):
@@ -238,7 +238,7 @@ class Service(http_server.Handler):
         ((404, "NOT_FOUND", "Could not find project site"), "not found .*check the names, cloud.project above all", 1),
         ((429, "RESOURCE_EXHAUSTED", "25 jobs at once"), "a quota is used up .*25 jobs at once", 1),
         ((503, "UNAVAILABLE", "try later"), "the service is failing .*run it again later", 4),
-        (None, r"The zone has no machines left. Try another.; see its log: gcloud dataflow jobs show job-1", 1),
+        (None, r"The zone has no machines left. Try another.; its log: gcloud dataflow jobs show job-1", 1),
     ],
 )
 def test_what_dataflow_refuses_is_one_line(bucket, tmp_path, monkeypatch, caplog, refuse, said, asked):

@@ -11,7 +11,7 @@ import tensorflow_transform as tft
 
 from artifacts import tfrecords
 from artifacts.paths import Dataset
-from artifacts.vocabulary import read_vocabulary
+from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from pipeline import preprocess, sample
 from tests.support import forkserver
@@ -44,8 +44,8 @@ def test_a_small_export_becomes_the_dataset_computed_by_hand(tmp_path):
         assert found == pytest.approx(expected, rel=1e-6)
     dataset = Dataset(str(tmp_path / "out"))
     # Most interactions first, ties by bytes descending.
-    assert read_vocabulary(dataset.vocab_users) == [b"c", b"a", b"b"]
-    assert read_vocabulary(dataset.vocab_items) == [b"x", b"z", b"y"]
+    assert Vocabulary.read(dataset.vocab_users).ids == [b"c", b"a", b"b"]
+    assert Vocabulary.read(dataset.vocab_items).ids == [b"x", b"z", b"y"]
     counts = {"files_read": 2, "files_outside_window": 0, "rows_read": 3, "rows_rejected": 0}
     counts |= {"interactions": 5, "users": 3, "items": 3}
     assert manifest["counts"] == counts
@@ -82,7 +82,7 @@ def test_ids_survive_byte_for_byte_and_bad_ones_are_kept_aside(tmp_path):
     manifest = make_dataset(tmp_path / "out", path, "ga4", source={"max_reject_fraction": 0.5})
     ids = [name.encode() for name in ODD_IDS]
     assert set(ratings(tmp_path / "out")) == {(name, name) for name in ids}
-    assert sorted(read_vocabulary(Dataset(str(tmp_path / "out")).vocab_users)) == sorted(ids)
+    assert sorted(Vocabulary.read(Dataset(str(tmp_path / "out")).vocab_users).ids) == sorted(ids)
     assert manifest["rejected"] == {
         "records.visitor_id_newline": 1,
         "records.content_id_empty": 1,
@@ -126,7 +126,7 @@ def test_the_transform_fn_encodes_what_it_is_given(tmp_path):
         "amount": lists([3000.0], tf.float32),
     }
     encoded = output.transform_features_layer()(block)
-    items = read_vocabulary(Dataset(str(tmp_path / "out")).vocab_items)
+    items = Vocabulary.read(Dataset(str(tmp_path / "out")).vocab_items).ids
     assert items[int(encoded["itemId"].values[0])] == b"x"
     assert float(encoded["rating"].values[0]) == pytest.approx(0.3 * 3000 / float(encoded["median"][0]))
 

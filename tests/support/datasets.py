@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 import tensorflow as tf
 
-from artifacts.manifests import DatasetCounts, DatasetManifest, DatasetSections, Days, SplitAccount
 from artifacts.names import CONTENT_ID, INDICES, KEY, POPULARITY, RECENT_POPULARITY, VALUES, VISITORS
 from artifacts.paths import Dataset, shard_name
-from configs.settings import DatasetSettings, RatingSettings, SourceSettings, SplitSettings
+from tests.support.manifests import dataset_manifest, describe_below
 
 
 def example(key: int, indices, values) -> bytes:
@@ -40,12 +38,6 @@ def write_rows(prefix: str, matrix: sp.csr_matrix, shards: int = 2, compressed: 
                     writer.write(example(key, row.indices[part].tolist(), row.data[part].tolist()))
         paths.append(path)
     return paths
-
-
-def describe(path: Path) -> dict:
-    """Return a file as manifests describe it."""
-    data = path.read_bytes()
-    return {"bytes": len(data), "crc32c": f"{google_crc32c.value(data):08x}"}
 
 
 def write_items(dataset: Dataset, ids: list[str], visitors: np.ndarray, **more) -> None:
@@ -74,37 +66,24 @@ def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, held_
         Path(path).write_bytes(b"".join(name + b"\n" for name in ids))
         paths.append(path)
     write_items(dataset, [name.decode("utf-8", "replace") for name in items], matrix.getnnz(0))
-    split = SplitAccount()
+    split, shards = {"kind": "none"}, layout.get("shards", 2)
     if held_out is not None:
         held_out = sp.csr_matrix(held_out, dtype=np.float32)
         held_out.sort_indices()
         paths += write_rows(dataset.held_out, held_out, **layout)
-        split = SplitAccount(kind="random", held_out=held_out.nnz)
-    files = {str(Path(path).relative_to(root)): describe(Path(path)) for path in paths}
+        split = {"kind": "random", "held_out": held_out.nnz}
+    files = describe_below(root, *paths)
     for shard, path in enumerate(path for path in paths if Path(path).name.startswith("held_out")):
-        files[Path(path).name]["records"] = int(np.count_nonzero(held_out.getnnz(1)[shard :: layout.get("shards", 2)]))
-    users, items = matrix.shape
-    manifest = dataset_manifest(users, items, matrix.nnz, files=files, split=split)
+        records = int(np.count_nonzero(held_out.getnnz(1)[shard::shards]))
+        files[Path(path).name] = files[Path(path).name].model_copy(update={"records": records})
+    manifest = dataset_manifest(
+        matrix.shape[0],
+        matrix.shape[1],
+        matrix.nnz,
+        files=files,
+        split=split,
+        shards={"items_for_user": shards, "users_for_item": shards},
+        compression="gzip" if layout.get("compressed") else "none",
+    )
     manifest.write(dataset.manifest)
     return str(root)
-
-
-def dataset_manifest(users: int, items: int, interactions: int, **fields) -> DatasetManifest:
-    """Return the manifest of a dataset that was made without the pipeline; `fields` replace its defaults."""
-    counts = {"files_read": 1, "files_outside_window": 0, "rows_read": interactions, "rows_rejected": 0}
-    sections = {"source": SourceSettings(), "rating": RatingSettings(), "split": SplitSettings()}
-    defaults = {
-        "created": "2024-02-01T00:00:00+00:00",
-        "seconds": 0.0,
-        "counts": DatasetCounts(users=users, items=items, interactions=interactions, **counts),
-        "rejected": {},
-        "skipped": {},
-        "split": SplitAccount(),
-        "capped_at_max_dwell": 0,
-        "median": None,
-        "days": Days(),
-        "shards": {},
-        "compression": "none",
-        "settings": DatasetSections(dataset=DatasetSettings(), **sections),
-    }
-    return DatasetManifest(**defaults | fields)

@@ -13,7 +13,7 @@ import pytest
 
 from artifacts import tfrecords
 from artifacts.paths import Dataset
-from artifacts.vocabulary import read_vocabulary
+from artifacts.vocabulary import Vocabulary
 from configs.settings import Settings, resolve
 from pipeline import preprocess
 from pipeline.interactions import columns, splits
@@ -91,7 +91,7 @@ def make_dataset(dataset_dir: Path, glob: Any, kind: str = "ga360", replace: boo
 def ratings(dataset_dir: Path, side: str = "items_for_user") -> dict[tuple[bytes, bytes], float]:
     """Read one side of a dataset, by the site's own ids: (visitorId, contentId) -> rating."""
     dataset = Dataset(str(dataset_dir))
-    users, items = read_vocabulary(dataset.vocab_users), read_vocabulary(dataset.vocab_items)
+    users, items = Vocabulary.read(dataset.vocab_users).ids, Vocabulary.read(dataset.vocab_items).ids
     rows, columns = (items, users) if side == "users_for_item" else (users, items)
     found = {}
     for path in sorted(dataset_dir.glob(f"{side}-*")):

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from artifacts import examples, manifests, tfrecords
+from artifacts import examples, tfrecords
 from artifacts.examples import Rows
+from artifacts.manifests import DatasetManifest
 from artifacts.paths import Dataset, Model, shard_name
-from artifacts.vocabulary import read_vocabulary
-from configs.settings import Settings
+from artifacts.vocabulary import Vocabulary
+from configs.settings import Settings, TrainingSettings
 from pipeline import batch_predict
 from pipeline.prediction.writers import textform
-from tests.support.datasets import describe, write_items
+from tests.support import manifests
+from tests.support.datasets import write_items
 from tests.support.exports import event, make_dataset, write_ndjson
 
 USERS = ["anna ", "007", "a\tb", "ü", "x" * 1_000_000, "last"]
@@ -29,47 +31,51 @@ def make_odd_world(root: Path, shards: int, zipped: bool) -> None:
     rows = [event(u, i, 100 * n) for u in USERS for n, i in enumerate(rng.choice(ITEMS, 4, replace=False).tolist(), 1)]
     rows += [event("everything", item, 50) for item in ITEMS]
     export = write_ndjson(root / "events", rows)
-    made = make_dataset(root / "dataset", export, "ga4", dataset={"shards": shards, "gzip": zipped})
-    write_model(root / "model", made, rng)
+    make_dataset(root / "dataset", export, "ga4", dataset={"shards": shards, "gzip": zipped})
+    write_model(root / "model", DatasetManifest.read(Dataset(str(root / "dataset")).manifest), rng)
 
 
 def write_model(
-    root: Path, dataset_manifest: dict, rng, k: int = 3, real: bool = False, cold_start: dict | None = None
+    root: Path, dataset_manifest: DatasetManifest, rng, k: int = 3, real: bool = False, cold_start: dict | None = None
 ) -> None:
     model = Model(str(root))
     (root / "factors").mkdir(parents=True)
-    counts, shards = dataset_manifest["counts"], dataset_manifest["shards"]
+    counts, shards = dataset_manifest.counts, dataset_manifest.shards
     for factors, weights, rows, n in (
-        (model.user_factors, model.user_weights, counts["users"], shards["items_for_user"]),
-        (model.item_factors, model.item_weights, counts["items"], shards["users_for_item"]),
+        (model.user_factors, model.user_weights, counts.users, shards["items_for_user"]),
+        (model.item_factors, model.item_weights, counts.items, shards["users_for_item"]),
     ):
         table = (rng.standard_normal((rows, k)) if real else rng.integers(-2, 3, (rows, k))).astype(np.float32)
         own = (np.random.default_rng(rows).random((rows, 1)) + 0.5).astype(np.float32)
         for shard in range(n):
             np.save(shard_name(factors, shard, n, ".npy"), table[shard::n])
             np.save(shard_name(weights, shard, n, ".npy"), own[shard::n])
-    content = {
-        "files": {str(path.relative_to(root)): describe(path) for path in (root / "factors").iterdir()},
-        "dataset": {"fingerprint": manifests.fingerprint(dataset_manifest)},
-        "settings": {"unobserved_weight": 0.1, "regularization_coeff": 0.2, "frequency_exponent": 0.5},
-        "cold_start": cold_start or {"min_ratings": 0, "min_site_ratings": 0},
-    }
-    Path(model.manifest).write_text(manifests.stamp("model", content))
+    manifest = manifests.model_manifest(
+        dataset_manifest,
+        training=TrainingSettings(
+            embedding_dimension=k, unobserved_weight=0.1, regularization_coeff=0.2, frequency_exponent=0.5
+        ),
+        cold_start=cold_start or {"min_ratings": 0, "min_site_ratings": 0},
+        files=manifests.describe_below(root, *(root / "factors").iterdir()),
+    )
+    manifest.write(model.manifest)
 
 
-def write_dataset(root: Path, rows: dict[int, list[int]], users: int, items: int, shards: int, zipped: bool) -> dict:
+def write_dataset(
+    root: Path, rows: dict[int, list[int]], users: int, items: int, shards: int, zipped: bool
+) -> DatasetManifest:
     """Write a dataset of made ids without TFT, quickly; users that `rows` does not name have no record."""
     dataset, suffix = Dataset(str(root)), ".gz" if zipped else ""
     Path(dataset.vocab_users).parent.mkdir(parents=True)
     files = {}
     for path, count, letter in ((dataset.vocab_users, users, "v"), (dataset.vocab_items, items, "c")):
         Path(path).write_text("".join(f"{letter}{number * 7919 % 10_007:05d}\n" for number in range(count)))
-        files[str(Path(path).relative_to(root))] = describe(Path(path))
+        files |= manifests.describe_below(root, path)
     counts = np.bincount([item for some in rows.values() for item in some], minlength=items)
-    ids = [name.decode() for name in read_vocabulary(dataset.vocab_items)]
+    ids = [name.decode() for name in Vocabulary.read(dataset.vocab_items).ids]
     day = np.arange(items) % 50 * 86_400_000  # of the first view
     write_items(dataset, ids, counts, first_time_ms=day, last_time_ms=day + 1000)
-    files["items.parquet"] = describe(Path(dataset.items))
+    files |= manifests.describe_below(root, dataset.items)
     for shard in range(shards):
         keys = [key for key in sorted(rows) if key % shards == shard]
         flat = np.array([item for key in keys for item in rows[key]], np.int64)
@@ -79,15 +85,17 @@ def write_dataset(root: Path, rows: dict[int, list[int]], users: int, items: int
         framed = tfrecords.frame(data, begins.tolist())
         name = shard_name(dataset.items_for_user, shard, shards, suffix)
         Path(name).write_bytes(gzip.compress(framed) if zipped else framed)
-        files[Path(name).name] = describe(Path(name))
-    content = {
-        "counts": {"users": users, "items": items, "interactions": sum(map(len, rows.values()))},
-        "shards": {"items_for_user": shards, "users_for_item": shards},
-        "compression": "gzip" if zipped else "none",
-        "files": files,
-    }
-    Path(dataset.manifest).write_text(manifests.stamp("dataset", content))
-    return content
+        files |= manifests.describe_below(root, name)
+    manifest = manifests.dataset_manifest(
+        users,
+        items,
+        sum(map(len, rows.values())),
+        shards={"items_for_user": shards, "users_for_item": shards},
+        compression="gzip" if zipped else "none",
+        files=files,
+    )
+    manifest.write(dataset.manifest)
+    return manifest
 
 
 def make_world(root: Path, shards: int, zipped: bool = False, cold_start: dict | None = None) -> Path:
@@ -111,7 +119,7 @@ def table(prefix: str) -> np.ndarray:
 def plainly(root: Path, k: int, include_seen: bool) -> dict[bytes, list[tuple[bytes, float]]]:
     """Spec section 5 for those with own factors or nothing: best first, ties by itemId, without what they have."""
     dataset, model = Dataset(str(root / "dataset")), Model(str(root / "model"))
-    users, items = read_vocabulary(dataset.vocab_users), read_vocabulary(dataset.vocab_items)
+    users, items = Vocabulary.read(dataset.vocab_users).ids, Vocabulary.read(dataset.vocab_items).ids
     scores = table(model.user_factors) @ table(model.item_factors).T
     popularity = pq.read_table(dataset.items)["popularity"].to_numpy()
     seen = {key: set() for key in range(len(users))}
@@ -131,7 +139,7 @@ def plainly(root: Path, k: int, include_seen: bool) -> dict[bytes, list[tuple[by
 def predict(root: Path, out: Path, replace: bool = False, catalogue: Path | None = None, **prediction) -> dict:
     tree = {"dataset_dir": str(root / "dataset"), "model_dir": str(root / "model"), "predictions_dir": str(out)}
     tree |= {"beam": {"runner": "FnApiRunner"}, "prediction": prediction, "catalogue": catalogue and str(catalogue)}
-    return batch_predict.predict(Settings.model_validate(tree), [], replace, str(out))
+    return batch_predict.predict(Settings.model_validate(tree), [], replace, str(out)).model_dump(mode="json")
 
 
 def read_text(out: Path) -> dict[bytes, list[bytes]]:

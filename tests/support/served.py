@@ -16,13 +16,13 @@ import scipy.sparse as sp
 import tensorflow as tf
 
 from artifacts import checksums
-from artifacts.manifests import ModelManifest, StartAccount, TrainedOn
 from artifacts.names import VOCAB_ITEMS, VOCAB_USERS
 from artifacts.paths import Dataset, Model
-from configs.settings import ColdStartSettings, RatingSettings, Settings, TrainingSettings
+from configs.settings import ColdStartSettings, Settings
 from ranking.sparse_rows import SparseRows
 from serving import server
 from tests.support.datasets import write_dataset
+from tests.support.manifests import dataset_manifest, model_manifest
 from trainer.als import wals
 from trainer.saved_model import export
 from trainer.saved_model.id_lookup import Ids
@@ -47,24 +47,9 @@ def write_model(root: Path, users: int, items: int, seed: int = 5) -> Path:
 
 
 def _with_manifest(model: Model, number: int, users: int, items: int, interactions: int) -> Path:
-    ModelManifest(
-        dataset=TrainedOn(root="data/dataset", fingerprint=str(number), rating=RatingSettings()),
-        settings=TrainingSettings(embedding_dimension=5),
-        solver="cholesky",
-        users=users,
-        items=items,
-        interactions=interactions,
-        embedding_dimension=5,
-        user_factor_shards=1,
-        item_factor_shards=1,
-        stopped="max_sweeps",
-        resumed_after_sweep=0,
-        seconds=0.0,
-        history=[],
-        start=StartAccount(),
-        cold_start=ColdStartSettings(),
-        files=checksums.describe_all(model.root),
-    ).write(model.manifest)
+    dataset = dataset_manifest(users, items, interactions, median=number)
+    manifest = model_manifest(dataset, seconds=number, files=checksums.describe_all(model.root))
+    manifest.write(model.manifest)
     return Path(model.root)
 
 

@@ -122,7 +122,7 @@ def test_a_dataset_must_be_whole_and_of_this_version(tmp_path):
     content = json.loads(path.read_text())
     for change, message in (
         ({"schema_version": 99}, "schema version 99"),
-        ({"kind": "model"}, "belongs to a model"),
+        ({"kind": "model"}, "is the manifest of a model, not of a dataset"),
         ({"counts": {}}, "lacks"),
         ({"files": {}}, r"no items_for_user-\* files"),
     ):
@@ -130,5 +130,5 @@ def test_a_dataset_must_be_whole_and_of_this_version(tmp_path):
         with pytest.raises(UserError, match=message):
             dataset_rows.read_info(root).shards(Dataset(root).items_for_user)
     path.unlink()
-    with pytest.raises(UserError, match="is no finished dataset"):
+    with pytest.raises(UserError, match="is not a finished dataset"):
         dataset_rows.read_info(root)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from artifacts import factor_tables, manifests
+from artifacts import factor_tables
 from artifacts.names import RECENT_POPULARITY
 from artifacts.paths import Dataset
 from configs import cli
@@ -285,8 +285,9 @@ def test_errors_of_given_ratings(world, tmp_path):
     _, train, truth, _ = world
     dataset = write_dataset(tmp_path / "d", sp.csr_matrix(train), held_out=sp.csr_matrix(truth))
     path = tmp_path / "d" / "manifest.json"
-    content = json.loads(path.read_text()) | {"settings": {"source": {"rating_column": "stars"}}}
-    path.write_text(manifests.stamp("dataset", content))
+    content = json.loads(path.read_text())
+    content["settings"]["source"]["rating_column"] = "stars"
+    path.write_text(json.dumps(content))
     training_job.train(TrainingSettings(embedding_dimension=3, max_sweeps=4), dataset, str(tmp_path / "m"), False)
     users, items = factors(tmp_path, "m")
     settings = EvaluationSettings(k=(5,), baselines=("popularity", "time-decayed popularity"))
@@ -306,7 +307,7 @@ def test_mistakes_are_one_line(world, tmp_path, capsys):
     for flags, said in (
         (("--dataset_dir", plain), "was made without a split: nothing is held out"),
         (("--dataset_dir", other), "was trained on another dataset"),
-        (("--dataset_dir", tmp_path / "none"), "no finished dataset"),
+        (("--dataset_dir", tmp_path / "none"), "is not a finished dataset"),
         (("--model_dir", tmp_path / "none"), "is not a finished model"),
         (("--against", tmp_path / "none"), "is not a finished model"),
         (("--set", "evaluation.k=[41]"), "K is 41, and"),

@@ -20,7 +20,6 @@ import tensorflow as tf
 import yaml
 from google.cloud import aiplatform_v1
 
-from artifacts import manifests
 from configs import cli
 from configs.errors import UserError
 from configs.settings import RatingSettings, TrainingSettings, load_settings
@@ -195,7 +194,7 @@ def test_mistakes_are_one_line(tmp_path, files, dataset, matrix, capsys):
         (["--trials=2", f"--study_dir={tmp_path / 'full'}"], "holds thesis.txt, no study"),
         (["--trials=2", f"--study_dir={tmp_path / 'c.yaml'}"], "is a file"),
         (["--trials=2", "--study_dir=gs://bucket/study"], "SQLite needs a local directory"),
-        (["--trials=2", f"--dataset_dir={tmp_path / 'none'}"], "no finished dataset"),
+        (["--trials=2", f"--dataset_dir={tmp_path / 'none'}"], "not a finished dataset"),
         (["--trials=2", f"--dataset_dir={one}", f"--study_dir={tmp_path / 'x'}"], "no visitor has two items"),
         (["--trials=2", f"--search={stars}", f"--study_dir={tmp_path / 'y'}"], "none of log can be made"),
         ([*vertex], "--rating_kind is missing"),
@@ -304,7 +303,8 @@ def test_the_job_at_vertex_is_one_that_its_api_knows(tmp_path, files, capsys):
 def test_a_dataset_of_another_rating_is_read_from_its_manifest(tmp_path, matrix):
     root = write_dataset(tmp_path / "d", matrix)
     path = Path(root) / "manifest.json"
-    content = json.loads(path.read_text()) | {"settings": {"rating": {"kind": "linear"}}, "median": 5.0}
-    path.write_text(manifests.stamp("dataset", content))
+    content = json.loads(path.read_text()) | {"median": 5.0}
+    content["settings"]["rating"] = {"kind": "linear"}
+    path.write_text(json.dumps(content))
     about = trial.About.read(root)
     assert about.rating.kind == "linear" and about.median == 5.0

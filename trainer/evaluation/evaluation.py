@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from artifacts import manifests
 from artifacts.items_table import ItemsTable
 from artifacts.names import RECENT_POPULARITY, VISITORS
 from artifacts.paths import Dataset, Model
@@ -109,8 +108,8 @@ def evaluate(
         progress(run.done, held_out.users)
     evaluation = run.finish()
     evaluation.about = {
-        "model": {"root": model_dir, "digest": manifests.digest(read[model_dir])},
-        "dataset": {"root": dataset_dir, "fingerprint": info.fingerprint, "split": held_out.split},
+        "model": {"root": model_dir, "digest": read[model_dir].digest()},
+        "dataset": {"root": dataset_dir, "fingerprint": info.fingerprint, "split": held_out.split.model_dump()},
         "settings": settings.model_dump(mode="json") | {"k": ks},
         "left_out": _left_out(held_out, evaluation.users),
         "seconds": round(time.time() - started, 3),
@@ -121,9 +120,9 @@ def evaluate(
 def _left_out(held_out: HeldOut, users: int) -> dict[str, int]:
     return {
         "visitors without anything held out": held_out.info.users - users,
-        "held-out pairs already in train": held_out.split["already_in_train"],
-        "held-out pairs of a visitor unknown to train": held_out.split["unknown_visitor"],
-        "held-out pairs of an item unknown to train": held_out.split["unknown_item"],
+        "held-out pairs already in train": held_out.split.already_in_train,
+        "held-out pairs of a visitor unknown to train": held_out.split.unknown_visitor,
+        "held-out pairs of an item unknown to train": held_out.split.unknown_item,
     }
 
 

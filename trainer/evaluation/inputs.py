@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from artifacts import manifests, storage
+from artifacts.manifests import ModelManifest, SplitAccount
 from artifacts.paths import Dataset, Model
 from configs.errors import UserError
 from ranking.sparse_rows import SparseRows
@@ -28,7 +27,7 @@ class HeldOut:
     """
 
     info: DatasetInfo
-    split: dict[str, Any]
+    split: SplitAccount
     users: int
     explicit: bool
 
@@ -39,17 +38,16 @@ class HeldOut:
         Raises:
             UserError: the dataset does not exist, or has no split.
         """
-        info, dataset = dataset_rows.read_info(dataset_dir), Dataset(dataset_dir)
-        content = manifests.parse(storage.read_bytes(dataset.manifest), "dataset", dataset.manifest)
-        split = content.get("split", {"kind": "none"})
-        if split["kind"] == "none":
+        info = dataset_rows.read_info(dataset_dir)
+        manifest = info.manifest
+        if manifest.split.kind == "none":
             raise UserError(
                 f"{dataset_dir} was made without a split: nothing is held out to evaluate by; make it again, "
                 "e.g. with --split last_n (docs/evaluation.md)"
             )
-        users = sum(content["files"][path.rsplit("/", 1)[1]]["records"] for path in info.shards(dataset.held_out))
-        explicit = bool(content.get("settings", {}).get("source", {}).get("rating_column"))
-        return cls(info, split, users, explicit)
+        held_out = info.shards(Dataset(dataset_dir).held_out)
+        users = sum(manifest.files[path.rsplit("/", 1)[1]].records or 0 for path in held_out)
+        return cls(info, manifest.split, users, manifest.settings.source.rating_column is not None)
 
     def blocks(self) -> Iterator[Block]:
         """Yield all users with something held out, one file at a time; keys ascend."""
@@ -78,20 +76,17 @@ class Block:
             yield Block(self.keys[first:last], self.seen.between(first, last), self.truth.between(first, last))
 
 
-def read_model(model_dir: str, info: DatasetInfo) -> dict[str, Any]:
+def read_model(model_dir: str, info: DatasetInfo) -> ModelManifest:
     """Return the manifest of a model of this dataset.
 
     Raises:
         UserError: the model is not finished, or was trained on another dataset.
     """
-    path = Model(model_dir).manifest
-    if not storage.exists(path):
-        raise UserError(f"{model_dir} is not a finished model (no manifest.json in it); train it first")
-    content = manifests.parse(storage.read_bytes(path), "model", path)
-    of = content["dataset"]
-    if of["fingerprint"] != info.fingerprint:
+    manifest = ModelManifest.read(Model(model_dir).manifest)
+    dataset = manifest.dataset
+    if dataset.fingerprint != info.fingerprint:
         raise UserError(
-            f"model {model_dir} was trained on another dataset ({of.get('root')}, {of['fingerprint'][:12]}) than "
+            f"model {model_dir} was trained on another dataset ({dataset.root}, {dataset.fingerprint[:12]}) than "
             f"{info.root} ({info.fingerprint[:12]}): it may have seen what is held out here; train it on this one"
         )
-    return content
+    return manifest

@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
-from artifacts import checksums, manifests, storage
+from artifacts import checksums
 from artifacts.checksums import FileDescription
+from artifacts.manifests import DatasetManifest
 from artifacts.names import INDICES, KEY, VALUES
 from artifacts.paths import Dataset, join
 from configs.errors import UserError
+from configs.settings import RatingSettings
 from ranking.sparse_rows import SparseRows
 from trainer.als import parallel
 
@@ -33,20 +34,40 @@ _FEATURES = {
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a dataset's manifest says of it; `rating` are the settings its ratings were made with."""
+    """A dataset's directory and its manifest."""
 
     root: str
-    users: int
-    items: int
-    interactions: int
-    fingerprint: str
-    files: tuple[str, ...]
-    rating: dict[str, Any] = field(default_factory=dict)
+    manifest: DatasetManifest
+
+    @property
+    def users(self) -> int:
+        """Rows of the matrix."""
+        return self.manifest.counts.users
+
+    @property
+    def items(self) -> int:
+        """Columns of the matrix."""
+        return self.manifest.counts.items
+
+    @property
+    def interactions(self) -> int:
+        """Entries of the matrix."""
+        return self.manifest.counts.interactions
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the dataset's files."""
+        return self.manifest.fingerprint()
+
+    @property
+    def rating(self) -> RatingSettings:
+        """Settings with which the ratings were made."""
+        return self.manifest.settings.rating
 
     def has(self, prefix: str) -> bool:
         """Whether the dataset has files of this prefix."""
         name = prefix.rsplit("/", 1)[1]
-        return any(file.startswith(f"{name}-") for file in self.files)
+        return any(file.startswith(f"{name}-") for file in self.manifest.files)
 
     def shards(self, prefix: str) -> tuple[str, ...]:
         """Paths of one side's files, in order; prefix: `Dataset.items_for_user` or `users_for_item`.
@@ -55,32 +76,21 @@ class DatasetInfo:
             UserError: the manifest names none.
         """
         name = prefix.rsplit("/", 1)[1]
-        found = tuple(join(self.root, file) for file in sorted(self.files) if file.startswith(f"{name}-"))
+        found = tuple(join(self.root, file) for file in sorted(self.manifest.files) if file.startswith(f"{name}-"))
         if not found:
             raise UserError(f"{self.root} has no {name}-* files; make the dataset again")
         return found
 
 
 def read_info(root: str) -> DatasetInfo:
-    """Reads a dataset's manifest.
+    """Read a dataset's manifest and check its files against it.
 
     Raises:
-        UserError: there is no finished dataset of this schema version, or the manifest lacks something.
+        UserError: there is no finished dataset of this schema version, or a file is missing, cut off or damaged.
     """
-    path = Dataset(root).manifest
-    text = storage.read_if_exists(path)
-    if text is None:
-        raise UserError(f"{root} is no finished dataset (no manifest.json in it)")
-    content: dict[str, Any] = manifests.parse(text, "dataset", path)
-    try:
-        users, items, interactions = (int(content["counts"][name]) for name in ("users", "items", "interactions"))
-        files = tuple(content["files"])
-        fingerprint = manifests.fingerprint(content)
-        rating = dict(content.get("settings", {}).get("rating", {}))
-        _check_files(Dataset(root), manifests.described(content))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} lacks {error}; make the dataset again") from error
-    return DatasetInfo(root, users, items, interactions, fingerprint, files, rating)
+    manifest = DatasetManifest.read(Dataset(root).manifest)
+    _check_files(Dataset(root), manifest.files)
+    return DatasetInfo(root, manifest)
 
 
 def _check_files(dataset: Dataset, files: dict[str, FileDescription]) -> None:

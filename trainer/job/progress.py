@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from artifacts.manifests import ModelManifest
 from configs import cli
 from trainer.als.loop import Sweep
 
@@ -41,21 +41,21 @@ def progress(max_sweeps: int, quiet: bool = False) -> Iterator[Display]:
         yield Display(bar)
 
 
-def summary(model_dir: str, content: dict[str, Any]) -> None:
+def summary(model_dir: str, manifest: ModelManifest) -> None:
     """Print the table at the end: loss, RWSE and seconds of each pass."""
     console = Console()
     table = Table(title=f"model in {model_dir}", title_justify="left")
     for name in ("pass", "loss", "RWSE", "seconds"):
         table.add_column(name, justify="right")
-    history = [Sweep(**sweep) for sweep in content["history"]]
+    history = [Sweep(**sweep.model_dump()) for sweep in manifest.history]
     for number in range(1, history[-1].pass_number + 1):
         sweeps = [sweep for sweep in history if sweep.pass_number == number]
         seconds = sum(sweep.seconds for sweep in sweeps)
         table.add_row(str(number), f"{sweeps[-1].loss:.6g}", f"{sweeps[-1].rwse:.6g}", f"{seconds:.2f}")
     console.print(table)
     console.print(
-        f"{content['users']:,} users, {content['items']:,} items, {content['interactions']:,} interactions, "
-        f"{content['embedding_dimension']} dimensions, {content['seconds']:.1f} s; stopped: {content['stopped']}",
+        f"{manifest.users:,} users, {manifest.items:,} items, {manifest.interactions:,} interactions, "
+        f"{manifest.embedding_dimension} dimensions, {manifest.seconds:.1f} s; stopped: {manifest.stopped}",
         highlight=False,
         soft_wrap=True,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 
 import numpy as np
@@ -24,7 +23,7 @@ def write(directory: str, dataset: Dataset, factors: np.ndarray, visitors: np.nd
     ids = Vocabulary.read(dataset.vocab_items).texts()
     names = {}
     if path is not None and storage.exists(path):
-        names = catalogue.parse(io.BytesIO(storage.read_bytes(path)), path)
+        names = catalogue.read(path)
     lines, header = [], ["contentId", "visitors", *(["title", "category"] if names else [])]
     chosen = np.argsort(-visitors, kind="stable")[:_MOST]
     for item in chosen.tolist():

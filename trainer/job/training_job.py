@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from artifacts import checksums, factor_tables, locks, manifests, storage
+from artifacts.manifests import HeldOutMetric, ModelManifest, StartAccount, SweepRecord, TrainedOn
 from artifacts.paths import Dataset, Model
 from configs.errors import UserError
 from configs.settings import ColdStartSettings, TrainingSettings
@@ -43,8 +44,8 @@ def train(
     cold_start: ColdStartSettings = ColdStartSettings(),  # noqa: B008 - frozen
     catalogue: str | None = None,
     cluster: Cluster | None = None,
-) -> dict[str, Any]:
-    """Trains on a dataset and writes the model, its manifest last; gives the manifest.
+) -> ModelManifest:
+    """Train on a dataset, write the model, its manifest last, and return the manifest.
 
     catalogue: a CSV with titles, for TensorBoard's projector.
 
@@ -69,7 +70,7 @@ def _train(
     cluster: Cluster,
     stop: Preemption,
     started: float,
-) -> dict[str, Any]:
+) -> ModelManifest:
     info = cluster.agree(lambda: _read_info(dataset_dir, cluster))
     origin = cluster.agree(lambda: warm_start.choose(settings, model.root, info.rating))
     sweeps, chief = origin.sweeps(settings), cluster.rank == 0
@@ -115,20 +116,18 @@ def _train(
         display.say(f"{reason}; writing {model.root}")
         state.turn_back()
         _write(model, info, state, settings, cold_start, catalogue)
-    content = _manifest(settings, info, state, reason, resumed, started)
-    content["start"] = account
-    content["cold_start"] = cold_start.model_dump(mode="json")
+    manifest = _manifest(settings, info, state, reason, resumed, started, account, cold_start)
     if held_out:
-        content["held_out"] = {"metric": f"{held_out.metric}@{held_out.k}", "passes": held_out.values}
-    cluster.agree(lambda: _finish(model, content) if chief else None)
-    return content
+        manifest.held_out = HeldOutMetric(metric=f"{held_out.metric}@{held_out.k}", passes=held_out.values)
+    cluster.agree(lambda: _finish(model, manifest) if chief else None)
+    return manifest
 
 
-def _finish(model: Model, content: dict[str, Any]) -> None:
+def _finish(model: Model, manifest: ModelManifest) -> None:
     storage.remove(model.checkpoints)
-    content["files"] = {name: file.model_dump() for name, file in checksums.describe_all(model.root).items()}
-    storage.write_bytes(model.manifest, manifests.stamp("model", content).encode())
-    progress.summary(model.root, content)
+    manifest.files = checksums.describe_all(model.root)
+    manifest.write(model.manifest)
+    progress.summary(model.root, manifest)
 
 
 def _read_info(dataset_dir: str, cluster: Cluster) -> DatasetInfo:
@@ -317,21 +316,30 @@ def _write(
 
 
 def _manifest(
-    settings: TrainingSettings, info: DatasetInfo, state: Factorization, reason: str, resumed: int, started: float
-) -> dict[str, Any]:
+    settings: TrainingSettings,
+    info: DatasetInfo,
+    state: Factorization,
+    reason: str,
+    resumed: int,
+    started: float,
+    start: StartAccount,
+    cold_start: ColdStartSettings,
+) -> ModelManifest:
     dataset = Dataset(info.root)
-    return {
-        "dataset": {"root": info.root, "fingerprint": info.fingerprint, "rating": info.rating},
-        "settings": settings.model_dump(mode="json"),
-        "solver": state.solver.describe(settings.embedding_dimension),
-        "users": info.users,
-        "items": info.items,
-        "interactions": info.interactions,
-        "embedding_dimension": settings.embedding_dimension,
-        "user_factor_shards": len(info.shards(dataset.items_for_user)),
-        "item_factor_shards": len(info.shards(dataset.users_for_item)),
-        "stopped": reason,
-        "resumed_after_sweep": resumed,
-        "seconds": round(time.time() - started, 3),
-        "history": [asdict(sweep) for sweep in state.history],
-    }
+    return ModelManifest(
+        dataset=TrainedOn(root=info.root, fingerprint=info.fingerprint, rating=info.rating),
+        settings=settings,
+        solver=state.solver.describe(settings.embedding_dimension),
+        users=info.users,
+        items=info.items,
+        interactions=info.interactions,
+        embedding_dimension=settings.embedding_dimension,
+        user_factor_shards=len(info.shards(dataset.items_for_user)),
+        item_factor_shards=len(info.shards(dataset.users_for_item)),
+        stopped=reason,
+        resumed_after_sweep=resumed,
+        seconds=round(time.time() - started, 3),
+        history=[SweepRecord(**asdict(sweep)) for sweep in state.history],
+        start=start,
+        cold_start=cold_start,
+    )

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from artifacts import manifests, storage
+from artifacts import storage
+from artifacts.manifests import CarriedOver, ModelManifest, StartAccount
 from artifacts.names import VOCAB_ITEMS, VOCAB_USERS
 from artifacts.paths import Dataset, Model, join
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
-from configs.settings import TrainingSettings
+from configs.settings import RatingSettings, TrainingSettings
 from ranking.sparse_rows import SparseRows
 from trainer.als import wals
 from trainer.als.basis import rotate
@@ -71,7 +71,7 @@ class Start:
         return f"cold start: {self.cold}" if self.cold else "cold start"
 
 
-def choose(settings: TrainingSettings, model_dir: str, rating: dict[str, Any]) -> Start:
+def choose(settings: TrainingSettings, model_dir: str, rating: RatingSettings) -> Start:
     """Whether the model that the settings name can be started from: a finished one of the same objective and ratings.
 
     Raises:
@@ -82,23 +82,22 @@ def choose(settings: TrainingSettings, model_dir: str, rating: dict[str, Any]) -
         return Start()
     if root.rstrip("/") == model_dir.rstrip("/"):
         raise UserError(f"training.warm_start is {root}, where the new model goes; name another model_dir")
-    path = Model(root).manifest
-    if not storage.exists(path):
-        return Start(root, cold=f"{root} holds no finished model")
-    content = manifests.parse(storage.read_bytes(path), "model", path)
-    then, now = content["settings"], settings.model_dump(mode="json")
+    if not storage.exists(Model(root).manifest):
+        return Start(root, cold=f"{root} is not a finished model")
+    manifest = ModelManifest.read(Model(root).manifest)
     for name in _SAME:
-        before = then.get(name, type(settings).model_fields[name].default)  # an older model lacks newer settings
-        if before != now[name]:
-            return Start(root, cold=f"{root} was trained with {name} {before}, now {now[name]}")
-    if (before := content["dataset"].get("rating", rating)) != rating:
-        name = next(name for name in rating if before.get(name) != rating[name])
-        return Start(root, cold=f"{root} was trained with rating.{name} {before.get(name)}, now {rating[name]}")
-    return Start(root, manifests.digest(content))
+        before, now = getattr(manifest.settings, name), getattr(settings, name)
+        if before != now:
+            return Start(root, cold=f"{root} was trained with {name} {before}, now {now}")
+    for name, now in rating:
+        before = getattr(manifest.dataset.rating, name)
+        if before != now:
+            return Start(root, cold=f"{root} was trained with rating.{name} {before}, now {now}")
+    return Start(root, manifest.digest())
 
 
-def carry_over(start: Start, state: Factorization, dataset: Dataset) -> dict[str, Any]:
-    """Puts the earlier factors into the tables of a fit before its first sweep; gives an account for the manifest.
+def carry_over(start: Start, state: Factorization, dataset: Dataset) -> StartAccount:
+    """Put the earlier factors into the tables of a fit before its first sweep, and return an account for the manifest.
 
     An id keeps the factors that the earlier model answers with, whatever its index is now. New items are projected from
     the users that remain, then new users from all items; an item that no remaining user has starts with zeros.
@@ -107,8 +106,8 @@ def carry_over(start: Start, state: Factorization, dataset: Dataset) -> dict[str
         UserError: the model's tables do not fit its ids.
     """
     if not start.warm or start.model is None:
-        return {"model": start.model, "cold": start.cold}
-    account: dict[str, Any] = {"model": start.model, "digest": start.digest}
+        return StartAccount(model=start.model, cold=start.cold)
+    counts = {}
     cluster, saved = state.cluster, Model(start.model).saved_model
     sides = (
         ("users", VOCAB_USERS, dataset.vocab_users, state.rows, state.row_blocks, state.cols),
@@ -118,10 +117,10 @@ def carry_over(start: Start, state: Factorization, dataset: Dataset) -> dict[str
     for name, vocabulary, path, side, _, _ in sides:
         fresh[name] = _carry(saved, name, vocabulary, path, side, cluster.rank, cluster.size)
         remain, new = cluster.sum(np.array([np.count_nonzero(~fresh[name]), np.count_nonzero(fresh[name])], float))
-        account[name] = {"carried_over": int(remain), "projected": int(new)}
+        counts[name] = CarriedOver(carried_over=int(remain), projected=int(new))
     for name, _, _, side, blocks, fixed in reversed(sides):
         _project(blocks, fresh[name], side, fixed, state)
-    return account
+    return StartAccount(model=start.model, digest=start.digest, **counts)
 
 
 def _carry(saved: str, name: str, vocabulary: str, path: str, side: wals.Side, rank: int, processes: int) -> np.ndarray:

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from artifacts import manifests
 from artifacts.paths import Dataset
 from configs.errors import UserError
 from configs.settings import RatingSettings, TrainingSettings
@@ -42,11 +40,8 @@ class About:
         Raises:
             UserError: there is no finished dataset.
         """
-        info, path = dataset_rows.read_info(dataset_dir), Dataset(dataset_dir).manifest
-        with tf.io.gfile.GFile(path, "rb") as file:
-            content: dict[str, Any] = manifests.parse(file.read(), "dataset", path)
-        rating = RatingSettings.model_validate(content.get("settings", {}).get("rating", {}))
-        return cls(info, rating, content.get("median"))
+        info = dataset_rows.read_info(dataset_dir)
+        return cls(info, info.rating, info.manifest.median)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import uuid
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack
 from typing import Any, BinaryIO, ClassVar, Protocol, cast
 
-import google_crc32c
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
-
+from artifacts import storage
+from artifacts.checksums import SummedFile
 from pipeline.prediction.writers.answers import Answers, Stamp, Words
 from pipeline.prediction.writers.parquet import ParquetWriter, TableWriter
 from pipeline.prediction.writers.text import JsonWriter, TextWriter
@@ -46,21 +42,17 @@ WRITERS: Mapping[str, type[Writer]] = {
 
 
 class AnswerFile:
-    """A file of one format, written under a temporary name and renamed when it is complete, or removed.
-
-    A bundle that is retried, or run twice, leaves one file.
-    """
+    """A file of one format, which appears atomically when it is complete: a bundle that runs twice leaves one file."""
 
     def __init__(self, prefix: str, form: str, words: Words, stamp: Stamp | None = None):
         """Prepare a file at `prefix` and the format's suffix; TABLE needs the run's stamp."""
         self._form, self._words, self._more = form, words, {} if stamp is None else {"stamp": stamp}
         self._path = prefix + WRITERS[form].suffix
-        self._temporary = f"{self._path}.{uuid.uuid4().hex}"
+        self._open = ExitStack()
         self._records = self._entries = 0
 
     def __enter__(self) -> AnswerFile:
-        opened = FileSystems.create(self._temporary, compression_type=CompressionTypes.UNCOMPRESSED)
-        self._file = _CountedFile(opened)
+        self._file = SummedFile(self._open.enter_context(storage.open_to_write(self._path)))
         self._writer = WRITERS[self._form](cast(BinaryIO, self._file), self._words, **self._more)
         return self
 
@@ -70,15 +62,12 @@ class AnswerFile:
         self._records += len(answers)
         self._entries += int(answers.counts.sum())
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
+        if kind is not None:
+            self._open.__exit__(kind, *rest)
+            return
+        with self._open:
             self._writer.finish()
-            self._file.close()
-            FileSystems.rename([self._temporary], [self._path])
-        else:
-            with suppress(OSError, BeamIOError):  # the first error is the one to report
-                self._file.close()
-                FileSystems.delete([self._temporary])
 
     def describe(self) -> dict[str, Any]:
         """Return the file's description in the manifest, after the file is closed."""
@@ -87,36 +76,6 @@ class AnswerFile:
             "format": self._form,
             "records": self._records,
             "entries": self._entries,
-            "bytes": self._file.tell(),
-            "crc32c": self._file.checksum,
+            "bytes": self._file.checksum.bytes,
+            "crc32c": self._file.checksum.hexdigest(),
         }
-
-
-class _CountedFile(io.RawIOBase):
-    """A file that counts the bytes written to it, and computes their checksum."""
-
-    def __init__(self, file: BinaryIO):
-        super().__init__()
-        self._file, self._crc, self._bytes = file, google_crc32c.Checksum(), 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        data = bytes(data)
-        self._file.write(data)
-        self._crc.update(data)
-        self._bytes += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._bytes
-
-    @property
-    def checksum(self) -> str:
-        return self._crc.hexdigest().decode()
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            self._file.close()

@@ -10,13 +10,15 @@ import datetime
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from google.cloud import bigquery
 
-from artifacts import publish
+from artifacts import storage
+from artifacts.manifests import PredictionsManifest
+from artifacts.names import DAY_MS
 from artifacts.paths import Predictions, join
 from configs import cli
 from configs.errors import UserError
@@ -50,22 +52,22 @@ def check(settings: Settings) -> None:
         raise UserError(f"prediction.table {name} has other columns ({other}); name a new table, it will be created")
 
 
-def load(settings: Settings, root: str, manifest: dict[str, Any]) -> None:
+def load(settings: Settings, root: str, manifest: PredictionsManifest) -> None:
     """Load the rows written at `root` into the table.
 
     Raises:
         UserError: the job failed. The table and the files are unchanged.
     """
     name, service = _name(settings), Service(settings.bigquery)
-    day = datetime.datetime.fromisoformat(manifest["run_time"])
-    paths = [join(root, file) for file in sorted(manifest["files"]) if file.endswith(TableWriter.suffix)]
+    day = datetime.datetime.fromisoformat(manifest.run_time)
+    paths = [join(root, file) for file in sorted(manifest.files) if file.endswith(TableWriter.suffix)]
     if not paths:
         raise UserError(f"{root} contains no rows for a table; predict again with prediction.table set")
     again = "the files are complete; `python -m pipeline.prediction.writers.bigquery` loads them again"
     with contextlib.closing(service), explained(f"prediction.table {name} was not touched ({again})"):
         config = _job_config(settings, name, service)
         to = f"{name}${day:%Y%m%d}" if settings.prediction.table_keeps == "day" else str(name)
-        if publish.is_remote(root):
+        if storage.is_remote(root):
             job = service.jobs.load_table_from_uri(paths, to, job_config=config, retry=service.retry)
         else:
             with _one_file(paths) as file:
@@ -84,7 +86,7 @@ def _name(settings: Settings) -> TableName:
 def _job_config(settings: Settings, name: TableName, service: Service) -> bigquery.LoadJobConfig:
     prediction, words = settings.prediction, WORDS[settings.prediction.kind]
     kept = prediction.table_days
-    partitioning = bigquery.TimePartitioning(field="run_time", expiration_ms=kept and kept * 86_400_000)
+    partitioning = bigquery.TimePartitioning(field="run_time", expiration_ms=kept and kept * DAY_MS)
     return bigquery.LoadJobConfig(
         schema=[bigquery.SchemaField(f.name, _TYPES[str(f.type)], "REQUIRED") for f in table_schema(words)],
         source_format=bigquery.SourceFormat.PARQUET,
@@ -122,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     kind = settings.prediction.kind
     setting = _DIRECTORIES.get(kind, f"{kind}_dir")
     root = cli.required(getattr(settings, setting), setting)
-    manifest = publish.read_manifest(Predictions(root).manifest, "predictions" if kind == "recommendations" else kind)
+    manifest = PredictionsManifest.read(Predictions(root).manifest)
     check(settings)
     load(settings, root, manifest)
 

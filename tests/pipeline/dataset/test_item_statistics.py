@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from artifacts.paths import Dataset
-from artifacts.vocabulary import read_vocabulary
+from artifacts.vocabulary import Vocabulary
 from configs.settings import Settings
 from pipeline.dataset import item_statistics
 from pipeline.interactions import columns
@@ -41,11 +41,11 @@ def test_items_are_what_a_plain_sum_says(tmp_path, half_life):
     layout = {"min_items_per_user": 3, "min_users_per_item": 2, "popularity_half_life_days": half_life}
     made = make_dataset(tmp_path / "d", export(tmp_path / "in", rows), "ga4", dataset=layout, rating={"kind": "linear"})
     dataset = Dataset(str(tmp_path / "d"))
-    users, items = (set(read_vocabulary(path)) for path in (dataset.vocab_users, dataset.vocab_items))
+    users, items = (set(Vocabulary.read(path).ids) for path in (dataset.vocab_users, dataset.vocab_items))
     kept = [(n, *row) for n, row in enumerate(rows) if row[0].encode() in users and row[1].encode() in items]
     now = max(day for *_, day in kept)
     table = pq.read_table(dataset.items)
-    assert table["contentId"].to_pylist() == [name.decode() for name in read_vocabulary(dataset.vocab_items)]
+    assert table["contentId"].to_pylist() == [name.decode() for name in Vocabulary.read(dataset.vocab_items).ids]
     assert made["files"]["items.parquet"]["records"] == made["counts"]["items"] == table.num_rows
     for row in table.to_pylist():
         own = [(100 + n, day) for n, _, content, day in kept if content == row["contentId"]]

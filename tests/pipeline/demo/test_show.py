@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from artifacts import checksums, examples, manifests, tfrecords
+from artifacts import checksums, examples, tfrecords
 from artifacts.examples import Rows
 from artifacts.paths import Dataset, Predictions, shard_name
 from configs import cli
 from configs.errors import UserError
-from configs.settings import Settings
 from pipeline import show
 from pipeline.demo.show import tables
+from tests.support.manifests import dataset_manifest, model_manifest, predictions_manifest
 
 CATEGORIES = ("Chess", "Film", "Music")
 ITEMS = [f"c{number:02d}" for number in range(30)]  # ten of each category, in order
@@ -35,38 +35,8 @@ def write_rows(path: str, rows: list[tuple[int, list[int], list[float]]]) -> Non
     Path(path).write_bytes(tfrecords.frame(bytes(data), np.asarray(begins).tolist()))
 
 
-def dataset_manifest(users: int) -> manifests.DatasetManifest:
-    return manifests.DatasetManifest(
-        created="",
-        seconds=0,
-        counts=manifests.DatasetCounts(
-            files_read=1, files_outside_window=0, rows_read=1, rows_rejected=0, interactions=1, users=users, items=30
-        ),
-        rejected={},
-        skipped={},
-        split=manifests.SplitAccount(),
-        capped_at_max_dwell=0,
-        median=None,
-        days=manifests.Days(),
-        shards={"items_for_user": 2},
-        compression="none",
-        settings=Settings().model_dump(include={"source", "rating", "split", "dataset"}),
-    )
-
-
-def predictions_manifest(names: list[str]) -> manifests.PredictionsManifest:
-    return manifests.PredictionsManifest(
-        seconds=0,
-        counts={},
-        rules={},
-        factors="trained",
-        model_fingerprint="",
-        dataset_fingerprint="",
-        model_version="",
-        run_time="",
-        settings={"prediction": {}},
-        files={name: checksums.describe_bytes(b"") for name in names},
-    )
+def empty(*names: str) -> dict[str, checksums.FileDescription]:
+    return {name: checksums.describe_bytes(b"") for name in names}
 
 
 class World:
@@ -100,8 +70,10 @@ class World:
             lines = [self.line(user) for user in self.users[shard::2]]
             Path(shard_name(self.predictions.text, shard, 2, ".jsonl")).write_text("".join(lines))
             Path(shard_name(self.predictions.text, shard, 2, ".txt")).write_text("not to be read\n")
-        dataset_manifest(len(self.users)).write(self.dataset.manifest)
-        predictions_manifest([f"predictions-0000{shard}-of-00002.jsonl" for shard in range(2)]).write(
+        dataset_manifest(len(self.users), 30, shards={"items_for_user": 2, "users_for_item": 1}).write(
+            self.dataset.manifest
+        )
+        predictions_manifest(files=empty(*(f"predictions-0000{shard}-of-00002.jsonl" for shard in range(2)))).write(
             self.predictions.manifest
         )
         lines = [f"{item},{title},{category}\n" for item, (title, category) in CATALOGUE.items()]
@@ -243,12 +215,12 @@ def test_missing_or_unfinished_inputs_are_one_clear_line(small):
     fails(r"predictions-00001-of-00002.jsonl, line \d is not a prediction")
     lines.unlink()
     fails(r"predictions-00001-of-00002.jsonl cannot be read .*; predict again")
-    predictions_manifest(["predictions-00000-of-00002.csv"]).write(small.predictions.manifest)
+    predictions_manifest(files=empty("predictions-00000-of-00002.csv")).write(small.predictions.manifest)
     fails("jsonl in prediction.formats")
     Path(small.predictions.manifest).unlink()
     fails("predictions is not a finished predictions")
-    Path(small.dataset.manifest).write_text(manifests.stamp("model", {}))
-    fails("is the manifest of model, not of a dataset")
+    model_manifest().write(small.dataset.manifest)
+    fails("is the manifest of a model, not of a dataset")
     Path(small.dataset.manifest).unlink()
     fails("dataset is not a finished dataset")
 

@@ -13,7 +13,7 @@ import pytest
 
 from artifacts import tfrecords
 from artifacts.paths import Dataset
-from artifacts.vocabulary import read_vocabulary
+from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from configs.settings import Settings, SplitSettings, resolve
 from pipeline import preprocess, verify
@@ -155,7 +155,7 @@ def test_train_is_what_it_would_be_if_the_rest_had_never_been(tmp_path):
     manifest = of_table(tmp_path / "split", path, {"kind": "last_n", "n": 2}, popularity_half_life_days=3)
     held = {}
     dataset = Dataset(str(tmp_path / "split"))
-    users, items = read_vocabulary(dataset.vocab_users), read_vocabulary(dataset.vocab_items)
+    users, items = Vocabulary.read(dataset.vocab_users).ids, Vocabulary.read(dataset.vocab_items).ids
     for key, indices, values in tfrecords.read_rows(f"{dataset.held_out}-00000-of-00001"):
         held |= {(users[key], items[i]): value for i, value in zip(indices.tolist(), values.tolist(), strict=True)}
     train, out, _ = splits.divide(

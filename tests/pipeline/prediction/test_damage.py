@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artifacts import examples, manifests, tfrecords
+from artifacts import examples, tfrecords
+from artifacts.checksums import describe
 from artifacts.examples import Rows
+from artifacts.manifests import DatasetManifest
 from artifacts.paths import Dataset
 from configs.errors import UserError
-from tests.support.datasets import describe
 from tests.support.predicted import make_world, predict
 
 
@@ -24,7 +25,7 @@ def change(path: Path, how) -> None:
     np.save(path, how(np.load(path)))
     about = path.parents[1] / "manifest.json"
     content = json.loads(about.read_text())
-    content["files"][f"factors/{path.name}"] = describe(path)
+    content["files"][f"factors/{path.name}"] = describe(str(path)).model_dump()
     about.write_text(json.dumps(content))
 
 
@@ -39,8 +40,8 @@ def infinite_at_the_end(array: np.ndarray) -> np.ndarray:
 
 # What is done to a dataset d and a model m, and what the job says to it.
 DAMAGE = {
-    "no model": (lambda d, m: (m / "manifest.json").unlink(), "model is no finished model"),
-    "no dataset": (lambda d, m: (d / "manifest.json").unlink(), "dataset is no finished dataset"),
+    "no model": (lambda d, m: (m / "manifest.json").unlink(), "model is not a finished model"),
+    "no dataset": (lambda d, m: (d / "manifest.json").unlink(), "dataset is not a finished dataset"),
     "old dataset": (
         lambda d, m: replace(d / "manifest.json", '"schema_version": 2', '"schema_version": 0'),
         "dataset/manifest.json has schema version 0, this code reads 2",
@@ -57,7 +58,7 @@ DAMAGE = {
         lambda d, m: factors(m, "user")[0].unlink(),
         "user_factors-00000-of-0000.* does not exist",
     ),
-    "last shard lost": (lambda d, m: factors(m, "item")[-1].unlink(), "item_factors-0000.* does not exist"),
+    "last shard lost": (lambda d, m: factors(m, "item")[-1].unlink(), "item_factors-0000.* is missing"),
     "rows": (lambda d, m: change(factors(m, "user")[0], lambda a: a[:1]), "rows of float32; train again"),
     "float64": (lambda d, m: change(factors(m, "item")[0], np.float64), "rows of float32; train again"),
     "width": (
@@ -66,11 +67,11 @@ DAMAGE = {
     ),
     "cut": (
         lambda d, m: factors(m, "user")[0].write_bytes(factors(m, "user")[0].read_bytes()[:-4]),
-        "user_factors-00000-of-0000.*.npy is damaged",
+        "user_factors-00000-of-0000.*.npy has .* bytes where",
     ),
     "no array": (
         lambda d, m: factors(m, "user")[-1].write_bytes(b"no array"),
-        "user_factors-.* (cannot|is damaged)",
+        "user_factors-.* (cannot|has 8 bytes where)",
     ),
     "nan": (lambda d, m: change(factors(m, "item")[0], lambda a: a * np.nan), "must be finite"),
     "infinite": (
@@ -79,23 +80,23 @@ DAMAGE = {
     ),
     "vocabulary": (
         lambda d, m: replace(Path(Dataset(str(d)).vocab_items), "\n", "\n\n"),
-        "vocab_items has .* bytes where the manifest says",
+        "vocab_items has .* bytes where the manifest has",
     ),
     "no vocabulary": (
         lambda d, m: Path(Dataset(str(d)).vocab_users).unlink(),
-        "vocab_users does not exist; make the dataset again",
+        "vocab_users is missing; make the dataset again",
     ),
     "no rows": (
         lambda d, m: next(d.glob("items_for_user-00000-*")).unlink(),
-        "items_for_user-00000-of-0000.* does not exist; make the dataset again",
+        "items_for_user-00000-of-0000.* is missing; make the dataset again",
     ),
     "rows cut": (
         lambda d, m: max(d.glob("items_for_user-*")).write_bytes(max(d.glob("items_for_user-*")).read_bytes()[:-3]),
-        "items_for_user-0000.* has .* bytes where the manifest says",
+        "items_for_user-0000.* has .* bytes where the manifest has",
     ),
     "no row left": (
         lambda d, m: max(d.glob("items_for_user-*")).write_bytes(b""),
-        "items_for_user-0000.* has 0 bytes where the manifest says",
+        "items_for_user-0000.* has 0 bytes where the manifest has",
     ),
 }
 
@@ -151,7 +152,7 @@ def test_rows_of_another_shard_are_refused(tmp_path):
         path.write_bytes(other)
     (root / "dataset" / "manifest.json").write_text(json.dumps(made))
     trained = json.loads((root / "model" / "manifest.json").read_text())
-    trained["dataset"]["fingerprint"] = manifests.fingerprint(made)
+    trained["dataset"]["fingerprint"] = DatasetManifest(**made).fingerprint()
     (root / "model" / "manifest.json").write_text(json.dumps(trained))
     with pytest.raises(UserError, match="contains rows of other visitors"):
         predict(root, tmp_path / "out", top_k=2)

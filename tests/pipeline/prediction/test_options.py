@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from artifacts import manifests, tfrecords
+from artifacts import tfrecords
+from artifacts.manifests import DatasetManifest, ModelManifest
 from artifacts.paths import Dataset, Model
-from artifacts.vocabulary import read_vocabulary
+from artifacts.vocabulary import Vocabulary
 from configs import cli
 from configs.errors import UserError
 from configs.settings import PredictionSettings, Settings
@@ -19,7 +20,8 @@ from pipeline import batch_predict
 from pipeline.beam import finalize, progress
 from pipeline.interactions import columns
 from pipeline.prediction import audiences, plan, visitors
-from tests.support.datasets import describe, write_items
+from tests.support.datasets import write_items
+from tests.support.manifests import describe_below
 from tests.support.oracles import DenseWals
 from tests.support.predicted import lines_of, make_world, predict, read_json, table
 
@@ -33,7 +35,7 @@ class Plain:
     def __init__(self, root: Path):
         self.root, self.dataset, self.model = root, Dataset(str(root / "dataset")), Model(str(root / "model"))
         self.visitors, self.item_ids = (
-            read_vocabulary(p) for p in (self.dataset.vocab_users, self.dataset.vocab_items)
+            Vocabulary.read(p).ids for p in (self.dataset.vocab_users, self.dataset.vocab_items)
         )
         self.ratings = np.zeros((len(self.visitors), len(self.item_ids)))
         self.has = np.zeros(self.ratings.shape, bool)
@@ -300,7 +302,7 @@ def write(path: Path, text: str) -> str:
     ("options", "said"),
     [
         ({"only": "/nowhere"}, r"prediction.only: /nowhere does not exist"),
-        ({"block": "EMPTY"}, "holds no ids; write one a line"),
+        ({"block": "EMPTY"}, "has no ids; write one per line"),
         ({"allow": "STRANGERS"}, "leave no items; widen them"),
         ({"max_per_category": 1}, "needs a catalogue; set catalogue"),
         ({"kind": "similar_items", "only": "STRANGERS"}, "names none that the dataset has"),
@@ -320,14 +322,14 @@ def test_an_option_that_cannot_be_met_is_said_in_one_line(plain, tmp_path, optio
 def test_ages_without_times_are_refused(tmp_path):
     root = make_world(tmp_path, 1)
     dataset = Dataset(str(root / "dataset"))
-    names = [name.decode() for name in read_vocabulary(dataset.vocab_items)]
+    names = Vocabulary.read(dataset.vocab_items).texts()
     write_items(dataset, names, np.ones(90), first_time_ms=[None] * 90, last_time_ms=[None] * 90)
-    made = json.loads(Path(dataset.manifest).read_text())
-    made["files"]["items.parquet"] = describe(Path(dataset.items))
-    Path(dataset.manifest).write_text(manifests.stamp("dataset", made))
-    trained = json.loads((root / "model/manifest.json").read_text())
-    trained["dataset"]["fingerprint"] = manifests.fingerprint(made)
-    (root / "model/manifest.json").write_text(manifests.stamp("model", trained))
+    made = DatasetManifest.read(dataset.manifest)
+    made.files |= describe_below(root / "dataset", dataset.items)
+    made.write(dataset.manifest)
+    trained = ModelManifest.read(Model(str(root / "model")).manifest)
+    trained.dataset.fingerprint = made.fingerprint()
+    trained.write(Model(str(root / "model")).manifest)
     with pytest.raises(UserError, match=r"the dataset has no times; set source\.time_column"):
         predict(root, tmp_path / "out", top_k=2, max_age_days=3)
 

@@ -9,7 +9,7 @@ import pytest
 
 from artifacts import privacy
 from artifacts.paths import Dataset
-from artifacts.vocabulary import read_vocabulary
+from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from configs.settings import PrivacySettings, Settings
 from pipeline import batch_predict
@@ -61,7 +61,7 @@ def test_by_visit_the_list_names_the_visitor(tmp_path):
     (tmp_path / "deleted").write_text("anna\n")
     source, rules = {"visitor_key": "visit"}, {"deleted_visitors": str(tmp_path / "deleted")}
     make_dataset(tmp_path / "dataset", write_ndjson(tmp_path / "in", rows), source=source, privacy=rules)
-    (visitor,) = read_vocabulary(Dataset(str(tmp_path / "dataset")).vocab_users)
+    (visitor,) = Vocabulary.read(Dataset(str(tmp_path / "dataset")).vocab_users).ids
     assert visitor.startswith(b"anna-b-")
 
 
@@ -106,9 +106,6 @@ def test_another_key_than_the_dataset_is_refused(tmp_path, key_file):
 
 
 def test_mistakes_are_one_line_that_holds_no_key(tmp_path, monkeypatch):
-    def read(path: str) -> bytes:
-        return Path(path).read_bytes()
-
     (tmp_path / "short").write_text("secret")
     monkeypatch.setenv("A_KEY", "secret")
     for rules, words in (
@@ -118,10 +115,10 @@ def test_mistakes_are_one_line_that_holds_no_key(tmp_path, monkeypatch):
         ({"hash_key_env": "NO_SUCH_KEY"}, "is not set here"),
     ):
         with pytest.raises(UserError, match=words) as caught:
-            privacy.read_key(PrivacySettings.model_validate(rules), read)
+            privacy.read_key(PrivacySettings.model_validate(rules))
         assert "secret" not in str(caught.value)
     with pytest.raises(UserError, match=r"deleted_visitors .* cannot be read"):
-        privacy.read_deleted(PrivacySettings(deleted_visitors=str(tmp_path / "none")), None, read)
+        privacy.read_deleted(PrivacySettings(deleted_visitors=str(tmp_path / "none")), None)
 
 
 def test_the_command_hashes_ids(tmp_path, key_file):

@@ -294,12 +294,12 @@ def test_mistakes_are_one_line(tmp_path, config, dataset, matrix, trained, capsy
         ((dataset, trained), "holds a model"),
         ((dataset, tmp_path / "file"), "is a file"),
         ((dataset, tmp_path / "full", "--replace"), "thesis.txt"),
-        ((tmp_path / "nothing", tmp_path / "m"), "no finished dataset"),
+        ((tmp_path / "nothing", tmp_path / "m"), "not a finished dataset"),
         ((dataset, tmp_path / "m", "--set", "training.row_weights_file=/none.csv"), "/none.csv"),
         ((dataset, tmp_path / "m", "--set", "training.frobnicate=1"), "frobnicate"),
         ((dataset, tmp_path / "m", "--set", "training.devices=[GPU:7]"), "no GPU:7 here"),
         ((dataset, tmp_path / "m", "--set", "training.stop_metric=ndcg"), "made without a split"),
-        ((cut, tmp_path / "m"), "has 0 bytes where the manifest says"),
+        ((cut, tmp_path / "m"), "has 0 bytes where the manifest has"),
     ):
         capsys.readouterr()
         assert run(config, *arguments) == 2

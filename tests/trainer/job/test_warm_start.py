@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from artifacts import factor_tables, manifests
+from artifacts import factor_tables
+from artifacts.checksums import digest_of
+from artifacts.manifests import CarriedOver, StartAccount
 from artifacts.paths import Model
 from configs import cli
-from configs.settings import ColdStartSettings, TrainingSettings
+from configs.settings import ColdStartSettings, RatingSettings, TrainingSettings
 from tests.support.datasets import write_dataset
 from tests.support.oracles import DenseWals
 from trainer import task
@@ -70,8 +72,8 @@ def test_factors_stay_with_their_ids_and_new_ids_are_projected(yesterday, today)
     account = warm_start.carry_over(
         warm_start.choose(chosen, "elsewhere", info.rating), state, warm_start.Dataset(root)
     )
-    assert account["users"] == {"carried_over": N - 4, "projected": 4}
-    assert account["items"] == {"carried_over": M - 3, "projected": 3}
+    assert account.users == CarriedOver(carried_over=N - 4, projected=4)
+    assert account.items == CarriedOver(carried_over=M - 3, projected=3)
     before = (
         factor_tables.read_table(Model(str(model)).user_factors),
         factor_tables.read_table(Model(str(model)).item_factors),
@@ -103,11 +105,11 @@ def test_a_third_of_the_passes_reaches_the_loss_of_a_cold_start(yesterday, today
     root = today[0]
     cold = training_job.train(TrainingSettings(**SETTINGS), root, str(tmp_path / "cold"), replace=False)
     warmed = training_job.train(settings(yesterday[0]), root, str(tmp_path / "warm"), replace=False)
-    assert len(cold["history"]) == 18 and len(warmed["history"]) == 6
-    assert warmed["history"][-1]["loss"] <= cold["history"][-1]["loss"]
+    assert len(cold.history) == 18 and len(warmed.history) == 6
+    assert warmed.history[-1].loss <= cold.history[-1].loss
     content = json.loads((yesterday[0] / "manifest.json").read_text())
-    assert warmed["start"]["digest"] == manifests.digest(content)
-    assert cold["start"] == {"model": None, "cold": None}
+    assert warmed.start.digest == digest_of(content)
+    assert cold.start == StartAccount()
 
 
 @pytest.mark.parametrize(
@@ -115,23 +117,23 @@ def test_a_third_of_the_passes_reaches_the_loss_of_a_cold_start(yesterday, today
     [
         ({"embedding_dimension": 4}, "was trained with embedding_dimension 5, now 4"),
         ({"regularization_coeff": 0.5}, "was trained with regularization_coeff 0.3, now 0.5"),
-        ({"warm_start": "nowhere"}, "nowhere holds no finished model"),
+        ({"warm_start": "nowhere"}, "nowhere is not a finished model"),
     ],
 )
 def test_another_objective_or_no_model_is_a_cold_start_and_says_so(yesterday, today, tmp_path, capsys, change, said):
-    content = training_job.train(
+    manifest = training_job.train(
         settings(yesterday[0], **{"max_sweeps": 2} | change), today[0], str(tmp_path / "m"), False
     )
-    assert said in content["start"]["cold"] and len(content["history"]) == 2
-    assert f"cold start: {content['start']['cold']}" in capsys.readouterr().out
+    assert said in manifest.start.cold and len(manifest.history) == 2
+    assert f"cold start: {manifest.start.cold}" in capsys.readouterr().out
 
 
 def test_ratings_made_by_another_rule_are_a_cold_start(yesterday, tmp_path):
     content = json.loads((yesterday[0] / "manifest.json").read_text())
     content["dataset"]["rating"] = {"kind": "median", "cap": 1.0}
     (tmp_path / "manifest.json").write_text(json.dumps(content))
-    same = warm_start.choose(settings(tmp_path), "elsewhere", {"kind": "median", "cap": 1.0})
-    other = warm_start.choose(settings(tmp_path), "elsewhere", {"kind": "log", "cap": 1.0})
+    same = warm_start.choose(settings(tmp_path), "elsewhere", RatingSettings(kind="median", cap=1.0))
+    other = warm_start.choose(settings(tmp_path), "elsewhere", RatingSettings(kind="log", cap=1.0))
     assert same.warm and other.cold.endswith("was trained with rating.kind median, now log")
 
 
