@@ -11,10 +11,10 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from artifacts import locks, manifests, storage
+from artifacts import manifests, storage
 from artifacts.manifests import MANIFEST
 from artifacts.paths import join
-from artifacts.storage import is_remote
+from artifacts.storage import is_remote, locks
 from configs.errors import UserError, recognise
 
 _REPLACED = ".replaced"

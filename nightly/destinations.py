@@ -74,7 +74,7 @@ def _move_alias(settings: Settings, version: LiveVersion) -> None:
         )
     from google.cloud import aiplatform_v1
 
-    from artifacts.google_cloud import explained, vertex_client
+    from artifacts.storage.google_cloud import explained, vertex_client
 
     with explained(f"{version.name} is live, but {match[0]} cannot be changed"):
         client = vertex_client(aiplatform_v1.ModelServiceClient, settings.vertex.endpoint, match["region"])

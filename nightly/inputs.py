@@ -79,7 +79,7 @@ def bigquery_client(settings: BigQuerySettings) -> Iterator[Any]:
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import bigquery
 
-    from artifacts.google_cloud import explained
+    from artifacts.storage.google_cloud import explained
 
     endpoint = settings.endpoint
     options = {"api_endpoint": endpoint} if endpoint else None

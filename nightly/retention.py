@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from artifacts import locks, storage
+from artifacts import storage
 from artifacts.paths import Nights
+from artifacts.storage import locks
 from configs import cli
 from configs.settings import NightlySettings
 from nightly import dates

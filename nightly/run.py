@@ -7,8 +7,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from artifacts import locks
 from artifacts.paths import Nights
+from artifacts.storage import locks
 from configs import cli
 from configs.errors import UserError
 from configs.settings import Settings

@@ -126,7 +126,8 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None
         UserError: a setting, the input or the output needs the user's attention. Later errors are in the job's log.
     """
     _import_libraries()
-    from artifacts import locks, publish, storage
+    from artifacts import publish, storage
+    from artifacts.storage import locks
     from pipeline.beam.finalize import PublishFromWorker
     from pipeline.dataset.manifest import Job
     from pipeline.sources import inputs

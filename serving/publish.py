@@ -6,9 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from artifacts import checksums, locks, storage
+from artifacts import checksums, storage
 from artifacts.manifests import MANIFEST, ModelManifest, ServedVersionManifest
 from artifacts.paths import Model, join
+from artifacts.storage import locks
 from configs import cli
 from configs.errors import UserError
 from serving.errors import UnusableError

@@ -20,7 +20,7 @@ from google.cloud import storage
 from google.cloud.storage.fileio import BlobReader
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from artifacts.google_cloud import advice
+from artifacts.storage.google_cloud import advice
 from artifacts.storage.protocol import StoredFile
 
 _READ_BYTES = 1 << 22  # asked for at once

@@ -11,8 +11,8 @@ from google.api_core import exceptions, retry
 from google.cloud import aiplatform_v1 as vertex
 from google.protobuf import json_format
 
-from artifacts.google_cloud import explained, vertex_client
 from artifacts.paths import Model
+from artifacts.storage.google_cloud import explained, vertex_client
 from configs.errors import UserError
 from configs.settings import Settings
 

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    from artifacts.google_cloud import check_bucket
+    from artifacts.storage.google_cloud import check_bucket
     from deploy.vertex import jobs  # Google's client takes seconds to import
 
     jobs.check(settings)

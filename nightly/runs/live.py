@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from artifacts import locks, storage
+from artifacts import storage
 from artifacts.manifests import AliasManifest, LiveVersion
 from artifacts.paths import Nights
+from artifacts.storage import locks
 from configs.errors import UserError
 from nightly.runs import outputs, record
 

@@ -8,10 +8,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from artifacts import checksums, locks, storage
+from artifacts import checksums, storage
 from artifacts.checksums import digest_of
 from artifacts.manifests import InputTable, LiveVersion, Manifest
 from artifacts.paths import Night
+from artifacts.storage import locks
 from configs.settings import Settings
 from nightly.runs import outputs
 from nightly.steps.process import GRACE_SECONDS

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from artifacts import checksums, locks, manifests, publish, storage
+from artifacts import checksums, manifests, publish, storage
 from artifacts.manifests import DatasetManifest, Manifest
 from artifacts.paths import Dataset, join
+from artifacts.storage import locks
 from configs.errors import UserError
 
 SUMMARY, TEMPORARY = "summary.json", "tmp"  # below the staging directory of a running job

@@ -102,7 +102,7 @@ def check_bucket(options: PipelineOptions) -> None:
     """
     if not _is_dataflow(options):
         return
-    from artifacts import google_cloud
+    from artifacts.storage import google_cloud
 
     cloud = options.view_as(GoogleCloudOptions)
     google_cloud.check_bucket(cloud.temp_location, cloud.region, "cloud.temp_location")
@@ -154,7 +154,7 @@ def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions, wait
 def _dataflow_explained() -> Iterator[None]:
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
 
-    from artifacts.google_cloud import explained
+    from artifacts.storage.google_cloud import explained
 
     logging.getLogger("apache_beam.runners.dataflow.internal.apiclient").addFilter(_is_not_refusal)
     try:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from artifacts import locks
+from artifacts.storage import locks
 from configs.errors import UserError
 
 HOLD = """
 import sys, time
-from artifacts import locks
+from artifacts.storage import locks
 with locks.claim(sys.argv[1]):
     print("held", flush=True)
     time.sleep(600)

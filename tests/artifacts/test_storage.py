@@ -7,10 +7,11 @@ import pyarrow as pa
 import pytest
 from gcp_storage_emulator.server import RequestHandler
 
-from artifacts import checksums, factor_tables, locks, publish, storage
+from artifacts import checksums, factor_tables, publish, storage
 from artifacts.checksums import describe_bytes
 from artifacts.items_table import ItemsTable
 from artifacts.names import CONTENT_ID, VISITORS
+from artifacts.storage import locks
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from configs.settings import SourceSettings

@@ -23,8 +23,8 @@ from google.cloud.dataflow_v1beta3 import TemplateMetadata
 from google.protobuf import json_format
 
 from artifacts import manifests, publish
-from artifacts.google_cloud import check_bucket
 from artifacts.storage import open_to_read, write_bytes
+from artifacts.storage.google_cloud import check_bucket
 from configs.errors import UserError
 from configs.settings import load_settings, resolve
 from deploy.dataflow_template import launch

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from artifacts import checksums, factor_tables, locks, manifests, storage
+from artifacts import checksums, factor_tables, manifests, storage
 from artifacts.manifests import HeldOutMetric, ModelManifest, StartAccount, SweepRecord, TrainedOn
 from artifacts.paths import Dataset, Model
+from artifacts.storage import locks
 from configs.errors import UserError
 from configs.settings import ColdStartSettings, TrainingSettings
 from ranking.machine import memory

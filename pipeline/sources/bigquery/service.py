@@ -18,7 +18,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryRea
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 from requests.exceptions import RequestException
 
-from artifacts import google_cloud
+from artifacts.storage import google_cloud
 from configs.errors import UserError
 from configs.settings import BigQuerySettings
 
