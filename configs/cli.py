@@ -85,18 +85,15 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     """
     try:
         main(argv)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.status
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        machine_error = recognise(error)
-        if machine_error is None:
+        known = error if isinstance(error, UserError) else recognise(error)
+        if known is None:
             raise
-        print(f"error: {machine_error}", file=sys.stderr)
-        return machine_error.status
+        print(f"error: {known}", file=sys.stderr)
+        return known.status
     return 0
 
 

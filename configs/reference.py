@@ -10,8 +10,6 @@ from pydantic.fields import FieldInfo
 from configs.settings import Settings
 from configs.settings.section import section_of
 
-_TOP_LEVEL = "directories and others"
-
 
 def page() -> str:
     """Return Markdown with a heading and a table for each section, in the order of `Settings`."""
@@ -28,17 +26,16 @@ def sections() -> Iterator[tuple[str, str, list[tuple[str, FieldInfo]]]]:
     for name, field in Settings.model_fields.items():
         if section := section_of(field.annotation):
             about = " ".join((section.__doc__ or "").split())
-            fields = section.model_fields.items()
-            yield name, about, [(f"{name}.{key}", inner) for key, inner in fields]
+            yield name, about, [(f"{name}.{key}", inner) for key, inner in section.model_fields.items()]
         else:
             without_section.append((name, field))
-    yield _TOP_LEVEL, "Settings at the top level of the file.", without_section
+    yield "directories and others", "Settings at the top level of the file.", without_section
 
 
 def _row(key: str, field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True)
     shown = "unset" if default is None else f"`{json.dumps(default)}`"
-    text = (field.description or "").replace("|", "\\|")
+    text = " ".join((field.description or "").split()).replace("|", "\\|")
     return f"| `{key}` | {shown} | {text} |"
 
 

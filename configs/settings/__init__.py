@@ -9,27 +9,3 @@ from configs.settings.prediction import PredictionSettings, ServingSettings
 from configs.settings.run import Settings, resolve
 from configs.settings.source import BIGQUERY, SourceSettings
 from configs.settings.training import ColdStartSettings, TrainingSettings
-
-__all__ = [
-    "BIGQUERY",
-    "BigQuerySettings",
-    "CloudSettings",
-    "ColdStartSettings",
-    "DataflowSettings",
-    "DatasetSettings",
-    "EvaluationSettings",
-    "NightlySettings",
-    "PredictionSettings",
-    "PrivacySettings",
-    "RatingSettings",
-    "ReportSettings",
-    "ServingSettings",
-    "Settings",
-    "SourceSettings",
-    "SplitSettings",
-    "TrainingSettings",
-    "ValidationSettings",
-    "VertexSettings",
-    "load_settings",
-    "resolve",
-]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Literal, cast
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from configs.settings.section import Section, as_date
 
@@ -13,29 +13,20 @@ from configs.settings.section import Section, as_date
 class RatingSettings(Section):
     """The formula that turns a dwell in ms, or a rating of a table, into the rating that the model is trained on."""
 
-    kind: Literal["median", "log", "linear", "binary", "ordinal"] = Field(
-        "median",
-        description="Formula of the rating. median: min(cap, scale x dwell / median dwell); "
-        "log: log(1 + dwell / epsilon); linear: scale x amount; binary: 1; "
-        "ordinal: the number that `ordinal` maps an answer to.",
-    )
-    scale: float | None = Field(
-        None,
-        gt=0,
-        description="Factor of median and linear. Unset is 0.3 for median, as in Google's course, and 1 for linear; "
-        "3 is better for median, which reaches the cap at a third of the median dwell.",
-    )
-    cap: float = Field(1.0, gt=0, description="median: largest possible rating.")
-    epsilon: float = Field(1000.0, gt=0, description="log: dwell in ms that the dwell is divided by.")
-    ordinal: dict[str, float] = Field(
-        default_factory=dict,
-        description="ordinal: the rating of each answer in source.rating_column, e.g. {good: 5, bad: 1}.",
-    )
-    half_life_days: float | None = Field(
-        None,
-        gt=0,
-        description="Days before source.end_date after which a rating counts half; unset counts all ratings equally.",
-    )
+    kind: Literal["median", "log", "linear", "binary", "ordinal"] = "median"
+    """Formula of the rating. median: min(cap, scale x dwell / median dwell); log: log(1 + dwell / epsilon); linear:
+    scale x amount; binary: 1; ordinal: the number that `ordinal` maps an answer to."""
+    scale: PositiveFloat | None = None
+    """Factor of median and linear. Unset is 0.3 for median, as in Google's course, and 1 for linear; 3 is better for
+    median, which reaches the cap at a third of the median dwell."""
+    cap: PositiveFloat = 1.0
+    """median: largest possible rating."""
+    epsilon: PositiveFloat = 1000.0
+    """log: dwell in ms that the dwell is divided by."""
+    ordinal: dict[str, float] = Field(default_factory=dict)
+    """ordinal: the rating of each answer in source.rating_column, e.g. {good: 5, bad: 1}."""
+    half_life_days: PositiveFloat | None = None
+    """Days before source.end_date after which a rating counts half; unset counts all ratings equally."""
 
     @property
     def factor(self) -> float:
@@ -54,18 +45,12 @@ class RatingSettings(Section):
 class PrivacySettings(Section):
     """Hashing and deletion of visitorIds, before any other step sees them (docs/privacy.md)."""
 
-    hash_key_file: str | None = Field(
-        None,
-        description="File of a key, local or gs://; every visitorId is replaced by its HMAC-SHA-256 under that key.",
-    )
-    hash_key_env: str | None = Field(
-        None, description="Environment variable that contains the key, in place of hash_key_file."
-    )
-    deleted_visitors: str | None = Field(
-        None,
-        description="File with one visitorId (or its hash) per line; these visitors are left out of datasets and "
-        "predictions.",
-    )
+    hash_key_file: str | None = None
+    """File of a key, local or gs://; every visitorId is replaced by its HMAC-SHA-256 under that key."""
+    hash_key_env: str | None = None
+    """Environment variable that contains the key, in place of hash_key_file."""
+    deleted_visitors: str | None = None
+    """File with one visitorId (or its hash) per line; these visitors are left out of datasets and predictions."""
 
     @property
     def hashes(self) -> bool:
@@ -82,64 +67,40 @@ class PrivacySettings(Section):
 class ValidationSettings(Section):
     """The largest difference of a dataset from the last good one."""
 
-    baseline: str | None = Field(
-        None,
-        description="Directory of the last good dataset; a dataset that differs too much from it is not published "
-        "(exit status 3).",
-    )
-    users: float | None = Field(
-        0.5, gt=0, description="Largest change of the number of users: 0.5 is a factor of 1.5; null allows any change."
-    )
-    items: float | None = Field(
-        0.5, gt=0, description="Largest change of the number of items: 0.5 is a factor of 1.5; null allows any change."
-    )
-    interactions: float | None = Field(
-        0.5,
-        gt=0,
-        description="Largest change of the number of interactions: 0.5 is a factor of 1.5; null allows any change.",
-    )
-    median: float | None = Field(
-        0.5,
-        gt=0,
-        description="Largest change of the median dwell, if both datasets have one; null allows any change.",
-    )
+    baseline: str | None = None
+    """Directory of the last good dataset; a dataset that differs too much from it is not published (exit status 3)."""
+    users: PositiveFloat | None = 0.5
+    """Largest change of the number of users: 0.5 is a factor of 1.5; null allows any change."""
+    items: PositiveFloat | None = 0.5
+    """Largest change of the number of items: 0.5 is a factor of 1.5; null allows any change."""
+    interactions: PositiveFloat | None = 0.5
+    """Largest change of the number of interactions: 0.5 is a factor of 1.5; null allows any change."""
+    median: PositiveFloat | None = 0.5
+    """Largest change of the median dwell, if both datasets have one; null allows any change."""
 
 
 class SplitSettings(Section):
     """Entries that are held out of training to evaluate with. Vocabularies, median and counts come from the others."""
 
-    kind: Literal["none", "last_n", "time", "random"] = Field(
-        "none",
-        description="Rule for the entries to hold out. none: no entries; last_n: the latest items of each visitor; "
-        "time: the views from a time on; random: a share of each visitor's items, chosen by a hash.",
-    )
-    n: int = Field(
-        1, ge=1, description="last_n: number of items of each visitor that are held out; one item always stays."
-    )
-    time: Annotated[datetime.datetime, BeforeValidator(as_date)] | None = Field(
-        None,
-        description="time: first moment (UTC) of the views that are held out, e.g. 2024-01-31 or 2024-01-31T12:00.",
-    )
-    days: int | None = Field(
-        None,
-        ge=1,
-        le=36_500,
-        description="time: number of days up to source.end_date whose views are held out, in place of `time`.",
-    )
-    share: float = Field(
-        0.2, gt=0, lt=1, description="random: share of each visitor's items that is held out, rounded down."
-    )
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="random: seed of the hash that chooses the items.")
-    min_items: int = Field(2, ge=2, description="last_n, random: visitors with fewer items than this keep all of them.")
-    test_input: str | None = Field(
-        None,
-        description="Glob of files in the source's format whose entries are all held out, e.g. of a published split.",
-    )
-    drop_shared: bool = Field(
-        False,
-        description="test_input: leave out, and count, the pairs that the training data has too; false makes them an "
-        "error.",
-    )
+    kind: Literal["none", "last_n", "time", "random"] = "none"
+    """Rule for the entries to hold out. none: no entries; last_n: the latest items of each visitor; time: the views
+    from a time on; random: a share of each visitor's items, chosen by a hash."""
+    n: PositiveInt = 1
+    """last_n: number of items of each visitor that are held out; one item always stays."""
+    time: Annotated[datetime.datetime, BeforeValidator(as_date)] | None = None
+    """time: first moment (UTC) of the views that are held out, e.g. 2024-01-31 or 2024-01-31T12:00."""
+    days: int | None = Field(None, ge=1, le=36_500)
+    """time: number of days up to source.end_date whose views are held out, in place of `time`."""
+    share: float = Field(0.2, gt=0, lt=1)
+    """random: share of each visitor's items that is held out, rounded down."""
+    seed: int = Field(0, ge=0, le=2**63 - 1)
+    """random: seed of the hash that chooses the items."""
+    min_items: int = Field(2, ge=2)
+    """last_n, random: visitors with fewer items than this keep all of them."""
+    test_input: str | None = None
+    """Glob of files in the source's format whose entries are all held out, e.g. of a published split."""
+    drop_shared: bool = False
+    """test_input: leave out, and count, the pairs that the training data has too; false makes them an error."""
 
     @property
     def time_ms(self) -> int:
@@ -167,20 +128,16 @@ class SplitSettings(Section):
 class DatasetSettings(Section):
     """The files of the dataset, and the users and items that it leaves out."""
 
-    min_items_per_user: int = Field(1, ge=1, description="Visitors with fewer items are left out and counted.")
-    min_users_per_item: int = Field(1, ge=1, description="Items with fewer visitors are left out and counted.")
-    shards: int | None = Field(
-        None,
-        ge=1,
-        le=99_999,
-        description="Number of files for the rows of users, and for those of items; unset chooses by the data's size.",
-    )
-    gzip: bool = Field(False, description="Compress the TFRecord files with gzip.")
-    popularity_half_life_days: float | None = Field(
-        None,
-        gt=0,
-        description="Age in days at which a view counts half in the popularity of its item; unset counts all equally.",
-    )
+    min_items_per_user: PositiveInt = 1
+    """Visitors with fewer items are left out and counted."""
+    min_users_per_item: PositiveInt = 1
+    """Items with fewer visitors are left out and counted."""
+    shards: int | None = Field(None, ge=1, le=99_999)
+    """Number of files for the rows of users, and for those of items; unset chooses by the data's size."""
+    gzip: bool = False
+    """Compress the TFRecord files with gzip."""
+    popularity_half_life_days: PositiveFloat | None = None
+    """Age in days at which a view counts half in the popularity of its item; unset counts all equally."""
 
     @property
     def recent_half_life_days(self) -> float:

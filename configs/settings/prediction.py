@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from configs.settings.section import Section
 
@@ -12,65 +12,43 @@ from configs.settings.section import Section
 class PredictionSettings(Section):
     """Batch prediction: what is predicted, for whom, and in which files and tables it is written."""
 
-    kind: Literal["recommendations", "audiences", "similar_items", "similar_visitors"] = Field(
-        "recommendations",
-        description="recommendations: items for each visitor; audiences: visitors for each item; similar_items: items "
-        "like each item; similar_visitors: visitors like each visitor.",
-    )
-    top_k: int = Field(10, ge=1, description="Number of entries in each list.")
-    include_seen: bool = Field(False, description="Also recommend items that the visitor has already viewed.")
-    factors: Literal["auto", "trained", "projected"] = Field(
-        "auto",
-        description="Factors of the visitors. trained: those of the model; projected: computed from their rows and the "
-        "items' factors; auto: the trained ones if the model has them, else projected.",
-    )
-    metric: Literal["cosine", "dot"] = Field(
-        "cosine", description="Similarity of similar_items and similar_visitors: cosine or dot product of the factors."
-    )
-    only: str | None = Field(
-        None, description="File with one id per line: predict for these ids alone; unset predicts for all."
-    )
-    allow: str | None = Field(
-        None, description="File with one id per line: only these ids may appear in a list; unset allows all."
-    )
-    block: str | None = Field(
-        None,
-        description="File with one id per line that no list may contain: unpublished, out of stock, opted out.",
-    )
-    min_score: float | None = Field(
-        None, description="Lowest score of an entry; lists filled by popularity have scores on a scale of their own."
-    )
-    max_age_days: float | None = Field(
-        None,
-        gt=0,
-        description="Largest age of an item in days, from its first view to the last view in the dataset; older items "
-        "are left out.",
-    )
-    max_per_category: int | None = Field(
-        None,
-        ge=1,
-        description="Largest number of items of one category of the catalogue in a list; unset allows any number.",
-    )
-    explanation: int = Field(
-        0, ge=0, description="Number of the visitor's own items to name as reasons for each recommendation."
-    )
-    block_size: int = Field(
-        4096, ge=1, description="Number of visitors scored at once; a smaller number needs less memory."
-    )
-    table: str | None = Field(
-        None, description="bq://PROJECT.DATASET.TABLE that the predictions are also written to, one row per entry."
-    )
-    table_keeps: Literal["day", "run", "all"] = Field(
-        "day",
-        description="Rows of earlier runs that the table keeps. day: all but those of the same day (UTC); run: none "
-        "of them; all: all of them.",
-    )
-    table_days: int | None = Field(
-        None, ge=1, description="Days after which a table that is created drops its rows; unset keeps them."
-    )
-    formats: tuple[Literal["text", "jsonl", "parquet"], ...] = Field(
-        ("text", "jsonl"), min_length=1, description="Formats of the files to write for each shard."
-    )
+    kind: Literal["recommendations", "audiences", "similar_items", "similar_visitors"] = "recommendations"
+    """recommendations: items for each visitor; audiences: visitors for each item; similar_items: items like each item;
+    similar_visitors: visitors like each visitor."""
+    top_k: PositiveInt = 10
+    """Number of entries in each list."""
+    include_seen: bool = False
+    """Also recommend items that the visitor has already viewed."""
+    factors: Literal["auto", "trained", "projected"] = "auto"
+    """Factors of the visitors. trained: those of the model; projected: computed from their rows and the items' factors;
+    auto: the trained ones if the model has them, else projected."""
+    metric: Literal["cosine", "dot"] = "cosine"
+    """Similarity of similar_items and similar_visitors: cosine or dot product of the factors."""
+    only: str | None = None
+    """File with one id per line: predict for these ids alone; unset predicts for all."""
+    allow: str | None = None
+    """File with one id per line: only these ids may appear in a list; unset allows all."""
+    block: str | None = None
+    """File with one id per line that no list may contain: unpublished, out of stock, opted out."""
+    min_score: float | None = None
+    """Lowest score of an entry; lists filled by popularity have scores on a scale of their own."""
+    max_age_days: PositiveFloat | None = None
+    """Largest age of an item in days, from its first view to the last view in the dataset; older items are left out."""
+    max_per_category: PositiveInt | None = None
+    """Largest number of items of one category of the catalogue in a list; unset allows any number."""
+    explanation: NonNegativeInt = 0
+    """Number of the visitor's own items to name as reasons for each recommendation."""
+    block_size: PositiveInt = 4096
+    """Number of visitors scored at once; a smaller number needs less memory."""
+    table: str | None = None
+    """bq://PROJECT.DATASET.TABLE that the predictions are also written to, one row per entry."""
+    table_keeps: Literal["day", "run", "all"] = "day"
+    """Rows of earlier runs that the table keeps. day: all but those of the same day (UTC); run: none of them; all: all
+    of them."""
+    table_days: PositiveInt | None = None
+    """Days after which a table that is created drops its rows; unset keeps them."""
+    formats: tuple[Literal["text", "jsonl", "parquet"], ...] = Field(("text", "jsonl"), min_length=1)
+    """Formats of the files to write for each shard."""
 
     @property
     def asks_visitors(self) -> bool:
@@ -100,39 +78,35 @@ class PredictionSettings(Section):
 class ServingSettings(Section):
     """The HTTP server, its limits, and the directory of the model's versions."""
 
-    directory: str = Field(
-        "data/serving",
-        description="Directory of the versions, as NAME/VERSION; TensorFlow Serving takes DIRECTORY/NAME as base path.",
-    )
-    name: str = Field(
-        "wals",
-        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$",
-        description="Name of the model in the addresses, /v1/models/NAME.",
-    )
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 accepts requests from other machines.")
-    port: int = Field(8501, ge=0, le=65535, description="Port to listen on; 0 chooses a free port.")
-    poll_seconds: float = Field(2.0, gt=0, description="Seconds between two checks for a new version.")
-    max_k: int = Field(100, ge=1, description="Largest k that a request may ask for.")
-    max_batch: int = Field(256, ge=1, description="Largest number of rows in a request.")
-    max_history: int = Field(1000, ge=1, description="Largest number of items in a history of a request.")
-    max_id_bytes: int = Field(1024, ge=1, description="Largest length of an id in a request, in bytes.")
-    max_body_bytes: int = Field(1 << 20, ge=1024, description="Largest body of a request, in bytes.")
-    max_waiting: int = Field(
-        256,
-        ge=1,
-        description="Largest number of requests in progress or waiting; one more is answered 429, try again later.",
-    )
-    threads: int = Field(2, ge=1, description="Number of requests that are computed at the same time.")
-    timeout_seconds: float = Field(10.0, gt=0, description="Seconds after which a request is answered 504.")
-    allowed_hosts: tuple[str, ...] = Field(
-        (),
-        description="Host names, e.g. of a proxy, that requests may name; on loopback only localhost and these are "
-        "answered.",
-    )
-    example_visitors: int = Field(
-        6, ge=0, le=100, description="Number of visitors that the page offers as examples; only on loopback."
-    )
-    deleted_visitors: str | None = Field(
-        None,
-        description="File with one visitorId per line; these visitors are answered as unknown and never shown.",
-    )
+    directory: str = "data/serving"
+    """Directory of the versions, as NAME/VERSION; TensorFlow Serving takes DIRECTORY/NAME as base path."""
+    name: str = Field("wals", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
+    """Name of the model in the addresses, /v1/models/NAME."""
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 accepts requests from other machines."""
+    port: int = Field(8501, ge=0, le=65535)
+    """Port to listen on; 0 chooses a free port."""
+    poll_seconds: PositiveFloat = 2.0
+    """Seconds between two checks for a new version."""
+    max_k: PositiveInt = 100
+    """Largest k that a request may ask for."""
+    max_batch: PositiveInt = 256
+    """Largest number of rows in a request."""
+    max_history: PositiveInt = 1000
+    """Largest number of items in a history of a request."""
+    max_id_bytes: PositiveInt = 1024
+    """Largest length of an id in a request, in bytes."""
+    max_body_bytes: int = Field(1 << 20, ge=1024)
+    """Largest body of a request, in bytes."""
+    max_waiting: PositiveInt = 256
+    """Largest number of requests in progress or waiting; one more is answered 429, try again later."""
+    threads: PositiveInt = 2
+    """Number of requests that are computed at the same time."""
+    timeout_seconds: PositiveFloat = 10.0
+    """Seconds after which a request is answered 504."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names, e.g. of a proxy, that requests may name; on loopback only localhost and these are answered."""
+    example_visitors: int = Field(6, ge=0, le=100)
+    """Number of visitors that the page offers as examples; only on loopback."""
+    deleted_visitors: str | None = None
+    """File with one visitorId per line; these visitors are answered as unknown and never shown."""

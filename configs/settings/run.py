@@ -38,31 +38,22 @@ class Settings(Section):
     dataflow: DataflowSettings = DataflowSettings()
     vertex: VertexSettings = VertexSettings()
     nightly: NightlySettings = NightlySettings()
-    dataset_dir: str | None = Field(
-        None, description="Directory of the dataset, local or gs://: pipeline.preprocess writes it, training reads it."
-    )
-    model_dir: str | None = Field(
-        None, description="Directory of the model, local or gs://: trainer.task writes it, prediction reads it."
-    )
-    predictions_dir: str | None = Field(
-        None, description="Directory that prediction.kind recommendations is written to, local or gs://."
-    )
-    audiences_dir: str | None = Field(
-        None, description="Directory that prediction.kind audiences is written to, local or gs://."
-    )
-    similar_items_dir: str | None = Field(
-        None, description="Directory that prediction.kind similar_items is written to, local or gs://."
-    )
-    similar_visitors_dir: str | None = Field(
-        None, description="Directory that prediction.kind similar_visitors is written to, local or gs://."
-    )
-    catalogue: str | None = Field(
-        None, description="CSV file with the columns contentId, title and category, to show items by their titles."
-    )
-    beam: dict[str, str | int | float | bool | list[str]] = Field(
-        default_factory=dict,
-        description="Beam's own pipeline options by name, e.g. runner or temp_location; flags override them.",
-    )
+    dataset_dir: str | None = None
+    """Directory of the dataset, local or gs://: pipeline.preprocess writes it, training reads it."""
+    model_dir: str | None = None
+    """Directory of the model, local or gs://: trainer.task writes it, prediction reads it."""
+    predictions_dir: str | None = None
+    """Directory that prediction.kind recommendations is written to, local or gs://."""
+    audiences_dir: str | None = None
+    """Directory that prediction.kind audiences is written to, local or gs://."""
+    similar_items_dir: str | None = None
+    """Directory that prediction.kind similar_items is written to, local or gs://."""
+    similar_visitors_dir: str | None = None
+    """Directory that prediction.kind similar_visitors is written to, local or gs://."""
+    catalogue: str | None = None
+    """CSV file with the columns contentId, title and category, to show items by their titles."""
+    beam: dict[str, str | int | float | bool | list[str]] = Field(default_factory=dict)
+    """Beam's own pipeline options by name, e.g. runner or temp_location; flags override them."""
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Settings:

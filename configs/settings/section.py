@@ -1,18 +1,40 @@
-"""The base of all sections of settings, and the text of what pydantic finds wrong in them."""
+"""The base of all sections of settings, and the line that reports what is wrong in them."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from configs.errors import UserError
+
+# Old and new key of a setting, or of a value as "KEY VALUE": the error about the old one names the new one.
+RENAMED = {
+    "source.content_dimension_index": "source.item_dimension_index",
+    "source.content_parameter": "source.item_parameter",
+    "source.content_column": "source.item_column",
+    "source.max_contents_a_day": "source.max_items_a_day",
+    "prediction.explain": "prediction.explanation",
+    "prediction.kind targets": "audiences",
+    "prediction.kind similar_contents": "similar_items",
+    "report.map_contents": "report.map_items",
+    "targets_dir": "audiences_dir",
+    "similar_contents_dir": "similar_items_dir",
+}
+
 
 class Section(BaseModel):
-    """Settings that belong together. An unknown key is an error, and nothing changes a section once it is read."""
+    """Settings that belong together; the text after a setting describes it.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    An unknown key is an error, and nothing changes a section once it is read.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+S = TypeVar("S", bound=Section)
 
 
 def as_date(value: Any) -> Any:
@@ -38,13 +60,24 @@ def section_of(annotation: Any) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def describe(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return pydantic's findings as one line, each with the key it is about."""
-    return " ".join("; ".join(_describe(finding, model) for finding in error.errors()).split())
+def validate(model: type[S], tree: dict[str, Any], name: str) -> S:
+    """Return the settings of a tree.
+
+    Raises:
+        UserError: names each key that is unknown or renamed or has a wrong value, in one line that starts with `name`.
+    """
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        findings = "; ".join(_describe(finding, model) for finding in error.errors())
+        raise UserError(" ".join(f"{name}: {findings}".split())) from error
 
 
 def _describe(finding: Any, model: type[BaseModel]) -> str:
     key, kind, value = ".".join(str(part) for part in finding["loc"]), finding["type"], finding["input"]
+    old = key if kind == "extra_forbidden" else f"{key} {value}"
+    if old in RENAMED:
+        return f"{old} is now called {RENAMED[old]}"
     if kind == "extra_forbidden":
         return f"unknown key {key}{_known(finding['loc'], model)}"
     message = finding["msg"].removeprefix("Value error, ")

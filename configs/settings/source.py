@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from configs.settings.section import Date, Section
 
@@ -15,71 +15,48 @@ BIGQUERY = "bq://"  # before the name of a table, as in Vertex AI
 class SourceSettings(Section):
     """The source of interactions, and which of them count."""
 
-    kind: Literal["ga360", "ga4", "table"] = Field(
-        "ga360", description="The format of the files: a GA360 or GA4 export, or a table."
-    )
-    input: str | None = Field(
-        None,
-        description="Glob of the files, local or gs://; or bq://PROJECT.DATASET.TABLE, with * for tables of days.",
-    )
-    query: str | None = Field(
-        None, description="Table: file with a BigQuery query that returns the columns below; instead of input."
-    )
-    start_date: Date | None = Field(None, description="First day of the window, inclusive.")
-    end_date: Date | None = Field(None, description="Last day of the window, inclusive.")
-    window_days: int | None = Field(
-        None,
-        ge=1,
-        le=36_500,
-        description="Number of days in a window that ends on end_date; instead of start_date.",
-    )
-    include_intraday: bool = Field(
-        False,
-        description="Read the fresh or else the intraday table of a day that has no final table.",
-    )
-    item_dimension_index: int = Field(
-        10, ge=1, description="GA360: index of the hit's custom dimension with the contentId."
-    )
-    visitor_key: Literal["visitor", "visit"] = Field(
-        "visitor", description="GA360: `visitor` is fullVisitorId, `visit` is fullVisitorId-visitNumber."
-    )
-    item_parameter: str = Field(
-        "content_id",
-        min_length=1,
-        description="GA4: event parameter with the contentId; page_location loses its query and fragment.",
-    )
-    prefer_user_id: bool = Field(
-        False, description="GA4: identify visitors by user_id where it is set, else by user_pseudo_id."
-    )
-    visitor_column: str = Field("visitorId", description="Table: column with the visitor's id.")
-    item_column: str = Field("contentId", description="Table: column with the item's id.")
-    duration_column: str | None = Field(
-        None, description="Table: column with the dwell in ms, which is summed per pair."
-    )
-    rating_column: str | None = Field(
-        None,
-        description="Table: column with a rating, or with an answer that rating.ordinal names; the last one counts.",
-    )
-    time_column: str | None = Field(
-        None, description="Table: column with the time: a timestamp, ISO 8601 text, or ms since 1970."
-    )
-    min_dwell_ms: float = Field(
-        0, ge=0, description="A pair of visitor and item with a smaller summed dwell is dropped and counted."
-    )
-    max_dwell_ms: float | None = Field(
-        None, gt=0, description="A greater summed dwell, such as of a tab left open, is capped at this and counted."
-    )
-    max_views_a_day: int | None = Field(
-        None,
-        ge=1,
-        description="A visitor with more views (GA4: events with an item) on a day in UTC is a bot: left out, counted.",
-    )
-    max_items_a_day: int | None = Field(
-        None, ge=1, description="A visitor with more distinct items on a day in UTC is a bot: left out, counted."
-    )
-    max_reject_fraction: float = Field(
-        0.01, ge=0, le=1, description="The job fails if a greater share of the rows is rejected."
-    )
+    kind: Literal["ga360", "ga4", "table"] = "ga360"
+    """The format of the files: a GA360 or GA4 export, or a table."""
+    input: str | None = None
+    """Glob of the files, local or gs://; or bq://PROJECT.DATASET.TABLE, with * for tables of days."""
+    query: str | None = None
+    """Table: file with a BigQuery query that returns the columns below; instead of input."""
+    start_date: Date | None = None
+    """First day of the window, inclusive."""
+    end_date: Date | None = None
+    """Last day of the window, inclusive."""
+    window_days: int | None = Field(None, ge=1, le=36_500)
+    """Number of days in a window that ends on end_date; instead of start_date."""
+    include_intraday: bool = False
+    """Read the fresh or else the intraday table of a day that has no final table."""
+    item_dimension_index: PositiveInt = 10
+    """GA360: index of the hit's custom dimension with the contentId."""
+    visitor_key: Literal["visitor", "visit"] = "visitor"
+    """GA360: `visitor` is fullVisitorId, `visit` is fullVisitorId-visitNumber."""
+    item_parameter: str = Field("content_id", min_length=1)
+    """GA4: event parameter with the contentId; page_location loses its query and fragment."""
+    prefer_user_id: bool = False
+    """GA4: identify visitors by user_id where it is set, else by user_pseudo_id."""
+    visitor_column: str = "visitorId"
+    """Table: column with the visitor's id."""
+    item_column: str = "contentId"
+    """Table: column with the item's id."""
+    duration_column: str | None = None
+    """Table: column with the dwell in ms, which is summed per pair."""
+    rating_column: str | None = None
+    """Table: column with a rating, or with an answer that rating.ordinal names; the last one counts."""
+    time_column: str | None = None
+    """Table: column with the time: a timestamp, ISO 8601 text, or ms since 1970."""
+    min_dwell_ms: NonNegativeFloat = 0
+    """A pair of visitor and item with a smaller summed dwell is dropped and counted."""
+    max_dwell_ms: PositiveFloat | None = None
+    """A greater summed dwell, such as of a tab left open, is capped at this and counted."""
+    max_views_a_day: PositiveInt | None = None
+    """A visitor with more views (GA4: events with an item) on a day in UTC is a bot: left out, counted."""
+    max_items_a_day: PositiveInt | None = None
+    """A visitor with more distinct items on a day in UTC is a bot: left out, counted."""
+    max_reject_fraction: float = Field(0.01, ge=0, le=1)
+    """The job fails if a greater share of the rows is rejected."""
 
     @property
     def filters_bots(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from configs.settings.section import Section
 
@@ -12,101 +12,64 @@ from configs.settings.section import Section
 class TrainingSettings(Section):
     """WALS. The names are those of TensorFlow 1's WALSMatrixFactorization, as far as it has them."""
 
-    embedding_dimension: int = Field(128, ge=1, le=8192, description="k, the number of factors of each user and item.")
-    unobserved_weight: float = Field(0.1, ge=0, description="w0, the weight of every cell without an entry.")
-    regularization_coeff: float = Field(
-        4.0, ge=0, description="lambda, the weight of the regularization; larger values shrink the factors."
-    )
-    frequency_exponent: float = Field(
-        0.0, ge=0, le=2, description="nu in lambda_i = lambda (|obs_i| + w0 m)^nu; 0 is the same lambda for all rows."
-    )
-    row_weights: float | None = Field(
-        1.0, ge=0, description="R, one weight for the entries of all users; null gives entries no weight beyond w0."
-    )
-    col_weights: float | None = Field(
-        1.0, ge=0, description="C, one weight for the entries of all items; null gives entries no weight beyond w0."
-    )
-    row_weights_file: str | None = Field(
-        None, description="CSV file with the columns visitorId,weight: R of each visitor; 1 for visitors not in it."
-    )
-    col_weights_file: str | None = Field(
-        None, description="CSV file with the columns contentId,weight: C of each item; 1 for items not in it."
-    )
-    row_weights_exponent: float = Field(
-        0.0,
-        ge=-2,
-        le=2,
-        description="a: R is multiplied by (items of the user)^-a, scaled to mean 1; above 0 busy users weigh less.",
-    )
-    col_weights_exponent: float = Field(
-        0.35,
-        ge=-2,
-        le=2,
-        description="b: C is multiplied by (users of the item)^-b, scaled to mean 1; above 0 popular items weigh less.",
-    )
-    max_sweeps: int = Field(
-        20, ge=1, description="Number of sweeps; a sweep solves one side, users or items, and two sweeps are a pass."
-    )
-    solver: Literal["auto", "cholesky", "cg", "block"] = Field(
-        "auto",
-        description="Solver of a row. cholesky: exact; cg: conjugate gradient; block: blocks of factors; auto: exact "
-        "for few and for very many factors, cg between.",
-    )
-    cg_steps: int = Field(
-        3,
-        ge=1,
-        le=1000,
-        description="Steps of conjugate gradient per row and sweep, in solvers that use it; "
-        "fewer steps are faster but less exact.",
-    )
-    block_size: int = Field(64, ge=1, le=1024, description="Number of factors that solver block solves for at once.")
-    devices: tuple[str, ...] | None = Field(
-        None,
-        description="TensorFlow's names of the devices that solve rows, e.g. [GPU:0, GPU:1]; unset uses all GPUs, or "
-        "the processor on a machine without GPUs.",
-    )
-    table_dtype: Literal["float32", "bfloat16"] = Field(
-        "float32",
-        description="Type of the factors; bfloat16 rounds them after each sweep and halves their memory on devices.",
-    )
-    memory_limit_gb: float | None = Field(
-        None,
-        gt=0,
-        description="Memory in GB for the sparse data; the data beyond it is read from the dataset's files in each "
-        "sweep. Unset is half of the machine's memory.",
-    )
-    tolerance: float = Field(
-        0.0, ge=0, description="Stop when a pass lowers the loss by less than this share; 0 never stops for it."
-    )
-    stop_metric: Literal["recall", "ndcg"] | None = Field(
-        None,
-        description="Early stopping: stop when recall@20 or NDCG@20 on the held-out entries no longer rises.",
-    )
-    patience: int = Field(1, ge=1, description="Number of passes without a better stop_metric before training stops.")
-    seed: int = Field(42, ge=0, description="Seed of the random initial factors; the same seed repeats the same model.")
-    init_stddev: float | None = Field(
-        None, gt=0, description="Standard deviation of the random initial factors; unset is 1/sqrt(k)."
-    )
-    warm_start: str | None = Field(
-        None,
-        description="Directory of an earlier model whose factors are the initial ones, matched by id; a model that is "
-        "missing or has other settings is not used.",
-    )
-    warm_start_sweeps: int | None = Field(
-        None,
-        ge=1,
-        description="Number of sweeps after a warm start; unset is a third of the passes of max_sweeps.",
-    )
+    embedding_dimension: int = Field(128, ge=1, le=8192)
+    """k, the number of factors of each user and item."""
+    unobserved_weight: NonNegativeFloat = 0.1
+    """w0, the weight of every cell without an entry."""
+    regularization_coeff: NonNegativeFloat = 4.0
+    """lambda, the weight of the regularization; larger values shrink the factors."""
+    frequency_exponent: float = Field(0.0, ge=0, le=2)
+    """nu in lambda_i = lambda (|obs_i| + w0 m)^nu; 0 is the same lambda for all rows."""
+    row_weights: NonNegativeFloat | None = 1.0
+    """R, one weight for the entries of all users; null gives entries no weight beyond w0."""
+    col_weights: NonNegativeFloat | None = 1.0
+    """C, one weight for the entries of all items; null gives entries no weight beyond w0."""
+    row_weights_file: str | None = None
+    """CSV file with the columns visitorId,weight: R of each visitor; 1 for visitors not in it."""
+    col_weights_file: str | None = None
+    """CSV file with the columns contentId,weight: C of each item; 1 for items not in it."""
+    row_weights_exponent: float = Field(0.0, ge=-2, le=2)
+    """a: R is multiplied by (items of the user)^-a, scaled to mean 1; above 0 busy users weigh less."""
+    col_weights_exponent: float = Field(0.35, ge=-2, le=2)
+    """b: C is multiplied by (users of the item)^-b, scaled to mean 1; above 0 popular items weigh less."""
+    max_sweeps: PositiveInt = 20
+    """Number of sweeps; a sweep solves one side, users or items, and two sweeps are a pass."""
+    solver: Literal["auto", "cholesky", "cg", "block"] = "auto"
+    """Solver of a row. cholesky: exact; cg: conjugate gradient; block: blocks of factors; auto: exact for few and for
+    very many factors, cg between."""
+    cg_steps: int = Field(3, ge=1, le=1000)
+    """Steps of conjugate gradient per row and sweep, in solvers that use it; fewer steps are faster but less exact."""
+    block_size: int = Field(64, ge=1, le=1024)
+    """Number of factors that solver block solves for at once."""
+    devices: tuple[str, ...] | None = None
+    """TensorFlow's names of the devices that solve rows, e.g. [GPU:0, GPU:1]; unset uses all GPUs, or the processor on
+    a machine without GPUs."""
+    table_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the factors; bfloat16 rounds them after each sweep and halves their memory on devices."""
+    memory_limit_gb: PositiveFloat | None = None
+    """Memory in GB for the sparse data; the data beyond it is read from the dataset's files in each sweep. Unset is
+    half of the machine's memory."""
+    tolerance: NonNegativeFloat = 0.0
+    """Stop when a pass lowers the loss by less than this share; 0 never stops for it."""
+    stop_metric: Literal["recall", "ndcg"] | None = None
+    """Early stopping: stop when recall@20 or NDCG@20 on the held-out entries no longer rises."""
+    patience: PositiveInt = 1
+    """Number of passes without a better stop_metric before training stops."""
+    seed: NonNegativeInt = 42
+    """Seed of the random initial factors; the same seed repeats the same model."""
+    init_stddev: PositiveFloat | None = None
+    """Standard deviation of the random initial factors; unset is 1/sqrt(k)."""
+    warm_start: str | None = None
+    """Directory of an earlier model whose factors are the initial ones, matched by id; a model that is missing or has
+    other settings is not used."""
+    warm_start_sweeps: PositiveInt | None = None
+    """Number of sweeps after a warm start; unset is a third of the passes of max_sweeps."""
 
 
 class ColdStartSettings(Section):
     """Answers for visitors with few ratings. A model stores these settings when it is trained."""
 
-    min_ratings: int = Field(
-        10,
-        ge=0,
-        description="Visitors with more ratings than this get their trained factors, the others projected ones.",
-    )
-    min_site_ratings: int = Field(
-        100, ge=0, description="A site with this many ratings or fewer is answered by popularity alone."
-    )
+    min_ratings: NonNegativeInt = 10
+    """Visitors with more ratings than this get their trained factors, the others projected ones."""
+    min_site_ratings: NonNegativeInt = 100
+    """A site with this many ratings or fewer is answered by popularity alone."""

@@ -23,7 +23,7 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and key.value != "<<":
                 line = key.start_mark.line + 1
                 if key.value in lines:
-                    raise _DuplicateKeyError(f"key {key.value} is given twice, in lines {lines[key.value]} and {line}")
+                    raise UserError(f"key {key.value} is given twice, in lines {lines[key.value]} and {line}")
                 lines[key.value] = line
         return super().construct_mapping(node, deep)
 
@@ -34,39 +34,61 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-class _DuplicateKeyError(Exception):
-    pass
-
-
-def parse_mapping(data: bytes, name: str, example: str) -> dict[str, Any]:
-    """Return the mapping of a YAML file; an empty file is an empty mapping.
+def read(path: str, name: str, example: str) -> dict[str, Any]:
+    """Return the mapping of a YAML file, UTF-8 or UTF-16, with or without a BOM; an empty file is an empty mapping.
 
     Args:
-        data: the bytes of the file, UTF-8 or UTF-16, with or without a BOM.
-        name: the file, for messages, e.g. "config c.yaml".
-        example: keys that such a file has, for messages, e.g. "source:, training:".
+        path: the file, local or gs://.
+        name: the file in messages, e.g. "config c.yaml".
+        example: a file of the same kind, for messages.
 
     Raises:
-        UserError: not YAML, a key is given twice, or no mapping.
+        UserError: the file cannot be read, is not YAML, has a key twice, or is not a mapping.
     """
     try:
-        tree = yaml.load(data.removeprefix(b"\xef\xbb\xbf"), _Loader) or {}  # noqa: S506 - a SafeLoader
-    except _DuplicateKeyError as error:
+        tree = yaml.load(_read_bytes(path).removeprefix(b"\xef\xbb\xbf"), _Loader) or {}  # noqa: S506 - a SafeLoader
+    except FileNotFoundError:
+        raise UserError(f"{name} does not exist; see {example} for one") from None
+    except OSError as error:
+        raise UserError(f"{name} cannot be read: {error.strerror}") from error
+    except UserError as error:
         raise UserError(f"{name}: {error}; remove one of them") from None
     except RecursionError:
         raise UserError(f"{name} is nested too deeply") from None
     except _INVALID as error:
         raise UserError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
-        raise UserError(f"{name} contains no settings by name ({example}, ...)")
+        raise UserError(f"{name} contains no settings by name; see {example} for one")
     return tree
+
+
+def _read_bytes(path: str) -> bytes:
+    """Read a file from a disk, or from gs:// for machines without a disk of ours.
+
+    Raises:
+        OSError: it cannot be read; FileNotFoundError if it does not exist.
+    """
+    if not path.startswith("gs://"):
+        with open(path, "rb") as file:
+            return file.read()
+    from google.api_core.exceptions import GoogleAPICallError, NotFound
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud import storage
+
+    bucket, _, name = path.removeprefix("gs://").partition("/")
+    try:
+        return storage.Client().bucket(bucket).blob(name).download_as_bytes()
+    except NotFound:
+        raise FileNotFoundError(path) from None
+    except (GoogleAPICallError, GoogleAuthError) as error:
+        raise OSError(0, " ".join(str(error).split())) from error
 
 
 def parse_value(text: str) -> Any:
     """Return the value of a KEY=VALUE flag: YAML if it can be parsed as such, else the text itself."""
     try:
         return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except (*_INVALID, RecursionError, _DuplicateKeyError):
+    except (*_INVALID, RecursionError, UserError):
         return text
 
 
