@@ -1,52 +1,167 @@
-"""CSV -> Arrow: the named columns as bytes; rows of a wrong length are set aside."""
+"""CSV -> Arrow: the named columns as bytes; each odd row is lost alone.
+
+Arrow parses blocks of whole records. A quote that is opened and not closed would swallow the rows up to the next quote;
+lines with an odd number of quotes are therefore checked before, by `csv_quotes`.
+"""
 
 from __future__ import annotations
 
-import io
-import itertools
+import csv
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from pipeline.readers.csv_quotes import Record, fields, first_record, records
+from pipeline.readers.line_blocks import is_utf8, whole_lines
 from pipeline.readers.records import RawBatch
 
-
-def header(file: BinaryIO) -> list[str]:
-    """Return the names of the columns; the file is at its start before and after."""
-    names = pyarrow.csv.open_csv(io.BytesIO(file.readline() or b"\n")).schema.names
-    file.seek(0)
-    return names
+_UNCLOSED = "a quote is opened and not closed"
 
 
-def batches(file: BinaryIO, names: list[str], block_bytes: int = 1 << 23) -> Iterator[RawBatch]:
-    """Yield the rows of a file with a header."""
-    malformed: dict[int, str] = {}
+class _Parsed(NamedTuple):
+    columns: pa.RecordBatch
+    positions: np.ndarray  # int64[rows]: of each row among the records
+    malformed: list[tuple[int, str]]
 
-    def set_aside(row: pyarrow.csv.InvalidRow) -> str:
-        # Arrow counts the header as the first row.
-        malformed[(row.number or 1) - 1] = f"{row.actual_columns} columns where {row.expected_columns} are due"
-        return "skip"
 
-    reader = pyarrow.csv.open_csv(
-        file,
-        read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=block_bytes),
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=set_aside),
-        convert_options=pyarrow.csv.ConvertOptions(
-            check_utf8=False,
-            column_types={name: pa.binary() for name in names},
-            include_columns=names,
-            strings_can_be_null=False,
-        ),
-    )
-    number = 1
-    for batch in reader:
-        rows = itertools.islice((n for n in itertools.count(number) if n not in malformed), batch.num_rows)
-        numbers = np.fromiter(rows, np.int64, batch.num_rows)
-        number = int(numbers[-1]) + 1 if len(numbers) else number
-        passed = [(row, malformed.pop(row)) for row in sorted(malformed) if row < number]
-        yield RawBatch(batch, numbers, passed)
-    if malformed:
-        yield RawBatch(pa.RecordBatch.from_pylist([], reader.schema), np.zeros(0, np.int64), sorted(malformed.items()))
+class CsvReader:
+    """Reads the named columns of a CSV file with a header; blank lines are not rows."""
+
+    def __init__(self, names: list[str], *, block_bytes: int = 1 << 23, max_record_bytes: int = 1 << 20):
+        """Read columns.
+
+        Args:
+            max_record_bytes: a quote that is not closed within as many bytes, if its record spans lines, is an error.
+        """
+        self._names, self._block_bytes, self._max_record_bytes = names, block_bytes, max_record_bytes
+
+    def read(self, file: BinaryIO) -> Iterator[RawBatch]:
+        """Yield the rows of a file; nothing where it is blank.
+
+        Raises:
+            FormatError: the file is UTF-16.
+            MissingColumnError: the header lacks one of the columns.
+            ValueError: a line is longer than any row can be.
+        """
+        number, header, rest = 1, list[str](), b""
+        blocks = whole_lines(file, self._block_bytes, 1 << 28)
+        block = next(blocks, None)
+        while block is not None:
+            following = next(blocks, None)
+            if not header:
+                first, block = first_record(block)
+                header = self._check(first) if first else header
+            parts, rest = records(
+                rest + block if rest else block, len(header), self._max_record_bytes, is_last=following is None
+            )
+            if header:
+                parsed = self._parse(parts, header)
+                complaints = [(number + position, complaint) for position, complaint in parsed.malformed]
+                yield RawBatch(parsed.columns, parsed.positions + number, complaints)
+                number += sum(part.records for part in parts)
+            block = following
+
+    def _check(self, first: bytes) -> list[str]:
+        """Return the names of the columns, which must have those to read."""
+        names = [name.decode("utf-8", "replace") for name in fields(first)]
+        for name in self._names:
+            if name not in names:
+                raise MissingColumnError(name, names)
+        return names
+
+    def _parse(self, parts: list[Record], header: list[str]) -> _Parsed:
+        """Parse records in order; parts without data are malformed."""
+        whole = [part for part in parts if part.data is not None]
+        expected = sum(part.records for part in whole)
+        data = [_ended(part.data) for part in whole if part.data]
+        parsed = self._by_arrow(data[0] if len(data) == 1 else b"".join(data), header, expected)
+        if parsed is None:
+            parsed = self._by_record(whole, header)
+        if len(whole) == len(parts):
+            return parsed
+        ordinals, unclosed, position = [], [], 0
+        for part in parts:
+            if part.data is None:
+                unclosed.append((position, _UNCLOSED))
+            else:
+                ordinals.append(np.arange(position, position + part.records))
+            position += part.records
+        of_record = np.concatenate([*ordinals, np.zeros(0, np.int64)])
+        malformed = [(int(of_record[position]), complaint) for position, complaint in parsed.malformed]
+        return _Parsed(parsed.columns, of_record[parsed.positions], sorted(malformed + unclosed))
+
+    def _by_arrow(self, data: bytes, header: list[str], expected: int) -> _Parsed | None:
+        """Return the rows by Arrow's parser; None where it does not take each record as one row."""
+        malformed: list[tuple[int, str]] = []
+
+        def set_aside(row: pyarrow.csv.InvalidRow) -> str:
+            malformed.append(((row.number or 1) - 1, _complaint(row.actual_columns, len(header))))
+            return "skip"
+
+        if not data:
+            return _Parsed(self._empty(), np.zeros(0, np.int64), [])
+        if not is_utf8(data):  # Arrow would decode the rows that it sets aside
+            return None
+        try:
+            table = pyarrow.csv.read_csv(
+                pa.BufferReader(data),
+                read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=header),
+                parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=set_aside),
+                convert_options=pyarrow.csv.ConvertOptions(
+                    check_utf8=False,
+                    column_types={name: pa.binary() for name in self._names},
+                    include_columns=self._names,
+                    strings_can_be_null=False,
+                ),
+            )
+        except pa.ArrowInvalid:
+            return None
+        if table.num_rows + len(malformed) != expected:
+            return None
+        positions = np.delete(np.arange(expected), [position for position, _ in malformed])
+        batches = table.combine_chunks().to_batches()
+        return _Parsed(batches[0] if batches else self._empty(), positions, malformed)
+
+    def _by_record(self, parts: list[Record], header: list[str]) -> _Parsed:
+        """Return the rows by Python's parser, which any bytes leave to the next record."""
+        rows, positions, malformed, position = [], [], [], 0
+        indices = [header.index(name) for name in self._names]
+        for part in parts:
+            lines = [part.data] if part.records == 1 else (part.data or b"").removesuffix(b"\n").split(b"\n")
+            for line in lines:
+                try:
+                    row = fields(line or b"")
+                    complaint = None if len(row) == len(header) else _complaint(len(row), len(header))
+                except csv.Error as error:
+                    row, complaint = [], str(error)
+                if complaint:
+                    malformed.append((position, complaint))
+                else:
+                    rows.append([row[index] for index in indices])
+                    positions.append(position)
+                position += 1
+        columns = [pa.array(column, pa.binary()) for column in zip(*rows, strict=True)]
+        batch = pa.RecordBatch.from_arrays(columns, self._names) if rows else self._empty()
+        return _Parsed(batch, np.array(positions, np.int64), malformed)
+
+    def _empty(self) -> pa.RecordBatch:
+        return pa.RecordBatch.from_arrays([pa.array([], pa.binary()) for _ in self._names], self._names)
+
+
+class MissingColumnError(ValueError):
+    """A file has no such column."""
+
+    def __init__(self, name: str, names: list[str]):
+        super().__init__(name)
+        self.name, self.names = name, names
+
+
+def _complaint(actual: int, expected: int) -> str:
+    return f"{actual} columns where {expected} are due"
+
+
+def _ended(data: bytes) -> bytes:
+    return data if data.endswith(b"\n") else data + b"\n"

@@ -5,7 +5,6 @@ The first bytes of a file tell its format, not its name. Only the fields that a 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -14,12 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from configs.errors import UserError
-from pipeline.readers import avro, csv_rows, parquet
+from pipeline.readers import avro, parquet
+from pipeline.readers.csv_rows import CsvReader, MissingColumnError
 from pipeline.readers.ndjson import NdjsonReader
 from pipeline.readers.opening import AVRO, OTHER_FORMATS, PARQUET, opened
 from pipeline.readers.records import FormatError, RawBatch
 
 _BATCH_ROWS = 1 << 15
+_EXPORT, _TABLE = "newline-delimited JSON, Avro or Parquet", "CSV or Parquet"
 
 
 class ExportReader:
@@ -37,67 +38,60 @@ class ExportReader:
         """
         with opened(path) as (file, head):
             if head.startswith(AVRO):
-                yield from _numbered(avro.batches(file, self._schema, _BATCH_ROWS), path)
+                yield from _numbered(avro.batches(file, self._schema, _BATCH_ROWS), path, _EXPORT)
             elif head.startswith(PARQUET):
-                yield from _numbered(parquet.batches(file, self._schema, _BATCH_ROWS), path)
+                yield from _numbered(parquet.batches(file, self._schema, _BATCH_ROWS), path, _EXPORT)
             else:
-                _refuse_other(head, path, "newline-delimited JSON, Avro or Parquet")
-                yield from _named(self._ndjson.read(file), path)
+                _refuse_other(head, path, _EXPORT)
+                yield from _named(self._ndjson.read(file), path, _EXPORT)
 
 
 class TableReader:
     """Reads columns of CSV and Parquet files; the first two, the ids, may come dictionary-encoded."""
 
-    def __init__(self, names: list[str]):
-        self._names = names
+    def __init__(self, names: list[str], csv: CsvReader | None = None):
+        self._names, self._csv = names, csv or CsvReader(names)
 
     def read(self, path: str) -> Iterator[RawBatch]:
-        """Yield the rows of a file.
+        """Yield the rows of a file; none where it is empty.
 
         Raises:
             UserError: the file is neither, lacks one of the columns, or cannot be read to its end.
         """
         with opened(path) as (file, head):
             if head.startswith(PARQUET):
-                yield from _numbered(self._parquet(file, path), path)
-            elif head.startswith(AVRO) or b"\0" in head:
-                raise UserError(f"{path} is not CSV or Parquet; check source.input and source.kind")
+                yield from _numbered(self._parquet(file), path, _TABLE)
             else:
-                _refuse_other(head, path, "CSV or Parquet")
-                yield from _named(self._csv(file, path), path)
+                _refuse_other(head, path, _TABLE)
+                yield from _named(self._csv.read(file), path, _TABLE)
 
-    def _parquet(self, file: BinaryIO, path: str) -> Iterator[pa.RecordBatch]:
+    def _parquet(self, file: BinaryIO) -> Iterator[pa.RecordBatch]:
         table = pyarrow.parquet.ParquetFile(file, read_dictionary=self._names[:2])
-        self._check_columns(table.schema_arrow.names, path)
-        yield from table.iter_batches(batch_size=8 * _BATCH_ROWS, columns=self._names)
-
-    def _csv(self, file: BinaryIO, path: str) -> Iterator[RawBatch]:
-        self._check_columns(csv_rows.header(file), path)
-        yield from csv_rows.batches(file, self._names)
-
-    def _check_columns(self, names: list[str], path: str) -> None:
+        names = table.schema_arrow.names
         for name in self._names:
             if name not in names:
-                raise UserError(f"{path} has no column {name}; it has {', '.join(names)}")
+                raise MissingColumnError(name, names)
+        yield from table.iter_batches(batch_size=8 * _BATCH_ROWS, columns=self._names)
 
 
 def _refuse_other(head: bytes, path: str, formats: str) -> None:
+    """Raise UserError if the first bytes of a file are those of another format."""
     for start, name in OTHER_FORMATS.items():
         if head.startswith(start):
             raise UserError(f"{path} is not {formats} but {name}")
 
 
-def _numbered(batches: Iterator[pa.RecordBatch], path: str) -> Iterator[RawBatch]:
+def _numbered(batches: Iterator[pa.RecordBatch], path: str, formats: str) -> Iterator[RawBatch]:
     def raw() -> Iterator[RawBatch]:
         number = 1
         for batch in batches:
             yield RawBatch(batch, np.arange(number, number + batch.num_rows))
             number += batch.num_rows
 
-    return _named(raw(), path)
+    return _named(raw(), path, formats)
 
 
-def _named(batches: Iterator[RawBatch], path: str) -> Iterator[RawBatch]:
+def _named(batches: Iterator[RawBatch], path: str, formats: str) -> Iterator[RawBatch]:
     """Add to each error the file and the record before it."""
     last = 0
     try:
@@ -109,12 +103,20 @@ def _named(batches: Iterator[RawBatch], path: str) -> Iterator[RawBatch]:
         raise
     except FormatError as error:
         known = f" but {error}" if str(error) else "; check source.input"
-        raise UserError(f"{path} is not newline-delimited JSON, Avro or Parquet{known}") from None
+        raise UserError(f"{path} is not {formats}{known}") from None
+    except MissingColumnError as error:
+        raise UserError(f"{path} has no column {error.name}{_hint(error)}") from None
     except Exception as error:  # the libraries raise exceptions of any type where bytes are damaged
-        raise UserError(f"{path}, after record {last}: {_one_line(error)}; export the file again") from error
+        message = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}, after record {last}: {message}; export the file again") from error
 
 
-def _one_line(error: BaseException) -> str:
-    """Return the message without the row that Arrow's CSV reader shows, which contains a visitor's id."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return re.sub(r"(CSV parse error: .*?Expected \d+ columns, got \d+):.*", r"\1 in bytes that are not UTF-8", text)
+def _hint(error: MissingColumnError) -> str:
+    """Return what the file has in its place; other names are not shown: without a header, they are a visitor's row."""
+    alike = [name for name in error.names if name.strip().lower() == error.name.lower()]
+    if alike:
+        return f"; it has {alike[0]!r}"
+    return (
+        f" among its {len(error.names)} columns: the first line must be a header, with commas between the names, and "
+        "source.visitor_column and so on must name its columns"
+    )

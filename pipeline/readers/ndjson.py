@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.readers import json_arrow, json_lines
+from pipeline.readers.line_blocks import count_lines, whole_lines
 from pipeline.readers.records import FormatError, RawBatch
 
-_BOM, _UTF_16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _OBJECT = re.compile(rb"^[ \t]*\{[^\n]*", re.MULTILINE)
 _ARRAY = "an array; write one object per line"
 
@@ -60,11 +60,11 @@ class NdjsonReader:
             ValueError: a line is longer than a record of an export can be.
         """
         number, checked = 1, False
-        for block in self._blocks(file):
+        for block in whole_lines(file, self._block_bytes, self._max_line_bytes):
             if not checked and (checked := bool(block.strip())):
                 _check_format(block)
             records, positions, malformed = self.parse(block)
-            lines = _count_lines(block)
+            lines = count_lines(block)
             if malformed and not block.endswith(b"\n") and json_lines.is_cut(block.rpartition(b"\n")[2]):
                 raise EOFError(f"the last record, {number + lines - 1}, ends within its JSON")
             complaints = [(number + position, complaint) for position, complaint in malformed]
@@ -86,33 +86,9 @@ class NdjsonReader:
         records, positions, malformed = json_lines.parse(block.removesuffix(b"\n").split(b"\n"), self._schema)
         return Parsed(records, np.array(positions, np.int64), malformed)
 
-    def _blocks(self, file: BinaryIO) -> Iterator[bytes]:
-        """Yield whole lines with their line ends, a block at a time; the file's last line may have none."""
-        rest = [file.read(len(_BOM)).removeprefix(_BOM)]
-        size = len(rest[0])
-        while data := file.read(self._block_bytes):
-            end = data.rfind(b"\n") + 1
-            if end:
-                yield b"".join([*rest, memoryview(data)[:end]])
-                rest, size = [], 0
-            rest.append(data[end:])
-            size += len(rest[-1])
-            if size > self._max_line_bytes:
-                raise ValueError(f"a line is longer than {self._max_line_bytes >> 20} MB, the most of any record")
-        if size:
-            yield b"".join(rest)
-
-
-def _count_lines(block: bytes) -> int:
-    """Count the lines of a block, whether or not the last has a line end."""
-    newlines = np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n"))  # ten times the speed of bytes.count
-    return int(newlines) + (not block.endswith(b"\n"))
-
 
 def _check_format(block: bytes) -> None:
     """Raise FormatError if a file that begins with this block is not lines of objects, some of them odd."""
-    if block.startswith(_UTF_16):
-        raise FormatError("UTF-16; write it in UTF-8")
     is_array = block.lstrip().startswith(b"[")
     first_object = _OBJECT.search(block)
     if first_object is None:

@@ -15,6 +15,8 @@ from configs.errors import UserError
 
 GZIP, AVRO, PARQUET = b"\x1f\x8b", b"Obj\x01", b"PAR1"  # the first bytes of a file
 OTHER_FORMATS = {
+    AVRO: "Avro",
+    PARQUET: "Parquet",
     b"\x89PNG": "an image",
     b"%PDF": "a PDF",
     b"ORC": "ORC",

@@ -279,16 +279,21 @@ def test_a_table_with_neither_dwell_nor_rating_weighs_each_row_1(tmp_path):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"a,b\n1,2\n", "t has no column visitorId; it has a, b"),
-        (b"Obj\x01" + bytes(30), "t is not CSV or Parquet"),
+        (b"a,b\n1,2\n", "t has no column visitorId among its 2 columns: the first line must be a header"),
+        (b"ann@example.org,tea,5\n", "t has no column visitorId among its 3 columns: the first line must be"),
+        (b'{"visitorId":"ann@example.org"}\n', "t has no column visitorId among its 1 columns"),
+        (b"VisitorID,contentId\nann@example.org,tea\n", "t has no column visitorId; it has 'VisitorID'"),
+        ("visitorId,contentId\n".encode("utf-16"), "t is not CSV or Parquet but UTF-16; write it in UTF-8"),
+        (b"Obj\x01" + bytes(30), "t is not CSV or Parquet but Avro"),
         (b"PAR1" + bytes(30), "t, after record 0: .*; export the file again"),
     ],
 )
 def test_a_table_that_cannot_be_read(tmp_path, data, said):
     path = tmp_path / "t"
     path.write_bytes(data)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=said) as error:
         read_table(path)
+    assert "ann@example.org" not in str(error.value) and "tea" not in str(error.value)
 
 
 def test_a_window_over_a_table_needs_its_time():

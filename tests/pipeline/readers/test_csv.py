@@ -1,0 +1,133 @@
+"""CSV row by row: each odd row is lost alone, whatever the blocks; against Python's csv module."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.readers.csv_rows import CsvReader
+
+NAMES = ["visitorId", "contentId"]
+NAMES_ALONE = b"visitorId,contentId"
+SOUND = [f"v{n},c{n % 5},{n}".encode() for n in range(400)]
+OF_SOUND = [(f"v{n}".encode(), f"c{n % 5}".encode()) for n in range(400)]
+BLOCKS = pytest.mark.parametrize("block_bytes", [64, 999, 1 << 23])
+
+
+def read(data: bytes, **sizes):
+    """The rows with their numbers, and the malformed ones."""
+    rows, numbers, malformed = [], [], []
+    for raw in CsvReader(NAMES, **sizes).read(io.BytesIO(data)):
+        rows += [tuple(row.values()) for row in raw.columns.to_pylist()]
+        numbers += raw.numbers.tolist()
+        malformed += [number for number, _ in raw.malformed]
+    return rows, numbers, malformed
+
+
+def table(lines: list[bytes], header: bytes = b"visitorId,contentId,n", end: bytes = b"\n") -> bytes:
+    return b"\n".join([header, *lines]) + end
+
+
+@BLOCKS
+@pytest.mark.parametrize("position", [0, 1, 200, 400])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'"ann,tea,5',
+        b'ann,"tea,5',
+        b"ann",
+        b"ann,tea,5,6",
+        b'ann,"tea"5,"6',
+        b"a,\xff",
+        b"a\rb,c,d",
+        b'"a\xff,b',
+        b'a,b,"',
+    ],
+)
+def test_an_odd_row_is_lost_alone(odd, position, block_bytes):
+    data = table([*SOUND[:position], odd, *SOUND[position:]])
+    rows, numbers, malformed = read(data, block_bytes=block_bytes)
+    assert rows == OF_SOUND
+    assert malformed == [position + 1]
+    assert numbers == [n for n in range(1, 402) if n != position + 1]
+
+
+@BLOCKS
+@pytest.mark.parametrize("position", [0, 1, 200, 400])
+@pytest.mark.parametrize(
+    ("odd", "row"),
+    [
+        (b'"ann","te,a",5', (b"ann", b"te,a")),
+        (b'ann,5" screen,1', (b"ann", b'5" screen')),
+        (b'"an""n",tea,5', (b'an"n', b"tea")),
+        (b'ann,tea,"two\nlines, and ""quotes"""', (b"ann", b"tea")),
+        (b'ann,tea,"three\n\nlines"', (b"ann", b"tea")),
+        (b'ann,"t\nea",5', (b"ann", b"t\nea")),
+        (b"ann,t\xffea,5", (b"ann", b"t\xffea")),
+        (b"ann,tea,5\r", (b"ann", b"tea")),
+    ],
+)
+def test_a_row_with_quotes_and_line_ends_is_one_row(odd, row, position, block_bytes):
+    data = table([*SOUND[:position], odd, *SOUND[position:]])
+    rows, numbers, malformed = read(data, block_bytes=block_bytes)
+    assert rows == [*OF_SOUND[:position], row, *OF_SOUND[position:]]
+    assert (numbers, malformed) == (list(range(1, 402)), [])
+
+
+@BLOCKS
+def test_two_stray_quotes_swallow_nothing(block_bytes):
+    lines = [*SOUND[:100], b'ann,"tea,5', *SOUND[100:300], b'bob,tea",5', *SOUND[300:]]
+    rows, _, malformed = read(table(lines), block_bytes=block_bytes)
+    assert rows == [*OF_SOUND[:300], (b"bob", b'tea"'), *OF_SOUND[300:]] and malformed == [101]
+
+
+@BLOCKS
+@pytest.mark.parametrize("blank", [b"", b"\r", b"\n\n\r\n"])
+def test_blank_lines_are_no_rows(blank, block_bytes):
+    for position in (0, 1, 200, 400):
+        data = blank + b"\n" + table([*SOUND[:position], blank, *SOUND[position:]])
+        assert read(data, block_bytes=block_bytes) == (OF_SOUND, list(range(1, 401)), [])
+
+
+@BLOCKS
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_line_ends_of_every_system(end, last, mark, block_bytes):
+    text = end.join(["visitorId,contentId,n", *(line.decode() for line in SOUND)]) + (end if last else "")
+    assert read(mark + text.encode(), block_bytes=block_bytes)[0] == OF_SOUND
+
+
+@pytest.mark.parametrize(
+    "header", [b'visitorId,contentId,"stars\n(1 to 5)"', b'"n","visitorId","contentId"', b"\n\nvisitorId,contentId,n"]
+)
+def test_headers(header):
+    lines = [b"5,v,c"] if header.startswith(b'"n"') else [b"v,c,5"]
+    assert read(table(lines, header))[0] == [(b"v", b"c")]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", b"\xef\xbb\xbf", b"\r\n \n"[:2], b"visitorId,contentId", b"visitorId,contentId\n"]
+)
+def test_an_empty_file_has_no_rows(data):
+    assert read(data) == ([], [], [])
+
+
+texts = st.text(st.sampled_from('a",\n\r \u00df'), max_size=4)
+
+
+@given(st.lists(st.lists(texts, min_size=3, max_size=3), max_size=8), st.sampled_from([1, 16, 1 << 20]), st.booleans())
+def test_what_the_csv_module_writes_is_read(rows, block_bytes, quote_all):
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL, lineterminator="\n")
+    writer.writerows([["visitorId", "contentId", "n"], *rows])
+    found, _, malformed = read(file.getvalue().encode(), block_bytes=block_bytes)
+    swallowing = [n for n, row in enumerate(rows) if any("\n" in text or "\r" in text for text in row)]
+    if not swallowing:
+        assert found == [tuple(text.encode() for text in row[:2]) for row in rows] and malformed == []
+    else:  # each row without a line end in it is there, in its order
+        expected = [tuple(text.encode() for text in row[:2]) for n, row in enumerate(rows) if n not in swallowing]
+        rest = iter(found)
+        assert all(row in rest for row in expected)
