@@ -46,7 +46,11 @@ class SourceSettings(Section):
     rating_column: str | None = None
     """Table: column with a rating, or with an answer that rating.ordinal names; the last one counts."""
     time_column: str | None = None
-    """Table: column with the time: a timestamp, ISO 8601 text, or ms since 1970."""
+    """Table: column with the time: a timestamp, a date, ISO 8601 text, YYYYMMDD, or a number."""
+    time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
+    """Table: unit of times that are numbers since 1970; auto reads ms and fails if most are in another."""
+    missing_ids: tuple[str, ...] = ("(not set)", "NULL", "NaN", "None", "nan", "null", "undefined")
+    """Values that are written where there is no id; a row with one has no visitor or no item."""
     min_dwell_ms: NonNegativeFloat = 0
     """A pair of visitor and item with a smaller summed dwell is dropped and counted."""
     max_dwell_ms: PositiveFloat | None = None

@@ -9,7 +9,7 @@ from artifacts import storage
 from configs.errors import UserError
 from configs.settings import Settings, SourceSettings, SplitSettings
 from pipeline.interactions import splits
-from pipeline.sources.extract import RECORDS
+from pipeline.sources.extract import RECORDS, TIME_UNIT
 
 _SHOWN = 10
 _VISITOR_FIELD = {"ga360": "fullVisitorId", "ga4": "user_pseudo_id"}
@@ -25,6 +25,7 @@ def check_counts(counts: Counter[str], settings: Settings, rejected_dir: str) ->
         UserError: the input is empty, from another window or of another kind; too much of it was rejected; or nothing
             is left to train on or to hold out.
     """
+    _check_time_unit(counts)
     _check_records(counts, settings.source)
     _check_rejected(counts, settings.source, rejected_dir)
     _check_pairs(counts, settings)
@@ -46,6 +47,13 @@ def _check_records(counts: Counter[str], source: SourceSettings) -> None:
     without = max(counts[f"{RECORDS}.rejected.visitor_id_missing"], counts[f"{RECORDS}.skipped.no_visitor_id"])
     if field and without == read:
         raise UserError(f"no row has a {field}: are these {source.kind} exports? --source names the kind of the files")
+
+
+def _check_time_unit(counts: Counter[str]) -> None:
+    """Raise UserError where numbers are taken for ms and most would be times of today in another unit."""
+    seen = _seen(counts, TIME_UNIT)
+    if seen and (unit := next(iter(seen))) != "ms" and seen[unit] > seen.get("ms", 0):
+        raise UserError(f"the times in source.time_column are in {unit}, not in ms: set source.time_unit: {unit}")
 
 
 def _check_rejected(counts: Counter[str], source: SourceSettings, rejected_dir: str) -> None:

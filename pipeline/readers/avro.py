@@ -11,6 +11,14 @@ import pyarrow as pa
 
 _MOST_BYTES = 1 << 28  # of a block; BigQuery's rows have 100 MB at most
 _NULL = "null"
+_LOGICAL = {
+    "date": pa.date32(),
+    "timestamp-millis": pa.timestamp("us", "UTC"),
+    "timestamp-micros": pa.timestamp("us", "UTC"),
+    "local-timestamp-millis": pa.timestamp("us"),
+    "local-timestamp-micros": pa.timestamp("us"),
+}
+fastavro.read.LOGICAL_READERS["string-uuid"] = lambda text, *_: text  # else an object, which Arrow does not take
 _PRIMITIVE = (_NULL, "boolean", "int", "long", "float", "double", "bytes", "string")
 
 
@@ -111,6 +119,8 @@ def _as_written(wanted: pa.DataType, avro: Any) -> pa.DataType:
     if pa.types.is_struct(wanted) and isinstance(avro, dict) and avro["type"] == "record":
         types = {item["name"]: item["type"] for item in avro["fields"]}
         return pa.struct([pa.field(f.name, _as_written(f.type, types[f.name])) for f in wanted if f.name in types])
+    if isinstance(avro, dict) and avro.get("logicalType") in _LOGICAL:
+        return _LOGICAL[avro["logicalType"]]
     name = avro["type"] if isinstance(avro, dict) else avro
     leaves = {"long": pa.int64(), "int": pa.int64(), "double": pa.float64(), "float": pa.float64()}
     return leaves.get(name, pa.string()) if isinstance(name, str) else wanted

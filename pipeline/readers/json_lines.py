@@ -17,7 +17,7 @@ from pipeline.readers import json_arrow
 _ESCAPE = len("\\u0000")
 _NUMBER = re.compile(r"-?(?:[0-9]+(?:[.][0-9]*)?|[.][0-9]+)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # as BigQuery writes them
-_EXACT = 1 << 53  # the whole numbers below are exact in a float
+_EXACT, _MAX_WHOLE, _ROUND = 1 << 53, 10**18, 1000  # as pipeline.sources.columns accepts floats as ids
 _decode = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) < 4300 else digits).decode
 
 
@@ -95,7 +95,7 @@ def conform(value: Any, target: pa.DataType, name: str) -> Any:
         raise ValueError(f"{name} is not a plain value")
     if pa.types.is_floating(target):
         return _float(value, name)
-    text = value if isinstance(value, str) else _text(value)
+    text = value if isinstance(value, str) else _text(value, name)
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # a lone surrogate, which JSON can write and UTF-8 cannot
@@ -116,9 +116,15 @@ def _float(value: Any, name: str) -> float:
         return math.copysign(math.inf, value)
 
 
-def _text(value: Any) -> str:
-    """Return a number, true or false as text; a whole float as an integer where it is exact."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
+def _text(value: Any, name: str) -> str:
+    """Return a number, true or false as text; a whole float as an integer.
+
+    Raises:
+        ValueError: the digits of the integer are not certain, see pipeline.sources.columns.
+    """
+    if isinstance(value, float) and value.is_integer():
+        if abs(value) > _EXACT and (abs(value) >= _MAX_WHOLE or value % _ROUND):
+            raise ValueError(f"{name} is a float that may have lost digits")
         return str(int(value))
     return json.dumps(value)
 

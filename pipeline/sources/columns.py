@@ -1,13 +1,18 @@
-"""Checks of export columns: ids as bytes, numbers and times as NumPy arrays with a mask of the valid rows."""
+"""Checks of export columns: ids as bytes, numbers as NumPy arrays with a mask of the valid rows."""
 
 from __future__ import annotations
+
+import uuid
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_YEAR_10000 = 253_402_300_800  # in seconds since 1970
-_MOST = 1e18  # a greater amount is a mistake, and some would exceed float32
+MAX_AMOUNT = 1e18  # a greater amount is a mistake, and some would exceed float32
+_MAX_INTEGER = 9.2e18  # below 2^63
+_EXACT = 1 << 53  # whole numbers up to this are exact in a float64
+_ROUND = 1000  # below 10^18, a multiple of this has at most 15 significant digits, which a float64 keeps
+_INEXACT = b"\xff a float that may have lost digits"  # in place of an id; no id has these bytes, which are not UTF-8
 
 
 def field(structs: pa.Array, name: str) -> pa.Array:
@@ -17,17 +22,64 @@ def field(structs: pa.Array, name: str) -> pa.Array:
     return pc.struct_field(structs, name)
 
 
-def ids(column: pa.Array) -> pa.BinaryArray:
-    """Return ids as bytes: integers as their digits, floats without a needless fraction."""
+def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return one array of a column, without dictionary; text and bytes of any layout as binary."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if pa.types.is_null(column.type):
-        return pa.nulls(len(column), pa.binary())
-    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-        column = column.cast(pa.string())
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = _uuids(column.storage) if "uuid" in str(column.type) else column.storage
+    if is_text(column.type):
+        return column.cast(pa.binary())
+    return column
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a column has text or bytes, of any layout."""
+    checks = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view", "fixed_size_binary")
+    return any(getattr(pa.types, f"is_{check}")(kind) for check in checks)
+
+
+def _uuids(column: pa.Array) -> pa.Array:
+    return pa.array(
+        [None if value is None else str(uuid.UUID(bytes=value)) for value in column.to_pylist()], pa.string()
+    )
+
+
+def ids(column: pa.Array) -> pa.BinaryArray:
+    """Return ids as bytes: whole numbers as their digits, other numbers without a needless fraction; NaN is null.
+
+    Raises:
+        pa.ArrowException: the column cannot be one of ids, such as one of times.
+    """
+    column = plain(column)
+    kind = column.type
+    if pa.types.is_floating(kind):
+        return _ids_of_floats(column.cast(pa.float64()))
+    if pa.types.is_decimal(kind):
+        text = column.cast(pa.string())
+        has_point = pc.match_substring(text, ".")
+        return pc.if_else(has_point, pc.utf8_rtrim(pc.utf8_rtrim(text, "0"), "."), text).cast(pa.binary())
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return column.cast(pa.string()).cast(pa.binary())
+    if not (pa.types.is_binary(kind) or pa.types.is_null(kind)):
+        raise pa.ArrowInvalid(f"ids cannot be of type {kind}")
     return column.cast(pa.binary())
+
+
+def _ids_of_floats(column: pa.FloatingPointArray) -> pa.BinaryArray:
+    """Return floats as ids. A whole number is written as an integer where its digits are certain."""
+    values = column.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    size = np.abs(values)
+    is_whole = (np.floor(values) == values) & (size < MAX_AMOUNT)
+    whole = np.where(is_whole, values, 0).astype(np.int64)
+    is_certain = is_whole & ((size <= _EXACT) | (whole % _ROUND == 0))
+    digits = pa.array(whole).cast(pa.string()).cast(pa.binary())
+    is_fraction = ~is_whole & (size < _EXACT)
+    others = pc.if_else(pa.array(is_fraction), column.cast(pa.string()).cast(pa.binary()), pa.scalar(_INEXACT))
+    text = pc.if_else(pa.array(is_certain), digits, others)
+    return pc.if_else(pa.array(np.isnan(values)), pa.scalar(None, pa.binary()), text)
 
 
 def coded_ids(column: pa.Array) -> pa.DictionaryArray:
@@ -40,9 +92,10 @@ def coded_ids(column: pa.Array) -> pa.DictionaryArray:
 
 
 def faults_of_ids(column: pa.BinaryArray) -> np.ndarray:
-    """Return what keeps each id out of a vocabulary, object[n]: `empty`, `newline`, `not_utf8` or None.
+    """Return what keeps each id out of a vocabulary, object[n]: `empty`, `newline`, `not_utf8`, `inexact` or None.
 
-    TFT silently drops such ids from a text vocabulary. A null is sound: its meaning depends on the source.
+    TFT silently drops the first three from a text vocabulary; an inexact id would join what the site keeps apart. A
+    null is sound: its meaning depends on the source.
     """
     faults = np.full(len(column), None, object)
     faults[_mask(pc.equal(pc.binary_length(column), 0))] = "empty"
@@ -52,67 +105,66 @@ def faults_of_ids(column: pa.BinaryArray) -> np.ndarray:
     except pa.ArrowInvalid:
         for place, value in enumerate(column.to_pylist()):
             if value is not None and not _is_utf8(value):
-                faults[place] = "not_utf8"
+                faults[place] = "inexact" if value == _INEXACT else "not_utf8"
     return faults
 
 
-def times(column: pa.Array, per_second: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return `integers` that are valid times, see `within_time`."""
-    return within_time(*integers(column), per_second)
-
-
-def within_time(values: np.ndarray, sound: np.ndarray, per_second: int) -> tuple[np.ndarray, np.ndarray]:
-    """Accept times int64[n] from 1970 to 9999 only, so that sums stay below 2^63; others become 0 and not sound."""
-    sound = sound & (values >= 0) & (values < _YEAR_10000 * per_second)
-    return np.where(sound, values, 0), sound
-
-
 def integers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Return integers, written as integers, whole floats or digits.
+    """Return integers, written as integers, whole numbers of another type, or digits.
 
     Returns:
         int64[n], and bool[n]: whether there is an integer; where not, the number is 0.
     """
-    if pa.types.is_null(column.type):
-        return np.zeros(len(column), np.int64), np.zeros(len(column), bool)
-    if pa.types.is_binary(column.type) or pa.types.is_string(column.type):
+    column = plain(column)
+    kind = column.type
+    nothing = np.zeros(len(column), np.int64), np.zeros(len(column), bool)
+    if pa.types.is_binary(kind):
         column = _digits(column).cast(pa.int64())
-    elif pa.types.is_floating(column.type):
-        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 1e18))
-        column = pc.if_else(whole, column, pa.scalar(None, column.type)).cast(pa.int64())
-    elif not pa.types.is_signed_integer(column.type):
-        return np.zeros(len(column), np.int64), np.zeros(len(column), bool)
+    elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        column = column.cast(pa.float64()) if pa.types.is_floating(kind) else column
+        is_whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), _MAX_INTEGER))
+        column = pc.if_else(is_whole, column, pa.scalar(None, column.type)).cast(pa.int64())
+    elif pa.types.is_uint64(kind):
+        fits = pc.less(column, pa.scalar(1 << 63, pa.uint64()))
+        column = pc.if_else(fits, column, pa.scalar(None, pa.uint64())).cast(pa.int64())
+    elif not pa.types.is_integer(kind):
+        return nothing
     return column.cast(pa.int64()).fill_null(0).to_numpy(), _mask(column.is_valid())
 
 
-def _digits(column: pa.Array) -> pa.StringArray:
-    """Return text, null where it is not an integer.
-
-    Nineteen digits may exceed 2^63. No time or duration in an export needs them, though an id does.
-    """
+def _digits(column: pa.BinaryArray) -> pa.StringArray:
+    """Return text, null where it is not an integer below 2^63; a fraction of zeros is one."""
     text = column.cast(pa.string(), safe=False)
-    longest = pc.max(pc.binary_length(text)).as_py() or 0
-    if longest <= 18 and pc.all(pc.ascii_is_decimal(text)).as_py():  # ten times the expression's speed
+    longest = pc.max(pc.binary_length(column)).as_py() or 0
+    if longest <= 18 and pc.all(pc.ascii_is_decimal(text)).as_py():  # ten times the speed of the expressions
         return text
-    is_number = pc.match_substring_regex(text, r"^-?[0-9]{1,18}$")
-    return pc.if_else(is_number, text, pa.scalar(None, pa.string()))
+    is_number = pc.match_substring_regex(text, r"^-?[0-9]{1,19}([.]0*)?$")
+    text = pc.if_else(is_number, text, pa.scalar(None, pa.string()))
+    text = pc.replace_substring_regex(text, r"[.]0*$", "")
+    # Of nineteen digits, text compares as numbers do.
+    is_long = pc.greater_equal(pc.utf8_length(pc.utf8_ltrim(text, "-")), 19)
+    is_small = pc.less_equal(pc.utf8_ltrim(text, "-"), str((1 << 63) - 1))
+    return pc.if_else(pc.or_(pc.invert(is_long), is_small), text, pa.scalar(None, pa.string()))
 
 
 def floats(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Return numbers, written as numbers or text.
+    """Return numbers, written as numbers or text; true is 1.
 
     Returns:
         float64[n], and bool[n]: whether there is a number below 10^18; where not, the number is 0.
     """
+    column = plain(column)
     if pa.types.is_null(column.type):
         return np.zeros(len(column)), np.zeros(len(column), bool)
-    if pa.types.is_binary(column.type) or pa.types.is_string(column.type):
+    if pa.types.is_binary(column.type):
         is_number = pc.match_substring_regex(column, r"^ *[-+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][-+]?[0-9]+)? *$")
         text = pc.if_else(is_number, column, pa.scalar(None, column.type)).cast(pa.string())
         column = pc.utf8_ltrim(pc.utf8_trim_whitespace(text), "+").cast(pa.float64())
+    elif pa.types.is_boolean(column.type):
+        column = column.cast(pa.int64())
     numbers = column.cast(pa.float64(), safe=False)
     values = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False)
-    sound = np.abs(values) < _MOST  # and no NaN
+    sound = np.abs(values) < MAX_AMOUNT  # and not NaN
     return np.where(sound, values, 0.0), sound
 
 

@@ -18,6 +18,7 @@ from pipeline.sources import columns
 
 # All sources count records; parts of records, such as the hits of a session, are counted apart.
 RECORDS = "records"
+TIME_UNIT = "seen.time_unit."  # numbers by the unit in which they would be times from 1990 to 2099
 
 
 @dataclass
@@ -78,23 +79,49 @@ def column(batch: pa.RecordBatch, name: str) -> pa.Array:
     return batch.column(place) if place >= 0 else pa.nulls(batch.num_rows)
 
 
-def within_window(dates: pa.Array, source: SourceSettings, ledger: Ledger) -> np.ndarray:
-    """Return bool[n]: the records dated (YYYYMMDD) within the window; count the others, and the days."""
-    coded = columns.coded_ids(dates)
-    days = coded.dictionary.cast(pa.string(), safe=False)
-    codes = coded.indices.fill_null(len(days)).to_numpy()
-    of_day = np.ones(len(days) + 1, bool)  # and of no day
+def within_window(dates: pa.DictionaryArray, source: SourceSettings, ledger: Ledger, numbers: np.ndarray) -> np.ndarray:
+    """Return bool[n]: the records dated within the window; count the others, and the days.
+
+    Args:
+        dates: YYYYMMDD, null where a record has no valid date: if there is a window, it is rejected.
+    """
+    names = dates.dictionary
+    codes = dates.indices.fill_null(len(names)).to_numpy()
+    of_day = np.ones(len(names) + 1, bool)  # and without a day
     if source.start_date:
-        of_day &= np.append(pc.greater_equal(days, _compact(source.start_date)), False)
+        of_day[:-1] &= pc.greater_equal(names, _compact(source.start_date)).to_numpy(zero_copy_only=False)
     if source.end_date:
-        of_day &= np.append(pc.less_equal(days, _compact(source.end_date)), False)
-    names = days.cast(pa.binary()).to_pylist()  # an export can have any bytes there
-    for day, count in zip(names, np.bincount(codes, minlength=len(of_day)).tolist(), strict=False):
-        if count and len(day) == 8 and day.isdigit():
-            ledger.counts[f"seen.date.{day.decode()}"] += count
+        of_day[:-1] &= pc.less_equal(names, _compact(source.end_date)).to_numpy(zero_copy_only=False)
+    for day, count in zip(names.to_pylist(), np.bincount(codes, minlength=len(of_day)).tolist(), strict=False):
+        if count:
+            ledger.counts[f"seen.date.{day}"] += count
     inside = of_day[codes]
     ledger.skip(RECORDS, "outside_window", len(inside) - inside.sum())
+    if source.start_date or source.end_date:
+        inside &= ledger.reject_where(RECORDS, reasons_where(codes == len(names), "date_invalid"), numbers)
     return inside
+
+
+def reasons_where(mask: np.ndarray, reason: str) -> np.ndarray:
+    """Return object[n]: the reason where the mask is true, else None."""
+    reasons = np.full(len(mask), None, object)
+    reasons[mask] = reason
+    return reasons
+
+
+def known_ids(ids: pa.Array, source: SourceSettings) -> pa.Array:
+    """Return ids, of type binary or pipeline.interactions.columns.ID, null where the value says that there is none."""
+    names = pa.array([name.encode() for name in source.missing_ids], pa.binary())
+    if not pa.types.is_dictionary(ids.type):
+        return pc.if_else(pc.is_in(ids, value_set=names), pa.scalar(None, pa.binary()), ids)
+    is_missing = pc.or_(pc.is_in(ids.dictionary, value_set=names), ids.dictionary.is_null())
+    if not pc.any(is_missing).as_py():
+        return ids
+    codes = ids.indices.fill_null(len(is_missing)).to_numpy()
+    missing = np.append(is_missing.to_numpy(zero_copy_only=False), True)[codes]
+    return pa.DictionaryArray.from_arrays(
+        pa.array(np.where(missing, 0, codes), pa.int32(), mask=missing), ids.dictionary
+    )
 
 
 def faults(kind: str, ids: pa.Array) -> np.ndarray:

@@ -15,8 +15,8 @@ from pipeline.interactions.sessions import VIEWS
 from pipeline.readers.files import ExportReader
 from pipeline.readers.json_arrow import integer
 from pipeline.readers.records import RawBatch
-from pipeline.sources import columns
-from pipeline.sources.extract import RECORDS, Extract, Ledger, column, faults, open_ledger, within_window
+from pipeline.sources import columns, times
+from pipeline.sources.extract import RECORDS, Extract, Ledger, column, faults, known_ids, open_ledger, within_window
 from pipeline.sources.source import Source
 
 HITS = "hits"
@@ -67,13 +67,13 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
         columns of pipeline.interactions.sessions.VIEWS.
     """
     ledger = open_ledger(raw, path)
-    inside = within_window(column(raw.columns, "date"), source, ledger)
+    inside = within_window(times.days(column(raw.columns, "date")), source, ledger, raw.numbers)
     batch, numbers = raw.columns, raw.numbers
     if not inside.all():
         batch, numbers = batch.filter(pa.array(inside)), numbers[inside]
-    visitors = columns.ids(column(batch, "fullVisitorId"))
+    visitors = known_ids(columns.ids(column(batch, "fullVisitorId")), source)
     visit_ids, has_visit = columns.integers(column(batch, "visitId"))
-    starts, has_start = columns.times(column(batch, "visitStartTime"), per_second=1)
+    starts, has_start = times.since_1970(column(batch, "visitStartTime"), "s")
     visit_numbers, has_number = columns.integers(column(batch, "visitNumber"))
 
     reasons = faults("visitor_id", visitors)
@@ -128,9 +128,9 @@ def _pages(hits: pa.Array, sound: np.ndarray, numbers: np.ndarray, source: Sourc
     ledger.skip("hits", "no_page", (sound[session] & ~is_page).sum())
     session, pages = session[kept], pa.array(kept)
 
-    time, has_time = columns.times(columns.field(flat, "time").filter(pages), per_second=1000)
+    time, has_time = times.since_1970(columns.field(flat, "time").filter(pages), "ms")
     number, _ = columns.integers(columns.field(flat, "hitNumber").filter(pages))
-    item = columns.coded_ids(_item(flat, kept, source.item_dimension_index, ledger))
+    item = columns.coded_ids(known_ids(_item(flat, kept, source.item_dimension_index, ledger), source))
     reasons = faults("content_id", item)
     bad_item = reasons != None  # noqa: E711 - elementwise
     bad_time = ~has_time

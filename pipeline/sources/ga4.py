@@ -14,12 +14,13 @@ from pipeline.interactions.sessions import INTERACTIONS
 from pipeline.readers.files import ExportReader
 from pipeline.readers.json_arrow import integer
 from pipeline.readers.records import RawBatch
-from pipeline.sources import columns
-from pipeline.sources.extract import RECORDS, Extract, Ledger, column, faults, open_ledger, within_window
+from pipeline.sources import columns, times
+from pipeline.sources.extract import RECORDS, Extract, Ledger, column, faults, known_ids, open_ledger, within_window
 from pipeline.sources.source import Source
 
 ENGAGEMENT = "engagement_time_msec"
 PAGE_LOCATION = "page_location"
+_NO_USER = [None, b"", b"0"]  # user_ids of who is not signed in
 _VALUE_FIELDS = ("string_value", "int_value", "float_value", "double_value")
 _VALUE = pa.struct(
     [
@@ -70,13 +71,14 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
         columns of pipeline.interactions.sessions.INTERACTIONS, one row per event; amounts may be 0.
     """
     ledger = open_ledger(raw, path)
-    inside = within_window(column(raw.columns, "event_date"), source, ledger)
+    inside = within_window(times.days(column(raw.columns, "event_date")), source, ledger, raw.numbers)
     batch, numbers = raw.columns.filter(pa.array(inside)), raw.numbers[inside]
-    visitors = columns.ids(column(batch, "user_pseudo_id"))
+    visitors = known_ids(columns.ids(column(batch, "user_pseudo_id")), source)
     if source.prefer_user_id:
-        users = columns.ids(column(batch, "user_id"))
-        visitors = pc.if_else(pc.equal(pc.binary_length(users), 0).fill_null(True), visitors, users)
-    stamps, has_stamp = columns.times(column(batch, "event_timestamp"), per_second=1_000_000)
+        users = known_ids(columns.ids(column(batch, "user_id")), source)
+        is_user = pc.invert(pc.is_in(users, value_set=pa.array(_NO_USER, pa.binary())))
+        visitors = pc.if_else(is_user, users, visitors)
+    stamps, has_stamp = times.since_1970(column(batch, "event_timestamp"), "us")
     items, engaged, sound_engagement = _parameters(column(batch, "event_params"), source, ledger)
 
     has_visitor = visitors.is_valid().to_numpy(zero_copy_only=False)
@@ -128,15 +130,15 @@ def _parameters(params: pa.Array, source: SourceSettings, ledger: Ledger) -> _Pa
         texts = pc.replace_substring_regex(texts, r"(?s)[?#].*", "")
     chosen = np.full(events, -1, np.int64)
     chosen[event[places][::-1]] = np.arange(len(places))[::-1]  # the first, where an event has it twice
-    items = texts.take(pa.array(chosen, mask=chosen < 0))
+    items = known_ids(texts.take(pa.array(chosen, mask=chosen < 0)), source)
 
     places = _places(keys, ENGAGEMENT)
     values = columns.field(flat.take(pa.array(places)), "value")
-    times, has_time = columns.times(columns.ids(_text(values)), per_second=1000)
+    durations, has_duration = times.since_1970(_text(values), "ms")
     engaged, sound = np.zeros(events, np.int64), np.ones(events, bool)
-    np.add.at(engaged, event[places], times)
+    np.add.at(engaged, event[places], durations)
     absent = _text(values).is_null().to_numpy(zero_copy_only=False)
-    sound[event[places][~has_time & ~absent]] = False
+    sound[event[places][~has_duration & ~absent]] = False
     return _Parameters(items, engaged, sound)
 
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import datetime
 from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from artifacts.names import DAY_MS
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
 from pipeline.interactions import sessions
 from pipeline.interactions.sessions import INTERACTIONS
 from pipeline.readers.files import TableReader
 from pipeline.readers.records import RawBatch
-from pipeline.sources import columns
-from pipeline.sources.extract import RECORDS, Extract, faults, open_ledger, within_window
+from pipeline.sources import columns, times
+from pipeline.sources.extract import (
+    RECORDS,
+    TIME_UNIT,
+    Extract,
+    faults,
+    known_ids,
+    open_ledger,
+    reasons_where,
+    within_window,
+)
 from pipeline.sources.source import Read, Source
 
 
@@ -67,19 +73,21 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rating: RatingSett
     """
     ledger = open_ledger(raw, path)
     batch, numbers = raw.columns, raw.numbers
-    times, has_time = np.zeros(batch.num_rows, np.int64), np.ones(batch.num_rows, bool)
+    stamps = np.zeros(batch.num_rows, np.int64)
     if source.time_column:
-        times, has_time = columns.within_time(*_milliseconds(batch.column(source.time_column)), per_second=1000)
-        inside = within_window(_days(times), source, ledger)
-        batch, numbers, times, has_time = (
-            batch.filter(pa.array(inside)),
-            numbers[inside],
-            times[inside],
-            has_time[inside],
-        )
+        column = batch.column(source.time_column)
+        unit = None if source.time_unit == "auto" else source.time_unit
+        stamps, has_time = times.milliseconds(column, unit)
+        if unit is None:
+            ledger.counts.update({f"{TIME_UNIT}{name}": count for name, count in times.units(column).items()})
+        ids = {"visitorId": columns.ids(batch.column(source.visitor_column))}
+        timed = ledger.reject_where(RECORDS, reasons_where(~has_time, "time_invalid"), numbers, **ids)
+        batch, numbers, stamps = batch.filter(pa.array(timed)), numbers[timed], stamps[timed]
+        inside = within_window(times.days_of(stamps), source, ledger, numbers)
+        batch, numbers, stamps = batch.filter(pa.array(inside)), numbers[inside], stamps[inside]
 
-    visitors = columns.coded_ids(batch.column(source.visitor_column))
-    items = columns.coded_ids(batch.column(source.item_column))
+    visitors = known_ids(columns.coded_ids(batch.column(source.visitor_column)), source)
+    items = known_ids(columns.coded_ids(batch.column(source.item_column)), source)
     amounts, has_amount, fault = _amounts(batch, source, rating)
     reasons = faults("content_id", items)
     visitor_faults = faults("visitor_id", visitors)
@@ -87,9 +95,8 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rating: RatingSett
     reasons[items.is_null().to_numpy(zero_copy_only=False)] = "content_id_missing"
     reasons[visitors.is_null().to_numpy(zero_copy_only=False)] = "visitor_id_missing"
     reasons[~has_amount] = fault
-    reasons[~has_time] = "time_invalid"
     sound = ledger.reject_where(RECORDS, reasons, numbers, visitorId=visitors, contentId=items)
-    table = pa.RecordBatch.from_arrays([visitors, items, pa.array(amounts), pa.array(times)], schema=INTERACTIONS)
+    table = pa.RecordBatch.from_arrays([visitors, items, pa.array(amounts), pa.array(stamps)], schema=INTERACTIONS)
     return Extract(table.filter(pa.array(sound)), ledger.rejects, ledger.counts)
 
 
@@ -113,33 +120,3 @@ def _amounts(batch: pa.RecordBatch, source: SourceSettings, rating: RatingSettin
         values, sound = columns.floats(batch.column(source.duration_column))
         return _Amounts(values, sound & (values >= 0), "duration_invalid")
     return _Amounts(np.ones(batch.num_rows), np.ones(batch.num_rows, bool), "")
-
-
-def _days(times: np.ndarray) -> pa.DictionaryArray:
-    """Return the day of each time in UTC, YYYYMMDD; each day is formatted once, not once per row."""
-    coded = pa.array(times - times % DAY_MS, pa.timestamp("ms")).dictionary_encode()
-    days = pc.strftime(coded.dictionary, format="%Y%m%d")
-    return pa.DictionaryArray.from_arrays(coded.indices, days)
-
-
-def _milliseconds(times: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Return times in ms since 1970, from timestamps, integers in ms, or ISO 8601 text."""
-    if pa.types.is_binary(times.type) or pa.types.is_string(times.type):
-        values, sound = columns.integers(times)
-        if not sound.all():
-            times = pa.array([_parsed(text) for text in columns.ids(times).to_pylist()], pa.timestamp("ms", "UTC"))
-        else:
-            return values, sound
-    if pa.types.is_timestamp(times.type) or pa.types.is_date(times.type):
-        stamps = times.cast(pa.timestamp("ms"), safe=False)
-        return stamps.cast(pa.int64()).fill_null(0).to_numpy(), stamps.is_valid().to_numpy(zero_copy_only=False)
-    return columns.integers(times)
-
-
-def _parsed(text: bytes | None) -> datetime.datetime | None:
-    """Return an ISO 8601 time; it is in UTC where it names no zone."""
-    try:
-        time = datetime.datetime.fromisoformat((text or b"").decode())
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=datetime.UTC)

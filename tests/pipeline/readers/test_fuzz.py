@@ -156,7 +156,8 @@ def shaped(value, kind: pa.DataType):
     if pa.types.is_floating(kind):
         assert not isinstance(value, bool)
         return float(value)  # of "NaN", "Infinity" and "1.5" too; of other text, a ValueError
-    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
+    if isinstance(value, float) and value.is_integer():
+        assert abs(value) <= 2**53 or (abs(value) < 1e18 and value % 1000 == 0), "digits may be lost"
         value = int(value)
     return value if isinstance(value, str) else json.dumps(value)
 

@@ -1,0 +1,141 @@
+"""Times and days of every writer -> int64 since 1970 with a mask of the valid rows."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections import Counter
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifacts.names import DAY_MS
+from pipeline.sources import columns
+
+PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_YEAR_10000 = 253_402_300_800  # in seconds since 1970
+_FIRST_PLAUSIBLE, _LAST_PLAUSIBLE = 631_152_000, 4_102_444_800  # seconds: the years 1990 to 2099
+_FIRST_DATE, _LAST_DATE = 1970_01_01, 2099_12_31
+_NUMBER = re.compile(r" *[-+]?[0-9]+(?:[.][0-9]*)?(?:[eE][-+]?[0-9]+)? *")
+_ZONE = re.compile(r" ?(?:UTC|Z|GMT)$")
+
+
+def since_1970(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return times in a unit, from integers in that unit, whole floats, digits, or timestamps of any unit and zone.
+
+    Returns:
+        int64[n], and bool[n]: whether there is a time from 1970 to 9999, so that sums stay below 2^63; else 0.
+    """
+    column = columns.plain(column)
+    if pa.types.is_temporal(column.type):
+        return _within(*_of_timestamps(column, unit), PER_SECOND[unit])
+    return _within(*columns.integers(column), PER_SECOND[unit])
+
+
+def milliseconds(column: pa.Array, unit: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return times in ms since 1970, from timestamps, dates, ISO 8601 text, YYYYMMDD, or numbers in a unit.
+
+    Args:
+        unit: s, ms, us or ns; without one, numbers are in ms, but for those that are dates as YYYYMMDD.
+
+    Returns:
+        int64[n], and bool[n]: whether there is a time from 1970 to 9999; else 0.
+    """
+    column = columns.plain(column)
+    if pa.types.is_temporal(column.type):
+        return _within(*_of_timestamps(column, "ms"), 1000)
+    values, sound = _of_numbers(*columns.integers(column), unit)
+    if not sound.all() and not pa.types.is_null(column.type):
+        rest = column.filter(pa.array(~sound)).dictionary_encode()
+        parsed = [_parsed(value, unit) for value in rest.dictionary.to_pylist()]
+        codes = rest.indices.fill_null(len(parsed)).to_numpy()
+        known = np.array([value is not None for value in parsed] + [False])
+        values[~sound] = np.array([value or 0 for value in parsed] + [0], np.int64)[codes]
+        sound[~sound] = known[codes]
+    return _within(values, sound, 1000)
+
+
+def units(column: pa.Array) -> Counter[str]:
+    """Count the units in which numbers would be times from 1990 to 2099: to propose one where ms is wrong."""
+    values, sound = columns.integers(columns.plain(column))
+    return Counter(
+        {
+            unit: int((sound & (values >= _FIRST_PLAUSIBLE * per) & (values < _LAST_PLAUSIBLE * per)).sum())
+            for unit, per in PER_SECOND.items()
+        }
+    )
+
+
+def days(column: pa.Array) -> pa.DictionaryArray:
+    """Return dates as YYYYMMDD, from YYYYMMDD as text or number, ISO 8601 text, or dates; null where there is none."""
+    column = columns.plain(column)
+    if pa.types.is_temporal(column.type):
+        column = pc.strftime(column.cast(pa.timestamp("s"), safe=False), format="%Y%m%d").cast(pa.binary())
+    coded = columns.coded_ids(column)
+    texts = [_day(value) for value in coded.dictionary.to_pylist()]
+    compact = pa.array(texts, pa.string()).dictionary_encode()
+    return pa.DictionaryArray.from_arrays(compact.indices.take(coded.indices), compact.dictionary)
+
+
+def _day(value: bytes) -> str | None:
+    text = value.decode("utf-8", "replace")
+    try:
+        if len(text) == len("YYYYMMDD"):
+            return datetime.datetime.strptime(text, "%Y%m%d").strftime("%Y%m%d") if text.isdecimal() else None
+        return datetime.date.fromisoformat(text[: len("YYYY-MM-DD")]).strftime("%Y%m%d")
+    except ValueError:
+        return None
+
+
+def days_of(times: np.ndarray) -> pa.DictionaryArray:
+    """Return the day of each time in UTC, YYYYMMDD; each day is formatted once, not once per row."""
+    coded = pa.array(times - times % DAY_MS, pa.timestamp("ms")).dictionary_encode()
+    return pa.DictionaryArray.from_arrays(coded.indices, pc.strftime(coded.dictionary, format="%Y%m%d"))
+
+
+def _of_timestamps(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
+    if pa.types.is_time(column.type) or pa.types.is_duration(column.type):
+        return np.zeros(len(column), np.int64), np.zeros(len(column), bool)
+    stamps = column.cast(pa.timestamp(unit), safe=False)
+    return stamps.cast(pa.int64()).fill_null(0).to_numpy(), stamps.is_valid().to_numpy(zero_copy_only=False)
+
+
+def _of_numbers(values: np.ndarray, sound: np.ndarray, unit: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Convert numbers to ms."""
+    values, sound = values.copy(), sound.copy()
+    if unit == "s":
+        sound &= np.abs(values) < _YEAR_10000
+        return np.where(sound, values, 0) * 1000, sound
+    if unit:
+        return values // (PER_SECOND[unit] // 1000), sound
+    maybe_dates = sound & (values >= _FIRST_DATE) & (values <= _LAST_DATE)
+    for number in np.unique(values[maybe_dates]).tolist():
+        try:
+            day = datetime.datetime.strptime(str(number), "%Y%m%d").replace(tzinfo=datetime.UTC)
+        except ValueError:
+            continue
+        values[maybe_dates & (values == number)] = int(day.timestamp()) * 1000
+    return values, sound
+
+
+def _parsed(value: object, unit: str | None) -> int | None:
+    """Return a time in ms that is not an integer: ISO 8601 text, in UTC where it names no zone, or a fraction."""
+    if value is None or isinstance(value, bool):
+        return None
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    if _NUMBER.fullmatch(text):
+        number = Decimal(text.strip()) * 1000 / PER_SECOND[unit or "ms"]
+        return int(number // 1) if abs(number) < _YEAR_10000 * 1000 else None
+    try:
+        time = datetime.datetime.fromisoformat(_ZONE.sub("+00:00", text.strip()))
+    except ValueError:
+        return None
+    time = time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+    return (time - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(milliseconds=1)
+
+
+def _within(values: np.ndarray, sound: np.ndarray, per_second: int) -> tuple[np.ndarray, np.ndarray]:
+    sound = sound & (values >= 0) & (values < min(_YEAR_10000 * per_second, (1 << 63) - 1))
+    return np.where(sound, values, 0), sound

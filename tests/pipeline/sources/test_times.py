@@ -1,0 +1,139 @@
+"""Times of every writer, each by itself; against datetime."""
+
+import datetime
+import json
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from configs.errors import UserError
+from configs.settings import RatingSettings, SourceSettings
+from pipeline.readers.files import TableReader
+from pipeline.sources import times
+from pipeline.sources.table import Table, column_names
+from tests.support.exports import make_dataset
+
+AT = datetime.datetime(2024, 1, 5, 10, 0, tzinfo=datetime.UTC)
+MS = int(AT.timestamp()) * 1000
+DAY_MS = MS - 10 * 3_600_000
+
+TEXTS = {
+    "2024-01-05 10:00:00 UTC": MS,
+    "2024-01-05 10:00:00.123456 UTC": MS + 123,
+    "2024-01-05T10:00:00Z": MS,
+    "2024-01-05T19:00:00+09:00": MS,
+    "2024-01-05T10:00:00.000+0000": MS,
+    "2024-01-05 10:00:00": MS,
+    "2024-01-05 10:00:00.123456789": MS + 123,
+    "2024-01-05": DAY_MS,
+    "20240105": DAY_MS,
+    str(MS): MS,
+    f"{MS}.0": MS,
+    "": None,
+    " ": None,
+    "yesterday": None,
+    "1/5/2024 10:00": None,
+    "20241305": 20241305,
+    "-1": None,
+    "9" * 19: None,
+    "1e999": None,
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text(text):
+    for column in (
+        pa.array([text, str(MS)]),
+        pa.array([text.encode(), b"2024-01-05"]),
+        pa.array([text] * 3).dictionary_encode(),
+    ):
+        values, sound = times.milliseconds(column, None)
+        assert sound[0] == (TEXTS[text] is not None)
+        assert values[0] == (TEXTS[text] or 0)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 1000), ("us", 10**6), ("ns", 10**9)])
+def test_numbers_in_a_unit(unit, factor):
+    number = MS // 1000 * factor
+    columns = [pa.array([number]), pa.array([float(number)]), pa.array([str(number)]), pa.array([f"{number}.0"])]
+    columns += [pa.array([number], pa.uint64()), pa.array([Decimal(number)], pa.decimal128(38, 2))]
+    for column in columns:
+        assert times.milliseconds(column, unit)[0].tolist() == [MS], column.type
+        assert times.units(column)[unit] == 1 and sum(times.units(column).values()) == 1
+    assert times.milliseconds(pa.array(["1704448800.5"]), "s")[0].tolist() == [MS + 500]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_timestamps_need_no_unit(unit):
+    column = pa.array([AT, None], pa.timestamp(unit, "Asia/Tokyo"))
+    for values, sound in (
+        times.milliseconds(column, None),
+        times.milliseconds(column, "s"),
+        times.since_1970(column, "ms"),
+    ):
+        assert (values.tolist(), sound.tolist()) == ([MS, 0], [True, False])
+    assert times.milliseconds(pa.array([AT.date()]), None)[0].tolist() == [DAY_MS]
+    assert times.since_1970(column, "us")[0].tolist() == [MS * 1000, 0]
+
+
+def test_days_of_every_type():
+    day = datetime.date(2024, 1, 5)
+    for column in (
+        pa.array(["20240105"]), pa.array(["2024-01-05"]), pa.array(["2024-01-05T10:00:00Z"]), pa.array([20240105]),
+        pa.array([20240105.0]), pa.array([day]), pa.array([AT]), pa.array(["20240105"], pa.large_string()),
+        pa.array(["20240105"]).dictionary_encode(), pa.array([day], pa.date64()),
+    ):  # fmt: skip
+        assert times.days(column).to_pylist() == ["20240105"], column.type
+    odd = pa.array([None, "", "0", "20241305", "2024", "nan", "\u0661" * 8, "x" * 100_000])
+    assert times.days(odd).to_pylist() == [None] * 8
+
+
+def extracted(tmp_path, lines, **source):
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["visitorId,contentId,ts", *lines]) + "\n")
+    settings = SourceSettings(kind="table", input="x", time_column="ts", **source)
+    table, reader = Table(settings, RatingSettings()), TableReader(column_names(settings))
+    extracts = [table.extract(raw, "t") for raw in reader.read(str(path))]
+    rejects = [json.loads(line) for extract in extracts for line in extract.rejects]
+    rows = [row for extract in extracts for row in extract.table.to_pylist()]
+    return (
+        rows,
+        [(reject["record"], reject["reason"]) for reject in rejects],
+        sum((e.counts for e in extracts), extracts[0].counts - extracts[0].counts),
+    )
+
+
+@pytest.mark.parametrize("blank", ["", " ", "soon", "-1", "9999999999999999"])
+@pytest.mark.parametrize("place", [0, 200, 399])
+@pytest.mark.parametrize("window", [{}, {"start_date": "2024-01-01", "end_date": "2024-01-31"}])
+def test_one_odd_time_loses_its_row_alone(tmp_path, blank, place, window):
+    lines = [f"v{n},c{n % 5},{MS + n}" for n in range(400)]
+    lines[place] = f"v{place},c,{blank}"
+    rows, rejects, counts = extracted(tmp_path, lines, **window)
+    assert len(rows) == 399
+    assert rejects == [(place + 1, "time_invalid")]
+    assert not counts["records.skipped.outside_window"]
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1 / 1000, "s"), (1000, "us"), (10**6, "ns")])
+def test_times_in_another_unit_propose_it(tmp_path, factor, unit):
+    path = tmp_path / "t.csv"
+    rows = [f"v{n % 3},c{n % 5},{n},{int((MS + 1000 * n) * factor)}" for n in range(30)]
+    path.write_text("\n".join(["visitorId,contentId,dur,ts", *rows]) + "\n")
+    source = {"time_column": "ts", "duration_column": "dur"}
+    for window in ({}, {"start_date": "2024-01-01"}):
+        with pytest.raises(
+            UserError, match=f"times in source.time_column are in {unit}, not in ms: set source.time_unit"
+        ):
+            make_dataset(tmp_path / "out", path, "table", source=source | window)
+    manifest = make_dataset(tmp_path / "out", path, "table", source=source | {"time_unit": unit})
+    assert manifest["days"] == {"first": "20240105", "last": "20240105"}
+
+
+def test_a_few_old_times_are_no_other_unit(tmp_path):
+    rows, rejects, counts = extracted(tmp_path, [f"a,x,{MS}", "a,y,1704448800", f"b,x,{MS}"])
+    assert len(rows) == 3 and rejects == []
+    assert (counts["seen.time_unit.ms"], counts["seen.time_unit.s"]) == (2, 1)
+    assert np.all([row["time_ms"] in (MS, 1704448800) for row in rows])
