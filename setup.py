@@ -79,6 +79,7 @@ setup(
             "hypothesis",
             "import-linter",
             "ipykernel",
+            "jupyter-client",
             "mypy",
             "nbclient",
             "nbformat",

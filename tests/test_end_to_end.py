@@ -121,7 +121,7 @@ def test_ids_survive_byte_for_byte_from_export_to_predictions(tmp_path):
 def command(root: Path, *more: str) -> list[str]:
     """Return the training command on root/dataset, with enough sweeps to be killed in."""
     config = root / "config.yaml"
-    config.write_text("training: {embedding_dimension: 8, max_sweeps: 400, seed: 1}\n")
+    config.write_text("training: {embedding_dimension: 8, max_sweeps: 200, seed: 1}\n")
     paths = ["--dataset_dir", str(root / "dataset"), "--model_dir", str(root / "model")]
     return [sys.executable, "-m", "trainer.task", "--config", str(config), *paths, *more]
 

@@ -19,6 +19,7 @@ from artifacts.paths import Model, shard_name
 from configs.errors import UserError
 from configs.settings import TrainingSettings
 from ranking.sparse_rows import SparseRows
+from tests.support import forkserver
 from tests.support.datasets import write_dataset
 from tests.support.oracles import DenseWals
 from trainer.als import tf_collectives, wals
@@ -32,7 +33,7 @@ SETTINGS = {"embedding_dimension": K, "max_sweeps": 6, "regularization_coeff": 0
 
 # A worker: batches of 40 entries, so that rows are cut and summed; it prints the most rows it ever had of the users.
 WORKER = """
-import json, sys
+import json, sys, time
 from configs.errors import UserError
 from configs.settings import TrainingSettings
 from trainer.als import tf_collectives
@@ -50,6 +51,7 @@ try:
     print(json.dumps({"gathered": max(gathered)}))
 except UserError as error:
     print(json.dumps({"error": str(error)}))
+time.sleep(2)  # as an interpreter takes to end: the other worker may still receive what this one sent
 """
 
 
@@ -77,7 +79,7 @@ def start(settings: dict, dataset: str, model: Path, count: int = 2) -> list[sub
         environment = os.environ | {"TF_CONFIG": json.dumps(config), "PYTHONPATH": ".", "CUDA_VISIBLE_DEVICES": ""}
         command = [sys.executable, "-c", WORKER, json.dumps(settings), dataset, str(model)]
         processes.append(
-            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            forkserver.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         )
     return processes
 
