@@ -29,11 +29,11 @@ def open_attempt(
     if went_live or last.name in alias.withdrawn:
         if last.manifest.identity != identity:
             say(f"{last.name} went live; its input or its settings have changed: a new attempt")
-            return new_attempt(settings, nights, tables)
-        if problem := _damage(settings, last.night):
+        elif problem := _damage(settings, last.night):
             say(f"{last.name} went live, and is damaged ({problem}): a new attempt")
-            return new_attempt(settings, nights, tables)
-        return last
+        else:
+            return last
+        return new_attempt(settings, nights, tables)
     parent = last.manifest.parent or alias.live
     last.update(inputs=tables, identity=identity, settings=settings.model_dump(mode="json"), parent=parent)
     return last

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import yaml
@@ -66,8 +64,8 @@ class Runner:
         run = self._open()
         try:
             parent = self._parent(run)
-            with self._config(run, parent) as config:
-                self._run_steps(run, Plan(self.settings, run.night, config, run.manifest.inputs, parent))
+            self._write_config(run, parent)
+            self._run_steps(run, Plan(self.settings, run.night, run.night.config, run.manifest.inputs, parent))
         except StoppedError:
             raise
         except BaseException as error:
@@ -110,22 +108,13 @@ class Runner:
             return None
         return parent
 
-    @contextlib.contextmanager
-    def _config(self, run: Record, parent: LiveVersion | None) -> Iterator[str]:
-        """Write the settings of the steps next to the run, and yield the path of a local file with them."""
+    def _write_config(self, run: Record, parent: LiveVersion | None) -> None:
+        """Write the settings of the steps next to the run."""
         tree, night = self.settings.model_dump(mode="json"), run.night
         tree |= {"dataset_dir": night.dataset, "model_dir": night.model, "predictions_dir": night.predictions}
         tree["training"]["warm_start"] = parent.model_dir if parent else None
         tree["validation"]["baseline"] = self.settings.validation.baseline or self._baseline(run)
-        text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
-        storage.write_bytes(night.config, text.encode())
-        if not storage.is_remote(night.config):
-            yield night.config
-            return
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            yield file.name
+        storage.write_bytes(night.config, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode())
 
     def _baseline(self, run: Record) -> str | None:
         """Return the dataset of the live version, which the new one is compared with.

@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import datetime
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from scipy.special import entr
 
 from artifacts import storage
 from artifacts.items_table import ItemsTable
+from artifacts.manifests import DatasetManifest, Manifest, ModelManifest, PredictionsManifest
 from artifacts.names import CONTENT_ID, DAY_SECONDS, VISITORS
-from artifacts.paths import Dataset, Night, Nights
+from artifacts.paths import Dataset, Model, Night, Nights, Output, Predictions
 from configs.settings import NightlySettings
-from nightly.runs import live, outputs, prometheus, record
+from nightly.runs import live, prometheus, record
 from nightly.runs.record import Record
 
 _LINES = 1000  # lines that runs.jsonl keeps: three years of nights
 _WALS = "WALS"  # the name of our model among the systems of an evaluation
 _PREDICTION_COUNTS = ("visitors", "recommendations")
 _ABOUT = ("name", "date", "status", "message")  # what the manifest of a run already has
+
+M = TypeVar("M", bound=Manifest)
 
 
 def write(settings: NightlySettings, nights: Nights, run: Record) -> None:
@@ -38,8 +42,7 @@ def write(settings: NightlySettings, nights: Nights, run: Record) -> None:
 
 def describe(nights: Nights, run: Record) -> dict[str, Any]:
     """Return the figures of a run, as far as it got."""
-    finished = outputs.finished(run.night)
-    version = live.read(nights).live
+    night, version = run.night, live.read(nights).live
     line: dict[str, Any] = {
         "time": record.now(),
         "name": run.name,
@@ -50,19 +53,23 @@ def describe(nights: Nights, run: Record) -> dict[str, Any]:
         "live_age_seconds": _age(version.date) if version else None,
         "seconds": {name: step.seconds for name, step in run.manifest.steps.items() if step.seconds is not None},
     }
-    if dataset := finished.dataset:
+    if dataset := _finished(DatasetManifest, Dataset(night.dataset)):
         line |= dataset.counts.model_dump(include={"rows_read", "rows_rejected", "interactions", "users", "items"})
         line |= {"rejected": dataset.rejected, "median": dataset.median} | _drift(run)
-    if model := finished.model:
+    if model := _finished(ModelManifest, Model(night.model)):
         last = model.history[-1]
         line |= {"loss": last.loss, "rwse": last.rwse, "sweeps": len(model.history)}
         line |= {"warm_start": model.start.digest is not None}
-    if predictions := finished.predictions:
+    if predictions := _finished(PredictionsManifest, Predictions(night.predictions)):
         line |= {name: predictions.counts[name] for name in _PREDICTION_COUNTS if name in predictions.counts}
-    return line | {"quality": quality(run.night)}
+    return line | {"quality": _quality(night)}
 
 
-def quality(night: Night) -> dict[str, float]:
+def _finished(manifest: type[M], output: Output) -> M | None:
+    return manifest.read(output.manifest) if storage.exists(output.manifest) else None
+
+
+def _quality(night: Night) -> dict[str, float]:
     """Return the metrics of our model by name; none before it was evaluated."""
     text = storage.read_if_exists(night.evaluation)
     metrics = json.loads(text).get("systems", {}).get(_WALS, {}) if text else {}
@@ -95,12 +102,8 @@ def divergence(one: dict[Any, float], other: dict[Any, float]) -> float | None:
     if not p.sum() or not q.sum():
         return None
     p, q = p / p.sum(), q / q.sum()
-    return float(np.clip(_entropy((p + q) / 2) - (_entropy(p) + _entropy(q)) / 2, 0, 1))
-
-
-def _entropy(shares: np.ndarray) -> float:
-    positive = shares[shares > 0]
-    return float(-(positive * np.log2(positive)).sum())
+    nats = (entr((p + q) / 2) - (entr(p) + entr(q)) / 2).sum()
+    return float(np.clip(nats / np.log(2), 0, 1))
 
 
 def _rating_counts(dataset: Dataset) -> dict[Any, float]:

@@ -2,35 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from artifacts import checksums, storage
+from artifacts import checksums
 from artifacts.manifests import DatasetManifest, Manifest, ModelManifest, PredictionsManifest
-from artifacts.paths import Dataset, Model, Night, Predictions
+from artifacts.paths import Dataset, Model
 from configs.errors import UserError
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The manifests of a run's outputs; None for an output that is not finished."""
-
-    dataset: DatasetManifest | None
-    model: ModelManifest | None
-    predictions: PredictionsManifest | None
-
-
-def finished(night: Night) -> Finished:
-    """Return the manifests of the outputs that are finished.
-
-    Raises:
-        UserError: a manifest is damaged.
-    """
-    dataset, model, predictions = Dataset(night.dataset), Model(night.model), Predictions(night.predictions)
-    return Finished(
-        DatasetManifest.read(dataset.manifest) if storage.exists(dataset.manifest) else None,
-        ModelManifest.read(model.manifest) if storage.exists(model.manifest) else None,
-        PredictionsManifest.read(predictions.manifest) if storage.exists(predictions.manifest) else None,
-    )
 
 
 def model_digest(model_dir: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Any
 
 from artifacts import storage
@@ -12,6 +13,7 @@ from artifacts.paths import Night, Nights
 RUNNING, PROMOTED, GATE_FAILED, FAILED = "running", "promoted", "gate failed", "failed"
 NO_TABLE, NOT_PROMOTED = "no table", "not promoted"
 ENDED = (PROMOTED, GATE_FAILED, NOT_PROMOTED)  # a rerun with the same inputs ends the same way
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class Record:
@@ -76,7 +78,7 @@ def newest(nights: Nights, date: str) -> Record | None:
 
 def dates(nights: Nights) -> list[str]:
     """Return the dates with runs, ascending."""
-    return [name for name in storage.list_directories(nights.runs) if _is_date(name)]
+    return [name for name in storage.list_directories(nights.runs) if _DATE.fullmatch(name)]
 
 
 def load_all(nights: Nights) -> list[Record]:
@@ -88,10 +90,3 @@ def load_all(nights: Nights) -> list[Record]:
 def now() -> str:
     """Return the time in UTC, ISO 8601, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _is_date(name: str) -> bool:
-    try:
-        return str(datetime.date.fromisoformat(name)) == name
-    except ValueError:
-        return False

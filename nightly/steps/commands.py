@@ -23,7 +23,7 @@ class Preprocess(Step):
         return night.dataset
 
     def flags(self, plan: Plan) -> tuple[str, ...]:
-        return ("--config", plan.config, "--dataset_dir", self.output(plan.night), "--replace")
+        return ("--dataset_dir", self.output(plan.night), "--replace")
 
     def inputs(self, plan: Plan) -> Any:
         return [table.model_dump() for table in plan.tables]
@@ -41,8 +41,7 @@ class Train(Step):
         return night.model
 
     def flags(self, plan: Plan) -> tuple[str, ...]:
-        directories = ("--dataset_dir", plan.night.dataset, "--model_dir", plan.night.model)
-        return ("--config", plan.config, *directories, "--replace")
+        return ("--dataset_dir", plan.night.dataset, "--model_dir", plan.night.model, "--replace")
 
     def inputs(self, plan: Plan) -> Any:
         return {
@@ -68,10 +67,9 @@ class Evaluate(Step):
 
     def flags(self, plan: Plan) -> tuple[str, ...]:
         night, gate = plan.night, plan.settings.nightly
-        directories = ("--dataset_dir", night.dataset, "--model_dir", night.model)
         rules = [flag for rule in gate.require for flag in ("--require", rule)]
         rules += [flag for name in gate.beats for flag in ("--beats", name)]
-        return ("--config", plan.config, *directories, "--output_json", night.evaluation, *rules)
+        return ("--dataset_dir", night.dataset, "--model_dir", night.model, "--output_json", night.evaluation, *rules)
 
     def inputs(self, plan: Plan) -> Any:
         return {"model": outputs.model_digest(plan.night.model)}
@@ -107,7 +105,7 @@ class Refit(Train):
     def flags(self, plan: Plan) -> tuple[str, ...]:
         night = plan.night
         directories = ("--dataset_dir", night.whole_dataset, "--model_dir", night.refit_model)
-        return ("--config", plan.config, "--set", f"training.warm_start={night.model}", *directories, "--replace")
+        return (*directories, "--set", f"training.warm_start={night.model}", "--replace")
 
     def inputs(self, plan: Plan) -> Any:
         return {
@@ -129,8 +127,8 @@ class Predict(Step):
 
     def flags(self, plan: Plan) -> tuple[str, ...]:
         dataset = plan.night.whole_dataset if plan.settings.nightly.refit else plan.night.dataset
-        directories = ("--dataset_dir", dataset, "--model_dir", live_model(plan.settings, plan.night))
-        return ("--config", plan.config, *directories, "--output_dir", self.output(plan.night), "--replace")
+        model = live_model(plan.settings, plan.night)
+        return ("--dataset_dir", dataset, "--model_dir", model, "--output_dir", plan.night.predictions, "--replace")
 
     def inputs(self, plan: Plan) -> Any:
         return {"model": outputs.model_digest(live_model(plan.settings, plan.night))}

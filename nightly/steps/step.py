@@ -76,7 +76,7 @@ class Step(abc.ABC):
 
     @abc.abstractmethod
     def flags(self, plan: Plan) -> tuple[str, ...]:
-        """Return the flags of the command."""
+        """Return the flags of the command, except --config."""
 
     @abc.abstractmethod
     def inputs(self, plan: Plan) -> Any:
@@ -96,7 +96,7 @@ class Step(abc.ABC):
 
     def command(self, plan: Plan) -> tuple[str, ...]:
         """Return module and flags."""
-        return (self.module, *self.flags(plan))
+        return (self.module, "--config", plan.config, *self.flags(plan))
 
     def damage(self, night: Night) -> str | None:
         """Return what is wrong with the output, None if it is intact."""
