@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import weakref
 from collections import deque
@@ -13,6 +14,7 @@ import tensorflow as tf
 from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 
+from artifacts import storage
 from artifacts.names import VOCAB_ITEMS, VOCAB_USERS
 from artifacts.paths import join
 from serving.errors import Refusal, UnusableError
@@ -120,9 +122,9 @@ class Model:
 
     def sample_visitors(self, most: int) -> list[bytes]:
         """Return up to `most` visitorIds of the vocabulary, the same ones each time."""
-        path, visitors = self._asset(VOCAB_USERS), []
-        size = tf.io.gfile.stat(path).length
-        with tf.io.gfile.GFile(path, "rb") as file:
+        visitors = []
+        with storage.open_to_read(self._asset(VOCAB_USERS)) as file:
+            size = file.seek(0, os.SEEK_END)
             for start in range(0, size, max(1, size // max(1, most))):
                 file.seek(start)
                 if start:
@@ -140,7 +142,7 @@ class Model:
             if expected is None:
                 continue
             lines = 0
-            with tf.io.gfile.GFile(self._asset(vocabulary), "rb") as file:
+            with storage.open_to_read(self._asset(vocabulary)) as file:
                 while piece := file.read(1 << 22):
                     lines += piece.count(b"\n")
             if lines != expected:
@@ -170,8 +172,7 @@ def _table_handles(loaded: Any) -> list[tf.Tensor]:
 
 def _read_definitions(path: str) -> dict[str, Any]:
     """Read the signature definitions by name, without the marker of an object graph."""
-    with tf.io.gfile.GFile(join(path, versions.GRAPH), "rb") as file:
-        graph = saved_model_pb2.SavedModel.FromString(file.read())
+    graph = saved_model_pb2.SavedModel.FromString(storage.read_bytes(join(path, versions.GRAPH)))
     definitions = graph.meta_graphs[0].signature_def
     return {name: definitions[name] for name in sorted(definitions) if not name.startswith("__")}
 

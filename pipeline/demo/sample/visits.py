@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from artifacts.names import DAY_SECONDS
 from pipeline.demo.sample.catalogue import TOPICS_PER_CATEGORY, Catalogue
 
 HOME = -1  # item number of the home page
@@ -179,7 +180,7 @@ def make_steps(size: Size, catalogue: Catalogue, number: int, reading: tuple[flo
         visitor=visits.visitor,
         visit_number=visits.number,
         start_s=size.start_s + visits.slot_s + (rng.random(sessions) * spare_s).astype(np.int64),
-        day=visits.slot_s // 86_400,
+        day=visits.slot_s // DAY_SECONDS,
         session=session,
         item=item,
         dwell_ms=dwell_ms,
@@ -216,7 +217,7 @@ def _visits(rng: np.random.Generator, size: Size, views: np.ndarray) -> _Visits:
     slot = (step[visitor] * nth + first[visitor]) % slots
     day, slot_of_day = np.divmod(np.sort(visitor * slots + slot) - visitor * slots, _SLOTS_PER_DAY)
     begin_s = (24 * 3600 - _SLOTS_PER_DAY * _SLOT_S) + slot_of_day * _SLOT_S
-    return _Visits(visitor, nth + rng.geometric(0.6, visitors)[visitor], day * 86_400 + begin_s)
+    return _Visits(visitor, nth + rng.geometric(0.6, visitors)[visitor], day * DAY_SECONDS + begin_s)
 
 
 def _fit(

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
+
+from artifacts.checksums import crc32c
 
 # nogil: threads are Python's own, so nothing here depends on a threading layer. error_model: a division by zero
 # gives inf as in NumPy, and the loops stay free of branches.
@@ -34,7 +35,7 @@ def compiled(function: Callable) -> Any:
 
 def _sources() -> int:
     """Return a checksum of this package's source."""
-    return google_crc32c.value(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+    return crc32c(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
 
 
 @intrinsic
