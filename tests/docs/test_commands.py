@@ -79,9 +79,8 @@ def test_pages_with_a_server_are_not_run_where_its_port_is_taken(monkeypatch, ca
     prepared = []
     monkeypatch.setattr(docs_kit, "copy", prepared.append)
     monkeypatch.setattr(docs_kit, "run", lambda block, tree: None)
-    monkeypatch.setattr(sys, "argv", ["docs_kit", "--pages", page])
     with socket.create_server(("127.0.0.1", 0)) as other:
-        monkeypatch.setattr(docs_kit, "PORT", other.getsockname()[1])
-        status = docs_kit.main()
-    said = f"port {docs_kit.PORT}, on which the pages' servers listen, is taken" in capsys.readouterr().out
+        port = other.getsockname()[1]
+        status = docs_kit.main(["--pages", page, "--port", str(port)])
+    said = f"the port of the pages' servers, {port}, is taken" in capsys.readouterr().out
     assert (status, said, len(prepared)) == ((1, True, 0) if refused else (0, False, 1))

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support import documents
@@ -58,10 +59,10 @@ def run(block: Block, tree: Path) -> str | None:
     )
 
 
-def port_is_taken() -> bool:
+def port_is_taken(port: int) -> bool:
     """Return True if another server listens on the port of the pages' servers: it would answer in their place."""
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", PORT)) == 0
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def serve(block: Block, tree: Path) -> subprocess.Popen:
@@ -106,16 +107,19 @@ def run_page(page: Path, tree: Path) -> list[str]:
     return failed
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the pages; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.kits.docs_kit", description=__doc__.splitlines()[0])
     parser.add_argument("--pages", nargs="+", metavar="PAGE", help="these alone, e.g. docs/tutorial.md")
-    args = parser.parse_args()
+    parser.add_argument("--port", type=int, default=PORT, help="the port that must be free (default: %(default)s)")
+    args = parser.parse_args(arguments)
     names = [str(page.relative_to(ROOT)) for page in documents.pages()]
     chosen = args.pages or sorted(names, key=lambda name: (FIRST + (name,)).index(name))
     serves = any(block.kind == "server" for name in chosen for block in documents.blocks(ROOT / name))
-    if serves and port_is_taken():
-        print(f"port {PORT}, on which the pages' servers listen, is taken; stop what listens there, and run it again")
+    if serves and port_is_taken(args.port):
+        print(
+            f"the port of the pages' servers, {args.port}, is taken; stop the program that listens on it, and run again"
+        )
         return 1
     failed = []
     with tempfile.TemporaryDirectory() as folder:
