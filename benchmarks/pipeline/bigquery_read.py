@@ -1,11 +1,11 @@
-"""Rows a second out of a BigQuery table by the Storage Read API: our source beside Beam's ReadFromBigQuery.
+"""Rows per second from a BigQuery table by the Storage Read API: our source next to Beam's ReadFromBigQuery.
 
     PYTHONPATH=. python benchmarks/pipeline/bigquery_read.py [--rows 1000000] [--rounds 5]
 
 Both read the same table of pairs (visitorId, contentId, amount, time_ms; made data, seed 1) from bqemulator on
 this machine, in turns within a minute or two, by Beam's in-process runner: ours to Arrow batches with the account
 of every row, Beam's (DIRECT_READ) to a dict a row, counted. Beam's source has no setting for where the service is: its
-clients are led to the emulator by hand. The emulator holds the table in memory, so that its own work is small.
+clients are led to the emulator by hand. The emulator keeps the table in memory, so that its own work is small.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def beams(server: Server) -> int:
 
 
 def lead_beam_to(server: Server) -> None:
-    """Puts clients of the emulator where Beam makes its own."""
+    """Put clients of the emulator where Beam makes its own."""
     channel = grpc.insecure_channel(server.storage.removeprefix("http://"))
     storage = bigquery_storage_v1.BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
     beam_bigquery.bq_storage.BigQueryReadClient = lambda *args, **kwargs: storage

@@ -1,4 +1,4 @@
-"""What an item that 30% of all interactions are of, and a bot with a million views, cost the pipeline.
+"""The pipeline's cost of an item that 30% of all interactions have, and of a bot with a million views.
 
     python -m benchmarks.pipeline.hot_rows [--millions 5] [--rounds 3]
 
@@ -28,7 +28,7 @@ TIME, BOUND = ["--set", "source.time_column=time"], ["--set", "source.max_views_
 
 
 def variants(source: Path, folder: Path) -> dict[str, Path]:
-    """Writes the tables; gives their directories."""
+    """Write the tables; return their directories."""
     table = files.dataset(source).to_table()
     visitors, items = (table[name].to_numpy(zero_copy_only=False) for name in ("visitorId", "contentId"))
     order = np.random.default_rng(data.SEED).permutation(len(table))

@@ -1,4 +1,4 @@
-"""What the pipeline does to a table, in pandas; Parquet both ways.
+"""The pipeline's work on a table, in pandas; Parquet both ways.
 
 python benchmarks/pipeline/peer_pandas.py SOURCE TARGET
 """

@@ -2,7 +2,7 @@
 
 With --cpu, rows a processor second: what to draw where the machine was not alone with the runs.
 Takes preprocess_speed.json, preprocess_50m.json (where it is there) and stages.json of data/bench; writes
-preprocess.png beside them.
+preprocess.png next to them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NAMES = {"ours": "this pipeline", "pandas": "pandas, in memory", "duckdb": "Duck
 
 
 def lines(axes, sizes: list[dict], value) -> None:
-    """A line a side over the number of rows; value: rows and a side's figures -> what is drawn."""
+    """Draw one line per side over the number of rows; value: rows and a side's figures -> what is drawn."""
     for side, (style, color) in STYLE.items():
         points = [(size["rows"], value(size["rows"], size[side])) for size in sizes if side in size]
         axes.plot(*zip(*points, strict=True), style, color=color, label=NAMES[side])

@@ -1,4 +1,4 @@
-"""Seconds and memory from tables of interactions to both group-by datasets, beside pandas and DuckDB, in one run.
+"""Seconds and memory from tables of interactions to both group-by datasets, next to pandas and DuckDB.
 
     python -m benchmarks.pipeline.preprocess_speed [--millions 0.2 1 5 20] [--rounds 3] [--sides ours pandas duckdb]
 
@@ -35,7 +35,7 @@ def manifest_of(folder: str | Path) -> dict:
 
 
 def measure(interactions: int, visitors: int | None, sides: list[str], rounds: int) -> dict:
-    """The sides in turn at one size: medians of each, and the median of ours over each side's seconds."""
+    """Run the sides in turn at one size: medians of each, and the median of ours over each side's seconds."""
     source = data.table(interactions, visitors)
     runs: list[dict[str, dict[str, float]]] = [{} for _ in range(rounds)]
     found: dict = {"rounds": rounds}

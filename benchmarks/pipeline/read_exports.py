@@ -1,4 +1,4 @@
-"""Rows a second from GA360 export files (NDJSON, gzip) to page views, on one core, beside a plain loop and DuckDB.
+"""Rows per second from GA360 exports (NDJSON, gzip) to page views on one core, next to a plain loop and DuckDB.
 
     python -m benchmarks.pipeline.read_exports [--interactions 500000] [--rounds 5]
 

@@ -18,7 +18,7 @@ from benchmarks.support import data, machine, processes
 
 
 def one_by_one(paths: tuple[str, ...], records: int) -> int:
-    """Entries of the first records, an Example at a time."""
+    """Count the entries of the first records, one Example at a time."""
     import tensorflow as tf
 
     features = {name: tf.io.VarLenFeature(kind) for name, kind in (("indices", tf.int64), ("values", tf.float32))}

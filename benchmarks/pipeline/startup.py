@@ -1,10 +1,10 @@
-"""Where the seconds of a small run go: imports, then the sample of `make run`; and of a large one, by stage.
+"""The seconds of a small run: imports, then the sample of `make run`; and of a large one, by stage.
 
     python -m benchmarks.pipeline.startup [--rounds 5]
     python -m benchmarks.pipeline.startup --stages --millions 5
 
 Imports: those of the preprocessing job, in a process of their own, files in the page cache. The sample: `make sample`'s
-export, the job's own clock, which starts behind the imports. Stages: what Beam's in-process runner says each step took
+export, the job's own clock, which starts behind the imports. Stages: the time of each step by Beam's in-process runner
 (it samples the running step); the rest is the runner, and what comes before and behind it.
 """
 
@@ -62,7 +62,7 @@ def stage_of(step: str) -> str:
 
 
 def sample(rounds: int) -> dict[str, float]:
-    """Medians in seconds: each import, all imports, and the sample's preprocessing."""
+    """Return medians in seconds: each import, all imports, and the sample's preprocessing."""
     found: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory(dir=machine.output()) as folder:
         processes.run([sys.executable, "-m", "pipeline.sample", "--output_dir", f"{folder}/export"])
@@ -87,7 +87,7 @@ def sample(rounds: int) -> dict[str, float]:
 
 
 def stages(folder: str, source: str) -> dict[str, float]:
-    """Seconds by stage of one run in this process."""
+    """Return the seconds by stage of one run in this process."""
     from configs import cli
 
     cli.import_tensorflow()

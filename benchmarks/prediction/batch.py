@@ -42,7 +42,7 @@ def make(users: int, items: int, k: int) -> tuple[np.ndarray, np.ndarray, sp.csr
 
 
 def gowalla(k: int) -> tuple[np.ndarray, np.ndarray, sp.csr_matrix]:
-    """Factors float32 [29858, k] and [40981, k] of two passes over Gowalla's train pairs, and the pairs."""
+    """Return factors float32 [29858, k] and [40981, k] of two passes over Gowalla's train pairs, and the pairs."""
     from benchmarks.support import data, machine
 
     matrix, kept = data.gowalla(), machine.output() / f"gowalla-factors-{k}.npz"
@@ -77,7 +77,7 @@ def implicit(u: np.ndarray, v: np.ndarray, seen: sp.csr_matrix, top: int) -> np.
 
 
 def work(args: argparse.Namespace) -> None:
-    """One round of one side, after one that does not count; prints its result as JSON."""
+    """Run one round of one side, after one that does not count; print its result as JSON."""
     from benchmarks.support import machine
 
     u, v, seen = gowalla(args.k) if args.data == "gowalla" else make(args.users, args.items, args.k)
@@ -96,7 +96,7 @@ def turn(python: str, side: str, arguments: list[str], blas: str) -> dict:
     from benchmarks.support import machine
 
     environment = os.environ | {"PYTHONPATH": str(machine.ROOT)}
-    # implicit asks for one BLAS thread beside its own; ours sees to that itself.
+    # implicit asks for one BLAS thread next to its own; ours sets that itself.
     environment["OPENBLAS_NUM_THREADS"] = "1" if side == "implicit" else "2"
     environment |= machine.blas_environment() if blas == "fitting" else {}
     command = [python, __file__, "--side", side, *arguments]

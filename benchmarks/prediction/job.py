@@ -31,7 +31,7 @@ SEED, MEAN_SEEN, AT_ONCE, IN_SHARD = 0, 10, 1 << 15, 200_000
 
 
 def make(root: Path, users: int, items: int, k: int) -> None:
-    """A dataset and a model as the pipeline and the trainer lay them out."""
+    """Write a dataset and a model in the layout of the pipeline and the trainer."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -83,7 +83,7 @@ def make(root: Path, users: int, items: int, k: int) -> None:
 
 
 def run(root: Path, kind: str, more: list[str]) -> dict:
-    """One run of the job: seconds of the whole process, of the job, and of its processors; its peak memory."""
+    """Run the job once: seconds of the whole process, of the job, and of its processors; its peak memory."""
     config = root / "config.yaml"
     config.write_text("beam: {runner: FnApiRunner}\n")
     places = ["--dataset_dir", str(root / "dataset"), "--model_dir", str(root / "model")]

@@ -24,7 +24,7 @@ SEED = 0
 
 
 def made(visitors: int, top: int, items: int) -> Answers:
-    """A block of answers, all of them full."""
+    """Return a block of answers, all of them full."""
     rng = np.random.default_rng(SEED)
     names = Names([b"item%d" % number for number in range(items)])
     asked = [b"visitor%d" % number for number in range(visitors)]
@@ -34,7 +34,7 @@ def made(visitors: int, top: int, items: int) -> Answers:
 
 
 def seconds(form: str, answers: Answers) -> tuple[float, int]:
-    """Of one block, and the bytes that it became."""
+    """Return the seconds of one block, and its bytes in the file."""
     file, started = io.BytesIO(), time.process_time()
     writer = WRITERS[form](file, WORDS["recommendations"])
     writer.write(answers)

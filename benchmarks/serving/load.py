@@ -37,7 +37,7 @@ SEED, VISITORS, K = 0, 20_000, 10
 
 
 def make(root: Path, users: int, items: int, k: int) -> Path:
-    """A model directory with a SavedModel, untrained; its dataset lies beside it."""
+    """Write a model directory with an untrained SavedModel; its dataset is next to it."""
     import_tensorflow()
     from artifacts import checksums, factor_tables
     from trainer.als import wals
@@ -60,7 +60,7 @@ def make(root: Path, users: int, items: int, k: int) -> Path:
 
 
 def write_requests(model: Path, path: Path, api: str) -> None:
-    """An address or a body a line, for visitors in random order."""
+    """Write one address or body per line, for visitors in random order."""
     ids = (model / "saved_model" / "assets" / "vocab_users").read_bytes().split(b"\n")[:-1]
     random.Random(SEED).shuffle(ids)
     with open(path, "w") as file:
@@ -90,7 +90,7 @@ def publish(model: Path, config: Path, number: int) -> None:
 
 
 def measure(args: argparse.Namespace, model: Path, root: Path) -> dict:
-    """One run: wrk's figures, the versions that the server took into service, and its memory with each of them."""
+    """Run wrk once: its figures, the versions that the server loaded, and its memory with each of them."""
     config, requests = root / "config.yaml", root / "requests"
     config.write_text(f"serving: {{directory: {root / 'served'}, port: 0}}\n")
     write_requests(model, requests, args.api)

@@ -46,8 +46,11 @@ def made(millions: int) -> Path:
 
 
 def table(interactions: int, visitors: int | None = None) -> Path:
-    """A directory of Parquet files of so many made interactions: a long tail of visitors (40,000 a million, or so many)
-    and items (4,000 a million, at most 20,000), with the dwell of each."""
+    """Return a directory of Parquet files of so many made interactions.
+
+    A long tail of visitors (40,000 a million, or so many) and items (4,000 a million, at most 20,000), with the
+    dwell of each.
+    """
     from benchmarks.support import machine, processes
 
     visitors = visitors or interactions // 25
@@ -67,7 +70,7 @@ def _save(path: Path, matrix: sp.csr_matrix) -> None:
 
 
 def load(path: str | Path) -> sp.csr_matrix:
-    """A matrix that this module has kept."""
+    """Return a matrix that this module has kept."""
     with np.load(path) as kept:
         shape = tuple(int(size) for size in kept["shape"])
         matrix = sp.csr_matrix((kept["data"], kept["indices"], kept["indptr"]), shape)

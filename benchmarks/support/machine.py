@@ -1,4 +1,4 @@
-"""What a figure must be read with: the machine, its load, its limits, and runs side by side."""
+"""The circumstances of a figure: the machine, its load, its limits, and runs side by side."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def describe() -> str:
 
 
 def shared_data() -> Path:
-    """The directory of the real data; ends the run where it is absent."""
+    """Return the directory of the real data; end the run where it is absent."""
     root = Path(os.environ.get("WALS_SHARED_DATA", ROOT.parent / "shared" / "data"))
     if not root.is_dir():
         sys.exit("this benchmark needs the shared data: set WALS_SHARED_DATA to its directory")
@@ -62,7 +62,7 @@ def save(name: str, figures: dict) -> None:
 
 
 def blas_environment() -> dict[str, str]:
-    """OpenBLAS takes some AMD processors with AVX-512 for older ones; both sides get the kernels that fit."""
+    """Set OpenBLAS's kernels: it takes some AMD processors with AVX-512 for older ones."""
     try:
         with open("/proc/cpuinfo") as file:
             text = file.read()
@@ -74,7 +74,7 @@ def blas_environment() -> dict[str, str]:
 def worker(
     python: str, script: str, *arguments: str, fresh_cache: str | None = None, more: dict[str, str] | None = None
 ) -> dict:
-    """Runs a script in a process of its own, two threads at most; its last line is its result as JSON.
+    """Run a script in a separate process, two threads at most; its last line is its result as JSON.
 
     The result gains `cpu`, the seconds of user and system time that the process took, which other load moves less than
     the clock's.
@@ -96,13 +96,13 @@ def worker(
 
 
 def resident(field: str = "VmRSS") -> int:
-    """Bytes of this process in memory; VmHWM for the most so far."""
+    """Return the bytes of this process in memory; VmHWM for the most so far."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field + ":"))
 
 
 def resident_of_tree(pid: int) -> int:
-    """Bytes in memory of a process and all below it, by /proc; pages that they share count for each."""
+    """Return the bytes in memory of a process and all below it, by /proc; pages that they share count for each."""
     total, waiting = 0, [pid]
     while waiting:
         root = Path("/proc", str(waiting.pop()))

@@ -3,7 +3,7 @@
     python -m benchmarks.wals.evaluate_scale [--visitors 250000 1000000] [--items 50000] [--k 64]
 
 About 16 items a visitor, popular ones more often (seed 0), a tenth held out; factors at random, since their quality
-costs nothing. The time is that of the whole command in a process of its own, with popularity and item kNN beside it.
+costs nothing. The time is that of the whole command in a process of its own, with popularity and item kNN next to it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def make_model(model: Model, sizes: tuple[int, int], k: int, dataset: Dataset, m
 
 
 def measure(root: Path, visitors: int, items: int, k: int) -> dict[str, float]:
-    """Seconds, CPU seconds and peak memory in GB of one evaluation."""
+    """Return seconds, CPU seconds and peak memory in GB of one evaluation."""
     dataset, model = Dataset(str(root / "dataset")), Model(str(root / "model"))
     Path(dataset.root).mkdir(parents=True, exist_ok=True)
     make_model(model, (visitors, items), k, dataset, make_dataset(dataset, visitors, items))

@@ -16,7 +16,7 @@ PUBLISHED = {"SimpleX": 0.1872, "LightGCN": 0.1820, "EASE": 0.1765, "MF-BPR": 0.
 
 
 def draw(rows: list[dict], about: str, path: Path) -> None:
-    """A line a training, a mark a pass; dotted what others publish."""
+    """Draw one line per training with one mark per pass; published figures are dotted."""
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     for row in rows:
         seconds, recall, _ = zip(*row["curve"], strict=True)

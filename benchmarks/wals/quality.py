@@ -35,7 +35,7 @@ PEER_PASSES = 8
 
 
 def ours(point: Point, passes: int) -> dict:
-    """Seconds, recall and NDCG after each pass, in this process."""
+    """Return seconds, recall and NDCG after each pass, in this process."""
     train, test = data.gowalla("train"), data.gowalla("test")
     curve: list[tuple[float, float, float]] = []
     model, started = point.model(train), time.perf_counter()
@@ -58,7 +58,7 @@ def ours(point: Point, passes: int) -> dict:
 
 
 def implicit(k: int, alpha: float, regularization: float, passes: int, folder: str) -> dict:
-    """Seconds to each pass, whose factors are left in `folder`."""
+    """Return the seconds to each pass, whose factors are left in `folder`."""
     from implicit.cpu.als import AlternatingLeastSquares
 
     train, seconds, spent = data.gowalla("train"), [], 0.0

@@ -1,4 +1,4 @@
-"""Growth with the data, memory, and the machine's limits: 1, 3 and 10 million made interactions, beside implicit.
+"""Growth with the data, memory, and the machine's limits: 1, 3 and 10 million made interactions, next to implicit.
 
     python -m benchmarks.wals.scale --peer PYTHON_WITH_IMPLICIT [--millions 1 3 10] [--k 64]
 
@@ -56,7 +56,7 @@ def measure(peer: str, path: Path, k: int, passes: int, rounds: int, steps: int)
 
 
 def work(found: dict, steps: int) -> tuple[float, float]:
-    """Floating point operations and bytes read and written of one of our passes with conjugate gradient.
+    """Return operations and bytes read and written of one of our passes with conjugate gradient.
 
     A sweep: the Gramian of one table, the turn of both, and for each entry its gathered factors read once, steps + 1
     products with them both ways. Both sweeps of a pass gather every entry once.

@@ -45,7 +45,7 @@ class Point:
         return self.ridge / (matrix.nnz / matrix.shape[0] + self.w0 * matrix.shape[1]) ** self.nu
 
     def model(self, matrix: sp.csr_matrix):
-        """A WALSMatrixFactorization with these settings."""
+        """Return a WALSMatrixFactorization with these settings."""
         from trainer import WALSMatrixFactorization
         from trainer.als.solver import Solver
         from trainer.als.weights import by_frequency
@@ -63,7 +63,7 @@ class Point:
 
 
 def hold_out(matrix: sp.csr_matrix, seed: int = 0) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """What to train on, and a fifth of each row's entries, rounded down, drawn at random."""
+    """Split a matrix: the training part, and a fifth of each row's entries, rounded down, drawn at random."""
     rng, lengths = np.random.default_rng(seed), np.diff(matrix.indptr)
     rows = np.repeat(np.arange(matrix.shape[0]), lengths)
     order = np.lexsort((rng.random(matrix.nnz), rows))
@@ -87,7 +87,7 @@ def measure(users: np.ndarray, items: np.ndarray, truth: sp.csr_matrix, seen: sp
 
 
 def try_out(point: Point, train: sp.csr_matrix, truth: sp.csr_matrix, passes: int = PASSES) -> dict:
-    """The best of a training's passes: recall, ndcg, pass, seconds, and each pass's sum."""
+    """Return the best of a training's passes: recall, ndcg, pass, seconds, and each pass's sum."""
     found: list = []
     best: dict = {"sum": 0.0}
     model, started = point.model(train), time.perf_counter()

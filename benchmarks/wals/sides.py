@@ -35,12 +35,12 @@ class Job:
     want_loss: bool = True
 
     def run(self, python: str, fresh_cache: str | None = None) -> dict:
-        """Runs in a process of its own; see `train`."""
+        """Run in a separate process; see `train`."""
         return machine.worker(python, __file__, json.dumps(asdict(self)), fresh_cache=fresh_cache)
 
 
 def loss(matrix: sp.csr_matrix, users: np.ndarray, items: np.ndarray) -> float:
-    """implicit's objective over all cells, float64, whoever made the factors: float32 [n, k] and [m, k]."""
+    """Return implicit's objective over all cells, float64, for any factors float32 [n, k] and [m, k]."""
     users, items = users.astype(float), items.astype(float)
     rows, fit = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), 0.0
     for s in range(0, matrix.nnz, 100_000):
@@ -98,7 +98,7 @@ def _implicit(job: Job, matrix: sp.csr_matrix, seconds: list[float]):
 
 
 def train(job: Job) -> dict:
-    """Seconds of each pass and of the whole fit, the loss, and memory in bytes: before the data, and at its peak."""
+    """Return seconds of each pass and of the fit, the loss, and bytes of memory before the data and at the peak."""
     seconds: list[float] = []
     if job.side == "ours":
         # Imported lazily elsewhere: the libraries' memory counts as there before the data.

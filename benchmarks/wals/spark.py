@@ -22,7 +22,7 @@ from benchmarks.wals.sides import CONFIDENCE, LAMBDA, Job
 
 
 def spark(path: str, k: int, passes: int, memory: str) -> dict:
-    """Seconds of a whole fit of one pass, and of `passes`, in one session."""
+    """Return the seconds of a whole fit of one pass, and of `passes`, in one session."""
     import tempfile
 
     import pyspark.sql

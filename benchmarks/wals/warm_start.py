@@ -28,7 +28,7 @@ SETTINGS = {
 
 
 def measure(folder: Path, k: int, nights: int) -> list[dict]:
-    """Of each night after the first: losses by pass of both starts, and both models' metrics with their difference."""
+    """Return, for each later night, losses by pass of both starts, and both models' metrics with their difference."""
     from trainer import evaluate, task
 
     training = SETTINGS | {"embedding_dimension": k}
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def show(k: int, night: int, found: dict) -> None:
-    """A night's figures for people."""
+    """Print a night's figures."""
     cold, warm = found["losses"]["cold"], found["losses"]["warm"]
     passes = ", ".join(f"{loss:.2f}" for loss in warm)
     print(f"k {k}, night {night}: cold loss {cold[-1]:.2f} after {len(cold)} passes; warm {passes}")
