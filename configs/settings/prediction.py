@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from configs.settings.section import Section
 
+Kind = Literal["recommendations", "audiences", "similar_items", "similar_visitors"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
 
 class PredictionSettings(Section):
     """Batch prediction: what is predicted, for whom, and in which files and tables it is written."""
 
-    kind: Literal["recommendations", "audiences", "similar_items", "similar_visitors"] = "recommendations"
+    kind: Kind = "recommendations"
     """recommendations: items for each visitor; audiences: visitors for each item; similar_items: items like each item;
     similar_visitors: visitors like each visitor."""
     top_k: PositiveInt = 10
@@ -59,6 +62,16 @@ class PredictionSettings(Section):
     def returns_visitors(self) -> bool:
         """True if the entries of a list are visitors, False if they are items."""
         return self.kind in ("audiences", "similar_visitors")
+
+    @property
+    def directory_setting(self) -> str:
+        """Name of the setting for the directory of this kind."""
+        return "predictions_dir" if self.kind == "recommendations" else f"{self.kind}_dir"
+
+    @property
+    def output_kind(self) -> str:
+        """Kind in the output's manifest."""
+        return "predictions" if self.kind == "recommendations" else self.kind
 
     @model_validator(mode="after")
     def _options_fit_the_kind(self) -> PredictionSettings:

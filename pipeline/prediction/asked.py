@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.prediction import recommend, visitors
+from pipeline.prediction import visitors
 from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
@@ -31,7 +31,7 @@ class Asked:
         self.block = max(1, min(plan.options.block_size, _BLOCK_ENTRIES // plan.options.top_k))
 
     def _ask_items(self, plan: Plan, items: Items) -> None:
-        wanted, names, unknown = recommend.wanted(plan), items.names.ids, list(plan.unknown)
+        wanted, names, unknown = plan.asked_ids(), items.names.ids, list(plan.unknown)
         known = [item for item in items.allowed_ids.tolist() if wanted is None or names[item] in wanted]
         self.keys = np.array(known, np.int64)
         self.ids = [names[item] for item in known] + unknown
@@ -39,7 +39,7 @@ class Asked:
         self.rules = [cold_start.FACTORS] * len(known) + [cold_start.MEAN_ITEM] * len(unknown)
 
     def _ask_visitors(self, plan: Plan, items: Items) -> None:
-        wanted, size = recommend.wanted(plan), block_rows(items)
+        wanted, size = plan.asked_ids(), block_rows(items)
         shards = range(plan.user_shards)
         blocks = [block for shard in shards for block in visitors.read(plan, items, shard, size, wanted)]
         keys = np.concatenate([block.rows.keys for block in blocks] or [np.zeros(0, np.int64)])

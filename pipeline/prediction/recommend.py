@@ -10,7 +10,6 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.utils.shared import Shared
 
-from artifacts import id_lists
 from artifacts.paths import Predictions, shard_name
 from pipeline.beam.counters import StepCounter
 from pipeline.prediction import rank, visitors
@@ -38,7 +37,7 @@ class AnswerShard(beam.DoFn):
     def process(self, shard: int) -> Iterator[dict]:
         plan, items = self._plan, self._items
         if plan.options.asks_visitors:
-            answers = recommendations(plan, items, shard, wanted(plan))
+            answers = recommendations(plan, items, shard, plan.asked_ids())
         else:
             answers = similar_items(plan, items, shard, self._shards)
         yield write(plan, self._root, shard, self._shards, answers)
@@ -66,11 +65,6 @@ def write(plan: Plan, root: str, shard: int, shards: int, blocks: Iterable[Answe
     for description in described:
         _COUNTER.add(description["records"], description["bytes"])
     return {"files": described, "counts": counts}
-
-
-def wanted(plan: Plan) -> frozenset[bytes] | None:
-    """Return the ids to answer; None for all."""
-    return frozenset(id_lists.read_ids(plan.options.only, "prediction.only")) if plan.options.only else None
 
 
 def recommendations(plan: Plan, items: Items, shard: int, only: frozenset[bytes] | None) -> Iterator[Answers]:
@@ -123,7 +117,7 @@ def _explain(plan: Plan, items: Items, block: Visitors, best: Best) -> Reasons |
 def similar_items(plan: Plan, items: Items, shard: int, shards: int) -> Iterator[Answers]:
     """Yield the answers to a part of the items: the items like each, without itself."""
     asked, ids = np.arange(len(items.names.ids)), items.names.ids
-    if (only := wanted(plan)) is not None:
+    if (only := plan.asked_ids()) is not None:
         asked = np.array([item for item, name in enumerate(ids) if name in only], np.int64)
     part = np.array_split(asked, shards)[shard]
     for start in range(0, len(part), plan.block_size):

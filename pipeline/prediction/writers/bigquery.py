@@ -30,7 +30,6 @@ from pipeline.sources.bigquery.names import TableName
 from pipeline.sources.bigquery.service import Service, explained
 
 _TYPES = {"string": "STRING", "int64": "INTEGER", "double": "FLOAT", "timestamp[us, tz=UTC]": "TIMESTAMP"}
-_DIRECTORIES = {"recommendations": "predictions_dir"}
 
 
 def check(settings: Settings) -> None:
@@ -121,8 +120,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "python -m pipeline.prediction.writers.bigquery", "Loads written predictions into prediction.table again."
     )
     settings = cli.settings_with(parser.parse_args(argv), {})
-    kind = settings.prediction.kind
-    setting = _DIRECTORIES.get(kind, f"{kind}_dir")
+    setting = settings.prediction.directory_setting
     root = cli.required(getattr(settings, setting), setting)
     manifest = PredictionsManifest.read(Predictions(root).manifest)
     check(settings)

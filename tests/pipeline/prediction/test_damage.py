@@ -1,4 +1,4 @@
-"""What batch prediction says of datasets and models that are damaged, old or others; it publishes nothing."""
+"""Datasets and models that are damaged, old or others: batch prediction refuses them and publishes nothing."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ def factors(model: Path, table: str) -> list[Path]:
 
 
 def change(path: Path, how) -> None:
-    """Of a model that was made so: its manifest has the checksum."""
+    """Change a table of a model, and its checksum in the manifest."""
     np.save(path, how(np.load(path)))
     about = path.parents[1] / "manifest.json"
     content = json.loads(about.read_text())
@@ -38,7 +38,7 @@ def infinite_at_the_end(array: np.ndarray) -> np.ndarray:
     return array
 
 
-# What is done to a dataset d and a model m, and what the job says to it.
+# A change to a dataset d and a model m, and the message of the job.
 DAMAGE = {
     "no model": (lambda d, m: (m / "manifest.json").unlink(), "model is not a finished model"),
     "no dataset": (lambda d, m: (d / "manifest.json").unlink(), "dataset is not a finished dataset"),
@@ -58,7 +58,10 @@ DAMAGE = {
         lambda d, m: factors(m, "user")[0].unlink(),
         "user_factors-00000-of-0000.* does not exist",
     ),
-    "last shard lost": (lambda d, m: factors(m, "item")[-1].unlink(), "item_factors-0000.* is missing"),
+    "last shard lost": (
+        lambda d, m: factors(m, "item")[-1].unlink(),
+        "item_factors-0000.* (is missing|does not exist)",
+    ),
     "rows": (lambda d, m: change(factors(m, "user")[0], lambda a: a[:1]), "rows of float32; train again"),
     "float64": (lambda d, m: change(factors(m, "item")[0], np.float64), "rows of float32; train again"),
     "width": (
@@ -109,7 +112,7 @@ def damaged(root: Path, tmp_path: Path, what: str) -> Path:
 
 
 def written_again(path: Path, key: int, how) -> None:
-    """The same records, but for what `how` makes of one row's entries; as many bytes, and checksums that fit."""
+    """Write the records again with one row's entries changed by `how`: as many bytes, and checksums that fit."""
     size, rows = path.stat().st_size, []
     for found, indices, values in tfrecords.read_rows(str(path)):
         indices, values = indices.copy(), values.copy()

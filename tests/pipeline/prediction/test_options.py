@@ -1,4 +1,4 @@
-"""What batch prediction answers, under each option and of each kind, against plain rules over all scores."""
+"""The answers of batch prediction under each option and of each kind, against plain rules over all scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from configs.settings import PredictionSettings, Settings
 from pipeline import batch_predict
 from pipeline.beam import finalize, progress
 from pipeline.interactions import columns
-from pipeline.prediction import audiences, plan, visitors
+from pipeline.prediction import audiences, job, plan, visitors
 from tests.support.datasets import write_items
 from tests.support.manifests import describe_below
 from tests.support.oracles import DenseWals
@@ -52,7 +52,7 @@ class Plain:
         self.popularity = self.has.sum(0).astype(float)
 
     def scores(self, factors: np.ndarray | None = None) -> np.ndarray:
-        """Of each visitor with each item, by the rules of cold start, or of the factors given."""
+        """Return the score of each visitor with each item, by the rules of cold start, or of the factors given."""
         if factors is None:
             known = (self.rules != "popularity")[:, None]
             return np.where(known, self.answering @ self.items.T, self.popularity)
@@ -155,13 +155,13 @@ def test_no_category_takes_more_than_its_share(plain, tmp_path, kinds):
     assert recommended(tmp_path / "out") == dict(zip(plain.visitors, expected, strict=True))
 
 
-def test_only_those_listed_are_answered_and_strangers_get_what_is_popular(plain, tmp_path):
-    asked = [*plain.visitors[3:40:5], b"stranger", b"zebra"]
+def test_only_those_listed_are_answered_and_unknown_ids_get_what_is_popular(plain, tmp_path):
+    asked = [*plain.visitors[3:40:5], b"unknown", b"zebra"]
     (tmp_path / "only").write_bytes(b"\n".join(asked))
     content = predict(plain.root, tmp_path / "out", top_k=4, only=str(tmp_path / "only"), explanation=2)
     expected = dict(zip(plain.visitors, best(plain.scores(), plain.item_ids, plain.has, 4), strict=True))
     popular = best(plain.popularity[None], plain.item_ids, np.zeros((1, 90), bool), 4)[0]
-    expected |= {b"stranger": popular, b"zebra": popular}
+    expected |= {b"unknown": popular, b"zebra": popular}
     assert recommended(tmp_path / "out") == {name: expected[name] for name in asked}
     assert content["counts"]["visitors"] == len(asked) and content["counts"]["visitors_unknown"] == 2
 
@@ -209,7 +209,7 @@ def round_scores(tree):
     return [round_scores(value) for value in tree] if isinstance(tree, list) else tree
 
 
-def expected_targets(plain, k, factors=None, forbidden=None, **more):
+def expected_audiences(plain, k, factors=None, forbidden=None, **more):
     scores = plain.scores(plain.answering if factors is None else factors).T
     found = best(scores, plain.visitors, plain.has.T if forbidden is None else forbidden, k, **more)
     return dict(zip(plain.item_ids, found, strict=True))
@@ -232,24 +232,24 @@ def test_any_block_of_visitors_gives_the_same_audiences(plain, size):
         answers = audiences.as_answers(ids, ["factors"] * len(ids), merged, 6)
         for name, row in zip(ids, answers.best.indices, strict=True):
             found[name] = [answers.names.ids[index] for index in row if index >= 0]
-    assert found == expected_targets(plain, 6)
+    assert found == expected_audiences(plain, 6)
 
 
-def test_targets_are_the_best_visitors_of_each_item(plain, tmp_path):
+def test_audiences_are_the_best_visitors_of_each_item(plain, tmp_path):
     content = predict(plain.root, tmp_path / "out", kind="audiences", top_k=6, block_size=40)
-    assert given(tmp_path / "out", "contentId", "audience", "visitorId") == expected_targets(plain, 6)
+    assert given(tmp_path / "out", "contentId", "audience", "visitorId") == expected_audiences(plain, 6)
     assert content["counts"]["items"] == 90 and content["counts"]["audiences"] == 90 * 6
     assert {path.name.split("-")[0] for path in (tmp_path / "out").glob("*-*")} == {"audiences"}
 
 
-def test_targets_take_the_options_the_other_way_round(plain, tmp_path):
+def test_audiences_take_the_options_the_other_way_round(plain, tmp_path):
     (tmp_path / "block").write_bytes(b"\n".join(plain.visitors[::3]))
     (tmp_path / "only").write_bytes(b"\n".join([*plain.item_ids[5:50:4], b"fresh"]))
     options = {"kind": "audiences", "top_k": 9, "min_score": 2.0, "factors": "projected"}
     lists = {"block": str(tmp_path / "block"), "only": str(tmp_path / "only")}
     predict(plain.root, tmp_path / "out", **options, **lists)
     blocked = np.isin(np.arange(150), np.arange(0, 150, 3))
-    expected = expected_targets(plain, 9, plain.projected, plain.has.T | blocked, least=2.0)
+    expected = expected_audiences(plain, 9, plain.projected, plain.has.T | blocked, least=2.0)
     mean = plain.projected @ plain.items.astype("f").mean(0, dtype="d")
     fresh = best(mean[None], plain.visitors, blocked[None], 9, 2.0)[0]
     found = given(tmp_path / "out", "contentId", "audience", "visitorId")
@@ -267,7 +267,7 @@ def test_who_watches_sees_how_far_it_is(plain, tmp_path, monkeypatch, kind):
         return take(staging)
 
     tree = {"dataset_dir": str(plain.root / "dataset"), "model_dir": str(plain.root / "model")}
-    due = batch_predict._files_due(plan.make(Settings.model_validate(tree | {"prediction": {"kind": kind}}))[0])
+    due = job.files_due(plan.make(Settings.model_validate(tree | {"prediction": {"kind": kind}}))[0])
     monkeypatch.setattr(finalize, "take_summary", look)
     predict(plain.root, tmp_path / "out", kind=kind)
     assert seen == [True] and due[1] == {"recommendations": 3 * 2, "audiences": 3}[kind]
@@ -303,15 +303,15 @@ def write(path: Path, text: str) -> str:
     [
         ({"only": "/nowhere"}, r"prediction.only: /nowhere does not exist"),
         ({"block": "EMPTY"}, "has no ids; write one per line"),
-        ({"allow": "STRANGERS"}, "leave no items; widen them"),
+        ({"allow": "UNKNOWN"}, "leave no items; widen them"),
         ({"max_per_category": 1}, "needs a catalogue; set catalogue"),
-        ({"kind": "similar_items", "only": "STRANGERS"}, "names none that the dataset has"),
+        ({"kind": "similar_items", "only": "UNKNOWN"}, "names no id of the dataset"),
         ({"kind": "audiences", "top_k": 151}, "top_k 151 is larger than the dataset of 150 visitors"),
         ({"kind": "audiences", "only": "ONE", "max_age_days": 1}, "nothing is left to answer"),
     ],
 )
 def test_an_option_that_cannot_be_met_is_said_in_one_line(plain, tmp_path, options, said):
-    files = {"EMPTY": "\n\n", "STRANGERS": "nobody\n", "ONE": plain.item_ids[0].decode()}
+    files = {"EMPTY": "\n\n", "UNKNOWN": "nobody\n", "ONE": plain.item_ids[0].decode()}
     files = {name: write(tmp_path / name, text) for name, text in files.items()}
     options = {name: files.get(value, value) for name, value in options.items()}
     with pytest.raises(UserError, match=said) as caught:
