@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from artifacts import factor_tables, tfrecords
+from artifacts.manifests import DatasetManifest
 from artifacts.names import CONTENT_ID
 from artifacts.paths import Dataset, Model
 from artifacts.vocabulary import Vocabulary
@@ -41,9 +42,9 @@ class World:
         self.views = {pair: n for pair, n in self.views.items() if rng.random() < 0.1 + 0.3 * (n % 3 == 0)}
         rows = [event(v, i, 100, event_timestamp=str(10**15 + n * 10**7)) for (v, i), n in self.views.items()]
         write_ndjson(root / "events", rows)
-        made = make_dataset(
-            root / "dataset", root / "events", "ga4", split={"kind": "last_n", "n": 1}, dataset={"shards": 3}
-        )
+        layout = {"split": {"kind": "last_n", "n": 1}, "dataset": {"shards": 3}}
+        make_dataset(root / "dataset", root / "events", "ga4", **layout)
+        made = DatasetManifest.read(Dataset(str(root / "dataset")).manifest)
         write_model(root / "model", made, np.random.default_rng(2), k=2)
         self.root, self.dataset, self.model = root, Dataset(str(root / "dataset")), Model(str(root / "model"))
         self.visitors, self.items = (
