@@ -1,8 +1,14 @@
-"""Draw the pictures of the documentation: python docs/pictures.py writes docs/pictures/*.svg, for light and dark."""
+"""Make the pictures of the documentation in docs/pictures.
+
+python docs/pictures.py                                               the drawings: *.svg, for light and dark
+python docs/pictures.py http://127.0.0.1:8501 data/report.html        page.png and report.png, of the sample's model
+                                                                      (make run, make report, make serve)
+"""
 
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent / "pictures"
@@ -17,6 +23,8 @@ _STYLE = """\
   .card { fill: var(--card); } .line { stroke: var(--line); fill: none; stroke-width: 1.5; }
   .cell { stroke: var(--line); fill: none; } .box { stroke: var(--fill); fill: none; stroke-width: 1.5; }
 </style>"""
+
+_VISITOR = "7434100079594463445"  # of the sample, shown on the page
 
 # Ratings of six visitors; None is an empty cell.
 _RATINGS = (
@@ -114,9 +122,30 @@ def cold_start() -> str:
     return picture(620, 250, "Which rule answers a visitor", parts)
 
 
+def take_screenshots(server: str, report: str) -> None:
+    """Photograph the server's page with an explanation, and the report's map, in Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1000, "height": 760}, color_scheme="light")
+        page.goto(f"{server}/#{_VISITOR}")
+        page.locator("#recommended button").first.click()
+        page.locator("#similar button").first.wait_for()
+        page.screenshot(path=HERE / "page.png")
+        page.set_viewport_size({"width": 1000, "height": 690})
+        page.goto(Path(report).absolute().as_uri())
+        page.evaluate("document.documentElement.style.scrollBehavior = 'auto'")
+        page.evaluate("scrollTo(0, document.querySelector('#map h2').getBoundingClientRect().top + scrollY - 136)")
+        page.screenshot(path=HERE / "report.png")
+        browser.close()
+
+
 PICTURES = {"wals": wals, "weights": weights, "cold-start": cold_start}
 
 if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)
     for name, draw in PICTURES.items():
         (HERE / f"{name}.svg").write_text(draw(), encoding="utf-8")
+    if len(sys.argv) == 3:
+        take_screenshots(*sys.argv[1:])
