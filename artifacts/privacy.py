@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 
+from artifacts import id_lists
 from artifacts.storage import read_bytes
 from configs.errors import UserError
 from configs.settings import PrivacySettings
@@ -66,11 +67,14 @@ def read_deleted(settings: PrivacySettings, key: bytes | None) -> frozenset[byte
         data = read_bytes(settings.deleted_visitors)
     except OSError as error:
         raise UserError(f"privacy.deleted_visitors {settings.deleted_visitors} cannot be read") from error
-    ids = listed(data)
+    ids = listed(data, f"privacy.deleted_visitors {settings.deleted_visitors}")
     return ids if key is None else ids | {hashed(key, name) for name in ids}
 
 
-def listed(data: bytes) -> frozenset[bytes]:
-    """Return the ids of a deletion list, one per line, without byte order mark and Windows line ends."""
-    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    return frozenset(line.removesuffix(b"\r") for line in lines) - {b""}
+def listed(data: bytes, file: str) -> frozenset[bytes]:
+    """Return the ids of a deletion list, in all forms that its lines can mean.
+
+    Raises:
+        UserError: the file, whose name is for the message, is not text in UTF-8 or UTF-16.
+    """
+    return frozenset(form for line in id_lists.parse_lines(data, file) for form in id_lists.forms(line))

@@ -10,6 +10,7 @@ from configs.errors import UserError
 from configs.settings import Settings, SourceSettings, SplitSettings
 from pipeline.interactions import splits
 from pipeline.sources.extract import RECORDS, TIME_UNIT
+from pipeline.sources.privacy import DELETION_LIST, VIEWS
 
 _SHOWN = 10
 _VISITOR_FIELD = {"ga360": "fullVisitorId", "ga4": "user_pseudo_id"}
@@ -28,6 +29,7 @@ def check_counts(counts: Counter[str], settings: Settings, rejected_dir: str) ->
     _check_time_unit(counts)
     _check_records(counts, settings.source)
     _check_rejected(counts, settings.source, rejected_dir)
+    _check_deletion(counts, settings.privacy.deleted_visitors)
     _check_pairs(counts, settings)
     _check_split(counts, settings.split)
 
@@ -54,6 +56,15 @@ def _check_time_unit(counts: Counter[str]) -> None:
     seen = _seen(counts, TIME_UNIT)
     if seen and (unit := next(iter(seen))) != "ms" and seen[unit] > seen.get("ms", 0):
         raise UserError(f"the times in source.time_column are in {unit}, not in ms: set source.time_unit: {unit}")
+
+
+def _check_deletion(counts: Counter[str], path: str | None) -> None:
+    """Raise UserError where no id of a deletion list is in the data: it may be another encoding or other ids."""
+    if counts[DELETION_LIST] and not counts[f"{VIEWS}.skipped.deleted_visitor"]:
+        raise UserError(
+            f"no id of privacy.deleted_visitors {path} is in the data: write the visitorIds, or their hashes, one per "
+            "line as they are in the export; an empty list deletes nobody"
+        )
 
 
 def _check_rejected(counts: Counter[str], source: SourceSettings, rejected_dir: str) -> None:

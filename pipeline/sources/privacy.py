@@ -14,6 +14,7 @@ from configs.settings import PrivacySettings
 from pipeline.sources.extract import Extract
 
 VIEWS = "views"
+DELETION_LIST = "seen.deletion_list"  # batches that were compared with a list that has ids
 
 
 @lru_cache(maxsize=1)
@@ -47,6 +48,7 @@ def protect(extract: Extract, settings: PrivacySettings, by_visit: bool) -> Extr
     if not (settings.hashes or settings.deleted_visitors):
         return extract
     key, deleted = rules(settings)
+    extract.counts[DELETION_LIST] += bool(deleted)
     table = extract.table
     names, codes = _names(table.column(0))
     is_deleted = np.array([_is_deleted(name, key, deleted, by_visit) for name in names], bool)

@@ -44,7 +44,10 @@ class DeletionList:
         try:
             files = storage.glob(glob.escape(self._path))
             if files != self._files:
-                self.ids, self._files = privacy.listed(storage.read_bytes(self._path)), files
+                self.ids, self._files = (
+                    privacy.listed(storage.read_bytes(self._path), f"serving.deleted_visitors {self._path}"),
+                    files,
+                )
         except OSError as error:
             raise UserError(f"serving.deleted_visitors {self._path} cannot be read: {error}") from error
 

@@ -127,3 +127,44 @@ def test_the_command_hashes_ids(tmp_path, key_file):
     command = [sys.executable, "-m", "pipeline.hash_ids", "--config", str(config)]
     done = forkserver.run(command, input=b"anna\nbob", capture_output=True, check=True)
     assert done.stdout.split() == [plain_hash("anna"), plain_hash("bob")]
+
+
+LISTS = {
+    "UTF-8": b"anna\nbob\n",
+    "a byte order mark": b"\xef\xbb\xbfanna\nbob",
+    "UTF-16": "anna\r\nbob\r\n".encode("utf-16"),
+    "UTF-16, the other way": b"\xfe\xff" + "anna\nbob".encode("utf-16-be"),
+    "Windows": b"anna\r\nbob\r\n",
+    "an old Mac": b"anna\rbob\r",
+    "blanks": b" anna\nbob\t \n\n",
+    "CSV": b'"visitorId"\n"anna"\n"bob"\n',
+    "twice": b"bob\nanna\nbob\nanna\n",
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_deletion_list_as_any_system_writes_it(tmp_path, name):
+    (tmp_path / "list").write_bytes(LISTS[name])
+    settings = PrivacySettings(deleted_visitors=str(tmp_path / "list"))
+    deleted = privacy.read_deleted(settings, None)
+    assert {b"anna", b"bob"} <= deleted and not deleted & {b"", b"ann", b"carl"}
+
+
+@pytest.mark.parametrize("data", ["anna\ncafé".encode("latin-1"), "anna".encode("utf-16-le"), b"\xff\xfea"])
+def test_a_deletion_list_that_cannot_be_text_is_refused(tmp_path, data):
+    (tmp_path / "list").write_bytes(data)
+    with pytest.raises(UserError, match=r"privacy.deleted_visitors .*list is not text in UTF-8: save it in UTF-8"):
+        privacy.read_deleted(PrivacySettings(deleted_visitors=str(tmp_path / "list")), None)
+
+
+@pytest.mark.parametrize(("data", "left"), [(b"", 3), (b"zoe\ncarl\n", 2), (b"ANNA\nzoe\n", None)])
+def test_a_deletion_list_of_which_nobody_is_in_the_data_fails(tmp_path, data, left):
+    path = write_ndjson(tmp_path / "in", [reads(name, {"c": 1000}) for name in ("anna", "bob", "carl")])
+    (tmp_path / "list").write_bytes(data)
+    rules = {"deleted_visitors": str(tmp_path / "list")}
+    if left is None:
+        with pytest.raises(UserError, match=r"no id of privacy.deleted_visitors .* is in the data") as error:
+            make_dataset(tmp_path / "out", path, privacy=rules)
+        assert "ANNA" not in str(error.value)
+    else:
+        assert make_dataset(tmp_path / "out", path, privacy=rules)["counts"]["users"] == left
