@@ -142,7 +142,7 @@ def test_a_training_that_was_killed_ends_with_the_same_loss(tmp_path):
                 break
     assert not (tmp_path / "model" / "manifest.json").exists(), "killed before its end"
     done = forkserver.run(command(tmp_path), capture_output=True, text=True, check=True)
-    assert "going on after sweep" in done.stdout
+    assert "continuing after sweep" in done.stdout
     resumed = final_loss(tmp_path)
     forkserver.run(command(tmp_path, "--replace"), capture_output=True, check=True)
     assert resumed == pytest.approx(final_loss(tmp_path), rel=1e-5)

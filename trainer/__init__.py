@@ -11,7 +11,7 @@ __all__ = ["WALSMatrixFactorization"]
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy: the job's flags are checked before TensorFlow is imported.
+    # Imported on first use: the commands check their flags before TensorFlow is imported.
     if name == "WALSMatrixFactorization":
         from trainer.model import WALSMatrixFactorization
 

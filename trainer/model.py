@@ -25,21 +25,21 @@ from trainer.job.early_stopping import HeldOut
 
 
 class WALSMatrixFactorization:
-    """Weighted alternating least squares; the objective stands at the head of `trainer.als.wals`.
+    """Weighted alternating least squares; see `trainer.als.wals` for the objective.
 
     Args:
-        num_rows, num_cols: of the matrix; None takes them from what `fit` is given.
-        embedding_dimension: k, the factors of a row.
+        num_rows, num_cols: of the matrix; None takes them from the data that `fit` reads.
+        embedding_dimension: k, the factors of each row.
         unobserved_weight: w0. regularization_coeff: lambda; None is 0. frequency_exponent: nu.
         row_init, col_init: "random" (seeded N(0, init_stddev), by default 1/sqrt(k)), an array [n, k], the directory
             of an earlier model, or an earlier WALSMatrixFactorization.
         row_weights, col_weights: R and C: None (observed entries weigh what all cells weigh), a scalar, a vector, or
-            the path of a CSV file `visitorId,weight` (`contentId,weight`) where `fit` is given a dataset directory.
+            the path of a CSV file `visitorId,weight` (`contentId,weight`) if `fit` reads a dataset directory.
         max_sweeps: a sweep solves one side.
         solver: "auto", "cholesky", "cg", "block", or a `trainer.als.solver.Solver`.
 
     Raises:
-        ValueError: an argument out of range, naming it.
+        ValueError: an argument is out of range; the message names it.
     """
 
     def __init__(
@@ -87,12 +87,12 @@ class WALSMatrixFactorization:
 
     @property
     def solver(self) -> str:
-        """The solver in words, as the default chose it for k."""
+        """A description of the solver, for this k."""
         return self._solver.describe(self._k)
 
     @property
     def history(self) -> list[Sweep]:
-        """Loss, RWSE and seconds of every sweep done."""
+        """Loss, RWSE and seconds of every sweep."""
         return list(self._fitted.history)
 
     @property
@@ -110,20 +110,20 @@ class WALSMatrixFactorization:
         input_cols: Any = None,
         held_out: HeldOut | None = None,
     ) -> WALSMatrixFactorization:
-        """Trains from the start given to the constructor.
+        """Train from the start values of the constructor.
 
         Args:
             matrix: scipy.sparse or tf.SparseTensor [num_rows, num_cols], or a dataset directory.
             passes: over both sides; None for max_sweeps.
             callback: called after each pass with pass, loss, RWSE and seconds.
-            entry_weights: E, with the entries of `matrix`.
-            input_rows, input_cols: in place of `matrix`, batches of SparseTensors as TensorFlow 1's input functions
-                gave them: [num_rows, num_cols] each with some of the rows, and [num_cols, num_rows] with some of the
-                columns.
-            held_out: stops when its metric no longer improves.
+            entry_weights: E, with the same entries as `matrix`.
+            input_rows, input_cols: instead of `matrix`, batches of SparseTensors as TensorFlow 1's input functions
+                returned them: [num_rows, num_cols] with some of the rows each, and [num_cols, num_rows] with some of
+                the columns each.
+            held_out: stops the training when its metric no longer improves.
 
         Raises:
-            ValueError: whatever is wrong with the data, before anything is computed.
+            ValueError: the data is wrong; raised before training starts.
         """
         rows, cols, dataset = self._read(matrix, entry_weights, input_rows, input_cols)
         sides = []
@@ -154,19 +154,19 @@ class WALSMatrixFactorization:
         return self._fitted.cols.table
 
     def get_projections(self, rows: Any, projection_weights: Any = None, project_row: bool = True) -> np.ndarray:
-        """Folds in rows that were never trained on: their row solve with the columns fixed as they are now.
+        """Fold in rows that were not in the training data: return their solution with the columns fixed.
 
         Args:
             rows: sparse [n, num_cols] (with project_row=False columns as rows: [n, num_rows]).
             projection_weights: R of these rows: None for 1, a scalar or a vector [n].
 
         Returns:
-            float32 [n, k]; an empty row gives zeros.
+            float32 [n, k]; zeros for an empty row.
         """
         return self._project(rows, projection_weights, None, project_row)[0]
 
     def evaluate(self, matrix: Any, entry_weights: Any = None, projection_weights: Any = None) -> dict[str, float]:
-        """Refits the given rows with the columns fixed; gives WALS_loss, WALS_RWSE and completed_sweeps."""
+        """Refit the rows with the columns fixed; return WALS_loss, WALS_RWSE and completed_sweeps."""
         loss = self._project(matrix, projection_weights, entry_weights, True)[1]
         return {"WALS_loss": loss.total, "WALS_RWSE": loss.rwse, "completed_sweeps": self.completed_sweeps}
 
@@ -188,7 +188,7 @@ class WALSMatrixFactorization:
     def _read(
         self, matrix: Any, entry_weights: Any, input_rows: Any, input_cols: Any
     ) -> tuple[list[SparseRows], list[SparseRows], Any]:
-        """Both sides' blocks, and the dataset they come from, if any; sets the sizes."""
+        """Return both sides' blocks and their dataset, if any; set the sizes."""
         if (matrix is None) == (input_rows is None and input_cols is None):
             raise ValueError("pass either a matrix or input_rows and input_cols")
         if isinstance(matrix, str | os.PathLike):
@@ -203,7 +203,7 @@ class WALSMatrixFactorization:
             self._set_sizes(len(rows), columns)
             return [rows], [rows.transpose(columns)], None
         if input_rows is None or input_cols is None:
-            raise ValueError("input_rows and input_cols go together")
+            raise ValueError("input_rows and input_cols go together; pass both")
         rows, columns = matrices.to_rows(input_rows, "input_rows")
         self._set_sizes(len(rows), columns)
         cols, _ = matrices.to_rows(input_cols, "input_cols", columns=len(rows))

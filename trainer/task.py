@@ -1,4 +1,4 @@
-"""The job that trains: python -m trainer.task --config configs/local.yaml"""
+"""The training command: python -m trainer.task --config configs/local.yaml"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from configs import cli
 
 _EPILOG = """\
-A training that was killed goes on where it was when the same command is started again.
+If a training is killed, the same command continues it from the last checkpoint.
 Any setting of the config can be given as --set KEY=VALUE.
 
 examples:
@@ -19,27 +19,27 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parses the flags and runs the job.
+    """Parse the flags and run the job.
 
     Raises:
-        UserError: whatever the user can put right.
+        UserError: a mistake that the user can correct.
     """
     parser = cli.parser(
         "python -m trainer.task",
-        "Reads a dataset and trains the factorisation: factors, SavedModel, manifest.",
+        "Train a model on a dataset; write its factors, its SavedModel and its manifest.",
         epilog=_EPILOG,
     )
     flags = {
-        "dataset_dir": ("dataset_dir", "DIR", "what pipeline.preprocess wrote, local or gs://"),
-        "model_dir": ("model_dir", "DIR", "where the model goes, local or gs://"),
-        "warm_start": ("training.warm_start", "DIR", "an earlier model to start from, e.g. last night's"),
+        "dataset_dir": ("dataset_dir", "DIR", "output of pipeline.preprocess, local or gs://"),
+        "model_dir": ("model_dir", "DIR", "directory of the new model, local or gs://"),
+        "warm_start": ("training.warm_start", "DIR", "start from this earlier model, for example last night's"),
     }
     cli.add_flags(parser, flags, "a model that is")
     args = parser.parse_args(argv)
     settings = cli.settings_with(args, flags)
     dataset_dir = cli.required(settings.dataset_dir, "dataset_dir")
     model_dir = cli.required(settings.model_dir, "model_dir")
-    # Not before: `--help` and a mistake in the flags answer at once.
+    # Imported here, so that `--help` and mistakes in the flags are answered at once.
     cli.import_tensorflow()
     from trainer.job import training_job
 

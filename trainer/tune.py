@@ -1,4 +1,4 @@
-"""The job that looks for good settings: python -m trainer.tune --config configs/local.yaml"""
+"""The search for good settings: python -m trainer.tune --config configs/local.yaml"""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from configs.settings.search import SearchSettings, load_search
 _SEARCH, _STUDY, _MACHINE = "configs/search.yaml", "data/tuning", "n2-standard-8"
 
 _EPILOG = """\
-Trials train on a part of the dataset's rows and are measured on the rest of them. A search that was stopped or killed
-goes on where it was when the same command is started again. Test data is never read.
+Trials train on a part of the training data and are measured on the rest of it; test data is never read. If a search is
+stopped or killed, the same command continues it.
 
 examples:
   python -m trainer.tune --config configs/local.yaml --minutes 10
@@ -28,31 +28,39 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parses the flags and runs the search.
+    """Parse the flags and run the search.
 
     Raises:
-        UserError: whatever the user can put right.
+        UserError: a mistake that the user can correct.
     """
     parser = cli.parser(
         "python -m trainer.tune",
-        "Searches for the settings with the best validation metric; writes them as a config for trainer.task.",
+        "Search for the settings with the best validation metric; write them as a config for trainer.task.",
         epilog=_EPILOG,
     )
-    parser.add_argument("--search", default=_SEARCH, metavar="YAML", help=f"what to search (default: {_SEARCH})")
-    parser.add_argument("--dataset_dir", metavar="DIR", help="what pipeline.preprocess wrote, local or gs://")
     parser.add_argument(
-        "--study_dir", default=_STUDY, metavar="DIR", help=f"where the search is kept, local (default: {_STUDY})"
+        "--search", default=_SEARCH, metavar="YAML", help=f"the space of the search (default: {_SEARCH})"
     )
-    parser.add_argument("--trials", type=int, metavar="N", help="trials of the study, with those of earlier runs")
-    parser.add_argument("--minutes", type=float, metavar="M", help="time of this run")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one for every core)")
-    parser.add_argument("--replace", action="store_true", help="start over: forget the search that is there")
+    parser.add_argument("--dataset_dir", metavar="DIR", help="output of pipeline.preprocess, local or gs://")
+    parser.add_argument(
+        "--study_dir", default=_STUDY, metavar="DIR", help=f"directory of the search, local (default: {_STUDY})"
+    )
+    parser.add_argument("--trials", type=int, metavar="N", help="trials in total, with those of earlier runs")
+    parser.add_argument("--minutes", type=float, metavar="M", help="time limit of this run")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    parser.add_argument(
+        "--replace", action="store_true", help="start over: delete the earlier search in this directory"
+    )
     vertex = parser.add_argument_group("Vertex AI hyperparameter tuning (docs/tuning.md)")
     vertex.add_argument(
-        "--vertex_trial", action="store_true", help="one trial, of the values given as flags: what Vertex AI starts"
+        "--vertex_trial",
+        action="store_true",
+        help="run one trial with the values of the other flags; Vertex AI starts it",
     )
-    vertex.add_argument("--vertex_spec", metavar="IMAGE", help="print the specification of the job, and do nothing")
-    vertex.add_argument("--machine", default=_MACHINE, metavar="TYPE", help=f"of a trial (default: {_MACHINE})")
+    vertex.add_argument("--vertex_spec", metavar="IMAGE", help="print the job's specification, and do nothing else")
+    vertex.add_argument(
+        "--machine", default=_MACHINE, metavar="TYPE", help=f"machine type of a trial (default: {_MACHINE})"
+    )
     args, others = parser.parse_known_args(argv)
     settings = cli.settings_from(args, {"dataset_dir": args.dataset_dir})
     budget = {"trials": args.trials, "minutes": args.minutes, "workers": args.workers}
@@ -76,16 +84,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _need_optuna() -> None:
     try:
-        import optuna  # noqa: F401 - only whether it is there
+        import optuna  # noqa: F401 - only to check that it is installed
     except ImportError:
         raise UserError("tuning needs Optuna: pip install 'wals-recommender[tuning]'") from None
 
 
 def tune(settings: Settings, search: SearchSettings, dataset_dir: str, study_dir: str, replace: bool) -> None:
-    """Searches, writes `best.yaml` and prints the table, also when interrupted.
+    """Search, write `best.yaml` and print the table, also after an interrupt.
 
     Raises:
-        UserError: whatever the user can put right; KeyboardInterrupt.
+        UserError: a mistake that the user can correct. KeyboardInterrupt: after the table is printed.
     """
     from trainer.tuning import display as tune_display
     from trainer.tuning import study as tuning
@@ -103,7 +111,7 @@ def tune(settings: Settings, search: SearchSettings, dataset_dir: str, study_dir
 
 
 def _finish(settings: Settings, search: SearchSettings, study: Any, must: bool = False) -> None:
-    """Writes the best settings so far and prints the table."""
+    """Write the best settings so far and print the table."""
     from optuna.trial import TrialState
 
     from trainer.tuning import display as tune_display
@@ -116,8 +124,8 @@ def _finish(settings: Settings, search: SearchSettings, study: Any, must: bool =
     if not whole:
         if must:
             failed = [trial.user_attrs[worker.FAILURE] for trial in trials if trial.state is TrialState.FAIL]
-            why = f"; the first failed with {failed[0]}" if failed else ", give more --minutes"
-            raise UserError(f"no trial came to its end in {study.root}{why}")
+            why = f"; the first failed with {failed[0]}" if failed else "; give more --minutes"
+            raise UserError(f"no trial in {study.root} was completed{why}")
         return
     best = max(whole, key=worker.value_of)
     own = next((trial for trial in whole if trial.user_attrs.get(worker.BASELINE)), None)
@@ -132,16 +140,16 @@ def _finish(settings: Settings, search: SearchSettings, study: Any, must: bool =
     stored, wanted = _rating_of(own), _rating_of(best)
     if stored is not None and wanted is not None and wanted != stored:
         print(
-            f"they rate by {wanted.kind}, the dataset by {stored.kind}: "
-            f"make it again first, python -m pipeline.preprocess --config {study.best} --replace"
+            f"they use rating.kind {wanted.kind}, the dataset has {stored.kind}: "
+            f"make it again first: python -m pipeline.preprocess --config {study.best} --replace"
         )
 
 
 def vertex_params(flags: Sequence[str], search: SearchSettings) -> dict[str, Any]:
-    """The parameters of a trial, from the flags that Vertex AI appends.
+    """Return the parameters of a trial from the flags that Vertex AI appends.
 
     Raises:
-        UserError: a value is missing or wrong, or a flag belongs to no setting of the space.
+        UserError: a value is missing or wrong, or a flag is not a setting of the space.
     """
     from trainer.tuning import vertex as hypertune
 
@@ -150,12 +158,12 @@ def vertex_params(flags: Sequence[str], search: SearchSettings) -> dict[str, Any
         parser.add_argument(f"--{hypertune.parameter_id(key)}")
     values, unknown = parser.parse_known_args(flags)
     if unknown:
-        raise UserError(f"{unknown[0]}: no setting of the space (known: {', '.join(vars(values))})")
+        raise UserError(f"{unknown[0]} is not a setting of the space; it has {', '.join(vars(values))}")
     return hypertune.values_of(vars(values), search)
 
 
 def run_vertex_trial(settings: Settings, search: SearchSettings, dataset_dir: str, params: Mapping[str, Any]) -> None:
-    """One trial, its metric reported after each pass."""
+    """Run one trial; report its metric after each pass."""
     from trainer.tuning import trial
     from trainer.tuning import vertex as hypertune
 
@@ -172,7 +180,7 @@ def run_vertex_trial(settings: Settings, search: SearchSettings, dataset_dir: st
 
 
 def vertex_spec(search: SearchSettings, dataset_dir: str, args: argparse.Namespace) -> str:
-    """The job's specification as YAML."""
+    """Return the job's specification as YAML."""
     from trainer.tuning import study as tuning
     from trainer.tuning import trial
     from trainer.tuning import vertex as hypertune
@@ -184,7 +192,7 @@ def vertex_spec(search: SearchSettings, dataset_dir: str, args: argparse.Namespa
 
 
 def best_config(settings: Settings, search: SearchSettings, best: Any, own: Any) -> str:
-    """The config with the settings of the best trial, as YAML; the passes after which it was best are its sweeps."""
+    """Return the config with the best trial's settings as YAML; its sweeps end at the best pass."""
     from trainer.tuning.worker import BASELINE, PASSES, TRAINING
 
     training = dict(best.user_attrs[TRAINING])
@@ -195,7 +203,7 @@ def best_config(settings: Settings, search: SearchSettings, best: Any, own: Any)
     if rating is not None and rating.kind != settings.rating.kind:
         changed["rating"] = rating.model_dump(mode="json")
     content = Settings.model_validate(settings.model_dump() | changed).model_dump(mode="json", exclude_defaults=True)
-    content["training"] = training  # all of it: defaults may change
+    content["training"] = training  # also the defaults, which may change
     compared = "" if own is None else f", with the config's own settings {own.value:.4f}"
     head = (
         f"# Written by python -m trainer.tune: {search.metric_name} {best.value:.4f} on held-out entries of train"

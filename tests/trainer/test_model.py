@@ -87,8 +87,8 @@ def test_weights_by_file_are_keyed_by_id(tmp_path, matrix, start):
     with pytest.raises(ValueError, match="needs the ids of a dataset"):
         fit(matrix, start, **paths)
     for text, message in (
-        ("user 003,-1\n", "line 1: -1 is no weight"),
-        ("user 003,1\nuser 003,2\n", "line 2: its id is there twice"),
+        ("user 003,-1\n", "line 1: -1 is not a weight"),
+        ("user 003,1\nuser 003,2\n", "line 2: the id is in the file twice"),
         ("user 003,1\nuser 004\n", "line 2: expected id,weight"),
         ("nobody,1\n", "none of its ids"),
     ):
@@ -277,7 +277,7 @@ def test_wrong_data_is_named(matrix):
     negative.data[5] = -1
     with pytest.raises(ValueError, match=r"entry_weights has -1\.0 at"):
         model.fit(matrix, entry_weights=negative)
-    with pytest.raises(ValueError, match="has not the entries"):
+    with pytest.raises(ValueError, match="must have the same entries as matrix"):
         model.fit(matrix, entry_weights=matrix[:, ::-1])
     with pytest.raises(ValueError, match="not trained yet"):
         model.get_row_factors()

@@ -189,17 +189,17 @@ def test_mistakes_are_one_line(tmp_path, files, dataset, matrix, capsys):
     stars.write_text("trials: 1\nspace: {rating.kind: {choices: [log]}}")
     vertex = ["--vertex_trial", "--embedding_dimension=4", "--ridge=1", "--frequency_exponent=1"]
     for flags, said in (
-        (["--trials=2", "--set=training.seed=1"], "holds a search with another training settings; pass --replace"),
+        (["--trials=2", "--set=training.seed=1"], "contains a search with another training settings; pass --replace"),
         (["--trials=0"], "trials: Input should be greater than or equal to 1"),
-        (["--trials=2", f"--study_dir={tmp_path / 'full'}"], "holds thesis.txt, no study"),
+        (["--trials=2", f"--study_dir={tmp_path / 'full'}"], "contains thesis.txt and is not a study"),
         (["--trials=2", f"--study_dir={tmp_path / 'c.yaml'}"], "is a file"),
         (["--trials=2", "--study_dir=gs://bucket/study"], "SQLite needs a local directory"),
-        (["--trials=2", f"--dataset_dir={tmp_path / 'none'}"], "not a finished dataset"),
+        (["--trials=2", f"--dataset_dir={tmp_path / 'none'}"], "is not a finished dataset"),
         (["--trials=2", f"--dataset_dir={one}", f"--study_dir={tmp_path / 'x'}"], "no visitor has two items"),
-        (["--trials=2", f"--search={stars}", f"--study_dir={tmp_path / 'y'}"], "none of log can be made"),
+        (["--trials=2", f"--search={stars}", f"--study_dir={tmp_path / 'y'}"], "ratings cannot be converted to log"),
         ([*vertex], "--rating_kind is missing"),
-        ([*vertex, "--rating_kind=binary", "--speed=1"], "--speed=1: no setting of the space"),
-        ([*vertex[:-1], "--frequency_exponent=x", "--rating_kind=binary"], "--frequency_exponent x: not a number"),
+        ([*vertex, "--rating_kind=binary", "--speed=1"], "--speed=1 is not a setting of the space"),
+        ([*vertex[:-1], "--frequency_exponent=x", "--rating_kind=binary"], "--frequency_exponent x: must be a number"),
     ):
         capsys.readouterr()
         assert cli.run(tune.main, [*files, "--trials=2", *flags]) == 2, flags
@@ -259,7 +259,7 @@ def test_kinds_of_ratings_are_made_as_the_pipeline_makes_them(stored):
         found = rating_kinds.convert(made[stored], own, rating_with(own, kind), median)
         np.testing.assert_allclose(found, made[kind], rtol=1e-4)
     for kind in set(made) - set(rating_kinds.possible(own)):
-        with pytest.raises(UserError, match=f"{kind} cannot be made of {stored}"):
+        with pytest.raises(UserError, match=f"{stored} ratings cannot be converted to rating.kind {kind}"):
             rating_kinds.convert(made[stored], own, rating_with(own, kind), median)
 
 
@@ -304,7 +304,7 @@ def test_a_dataset_of_another_rating_is_read_from_its_manifest(tmp_path, matrix)
     root = write_dataset(tmp_path / "d", matrix)
     path = Path(root) / "manifest.json"
     content = json.loads(path.read_text()) | {"median": 5.0}
-    content["settings"]["rating"] = {"kind": "linear"}
+    content["settings"]["rating"]["kind"] = "linear"
     path.write_text(json.dumps(content))
     about = trial.About.read(root)
     assert about.rating.kind == "linear" and about.median == 5.0

@@ -1,4 +1,4 @@
-"""What the processes of a training run do together; `tf_collectives.Workers` does it for several processes."""
+"""The operations that the processes of a training share; `tf_collectives.Workers` has them for several processes."""
 
 from __future__ import annotations
 

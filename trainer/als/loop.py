@@ -76,7 +76,7 @@ class Factorization:
         return done
 
     def turn_back(self) -> None:
-        """Bring both tables back to the coordinates of the start."""
+        """Rotate both tables back to the coordinates of the start."""
         for side in (self.rows, self.cols):
             rotate(side.table, self.rotation.T)
         self.rotation = np.eye(len(self.rotation))

@@ -1,7 +1,7 @@
-"""All cores, by threads of our own.
+"""Work on all cores by Python threads.
 
 BLAS's own threads keep spinning for a while after each product, on the cores that the row solvers then need: they cost
-a third of a sweep (k = 64, two cores). So BLAS gets one thread, and blocks are spread here.
+a third of a sweep (k = 64, two cores). So BLAS gets one thread, and blocks are distributed here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ _Out = TypeVar("_Out")
 
 
 def each(function: Callable[[_In], _Out], items: Iterable[_In], threads: int | None = None) -> list[_Out]:
-    """The function's results in the order of the items, on `threads` threads (None: one a core), BLAS on one each."""
+    """Return the function's results in the order of the items.
+
+    Args:
+        threads: None for one per core. BLAS has one thread in each.
+    """
     items = list(items)
     with blas_threads(1):
         if threads == 1 or len(items) < 2:
@@ -30,7 +34,7 @@ def each(function: Callable[[_In], _Out], items: Iterable[_In], threads: int | N
 
 
 def blas_threads(count: int) -> AbstractContextManager:
-    """BLAS on so many threads, within `with`."""
+    """Return a context in which BLAS has `count` threads."""
     return _blas().limit(limits=count, user_api="blas")
 
 

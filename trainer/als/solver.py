@@ -35,7 +35,7 @@ class Plan(Protocol):
 
 @dataclass(frozen=True)
 class Solver:
-    """How rows are solved.
+    """The choice of a solver and its options.
 
     The defaults of `auto` were measured on sparse data of 10 to 100 entries per row. For k up to `exact_up_to`, and
     from `exact_from` on, the exact solution costs no more than conjugate gradient, which also has to rotate its start

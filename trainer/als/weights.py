@@ -14,10 +14,10 @@ from trainer.als.collectives import Alone, Cluster
 
 
 def vector(weights: float | np.ndarray | None, size: int, name: str) -> np.ndarray:
-    """float32 [size]; None is 0: an observed entry then weighs what every cell weighs.
+    """Return weights as float32 [size]; None is 0: an observed entry then weighs as much as every other cell.
 
     Raises:
-        ValueError: of another length, negative, or not finite, naming the first index.
+        ValueError: another length, or a weight that is negative or not finite; the message names the first index.
     """
     if weights is None:
         return np.zeros(size, np.float32)
@@ -28,18 +28,18 @@ def vector(weights: float | np.ndarray | None, size: int, name: str) -> np.ndarr
         raise ValueError(f"{name} has shape {list(array.shape)}, not [{size}]")
     wrong = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
     if len(wrong):
-        raise ValueError(f"{name}[{wrong[0]}] is {array[wrong[0]]}; a weight is finite and not negative")
+        raise ValueError(f"{name}[{wrong[0]}] is {array[wrong[0]]}; a weight must be finite and not negative")
     return np.ascontiguousarray(array)
 
 
 def by_frequency(counts: np.ndarray, exponent: float, cluster: Cluster | None = None) -> np.ndarray:
-    """counts^-exponent as float32 [n], scaled so that the geometric mean over all entries is 1.
+    """Return counts^-exponent as float32 [n], scaled so that the geometric mean over all entries is 1.
 
-    An exponent above 0 lets an entry of a frequent row (a popular item) count for less, which brings its weight nearer
-    to that of the cells without an entry; the scale keeps the balance with unobserved_weight.
+    An exponent above 0 lowers the weight of an entry of a frequent row (a popular item), towards the weight of the
+    cells without an entry. The scale keeps the balance with unobserved_weight.
 
     Args:
-        counts: int [n], observed entries of each row of this process; a row without any counts as one.
+        counts: int [n], observed entries of each row of this process; an empty row counts as one with a single entry.
     """
     logarithms = np.log(np.maximum(counts, 1))
     total, entries = (cluster or Alone()).sum(np.array([(logarithms * counts).sum(), counts.sum()], np.float64))
@@ -47,37 +47,38 @@ def by_frequency(counts: np.ndarray, exponent: float, cluster: Cluster | None = 
 
 
 def from_file(path: str, vocabulary: str, size: int, default: float | None) -> np.ndarray:
-    """Weights of a CSV file `id,weight` (a header line may lead); ids that it lacks weigh `default`.
+    """Read the weights of a CSV file `id,weight`, with or without a header; other ids weigh `default`.
 
     Args:
-        vocabulary: path of the ids, line n being index n.
+        vocabulary: path of the ids; line n is index n.
 
     Raises:
-        UserError: the file is missing, or a line of it is wrong: unknown id, no number, negative, twice.
+        UserError: the file is missing or has no id of the dataset; or a weight is not a number or negative, or an id is
+            in the file twice.
     """
     ids = Vocabulary.read(vocabulary)
     weights = np.full(size, 0.0 if default is None else default, np.float32)
     if not storage.exists(path):
-        raise UserError(f"weights file {path} does not exist")
+        raise UserError(f"weights file {path} does not exist; check the path")
     seen: set[int] = set()
     text = io.TextIOWrapper(io.BytesIO(storage.read_bytes(path)), "utf-8", newline="")
     for number, line in enumerate(csv.reader(text), 1):
         if not line or (number == 1 and len(line) == 2 and not _is_number(line[1])):
             continue
-        place = f"{path}, line {number}"
+        where = f"{path}, line {number}"
         if len(line) != 2 or not _is_number(line[1]):
-            raise UserError(f"{place}: expected id,weight")
+            raise UserError(f"{where}: expected id,weight")
         index, weight = ids.index(line[0].encode()), float(line[1])
         if index is None:
-            continue  # of a visitor or item outside the dataset's window
+            continue  # a visitor or item outside the dataset's window
         if index in seen:
-            raise UserError(f"{place}: its id is there twice")
+            raise UserError(f"{where}: the id is in the file twice; remove one line")
         if not (np.isfinite(weight) and weight >= 0):
-            raise UserError(f"{place}: {line[1]} is no weight; a weight is finite and not negative")
+            raise UserError(f"{where}: {line[1]} is not a weight; it must be finite and not negative")
         seen.add(index)
         weights[index] = weight
     if not seen:
-        raise UserError(f"{path}: none of its ids is in the dataset; the first column holds ids as in the export")
+        raise UserError(f"{path}: none of its ids is in the dataset; write ids as in the export in the first column")
     return weights
 
 

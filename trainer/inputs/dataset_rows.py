@@ -1,7 +1,7 @@
 """A dataset's TFRecords -> sparse rows.
 
-The row is the record's key, wherever the record stands. The records of one key may be several (pieces of a long
-row, in one file): they are joined.
+The row is the record's key, not its position. A key may have several records in one file, the pieces of a long row:
+they are joined.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import tensorflow as tf
@@ -24,7 +25,6 @@ from configs.settings import RatingSettings
 from ranking.sparse_rows import SparseRows
 from trainer.als import parallel
 
-_RECORDS = 4096  # parsed at once
 _FEATURES = {
     KEY: tf.io.FixedLenFeature([], tf.int64),
     INDICES: tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
@@ -41,55 +41,51 @@ class DatasetInfo:
 
     @property
     def users(self) -> int:
-        """Rows of the matrix."""
         return self.manifest.counts.users
 
     @property
     def items(self) -> int:
-        """Columns of the matrix."""
         return self.manifest.counts.items
 
     @property
     def interactions(self) -> int:
-        """Entries of the matrix."""
         return self.manifest.counts.interactions
 
     @property
-    def fingerprint(self) -> str:
-        """Digest of the dataset's files."""
-        return self.manifest.fingerprint()
-
-    @property
     def rating(self) -> RatingSettings:
-        """Settings with which the ratings were made."""
+        """The settings of the dataset's ratings."""
         return self.manifest.settings.rating
 
+    @cached_property
+    def fingerprint(self) -> str:
+        return self.manifest.fingerprint()
+
     def has(self, prefix: str) -> bool:
-        """Whether the dataset has files of this prefix."""
+        """Return whether the dataset has files of this prefix."""
         name = prefix.rsplit("/", 1)[1]
         return any(file.startswith(f"{name}-") for file in self.manifest.files)
 
     def shards(self, prefix: str) -> tuple[str, ...]:
-        """Paths of one side's files, in order; prefix: `Dataset.items_for_user` or `users_for_item`.
+        """Return the paths of one side's files, in order; prefix: `Dataset.items_for_user` or `users_for_item`.
 
         Raises:
-            UserError: the manifest names none.
+            UserError: the manifest lists none.
         """
         name = prefix.rsplit("/", 1)[1]
-        found = tuple(join(self.root, file) for file in sorted(self.manifest.files) if file.startswith(f"{name}-"))
-        if not found:
+        paths = tuple(join(self.root, file) for file in sorted(self.manifest.files) if file.startswith(f"{name}-"))
+        if not paths:
             raise UserError(f"{self.root} has no {name}-* files; make the dataset again")
-        return found
+        return paths
 
 
 def read_info(root: str) -> DatasetInfo:
-    """Read a dataset's manifest and check its files against it.
+    """Read a dataset's manifest, and check the files that training reads.
 
     Raises:
-        UserError: there is no finished dataset of this schema version, or a file is missing, cut off or damaged.
+        UserError: the directory has no manifest of this schema version, or a file is missing or damaged.
     """
     manifest = DatasetManifest.read(Dataset(root).manifest)
-    _check_files(Dataset(root), manifest.files)
+    _check_files(Dataset(root), manifest.all_files())
     return DatasetInfo(root, manifest)
 
 
@@ -113,12 +109,12 @@ def _check_files(dataset: Dataset, files: dict[str, FileDescription]) -> None:
 
 @dataclass(frozen=True)
 class RowFiles:
-    """One side of a dataset, a block of rows a file; iterating reads it anew (or once, after `load`).
+    """One side of a dataset, one block of rows per file. Each iteration reads the files again; `load` reads them once.
 
     Attributes:
-        paths: TFRecords, gzip where they end in .gz.
+        paths: TFRecords, gzip if they end in .gz.
         size, others: rows and columns over all files.
-        rank, processes: this process owns the keys that leave `rank` when divided by `processes`.
+        rank, processes: this process owns the keys with key % processes == rank.
     """
 
     paths: tuple[str, ...]
@@ -128,7 +124,7 @@ class RowFiles:
     processes: int = 1
 
     def __iter__(self) -> Iterator[SparseRows]:
-        """Reads the next file while its caller works on one."""
+        """Prefetch the next file while the caller works on one."""
         paths = self._own_paths
         with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
             ahead = [pool.submit(self._read, path) for path in paths[:1]]
@@ -143,9 +139,9 @@ class RowFiles:
 
     @property
     def _own_paths(self) -> tuple[str, ...]:
-        # Shard s of n holds the keys s, s + n, ...: with a multiple of as many files, whole files are ours.
-        whole = len(self.paths) % self.processes == 0
-        return self.paths[self.rank :: self.processes] if whole else self.paths
+        # Shard s of n contains the keys s, s + n, ...: if n is a multiple of the processes, a file has one owner.
+        one_owner = len(self.paths) % self.processes == 0
+        return self.paths[self.rank :: self.processes] if one_owner else self.paths
 
     def _own(self, rows: SparseRows) -> SparseRows:
         if self.processes == 1:
@@ -154,7 +150,7 @@ class RowFiles:
         return SparseRows(rows.keys // self.processes, rows.indptr, rows.indices, rows.values, rows.weights)
 
     def load(self) -> list[SparseRows]:
-        """All blocks, to be kept in memory; the files are read side by side."""
+        """Return all blocks, to keep in memory; the files are read in parallel."""
         return parallel.each(self._read, self._own_paths)
 
     @property
@@ -163,29 +159,32 @@ class RowFiles:
 
 
 def count(blocks: Iterable[SparseRows], size: int) -> np.ndarray:
-    """int64 [size], entries of each key over the blocks."""
+    """Return int64 [size], the entries of each key over the blocks."""
     counts = np.zeros(size, np.int64)
     for block in blocks:
         counts[block.keys] += block.lengths
     return counts
 
 
-def read_rows(path: str, size: int, others: int) -> SparseRows:
-    """Reads one file of rows with keys below `size` and indices below `others`, sorted by key.
+def read_rows(path: str, size: int, others: int, records: int = 4096) -> SparseRows:
+    """Read one file of rows with keys below `size` and indices below `others`; return them sorted by key.
+
+    Args:
+        records: parsed at once.
 
     Raises:
-        UserError: missing, truncated or damaged, not rows of a dataset, or a key, an index or a value is wrong; the
-            message names the file and the row.
+        UserError: the file is missing, truncated, damaged, or does not contain rows; or a key, an index or a value is
+            wrong. The message names the file and the row.
     """
     keys, lengths, indices, values = [], [], [], []
     compression = "GZIP" if path.endswith(".gz") else ""
     try:
-        for batch in tf.data.TFRecordDataset(path, compression).batch(_RECORDS):
+        for batch in tf.data.TFRecordDataset(path, compression).batch(records):
             parsed = tf.io.parse_example(batch, _FEATURES)
             entries, ratings = parsed[INDICES], parsed[VALUES]
             starts, found = entries.row_splits.numpy(), entries.values.numpy()
             if not np.array_equal(starts, ratings.row_splits.numpy()):
-                raise UserError(f"{path}: a row has not as many values as indices; make the dataset again")
+                raise UserError(f"{path}: a row has more or fewer values than indices; make the dataset again")
             keys.append(parsed[KEY].numpy())
             lengths.append(np.diff(starts))
             _check_range(path, found, others, "index")
@@ -194,7 +193,8 @@ def read_rows(path: str, size: int, others: int) -> SparseRows:
     except tf.errors.NotFoundError:
         raise UserError(f"{path} does not exist; make the dataset again") from None
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise UserError(f"{path} is damaged or holds no rows ({_short(error)}); make the dataset again") from error
+        reason = f"{path} is damaged or does not contain rows ({_short(error)})"
+        raise UserError(f"{reason}; make the dataset again") from error
     return _assemble(path, size, keys, lengths, indices, values)
 
 

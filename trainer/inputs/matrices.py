@@ -1,4 +1,4 @@
-"""What a caller may pass as a sparse matrix -> checked SparseRows. Every mistake is named before training starts."""
+"""A caller's sparse matrix -> checked SparseRows. A mistake is named before training starts."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ _LIMIT = np.iinfo(np.int32).max
 
 
 def to_rows(matrix: Any, name: str, entry_weights: Any = None, columns: int | None = None) -> tuple[SparseRows, int]:
-    """Takes a scipy.sparse matrix, a tf.SparseTensor, or an iterable of SparseTensors that each hold some rows.
+    """Convert a scipy.sparse matrix, a tf.SparseTensor, or SparseTensors that each contain some of the rows.
 
-    Entries present count as observed, also with the value 0.
+    Stored entries count as observed, also with the value 0.
 
     Args:
         entry_weights: E, of the same kind, shape and entries as `matrix`, or None.
-        columns: how many columns it must have, or None.
+        columns: the columns that it must have, or None.
 
     Returns:
         Rows keyed 0 .. n - 1 in order, and the number of columns.
 
     Raises:
-        ValueError: wrong shape, an index out of range or twice, a value that is not finite, a negative weight.
+        ValueError: a wrong shape, an index that is out of range or duplicate, a value that is not finite, or a negative
+            weight.
     """
     csr = _to_csr(matrix, name)
     if columns is not None and csr.shape[1] != columns:
@@ -40,13 +41,13 @@ def to_rows(matrix: Any, name: str, entry_weights: Any = None, columns: int | No
         weights = _to_csr(entry_weights, "entry_weights")
         same = weights.shape == csr.shape and np.array_equal(weights.indptr, csr.indptr)
         if not same or not np.array_equal(weights.indices, csr.indices):
-            raise ValueError(f"entry_weights has not the entries of {name}")
+            raise ValueError(f"entry_weights must have the same entries as {name}")
         _check_values(weights, "entry_weights", weights=True)
     return SparseRows.from_matrix(csr, weights), csr.shape[1]
 
 
 def _to_csr(matrix: Any, name: str) -> sp.csr_matrix:
-    """CSR with sorted indices and nothing twice; float32 values, int64 indptr."""
+    """Return a CSR matrix with sorted indices and no duplicates; float32 values, int64 indptr."""
     if isinstance(matrix, tf.SparseTensor):
         return _from_tensor(matrix, name)
     if sp.issparse(matrix):
@@ -81,14 +82,14 @@ def _from_tensor(tensor: tf.SparseTensor, name: str) -> sp.csr_matrix:
 
 
 def _from_batches(batches: list[tf.SparseTensor], name: str) -> sp.csr_matrix:
-    """Joins batches of one shape that each hold some of the rows, each row once."""
+    """Join batches of one shape that each contain some of the rows, each row once."""
     if not batches or not all(isinstance(batch, tf.SparseTensor) for batch in batches):
-        raise ValueError(f"{name} must be tf.SparseTensors, at least one")
+        raise ValueError(f"{name} must be one or more tf.SparseTensors")
     shapes = {tuple(int(size) for size in batch.dense_shape) for batch in batches}
     if len(shapes) > 1:
         first, second = sorted(shapes)[:2]
         raise ValueError(
-            f"{name} has batches of shape {list(first)} and {list(second)}; all must be of the whole matrix"
+            f"{name} has batches of shape {list(first)} and {list(second)}; all must have the shape of the whole matrix"
         )
     places = tf.concat([batch.indices for batch in batches], 0)
     values = tf.concat([tf.cast(batch.values, tf.float32) for batch in batches], 0)
@@ -110,7 +111,7 @@ def _check_values(csr: sp.csr_matrix, name: str, weights: bool = False) -> None:
         wrong |= csr.data < 0
     if wrong.any():
         entry = int(np.argmax(wrong))
-        rule = "a weight is finite and not negative" if weights else "a value must be finite"
+        rule = "a weight must be finite and not negative" if weights else "a value must be finite"
         raise ValueError(f"{name} has {csr.data[entry]} at {_place(csr, entry)}; {rule}")
 
 
@@ -119,10 +120,10 @@ def _place(csr: sp.csr_matrix, entry: int) -> list[int]:
 
 
 def to_table(init: Any, size: int, k: int, name: str) -> np.ndarray:
-    """A start given as an array: float32 [size, k], a copy.
+    """Return the start values as a new float32 [size, k] array.
 
     Raises:
-        ValueError: another shape, or a value that is not finite.
+        ValueError: the array has another shape, or a value that is not finite.
     """
     table = np.array(init, np.float32, order="C")
     if table.shape != (size, k):

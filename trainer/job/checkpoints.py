@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a fit after a pass, to go on from after a kill."""
+"""Checkpoints: the state of a fit after a pass, from which a killed training continues."""
 
 from __future__ import annotations
 
@@ -8,19 +8,65 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from artifacts import factor_tables, storage
 from artifacts.checksums import digest_of
+from artifacts.manifests import SweepRecord
 from artifacts.paths import join, shard_name
 from configs.errors import UserError
 from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, Sweep
 
-_KEPT = 2  # the newest may be unreadable where a disk filled up
+_KEPT = 2  # the newest may be unreadable if a disk was full
+_STATE = "state.json"
 
 
 class DamagedError(Exception):
-    """A checkpoint that is not as it was written; the message names the file."""
+    """A checkpoint that differs from what was written; the message names the file."""
+
+
+class CheckpointState(BaseModel):
+    """The file `state.json`, which is written last.
+
+    Attributes:
+        identity: what must be the same to continue.
+        rotation: CRC-32C of rotation.npy. rows, cols: CRC-32C of each process's part.
+        digest: of everything else in the file.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    identity: dict[str, Any]
+    rotation: int
+    rows: list[int]
+    cols: list[int]
+    history: list[SweepRecord]
+    digest: str = ""
+
+    @classmethod
+    def read(cls, directory: str) -> CheckpointState:
+        """Read the state of a checkpoint.
+
+        Raises:
+            DamagedError: it cannot be read, or differs from what was written.
+        """
+        path = join(directory, _STATE)
+        try:
+            state = cls.model_validate_json(storage.read_bytes(path))
+        except (ValueError, OSError) as error:
+            raise DamagedError(f"{path} is damaged") from error
+        if state.digest != state._digest():
+            raise DamagedError(f"{path} is damaged: its digest does not match")
+        return state
+
+    def write(self, directory: str) -> None:
+        """Write the state, which makes the checkpoint a finished one."""
+        sealed = self.model_copy(update={"digest": self._digest()})
+        storage.write_bytes(join(directory, _STATE), json.dumps(sealed.model_dump(mode="json"), indent=2).encode())
+
+    def _digest(self) -> str:
+        return digest_of(self.model_dump(mode="json", exclude={"digest"}))
 
 
 @dataclass(frozen=True)
@@ -28,115 +74,100 @@ class Checkpoints:
     """The checkpoints of one fit.
 
     Attributes:
-        root: directory; one below it for each pass.
-        identity: what must be the same to go on: settings, dataset, shapes. JSON.
+        root: directory, with a subdirectory for each pass.
+        identity: what must be the same to continue: settings, dataset, shapes. JSON.
     """
 
     root: str
     identity: dict[str, Any]
 
     def save(self, state: Factorization) -> None:
-        """Writes the state; each process its own part, the first one then says that it is whole."""
+        """Write the state: each process its part, then the first process `state.json`."""
         cluster, sweeps = state.cluster, len(state.history)
-        place, checksums = self._place(sweeps), np.zeros((cluster.size, 2))
+        directory, checksums = self._directory(sweeps), np.zeros((cluster.size, 2))
         for column, (name, side) in enumerate((("rows", state.rows), ("cols", state.cols))):
-            path = shard_name(join(place, name), cluster.rank, cluster.size, ".npy")
+            path = shard_name(join(directory, name), cluster.rank, cluster.size, ".npy")
             checksums[cluster.rank, column] = factor_tables.write_array(path, side.table)
-        checksums = cluster.sum(checksums).astype(int)  # of all parts, which are there now
+        checksums = cluster.sum(checksums).astype(int)  # after this, all parts are written
         if cluster.rank == 0:
-            content = {
-                "identity": self.identity,
-                "processes": cluster.size,
-                "rotation": factor_tables.write_array(join(place, "rotation.npy"), state.rotation),
-                "rows": checksums[:, 0].tolist(),
-                "cols": checksums[:, 1].tolist(),
-                "history": [asdict(sweep) for sweep in state.history],
-            }
-            state_json = json.dumps(content | {"digest": digest_of(content)}, indent=2)
-            storage.write_bytes(join(place, "state.json"), state_json.encode())
-            for old in self._found()[:-_KEPT]:
-                storage.remove(self._place(old))
+            CheckpointState(
+                identity=self.identity,
+                rotation=factor_tables.write_array(join(directory, "rotation.npy"), state.rotation),
+                rows=checksums[:, 0].tolist(),
+                cols=checksums[:, 1].tolist(),
+                history=[SweepRecord(**asdict(sweep)) for sweep in state.history],
+            ).write(directory)
+            for old in self._saved()[:-_KEPT]:
+                storage.remove(self._directory(old))
 
     def restore(self, state: Factorization, say: Callable[[str], None] = print) -> int:
-        """Puts the newest checkpoint into the state; gives the number of its sweeps, 0 where there is none.
+        """Restore the newest checkpoint; return the number of its sweeps, 0 if there is none.
 
-        One that is damaged is named by `say`, and the one before it is taken.
+        A damaged checkpoint is named by `say`, and the one before it is restored.
 
         Raises:
-            UserError: it belongs to another dataset, other settings or other shapes: refused, not overwritten; or all
-                are damaged.
+            UserError: the checkpoint belongs to another dataset, other settings or other shapes, and is left alone; or
+                all are damaged.
         """
-        found = self._found()
-        for sweeps in reversed(found):
+        saved = self._saved()
+        for sweeps in reversed(saved):
             try:
-                self._restore(self._place(sweeps), state)
+                self._restore(self._directory(sweeps), state)
             except DamagedError as error:
                 say(f"checkpoint {error}")
             else:
                 return sweeps
-        if found:
+        if saved:
             raise UserError(f"no checkpoint in {self.root} can be read; pass --replace to start over")
         return 0
 
-    def _restore(self, place: str, state: Factorization) -> None:
-        content = _read_state(place)
-        self._check(place, content["identity"])
-        for name, side in (("rows", state.rows), ("cols", state.cols)):
-            self._read_part(join(place, name), content[name], state.cluster, side.table)
-        state.rotation = _read_array(join(place, "rotation.npy"), content["rotation"])
-        state.history = [Sweep(**sweep) for sweep in content["history"]]
-
     def matches(self) -> bool:
-        """Whether the newest checkpoint that can be read is one of this very fit."""
-        for sweeps in reversed(self._found()):
+        """Return whether the newest readable checkpoint is one of this fit."""
+        for sweeps in reversed(self._saved()):
             try:
-                return _read_state(self._place(sweeps))["identity"] == self.identity
+                return CheckpointState.read(self._directory(sweeps)).identity == self.identity
             except DamagedError:
                 continue
         return False
 
-    def _check(self, place: str, identity: dict[str, Any]) -> None:
-        other = sorted(
-            name for name in self.identity.keys() | identity.keys() if identity.get(name) != self.identity.get(name)
-        )
-        if other:
-            name = other[0]
-            raise UserError(
-                f"{place} was made with another {name} ({identity.get(name)}, now {self.identity.get(name)}); "
-                "pass --replace to start over, or name another model directory"
-            )
+    def _restore(self, directory: str, state: Factorization) -> None:
+        saved = CheckpointState.read(directory)
+        self._check(directory, saved.identity)
+        for name, checksums, side in (("rows", saved.rows, state.rows), ("cols", saved.cols, state.cols)):
+            _read_part(join(directory, name), checksums, state.cluster, side.table)
+        state.rotation = _read_array(join(directory, "rotation.npy"), saved.rotation)
+        state.history = [Sweep(**sweep.model_dump()) for sweep in saved.history]
 
-    def _read_part(self, prefix: str, checksums: list[int], cluster: Cluster, table: np.ndarray) -> None:
-        """Rows i with i % size == rank, from shards of any number."""
-        processes = len(checksums)
-        for shard, checksum in enumerate(checksums):
-            path = shard_name(prefix, shard, processes, ".npy")
-            part = _read_array(path, checksum)
-            indices = shard + processes * np.arange(len(part))
-            own = indices % cluster.size == cluster.rank
-            if part.shape[1] != table.shape[1] or (len(part) and indices[-1] // cluster.size > len(table)):
-                raise UserError(f"{path} has another shape; pass --replace to start over")
-            table[indices[own] // cluster.size] = part[own]
+    def _check(self, directory: str, identity: dict[str, Any]) -> None:
+        """Raise UserError if a checkpoint is one of another fit."""
+        for name in sorted(self.identity.keys() | identity.keys()):
+            before, now = identity.get(name), self.identity.get(name)
+            if before != now:
+                raise UserError(
+                    f"{directory} was made with another {name} ({before}, now {now}); "
+                    "pass --replace to start over, or name another model directory"
+                )
 
-    def _place(self, sweeps: int) -> str:
+    def _directory(self, sweeps: int) -> str:
         return join(self.root, f"sweep-{sweeps:05d}")
 
-    def _found(self) -> list[int]:
-        pattern = join(self.root, "sweep-?????", "state.json")
-        found = (file.path for file in storage.glob(pattern))
-        return sorted(int(path.rsplit("sweep-", 1)[1][:5]) for path in found)
+    def _saved(self) -> list[int]:
+        """Return the sweeps of all checkpoints, ascending."""
+        paths = (file.path for file in storage.glob(join(self.root, "sweep-?????", _STATE)))
+        return sorted(int(path.rsplit("sweep-", 1)[1][:5]) for path in paths)
 
 
-def _read_state(place: str) -> dict[str, Any]:
-    path = join(place, "state.json")
-    try:
-        content = json.loads(storage.read_bytes(path))
-        digest = content.pop("digest")
-    except (ValueError, KeyError, AttributeError, OSError) as error:
-        raise DamagedError(f"{path} is damaged") from error
-    if digest != digest_of(content):
-        raise DamagedError(f"{path} is damaged: its digest does not fit")
-    return content
+def _read_part(prefix: str, checksums: list[int], cluster: Cluster, table: np.ndarray) -> None:
+    """Read the rows i with i % size == rank, from any number of shards."""
+    processes = len(checksums)
+    for shard, checksum in enumerate(checksums):
+        path = shard_name(prefix, shard, processes, ".npy")
+        part = _read_array(path, checksum)
+        indices = shard + processes * np.arange(len(part))
+        own = indices % cluster.size == cluster.rank
+        if part.shape[1] != table.shape[1] or (len(part) and indices[-1] // cluster.size > len(table)):
+            raise UserError(f"{path} has another shape; pass --replace to start over")
+        table[indices[own] // cluster.size] = part[own]
 
 
 def _read_array(path: str, checksum: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Stopping by a metric on what training does not see: whole rows, which are folded in, or entries of known users."""
+"""Early stopping by a metric on data that training does not see: held-out rows, or held-out entries of known users."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class HeldOut:
     Attributes:
         given: rows 0 .. n - 1 with the entries that are shown: they are folded in.
         truth: the same rows with the entries that are hidden.
-        k: recall and NDCG at k. metric: which of the two decides.
+        k: recall and NDCG at k. metric: recall or ndcg, the one that decides.
         patience: passes without a better value before stopping.
-        values: what was found, a pass each.
+        values: the metric after each pass.
     """
 
     given: SparseRows
@@ -35,28 +35,26 @@ class HeldOut:
 
     def __post_init__(self) -> None:
         if self.metric not in ("recall", "ndcg"):
-            raise ValueError(f"metric is {self.metric!r}; it is recall or ndcg")
+            raise ValueError(f"metric is {self.metric!r}; it must be recall or ndcg")
 
     def measure(self, state: Factorization) -> metrics.FactorMetrics:
-        """The metrics of the factors as they are."""
-        weights = np.ones(len(self.given), np.float32)
-        rows, _ = wals.project(
-            self.given, weights, state.cols, state.rows.size, state.objective, Solver(state.solver.method).exact()
-        )
+        """Return the metrics of the current factors."""
+        weights, solver = np.ones(len(self.given), np.float32), Solver(state.solver.method).exact()
+        rows, _ = wals.project(self.given, weights, state.cols, state.rows.size, state.objective, solver)
         return metrics.of_factors(rows, state.cols.table, self.truth, self.given, self.k)
 
     def after_pass(self, state: Factorization) -> str | None:
-        """Why to stop, or None; for `train.fit`."""
+        """Measure; return the reason to stop, or None."""
         self.values.append(getattr(self.measure(state), self.metric))
-        return _better_before(self.values, self.patience, f"{self.metric}@{self.k} on held-out rows")
+        return _reason_to_stop(self.values, self.patience, f"{self.metric}@{self.k} on held-out rows")
 
 
 @dataclass
 class HeldOutEntries:
-    """The same with users that training knows, by entries of theirs that it does not: those of a dataset's split.
+    """Measures after each pass how well the held-out entries of known users are found: those of a dataset's split.
 
     Attributes:
-        truth, seen: rows by key of this process's users, at the same places: what is hidden and what is not.
+        truth, seen: rows by key of this process's users, at the same positions: hidden entries, and trained ones.
         k, metric, patience, values: as in `HeldOut`.
     """
 
@@ -71,27 +69,31 @@ class HeldOutEntries:
     def of(
         cls, truth: SparseRows, blocks: Iterable[SparseRows], users: int, metric: str, patience: int
     ) -> HeldOutEntries:
-        """Takes at most `users` of the users with entries in `truth`, spread evenly, and what `blocks` has of them."""
-        some = np.flatnonzero(truth.lengths)
-        truth = truth.take(some[:: max(1, -(-len(some) // users))])
+        """Select at most `users` of the users with entries in `truth`, evenly spread; `blocks` are the trained rows."""
+        with_entries = np.flatnonzero(truth.lengths)
+        truth = truth.take(with_entries[:: max(1, -(-len(with_entries) // users))])
         seen = [block.take(np.flatnonzero(np.isin(block.keys, truth.keys))) for block in blocks]
         return cls(truth, SparseRows.concatenated(seen).at(truth.keys), metric=metric, patience=patience)
 
+    @property
+    def name(self) -> str:
+        """The metric's name, e.g. ndcg@20."""
+        return f"{self.metric}@{self.k}"
+
     def measure(self, state: Factorization) -> metrics.FactorMetrics:
-        """The metrics of the factors as they are, over the users of all processes."""
+        """Return the metrics of the current factors, over the users of all processes."""
         items = state.cluster.all_gather(state.cols.table, state.cols.size)
-        found = metrics.of_factors(state.rows.table[self.truth.keys], items, self.truth, self.seen, self.k)
-        sums = np.array([found.recall * found.users, found.ndcg * found.users, found.users])
-        recall, ndcg, users = state.cluster.sum(sums)
+        own = metrics.of_factors(state.rows.table[self.truth.keys], items, self.truth, self.seen, self.k)
+        recall, ndcg, users = state.cluster.sum(np.array([own.recall * own.users, own.ndcg * own.users, own.users]))
         return metrics.FactorMetrics(float(recall / max(users, 1)), float(ndcg / max(users, 1)), int(users))
 
     def after_pass(self, state: Factorization) -> str | None:
-        """Why to stop, or None; for `train.fit`."""
+        """Measure; return the reason to stop, or None."""
         self.values.append(getattr(self.measure(state), self.metric))
-        return _better_before(self.values, self.patience, f"{self.metric}@{self.k} on held-out entries")
+        return _reason_to_stop(self.values, self.patience, f"{self.name} on held-out entries")
 
 
-def _better_before(values: list[float], patience: int, name: str) -> str | None:
+def _reason_to_stop(values: list[float], patience: int, name: str) -> str | None:
     best = int(np.argmax(values))
     if len(values) - 1 - best < patience:
         return None

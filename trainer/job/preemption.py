@@ -1,4 +1,4 @@
-"""SIGTERM in training, as Vertex AI and Kubernetes send it before they take a machine away: a checkpoint, and out."""
+"""The end of a training on SIGTERM, which Vertex AI and Kubernetes send before they take a machine away."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import signal
 import threading
 from types import FrameType
 
-_GRACE_SECONDS = 15  # for the sweep that is at work; the machine is gone after 20 to 30
+_GRACE_SECONDS = 15  # for the current sweep; the machine is taken away after 20 to 30
 STATUS = 128 + signal.SIGTERM
 
 
 class Preemption:
-    """Notes a SIGTERM while its block runs; `told` says whether one came.
+    """Notes a SIGTERM while its block runs: it sets `told`.
 
-    Whoever sees `told` writes a checkpoint and calls `leave`. Where nobody does for 15 seconds, the process ends by
-    itself: the last pass's checkpoint stands.
+    The training then saves a checkpoint and calls `leave`. If it has not done so after 15 seconds, the process ends
+    with the last pass's checkpoint.
 
     Args:
-        at_once: end without waiting for anybody: a checkpoint of several workers needs all of them.
+        at_once: end at once, without a checkpoint: one of several workers needs all of them.
     """
 
     def __init__(self, at_once: bool = False):
@@ -26,7 +26,7 @@ class Preemption:
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Preemption:
-        if threading.current_thread() is threading.main_thread():  # Python lets no other one handle signals
+        if threading.current_thread() is threading.main_thread():  # signals are handled in the main thread only
             for number, handler in ((signal.SIGTERM, self._tell), (signal.SIGALRM, self._late)):
                 self._before[number] = signal.signal(number, handler)
         return self
@@ -37,7 +37,7 @@ class Preemption:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def leave(self) -> None:
-        """Ends the process with status 143, as a SIGTERM does.
+        """End the process with status 143, as a SIGTERM does.
 
         Raises:
             SystemExit: always.

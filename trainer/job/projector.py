@@ -1,4 +1,4 @@
-"""The items' factors for TensorBoard's embedding projector: two TSV files and what names them."""
+"""The items' factors for TensorBoard's embedding projector: two TSV files and their config."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from artifacts import catalogue, storage
 from artifacts.paths import Dataset, join
 from artifacts.vocabulary import Vocabulary
 
-_MOST = 10_000  # items that the projector, which runs in a browser, is given
+_MOST = 10_000  # the projector runs in a browser
 
 
 def write(directory: str, dataset: Dataset, factors: np.ndarray, visitors: np.ndarray, path: str | None) -> None:
-    """Writes `item_factors.tsv`, `metadata.tsv` and `projector_config.pbtxt`, the most popular items first.
+    """Write `item_factors.tsv`, `metadata.tsv` and `projector_config.pbtxt`, the most popular items first.
 
     Args:
         factors: float32 [m, k]. visitors: int64 [m], of each item.
-        path: a catalogue with titles and categories, or None; one that is not there gives none.
+        path: a catalogue with titles and categories; without one, or if it does not exist, the items have no titles.
     """
     ids = Vocabulary.read(dataset.vocab_items).texts()
     names = {}

@@ -11,14 +11,14 @@ from trainer.als.loop import Factorization, Sweep
 class Summaries:
     """Writes loss, RWSE, seconds and the norms of both tables after each sweep; the step is the sweep.
 
-    Of several processes the first one writes, and all of them call.
+    All processes call it, and the first one writes.
     """
 
     def __init__(self, directory: str, rank: int = 0):
         self._writer = tf.summary.create_file_writer(directory) if rank == 0 else None
 
     def write(self, sweep: Sweep, state: Factorization) -> None:
-        """Adds one sweep."""
+        """Add one sweep."""
         squares = [np.linalg.norm(side.table) ** 2 for side in (state.rows, state.cols)]
         norms = np.sqrt(state.cluster.sum(np.array(squares, np.float64)))
         if self._writer is None:
@@ -30,7 +30,7 @@ class Summaries:
             "norm/row_factors": norms[0],
             "norm/col_factors": norms[1],
         }
-        # What tf.summary.scalar would write; that function is TensorBoard's, which reading needs and writing does not.
+        # As tf.summary.scalar would write it; that function needs TensorBoard to be installed.
         plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
         metadata = tf.compat.v1.SummaryMetadata(plugin_data=plugin, data_class=1)
         with self._writer.as_default():

@@ -1,13 +1,14 @@
-"""A warm start: the factors of an earlier model for the ids that remain, projections for those that are new.
+"""A warm start: the factors of an earlier model for the ids that remain, projections for new ids.
 
-The model alone is enough: its SavedModel holds the ids (as assets, in the order of their bytes) and the factors in that
-order, so the dataset it was trained on may have gone.
+Only the model is needed, not the dataset on which it was trained: its SavedModel contains the ids (as assets) and the
+factors in their order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -23,10 +24,11 @@ from ranking.sparse_rows import SparseRows
 from trainer.als import wals
 from trainer.als.basis import rotate
 from trainer.als.batches import Batches
+from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization
 from trainer.als.solver import Solver
 
-# What a fit minimises; how it runs (solver, sweeps, seed) may differ from the earlier one.
+# The settings of the objective, which must be the same; solver, sweeps and seed may differ.
 _SAME = (
     "embedding_dimension",
     "unobserved_weight",
@@ -41,13 +43,29 @@ _SAME = (
 )
 
 
-@dataclass(frozen=True)
-class Start:
-    """Where a fit starts: an earlier model, or none and why.
+class _SideStart(NamedTuple):
+    """One side of a fit, with the ids of the earlier model and of the new dataset.
 
     Attributes:
-        model: directory of the earlier model; None where none was asked for.
-        digest: of its manifest, None for a cold start. cold: why the start is cold nevertheless, in words.
+        table: the SavedModel's variable. earlier, current: paths of the vocabularies.
+        fixed: the other side.
+    """
+
+    table: str
+    earlier: str
+    current: str
+    side: wals.Side
+    blocks: Iterable[SparseRows]
+    fixed: wals.Side
+
+
+@dataclass(frozen=True)
+class Start:
+    """The start of a fit: an earlier model, or a cold start.
+
+    Attributes:
+        model: directory of the earlier model; None if the settings name none.
+        digest: of its manifest; None for a cold start. cold: why the start is cold although a model is named.
     """
 
     model: str | None = None
@@ -59,31 +77,31 @@ class Start:
         return self.digest is not None
 
     def sweeps(self, settings: TrainingSettings) -> int:
-        """Sweeps of the fit: of a warm one a third of the passes, unless the settings say how many."""
+        """Return the sweeps of the fit; by default a warm one has a third of the passes."""
         if not self.warm:
             return settings.max_sweeps
         return settings.warm_start_sweeps or 2 * max(1, settings.max_sweeps // 6)
 
     def describe(self) -> str:
-        """In a line, for people."""
+        """Return a description of one line."""
         if self.warm:
             return f"warm start from {self.model}"
         return f"cold start: {self.cold}" if self.cold else "cold start"
 
 
 def choose(settings: TrainingSettings, model_dir: str, rating: RatingSettings) -> Start:
-    """Whether the model that the settings name can be started from: a finished one of the same objective and ratings.
+    """Return the start: warm if the named model is finished and has the same objective and ratings.
 
     Raises:
-        UserError: it is the very directory that the new model goes to.
+        UserError: the model is in the directory of the new model, or its manifest cannot be read.
     """
     root = settings.warm_start
     if root is None:
         return Start()
     if root.rstrip("/") == model_dir.rstrip("/"):
-        raise UserError(f"training.warm_start is {root}, where the new model goes; name another model_dir")
+        raise UserError(f"training.warm_start is {root}, the directory of the new model; name another model_dir")
     if not storage.exists(Model(root).manifest):
-        return Start(root, cold=f"{root} is not a finished model")
+        return Start(root, cold=f"{root} contains no finished model")
     manifest = ModelManifest.read(Model(root).manifest)
     for name in _SAME:
         before, now = getattr(manifest.settings, name), getattr(settings, name)
@@ -97,64 +115,65 @@ def choose(settings: TrainingSettings, model_dir: str, rating: RatingSettings) -
 
 
 def carry_over(start: Start, state: Factorization, dataset: Dataset) -> StartAccount:
-    """Put the earlier factors into the tables of a fit before its first sweep, and return an account for the manifest.
+    """Put the earlier factors into the tables of a fit before its first sweep; return the account for the manifest.
 
-    An id keeps the factors that the earlier model answers with, whatever its index is now. New items are projected from
-    the users that remain, then new users from all items; an item that no remaining user has starts with zeros.
+    An id keeps the factors with which the earlier model answers, also if its index changed. New items are projected
+    from the users that remain, then new users from all items; an item that no remaining user has starts with zeros.
 
     Raises:
         UserError: the model's tables do not fit its ids.
     """
     if not start.warm or start.model is None:
         return StartAccount(model=start.model, cold=start.cold)
-    counts = {}
-    cluster, saved = state.cluster, Model(start.model).saved_model
-    sides = (
-        ("users", VOCAB_USERS, dataset.vocab_users, state.rows, state.row_blocks, state.cols),
-        ("items", VOCAB_ITEMS, dataset.vocab_items, state.cols, state.col_blocks, state.rows),
+    saved, rows, cols = Model(start.model).saved_model, state.rows, state.cols
+    vocabularies = [join(saved, "assets", name) for name in (VOCAB_USERS, VOCAB_ITEMS)]
+    users = _SideStart("users", vocabularies[0], dataset.vocab_users, rows, state.row_blocks, cols)
+    items = _SideStart("items", vocabularies[1], dataset.vocab_items, cols, state.col_blocks, rows)
+    new_users, new_items = (_carry(saved, side, state.cluster) for side in (users, items))
+    _project(items, new_items, state)
+    _project(users, new_users, state)
+    return StartAccount(
+        model=start.model,
+        digest=start.digest,
+        users=_count(new_users, state.cluster),
+        items=_count(new_items, state.cluster),
     )
-    fresh = {}
-    for name, vocabulary, path, side, _, _ in sides:
-        fresh[name] = _carry(saved, name, vocabulary, path, side, cluster.rank, cluster.size)
-        remain, new = cluster.sum(np.array([np.count_nonzero(~fresh[name]), np.count_nonzero(fresh[name])], float))
-        counts[name] = CarriedOver(carried_over=int(remain), projected=int(new))
-    for name, _, _, side, blocks, fixed in reversed(sides):
-        _project(blocks, fresh[name], side, fixed, state)
-    return StartAccount(model=start.model, digest=start.digest, **counts)
 
 
-def _carry(saved: str, name: str, vocabulary: str, path: str, side: wals.Side, rank: int, processes: int) -> np.ndarray:
-    """Fills a side's table, zeros for new ids; gives which ids are new, bool [own rows]."""
-    earlier = Vocabulary.read(join(saved, "assets", vocabulary))
-    table = _variable(saved, name)
+def _count(new: np.ndarray, cluster: Cluster) -> CarriedOver:
+    """Return the rows that were carried over and those that were projected, over all processes."""
+    remaining, projected = cluster.sum(np.array([np.count_nonzero(~new), np.count_nonzero(new)], float))
+    return CarriedOver(carried_over=int(remaining), projected=int(projected))
+
+
+def _carry(saved: str, start: _SideStart, cluster: Cluster) -> np.ndarray:
+    """Fill a side's table, with zeros for new ids; return the new ones of this process's rows, bool [n_own]."""
+    earlier, table = Vocabulary.read(start.earlier), _variable(saved, start.table)
+    side = start.side
     if table.shape != (len(earlier), side.table.shape[1]):
         raise UserError(f"{saved} has factors of shape {list(table.shape)} for {len(earlier)} ids; train it again")
-    places = earlier.indices_of(Vocabulary.read(path).ids[rank::processes])
-    side.table[:] = np.where(places[:, None] >= 0, table[places], 0)
-    return places < 0
+    indices = earlier.indices_of(Vocabulary.read(start.current).ids[cluster.rank :: cluster.size])
+    side.table[:] = np.where(indices[:, None] >= 0, table[indices], 0)
+    return indices < 0
 
 
 def _variable(saved: str, name: str) -> np.ndarray:
-    """float32 [n, k]: one of the tables in a SavedModel, without loading its graphs."""
+    """Read one of the tables in a SavedModel, float32 [n, k], without loading its graphs."""
     try:
         reader = tf.train.load_checkpoint(join(saved, "variables", "variables"))
         return reader.get_tensor(f"{name}/.ATTRIBUTES/VARIABLE_VALUE")
     except (tf.errors.OpError, ValueError) as error:
-        raise UserError(
-            f"{saved} is damaged ({' '.join(str(error).split())}); leave training.warm_start out"
-        ) from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{saved} is damaged ({reason}); leave training.warm_start out") from error
 
 
-def _project(
-    blocks: Iterable[SparseRows], fresh: np.ndarray, side: wals.Side, fixed: wals.Side, state: Factorization
-) -> None:
-    """Solves the new rows of a side with the other one as it is."""
-    solver = Solver(threads=state.solver.threads).exact()
-    batches = Batches(
-        [block.take(np.flatnonzero(fresh[block.keys])) for block in blocks], state.k, solver, state.cluster
-    )
+def _project(start: _SideStart, new: np.ndarray, state: Factorization) -> None:
+    """Solve the new rows of a side with the other side fixed."""
+    side, fixed, solver = start.side, start.fixed, Solver(threads=state.solver.threads).exact()
+    blocks = [block.take(np.flatnonzero(new[block.keys])) for block in start.blocks]
+    batches = Batches(blocks, state.k, solver, state.cluster)
     basis = wals.shared_basis(fixed, state.cluster)
     rotate(fixed.table, basis.vectors)
     wals.solve(batches, side, fixed, basis, state.objective)
-    side.table[fresh] = side.table[fresh] @ basis.vectors.T.astype(np.float32)
+    side.table[new] = side.table[new] @ basis.vectors.T.astype(np.float32)
     rotate(fixed.table, basis.vectors.T)

@@ -1,7 +1,7 @@
-"""Ratings of another kind, made of those that a dataset holds, where they still say how long a visitor stayed.
+"""Conversion of a dataset's ratings to another kind.
 
-linear is scale x dwell and log is log(1 + dwell / epsilon): both can be turned back into the dwell, and so into any
-kind. median is capped, and binary and ordinal never knew: of these only binary can be made.
+linear is scale x dwell and log is log(1 + dwell / epsilon): both can be converted back to the dwell, and so to any
+kind. median is capped, and binary and ordinal do not contain the dwell: they can be converted to binary only.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ _FROM_DWELL = ("median", "log", "linear", "binary")
 
 
 def possible(stored: RatingSettings) -> tuple[str, ...]:
-    """The kinds that can be made of ratings of this kind."""
+    """Return the kinds to which ratings of this kind can be converted."""
     if stored.kind in ("linear", "log"):
         return _FROM_DWELL
     return (stored.kind,) if stored.kind == "binary" else (stored.kind, "binary")
 
 
 def convert(values: np.ndarray, stored: RatingSettings, wanted: RatingSettings, median: float | None) -> np.ndarray:
-    """float32 [n] ratings as `wanted` makes them, from float32 [n] ratings that `stored` made.
+    """Return float32 [n] ratings of the kind `wanted` from float32 [n] ratings of the kind `stored`.
 
     Args:
-        median: of the dwells, as the dataset's manifest has it.
+        median: of the dwells, from the dataset's manifest.
 
     Raises:
-        UserError: they cannot be made of these.
+        UserError: the conversion is not possible.
     """
     if wanted == stored:
         return values
     if wanted.kind not in possible(stored):
         raise UserError(
-            f"rating.kind {wanted.kind} cannot be made of {stored.kind} ratings; "
+            f"{stored.kind} ratings cannot be converted to rating.kind {wanted.kind}; "
             "make the dataset with rating.kind=linear to search it"
         )
     if wanted.kind == "binary":

@@ -1,4 +1,4 @@
-"""A search: a study in a directory, workers on it, and what came out. Resumable: a study is gone on with."""
+"""A search: a study in a directory, which can be resumed, and the workers that run its trials."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from trainer.tuning.trial import About
 from trainer.tuning.worker import BASELINE, FAILURE, Plan
 
 _IDENTITY = "identity"
-_GRACE_SECONDS = 120  # for the pass that a worker is in when it is told to stop
+_GRACE_SECONDS = 120  # for a worker's current pass, when it is told to stop
 
 
 class Study:
-    """A directory with a search: `study.db` (SQLite, Optuna's), `best.yaml`."""
+    """The directory of a search: `study.db` (Optuna's SQLite database) and `best.yaml`."""
 
     def __init__(self, directory: str):
         if "://" in directory:
-            raise UserError(f"study_dir {directory}: SQLite needs a local directory")
+            raise UserError(f"study_dir {directory}: SQLite needs a local directory; name one")
         self.root = Path(directory)
         self.best = self.root / "best.yaml"
         self._database = self.root / "study.db"
@@ -45,40 +45,42 @@ class Study:
         return f"sqlite:///{self._database.absolute()}"
 
     def make_room(self, replace: bool) -> None:
-        """Makes the directory; with `replace`, removes the search that is there.
+        """Create the directory; with `replace`, remove the search in it.
 
         Raises:
-            UserError: it is a file, or holds something else.
+            UserError: it is a file, or contains something else.
         """
         if self.root.exists() and not self.root.is_dir():
             raise UserError(f"{self.root} is a file; name a directory for the study")
         own = {"study.db", "study.db-journal", "study.lock", "best.yaml"}
         others = sorted(path.name for path in self.root.glob("*") if path.name not in own)
         if others:
-            raise UserError(f"{self.root} holds {others[0]}, no study; name another directory")
+            raise UserError(f"{self.root} contains {others[0]} and is not a study; name another directory")
         if replace and self.root.exists():
             shutil.rmtree(self.root)
         self.root.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Keeps a second search off this directory.
+        """Lock the directory against a second search.
 
         Raises:
-            UserError: one is at work.
+            UserError: another search is running.
         """
         with open(self.root / "study.lock", "w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise UserError(f"another search is at work in {self.root}; wait for it, or name another") from None
+                raise UserError(
+                    f"another search is running in {self.root}; wait for it, or name another directory"
+                ) from None
             yield
 
     def open(self, search: SearchSettings, identity: dict[str, Any]) -> optuna.Study:
-        """The study, with the trials put back that a killed search left behind.
+        """Open the study, and queue the trials again that a killed search left unfinished.
 
         Raises:
-            UserError: it is of another dataset, space or configuration, or damaged.
+            UserError: the study has another dataset, space or configuration, or is damaged.
         """
         from sqlalchemy.exc import DatabaseError
 
@@ -92,14 +94,14 @@ class Study:
             study.enqueue_trial({}, user_attrs={BASELINE: True})
         elif known != now:
             name = next(name for name in sorted(now) if known.get(name) != now[name])
-            raise UserError(f"{self.root} holds a search with another {name}; pass --replace to start over")
+            raise UserError(f"{self.root} contains a search with another {name}; pass --replace to start over")
         for trial in study.get_trials(states=[TrialState.RUNNING]):
             worker.put_back(study, trial.number)
         return study
 
 
 def identity(settings: Settings, search: SearchSettings, about: About) -> dict[str, Any]:
-    """What must be the same for trials to be compared."""
+    """Return what must be the same for trials to be comparable."""
     budget = {"trials", "minutes", "workers", "seed"}
     return {
         "dataset": about.info.fingerprint,
@@ -109,10 +111,10 @@ def identity(settings: Settings, search: SearchSettings, about: About) -> dict[s
 
 
 def possible_kinds(search: SearchSettings, about: About) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The rating kinds of the space that can be made of the dataset's ratings, and those that cannot.
+    """Return the rating kinds of the space to which the dataset's ratings can be converted, and the others.
 
     Raises:
-        UserError: none can.
+        UserError: no kind is possible.
     """
     if RATING_KIND not in search.space:
         return (), ()
@@ -121,28 +123,29 @@ def possible_kinds(search: SearchSettings, about: About) -> tuple[tuple[str, ...
     kinds = tuple(kind for kind in wanted if kind in able)
     if not kinds:
         raise UserError(
-            f"space.{RATING_KIND}: none of {', '.join(wanted)} can be made of the dataset's {about.rating.kind} ratings"
+            f"space.{RATING_KIND}: the dataset's {about.rating.kind} ratings cannot be converted to "
+            f"{', '.join(wanted)}; make the dataset with rating.kind=linear"
         )
     return kinds, tuple(kind for kind in wanted if kind not in able)
 
 
 def search_on(settings: Settings, search: SearchSettings, dataset_dir: str, study: Study, display: Display) -> Any:
-    """Runs the search until its budget is spent, all trials are done, or it is interrupted; gives the Optuna study.
+    """Search until the budget is spent, all trials are done, or an interrupt; return the Optuna study.
 
     Raises:
-        UserError: whatever the user can put right. KeyboardInterrupt: after the workers have put their trials back.
+        UserError: a mistake that the user can correct. KeyboardInterrupt: after the workers queued their trials again.
     """
     about = About.read(dataset_dir)
     kinds, left_out = possible_kinds(search, about)
     if left_out:
         display.say(
-            f"rating.kind {', '.join(left_out)} left out: cannot be made of the dataset's {about.rating.kind} ratings"
+            f"rating.kind {', '.join(left_out)} is left out: {about.rating.kind} ratings cannot be converted to it"
         )
     optuna_study = study.open(search, identity(settings, search, about))
     done = len(finished(optuna_study))
     left = -1 if search.trials is None else max(search.trials - done, 0)
     if done:
-        display.say(f"going on after {done} trials, from {study.root}")
+        display.say(f"continuing after {done} trials, from {study.root}")
     display.start(done, optuna_study)
     if left:
         workers = search.workers or parallel.cores()
@@ -153,13 +156,13 @@ def search_on(settings: Settings, search: SearchSettings, dataset_dir: str, stud
 
 
 def finished(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that count: whole, pruned, or failed with a reason."""
+    """Return the trials that count: completed, pruned, or failed with a reason."""
     over = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL])
     return [trial for trial in over if trial.state is not TrialState.FAIL or FAILURE in trial.user_attrs]
 
 
 def _run_workers(plan: Plan, left: int, study: optuna.Study, display: Display) -> None:
-    context = multiprocessing.get_context("spawn")  # a fork would take TensorFlow's threads halfway along
+    context = multiprocessing.get_context("spawn")  # a fork would copy TensorFlow's locks without its threads
     claims, stop, events = context.Value("l", left), context.Event(), context.Queue()
     processes = [
         context.Process(target=worker.work, args=(plan, number, claims, stop, events), daemon=True)
@@ -177,7 +180,7 @@ def _run_workers(plan: Plan, left: int, study: optuna.Study, display: Display) -
 
 @contextlib.contextmanager
 def _threads_for_libraries(workers: int) -> Iterator[None]:
-    """What libraries read when they are loaded: a worker imports NumPy before its own first line runs."""
+    """Set the threads that libraries read when they load: a worker imports NumPy before its own first line runs."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, str(max(1, parallel.cores() // workers))))
@@ -189,25 +192,25 @@ def _threads_for_libraries(workers: int) -> Iterator[None]:
 
 
 def _listen(processes: list, events: Any, study: optuna.Study, display: Display) -> None:
-    """Shows what the workers say, until they are gone."""
+    """Show the workers' events until they have ended."""
     heard = True
     while heard or any(process.is_alive() for process in processes):
         try:
-            kind, what = events.get(timeout=0.5)
+            kind, content = events.get(timeout=0.5)
             heard = True
         except queue.Empty:
             heard = False
             display.tick()
             continue
         if kind == "error":
-            raise UserError(what)
+            raise UserError(content)
         if kind == "trial":
-            display.trial(study.get_trials(deepcopy=False)[what])
+            display.trial(study.get_trials(deepcopy=False)[content])
     lost = [process.exitcode for process in processes if process.exitcode]
     if lost:
         raise UserError(
-            f"{len(lost)} of {len(processes)} workers died (status {lost[0]}); where memory ran out, take fewer "
-            "--workers; the same command goes on"
+            f"{len(lost)} of {len(processes)} workers died (status {lost[0]}); if memory ran out, use fewer "
+            "--workers; the same command continues the search"
         )
 
 
@@ -217,5 +220,5 @@ def _end(processes: list) -> None:
         process.join(max(0.0, deadline - time.monotonic()))
     for process in processes:
         if process.is_alive():
-            process.terminate()  # its trial is put back when the study is opened again
+            process.terminate()  # its trial is queued again when the study is opened
             process.join()

@@ -19,7 +19,7 @@ from trainer.als.loop import Factorization, fit
 from trainer.evaluation import metrics
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo, RowFiles
-from trainer.job import training_job
+from trainer.job.assembly import assemble
 from trainer.tuning import rating_kinds, validation_split
 
 AfterPass = Callable[[int, float], str | None]
@@ -27,26 +27,33 @@ AfterPass = Callable[[int, float], str | None]
 
 @dataclass(frozen=True)
 class About:
-    """What a dataset's manifest says that a search must know."""
+    """A dataset that is searched on."""
 
     info: DatasetInfo
-    rating: RatingSettings
-    median: float | None
+
+    @property
+    def rating(self) -> RatingSettings:
+        """The settings of the dataset's ratings."""
+        return self.info.rating
+
+    @property
+    def median(self) -> float | None:
+        """The median of the dataset's amounts; None if its ratings need none."""
+        return self.info.manifest.median
 
     @classmethod
     def read(cls, dataset_dir: str) -> About:
-        """Reads the manifest.
+        """Read the manifest.
 
         Raises:
-            UserError: there is no finished dataset.
+            UserError: the dataset does not exist or is not finished.
         """
-        info = dataset_rows.read_info(dataset_dir)
-        return cls(info, info.rating, info.manifest.median)
+        return cls(dataset_rows.read_info(dataset_dir))
 
 
 @dataclass(frozen=True)
 class Material:
-    """What every trial of a process works on: the split rows, and both sides of what is trained on, by rating kind."""
+    """The data of all trials of a process: the split rows, and both sides of the training rows by rating kind."""
 
     about: About
     rows: validation_split.Split
@@ -54,10 +61,10 @@ class Material:
 
     @classmethod
     def read(cls, dataset_dir: str, search: SearchSettings) -> Material:
-        """Reads a dataset and holds out a part of it.
+        """Read a dataset and hold out a part of it.
 
         Raises:
-            UserError: no dataset, K above its catalogue, or nobody of whom something could be held out.
+            UserError: the dataset does not exist, has fewer than K items, or has no visitor with two items.
         """
         about = About.read(dataset_dir)
         info = about.info
@@ -68,12 +75,12 @@ class Material:
         if not rows.held_out.entries:
             raise UserError(
                 f"nothing could be held out of {dataset_dir}: no visitor has two items, "
-                "or validation.share is too small"
+                "or validation.share is too small; raise it"
             )
         return cls(about, rows)
 
     def sides(self, rating: RatingSettings) -> tuple[SparseRows, SparseRows]:
-        """The rows to train on by user and by item, with ratings of this kind; the last kinds are kept."""
+        """Return the training rows by user and by item, with ratings of this kind; each kind is converted once."""
         if rating.kind not in self._sides:
             own, kept = self.rows.train, self.about
             values = rating_kinds.convert(own.values, kept.rating, rating, kept.median)
@@ -85,7 +92,7 @@ class Material:
 def settings_of(
     params: Mapping[str, Any], base: TrainingSettings, material: Material
 ) -> tuple[TrainingSettings, RatingSettings]:
-    """The settings that the parameters of a trial stand for; what they do not name is as in `base`."""
+    """Return the settings of a trial: its parameters, and the other settings of `base`."""
     own = {key.removeprefix(TRAINING): value for key, value in params.items() if key.startswith(TRAINING)}
     training = TrainingSettings.model_validate(base.model_dump() | own)
     if RIDGE in params:
@@ -99,7 +106,11 @@ def settings_of(
 
 @dataclass(frozen=True)
 class Outcome:
-    """value: of the metric. passes: after which it was reached. seconds: of the whole trial."""
+    """The result of a trial.
+
+    Attributes:
+        value: of the metric. passes: after which it was reached. seconds: of the whole trial. stopped: why.
+    """
 
     value: float
     passes: int
@@ -116,16 +127,16 @@ def run(
     to_the_end: bool = False,
     threads: int | None = None,
 ) -> Outcome:
-    """Trains with these settings and measures after each pass.
+    """Train with these settings and measure after each pass.
 
     Args:
-        after_pass: called with the pass and its value; gives why to stop, or None. What it raises ends the trial.
-        to_the_end: the last pass counts, as in training; otherwise the best one, and `patience` passes without a
-            better one are the end.
+        after_pass: called with the pass and its value; returns a reason to stop, or None. An exception ends the trial.
+        to_the_end: the last pass counts, as in training. Otherwise the best pass counts, and the trial ends after
+            `patience` passes without a better one.
     """
     started, info, values = time.perf_counter(), material.about.info, []
     sides = material.sides(rating)
-    state = training_job.assemble(
+    state = assemble(
         training, Dataset(info.root), [[side] for side in sides], (info.users, info.items), Alone(), threads
     )
 

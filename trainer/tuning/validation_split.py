@@ -13,9 +13,9 @@ from trainer.inputs.hashing import hashes
 
 @dataclass(frozen=True)
 class Split:
-    """Rows keyed 0 .. users - 1 in order: `train` keeps what `held_out` has not.
+    """Rows keyed 0 .. users - 1 in order: the entries to train on, and the entries to measure on.
 
-    held_out holds the entries of the users that are scored; the others' are nowhere.
+    Entries that were drawn of users that are not scored are in neither.
     """
 
     train: SparseRows
@@ -23,7 +23,7 @@ class Split:
 
 
 def split(rows: SparseRows, settings: ValidationSettings) -> Split:
-    """Holds out each entry with the probability `share`, but never all that a user has.
+    """Hold out each entry with the probability `share`, but never all entries of a user.
 
     Args:
         rows: keyed 0 .. n - 1 in order.
@@ -40,7 +40,7 @@ def split(rows: SparseRows, settings: ValidationSettings) -> Split:
 
 
 def _draw(some: np.ndarray, settings: ValidationSettings) -> np.ndarray:
-    """bool [n]: at most `users` of those that have something."""
+    """Return bool [n]: at most `users` of the users with held-out entries."""
     who = np.flatnonzero(some)
     order = np.argsort(hashes(settings.seed + 1, who, np.zeros_like(who)), kind="stable")
     chosen = np.zeros(len(some), bool)

@@ -1,7 +1,7 @@
 """Vertex AI's hyperparameter tuning: one trial of its study, and the specification of the job.
 
-Vertex starts a trial with the values it chose as flags, one a parameter, and reads the metric from a file of JSON
-lines: the format of GoogleCloudPlatform/cloudml-hypertune, which is all that this package would be needed for.
+Vertex starts a trial with its values as flags, one per parameter, and reads the metric from a file of JSON lines, in
+the format of GoogleCloudPlatform/cloudml-hypertune. Writing the file here saves the dependency.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from configs.errors import UserError
 from configs.settings.search import RATING_KIND, TRAINING, Range, SearchSettings, is_whole
 
 _FILE_VARIABLE, _TRIAL_VARIABLE = "CLOUD_ML_HP_METRIC_FILE", "CLOUD_ML_TRIAL_ID"
-_DEFAULT_FILE = "/tmp/hypertune/output.metrics"  # noqa: S108 - Vertex's own, where it names no other
-_KEPT = 100  # lines; the package keeps as many
+_DEFAULT_FILE = "/tmp/hypertune/output.metrics"  # noqa: S108 - Vertex's default
+_KEPT = 100  # lines, as many as the package keeps
 
 _SCALES = {True: "UNIT_LOG_SCALE", False: "UNIT_LINEAR_SCALE"}
 
 
 class Reporter:
-    """Writes a trial's metric to where Vertex looks for it: the whole file after each pass."""
+    """Writes a trial's metric to the file that Vertex reads; the whole file after each pass."""
 
     def __init__(self, metric: str):
         self._path, self._trial = os.environ.get(_FILE_VARIABLE, _DEFAULT_FILE), os.environ.get(_TRIAL_VARIABLE, "0")
@@ -44,20 +44,20 @@ class Reporter:
 
 
 def metric_id(search: SearchSettings) -> str:
-    """The metric's name at Vertex, e.g. recall_at_20."""
+    """Return the metric's name at Vertex, e.g. recall_at_20."""
     return f"{search.metric}_at_{search.k}"
 
 
 def parameter_id(key: str) -> str:
-    """The name of a parameter at Vertex, which is the trial's flag too: embedding_dimension, rating_kind."""
+    """Return a parameter's name at Vertex, which is also the trial's flag: embedding_dimension, rating_kind."""
     return key.removeprefix(TRAINING).replace(".", "_")
 
 
 def values_of(texts: Mapping[str, str | None], search: SearchSettings) -> dict[str, Any]:
-    """The parameters by key, from the flags' texts by parameter id.
+    """Return the parameters by key from the flags' texts by parameter id. Vertex writes integers as 64 or as 64.0.
 
     Raises:
-        UserError: one is missing or no value of its setting. Vertex writes whole numbers as 64 or as 64.0.
+        UserError: a parameter is missing or is not a value of its setting.
     """
     params: dict[str, Any] = {}
     for key, values in search.space.items():
@@ -71,9 +71,9 @@ def values_of(texts: Mapping[str, str | None], search: SearchSettings) -> dict[s
         try:
             number = float(text)
         except ValueError:
-            raise UserError(f"--{name} {text}: not a number") from None
+            raise UserError(f"--{name} {text}: must be a number") from None
         if is_whole(key) and number != int(number):
-            raise UserError(f"--{name} {text}: not a whole number")
+            raise UserError(f"--{name} {text}: must be a whole number")
         params[key] = int(number) if is_whole(key) else number
     return params
 
@@ -81,11 +81,11 @@ def values_of(texts: Mapping[str, str | None], search: SearchSettings) -> dict[s
 def job_spec(
     search: SearchSettings, kinds: Sequence[str], image: str, machine: str, arguments: Sequence[str]
 ) -> dict[str, Any]:
-    """The job as `gcloud ai hp-tuning-jobs create --config` takes it.
+    """Return the job as `gcloud ai hp-tuning-jobs create --config` takes it.
 
     Args:
-        kinds: rating kinds that the dataset's rows permit.
-        arguments: of a trial, beside the parameters that Vertex appends.
+        kinds: the possible rating kinds.
+        arguments: of a trial, before the parameters that Vertex appends.
     """
     parameters = [_parameter(key, values, kinds) for key, values in search.space.items()]
     command = ["python", "-m", "trainer.tune"]

@@ -1,6 +1,6 @@
-"""A process that takes trials from a study until there are none, or it is told to stop.
+"""A process that runs trials of a study until none is left, or it is told to stop.
 
-Nothing heavy is imported before the process has its share of the cores.
+TensorFlow and Optuna are imported after the process has set its share of the cores.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trainer.tuning.trial import Material
 
 STUDY = "wals"
-# Attributes of a trial. One that failed without saying why was put back.
+# Attributes of a trial. A trial that failed without a reason was queued again.
 BASELINE, SECONDS, PASSES, TRAINING, RATING, FAILURE = (
     "baseline",
     "seconds",
@@ -35,7 +35,11 @@ BASELINE, SECONDS, PASSES, TRAINING, RATING, FAILURE = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What a worker must know. deadline: time.time() at which to stop; None for never."""
+    """The task of a worker.
+
+    Attributes:
+        kinds: the possible rating kinds. deadline: time.time() at which to stop; None for never.
+    """
 
     storage: str
     dataset_dir: str
@@ -47,18 +51,18 @@ class Plan:
 
 
 class _TimeIsUpError(Exception):
-    """Ends a trial that is to be put back."""
+    """The deadline was reached: the trial is queued again."""
 
 
 def work(plan: Plan, number: int, claims: Any, stop: Any, events: Any) -> None:
-    """The worker's whole life.
+    """Run trials; the entry point of a worker process.
 
     Args:
-        claims: a multiprocessing Value: trials that may still be begun, -1 for any number.
-        stop: a multiprocessing Event: set when a trial is to be put back after its pass.
-        events: a queue of what the parent shows: ("trial", number) or ("error", text).
+        claims: a multiprocessing Value: trials that may still start, -1 for any number.
+        stop: a multiprocessing Event: after the current pass the trial is queued again, and the worker ends.
+        events: a queue to the parent: ("trial", number) or ("error", text).
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and sets `stop`
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it, and sets `stop`
     threads = _take_share_of_cores(plan.workers, number)
     try:
         from configs.cli import import_tensorflow
@@ -78,7 +82,7 @@ def work(plan: Plan, number: int, claims: Any, stop: Any, events: Any) -> None:
 
 
 def open_study(storage: str, search: SearchSettings, number: int = 0) -> optuna.Study:
-    """The study in a storage, with the sampler of one worker; made where there is none."""
+    """Open or create the study in a storage, with the sampler of one worker."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -95,7 +99,7 @@ def open_study(storage: str, search: SearchSettings, number: int = 0) -> optuna.
 
 
 def suggest(trial: optuna.Trial, search: SearchSettings, kinds: Sequence[str]) -> dict[str, Any]:
-    """The parameters of a trial: those of the config for the baseline, which has none of its own."""
+    """Return the parameters of a trial; the baseline has none, and trains with the config's settings."""
     if trial.user_attrs.get(BASELINE):
         return {}
     params: dict[str, Any] = {}
@@ -108,7 +112,7 @@ def suggest(trial: optuna.Trial, search: SearchSettings, kinds: Sequence[str]) -
             low, high = values.bounds
             params[key] = trial.suggest_int(key, int(low), int(high), log=values.log)
         else:
-            # Four digits: the config that comes out is for people too.
+            # Four digits: the resulting config should be readable.
             params[key] = float(f"{trial.suggest_float(key, *values.bounds, log=values.log):.4g}")
     return params
 
@@ -151,12 +155,12 @@ def _try(study: optuna.Study, trial: optuna.Trial, plan: Plan, material: Materia
 
 
 def value_of(trial: optuna.trial.FrozenTrial) -> float:
-    """What a whole trial was measured at."""
+    """Return the metric of a completed trial."""
     return cast(float, trial.value)  # None only while it runs
 
 
 def put_back(study: optuna.Study, number: int) -> None:
-    """Gives up a trial that was begun, and lets it be begun again before any other."""
+    """End an unfinished trial, and queue it again before any other."""
     import optuna
 
     trial = study.trials[number]
@@ -170,7 +174,7 @@ def _is_over(plan: Plan, stop: Any) -> bool:
 
 
 def _claim(claims: Any) -> bool:
-    """Takes one of the trials that may still be begun."""
+    """Claim one of the trials that may still start; return whether there was one."""
     with claims.get_lock():
         if claims.value == 0:
             return False
@@ -179,7 +183,7 @@ def _claim(claims: Any) -> bool:
 
 
 def _take_share_of_cores(workers: int, number: int) -> int:
-    """Keeps this process, and every library in it, on its share of the cores; gives their number."""
+    """Bind this process and its libraries to its share of the cores; return their number."""
     if not hasattr(os, "sched_setaffinity"):
         threads = max(1, (os.cpu_count() or 1) // workers)
     else:

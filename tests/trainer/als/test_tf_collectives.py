@@ -65,7 +65,7 @@ def matrix():
 
 
 def start(settings: dict, dataset: str, model: Path, count: int = 2) -> list[subprocess.Popen]:
-    """The chief and its workers, each a process."""
+    """Start the chief and its workers, each in a process."""
     sockets = [socket.socket() for _ in range(count)]
     for own in sockets:
         own.bind(("127.0.0.1", 0))
@@ -85,7 +85,7 @@ def start(settings: dict, dataset: str, model: Path, count: int = 2) -> list[sub
 
 
 def answers(processes: list[subprocess.Popen]) -> list[dict]:
-    """What each printed last."""
+    """Return the last line of each."""
     with ExitStack() as stack:
         for process in processes:
             stack.enter_context(process)
@@ -112,7 +112,7 @@ def test_two_workers_give_what_one_process_gives(tmp_path, matrix):
     np.testing.assert_allclose(*losses, rtol=1e-5)
     saved = [set(content["files"]) for content in contents]
     assert {name for name in saved[0] if "logs/" not in name} == {name for name in saved[1] if "logs/" not in name}
-    # Of the 60 users no process had more than a batch of 40 at once beside its own 30.
+    # Of the 60 users no process had more than a batch of 40 at once, besides its own 30.
     assert all(answer["gathered"] <= 40 for answer in found)
 
 
@@ -195,4 +195,4 @@ def test_shards_that_workers_cannot_share_are_refused(tmp_path, matrix):
 
     dataset = write_dataset(tmp_path / "dataset", matrix, shards=4)
     with pytest.raises(UserError, match=r"dataset\.shards a multiple of 3"):
-        training_job._read_info(dataset, Three())
+        training_job.read_info(dataset, Three())

@@ -28,7 +28,7 @@ def name_of(solver):
 
 
 def problem(n, m, k, seed=0, density=0.3, w0=0.1, lam=0.3, nu=0.0, entry_weights=False, zeros=False):
-    """A random problem: its oracle, its sparse rows both ways, and a start."""
+    """Return a random problem: its oracle and a start."""
     rng = np.random.default_rng(seed)
     observed = rng.random((n, m)) < density
     ratings = np.where(observed, rng.random((n, m)) * 3, 0)
@@ -43,7 +43,7 @@ def problem(n, m, k, seed=0, density=0.3, w0=0.1, lam=0.3, nu=0.0, entry_weights
 
 
 def sparse(oracle):
-    """The observed entries as SparseRows of both sides; entries of value 0 stay entries."""
+    """Return the observed entries as SparseRows of both sides, also those of value 0."""
     places = np.nonzero(oracle.observed)
     matrix = sp.csr_matrix((oracle.ratings[places], places), shape=oracle.observed.shape)
     weights = None
@@ -63,7 +63,7 @@ def sides(oracle, start):
 
 
 def run(oracle, start, solver, sweeps=4, blocks=1):
-    """Sweeps by the code under test: factors in the start's coordinates, and (loss, RWSE) after each."""
+    """Return what the code under test finds: factors in the start's coordinates, and (loss, RWSE) after each."""
     row_side, col_side = sides(oracle, start)
     both = [
         Batches(list(part.split(max(1, part.entries // blocks))), start[0].shape[1], solver) for part in sparse(oracle)

@@ -24,7 +24,7 @@ from tests.support.datasets import write_dataset
 from tests.support.oracles import DenseWals
 from trainer import task
 from trainer.inputs import dataset_rows
-from trainer.job import projector, training_job
+from trainer.job import model_directory, projector
 from trainer.job.checkpoints import Checkpoints
 
 N, M, K = 40, 25, 6
@@ -149,7 +149,7 @@ def test_files_for_the_embedding_projector(trained, tmp_path, matrix, dataset):
 
 
 def killed_after(monkeypatch, sweeps):
-    """Makes the next run die as by a kill right after the checkpoint of `sweeps`."""
+    """Make the next run die as by a kill right after the checkpoint of `sweeps`."""
     save = Checkpoints.save
 
     def save_and_die(self, state):
@@ -255,7 +255,7 @@ def test_a_killed_run_goes_on_to_the_same_model(tmp_path, monkeypatch, config, d
     capsys.readouterr()
     assert run(config, dataset, tmp_path / "m", *flags) == 0
     shown = capsys.readouterr().out
-    assert "going on after sweep 4" in shown and "sweep 4 (" not in shown
+    assert "continuing after sweep 4" in shown and "sweep 4 (" not in shown
     np.testing.assert_allclose(losses(tmp_path / "m"), losses(tmp_path / "whole"), rtol=1e-6)
     np.testing.assert_array_equal(
         *(factor_tables.read_table(Model(str(tmp_path / name)).user_factors) for name in ("m", "whole"))
@@ -291,10 +291,10 @@ def test_mistakes_are_one_line(tmp_path, config, dataset, matrix, trained, capsy
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("")
     for arguments, named in (
-        ((dataset, trained), "holds a model"),
+        ((dataset, trained), "contains a model"),
         ((dataset, tmp_path / "file"), "is a file"),
         ((dataset, tmp_path / "full", "--replace"), "thesis.txt"),
-        ((tmp_path / "nothing", tmp_path / "m"), "not a finished dataset"),
+        ((tmp_path / "nothing", tmp_path / "m"), "is not a finished dataset"),
         ((dataset, tmp_path / "m", "--set", "training.row_weights_file=/none.csv"), "/none.csv"),
         ((dataset, tmp_path / "m", "--set", "training.frobnicate=1"), "frobnicate"),
         ((dataset, tmp_path / "m", "--set", "training.devices=[GPU:7]"), "no GPU:7 here"),
@@ -318,7 +318,7 @@ def test_a_failed_write_leaves_no_model(tmp_path, monkeypatch, config, dataset):
     def fail(*args):
         raise OSError("disk full")
 
-    monkeypatch.setattr(training_job.export, "save", fail)
+    monkeypatch.setattr(model_directory.export, "save", fail)
     with pytest.raises(OSError, match="disk full"):
         run(config, dataset, tmp_path / "m")
     assert not (tmp_path / "m" / "manifest.json").exists()

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from artifacts import factor_tables
-from artifacts.checksums import digest_of
+from artifacts import factor_tables, manifests
 from artifacts.manifests import CarriedOver, StartAccount
 from artifacts.paths import Model
 from configs import cli
@@ -20,7 +19,7 @@ from tests.support.oracles import DenseWals
 from trainer import task
 from trainer.als.collectives import Alone
 from trainer.inputs import dataset_rows
-from trainer.job import training_job, warm_start
+from trainer.job import assembly, training_job, warm_start
 
 N, M, K, LAMBDA = 60, 40, 5, 0.3
 SETTINGS = {"embedding_dimension": K, "max_sweeps": 18, "regularization_coeff": LAMBDA, "unobserved_weight": 0.1}
@@ -30,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("without_graphs")
 
 
 def window(first_user: int, first_item: int, seed: int = 0) -> tuple[sp.csr_matrix, list[bytes], list[bytes]]:
-    """Users and items first .. first + N (M) of an endless site of four tastes, with their ids."""
+    """Return the users and items first .. first + N (M) of an endless site of four tastes, with their ids."""
     rng = np.random.default_rng(7)
     everyone, everything = 2 * N, 2 * M
     likes = (np.arange(everyone)[:, None] % 4) == (np.arange(everything)[None] % 4)
@@ -67,8 +66,8 @@ def test_factors_stay_with_their_ids_and_new_ids_are_projected(yesterday, today)
     root, matrix, users, items = today
     chosen = settings(model)
     info = dataset_rows.read_info(root)
-    blocks = training_job._read(chosen, info, Alone())
-    state = training_job.assemble(chosen, warm_start.Dataset(root), blocks, (info.users, info.items), Alone())
+    blocks = assembly.read_blocks(chosen, info, Alone())
+    state = assembly.assemble(chosen, warm_start.Dataset(root), blocks, (info.users, info.items), Alone())
     account = warm_start.carry_over(
         warm_start.choose(chosen, "elsewhere", info.rating), state, warm_start.Dataset(root)
     )
@@ -108,7 +107,7 @@ def test_a_third_of_the_passes_reaches_the_loss_of_a_cold_start(yesterday, today
     assert len(cold.history) == 18 and len(warmed.history) == 6
     assert warmed.history[-1].loss <= cold.history[-1].loss
     content = json.loads((yesterday[0] / "manifest.json").read_text())
-    assert warmed.start.digest == digest_of(content)
+    assert warmed.start.digest == manifests.digest(content)
     assert cold.start == StartAccount()
 
 
@@ -117,7 +116,7 @@ def test_a_third_of_the_passes_reaches_the_loss_of_a_cold_start(yesterday, today
     [
         ({"embedding_dimension": 4}, "was trained with embedding_dimension 5, now 4"),
         ({"regularization_coeff": 0.5}, "was trained with regularization_coeff 0.3, now 0.5"),
-        ({"warm_start": "nowhere"}, "nowhere is not a finished model"),
+        ({"warm_start": "nowhere"}, "nowhere contains no finished model"),
     ],
 )
 def test_another_objective_or_no_model_is_a_cold_start_and_says_so(yesterday, today, tmp_path, capsys, change, said):
@@ -130,11 +129,14 @@ def test_another_objective_or_no_model_is_a_cold_start_and_says_so(yesterday, to
 
 def test_ratings_made_by_another_rule_are_a_cold_start(yesterday, tmp_path):
     content = json.loads((yesterday[0] / "manifest.json").read_text())
-    content["dataset"]["rating"] = {"kind": "median", "cap": 1.0}
+    content["dataset"]["rating"] = RatingSettings(kind="median", cap=1.0).model_dump(mode="json")
     (tmp_path / "manifest.json").write_text(json.dumps(content))
-    same = warm_start.choose(settings(tmp_path), "elsewhere", RatingSettings(kind="median", cap=1.0))
-    other = warm_start.choose(settings(tmp_path), "elsewhere", RatingSettings(kind="log", cap=1.0))
-    assert same.warm and other.cold.endswith("was trained with rating.kind median, now log")
+    same, kind, cap = (
+        warm_start.choose(settings(tmp_path), "elsewhere", RatingSettings(**rating))
+        for rating in ({"kind": "median", "cap": 1.0}, {"kind": "log", "cap": 1.0}, {"kind": "median", "cap": 2.0})
+    )
+    assert same.warm and kind.cold.endswith("was trained with rating.kind median, now log")
+    assert cap.cold.endswith("was trained with rating.cap 1.0, now 2.0")
 
 
 def test_the_new_model_does_not_take_the_place_it_starts_from(yesterday, today, tmp_path, capsys):
@@ -143,7 +145,7 @@ def test_the_new_model_does_not_take_the_place_it_starts_from(yesterday, today, 
     flags = ["--config", str(config), "--dataset_dir", today[0], "--replace"]
     places = ["--model_dir", str(yesterday[0]), "--warm_start", f"{yesterday[0]}/"]
     assert cli.run(task.main, [*flags, *places]) == 2
-    assert "where the new model goes; name another model_dir" in capsys.readouterr().err
+    assert "the directory of the new model; name another model_dir" in capsys.readouterr().err
 
 
 def test_a_damaged_model_is_named(yesterday, today, tmp_path):

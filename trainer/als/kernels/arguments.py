@@ -1,4 +1,4 @@
-"""What the kernels read, as NamedTuples: Numba compiles access by field. This module imports no Numba."""
+"""The kernels' arguments as NamedTuples: Numba compiles access by field. This module does not import Numba."""
 
 from __future__ import annotations
 

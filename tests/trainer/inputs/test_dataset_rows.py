@@ -29,20 +29,20 @@ def listed(rows):
 
 
 @pytest.mark.parametrize("options", [None, "GZIP"])
-def test_the_worked_example(tmp_path, monkeypatch, options):
+def test_the_worked_example(tmp_path, options):
     """Spec section 3: the row is the key, never the position in the batch."""
-    monkeypatch.setattr(dataset_rows, "_RECORDS", 2)
     records = [(0, [2], [1.5]), (1, [0, 1], [3.5, 2.5]), (2, [0, 1, 2], [2.5, 1.5, 4.5]), (3, [2], [3.5])]
     path = write(tmp_path / ("rows.gz" if options else "rows"), [example(*record) for record in records], options)
-    assert listed(dataset_rows.read_rows(path, 4, 3)) == {key: (indices, values) for key, indices, values in records}
+    assert listed(dataset_rows.read_rows(path, 4, 3, records=2)) == {
+        k: (indices, values) for k, indices, values in records
+    }
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 100])
-def test_keys_out_of_order_empty_records_and_short_batches(tmp_path, monkeypatch, batch):
-    monkeypatch.setattr(dataset_rows, "_RECORDS", batch)
+def test_keys_out_of_order_empty_records_and_short_batches(tmp_path, batch):
     records = [(9, [1, 4], [1.0, 2.0]), (0, [], []), (5, [3], [7.0]), (2, [], []), (7, [0], [1.0])]
     path = write(tmp_path / "rows", [example(*record) for record in records])
-    rows = dataset_rows.read_rows(path, 10, 5)
+    rows = dataset_rows.read_rows(path, 10, 5, records=batch)
     assert rows.keys.tolist() == [0, 2, 5, 7, 9]
     assert listed(rows) == {key: (indices, values) for key, indices, values in records}
 
@@ -70,7 +70,7 @@ def test_an_empty_file_has_no_rows(tmp_path):
         ([(0, [1], [1.0]), (2, [3, 2], [1.0, 1.0])], "indices of row 2 do not ascend"),
         ([(0, [1], [1.0]), (2, [3, 3], [1.0, 1.0])], "indices of row 2 do not ascend or repeat"),
         ([(1, [0, 1], [1.0, float("nan")])], "row 1 has a value that is not finite"),
-        ([(1, [0, 1], [1.0])], "not as many values as indices"),
+        ([(1, [0, 1], [1.0])], "more or fewer values than indices"),
     ],
     ids=str,
 )
@@ -91,7 +91,7 @@ def test_damaged_files_are_named(tmp_path):
         assert str(path) in str(error.value) and "\n" not in str(error.value)
     with pytest.raises(UserError, match="does not exist"):
         dataset_rows.read_rows(str(tmp_path / "none"), 4, 9)
-    with pytest.raises(UserError, match="damaged or holds no rows"):
+    with pytest.raises(UserError, match="damaged or does not contain rows"):
         dataset_rows.read_rows(write(tmp_path / "other", [b"text"]), 4, 9)
 
 
@@ -122,8 +122,8 @@ def test_a_dataset_must_be_whole_and_of_this_version(tmp_path):
     content = json.loads(path.read_text())
     for change, message in (
         ({"schema_version": 99}, "schema version 99"),
-        ({"kind": "model"}, "is the manifest of a model, not of a dataset"),
-        ({"counts": {}}, "lacks"),
+        ({"kind": "model"}, "is the manifest of model, not of a dataset"),
+        ({"counts": {}}, "lacks counts"),
         ({"files": {}}, r"no items_for_user-\* files"),
     ):
         path.write_text(json.dumps(content | change))
