@@ -61,19 +61,13 @@ class WALSMatrixFactorization:
         seed: int = 42,
         init_stddev: float | None = None,
     ):
-        sizes = {"num_rows": num_rows, "num_cols": num_cols, "embedding_dimension": embedding_dimension}
-        for name, value in (sizes | {"max_sweeps": max_sweeps}).items():
-            if value is not None and (int(value) != value or value < 1):
-                raise ValueError(f"{name} is {value}; it must be a whole number of at least 1")
-        numbers: dict[str, float] = {
-            "unobserved_weight": unobserved_weight,
-            "regularization_coeff": regularization_coeff or 0.0,
-            "frequency_exponent": frequency_exponent,
-            "tolerance": tolerance,
-        }
-        for name, number in numbers.items():
-            if not (math.isfinite(number) and number >= 0):
-                raise ValueError(f"{name} is {number}; it must be finite and not negative")
+        _check_sizes(num_rows, num_cols, embedding_dimension, max_sweeps)
+        _check_numbers(
+            unobserved_weight=unobserved_weight,
+            regularization_coeff=regularization_coeff or 0.0,
+            frequency_exponent=frequency_exponent,
+            tolerance=tolerance,
+        )
         if init_stddev is not None and not (math.isfinite(init_stddev) and init_stddev > 0):
             raise ValueError(f"init_stddev is {init_stddev}; it must be finite and above 0")
         self._sizes: tuple[int | None, int | None] = (num_rows, num_cols)
@@ -134,9 +128,9 @@ class WALSMatrixFactorization:
         state = Factorization(sides[0], sides[1], rows, cols, self._objective, self._solver)
 
         def after_pass(state: Factorization) -> str | None:
-            last = state.history[-1]
-            seconds = sum(sweep.seconds for sweep in state.history if sweep.pass_number == last.pass_number)
             if callback is not None:
+                last = state.history[-1]
+                seconds = sum(sweep.seconds for sweep in state.history if sweep.pass_number == last.pass_number)
                 callback(last.pass_number, last.loss, last.rwse, seconds)
             return held_out.after_pass(state) if held_out is not None else None
 
@@ -241,3 +235,16 @@ class WALSMatrixFactorization:
             vocabulary = dataset.vocab_items if number else dataset.vocab_users
             return weights.from_file(os.fspath(given), vocabulary, size, 1.0)
         return weights.vector(given, size, name)
+
+
+def _check_sizes(num_rows: int | None, num_cols: int | None, embedding_dimension: int, max_sweeps: int) -> None:
+    sizes = {"num_rows": num_rows, "num_cols": num_cols, "embedding_dimension": embedding_dimension}
+    for name, size in (sizes | {"max_sweeps": max_sweeps}).items():
+        if size is not None and (int(size) != size or size < 1):
+            raise ValueError(f"{name} is {size}; it must be a whole number of at least 1")
+
+
+def _check_numbers(**numbers: float) -> None:
+    for name, number in numbers.items():
+        if not (math.isfinite(number) and number >= 0):
+            raise ValueError(f"{name} is {number}; it must be finite and not negative")

@@ -33,6 +33,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: a mistake that the user can correct.
     """
+    parser = _parser()
+    args, others = parser.parse_known_args(argv)
+    settings = cli.settings_from(args, {"dataset_dir": args.dataset_dir})
+    budget = {"trials": args.trials, "minutes": args.minutes, "workers": args.workers}
+    search = load_search(args.search, budget)
+    dataset_dir = cli.required(settings.dataset_dir, "dataset_dir")
+    if args.vertex_trial:
+        params = vertex_params(others, search)
+    elif others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if not args.vertex_trial:
+        _need_optuna()
+    cli.import_tensorflow()
+    if args.vertex_spec:
+        print(vertex_spec(search, dataset_dir, args), end="")
+        return
+    if args.vertex_trial:
+        run_vertex_trial(settings, search, dataset_dir, params)
+        return
+    tune(settings, search, dataset_dir, args.study_dir, args.replace)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         "python -m trainer.tune",
         "Search for the settings with the best validation metric; write them as a config for trainer.task.",
@@ -61,25 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     vertex.add_argument(
         "--machine", default=_MACHINE, metavar="TYPE", help=f"machine type of a trial (default: {_MACHINE})"
     )
-    args, others = parser.parse_known_args(argv)
-    settings = cli.settings_from(args, {"dataset_dir": args.dataset_dir})
-    budget = {"trials": args.trials, "minutes": args.minutes, "workers": args.workers}
-    search = load_search(args.search, budget)
-    dataset_dir = cli.required(settings.dataset_dir, "dataset_dir")
-    if args.vertex_trial:
-        params = vertex_params(others, search)
-    elif others:
-        parser.error(f"unrecognized arguments: {' '.join(others)}")
-    if not args.vertex_trial:
-        _need_optuna()
-    cli.import_tensorflow()
-    if args.vertex_spec:
-        print(vertex_spec(search, dataset_dir, args), end="")
-        return
-    if args.vertex_trial:
-        run_vertex_trial(settings, search, dataset_dir, params)
-        return
-    tune(settings, search, dataset_dir, args.study_dir, args.replace)
+    return parser
 
 
 def _need_optuna() -> None:

@@ -165,7 +165,7 @@ def test_a_killed_search_is_gone_on_with(tmp_path, files):
 
 
 def _count(tmp_path) -> int:
-    """Trials of a search at work; Optuna's own reader would make the tables where they are not there yet."""
+    """Count the trials of a running search; Optuna's own reader would create tables that do not exist yet."""
     path = tmp_path / "study" / "study.db"
     try:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:

@@ -82,12 +82,15 @@ class Factorization:
         self.rotation = np.eye(len(self.rotation))
 
 
-def random_table(size: int, k: int, seed: int, side: int, stddev: float | None, cluster: Cluster) -> np.ndarray:
+def random_table(size: int, k: int, seed: int, number: int, stddev: float | None, cluster: Cluster) -> np.ndarray:
     """Return float32 [own rows, k] of N(0, stddev), by default 1/sqrt(k), the same for any number of processes.
 
     TensorFlow 1 drew N(0, 1) without a seed: u . v grows with k, and starts far from the ratings.
+
+    Args:
+        number: 0 for the rows, 1 for the columns.
     """
-    rng = np.random.default_rng([seed, side])
+    rng = np.random.default_rng([seed, number])
     scale = np.float32(1 / np.sqrt(k) if stddev is None else stddev)
     table = np.empty((len(range(cluster.rank, size, cluster.size)), k), np.float32)
     for start in range(0, size, 65536):

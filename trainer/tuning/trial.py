@@ -124,6 +124,7 @@ def run(
     rating: RatingSettings,
     search: SearchSettings,
     after_pass: AfterPass,
+    *,
     to_the_end: bool = False,
     threads: int | None = None,
 ) -> Outcome:

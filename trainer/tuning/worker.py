@@ -139,7 +139,7 @@ def _try(study: optuna.Study, trial: optuna.Trial, plan: Plan, material: Materia
         training, rating = trials.settings_of(suggest(trial, plan.search, plan.kinds), plan.base, material)
         trial.set_user_attr(TRAINING, training.model_dump(mode="json"))
         trial.set_user_attr(RATING, rating.model_dump(mode="json"))
-        found = trials.run(material, training, rating, plan.search, after_pass, baseline, threads)
+        found = trials.run(material, training, rating, plan.search, after_pass, to_the_end=baseline, threads=threads)
     except _TimeIsUpError:
         put_back(study, trial.number)
     except optuna.TrialPruned:
