@@ -19,6 +19,7 @@ from tests.support.predicted import make_world, predict
 from trainer.inputs import dataset_rows
 
 ROOT = Path(__file__).parents[1]
+EMPTY = {"bytes": 0, "crc32c": "00000000"}
 OUT = ["../../etc/passwd", "/etc/passwd", "a/../../b", "gs://other/b", "a\\..\\b", "", "a//b", "./a"]
 
 
@@ -31,7 +32,7 @@ def spoil(path: Path, change) -> None:
 @pytest.mark.parametrize("name", OUT)
 def test_a_manifest_that_names_files_elsewhere_is_refused(tmp_path, name):
     make_world(tmp_path, 1)
-    spoil(tmp_path / "dataset/manifest.json", lambda content: content["files"].update({name: {"bytes": 1}}))
+    spoil(tmp_path / "dataset/manifest.json", lambda content: content["files"].update({name: EMPTY}))
     for read in (
         lambda: predict(tmp_path, tmp_path / "out"),
         lambda: dataset_rows.read_info(str(tmp_path / "dataset")),

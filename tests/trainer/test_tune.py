@@ -85,7 +85,7 @@ def test_a_search_goes_on_and_its_best_settings_train(tmp_path, files, capsys):
     assert len(first) == 7 and first[0].user_attrs["baseline"]
     assert cli.run(tune.main, [*files, "--trials=10"]) == 0
     shown = capsys.readouterr().out
-    assert "going on after 7 trials" in shown and "the config's own settings" in shown and "config" in shown
+    assert "continuing after 7 trials" in shown and "the config's own settings" in shown and "config" in shown
     trials = study_of(tmp_path).trials
     assert len(trials) == 10 and [t.values for t in trials[:7]] == [t.values for t in first]
 
