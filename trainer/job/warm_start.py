@@ -101,7 +101,7 @@ def choose(settings: TrainingSettings, model_dir: str, rating: RatingSettings) -
     if root.rstrip("/") == model_dir.rstrip("/"):
         raise UserError(f"training.warm_start is {root}, the directory of the new model; name another model_dir")
     if not storage.exists(Model(root).manifest):
-        return Start(root, cold=f"{root} contains no finished model")
+        return Start(root, cold=f"{root} is not a finished model")
     manifest = ModelManifest.read(Model(root).manifest)
     for name in _SAME:
         before, now = getattr(manifest.settings, name), getattr(settings, name)

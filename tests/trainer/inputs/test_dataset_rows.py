@@ -122,7 +122,7 @@ def test_a_dataset_must_be_whole_and_of_this_version(tmp_path):
     content = json.loads(path.read_text())
     for change, message in (
         ({"schema_version": 99}, "schema version 99"),
-        ({"kind": "model"}, "is the manifest of model, not of a dataset"),
+        ({"kind": "model"}, "is the manifest of a model, not of a dataset"),
         ({"counts": {}}, "lacks counts"),
         ({"files": {}}, r"no items_for_user-\* files"),
     ):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from artifacts import factor_tables, manifests
+from artifacts import factor_tables
+from artifacts.checksums import digest_of
 from artifacts.manifests import CarriedOver, StartAccount
 from artifacts.paths import Model
 from configs import cli
@@ -107,7 +108,7 @@ def test_a_third_of_the_passes_reaches_the_loss_of_a_cold_start(yesterday, today
     assert len(cold.history) == 18 and len(warmed.history) == 6
     assert warmed.history[-1].loss <= cold.history[-1].loss
     content = json.loads((yesterday[0] / "manifest.json").read_text())
-    assert warmed.start.digest == manifests.digest(content)
+    assert warmed.start.digest == digest_of(content)
     assert cold.start == StartAccount()
 
 
@@ -116,7 +117,7 @@ def test_a_third_of_the_passes_reaches_the_loss_of_a_cold_start(yesterday, today
     [
         ({"embedding_dimension": 4}, "was trained with embedding_dimension 5, now 4"),
         ({"regularization_coeff": 0.5}, "was trained with regularization_coeff 0.3, now 0.5"),
-        ({"warm_start": "nowhere"}, "nowhere contains no finished model"),
+        ({"warm_start": "nowhere"}, "nowhere is not a finished model"),
     ],
 )
 def test_another_objective_or_no_model_is_a_cold_start_and_says_so(yesterday, today, tmp_path, capsys, change, said):
