@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from artifacts import locks
 from artifacts.manifests import HeldOutMetric, ModelManifest, StartAccount, SweepRecord, TrainedOn
 from artifacts.paths import Dataset, Model
 from artifacts.storage import locks
