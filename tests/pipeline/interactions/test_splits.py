@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import math
 import random
+import shlex
+import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from apache_beam.runners.portability import local_job_service
 
 from artifacts import tfrecords
 from artifacts.paths import Dataset
@@ -19,6 +23,7 @@ from configs.settings import Settings, SplitSettings, resolve
 from pipeline import preprocess, verify
 from pipeline.interactions import sessions, splits
 from pipeline.sources import input_files
+from tests.support import forkserver
 from tests.support.exports import event, make_dataset, ratings, settings, write_ndjson
 
 DAY = 86_400_000
@@ -192,6 +197,11 @@ SPLITS = {
 }
 
 
+def _start_worker(line: str, shell: bool, env: dict) -> forkserver.Popen:
+    """Start a worker of Beam, with the libraries imported."""
+    return forkserver.Popen([sys.executable, *shlex.split(line)[1:]], env=env)
+
+
 @pytest.mark.parametrize(
     ("kind", "flags"),
     [
@@ -200,7 +210,7 @@ SPLITS = {
         ("random", ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]),
     ],
 )
-def test_a_split_is_the_same_in_any_order_and_on_workers_of_their_own(tmp_path, kind, flags):
+def test_a_split_is_the_same_in_any_order_and_on_workers_of_their_own(tmp_path, monkeypatch, kind, flags):
     """One file in memory, against the same views backwards in three files, with processes or without: byte for byte."""
     layout = {"split": SPLITS[kind], "dataset": {"shards": 2}}
     events = [
@@ -211,6 +221,7 @@ def test_a_split_is_the_same_in_any_order_and_on_workers_of_their_own(tmp_path, 
     for part in range(3):
         write_ndjson(tmp_path / "cut" / f"events_2024010{part + 1}", events[::-1][part::3])
     other = settings(tmp_path / "other", tmp_path / "cut" / "events_*", "ga4", **layout)
+    monkeypatch.setattr(local_job_service, "subprocess", SimpleNamespace(Popen=_start_worker))
     preprocess.preprocess(other, flags, replace=False)
     for pattern in ("held_out-*", "items_for_user-*", "users_for_item-*", "items.parquet", "statistics.json"):
         one, same = (
