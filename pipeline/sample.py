@@ -14,14 +14,13 @@ from rich.table import Table
 from configs import cli
 from pipeline.demo.sample.export import Plan
 from pipeline.demo.sample.formats import FORMATS
-from pipeline.demo.sample.generate import LAYOUTS, Report, make_sample, size_from
-from pipeline.demo.sample.visits import Size
+from pipeline.demo.sample.generate import LAYOUTS, make_sample, size_from
 
 _LIMIT = 100_000_000
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the flags and write the sample.
+    """Parse the flags, write the sample, and print its numbers.
 
     Raises:
         UserError: the sizes do not fit together, or the directory is not empty or cannot be written.
@@ -29,7 +28,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     size = size_from(args.visitors, args.items, args.days, args.interactions, args.start_date, args.seed)
     plan = Plan(tuple(dict.fromkeys(args.layouts)), tuple(dict.fromkeys(args.formats)), args.files_per_day)
-    _show(args.output_dir, size, make_sample(args.output_dir, size, plan, args.replace))
+    report = make_sample(args.output_dir, size, plan, args.replace)
+    table = Table(title=f"Sample in {escape(args.output_dir)}", show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(justify="right")
+    numbers = {"files": report.files, "visitors": size.visitors, "items": size.items, **report.total}
+    for name, number in {**numbers, "bytes": report.bytes}.items():
+        table.add_row("interactions in the table" if name == "interactions" else name, f"{number:,}")
+    table.add_row("seconds", f"{report.seconds:.1f}")
+    Console().print(table)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,19 +79,6 @@ def _date(text: str) -> datetime.date:
         return datetime.date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date like 2024-01-31") from None
-
-
-def _show(output_dir: str, size: Size, report: Report) -> None:
-    table = Table(title=f"Sample in {escape(output_dir)}", show_header=False, title_justify="left")
-    table.add_column()
-    table.add_column(justify="right")
-    numbers = {"files": report.files, "visitors": size.visitors, "items": size.items, **report.total}
-    if report.table_rows:
-        numbers["interactions in the table"] = report.table_rows
-    for name, number in {**numbers, "bytes": report.bytes}.items():
-        table.add_row(name, f"{number:,}")
-    table.add_row("seconds", f"{report.seconds:.1f}")
-    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -39,10 +39,9 @@ class AvroWriter:
 
     def __init__(self, path: str, schema: pa.Schema) -> None:
         self._file = open(path, "wb")  # noqa: SIM115 - until close()
+        root = fastavro.parse_schema(_avro_record("Root", schema))
         # The marker between blocks is random by default.
-        self._writer = FastAvroWriter(
-            self._file, fastavro.parse_schema(avro_schema(schema)), codec="deflate", sync_marker=b"wals sample rows"
-        )
+        self._writer = FastAvroWriter(self._file, root, codec="deflate", sync_marker=b"wals sample rows")
 
     def write(self, rows: Sequence[Row]) -> None:
         for row in rows:
@@ -84,26 +83,17 @@ FORMATS: dict[str, tuple[type[RowWriter], str]] = {
 }
 
 
-def avro_schema(schema: pa.Schema) -> dict[str, Any]:
-    """Return the Avro schema of a table, with BigQuery's names: Root, and below it each record by its path."""
-    return {"type": "record", "name": "Root", "fields": [_avro_field(field, "root") for field in schema]}
-
-
-def _avro_field(field: pa.Field, namespace: str) -> dict[str, Any]:
-    if pa.types.is_list(field.type):
-        return {
-            "name": field.name,
-            "type": {"type": "array", "items": _avro_type(field.name, field.type.value_type, namespace)},
-        }
-    return {"name": field.name, "type": ["null", _avro_type(field.name, field.type, namespace)], "default": None}
-
-
-def _avro_type(name: str, kind: pa.DataType, namespace: str) -> Any:
-    if not pa.types.is_struct(kind):
-        return _AVRO[kind]
-    return {
-        "type": "record",
-        "namespace": namespace,
-        "name": name[0].upper() + name[1:],
-        "fields": [_avro_field(field, f"{namespace}.{name}") for field in kind],
-    }
+def _avro_record(name: str, fields: pa.Schema | pa.StructType, path: str = "root", **more: str) -> dict[str, Any]:
+    """Return a record of Avro with BigQuery's names: Root, and below it each record by its path."""
+    types = []
+    for field in fields:
+        repeated = pa.types.is_list(field.type)
+        inner = field.type.value_type if repeated else field.type
+        kind: Any = _AVRO.get(inner) or _avro_record(
+            field.name[0].upper() + field.name[1:], inner, f"{path}.{field.name}", namespace=path
+        )
+        if repeated:
+            types.append({"name": field.name, "type": {"type": "array", "items": kind}})
+        else:
+            types.append({"name": field.name, "type": ["null", kind], "default": None})
+    return {"type": "record", **more, "name": name, "fields": types}

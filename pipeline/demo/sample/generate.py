@@ -8,29 +8,30 @@ formats describe the same visits, and samples of the same size have the same byt
 from __future__ import annotations
 
 import datetime
+import itertools
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from configs import cli
 from configs.errors import UserError
 from pipeline.demo.sample.catalogue import make_catalogue
-from pipeline.demo.sample.export import Plan, write_exports
+from pipeline.demo.sample.export import EXPORTS, Plan, write_exports
 from pipeline.demo.sample.output import OutputDirectory
 from pipeline.demo.sample.table import write_table
 from pipeline.demo.sample.visits import Size
 
 TABLE = "table"
-LAYOUTS = ("ga360", "ga4", TABLE)
+LAYOUTS = (*EXPORTS, TABLE)
 _ITEMS_PER_VISITOR = 17.5  # where the catalogue is large enough
 
 
 @dataclass
 class Report:
-    """The numbers that were written; `total` counts sessions, hits and events of all days."""
+    """The numbers that were written; `total` counts sessions, hits and events of all days, and the table's rows."""
 
     total: Counter[str] = field(default_factory=Counter)
-    table_rows: int = 0
     files: int = 0
     bytes: int = 0
     seconds: float = 0.0
@@ -46,8 +47,7 @@ def size_from(
     """
     if interactions is None:
         interactions = round(visitors * min(_ITEMS_PER_VISITOR, max(1.0, items / 8)))
-    start = datetime.datetime.combine(start_date, datetime.time(), datetime.UTC)
-    size = Size(visitors, items, days, interactions, int(start.timestamp()), seed)
+    size = Size(visitors, items, days, interactions, start_date, seed)
     most = visitors * max(1, size.cap // 2)
     if not visitors <= interactions <= most:
         raise UserError(
@@ -57,52 +57,36 @@ def size_from(
     return size
 
 
-def make_sample(output_dir: str, size: Size, plan: Plan, replace_old: bool = False) -> Report:
+def make_sample(output_dir: str, size: Size, plan: Plan, replace: bool = False) -> Report:
     """Write a sample into a directory.
 
     Args:
-        replace_old: whether files of an earlier sample may be replaced.
+        replace: whether files of an earlier sample may be replaced.
 
     Raises:
         UserError: the directory is not empty or cannot be written.
     """
-    started = time.perf_counter()
-    output = OutputDirectory(output_dir, replace_old)
+    started, report = time.perf_counter(), Report()
+    output = OutputDirectory(output_dir, replace)
     catalogue = make_catalogue(size.items, size.seed)
-    report, done = Report(), 0
-    exports = replace(plan, layouts=tuple(layout for layout in plan.layouts if layout != TABLE))
-    total = size.blocks * (bool(exports.layouts) * size.days + (TABLE in plan.layouts))
-    with cli.progress(f"sample in {output_dir}", total, stderr=True) as bar, output.open():
-
-        def block_done() -> None:
-            nonlocal done
-            done += 1
-            bar.update(done)
-
-        def day_done(day: datetime.date, counts: Counter[str]) -> None:
+    steps = size.blocks * (bool(plan.exports) * size.days + (TABLE in plan.layouts))
+    with cli.progress(f"sample in {output_dir}", steps, stderr=True) as bar, output.open():
+        Path(output.add("catalogue.csv")).write_bytes(catalogue.csv())
+        exports = write_exports(output, size, catalogue, plan, bar.say) if plan.exports else ()
+        table = write_table(output, size, catalogue) if TABLE in plan.layouts else ()
+        for done, counts in enumerate(itertools.chain(exports, table), 1):
             report.total += counts
-            bar.say(f"{day}: " + ", ".join(f"{number:,} {name}" for name, number in counts.items()))
-
-        with open(output.add("catalogue.csv"), "wb") as file:
-            file.write(catalogue.csv())
-        if TABLE in plan.layouts:
-            report.table_rows = write_table(output, size, catalogue, block_done)
-        if exports.layouts:
-            write_exports(output, size, catalogue, exports, block_done, day_done)
-        report.bytes = output.publish(_description(size, report))
+            bar.update(done)
+        report.bytes = output.publish(
+            {
+                "made_by": "pipeline.sample",
+                "seed": size.seed,
+                "start_date": size.start_date.isoformat(),
+                "days": size.days,
+                "visitors": size.visitors,
+                "items": size.items,
+                **report.total,
+            }
+        )
     report.files, report.seconds = len(output.names), time.perf_counter() - started
     return report
-
-
-def _description(size: Size, report: Report) -> dict[str, object]:
-    start = datetime.datetime.fromtimestamp(size.start_s, datetime.UTC).date()
-    return {
-        "made_by": "pipeline.sample",
-        "seed": size.seed,
-        "start_date": start.isoformat(),
-        "days": size.days,
-        "visitors": size.visitors,
-        "items": size.items,
-        **report.total,
-        **({"interactions": report.table_rows} if report.table_rows else {}),
-    }

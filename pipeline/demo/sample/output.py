@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from configs.errors import UserError
@@ -27,11 +28,10 @@ class OutputDirectory:
         Raises:
             UserError: it is not empty and may not be replaced, or it cannot be created.
         """
-        self.root = root
-        self._staging = os.path.join(root, _STAGING)
-        self.names: list[str] = []
+        self.root, self.names = Path(root), list[str]()
+        self._staging = self.root / _STAGING
         try:
-            os.makedirs(root, exist_ok=True)
+            self.root.mkdir(parents=True, exist_ok=True)
             others = sorted(set(os.listdir(root)) - {_STAGING})
         except OSError as error:
             raise UserError(f"{root} cannot be written: {error.strerror}") from error
@@ -40,10 +40,9 @@ class OutputDirectory:
         self._owned = self._read_inventory()
 
     def _read_inventory(self) -> set[str]:
-        path = os.path.join(self.root, INVENTORY)
+        path = self.root / INVENTORY
         try:
-            with open(path, encoding="utf-8") as file:
-                owned = {os.path.normpath(name) for name in json.load(file)["files"]} | {INVENTORY}
+            owned = {os.path.normpath(name) for name in json.loads(path.read_bytes())["files"]} | {INVENTORY}
         except FileNotFoundError:
             return set()
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -58,7 +57,7 @@ class OutputDirectory:
         """Open the directory for `add` and `publish`; an error within leaves everything as it was."""
         shutil.rmtree(self._staging, ignore_errors=True)
         try:
-            os.makedirs(self._staging)
+            self._staging.mkdir()
             yield
         except OSError as error:
             raise UserError(f"{self.root} cannot be written: {error.strerror or error}") from error
@@ -71,29 +70,25 @@ class OutputDirectory:
         Raises:
             UserError: the directory has a file of this name that no sample wrote.
         """
-        path = os.path.join(self.root, name)
-        if name not in self._owned and os.path.lexists(path):
-            raise UserError(f"{path} was not made by this command; move it away")
+        if name not in self._owned and os.path.lexists(self.root / name):
+            raise UserError(f"{self.root / name} was not made by this command; move it away")
         self.names.append(name)
-        path = os.path.join(self._staging, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        return path
+        path = self._staging / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return str(path)
 
     def publish(self, description: Mapping[str, Any]) -> int:
         """Move all files to their places, remove the other files of the previous sample, and return the bytes."""
-        with open(self.add(INVENTORY), "w", encoding="utf-8") as file:
-            json.dump({**description, "files": sorted(set(self.names) - {INVENTORY})}, file, indent=2)
-            file.write("\n")
-        written = sum(os.path.getsize(os.path.join(self._staging, name)) for name in self.names)
-        for name in sorted(self._owned - set(self.names) - {INVENTORY}):
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(os.path.join(self.root, name))
+        inventory = json.dumps({**description, "files": sorted(self.names)}, indent=2)
+        Path(self.add(INVENTORY)).write_text(f"{inventory}\n", encoding="utf-8")
+        written = sum((self._staging / name).stat().st_size for name in self.names)
+        for name in self._owned - set(self.names):
+            (self.root / name).unlink(missing_ok=True)
         # The inventory first: every file that is moved after it is known to be the sample's.
         for name in reversed(self.names):
-            path = os.path.join(self.root, name)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            os.replace(os.path.join(self._staging, name), path)
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self._staging / name, self.root / name)
         for folder in {os.path.dirname(name) for name in self._owned} - {""}:
             with contextlib.suppress(OSError):  # it is not empty
-                os.rmdir(os.path.join(self.root, folder))
+                (self.root / folder).rmdir()
         return written

@@ -73,11 +73,10 @@ class Block:
         """Draw the details from `seed`, the sample's seed and the number of the block."""
         rng = np.random.default_rng([seed[0], 4, seed[1]])
         sessions, views = len(steps.visitor), len(steps.session)
-        self.visitor_ids = visitor_ids
+        self._steps, self.visitor_ids = steps, visitor_ids
         self.visitor = steps.visitor.tolist()
         self.visit_number = steps.visit_number.tolist()
         self.start_s = steps.start_s.tolist()
-        self.day = steps.day
         self.first_view = np.searchsorted(steps.session, np.arange(sessions + 1)).tolist()
         self.item = steps.item.tolist()
         self.dwell_ms = steps.dwell_ms.tolist()
@@ -94,6 +93,11 @@ class Block:
         """Return the views of a session."""
         return range(self.first_view[session], self.first_view[session + 1])
 
+    def sessions(self, day: int, part: int, parts: int) -> list[int]:
+        """Return the visits of one file of a day; a visitor's visits move to another file every day."""
+        sessions = np.flatnonzero(self._steps.day == day)
+        return sessions[(self._steps.visitor[sessions] + day) % parts == part].tolist()
+
 
 class Ga360:
     """Renders visits as rows of ga_sessions_YYYYMMDD."""
@@ -103,10 +107,8 @@ class Ga360:
     def __init__(self, catalogue: Catalogue, number: Number) -> None:
         self._number = number
         self._pages = [
-            {"pagePath": _path(category, content_id), "pageTitle": title}
-            for content_id, title, category in zip(
-                catalogue.content_ids, catalogue.titles, catalogue.categories, strict=True
-            )
+            {"pagePath": path, "pageTitle": title}
+            for path, title in zip(_paths(catalogue), catalogue.titles, strict=True)
         ]
         self._home = {"pagePath": "/", "pageTitle": "Home"}
         self._categories = [{"index": number(CATEGORY), "value": name} for name in catalogue.categories]
@@ -177,10 +179,7 @@ class Ga4:
 
     def __init__(self, catalogue: Catalogue, number: Number) -> None:
         self._number = number
-        self._paths = [
-            _SITE + _path(category, content_id)
-            for content_id, category in zip(catalogue.content_ids, catalogue.categories, strict=True)
-        ]
+        self._paths = [_SITE + path for path in _paths(catalogue)]
         self._locations = [_text("page_location", path) for path in self._paths]
         self._titles = [_text("page_title", title) for title in catalogue.titles]
         self._ids = [_text("content_id", content_id) for content_id in catalogue.content_ids]
@@ -257,8 +256,9 @@ def _text(key: str, value: str) -> Row:
     return {"key": key, "value": {"string_value": value}}
 
 
-def _path(category: str, content_id: str) -> str:
-    return f"/{category.lower()}/{content_id}"
+def _paths(catalogue: Catalogue) -> list[str]:
+    categories_and_ids = zip(catalogue.categories, catalogue.content_ids, strict=True)
+    return [f"/{category.lower()}/{content_id}" for category, content_id in categories_and_ids]
 
 
 def _date(seconds: int) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -25,11 +26,10 @@ SCHEMA = pa.schema(
 )
 
 
-def write_table(output: OutputDirectory, size: Size, catalogue: Catalogue, block_done: Callable[[], None]) -> int:
-    """Write `table/interactions-*.parquet` and return the number of rows; call `block_done` after each block."""
+def write_table(output: OutputDirectory, size: Size, catalogue: Catalogue) -> Iterator[Counter[str]]:
+    """Write `table/interactions-*.parquet`; yield the number of interactions of each block."""
     files = int(np.clip(-(-size.interactions // _ROWS_PER_FILE), 1, size.blocks))
-    items = pa.array(catalogue.content_ids)
-    reading, rows = activity(size), 0
+    items, reading = pa.array(catalogue.content_ids), activity(size)
     for number in range(files):
         path = output.add(f"table/{shard_name('interactions', number, files, '.parquet')}")
         with pq.ParquetWriter(path, SCHEMA, compression="snappy") as writer:
@@ -37,9 +37,7 @@ def write_table(output: OutputDirectory, size: Size, catalogue: Catalogue, block
                 visitors = pa.array(visitor_ids(*size.block(block), size.seed))
                 table = interactions(make_steps(size, catalogue, block, reading), visitors, items)
                 writer.write_table(table)
-                rows += table.num_rows
-                block_done()
-    return rows
+                yield Counter(interactions=table.num_rows)
 
 
 def interactions(steps: Steps, visitors: pa.Array, items: pa.Array) -> pa.Table:

@@ -6,6 +6,7 @@ any order and for any of the days, and always contain the same visits.
 
 from __future__ import annotations
 
+import datetime
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -34,14 +35,23 @@ _OFF_TASTE_DWELL = 0.4
 
 @dataclass(frozen=True)
 class Size:
-    """The size of a sample. start_s: midnight before the first day, seconds since 1970."""
+    """The size of a sample."""
 
     visitors: int
     items: int
     days: int
     interactions: int
-    start_s: int
+    start_date: datetime.date
     seed: int
+
+    @property
+    def start_s(self) -> int:
+        """Midnight before the first day, seconds since 1970."""
+        return (self.start_date - datetime.date(1970, 1, 1)).days * 86_400
+
+    def date(self, day: int) -> datetime.date:
+        """Return the date of day 0, 1, 2, ..."""
+        return self.start_date + datetime.timedelta(days=day)
 
     @property
     def cap(self) -> int:
@@ -60,6 +70,10 @@ class Size:
         """Return the first visitor of a block, and the one after its last."""
         begin = number * self.block_visitors
         return begin, min(begin + self.block_visitors, self.visitors)
+
+    def items_read(self, amounts: np.ndarray) -> np.ndarray:
+        """Return amounts as numbers of items that visitors read, int64."""
+        return np.clip(np.ceil(amounts), 1, self.cap).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -144,7 +158,7 @@ def activity(size: Size) -> tuple[float, float]:
     low, high = math.log(0.01), math.log(size.cap) + 5.0
     for _ in range(40):
         middle = (low + high) / 2
-        if _items_read(np.exp(middle + spread * normal), size.cap).mean() < mean:
+        if size.items_read(np.exp(middle + spread * normal)).mean() < mean:
             low = middle
         else:
             high = middle
@@ -155,7 +169,7 @@ def make_steps(size: Size, catalogue: Catalogue, number: int, reading: tuple[flo
     """Make block `number`; `reading` is `activity(size)`."""
     rng = np.random.default_rng([size.seed, 3, number])
     begin, end = size.block(number)
-    wanted = _items_read(rng.lognormal(*reading, size=end - begin), size.cap)
+    wanted = size.items_read(rng.lognormal(*reading, size=end - begin))
     tastes = Tastes(rng, catalogue, end - begin)
     pairs = _pairs(rng, tastes, wanted, catalogue.size)
     pair_visitor, pair_item = pairs.visitor, pairs.item
@@ -233,10 +247,6 @@ def _fit(
     return whole[0], whole[1]
 
 
-def _items_read(amount: np.ndarray, cap: int) -> np.ndarray:
-    return np.clip(np.ceil(amount), 1, cap).astype(np.int64)
-
-
 class _Pairs(NamedTuple):
     visitor: np.ndarray
     item: np.ndarray
@@ -245,30 +255,15 @@ class _Pairs(NamedTuple):
 
 def _pairs(rng: np.random.Generator, tastes: Tastes, wanted: np.ndarray, items: int) -> _Pairs:
     """Draw `wanted` different items for each visitor, ordered by visitor."""
-    done_keys: list[np.ndarray] = []
-    done_liked: list[np.ndarray] = []
-    keys, liked = np.zeros(0, np.int64), np.zeros(0, bool)
-    missing = wanted.copy()
-    for turn in range(_ROUNDS):
+    keys, liked, missing, turn = np.zeros(0, np.int64), np.zeros(0, bool), wanted, 0
+    while missing.any() and turn < _ROUNDS:
         visitor = np.repeat(np.arange(len(wanted)), np.where(missing > 0, missing + missing // 3 + 2, 0))
         item, to_taste = tastes.draw(rng, visitor, turn)
-        keys = np.concatenate([keys, visitor * items + item])
-        liked = np.concatenate([liked, to_taste])
-        first = np.sort(np.unique(keys, return_index=True)[1])
+        keys, liked = np.append(keys, visitor * items + item), np.append(liked, to_taste)
+        first = np.sort(np.unique(keys, return_index=True)[1])  # draw of each pair
         first = first[np.argsort(keys[first] // items, kind="stable")]
         visitor = keys[first] // items
-        nth = np.arange(len(first)) - np.searchsorted(visitor, visitor)
-        first = first[nth < wanted[visitor]]
+        first = first[np.arange(len(first)) - np.searchsorted(visitor, visitor) < wanted[visitor]]
         keys, liked = keys[first], liked[first]
-        have = np.bincount(keys // items, minlength=len(wanted))
-        missing = np.where(missing > 0, wanted - have, 0)
-        open_ = missing[keys // items] > 0
-        done_keys.append(keys[~open_])
-        done_liked.append(liked[~open_])
-        keys, liked = keys[open_], liked[open_]
-        if not keys.size:
-            break
-    keys = np.concatenate([*done_keys, keys])
-    liked = np.concatenate([*done_liked, liked])
-    order = np.argsort(keys // items, kind="stable")
-    return _Pairs(keys[order] // items, keys[order] % items, liked[order])
+        missing, turn = wanted - np.bincount(keys // items, minlength=len(wanted)), turn + 1
+    return _Pairs(keys // items, keys % items, liked)

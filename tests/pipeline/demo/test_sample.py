@@ -235,7 +235,7 @@ def test_sizes_are_those_of_the_flags(tmp_path, visitors, items, days, wanted):
     assert len({visitor for visitor, _ in pairs}) == visitors
     assert len(list((tmp_path / "ga360").iterdir())) == days
     assert len((tmp_path / "catalogue.csv").read_text().splitlines()) == items + 1
-    assert report.table_rows == len(pairs)
+    assert report.total["interactions"] == len(pairs)
     assert len(pairs) == pytest.approx(wanted or visitors * max(1.0, items / 8), rel=0.12, abs=visitors / 2)
     described = json.loads((tmp_path / "sample.json").read_text())
     assert described["interactions"] == len(pairs)
