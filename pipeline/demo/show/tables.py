@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import orjson
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -12,15 +13,17 @@ from rich.text import Text
 from artifacts import catalogue, storage
 from artifacts.catalogue import Catalogue
 from artifacts.manifests import DatasetManifest, PredictionsManifest
-from artifacts.paths import Dataset, Predictions
+from artifacts.paths import Dataset, Predictions, join, shard_name
+from artifacts.tfrecords import read_rows
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
-from pipeline.demo.show.choice import Categories, Choice, FavouriteShare, choose
-from pipeline.demo.show.inputs import RankedItems, Row, RowShards, read_recommendations
+from pipeline.demo.show.choice import Categories, Row, choose
 
 CATALOGUE = "data/export/catalogue.csv"
 _ITEMS = 6  # per list
 _WIDTH = 90
+
+RankedItems = list[tuple[str, float]]  # contentId and score or rating, best first
 
 
 def show(
@@ -48,69 +51,108 @@ def show(
     answers = PredictionsManifest.read(predictions.manifest)
     titles = catalogue.read(catalogue_path or CATALOGUE) if catalogue_path or storage.exists(CATALOGUE) else {}
     users = Vocabulary.read(dataset.vocab_users).texts()
-    categories = Categories(Vocabulary.read(dataset.vocab_items).texts(), titles)
-    rows = RowShards(dataset, manifest)
-    everybody = bool(titles) and isinstance(visitors, int) and len(users) <= everybody_up_to
+    items = Vocabulary.read(dataset.vocab_items).texts()
+    categories = Categories(items, titles)
+    suffix, shards = ".gz" if manifest.compression == "gzip" else "", manifest.shards["items_for_user"]
+    paths = [shard_name(dataset.items_for_user, shard, shards, suffix) for shard in range(shards)]
+    of_visitor: dict[str, int] = {}  # favourite categories, where all visitors are counted
     if isinstance(visitors, int):
-        choice = choose(rows, categories, visitors, everybody, candidates)
+        everybody = bool(titles) and len(users) <= everybody_up_to
+        all_rows = (Row(*row) for path in paths for row in read_rows(path))
+        rows, favourites = choose(all_rows, categories, visitors, everybody, candidates)
+        of_visitor = {users[key]: favourite for key, favourite in favourites.items()}
     else:
-        choice = Choice(rows.of_keys(_keys(visitors, users, dataset)))
-    share = FavouriteShare(categories, {users[key]: number for key, number in choice.favourites.items()})
-    wanted = {users[row.key] for row in choice.rows}
-    recommended = read_recommendations(predictions, answers, wanted, share.add if everybody else None)
+        rows = _rows_of(visitors, users, paths, dataset.root)
+
+    wanted, recommended = {users[row.key] for row in rows}, dict[str, RankedItems]()
+    for visitor, entries in _recommendations(predictions, answers):
+        if visitor in of_visitor:
+            categories.count(of_visitor[visitor], [item for item, _ in entries])
+        if visitor in wanted:
+            recommended[visitor] = entries
+        if not of_visitor and recommended.keys() == wanted:
+            break
     if not recommended:
         raise UserError(
             f"{predictions.root} contains none of the visitors of {dataset.root}; make the predictions again"
         )
-    for row in choice.rows:
-        console.print(_table(row, users[row.key], recommended, categories, titles, min(_WIDTH, console.width)))
+    for row in rows:
+        visitor, favourite = users[row.key], categories.favourite_name(row)
+        table = _table(visitor, favourite, _history(row, items), recommended.get(visitor, []), titles)
+        table.width = min(_WIDTH, console.width)
+        console.print(table)
     if not titles:
         console.print(f"No catalogue at {escape(catalogue_path or CATALOGUE)}: items are shown by their ids.")
-    if share.line():
-        console.print(share.line())
+    if share := categories.share():
+        console.print(share)
 
 
-def _keys(visitor_ids: Sequence[str], users: Sequence[str], dataset: Dataset) -> list[int]:
+def _rows_of(visitor_ids: Sequence[str], users: Sequence[str], paths: Sequence[str], root: str) -> list[Row]:
+    """Return visitors' rows of items_for_user; a key's shard is the key modulo the number of shards."""
     keys = {name: key for key, name in enumerate(users)}
-    for name in visitor_ids:
+    rows: list[Row] = []
+    for name in dict.fromkeys(visitor_ids):
         if name not in keys:
-            raise UserError(f"visitor {name} is not in {dataset.root}, which has {len(users)} visitors; check the id")
-    return [keys[name] for name in dict.fromkeys(visitor_ids)]
+            raise UserError(f"visitor {name} is not in {root}, which has {len(users)} visitors; check the id")
+        key = keys[name]
+        row = next((row for row in map(Row._make, read_rows(paths[key % len(paths)])) if row.key == key), None)
+        if row is None:
+            raise UserError(f"{root} has no row of user {key}; make the dataset again")
+        rows.append(row)
+    return rows
 
 
-def _table(
-    row: Row,
-    visitor: str,
-    recommended: dict[str, RankedItems],
-    categories: Categories,
-    titles: Catalogue,
-    width: int,
-) -> Table:
+def _history(row: Row, items: Sequence[str]) -> RankedItems:
+    """Return what a visitor read, best first, ties by contentId."""
+    entries = zip((items[index] for index in row.indices), row.values.tolist(), strict=True)
+    return sorted(entries, key=lambda entry: (-entry[1], entry[0]))
+
+
+def _recommendations(predictions: Predictions, manifest: PredictionsManifest) -> Iterator[tuple[str, RankedItems]]:
+    """Yield all visitors and their recommendations.
+
+    Raises:
+        UserError: JSON lines are missing, or one cannot be read.
+    """
+    prefix = predictions.text.rpartition("/")[2]
+    names = sorted(name for name in manifest.files if name.startswith(f"{prefix}-") and name.endswith(".jsonl"))
+    if not names:
+        raise UserError(f"{predictions.root} has no files {prefix}-*.jsonl; predict with jsonl in prediction.formats")
+    for path in (join(predictions.root, name) for name in names):
+        try:
+            file = storage.open_to_read(path)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error}); predict again") from error
+        with file:
+            for number, line in enumerate(file, 1):
+                try:
+                    record = orjson.loads(line)
+                    entries = sorted(record["recommendations"], key=lambda entry: entry["rank"])
+                    yield record["visitorId"], [(entry["contentId"], float(entry["score"])) for entry in entries]
+                except (ValueError, KeyError, TypeError) as error:
+                    raise UserError(f"{path}, line {number} is not a prediction ({error!r}); predict again") from error
+
+
+def _table(visitor: str, favourite: str, history: RankedItems, recommended: RankedItems, titles: Catalogue) -> Table:
     """Return one visitor's table; recommended categories that the visitor has read are green."""
-    history, answers = categories.history(row), recommended.get(visitor, [])
-    favourite = categories.favourite_name(row)
     most = f", most of {_printable(favourite)}" if favourite else ""
     title = Text.assemble("Visitor ", (_printable(visitor)[:60], "bold"), f": {len(history)} items read{most}")
-    table = Table(title=title, title_justify="left", title_style="", width=width)
+    table = Table(title=title, title_justify="left", title_style="")
     table.add_column("", no_wrap=True)
     table.add_column("rating", justify="right", no_wrap=True)
     if titles:
         table.add_column("category", no_wrap=True)
     table.add_column("item", no_wrap=True, overflow="ellipsis", ratio=1)
     read = {titles[item][1] for item, _ in history if item in titles}
-
-    def add(heading: str, items: RankedItems) -> None:
-        for number, (item, value) in enumerate(items[:_ITEMS]):
+    for heading, ranked in (("read", history), ("recommended", recommended)):
+        table.add_section()
+        for number, (item, value) in enumerate(ranked[:_ITEMS]):
             name, category = titles.get(item, (item, ""))
-            cells = [Text(heading if number == 0 else ""), Text(f"{value:.3f}")]
+            cells = [Text("" if number else heading), Text(f"{value:.3f}")]
             cells += [Text(_printable(category), "green" if category in read else "")] if titles else []
             table.add_row(*cells, Text(_printable(name)))
-
-    add("read", history)
-    table.add_section()
-    add("recommended", answers)
-    if not answers:
-        table.add_row("recommended", *[""] * (2 if titles else 1), Text("nothing", "dim"))
+        if not ranked:
+            table.add_row(heading, *[""] * (2 if titles else 1), Text("nothing", "dim"))
     return table
 
 
