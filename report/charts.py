@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 WIDTH, HEIGHT = 560, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40
+_PLOT_WIDTH = WIDTH - _LEFT - _RIGHT
 _TICKS = 5
 
 
@@ -69,59 +70,49 @@ def number(value: float) -> str:
 def bars(labels: Sequence[str], values: Sequence[float], title: str, y: str, tips: Sequence[str], x: str = "") -> str:
     """Return a bar chart; if there are many labels, only some are shown."""
     axis = Axis(0, max([*values, 1e-12]) * 1.05, y)
-    width = (WIDTH - _LEFT - _RIGHT) / max(len(values), 1)
+    width = _PLOT_WIDTH / max(len(values), 1)
     parts = [_y_axis(axis)]
+    for index, (value, tip) in enumerate(zip(values, tips, strict=True)):
+        parts.append(_bar(axis, _LEFT + (index + 0.1) * width, 0.8 * width, value, 0, tip))
     every = max(1, math.ceil(len(labels) / 8))
-    for index, (label, value, tip) in enumerate(zip(labels, values, tips, strict=True)):
-        left, top = _LEFT + index * width, _y(axis, value)
-        parts.append(
-            f'<rect class="column" x="{left + width * 0.1:.1f}" y="{top:.1f}" width="{width * 0.8:.1f}" '
-            f'height="{max(HEIGHT - _BOTTOM - top, 0):.1f}" rx="2" data-tip="{escape(tip)}"/>'
-        )
-        if index % every == 0:
-            parts.append(_text(left + width / 2, HEIGHT - _BOTTOM + 16, label, "middle"))
-    if x:
-        parts.append(_text((WIDTH + _LEFT) / 2, HEIGHT - 6, x, "middle", "axis"))
-    return _figure(title, parts)
-
-
-def lines(series: Sequence[Series], title: str, x: Axis, y: Axis, dots: bool = True) -> str:
-    """Return a line chart with bands, and a legend if there are several lines."""
-    parts = [_y_axis(y), _x_axis(x)]
-    for colour, line in enumerate(series):
-        points = [(_x(x, a), _y(y, b)) for a, b in zip(line.x, line.y, strict=True)]
-        if len(line.low):
-            lower = [(_x(x, a), _y(y, b)) for a, b in zip(line.x, line.low, strict=True)]
-            upper = [(_x(x, a), _y(y, b)) for a, b in zip(line.x, line.high, strict=True)]
-            parts.append(f'<polygon class="band c{colour}" points="{_points([*upper, *reversed(lower)])}"/>')
-        parts.append(f'<polyline class="line c{colour}" points="{_points(points)}"/>')
-        if dots:
-            parts += [
-                f'<circle class="dot c{colour}" cx="{a:.1f}" cy="{b:.1f}" r="4" data-tip="{escape(tip)}"/>'
-                for (a, b), tip in zip(points, line.tips, strict=True)
-            ]
-    return _figure(title, parts) + (legend([line.name for line in series]) if len(series) > 1 else "")
+    parts += [_x_tick(_LEFT + (index + 0.5) * width, labels[index]) for index in range(0, len(labels), every)]
+    return _figure(title, [*parts, _x_label(x)])
 
 
 def grouped(groups: Sequence[str], names: Sequence[str], cells: Mapping[tuple[str, str], Interval], y: str) -> str:
     """Return a bar chart with intervals, by group and name; a pair that is not in `cells` has no bar."""
     axis = Axis(0, max([cell.high for cell in cells.values()] + [1e-12]) * 1.05, y)
-    width = (WIDTH - _LEFT - _RIGHT) / max(len(groups), 1)
-    bar_width = width * 0.8 / max(len(names), 1)
+    width = _PLOT_WIDTH / max(len(groups), 1)
+    bar_width = 0.8 * width / max(len(names), 1)
     parts = [_y_axis(axis)]
     for (group, name), (value, low, high) in cells.items():
         colour = names.index(name)
         left = _LEFT + (groups.index(group) + 0.1) * width + colour * bar_width
-        top, middle = _y(axis, value), left + bar_width / 2
         tip = f"{name}, {group}: {value:.4f} [{low:.4f}, {high:.4f}]"
-        parts.append(
-            f'<rect class="fill c{colour}" x="{left + 1:.1f}" y="{top:.1f}" width="{max(bar_width - 2, 1):.1f}" '
-            f'height="{max(HEIGHT - _BOTTOM - top, 0):.1f}" rx="2" data-tip="{escape(tip)}"/>'
-            f'<path class="whisker" d="M{middle:.1f} {_y(axis, low):.1f}V{_y(axis, high):.1f}"/>'
-        )
-    for index, label in enumerate(groups):
-        parts.append(_text(_LEFT + (index + 0.5) * width, HEIGHT - _BOTTOM + 16, label, "middle"))
+        parts.append(_bar(axis, left + 1, max(bar_width - 2, 1), value, colour, tip))
+        middle = left + bar_width / 2
+        parts.append(f'<path class="whisker" d="M{middle:.1f} {_y(axis, low):.1f}V{_y(axis, high):.1f}"/>')
+    parts += [_x_tick(_LEFT + (index + 0.5) * width, group) for index, group in enumerate(groups)]
     return _figure(y, parts) + legend(names)
+
+
+def lines(series: Sequence[Series], title: str, x: Axis, y: Axis, dots: bool = True) -> str:
+    """Return a line chart with bands, and a legend if there are several lines."""
+
+    def points(xs: Sequence[float], ys: Sequence[float]) -> list[str]:
+        return [f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in zip(xs, ys, strict=True)]
+
+    parts = [_y_axis(y), *(_x_tick(_x(x, tick), number(tick)) for tick in x.ticks()), _x_label(x.label)]
+    for colour, line in enumerate(series):
+        if line.low:
+            band = points(line.x, line.high) + points(line.x, line.low)[::-1]
+            parts.append(f'<polygon class="band c{colour}" points="{" ".join(band)}"/>')
+        parts.append(f'<polyline class="line c{colour}" points="{" ".join(points(line.x, line.y))}"/>')
+        if dots:
+            for a, b, tip in zip(line.x, line.y, line.tips, strict=True):
+                place = f'cx="{_x(x, a):.1f}" cy="{_y(y, b):.1f}" r="4"'
+                parts.append(f'<circle class="dot c{colour}" {place} data-tip="{escape(tip)}"/>')
+    return _figure(title, parts) + (legend([line.name for line in series]) if len(series) > 1 else "")
 
 
 def legend(names: Sequence[str]) -> str:
@@ -137,19 +128,27 @@ def _step(rough: float) -> float:
 
 
 def _x(axis: Axis, value: float) -> float:
-    return _LEFT + axis.at(value) * (WIDTH - _LEFT - _RIGHT)
+    return _LEFT + axis.at(value) * _PLOT_WIDTH
 
 
 def _y(axis: Axis, value: float) -> float:
     return HEIGHT - _BOTTOM - axis.at(value) * (HEIGHT - _BOTTOM - _TOP)
 
 
-def _points(points: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+def _bar(axis: Axis, left: float, width: float, value: float, colour: int, tip: str) -> str:
+    top = _y(axis, value)
+    return (
+        f'<rect class="column c{colour}" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" '
+        f'height="{max(HEIGHT - _BOTTOM - top, 0):.1f}" rx="2" data-tip="{escape(tip)}"/>'
+    )
 
 
-def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def _x_tick(x: float, text: str) -> str:
+    return f'<text x="{x:.1f}" y="{HEIGHT - _BOTTOM + 16}" text-anchor="middle">{escape(text)}</text>'
+
+
+def _x_label(text: str) -> str:
+    return f'<text x="{(WIDTH + _LEFT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(text)}</text>'
 
 
 def _y_axis(axis: Axis) -> str:
@@ -157,15 +156,9 @@ def _y_axis(axis: Axis) -> str:
     for tick in axis.ticks():
         y = _y(axis, tick)
         parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>')
-        parts.append(_text(_LEFT - 8, y + 4, number(tick), "end"))
-    middle = (_TOP + HEIGHT - _BOTTOM) / 2
-    parts.append(f'<text class="axis" transform="translate(12 {middle}) rotate(-90)" text-anchor="middle">')
-    return "".join(parts) + f"{escape(axis.label)}</text>"
-
-
-def _x_axis(axis: Axis) -> str:
-    parts = [_text(_x(axis, tick), HEIGHT - _BOTTOM + 16, number(tick), "middle") for tick in axis.ticks()]
-    return "".join(parts) + _text((WIDTH + _LEFT) / 2, HEIGHT - 6, axis.label, "middle", "axis")
+        parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{number(tick)}</text>')
+    place = f"translate(12 {(_TOP + HEIGHT - _BOTTOM) / 2}) rotate(-90)"
+    return "".join(parts) + f'<text transform="{place}" text-anchor="middle">{escape(axis.label)}</text>'
 
 
 def _figure(title: str, parts: Sequence[str]) -> str:

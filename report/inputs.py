@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from artifacts import catalogue, factor_tables, storage
 from artifacts.catalogue import Catalogue
 from artifacts.manifests import DatasetManifest, ModelManifest
-from artifacts.paths import Dataset, Model, join
+from artifacts.paths import Dataset, Model
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from configs.settings import Settings
@@ -69,15 +69,11 @@ class Inputs:
         return self.catalogue.get(item, ("", ""))[1]
 
 
-class Required(NamedTuple):
-    """The optional inputs that must exist."""
-
-    catalogue: bool
-    evaluation: bool
-
-
-def read(settings: Settings, required: Required) -> Inputs:
+def read(settings: Settings, need_catalogue: bool, need_evaluation: bool) -> Inputs:
     """Read all inputs.
+
+    Args:
+        need_catalogue, need_evaluation: refuse to go on without these optional inputs.
 
     Raises:
         UserError: the model, its dataset or a required file is missing, or the inputs do not belong together.
@@ -85,8 +81,10 @@ def read(settings: Settings, required: Required) -> Inputs:
     dataset, model = Dataset(str(settings.dataset_dir)), Model(str(settings.model_dir))
     trained = ModelManifest.read(model.manifest)
     described = _read_dataset(dataset, model, trained)
-    evaluation, unmeasured = _read_evaluation(settings.report.evaluation, required.evaluation, trained)
-    names = _read_catalogue(settings.catalogue, required.catalogue)
+    evaluation, unmeasured = _read_evaluation(settings.report.evaluation, need_evaluation, trained)
+    path, names = settings.catalogue, {}
+    if path and (need_catalogue or storage.exists(path)):
+        names = catalogue.read(path)
     items, rows = Vocabulary.read(dataset.vocab_items).texts(), read_rows(dataset)
     chosen = visitors.choose(rows.candidates, items, names, settings.report.visitors)
     return Inputs(
@@ -94,7 +92,7 @@ def read(settings: Settings, required: Required) -> Inputs:
         model_dir=model.root,
         dataset=described,
         model=trained,
-        statistics=_read_statistics(dataset, described),
+        statistics=json.loads(storage.read_bytes(dataset.statistics)) if "statistics.json" in described.files else {},
         rows=rows,
         item_factors=factor_tables.read_table(model.item_factors),
         items=items,
@@ -119,17 +117,6 @@ def _read_dataset(dataset: Dataset, model: Model, trained: ModelManifest) -> Dat
             "train again, or name the other dataset with --dataset_dir"
         )
     return described
-
-
-def _read_statistics(dataset: Dataset, described: DatasetManifest) -> dict[str, Any]:
-    name = "statistics.json"
-    return json.loads(storage.read_bytes(join(dataset.root, name))) if name in described.files else {}
-
-
-def _read_catalogue(path: str | None, required: bool) -> Catalogue:
-    if not path or not (required or storage.exists(path)):
-        return {}
-    return catalogue.read(path)
 
 
 def _read_evaluation(path: str | None, required: bool, model: ModelManifest) -> tuple[dict[str, Any] | None, str]:

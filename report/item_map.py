@@ -33,9 +33,7 @@ def draw(factors: np.ndarray, users_per_item: np.ndarray, most: int) -> Map:
     popular = np.argsort(-users_per_item, kind="stable")
     items = popular[norms[popular] > 0][:most]
     directions = factors[items].astype(np.float64) / norms[items, None]
-    positions, name = _principal_components(directions), "PCA"
-    if len(items) >= _FEWEST_FOR_TSNE:
-        positions, name = _tsne(directions, positions), "t-SNE (cosine)"
+    positions, name = _project(directions)
     if len(items):
         positions = positions - positions.min(axis=0)
         positions = positions / np.maximum(positions.max(axis=0), 1e-12)
@@ -43,22 +41,17 @@ def draw(factors: np.ndarray, users_per_item: np.ndarray, most: int) -> Map:
     return Map(items, positions.astype(np.float64), method)
 
 
-def _tsne(directions: np.ndarray, start: np.ndarray) -> np.ndarray:
+def _project(directions: np.ndarray) -> tuple[np.ndarray, str]:
+    """Return the positions of unit vectors on a plane, float [n, 2], and the name of the method."""
+    from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    scaled = (start / max(start[:, 0].std(), 1e-12) * 1e-4).astype(np.float32)
+    if len(directions) < _FEWEST_FOR_TSNE:
+        positions = np.zeros((len(directions), 2))
+        count = min(2, *directions.shape)
+        if count:
+            positions[:, :count] = PCA(count, svd_solver="full").fit_transform(directions)
+        return positions, "PCA"
     perplexity = min(30, (len(directions) - 1) / 3)
-    model = TSNE(perplexity=perplexity, init=scaled, metric="cosine", random_state=_SEED, n_jobs=-1)
-    return model.fit_transform(directions)
-
-
-def _principal_components(points: np.ndarray) -> np.ndarray:
-    """Return the first two principal components, float64 [n, 2]; the largest loading of each is positive."""
-    components = np.zeros((len(points), 2))
-    if not len(points):
-        return components
-    centred = points - points.mean(axis=0)
-    vectors = np.linalg.svd(centred, full_matrices=False)[2][:2]
-    vectors = vectors * np.sign(vectors[np.arange(len(vectors)), np.abs(vectors).argmax(axis=1)])[:, None]
-    components[:, : len(vectors)] = centred @ vectors.T
-    return components
+    model = TSNE(perplexity=perplexity, init="pca", metric="cosine", random_state=_SEED, n_jobs=-1)
+    return model.fit_transform(directions), "t-SNE (cosine)"

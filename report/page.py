@@ -39,8 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from report import inputs, render
 
     # A file named on the command line must exist; a file that only the config names may be missing.
-    required = inputs.Required(args.catalogue is not None, args.evaluation_json is not None)
-    report = inputs.read(settings, required)
+    report = inputs.read(settings, args.catalogue is not None, args.evaluation_json is not None)
     size = render.write(settings.report.output, report, settings.report)
     if report.unmeasured:
         print(f"quality: {report.unmeasured}")

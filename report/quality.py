@@ -21,16 +21,12 @@ from trainer.evaluation.metrics import ACTIVITY
 Systems = Mapping[str, Mapping[str, Any]]
 
 
-class Cell(NamedTuple):
-    """A value with its interval."""
+class Row(NamedTuple):
+    """A metric, its value for each system, and the best of the values unless there is one system only."""
 
-    value: float
-    low: float
-    high: float
-    best: bool = False
-
-
-Row = tuple[str, list[Cell | None]]  # metric, one cell per system
+    metric: str
+    cells: list[Interval | None]
+    best: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,10 +68,10 @@ def describe(evaluation: Mapping[str, Any]) -> Quality:
             users=int(evaluation["users"]),
             confidence=f"{100 * evaluation.get('settings', {}).get('confidence', 0.95):g} %",
             systems=list(systems),
-            rows=[(metric, _cells(metric, systems)) for metric in shown],
+            rows=[_row(metric, systems) for metric in shown],
             others=list(others),
             differences=[
-                (metric, [Cell(*_interval(values[metric])) for values in others.values()])
+                Row(metric, [_interval(values[metric]) for values in others.values()])
                 for metric in shown
                 if others and all(metric in values for values in others.values())
             ],
@@ -117,11 +113,11 @@ def _interval(cell: Mapping[str, float]) -> Interval:
     return Interval(value, float(cell.get("low", value)), float(cell.get("high", value)))
 
 
-def _cells(metric: str, systems: Systems) -> list[Cell | None]:
-    intervals = [_interval(values[metric]) if values.get(metric) else None for values in systems.values()]
-    values = [interval.value for interval in intervals if interval]
+def _row(metric: str, systems: Systems) -> Row:
+    cells = [_interval(values[metric]) if values.get(metric) else None for values in systems.values()]
+    values = [cell.value for cell in cells if cell]
     best = min(values) if metric.lower().startswith(("rmse", "gini")) else max(values)
-    return [interval and Cell(*interval, len(values) > 1 and interval.value == best) for interval in intervals]
+    return Row(metric, cells, best if len(values) > 1 else None)
 
 
 def _against_k(metric: str, systems: Systems, metrics: Sequence[str]) -> str | None:

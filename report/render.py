@@ -44,7 +44,6 @@ def page(inputs: Inputs, settings: ReportSettings) -> str:
     )
     return environment.get_template("page.html.j2").render(
         inputs=inputs,
-        created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
         script=(_HERE / "page.js").read_text(encoding="utf-8"),
         facts=sections.facts(inputs),
@@ -53,20 +52,21 @@ def page(inputs: Inputs, settings: ReportSettings) -> str:
         training=sections.training(inputs),
         quality=None if inputs.evaluation is None else quality.describe(inputs.evaluation),
         settings=sections.settings(inputs),
-        versions=_versions(inputs),
+        versions={
+            "dataset": inputs.dataset_dir,
+            "created": inputs.dataset.created,
+            "fingerprint": inputs.model.dataset.fingerprint[:16],
+            "model": inputs.model_dir,
+            "pipeline": inputs.dataset.code_version,
+            "trainer": inputs.model.code_version,
+            "schema": inputs.dataset.schema_version,
+            "Python": platform.python_version(),
+            "NumPy": np.__version__,
+            "TensorFlow": tf.__version__,
+            "this page": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        },
         **_map(inputs, settings),
     )
-
-
-def _versions(inputs: Inputs) -> dict[str, str]:
-    return {
-        "pipeline": inputs.dataset.code_version,
-        "trainer": inputs.model.code_version,
-        "schema": str(inputs.dataset.schema_version),
-        "Python": platform.python_version(),
-        "NumPy": np.__version__,
-        "TensorFlow": tf.__version__,
-    }
 
 
 def _map(inputs: Inputs, settings: ReportSettings) -> dict[str, Any]:

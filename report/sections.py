@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -73,11 +74,8 @@ def concentration(inputs: Inputs) -> str:
 
 def activity(inputs: Inputs) -> str:
     """Return a chart of the visitors by their number of items."""
-    counts = inputs.rows.items_per_user
-    values, previous = [], 0
-    for most in ACTIVITY.values():
-        values.append(int(((counts > previous) & (counts <= (most or counts.max()))).sum()))
-        previous = most or previous
+    edges = [1, *(most + 1 for most in ACTIVITY.values() if most), np.inf]
+    values = np.histogram(inputs.rows.items_per_user, edges)[0].tolist()
     tips = [f"{label} items: {value:,} visitors" for label, value in zip(ACTIVITY, values, strict=True)]
     return bars(list(ACTIVITY), values, "Visitors by activity", "visitors", tips, "items per visitor")
 
@@ -113,7 +111,7 @@ def facts(inputs: Inputs) -> list[tuple[str, str]]:
         (f"{density:.2%}", "of all pairs"),
     ]
     if days.first and days.last:
-        first, last = (datetime.datetime.strptime(day, "%Y%m%d").date() for day in (days.first, days.last))
+        first, last = map(datetime.date.fromisoformat, (days.first, days.last))
         facts.append((f"{(last - first).days + 1:,} days", f"{first} to {last}"))
     return [*facts, (str(inputs.model.embedding_dimension), "factors"), (f"{inputs.model.seconds:.1f} s", "training")]
 
@@ -146,8 +144,8 @@ def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
 
 def categories(names: Sequence[str], users: np.ndarray, most: int) -> list[str]:
     """Return the `most` categories with most interactions, in that order."""
-    totals: dict[str, int] = {}
+    totals: Counter[str] = Counter()
     for name, count in zip(names, users.tolist(), strict=True):
-        if name:
-            totals[name] = totals.get(name, 0) + count
+        totals[name] += count
+    del totals[""]
     return sorted(totals, key=lambda name: (-totals[name], name))[:most]
