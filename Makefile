@@ -207,17 +207,21 @@ peers: setup $(BENCH)/.ready  ## the code of docs/moving.md against implicit and
 
 ##@ Benchmarks
 
-bench: setup $(BENCH)/.ready bench-pipeline  ## speed and quality against implicit, Spark, pandas and DuckDB, two hours; data/bench
+bench: setup $(BENCH)/.ready bench-pipeline  ## speed and quality against implicit, Spark, pandas, DuckDB: two hours
 	@$(BIN)/python -m benchmarks.wals.speed --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.wals.scale --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.wals.spark --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.wals.quality --peer $(BENCH)/bin/python
 	@$(BIN)/python benchmarks/prediction/batch.py --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.prediction.job
+	@$(BIN)/python -m benchmarks.prediction.job --kind audiences
 	@$(BIN)/python -m benchmarks.wals.evaluate_scale
 	@$(BIN)/python -m benchmarks.prediction.writers
+	@$(BIN)/python -m benchmarks.wals.warm_start --nights 1
+	@$(BIN)/python -m benchmarks.wals.warm_start --k 128
+	@$(BIN)/python docs/generate.py
 
-bench-pipeline: setup  ## speed and memory of the pipeline against pandas and DuckDB, half an hour; data/bench
+bench-pipeline: setup  ## the pipeline's speed and memory against pandas and DuckDB: half an hour
 	@$(BIN)/python -m benchmarks.pipeline.preprocess_speed
 	@$(BIN)/python -m benchmarks.pipeline.preprocess_speed --millions 50 --visitors 5000000 --sides ours duckdb --rounds 1 --name preprocess_50m
 	@$(BIN)/python -m benchmarks.pipeline.hot_rows
@@ -227,6 +231,7 @@ bench-pipeline: setup  ## speed and memory of the pipeline against pandas and Du
 	@$(BIN)/python -m benchmarks.pipeline.startup
 	@$(BIN)/python -m benchmarks.pipeline.startup --stages
 	@$(BIN)/python -m benchmarks.pipeline.plot
+	@$(BIN)/python docs/generate.py
 
 
 ##@ Release

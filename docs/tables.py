@@ -16,21 +16,29 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _RUNNERS = {
-    "FnApiRunner": "in-process, one thread: `runner: FnApiRunner`, the setting of `configs/local.yaml`",
-    "multi_threading": "in-process, two threads: `direct_running_mode: multi_threading`",
-    "multi_processing": "two processes: `direct_running_mode: multi_processing`",
-    "PrismRunner": "Prism (`make prism`): `--runner=PrismRunner --environment_type=LOOPBACK`",
+    "in memory": "in-process, one thread: `runner: FnApiRunner`, the setting of `configs/local.yaml`",
+    "threads": "in-process, two threads: `direct_running_mode: multi_threading`",
+    "processes": "two processes: `direct_running_mode: multi_processing`",
+    "Prism": "Prism (`make prism`): `--runner=PrismRunner --environment_type=LOOPBACK`",
 }
 _READERS = {
     "loop": "`json.loads` and a loop over the hits",
     "ours": "this pipeline, which checks and accounts for each record",
     "duckdb": "DuckDB, `read_json` of the same columns and `unnest`, one thread",
 }
+_STARTUP = {
+    "TensorFlow": "import of TensorFlow",
+    "Beam": "import of Apache Beam",
+    "TFT": "import of TensorFlow Transform",
+    "our modules": "import of the project",
+    "sample": "preprocessing the sample",
+    "whole": "the whole process",
+}
 _HOT = {
     "plain": "the table as it is",
     "hot item": "one item has 1.5 million visitors",
     "hot visitor": "one visitor has a million views",
-    "hot visitor, left out": "the same, the visitor left out as a bot",
+    "hot visitor, bot filter": "the same, the visitor left out as a bot",
 }
 
 
@@ -203,7 +211,8 @@ def read_rows() -> str:
 
 
 def startup() -> str:
-    return table(("", "s"), ((name, _number(value, 1)) for name, value in results("startup")["seconds"].items()))
+    seconds = results("startup")["seconds"]
+    return table(("", "s"), ((text, _number(seconds[name], 1)) for name, text in _STARTUP.items()))
 
 
 def stages() -> str:
@@ -233,7 +242,8 @@ def warm_start() -> str:
             f"{row['reached_after']} passes" if row["reached_after"] else "not in 3 passes",
             _interval(row["recall_difference"]),
         )
-        for row in results("warm_start")["rows"]
+        for nights in (1, 3)
+        for row in results(f"warm_start_{nights}")["rows"]
     )
     return table((*header, "Recall@20, warm minus cold"), rows)
 
@@ -267,14 +277,15 @@ def serve_load() -> str:
     header = ("s", "requests per second", "p50, ms", "p99, ms", "p99.9, ms", "requests", "errors", "versions loaded")
     rows = (
         (
-            run["seconds"],
+            round(run["seconds"]),
             run["rate"],
             *(_number(run[figure], 1) for figure in ("p50_ms", "p99_ms", "p999_ms")),
             run["requests"],
             run["errors"],
             f"{run['taken_over']} of {run['versions']}",
         )
-        for run in results("serve_load")["runs"]
+        for seconds in (60, 180)
+        for run in [results(f"serve_load_get_{seconds}")]
     )
     return table(header, rows)
 

@@ -1,6 +1,6 @@
 """Rows per second from a BigQuery table by the Storage Read API: our source next to Beam's ReadFromBigQuery.
 
-    PYTHONPATH=. python benchmarks/pipeline/bigquery_read.py [--rows 1000000] [--rounds 5]
+    python -m benchmarks.pipeline.bigquery_read [--rows 1000000] [--rounds 5]
 
 Both read the same table of pairs (visitorId, contentId, amount, time_ms; made data, seed 1) from bqemulator on
 this machine, in turns within a minute or two, by Beam's in-process runner: ours to Arrow batches with the account
@@ -11,7 +11,6 @@ clients are led to the emulator by hand. The emulator keeps the table in memory,
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -21,7 +20,6 @@ from pathlib import Path
 
 import apache_beam as beam
 import grpc
-import machine
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,13 +31,12 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, bigquery_storage_v1
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
-sys.path[:0] = [str(machine.ROOT), str(machine.ROOT / "tests")]
-
-from configs.settings import Settings  # noqa: E402
-from pipeline.sources import inputs  # noqa: E402
-from pipeline.sources.select import source_of  # noqa: E402
-from pipeline.sources.source import Source  # noqa: E402
-from tests.support.bigquery_server import PROJECT, Server, serving  # noqa: E402 - behind the path
+from benchmarks.support import machine
+from configs.settings import Settings
+from pipeline.sources import inputs
+from pipeline.sources.select import source_of
+from pipeline.sources.source import Source
+from tests.support.bigquery_server import PROJECT, Server, serving
 
 _FIELD = bigquery.SchemaField
 SCHEMA = [
@@ -124,7 +121,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", help="write the figures here")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as server:
         make(server, args.rows)
@@ -146,9 +142,8 @@ def main() -> None:
     for name, rate in rates.items():
         print(f"{name:8}{rate:12,.0f} rows a second")
     print(f"ours is {statistics.median(ratios):.1f} times as fast ({min(ratios):.1f} to {max(ratios):.1f})")
-    if args.json:
-        figures = {"machine": machine.describe(), "rows": args.rows, "rows_per_second": rates, "ratios": ratios}
-        Path(args.json).write_text(json.dumps(figures))
+    ratio = {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
+    machine.save("bigquery_read", {"seed": 1, "rows": args.rows, "rows_per_second": rates, "ratio": ratio})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Draws rows a second and memory against size, and the share of each stage: `python -m benchmarks.pipeline.plot`.
+"""Draw rows per second and memory against size, and the share of each stage: `python -m benchmarks.pipeline.plot`.
 
-With --cpu, rows a processor second: what to draw where the machine was not alone with the runs.
-Takes preprocess_speed.json, preprocess_50m.json (where it is there) and stages.json of data/bench; writes
-preprocess.png next to them.
+The figures are preprocess_speed.json, preprocess_50m.json and stages.json of benchmarks/results; the picture is
+docs/images/pipeline.png. With --cpu, rows per processor second, for runs next to other work.
 """
 
 from __future__ import annotations
@@ -54,16 +53,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cpu", action="store_true", help="processor seconds in place of the clock's")
     args = parser.parse_args()
-    folder = machine.output()
-    found = {
-        name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    speed, large, stages = (
+        json.loads((machine.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("preprocess_speed", "preprocess_50m", "stages")
-        if (folder / f"{name}.json").exists()
-    }
-    sizes = found["preprocess_speed"]["sizes"] + found.get("preprocess_50m", {"sizes": []})["sizes"]
-    about = f"tables to group-by datasets; {found['preprocess_speed']['machine'].rpartition(', load')[0]}"
-    draw(sizes, found["stages"]["seconds"], args.cpu, about, folder / "preprocess.png")
-    print(f"written: {folder / 'preprocess.png'}")
+    )
+    about = f"tables to group-by datasets; {speed['machine'].rpartition(', load')[0]}"
+    picture = machine.PICTURES / "pipeline.png"
+    draw(speed["sizes"] + large["sizes"], stages["seconds"], args.cpu, about, picture)
+    print(f"written: {picture}")
 
 
 if __name__ == "__main__":

@@ -147,6 +147,17 @@ def main() -> None:
     same = np.mean([a == b for a, b in zip(*(results[side][0]["lists"] for side in pythons), strict=True)])
     print(f"ratio ours / implicit: median {statistics.median(ratios):.2f} ({', '.join(f'{r:.2f}' for r in ratios)})")
     print(f"users with the very same list: {same:.2%}")
+    figures = {"seed": SEED, "k": args.k, "top": args.top, "users_with_the_same_list": float(same)}
+    figures["sides"] = {side: summary(runs) for side, runs in results.items()}
+    figures["ratio"] = {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
+    machine.save("predict_batch", figures)
+
+
+def summary(runs: list[dict]) -> dict[str, float]:
+    """Return the median, least and most seconds of some runs, and their peak memory."""
+    seconds = [run["seconds"] for run in runs]
+    limits = {"least": min(seconds), "most": max(seconds)}
+    return {"seconds": statistics.median(seconds)} | limits | {"peak_mb": max(run["peak_mb"] for run in runs)}
 
 
 if __name__ == "__main__":

@@ -124,8 +124,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             make(Path(folder), users, args.items, args.k)
             figures = run(Path(folder), args.kind, more)
-        found.append({"users": users} | figures)
         rate = users / figures["job_s"]
+        found.append({"users": users, "visitors_per_second": rate} | figures)
         times = f"{figures['whole_s']:9.1f} {figures['job_s']:10.1f} {figures['cpu_s']:7.1f}"
         print(
             f"{users:9,d} {times} {rate:8,.0f} {figures['peak_mb']:8,.0f}",

@@ -49,13 +49,15 @@ def main() -> None:
     args = parser.parse_args()
     print(machine.describe())
     print(f"seed {SEED}; {args.visitors:,} answers of {args.top}, {args.items:,} items, median of {args.rounds}")
-    answers, rates = made(args.visitors, args.top, args.items), {}
+    answers, rates, sizes = made(args.visitors, args.top, args.items), {}, {}
     for form in ("text", "jsonl", "parquet"):
         seconds(form, answers)  # the names as the format writes them are made once
         runs = [seconds(form, answers) for _ in range(args.rounds)]
         rates[form] = args.visitors / statistics.median(second for second, _ in runs)
-        print(f"{form:>8}: {rates[form]:10,.0f} answers a second, {runs[0][1] / args.visitors:,.0f} bytes each")
-    machine.save("predict_writers", {"seed": SEED, "answers_per_cpu_second": rates, "top": args.top})
+        sizes[form] = round(runs[0][1] / args.visitors)
+        print(f"{form:>8}: {rates[form]:10,.0f} answers per second, {sizes[form]:,} bytes each")
+    figures = {"seed": SEED, "top": args.top, "answers_per_cpu_second": rates, "bytes_each": sizes}
+    machine.save("predict_writers", figures)
 
 
 if __name__ == "__main__":

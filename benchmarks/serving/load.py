@@ -155,7 +155,9 @@ def main() -> None:
         f"{found['loads'] - 1} versions taken over; server, MB with each "
         f"version: {', '.join(map(str, found['resident_mb']))}"
     )
-    machine.save(f"serve_load_{args.api}", {"seed": SEED, "users": users, "items": items, "rate": rate} | found)
+    about = {"seed": SEED, "users": users, "items": items, "k": args.k, "versions": args.versions, "rate": round(rate)}
+    figures = about | found | {"errors": errors, "taken_over": found["loads"] - 1}
+    machine.save(f"serve_load_{args.api}_{args.seconds}", figures)
     if errors or found["loads"] != args.versions + 1:
         sys.exit(f"not without errors, or not all versions were taken over: {found}")
 

@@ -17,7 +17,7 @@ import numpy as np
 from ranking.machine import cores
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS, PICTURES = ROOT / "benchmarks" / "results", ROOT / "docs" / "images"
 
 
 def describe() -> str:

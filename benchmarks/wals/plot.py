@@ -1,4 +1,4 @@
-"""Draws recall against seconds of training from wals_quality.json: `python benchmarks/wals/plot.py DIRECTORY`."""
+"""Draw recall against seconds of training: `python benchmarks/wals/plot.py wals_quality.json PICTURE`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def draw(rows: list[dict], about: str, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    found = json.loads((folder / "wals_quality.json").read_text(encoding="utf-8"))
-    draw(found["rows"], found["machine"], folder / "recall_seconds.png")
-    print(json.dumps({"plot": str(folder / "recall_seconds.png")}))
+    figures, picture = map(Path, sys.argv[1:])
+    results = json.loads(figures.read_text(encoding="utf-8"))
+    draw(results["rows"], results["machine"], picture)
+    print(json.dumps({"plot": str(picture)}))

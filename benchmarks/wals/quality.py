@@ -137,7 +137,8 @@ def main() -> None:
             rows.append(row)
     machine.save("wals_quality", {"rows": rows})
     if rows:
-        machine.worker(arguments.peer, str(Path(__file__).with_name("plot.py")), str(machine.output()))
+        figures, picture = machine.RESULTS / "wals_quality.json", machine.PICTURES / "recall_seconds.png"
+        machine.worker(arguments.peer, str(Path(__file__).with_name("plot.py")), *map(str, (figures, picture)))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import contextlib
 import io
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.support import machine
@@ -92,7 +93,26 @@ def main() -> None:
                 figures[k] = measure(folder, k, args.nights)
             for night, found in enumerate(figures[k], 1):
                 show(k, night, found)
-    machine.save("warm_start", {"by_k": figures})
+    measured = list(rows(figures, args.nights))
+    machine.save(f"warm_start_{args.nights}", {"window_days": args.window_days, "rows": measured})
+
+
+def rows(figures: dict[int, list[dict]], nights: int) -> Iterator[dict]:
+    """Yield the figures of each k and night as the documentation shows them."""
+    for k, found in figures.items():
+        for night, measured in enumerate(found, 1):
+            cold, warm = measured["losses"]["cold"], measured["losses"]["warm"]
+            evaluation = measured["evaluation"]
+            cell = evaluation["differences"][evaluation["against"]["system"]]["recall@20"]
+            yield {
+                "k": k,
+                "night": night,
+                "nights": nights,
+                "cold_loss": cold[-1],
+                "warm_losses": warm,
+                "reached_after": measured["passes"],
+                "recall_difference": [cell["value"], cell["low"], cell["high"]],
+            }
 
 
 def show(k: int, night: int, found: dict) -> None:
