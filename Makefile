@@ -256,7 +256,7 @@ licences: setup $(AUDIT)/.ready  ## fail at a package whose licence pyproject.to
 
 vulnerabilities: $(AUDIT)/.ready  ## fail at a locked version with a known vulnerability; asks api.osv.dev
 	@if $(AUDIT)/bin/python -c "import socket; socket.create_connection(('api.osv.dev', 443), 10)" 2>/dev/null; then \
-	  for lock in requirements*.lock; do $(AUDIT)/bin/pip-audit --vulnerability-service osv --disable-pip --require-hashes --progress-spinner off \
+	  for lock in requirements.lock $(LOCK_airflow) $(LOCK_audit) $(LOCK_bench) tests/requirements/fuzz.lock; do $(AUDIT)/bin/pip-audit --vulnerability-service osv --disable-pip --require-hashes --progress-spinner off \
 	    $(ACCEPTED) --requirement $$lock || exit 1; done; \
 	else \
 	  echo "vulnerabilities: NOT CHECKED, api.osv.dev cannot be reached from here; OFFLINE=skip lets that pass"; test $(OFFLINE) = skip; \
