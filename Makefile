@@ -40,6 +40,7 @@ $(READY): requirements.lock
 LOCK_airflow := deploy/airflow/requirements.lock
 LOCK_audit := tests/requirements/audit.lock
 LOCK_bench := benchmarks/requirements.lock
+LOCKS := $(LOCK_airflow) $(LOCK_audit) $(LOCK_bench) tests/requirements/fuzz.lock
 FOR_airflow := Airflow and its Google provider, 1.5 GB
 FOR_audit := the checks of packages and tests
 FOR_bench := the peers of the benchmarks, 1 GB
@@ -61,7 +62,7 @@ EXTRAS := dev docs nightly report serving tuning
 
 lock: setup  ## update the locks from setup.py and the .in files; UPGRADE=--upgrade resolves all versions again
 	@$(COMPILE) $(EXTRAS:%=--extra %) --output-file requirements.lock setup.py
-	@for lock in $(LOCK_airflow) $(LOCK_audit) $(LOCK_bench) tests/requirements/fuzz.lock; do \
+	@for lock in $(LOCKS); do \
 	  $(COMPILE) --output-file $$lock $${lock%.lock}.in || exit 1; done
 
 system:  ## install, as root, the Debian packages that the tests in a browser need
@@ -256,7 +257,8 @@ licences: setup $(AUDIT)/.ready  ## fail at a package whose licence pyproject.to
 
 vulnerabilities: $(AUDIT)/.ready  ## fail at a locked version with a known vulnerability; asks api.osv.dev
 	@if $(AUDIT)/bin/python -c "import socket; socket.create_connection(('api.osv.dev', 443), 10)" 2>/dev/null; then \
-	  for lock in requirements.lock $(LOCK_airflow) $(LOCK_audit) $(LOCK_bench) tests/requirements/fuzz.lock; do $(AUDIT)/bin/pip-audit --vulnerability-service osv --disable-pip --require-hashes --progress-spinner off \
+	  for lock in requirements.lock $(LOCKS); do \
+	    $(AUDIT)/bin/pip-audit --vulnerability-service osv --disable-pip --require-hashes --progress-spinner off \
 	    $(ACCEPTED) --requirement $$lock || exit 1; done; \
 	else \
 	  echo "vulnerabilities: NOT CHECKED, api.osv.dev cannot be reached from here; OFFLINE=skip lets that pass"; test $(OFFLINE) = skip; \

@@ -53,8 +53,8 @@ def modules() -> list[str]:
 def commands_page() -> str:
     """Return the page with the help of each command."""
     status = (
-        "Exit status: 0 is success; 2 is a mistake that you can correct, and one line explains how; 3 is a gate that did "
-        "not pass, or a dataset too far from the last good one; 130 is an interrupt; 1 is anything else."
+        "Exit status: 0 is success; 2 is a mistake that you can correct, and one line explains how; 3 is a gate that "
+        "did not pass, or a dataset too far from the last good one; 130 is an interrupt; 1 is anything else."
     )
     parts = [f"# Commands\n\n{status}\n"]
     for name in modules():
