@@ -123,21 +123,29 @@ def _may_begin(first: str, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool
     return word not in _NO_VERBS and (not word.endswith("s") or word in _VERBS_IN_S) and not word.endswith("ing")
 
 
-def tracked(folders: Sequence[str] = ()) -> list[Path]:
-    """Return the files of the project that are read, below some folders or all of them."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--", *folders], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+def sources(names: Sequence[str] = ()) -> list[Path]:
+    """Return the files of the project that are read, of some files and folders or of all; without git, all there are."""
+    command = ["git", "ls-files", "-z", "--", *names]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode == 0:
+        paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    else:
+        paths = [path for name in names or ["."] for path in (ROOT / name).rglob("*") if not _is_output(path)]
     # These name the phrases; the licence is not ours.
-    own = {Path(__file__), TODO, ROOT / "CONTRIBUTING.md", ROOT / "LICENSE"}
-    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    own = {Path(__file__), TODO, ROOT / "tests/test_words.py", ROOT / "CONTRIBUTING.md", ROOT / "LICENSE"}
     return [p for p in paths if p.suffix in TEXT and p not in own and p.is_file() and p.parent.name != "results"]
+
+
+def _is_output(path: Path) -> bool:
+    """Return True for what .gitignore leaves out."""
+    first, *others = path.relative_to(ROOT).parts
+    return first in ("build", "data", "dist") or (first.startswith(".") and bool(others))
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the findings; return 1 where there are some."""
     todo = set() if arguments else set(TODO.read_text().split())
-    found = [each for path in tracked(arguments) if str(path.relative_to(ROOT)) not in todo for each in findings(path)]
+    found = [each for path in sources(arguments) if str(path.relative_to(ROOT)) not in todo for each in findings(path)]
     for finding in found:
         print(finding)
     return 1 if found else 0
