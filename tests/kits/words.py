@@ -124,7 +124,7 @@ def _may_begin(first: str, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool
 
 
 def sources(names: Sequence[str] = ()) -> list[Path]:
-    """Return the files of the project that are read, of some files and folders or of all; without git, all there are."""
+    """Return the files that are read, of some files and folders or of the project; without git, all there are."""
     command = ["git", "ls-files", "-z", "--", *names]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode == 0:
