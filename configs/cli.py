@@ -67,11 +67,7 @@ def settings_from(args: argparse.Namespace, flags: Mapping[str, Any]) -> Setting
 
 
 def required(value: str | None, flag: str) -> str:
-    """Return the value of a path that comes from the config or from a flag.
-
-    Raises:
-        UserError: neither sets it.
-    """
+    """Return the value of a path; raise UserError if neither the config nor a flag sets it."""
     if not value:
         raise UserError(f"no {flag}: pass --{flag} or set {flag} in the config")
     return value

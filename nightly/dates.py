@@ -21,11 +21,7 @@ def yesterday() -> datetime.date:
 
 
 def parse(text: str) -> datetime.date:
-    """Return the date of 2024-01-31 or 20240131.
-
-    Raises:
-        UserError: it is not a date.
-    """
+    """Return the date of 2024-01-31 or 20240131; raise UserError if it is not a date."""
     try:
         return datetime.datetime.strptime(text.replace("-", ""), "%Y%m%d").date()
     except ValueError:

@@ -71,11 +71,7 @@ def _tables(url: str, settings: BigQuerySettings) -> Iterator[InputTable]:
 
 @contextlib.contextmanager
 def bigquery_client(settings: BigQuerySettings) -> Iterator[Any]:
-    """Yield a client of BigQuery.
-
-    Raises:
-        UserError: the service refuses a request or cannot be reached.
-    """
+    """Yield a client of BigQuery; an error of the service is a UserError."""
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import bigquery
 

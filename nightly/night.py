@@ -178,11 +178,7 @@ class Runner:
         self._end_step(run, step, status, _last(lines))
 
     def _is_done(self, run: Record, step: Step, identity: str) -> bool:
-        """Return whether a step's output is intact and has the same identity.
-
-        Raises:
-            StoppedError: it is, and it did not pass the gate.
-        """
+        """Return whether a step's output is intact and has the same identity; raise if it did not pass the gate."""
         before = run.step(step.name)
         if before.identity != identity or before.status not in ("done", "gate failed"):
             return False

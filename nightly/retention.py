@@ -22,11 +22,7 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the flags and remove the expired runs.
-
-    Raises:
-        UserError: a run is in progress.
-    """
+    """Parse the flags and remove the expired runs; raise UserError if a run is in progress."""
     parser = cli.parser(
         "python -m nightly.retention",
         "Remove all runs but the versions that went live (nightly.keep) and the newest others (nightly.keep_failed).",

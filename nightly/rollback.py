@@ -22,11 +22,7 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None, execute: Execute = execute) -> None:
-    """Parse the flags and go back.
-
-    Raises:
-        UserError: the version to go back to does not exist or is damaged.
-    """
+    """Parse the flags and go back; raise UserError if the version does not exist or is damaged."""
     parser = cli.parser("python -m nightly.rollback", "Put the version before the live one live again.", epilog=_EPILOG)
     parser.add_argument(
         "--to", metavar="DATE", help="date or name of the version to go back to; all newer versions are withdrawn"

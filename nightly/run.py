@@ -33,11 +33,7 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None, execute: Execute = execute) -> None:
-    """Parse the flags and run the night.
-
-    Raises:
-        UserError: a mistake that the user can correct; with status 1 if a step failed, 3 if the gate did.
-    """
+    """Parse the flags and run the night; raise UserError with status 1 if a step failed, 3 if the gate did."""
     parser = cli.parser(
         "python -m nightly.run",
         "Window -> dataset -> model, from the live one -> gate -> predictions -> live; for one date.",

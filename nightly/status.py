@@ -31,11 +31,7 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the flags and show the nights.
-
-    Raises:
-        UserError: the live version is too old.
-    """
+    """Parse the flags and show the nights; raise UserError if the live version is too old."""
     parser = cli.parser("python -m nightly.status", "Show the live version and the last runs.", epilog=_EPILOG)
     parser.add_argument("--runs", type=int, default=14, metavar="N", help="number of runs to show, the newest (14)")
     parser.add_argument("--json", action="store_true", help="print the live version and the runs as one JSON object")

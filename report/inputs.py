@@ -120,11 +120,7 @@ def _read_dataset(dataset: Dataset, model: Model, trained: ModelManifest) -> Dat
 
 
 def _read_evaluation(path: str | None, required: bool, model: ModelManifest) -> tuple[dict[str, Any] | None, str]:
-    """Return the evaluation and "", or None and the reason why there is none.
-
-    Raises:
-        UserError: the file is not an evaluation, or it is required and missing or of another model.
-    """
+    """Return the evaluation and "", or None and the reason why there is none; raise UserError if it is required."""
     if not path or not storage.exists(path):
         if required:
             raise UserError(f"evaluation {path} does not exist; run python -m trainer.evaluate --output_json {path}")

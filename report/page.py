@@ -17,11 +17,7 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the flags and write the report.
-
-    Raises:
-        UserError: a mistake that the user can correct.
-    """
+    """Parse the flags and write the report."""
     description = "Write one HTML file on a dataset, a model and its quality."
     parser = cli.parser("python -m report.page", description, epilog=_EPILOG)
     parser.add_argument("--dataset_dir", metavar="DIR", help="the dataset (default: the config's)")

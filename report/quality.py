@@ -54,11 +54,7 @@ class Quality:
 
 
 def describe(evaluation: Mapping[str, Any]) -> Quality:
-    """Return tables and charts of an evaluation.
-
-    Raises:
-        UserError: the evaluation lacks a required part.
-    """
+    """Return tables and charts of an evaluation; raise UserError if it lacks a required part."""
     try:
         systems, others = evaluation["systems"], evaluation.get("differences", {})
         metrics = list(dict.fromkeys(name for values in systems.values() for name in values))

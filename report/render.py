@@ -24,11 +24,7 @@ _COLOURS = 10  # categories with a colour of their own
 
 
 def write(path: str, inputs: Inputs, settings: ReportSettings) -> int:
-    """Write the report atomically and return its size in bytes.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Write the report atomically and return its size in bytes; raise UserError if it cannot be written."""
     data = page(inputs, settings).encode()
     try:
         storage.write_bytes(path, data)

@@ -3,9 +3,8 @@
 from configs.settings.cloud import BigQuerySettings, CloudSettings, DataflowSettings, VertexSettings
 from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSettings, SplitSettings, ValidationSettings
 from configs.settings.evaluation import EvaluationSettings, ReportSettings
-from configs.settings.loading import load_settings
 from configs.settings.nightly import NightlySettings
 from configs.settings.prediction import PredictionSettings, ServingSettings
-from configs.settings.run import Settings, resolve
+from configs.settings.run import Settings, load_settings, resolve
 from configs.settings.source import BIGQUERY, SourceSettings
 from configs.settings.training import ColdStartSettings, TrainingSettings

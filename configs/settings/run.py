@@ -1,19 +1,20 @@
-"""All sections together, the rules between them, and the values that follow from other values."""
+"""All sections together: the rules between them, values that follow from others, and reading them from a file."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import Field, model_validator
 
+from configs.settings import yaml_files
 from configs.settings.cloud import BigQuerySettings, CloudSettings, DataflowSettings, VertexSettings
 from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSettings, SplitSettings, ValidationSettings
 from configs.settings.evaluation import EvaluationSettings, ReportSettings
 from configs.settings.nightly import NightlySettings
 from configs.settings.prediction import PredictionSettings, ServingSettings
-from configs.settings.section import Section
+from configs.settings.section import Section, validate
 from configs.settings.source import SourceSettings
 from configs.settings.training import ColdStartSettings, TrainingSettings
 
@@ -103,3 +104,22 @@ def resolve(settings: Settings) -> Settings:
         changes["split"] = {"time": datetime.datetime.combine(first, datetime.time()), "days": None}
     sections = {name: getattr(settings, name).model_copy(update=update) for name, update in changes.items()}
     return settings.model_copy(update=sections)
+
+
+def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Return the resolved settings of a YAML file, local or gs://.
+
+    Args:
+        path: the file.
+        overrides: dotted keys (`source.kind`) and values that replace those of the file; a None replaces nothing.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or has an unknown or renamed key or a wrong value.
+    """
+    name, overrides = f"config {path}", overrides or {}
+    tree = yaml_files.read(path, name, "configs/local.yaml")
+    rating, kind = tree.get("rating"), overrides.get("rating.kind")
+    if isinstance(rating, dict) and kind not in (None, rating.get("kind")):
+        rating.pop("scale", None)  # a scale belongs to its kind: the 3 of a median means nothing for stars
+    yaml_files.insert(tree, overrides)
+    return resolve(validate(Settings, tree, name))

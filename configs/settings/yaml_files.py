@@ -63,11 +63,7 @@ def read(path: str, name: str, example: str) -> dict[str, Any]:
 
 
 def _read_bytes(path: str) -> bytes:
-    """Read a file from a disk, or from gs:// for machines without a disk of ours.
-
-    Raises:
-        OSError: it cannot be read; FileNotFoundError if it does not exist.
-    """
+    """Read a file from a disk, or from gs:// for machines without a disk of ours; raise OSError."""
     if not path.startswith("gs://"):
         with open(path, "rb") as file:
             return file.read()

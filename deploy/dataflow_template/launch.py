@@ -15,11 +15,7 @@ from pipeline import preprocess
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Submit the job and exit; Dataflow starts it only after that.
-
-    Raises:
-        UserError: a setting, the input or the output needs the user's attention.
-    """
+    """Submit the job and exit; Dataflow starts it only after that."""
     parser = argparse.ArgumentParser(prog="launch.py", allow_abbrev=False)
     parser.add_argument("--config", required=True, help="file of settings, local or gs://")
     parser.add_argument("--settings", default="", help="KEY=VALUE; separate several with ;")

@@ -18,15 +18,11 @@ from configs.settings import Settings
 
 _ENDED = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED")
 _TRANSIENT = (exceptions.ServiceUnavailable, exceptions.DeadlineExceeded, exceptions.InternalServerError)
-_MAX_FAILURES = 20  # failed requests in a row after which a job is not watched any more
+_MAX_FAILURES = 20  # polls that may fail in a row before a job is not watched any more
 
 
 def check(settings: Settings) -> None:
-    """Check that the settings contain everything that a job needs.
-
-    Raises:
-        UserError: names the first setting that is missing or wrong.
-    """
+    """Raise UserError for the first setting that a job needs and that is missing or wrong."""
     needed = {
         "cloud.project": settings.cloud.project,
         "cloud.region": settings.cloud.region,
@@ -47,13 +43,10 @@ def arguments(settings: Settings, replace: bool) -> list[str]:
     """Return flags of trainer.task that stand for the settings, so that the machine needs no config file."""
     flags = ["--config", "/dev/null"]
     flags += ["--dataset_dir", str(settings.dataset_dir), "--model_dir", str(settings.model_dir)]
-    defaults = Settings()
-    for section in ("training", "cold_start"):
-        values, default_values = getattr(settings, section), getattr(defaults, section)
-        for name in type(values).model_fields:
-            value = getattr(values, name)
-            if value != getattr(default_values, name):
-                flags += ["--set", f"{section}.{name}={json.dumps(value)}"]
+    changed = settings.model_dump(include={"training", "cold_start"}, exclude_defaults=True)
+    for section, values in changed.items():
+        for name, value in values.items():
+            flags += ["--set", f"{section}.{name}={json.dumps(value)}"]
     return [*flags, "--replace"] if replace else flags
 
 
@@ -116,11 +109,7 @@ def describe(settings: Settings, replace: bool) -> dict[str, Any]:
 
 
 def run(settings: Settings, replace: bool, say: Callable[[str], None]) -> str:
-    """Submit the job, wait for its end, and return its name.
-
-    Raises:
-        UserError: the service refused the job, or the job did not succeed.
-    """
+    """Submit the job, wait for its end, and return its name; raise UserError if it does not succeed."""
     with explained("Vertex AI"):
         client = vertex_client(vertex.JobServiceClient, settings.vertex.endpoint, settings.cloud.region or "")
         # Repeated only after errors that say the job was not created: two jobs would cost more than none.
@@ -137,32 +126,24 @@ def run(settings: Settings, replace: bool, say: Callable[[str], None]) -> str:
 
 
 def _wait(client: Any, name: str, poll_seconds: float, say: Callable[[str], None]) -> None:
-    """Watch a job until it has succeeded; each new state is shown.
-
-    Raises:
-        UserError: it ended otherwise, or the service does not answer any more.
-    """
-    state, failures = None, 0
-    while True:
-        try:
-            job = client.get_custom_job(name=name)
-        except exceptions.GoogleAPICallError as error:
-            failures += 1
-            if failures > _MAX_FAILURES or not isinstance(error, _TRANSIENT):
-                raise UserError(f"{name} cannot be watched ({error.message}); it may still be running") from error
+    """Watch a job and show each new state; raise UserError unless it succeeds."""
+    transient, timeout = retry.if_exception_type(*_TRANSIENT), _MAX_FAILURES * poll_seconds
+    repeat = retry.Retry(transient, initial=poll_seconds, multiplier=1, timeout=timeout)
+    state = None
+    while state not in _ENDED:
+        if state is not None:
             time.sleep(poll_seconds)
-            continue
-        failures = 0
+        try:
+            job = client.get_custom_job(name=name, retry=repeat)
+        except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
+            raise UserError(f"{name} cannot be watched ({error.message}); it may still be running") from error
         if job.state.name != state:
             state = job.state.name
             say(_plain(state))
-        if state == "JOB_STATE_SUCCEEDED":
-            return
-        if state in _ENDED:
-            reason = job.error.message or "without a reason"
-            log = f"gcloud ai custom-jobs stream-logs {name}"
-            raise UserError(f"{name} ended as {_plain(state)} ({reason}); see its log: {log}")
-        time.sleep(poll_seconds)
+    if state != "JOB_STATE_SUCCEEDED":
+        reason = job.error.message or "without a reason"
+        log = f"gcloud ai custom-jobs stream-logs {name}"
+        raise UserError(f"{name} ended as {_plain(state)} ({reason}); see its log: {log}")
 
 
 def _plain(state: str) -> str:
@@ -170,11 +151,7 @@ def _plain(state: str) -> str:
 
 
 def register(settings: Settings) -> str:
-    """Register the trained model, as a new version if its name is known, and return its resource name.
-
-    Raises:
-        UserError: the service refused it.
-    """
+    """Register the trained model, as a new version if its name is known, and return its resource name."""
     with explained("Vertex AI's Model Registry"):
         client = vertex_client(vertex.ModelServiceClient, settings.vertex.endpoint, settings.cloud.region or "")
         parent = _parent(settings)

@@ -20,11 +20,7 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the flags and train.
-
-    Raises:
-        UserError: a mistake that the user can correct, or a job that did not succeed.
-    """
+    """Parse the flags and train."""
     parser = cli.parser(
         "python -m deploy.vertex.train",
         "Train on Vertex AI if vertex.image is set in the config, otherwise on this machine.",

@@ -16,11 +16,7 @@ _PATIENCE_SECONDS = 60.0  # to wait for another promotion or rollback, which tak
 
 
 def read(nights: Nights) -> AliasManifest:
-    """Return the versions that went live; none before the first promotion.
-
-    Raises:
-        UserError: the file is not one that this code wrote.
-    """
+    """Return the versions that went live; none before the first promotion."""
     text = storage.read_if_exists(nights.live)
     if text is None:
         return AliasManifest(changed="", live=None, versions=[], withdrawn=[])

@@ -9,20 +9,12 @@ from configs.errors import UserError
 
 
 def model_digest(model_dir: str) -> str:
-    """Return the digest that identifies a model.
-
-    Raises:
-        UserError: the model is not finished.
-    """
+    """Return the digest that identifies a model; raise UserError if it is not finished."""
     return ModelManifest.read(Model(model_dir).manifest).digest()
 
 
 def dataset_fingerprint(dataset_dir: str) -> str:
-    """Return the fingerprint that identifies a dataset.
-
-    Raises:
-        UserError: the dataset is not finished.
-    """
+    """Return the fingerprint that identifies a dataset; raise UserError if it is not finished."""
     return DatasetManifest.read(Dataset(dataset_dir).manifest).fingerprint()
 
 

@@ -56,11 +56,7 @@ class Record:
 
 
 def load(nights: Nights, date: str, attempt: int) -> Record | None:
-    """Return a run, None if it has no manifest because it was killed before it wrote one.
-
-    Raises:
-        UserError: the file is not the manifest of a run.
-    """
+    """Return a run, None if it was killed before it wrote a manifest."""
     night = nights.night(date, attempt)
     text = storage.read_if_exists(night.manifest)
     return None if text is None else Record(night, RunManifest.parse(text, night.manifest))

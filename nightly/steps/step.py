@@ -87,11 +87,7 @@ class Step(abc.ABC):
         """
 
     def identity(self, plan: Plan) -> str:
-        """Return a digest of command, inputs and settings: an output with another identity is made again.
-
-        Raises:
-            UserError: an output of an earlier step is not finished.
-        """
+        """Return a digest of command, inputs and settings: an output with another identity is made again."""
         return digest_of([self.module, self.inputs(plan), select(plan.settings, self.settings)])
 
     def command(self, plan: Plan) -> tuple[str, ...]:
@@ -113,11 +109,7 @@ class Step(abc.ABC):
         return None
 
     def wait(self, night: Night) -> None:
-        """Wait until nobody writes the output: the command of a night that was killed takes a moment to end.
-
-        Raises:
-            UserError: another run still writes it.
-        """
+        """Wait until a command of a killed night has ended; raise UserError if another run writes the output."""
         output = self.output(night)
         with locks.claim(output, _LEASE_SECONDS if storage.is_remote(output) else GRACE_SECONDS):
             pass  # free; the command takes the lock itself
