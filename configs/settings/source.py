@@ -50,7 +50,7 @@ class SourceSettings(Section):
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
     """Table: unit of times that are numbers since 1970; auto reads ms and fails if most are in another."""
     missing_ids: tuple[str, ...] = ("(not set)", "NULL", "NaN", "None", "nan", "null", "undefined")
-    """Values that are written where there is no id; a row with one has no visitor or no item."""
+    """Values that are written in place of a missing id; a row with one has no visitor or no item."""
     min_dwell_ms: NonNegativeFloat = 0
     """A pair of visitor and item with a smaller summed dwell is dropped and counted."""
     max_dwell_ms: PositiveFloat | None = None
