@@ -37,6 +37,8 @@ class SourceSettings(Section):
     """GA4: event parameter with the contentId; page_location loses its query and fragment."""
     prefer_user_id: bool = False
     """GA4: identify visitors by user_id where it is set, else by user_pseudo_id."""
+    drop_duplicate_events: bool = True
+    """GA4: count events once that agree in visitor, name, timestamp, bundle, item and engagement."""
     visitor_column: str = "visitorId"
     """Table: column with the visitor's id."""
     item_column: str = "contentId"

@@ -24,6 +24,10 @@ INTERACTIONS = pa.schema(
     ]
 )
 
+# The same with a hash of what tells one event from another, of the same visitor and item.
+EVENT = "event"
+EVENTS = INTERACTIONS.append(pa.field(EVENT, pa.uint64()))
+
 # A GA360 page view: contentId is null on pages without item, which end the dwell of the page before.
 VISIT_ID, HIT_TIME_MS, HIT_NUMBER, START_MS = "visitId", "hit_time_ms", "hitNumber", "start_ms"
 VIEWS = pa.schema(
@@ -67,6 +71,25 @@ def dwell(views: pa.Table) -> pa.Table:
         schema=INTERACTIONS,
     )
     return table.filter(pc.is_valid(table[CONTENT_ID]))
+
+
+def distinct(events: pa.Table) -> pa.Table:
+    """Return columns of INTERACTIONS, without exact duplicates.
+
+    Args:
+        events: columns of EVENTS, one row per event; all of some visitors.
+    """
+    visitors, items = (events[name].combine_chunks() for name in (VISITOR_ID, CONTENT_ID))
+    pairs = visitors.indices.to_numpy().astype(np.int64) * len(items.dictionary) + items.indices.to_numpy()
+    hashes = events[EVENT].to_numpy()
+    order = np.lexsort((hashes, pairs))
+    is_repeated = (pairs[order][1:] == pairs[order][:-1]) & (hashes[order][1:] == hashes[order][:-1])
+    rows = events.select(INTERACTIONS.names)
+    if not is_repeated.any():
+        return rows
+    is_first = np.ones(len(order), bool)
+    is_first[order[1:]] = ~is_repeated
+    return rows.filter(pa.array(is_first))
 
 
 def sum_pairs(table: pa.Table) -> pa.Table:

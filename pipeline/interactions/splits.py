@@ -112,31 +112,34 @@ def _drawn(pairs: pa.Table, split: SplitSettings) -> np.ndarray:
 
 def hashes(visitors: pa.ChunkedArray, items: pa.ChunkedArray, seed: int) -> np.ndarray:
     """Return pseudo-random uint64[n], the same on every machine: FNV-1a of each id, seeded, mixed by SplitMix64."""
-    both = []
-    for column in (visitors, items):
-        coded = column.combine_chunks()
-        ids = coded.dictionary.cast(pa.large_binary())
-        _, offsets, data = ids.buffers()
-        bounds = np.frombuffer(offsets, np.int64, len(ids) + 1, ids.offset * 8)
-        codes = _hash_ids(np.frombuffer(data or b"", np.uint8), bounds, np.uint64(seed))
-        both.append(codes[coded.indices.to_numpy()])
-    return _mix(both[0] * _GOLDEN + both[1])
+    of_visitor, of_item = (hash_ids(column.combine_chunks(), seed) for column in (visitors, items))
+    return mix(of_visitor * _GOLDEN + of_item)
 
 
-def _mix(codes: np.ndarray) -> np.ndarray:
+def hash_ids(coded: pa.DictionaryArray, seed: int) -> np.ndarray:
+    """Return a hash of each row's id, uint64[n]; a null has one too."""
+    ids = coded.dictionary.cast(pa.large_binary())
+    _, offsets, data = ids.buffers()
+    bounds = np.frombuffer(offsets, np.int64, len(ids) + 1, ids.offset * 8)
+    hashes = _hash_each(np.frombuffer(data or b"", np.uint8), bounds, np.uint64(seed))
+    return np.append(hashes, _GOLDEN)[coded.indices.fill_null(len(ids)).to_numpy()]
+
+
+def mix(codes: np.ndarray) -> np.ndarray:
+    """Return uint64[n], each bit of which depends on all bits (SplitMix64)."""
     codes = (codes ^ (codes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     codes = (codes ^ (codes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return codes ^ (codes >> np.uint64(31))
 
 
-def _hash_ids(data: np.ndarray, bounds: np.ndarray, seed: np.uint64) -> np.ndarray:
+def _hash_each(data: np.ndarray, bounds: np.ndarray, seed: np.uint64) -> np.ndarray:
     """Return uint64[ids]: the first bytes of all ids are hashed at once, then the second ones, and so on."""
     codes = np.full(len(bounds) - 1, np.uint64(0xCBF29CE484222325) ^ seed)
     places, alive = bounds[:-1], np.arange(len(codes))
     while len(alive := alive[places[alive] < bounds[alive + 1]]):
         codes[alive] = (codes[alive] ^ data[places[alive]]) * np.uint64(0x100000001B3)
         places = places + 1
-    return _mix(codes)
+    return mix(codes)
 
 
 def of_encoded(counts: Counter[str]) -> Counter[str]:

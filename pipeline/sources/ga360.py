@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -50,9 +51,9 @@ class Ga360(Source):
     def _rows_of(self, raw: RawBatch, path: str) -> Extract:
         return extract(raw, path, self.settings)
 
-    def interactions(self, rows: pa.Table) -> pa.Table:
+    def interactions(self, rows: pa.Table) -> tuple[pa.Table, Counter[str]]:
         """Return one row per page view of an item, with its dwell."""
-        return sessions.dwell(rows)
+        return sessions.dwell(rows), Counter()
 
 
 def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:

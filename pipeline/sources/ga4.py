@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 
 from configs.settings import SourceSettings, SplitSettings
 from pipeline.interactions import sessions, splits
-from pipeline.interactions.sessions import INTERACTIONS
+from pipeline.interactions.sessions import EVENTS, INTERACTIONS
 from pipeline.readers.files import ExportReader
 from pipeline.readers.json_arrow import integer
 from pipeline.readers.records import RawBatch
@@ -34,6 +35,8 @@ SCHEMA = pa.schema(
     [
         pa.field("event_date", pa.string()),
         integer("event_timestamp"),
+        pa.field("event_name", pa.string()),
+        integer("event_bundle_sequence_id"),
         pa.field("event_params", pa.list_(pa.struct([pa.field("key", pa.string()), pa.field("value", _VALUE)]))),
         pa.field("user_id", pa.string()),
         pa.field("user_pseudo_id", pa.string()),
@@ -52,11 +55,18 @@ class Ga4(Source):
         return extract(raw, path, self.settings)
 
     def shrink(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """Sum the engagement of each pair; bots are found by single events."""
-        if self.settings.filters_bots or not rows.num_rows:
+        """Sum the engagement of each pair; bots and duplicates are found by single events."""
+        if self.settings.filters_bots or self.settings.drop_duplicate_events or not rows.num_rows:
             return rows
         pairs = splits.on_each_side(pa.Table.from_batches([rows]), sessions.sum_pairs, self._split)
         return pairs.combine_chunks().to_batches()[0]
+
+    def interactions(self, rows: pa.Table) -> tuple[pa.Table, Counter[str]]:
+        """Return the events, without exact duplicates."""
+        if not self.settings.drop_duplicate_events:
+            return rows, Counter()
+        events = sessions.distinct(rows)
+        return events, Counter({"views.skipped.duplicate_event": rows.num_rows - events.num_rows})
 
 
 def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
@@ -68,7 +78,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
         source: the parameter with the contentId, the preferred user id, and the window.
 
     Returns:
-        columns of pipeline.interactions.sessions.INTERACTIONS, one row per event; amounts may be 0.
+        columns of pipeline.interactions.sessions.EVENTS, or of INTERACTIONS if duplicates are kept; amounts may be 0.
     """
     ledger = open_ledger(raw, path)
     inside = within_window(times.days(column(raw.columns, "event_date")), source, ledger, raw.numbers)
@@ -93,16 +103,27 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
     reasons[~has_stamp] = "event_timestamp_invalid"
     reasons[~wanted] = None
     sound = ledger.reject_where(RECORDS, reasons, numbers, visitorId=visitors, contentId=items)
-    table = pa.RecordBatch.from_arrays(
-        [
-            columns.coded_ids(visitors),
-            columns.coded_ids(items),
-            pa.array(engaged.astype(np.float64)),
-            pa.array(stamps // 1000),
-        ],
-        schema=INTERACTIONS,
-    )
+    arrays = [
+        columns.coded_ids(visitors),
+        columns.coded_ids(items),
+        pa.array(engaged.astype(np.float64)),
+        pa.array(stamps // 1000),
+    ]
+    table = pa.RecordBatch.from_arrays(arrays, schema=INTERACTIONS)
+    if source.drop_duplicate_events:
+        events = _hashes(batch, stamps, engaged)
+        table = pa.RecordBatch.from_arrays([*arrays, pa.array(events)], schema=EVENTS)
     return Extract(table.filter(pa.array(wanted & sound)), ledger.rejects, ledger.counts)
+
+
+def _hashes(batch: pa.RecordBatch, stamps: np.ndarray, engaged: np.ndarray) -> np.ndarray:
+    """Return what tells events of one visitor and item apart, uint64[n]."""
+    texts = [columns.coded_ids(column(batch, name)) for name in ("event_name", "user_pseudo_id", "user_id")]
+    bundles, _ = columns.integers(column(batch, "event_bundle_sequence_id"))
+    hashes = np.zeros(len(stamps), np.uint64)
+    for codes in (*(splits.hash_ids(ids, seed=0) for ids in texts), stamps, bundles, engaged):
+        hashes = splits.mix(hashes ^ codes.astype(np.uint64))
+    return hashes
 
 
 class _Parameters(NamedTuple):

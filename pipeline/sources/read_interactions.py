@@ -166,10 +166,10 @@ class _Combine(beam.DoFn):
         return Division(train, held_out, counts + account)
 
     def _interactions(self, references: Iterable[bytes], rejects: list[bytes]) -> tuple[pa.Table, Counter[str]]:
-        interactions = self._source.interactions(self._store.get(references))
+        interactions, counts = self._source.interactions(self._store.get(references))
         kept, lines, account = self._source.without_bots(interactions)
         rejects += lines
-        return kept, account
+        return kept, counts + account
 
     def teardown(self) -> None:
         self._store.close()

@@ -59,9 +59,13 @@ class Source(ABC):
         """Return fewer rows that mean the same, before they are shuffled."""
         return rows
 
-    def interactions(self, rows: pa.Table) -> pa.Table:
-        """Return one row per view (pipeline.interactions.sessions.INTERACTIONS), from all rows of some visitors."""
-        return rows
+    def interactions(self, rows: pa.Table) -> tuple[pa.Table, Counter[str]]:
+        """Return one row per view (pipeline.interactions.sessions.INTERACTIONS), with the account.
+
+        Args:
+            rows: all rows of some visitors.
+        """
+        return rows, Counter()
 
     def without_bots(self, interactions: pa.Table) -> bots.Kept:
         """Return the interactions without those of bots."""

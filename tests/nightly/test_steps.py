@@ -23,8 +23,9 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
     ("preprocess", "refit_preprocess"): """
         source.kind source.input source.query source.start_date source.end_date source.window_days
         source.include_intraday source.item_dimension_index source.visitor_key source.item_parameter
-        source.prefer_user_id source.visitor_column source.item_column source.duration_column source.rating_column
-        source.time_column source.min_dwell_ms source.max_dwell_ms source.max_views_a_day source.max_items_a_day
+        source.prefer_user_id source.drop_duplicate_events source.visitor_column source.item_column
+        source.duration_column source.rating_column source.time_column source.time_unit source.missing_ids
+        source.min_dwell_ms source.max_dwell_ms source.max_views_a_day source.max_items_a_day
         source.max_reject_fraction
         rating.kind rating.scale rating.cap rating.epsilon rating.ordinal rating.half_life_days
         dataset.min_items_per_user dataset.min_users_per_item dataset.shards dataset.gzip

@@ -65,6 +65,8 @@ SCHEMAS = {
     "ga4": [
         _FIELD("event_date", "STRING"),
         _FIELD("event_timestamp", "INTEGER"),
+        _FIELD("event_name", "STRING"),
+        _FIELD("event_bundle_sequence_id", "INTEGER"),
         _FIELD("event_params", "RECORD", "REPEATED", fields=_PARAMS),
         _FIELD("user_id", "STRING"),
         _FIELD("user_pseudo_id", "STRING"),

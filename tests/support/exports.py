@@ -122,8 +122,9 @@ def interactions(made: Settings) -> tuple[dict, dict]:
                 extract = source.extract(raw, name)
                 parts.append(columns.to_bytes(extract.table))
                 counts.update(extract.counts)
-    views = source.interactions(columns.from_bytes(iter(parts)))
+    views, duplicates = source.interactions(columns.from_bytes(iter(parts)))
     pairs, held_out, more = splits.divide(views, source.combine, made.split)
+    counts += duplicates
     rows = {}
     for table, mark in ((pairs, ()), (held_out, ("held out",))):
         for visitor, content, amount, time in (

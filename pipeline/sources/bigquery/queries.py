@@ -37,6 +37,7 @@ def pairs(source: SourceSettings, split: SplitSettings, tables: TableName, suffi
         of_version = sorted(suffix for suffix in suffixes if suffix.rpartition("_")[0] == prefix.rstrip("_"))
         values[f"first_{version}"] = ("STRING", of_version[0] if of_version else "")
         values[f"last_{version}"] = ("STRING", of_version[-1] if of_version else "")
+    values["missing_ids"] = ("STRING", list(source.missing_ids))
     values["cut_ms"] = ("INT64", split.time_ms if split.kind == "time" else _NEVER_MS)
     if source.kind == "ga360":
         values |= {
@@ -47,6 +48,7 @@ def pairs(source: SourceSettings, split: SplitSettings, tables: TableName, suffi
         values |= {
             "item_parameter": ("STRING", source.item_parameter),
             "prefer_user_id": ("BOOL", source.prefer_user_id),
+            "drop_duplicate_events": ("BOOL", source.drop_duplicate_events),
         }
     text = resources.files("pipeline").joinpath("sources", "sql", f"{source.kind}.sql").read_text(encoding="utf-8")
     return Query(text.replace("{source}", str(tables)), _parameters(values))

@@ -28,7 +28,7 @@ WITH
         FROM UNNEST(hit.customDimensions) AS dimension
       ) AS contentId,
       CASE
-        WHEN fullVisitorId IS NULL THEN 'rejected.visitor_id_missing'
+        WHEN fullVisitorId IS NULL OR fullVisitorId IN UNNEST(@missing_ids) THEN 'rejected.visitor_id_missing'
         WHEN @visitor_is_visit AND visitNumber IS NULL THEN 'rejected.visit_number_invalid'
         WHEN visitId IS NULL THEN 'rejected.visit_id_invalid'
         WHEN IFNULL(visitStartTime, -1) NOT BETWEEN 0 AND 253402300799 THEN 'rejected.visit_start_time_invalid'
@@ -48,7 +48,7 @@ WITH
       LEAD(hit_ms) OVER (PARTITION BY fault, visitorId, visitId ORDER BY hit_ms, hit_number) - hit_ms AS dwell_ms,
       CASE
         WHEN fault IS NOT NULL THEN fault
-        WHEN contentId IS NULL THEN 'skipped.no_item'
+        WHEN contentId IS NULL OR contentId IN UNNEST(@missing_ids) THEN 'skipped.no_item'
       END AS reason
     FROM pages
   )

@@ -6,7 +6,7 @@
 -- are summed apart.
 WITH
   days AS (
-    SELECT event_timestamp, event_params, user_id, user_pseudo_id
+    SELECT event_timestamp, event_name, event_bundle_sequence_id, event_params, user_id, user_pseudo_id
     FROM `{source}`
     WHERE (
         _TABLE_SUFFIX BETWEEN @first_final AND @last_final
@@ -18,19 +18,39 @@ WITH
   -- A parameter's value sits in one of four fields; a number is written without a needless fraction.
   events AS (
     SELECT
-      IF(@prefer_user_id, COALESCE(NULLIF(user_id, ''), user_pseudo_id), user_pseudo_id) AS visitorId,
+      IF(
+        @prefer_user_id AND user_id NOT IN ('', '0') AND user_id NOT IN UNNEST(@missing_ids),
+        user_id,
+        IF(user_pseudo_id IN UNNEST(@missing_ids), NULL, user_pseudo_id)) AS visitorId,
+      user_id,
+      user_pseudo_id,
+      event_timestamp,
+      event_name,
+      event_bundle_sequence_id,
       DIV(IF(event_timestamp BETWEEN 0 AND 253402300799999999, event_timestamp, NULL), 1000) AS time_ms,
       (
         SELECT
-          MIN(COALESCE(
+          COALESCE(
             param.value.string_value,
             CAST(param.value.int_value AS STRING),
-            CAST(IF(param.value.float_value = TRUNC(param.value.float_value), SAFE_CAST(param.value.float_value AS INT64), NULL) AS STRING),
-            CAST(param.value.float_value AS STRING),
-            CAST(IF(param.value.double_value = TRUNC(param.value.double_value), SAFE_CAST(param.value.double_value AS INT64), NULL) AS STRING),
-            CAST(param.value.double_value AS STRING)))
-        FROM UNNEST(days.event_params) AS param
+            CASE
+              WHEN IS_NAN(param.value.float_value) THEN NULL
+              WHEN param.value.float_value = TRUNC(param.value.float_value) AND (ABS(param.value.float_value) <= 9007199254740992 OR (ABS(param.value.float_value) < 1e18 AND MOD(SAFE_CAST(param.value.float_value AS INT64), 1000) = 0))
+                THEN CAST(SAFE_CAST(param.value.float_value AS INT64) AS STRING)
+              WHEN ABS(param.value.float_value) >= 9007199254740992 THEN 'inexact'
+              ELSE CAST(param.value.float_value AS STRING)
+            END,
+            CASE
+              WHEN IS_NAN(param.value.double_value) THEN NULL
+              WHEN param.value.double_value = TRUNC(param.value.double_value) AND (ABS(param.value.double_value) <= 9007199254740992 OR (ABS(param.value.double_value) < 1e18 AND MOD(SAFE_CAST(param.value.double_value AS INT64), 1000) = 0))
+                THEN CAST(SAFE_CAST(param.value.double_value AS INT64) AS STRING)
+              WHEN ABS(param.value.double_value) >= 9007199254740992 THEN 'inexact'
+              ELSE CAST(param.value.double_value AS STRING)
+            END)
+        FROM UNNEST(days.event_params) AS param WITH OFFSET AS place
         WHERE param.key = @item_parameter
+        ORDER BY place
+        LIMIT 1
       ) AS item,
       (
         SELECT
@@ -53,9 +73,13 @@ WITH
       engaged_ms,
       CASE
         WHEN visitorId IS NULL THEN 'skipped.no_visitor_id'
-        WHEN item IS NULL THEN 'skipped.no_item'
+        WHEN item IS NULL OR item IN UNNEST(@missing_ids) THEN 'skipped.no_item'
+        WHEN item = 'inexact' THEN 'rejected.content_id_inexact'
         WHEN time_ms IS NULL THEN 'rejected.event_timestamp_invalid'
         WHEN engaged_ms NOT BETWEEN 0 AND 253402300799999 THEN 'rejected.engagement_invalid'
+        WHEN @drop_duplicate_events AND 1 < ROW_NUMBER() OVER (
+          PARTITION BY user_id, user_pseudo_id, item, event_timestamp, event_name, event_bundle_sequence_id, engaged_ms)
+          THEN 'skipped.duplicate_event'
       END AS reason
     FROM events
   )

@@ -142,7 +142,7 @@ def write_csv(path, pairs):
 
 
 def of_table(root, path, split=None, **dataset):
-    source = {"duration_column": "dwell", "time_column": "time"}
+    source = {"duration_column": "dwell", "time_column": "time", "time_unit": "ms"}
     return make_dataset(root, path, "table", source=source, split=split or {}, dataset=dataset)
 
 

@@ -73,7 +73,7 @@ def check(data: bytes, records: int | None, source: SourceSettings) -> tuple[lis
     for name in (cell for row in rows for cell in row if isinstance(cell, bytes)):
         assert name and b"\n" not in name and b"\r" not in name and name.decode()
     if rows:
-        views = reader.interactions(from_bytes(to_bytes(table) for table in tables))
+        views, _ = reader.interactions(from_bytes(to_bytes(table) for table in tables))
         pairs, dropped = reader.combine(views)
         kept = {row[:2] for row in rows_of([views])}
         assert pairs.num_rows + total(dropped, "pairs.skipped.") == len(kept)

@@ -162,7 +162,7 @@ def test_interactions_are_the_same_by_either_way(tmp_path, monkeypatch):
         source = ga360.Ga360(SourceSettings(input="x"), ExportReader(ga360.SCHEMA, ndjson))
         extracts = [source.extract(raw, "p") for path in paths for raw in source.read(str(path))]
         views = pa.Table.from_batches([extract.table for extract in extracts]).unify_dictionaries()
-        pairs, _ = source.combine(source.interactions(views))
+        pairs, _ = source.combine(source.interactions(views)[0])
         made.append((pairs.to_pylist(), [extract.counts for extract in extracts], [e.rejects for e in extracts]))
     assert made[0] == made[1]
     assert sorted(batch is None for batch in taken) == [False, True]

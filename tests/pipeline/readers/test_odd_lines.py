@@ -64,7 +64,7 @@ def read(lines: list[bytes], end: bytes = b"\n", **sizes):
     rows, rejects = [], []
     for raw in NdjsonReader(ga4.SCHEMA, **sizes).read(io.BytesIO(b"\n".join(lines) + end)):
         extract = source.extract(raw, "file")
-        rows += [tuple(row.values()) for row in extract.table.to_pylist()]
+        rows += [tuple(row.values())[:4] for row in extract.table.to_pylist()]
         rejects += [(reject["reason"], reject["record"]) for reject in map(json.loads, extract.rejects)]
     return rows, rejects
 

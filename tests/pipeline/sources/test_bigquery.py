@@ -126,14 +126,23 @@ def test_odd_events_are_the_same_in_sql(server, tmp_path):
         typed("h", {"float_value": 1.5}, {"string_value": "7"}),
         {"event_date": "20240101", "event_timestamp": "1", "event_params": [], "user_id": None, "user_pseudo_id": "i"},
     ]
+    twice = typed("i", {"string_value": "tea"}, {"int_value": "8"})
+    twice["event_params"].append(param("content_id", string_value="aaa"))
+    named = event("n", "x", 30, event_name="page_view")
+    rows += [twice, named, named, named | {"event_name": "scroll"}, named | {"event_bundle_sequence_id": "2"}]
+    rows += [event("undefined", "x", 9), event("o", "(not set)", 9), event("o", "x", 9, user_id="null")]
+    rows += [typed("p", {"double_value": value}, {"int_value": "1"}) for value in (9780306406157.0, 1e16, 2.0**60)]
     rows += [event("far", "x", 10, event_timestamp=str(at)) for at in (-1, 2**62)]
     rows += [event("long", "x", ms) for ms in (2**62, 2**62, 10)]
     found, counts = both(server, tmp_path, "odd4", "ga4", rows)
     assert counts["records.rejected.event_timestamp_invalid"] == counts["records.rejected.engagement_invalid"] - 1 == 2
     assert found[b"a", b"x"] == (150.0, 1704067200999)
     assert found[b"h", b"42"][0] == 11.0
-    assert counts["records.skipped.no_visitor_id"] == 2
-    assert counts["records.skipped.no_item"] == 2
+    assert (found[b"i", b"tea"][0], found[b"n", b"x"][0]) == (8.0, 90.0)
+    assert found.keys() >= {(b"p", b"9780306406157"), (b"p", b"10000000000000000")}
+    assert counts["records.rejected.content_id_inexact"] == counts["records.skipped.duplicate_event"] == 1
+    assert counts["records.skipped.no_visitor_id"] == 3
+    assert counts["records.skipped.no_item"] == 3
     assert counts["records.read"] == len(rows)
     found, _ = both(server, tmp_path, "odd4users", "ga4", rows, prefer_user_id=True)
     assert found[b"known", b"x"][0] == 20.0

@@ -1,0 +1,38 @@
+"""Exact duplicates of an event count once, wherever they are; what differs counts."""
+
+import pytest
+
+from pipeline.interactions import sessions
+from tests.support.exports import event, interactions, settings, write_ndjson
+
+ONE = event("a", "x", 30, event_name="page_view", event_bundle_sequence_id="7")
+OTHERS = [
+    ONE | {"event_name": "scroll"},
+    ONE | {"event_name": None},
+    ONE | {"event_bundle_sequence_id": "8"},
+    ONE | {"event_timestamp": "1704067200000001"},
+    ONE | {"user_pseudo_id": "b"},
+    event("a", "y", 30, event_name="page_view", event_bundle_sequence_id="7"),
+    event("a", "x", 31, event_name="page_view", event_bundle_sequence_id="7"),
+]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("files", [1, 3])
+def test_exact_duplicates_count_once(tmp_path, kept, files):
+    rows = [ONE, *OTHERS, ONE, OTHERS[0], ONE]
+    for number in range(files):
+        write_ndjson(tmp_path / f"{number}.json", rows[number::files])
+    source = {"drop_duplicate_events": not kept}
+    found, counts = interactions(settings(tmp_path / "out", tmp_path / "*.json", "ga4", source=source))
+    dwell = {pair: amount for pair, (amount, _) in found.items()}
+    assert dwell == {
+        (b"a", b"x"): 30.0 * (8 if kept else 5) + 31,
+        (b"b", b"x"): 30.0,
+        (b"a", b"y"): 30.0,
+    }
+    assert counts["views.skipped.duplicate_event"] == (0 if kept else 3)
+
+
+def test_nothing_is_no_duplicate():
+    assert sessions.distinct(sessions.EVENTS.empty_table()).num_rows == 0
