@@ -110,7 +110,13 @@ def test_the_code_on_the_page_gives_what_the_library_itself_gives(name, tmp_path
     start = np.random.default_rng(1).normal(0, 0.25, (matrix.shape[1], 16)).astype(np.float32)
     parts = {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr, "shape": matrix.shape}
     np.savez(tmp_path / "in.npz", start=start, **parts)
-    command = [os.environ["WALS_PEERS"], ROOT / "tests" / "peers.py", name, tmp_path / "in.npz", tmp_path / "out.npz"]
+    command = [
+        os.environ["WALS_PEERS"],
+        ROOT / "tests" / "support" / "peers.py",
+        name,
+        tmp_path / "in.npz",
+        tmp_path / "out.npz",
+    ]
     subprocess.run(command, check=True, capture_output=True)
     theirs = np.load(tmp_path / "out.npz")
     turned = name != "implicit"
