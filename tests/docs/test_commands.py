@@ -5,13 +5,18 @@ import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from configs import reference
+from configs.settings import search
 from tests.kits import docs_kit
 from tests.support import documents
 from tests.support.documents import ROOT
 
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+FILES = ("json", "yaml", "html")  # what is named evaluation.json is not a setting
 BLOCKS = [block for page in documents.pages() for block in documents.blocks(page)]
 
 
@@ -26,9 +31,57 @@ def test_the_site_builds_strictly(tmp_path):
     assert "training.unobserved_weight" in settings
 
 
-def test_the_architecture_names_modules_that_there_are():
-    named = set(re.findall(r"\b\w+\.py\b", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")))
+def test_the_architecture_names_modules_that_exist():
+    named = set(re.findall(r"\b\w+\.py\b", ARCHITECTURE))
     assert named <= {path.name for path in ROOT.glob("[a-z]*/**/*.py")}
+
+
+def test_the_architecture_lists_the_modules_of_each_folder():
+    """A folder's modules follow the colon; lines that begin further to the right continue the list."""
+    tree = re.sub(r"\n {19,}", " ", ARCHITECTURE.split("```text\n")[1].split("```")[0])
+    wrong, room = [], ""
+    for line in tree.splitlines():
+        folders = re.findall(r"^( *)(\w+/)", line)
+        if folders and not folders[0][0]:
+            room = ""
+        for indent, folder in folders:
+            room = room if indent else folder
+            base = ROOT / room / (folder if indent else "")
+            names = line.rpartition(": ")[2].split("  ")[0].split(", ") if ": " in line else []
+            wrong += [str(base / name) for name in names if not _is_module(base / name)]
+        for name in re.findall(r"\w+\.py", line):
+            wrong += [] if (ROOT / room / name).is_file() else [f"{room}{name}"]
+    assert not wrong
+
+
+def _is_module(path: Path) -> bool:
+    return path.with_suffix(".py").is_file() or path.is_dir()
+
+
+def test_the_architecture_answers_where_is_what_with_paths_that_exist():
+    rows = ARCHITECTURE.split("## Where is what")[1].split("## ")[0]
+    paths = re.findall(r"`(\w+/[\w./]*)`", rows)
+    assert len(paths) > 15 and not [path for path in paths if not (ROOT / path).exists()]
+    defined = re.findall(r"`(\w+)` in `([\w/]+\.py)`", rows)
+    assert len(defined) > 8
+    for name, path in defined:
+        assert re.search(rf"^(class |def )?{name}\b", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), name
+
+
+def test_each_setting_that_the_pages_name_exists():
+    """Names in backticks that begin with a section: settings, unless they are modules, roles or files."""
+    settings = {key for _, _, fields in reference.sections() for key, _ in fields}
+    settings |= {f"validation.{key}" for key in search.ValidationSettings.model_fields}
+    sections = {key.split(".")[0] for key in settings if "." in key}
+    wrong = []
+    for page in [*documents.pages(), ROOT / "SECURITY.md"]:
+        for span in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", page.read_text(encoding="utf-8")):
+            for key in re.findall(r"(?<![\w./])([a-z_]+\.[a-z_]+)(?![\w./*])", span):
+                name = key.split(".")
+                known = key in settings or _is_module(ROOT.joinpath(*name))
+                if name[0] in sections and name[1] not in FILES and not known:
+                    wrong.append(f"{page.name}: {key}")
+    assert not wrong
 
 
 @pytest.mark.parametrize("page", documents.pages(), ids=lambda page: str(page.relative_to(ROOT)))

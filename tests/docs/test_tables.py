@@ -30,3 +30,13 @@ def test_each_results_file_names_its_command_and_machine_and_is_shown():
     assert {name for _, name, _ in shown} == set(tables.TABLES)
     for path in tables.RESULTS.glob("*.json"):
         assert {"command", "machine", "finished"} <= tables.results(path.stem).keys(), path.name
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted(ROOT.glob("*.md"))], ids=lambda page: page.name)
+def test_no_line_of_prose_is_over_120_columns(page):
+    fenced, long = False, []
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        fenced ^= line.lstrip().startswith("```")
+        if len(line) > 120 and not fenced and not line.startswith("|"):
+            long.append(number)
+    assert not long
