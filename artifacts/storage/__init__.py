@@ -124,7 +124,7 @@ def is_directory(path: str) -> bool:
 
 
 def glob(pattern: str) -> list[StoredFile]:
-    """List the files that match a pattern, sorted by path; `*` and `?` do not match `/`."""
+    """List the files that match a pattern, sorted by path; `*` and `?` do not match `/`, `**` does."""
     return storage_of(pattern).glob(pattern)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fnmatch
 import os
 import tempfile
 from collections.abc import Iterator
@@ -21,12 +20,11 @@ from google.cloud.storage.fileio import BlobReader
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from artifacts.storage.google_cloud import advice
-from artifacts.storage.protocol import StoredFile
+from artifacts.storage.protocol import StoredFile, compiled, fixed_part
 
 _READ_BYTES = 1 << 22  # asked for at once
 _MEMORY_BYTES = 1 << 26  # of a file being written, before it waits on the disk
 _MANIFEST = "manifest.json"
-_WILDCARDS = "*?["
 
 
 @contextlib.contextmanager
@@ -87,13 +85,9 @@ class GoogleStorage:
         return any(True for _ in _list(path.rstrip("/") + "/", max_results=1))
 
     def glob(self, pattern: str) -> list[StoredFile]:
-        bucket, _, wanted = pattern.removeprefix("gs://").partition("/")
-        fixed = wanted[: min((wanted.index(mark) for mark in _WILDCARDS if mark in wanted), default=len(wanted))]
-        return sorted(
-            _stored(blob)
-            for blob in _list(f"gs://{bucket}/{fixed}")
-            if fnmatch.fnmatchcase(blob.name, wanted) and blob.name.count("/") == wanted.count("/")
-        )
+        files = map(_stored, _list(fixed_part(pattern)))
+        matches = compiled(pattern).fullmatch
+        return sorted(file for file in files if matches(file.path))
 
     def list_files(self, root: str) -> dict[str, StoredFile]:
         files = sorted(_stored(blob) for blob in _list(root + "/"))

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from artifacts.storage.protocol import StoredFile
+from artifacts.storage.protocol import StoredFile, compiled, fixed_part
 
 _BLOCK_BYTES = 1 << 22
 
@@ -53,7 +53,12 @@ class LocalStorage:
         return os.path.isdir(path)
 
     def glob(self, pattern: str) -> list[StoredFile]:
-        return [_stored(path) for path in sorted(glob.glob(pattern)) if os.path.isfile(path)]
+        if "**" not in pattern:
+            paths = sorted(glob.glob(pattern, include_hidden=True))
+            return [_stored(path) for path in paths if os.path.isfile(path)]
+        files = self.list_files(os.path.dirname(fixed_part(pattern)) or ".").values()
+        matches = compiled(pattern.removeprefix("./")).fullmatch
+        return [file for file in files if matches(file.path.removeprefix("./"))]
 
     def list_files(self, root: str) -> dict[str, StoredFile]:
         paths = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]

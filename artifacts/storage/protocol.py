@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -19,6 +20,27 @@ class StoredFile(NamedTuple):
     bytes: int
     changed: str
     crc32c: str | None = None
+
+
+_TOKENS = re.compile(r"\*\*|\[!?\]?[^]]*\]|.", re.DOTALL)
+_WILDCARDS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Return an expression for the paths of a pattern: `*` and `?` do not match `/`, `**` does; `[!ab]` is a set."""
+    return re.compile("".join(map(_expression, _TOKENS.findall(pattern))), re.DOTALL)
+
+
+def fixed_part(pattern: str) -> str:
+    """Return a pattern up to its first wildcard."""
+    return re.split(r"[*?[]", pattern, maxsplit=1)[0]
+
+
+def _expression(token: str) -> str:
+    if len(token) > 2:  # a set
+        negated = token.startswith("[!")
+        return f"(?!/)[{'^' * negated}{re.escape(token[1 + negated : -1])}]".replace(r"\-", "-")
+    return _WILDCARDS.get(token) or re.escape(token)
 
 
 class Storage(Protocol):

@@ -49,3 +49,11 @@ def test_a_missing_file_is_told_from_a_directory_and_a_file(tmp_path):
         storage.open_to_read(str(tmp_path / "none"))
     with pytest.raises(UserError, match=r"s3://bucket/x: its scheme is not supported"):
         storage.read_bytes("s3://bucket/x")
+
+
+@pytest.mark.parametrize("pattern", ["**.gz", "./**.gz", "deep/**.gz"])
+def test_a_relative_pattern_matches_below_the_working_directory(tmp_path, monkeypatch, pattern):
+    monkeypatch.chdir(tmp_path)
+    storage.write_bytes("deep/er/x.gz", b"x")
+    storage.write_bytes("deep/er/y", b"y")
+    assert [os.path.normpath(file.path) for file in storage.glob(pattern)] == ["deep/er/x.gz"]
