@@ -11,8 +11,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from artifacts import manifests, storage
-from artifacts.manifests import MANIFEST
+from artifacts import storage
+from artifacts.manifests.base import MANIFEST, kind_of, noun, with_article
 from artifacts.paths import join
 from artifacts.storage import is_remote, locks
 from configs.errors import UserError, recognise
@@ -95,14 +95,15 @@ def refuse_occupied(root: str, kind: str, replace: bool) -> None:
         UserError: the root is a file, or is not empty and may not be replaced.
     """
     if not is_remote(root) and os.path.exists(root) and not os.path.isdir(root):
-        raise UserError(f"{root} is a file; name a directory for the {kind}")
+        raise UserError(f"{root} is a file; name a directory for the {noun(kind)}")
     if not storage.list_files(root):
         return
     if not replace:
         raise UserError(f"{root} is not empty; name another directory or pass --replace")
     text = storage.read_if_exists(join(root, MANIFEST))
     if text is None:
-        raise UserError(f"{root} contains files but no {kind}; --replace would lose them, remove them by hand")
-    found = manifests.kind_of(text)
-    if found != kind:
-        raise UserError(f"{root} contains {found or 'something else'}, not a {kind}; name another directory")
+        raise UserError(f"{root} contains files but no {noun(kind)}; --replace would lose them, remove them by hand")
+    other = kind_of(text)
+    if other != kind:
+        contained = with_article(other) if other else "something else"
+        raise UserError(f"{root} contains {contained}, not {with_article(kind)}; name another directory")

@@ -4,44 +4,274 @@ A manifest is written last, so an output without one is not finished. Each kind 
 another version is refused with the command that makes it again.
 """
 
-from artifacts.manifests.base import MANIFEST, Manifest, kind_of
-from artifacts.manifests.dataset import (
-    Comparison,
-    DatasetCounts,
-    DatasetManifest,
-    DatasetSections,
-    Days,
-    SplitAccount,
-)
-from artifacts.manifests.kinds import read_any
-from artifacts.manifests.model import CarriedOver, HeldOutMetric, ModelManifest, StartAccount, SweepRecord, TrainedOn
-from artifacts.manifests.night import AliasManifest, InputTable, LiveVersion, RunManifest, StepRecord
-from artifacts.manifests.predictions import PredictionSections, PredictionsManifest
-from artifacts.manifests.served import ServedVersionManifest
+from __future__ import annotations
 
-__all__ = [
-    "MANIFEST",
-    "AliasManifest",
-    "CarriedOver",
-    "Comparison",
-    "DatasetCounts",
-    "DatasetManifest",
-    "DatasetSections",
-    "Days",
-    "HeldOutMetric",
-    "InputTable",
-    "LiveVersion",
-    "Manifest",
-    "ModelManifest",
-    "PredictionSections",
-    "PredictionsManifest",
-    "RunManifest",
-    "ServedVersionManifest",
-    "SplitAccount",
-    "StartAccount",
-    "StepRecord",
-    "SweepRecord",
-    "TrainedOn",
-    "kind_of",
-    "read_any",
-]
+from collections.abc import Iterator
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field
+
+from artifacts.checksums import FileDescription
+from artifacts.manifests.base import MANIFEST as MANIFEST
+from artifacts.manifests.base import Manifest, Part, read_text
+from artifacts.manifests.base import kind_of as kind_of
+from artifacts.manifests.night import AliasManifest as AliasManifest
+from artifacts.manifests.night import InputTable as InputTable
+from artifacts.manifests.night import LiveVersion as LiveVersion
+from artifacts.manifests.night import RunManifest as RunManifest
+from artifacts.manifests.night import StepRecord as StepRecord
+from artifacts.names import HELD_OUT
+from artifacts.paths import join
+from configs.errors import UserError
+from configs.settings import (
+    ColdStartSettings,
+    DatasetSettings,
+    PredictionSettings,
+    RatingSettings,
+    SourceSettings,
+    SplitSettings,
+    TrainingSettings,
+)
+
+
+class DatasetCounts(Part):
+    """Numbers of files, rows, interactions, users and items."""
+
+    files_read: int
+    files_outside_window: int
+    rows_read: int
+    rows_rejected: int
+    interactions: int
+    users: int
+    items: int
+
+
+class Days(Part):
+    """First and last day among the rows, as the export writes them (YYYYMMDD); null if the rows have no date."""
+
+    first: str | None = None
+    last: str | None = None
+
+
+class SplitAccount(Part):
+    """The account of a split, in pairs of visitor and item: those kept from training, and those it could not use.
+
+    Attributes:
+        kind: `none`, or the rule. held_out: pairs. visitors_with, visitors_without: visitors with and without such.
+        already_in_train, unknown_visitor, unknown_item: pairs that were left out, by reason.
+    """
+
+    kind: str = "none"
+    held_out: int = 0
+    visitors_with: int = 0
+    visitors_without: int = 0
+    already_in_train: int = 0
+    unknown_visitor: int = 0
+    unknown_item: int = 0
+
+
+class DatasetSections(Part):
+    """The settings with which the dataset was made."""
+
+    source: SourceSettings
+    rating: RatingSettings
+    split: SplitSettings
+    dataset: DatasetSettings
+
+
+class Comparison(Part):
+    """Figures of the last good dataset and of this one, then and now."""
+
+    baseline: str
+    created: str
+    users: tuple[int, int]
+    items: tuple[int, int]
+    interactions: tuple[int, int]
+    median: tuple[float | None, float | None]
+
+
+class DatasetManifest(Manifest):
+    """The manifest of a dataset.
+
+    Attributes:
+        created: when, ISO 8601 in UTC. seconds: how long it took.
+        rejected, skipped: rows, hits or pairs by reason, the most frequent first.
+        median: of the amounts, in ms for a dwell; null if the ratings need none.
+        shards: number of files of each side, by the prefix of their names.
+        bigquery: what the query's job reports; null for files.
+        visitors_hashed_with: the name of the key that hashed the visitorIds; null if they were not hashed.
+        steps: rows and bytes of each step. compared: with the last good dataset. run: the Dataflow run that made it.
+    """
+
+    COMMAND: ClassVar = "python -m pipeline.preprocess --replace"
+
+    kind: Literal["dataset"] = "dataset"
+    schema_version: Literal[2] = 2
+    created: str
+    seconds: float
+    counts: DatasetCounts
+    rejected: dict[str, int]
+    skipped: dict[str, int]
+    split: SplitAccount
+    capped_at_max_dwell: int
+    median: float | None
+    days: Days
+    shards: dict[str, int]
+    compression: Literal["gzip", "none"]
+    bigquery: dict[str, int] | None = None
+    visitors_hashed_with: str | None = None
+    settings: DatasetSections
+    steps: dict[str, dict[str, int]] = Field(default_factory=dict)
+    compared: Comparison | None = None
+    run: str | None = None
+
+    def wrong_sums(self) -> Iterator[str]:
+        """Yield a line per side whose files do not add up to the manifest's counts."""
+        for side in self.shards:
+            files = (file for name, file in self.files.items() if name.startswith(f"{side}-"))
+            total = sum(file.interactions or 0 for file in files)
+            expected = self.split.held_out if side == HELD_OUT else self.counts.interactions
+            if total != expected:
+                yield f"{side} has {total} interactions where the manifest counts {expected}"
+
+
+class TrainedOn(Part):
+    """The dataset of a model: its directory, its fingerprint and the settings of its ratings."""
+
+    root: str
+    fingerprint: str
+    rating: RatingSettings
+
+
+class SweepRecord(Part):
+    """One sweep: its number from 1, the loss and the root weighted squared error after it, and its time."""
+
+    sweep: int
+    loss: float
+    rwse: float
+    seconds: float
+
+
+class CarriedOver(Part):
+    """Rows of a side that a warm start took from the earlier model, and rows that it projected."""
+
+    carried_over: int
+    projected: int
+
+
+class StartAccount(Part):
+    """The start of the training: from an earlier model, or cold.
+
+    Attributes:
+        model: the directory of the earlier model; null if none was named.
+        digest: of its manifest; null for a cold start. cold: why the start was cold all the same.
+    """
+
+    model: str | None = None
+    digest: str | None = None
+    cold: str | None = None
+    users: CarriedOver | None = None
+    items: CarriedOver | None = None
+
+
+class HeldOutMetric(Part):
+    """The metric that early stopping measured after each pass."""
+
+    metric: str
+    passes: list[float]
+
+
+class ModelManifest(Manifest):
+    """The manifest of a model.
+
+    Attributes:
+        stopped: why the training ended. resumed_after_sweep: 0 if no checkpoint was used.
+    """
+
+    COMMAND: ClassVar = "python -m trainer.task --replace"
+
+    kind: Literal["model"] = "model"
+    schema_version: Literal[2] = 2
+    dataset: TrainedOn
+    settings: TrainingSettings
+    solver: str
+    users: int
+    items: int
+    interactions: int
+    embedding_dimension: int
+    user_factor_shards: int
+    item_factor_shards: int
+    stopped: str
+    resumed_after_sweep: int
+    seconds: float
+    history: list[SweepRecord]
+    start: StartAccount
+    cold_start: ColdStartSettings
+    held_out: HeldOutMetric | None = None
+
+
+class ServedVersionManifest(Manifest):
+    """A copy of a model's SavedModel; `model` is the digest of that model's manifest."""
+
+    COMMAND: ClassVar = "python -m serving.publish"
+
+    kind: Literal["served model"] = "served model"
+    schema_version: Literal[1] = 1
+    model: str
+    dataset: TrainedOn
+    users: int
+    items: int
+    interactions: int
+    cold_start: ColdStartSettings
+
+    @classmethod
+    def of(cls, model: ModelManifest, files: dict[str, FileDescription]) -> Self:
+        """Return the manifest of a copy of a model's SavedModel."""
+        shared = model.model_dump(include={"dataset", "users", "items", "interactions", "cold_start"})
+        return cls(model=model.digest(), files=files, **shared)
+
+
+class PredictionSections(Part):
+    """The settings with which the predictions were made."""
+
+    prediction: PredictionSettings
+
+
+class PredictionsManifest(Manifest):
+    """The manifest of recommendations, audiences, similar items or similar visitors.
+
+    Attributes:
+        counts: who was answered first, then what they were given. rules: answers by rule of cold start.
+        model_fingerprint: the digest of the model's manifest.
+        model_version, run_time: what each row of an output table has; ISO 8601.
+    """
+
+    COMMAND: ClassVar = "python -m pipeline.batch_predict --replace"
+
+    kind: Literal["predictions", "audiences", "similar_items", "similar_visitors"] = "predictions"
+    schema_version: Literal[2] = 2
+    seconds: float
+    counts: dict[str, int]
+    rules: dict[str, int]
+    factors: Literal["projected", "trained"]
+    model_fingerprint: str
+    dataset_fingerprint: str
+    model_version: str
+    run_time: str
+    settings: PredictionSections
+    steps: dict[str, dict[str, int]] = Field(default_factory=dict)
+
+
+def read_any(root: str) -> Manifest:
+    """Read the manifest of a finished output of any kind.
+
+    Raises:
+        UserError: the root has no manifest, or one that this code cannot read.
+    """
+    path = join(root, MANIFEST)
+    text = read_text(path, f"{root} is not a finished output (no {MANIFEST} in it); check the path")
+    kind = kind_of(text)
+    for manifest in Manifest.__subclasses__():
+        if kind in manifest.kinds():
+            return manifest.parse(text, path)
+    raise UserError(f"{path} is not a manifest; check the path")

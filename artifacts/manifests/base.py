@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from artifacts import storage
 from artifacts.checksums import FileDescription, digest_of
@@ -29,20 +29,20 @@ class Manifest(Part):
         other_files: all other files below the root: graphs, whose bytes differ from run to run.
     """
 
-    KINDS: ClassVar[tuple[str, ...]]
-    SCHEMA_VERSION: ClassVar[int]
     COMMAND: ClassVar[str]  # makes the output again
 
-    kind: str = ""  # by default the first of KINDS
-    schema_version: int = 0  # by default SCHEMA_VERSION
+    kind: str
+    schema_version: int
     code_version: str = __version__
-    files: dict[str, FileDescription] = Field(default_factory=dict)
-    other_files: dict[str, FileDescription] = Field(default_factory=dict)
+    files: dict[str, FileDescription] = {}
+    other_files: dict[str, FileDescription] = {}
 
-    _content: dict[str, Any] | None = PrivateAttr(None)  # the JSON that was read
+    _content: Any = PrivateAttr(None)  # the JSON that was read
 
-    def __init__(self, **fields: Any):
-        super().__init__(**{"kind": self.KINDS[0], "schema_version": self.SCHEMA_VERSION} | fields)
+    @classmethod
+    def kinds(cls) -> tuple[str, ...]:
+        """Return the kinds of output that have this manifest."""
+        return get_args(cls.model_fields["kind"].annotation)
 
     @classmethod
     def read(cls, path: str) -> Self:
@@ -54,15 +54,9 @@ class Manifest(Part):
         Raises:
             UserError: it does not exist, or this code cannot read the output that it describes.
         """
-        try:
-            text = storage.read_bytes(path)
-        except (FileNotFoundError, NotADirectoryError):
-            root = path.removesuffix(f"/{MANIFEST}")
-            missing = f"{root} is not a finished {cls.KINDS[0]} (no {MANIFEST} in it)"
-            raise UserError(f"{missing}; check the path, or run {cls.COMMAND}") from None
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error}") from error
-        return cls.parse(text, path)
+        root = path.removesuffix(f"/{MANIFEST}")
+        missing = f"{root} is not a finished {noun(cls.kinds()[0])} (no {MANIFEST} in it)"
+        return cls.parse(read_text(path, f"{missing}; check the path, or run {cls.COMMAND}"), path)
 
     @classmethod
     def parse(cls, text: str | bytes, path: str) -> Self:
@@ -83,17 +77,18 @@ class Manifest(Part):
         kind = kind_of(text)
         if kind is None:
             raise UserError(f"{path} is not a manifest (it has no kind); {remedy}")
-        if kind not in cls.KINDS:
-            raise UserError(f"{path} is the manifest of a {kind}, not of a {cls.KINDS[0]}; check the path")
-        version = content.get("schema_version")
-        if version != cls.SCHEMA_VERSION:
-            raise UserError(f"{path} has schema version {version}, this code reads {cls.SCHEMA_VERSION}; {remedy}")
-        names = [name for part in ("files", "other_files") for name in content.get(part) or ()]
-        if not all(map(is_below, names)):
+        if kind not in cls.kinds():
+            expected = with_article(cls.kinds()[0])
+            raise UserError(f"{path} is the manifest of {with_article(kind)}, not of {expected}; check the path")
+        version, readable = content.get("schema_version"), cls.model_fields["schema_version"].default
+        if version != readable:
+            raise UserError(f"{path} has schema version {version}, this code reads {readable}; {remedy}")
+        parts = [part for part in (content.get("files"), content.get("other_files")) if isinstance(part, dict)]
+        if not all(_is_below(name) for part in parts for name in part):
             raise UserError(f"{path} names files outside its directory; this software does not write such manifests")
         try:
-            manifest = cls(**content)
-        except (ValidationError, TypeError) as error:
+            manifest = cls.model_validate(content)
+        except ValidationError as error:
             raise UserError(f"{path} {_first_problem(error)}; {remedy}") from error
         manifest._content = content
         return manifest
@@ -124,6 +119,24 @@ class Manifest(Part):
         return digest_of(self.model_dump(mode="json") if self._content is None else self._content)
 
 
+def read_text(path: str, missing: str) -> bytes:
+    """Return the text of a manifest.
+
+    Args:
+        missing: the error if it does not exist.
+
+    Raises:
+        UserError: it does not exist, or cannot be read.
+    """
+    try:
+        text = storage.read_if_exists(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    if text is None:
+        raise UserError(missing)
+    return text
+
+
 def kind_of(text: str | bytes) -> str | None:
     """Return the kind that a manifest names, None if the text is not a manifest."""
     try:
@@ -134,14 +147,23 @@ def kind_of(text: str | bytes) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def is_below(name: str) -> bool:
+def noun(kind: str) -> str:
+    """Return the noun for an output of a kind: a dataset is one thing, predictions are a directory of them."""
+    plural = kind in ("predictions", "audiences", "similar_items", "similar_visitors")
+    return f"{kind.replace('_', ' ')} directory" if plural else kind
+
+
+def with_article(kind: str) -> str:
+    """Return the noun for an output of a kind with its article: a dataset, an audiences directory."""
+    return f"{'an' if kind[:1] in 'aeiou' else 'a'} {noun(kind)}"
+
+
+def _is_below(name: str) -> bool:
     """Return whether a file's name leads to a path below the directory that it is joined to."""
     return not (name.startswith("/") or "\\" in name or "://" in name or {"", ".", ".."} & set(name.split("/")))
 
 
-def _first_problem(error: ValidationError | TypeError) -> str:
-    if isinstance(error, TypeError):
-        return f"is not a manifest ({error})"
+def _first_problem(error: ValidationError) -> str:
     problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
     field = ".".join(map(str, problem["loc"])) or "content"
     return f"lacks {field}" if problem["type"] == "missing" else f"has a wrong {field}: {problem['msg']}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -36,10 +36,10 @@ class LiveVersion(Part):
 class AliasManifest(Manifest):
     """The versions that went live and were not withdrawn, oldest first, and the names of the withdrawn ones."""
 
-    KINDS: ClassVar = ("alias",)
-    SCHEMA_VERSION: ClassVar = 1
     COMMAND: ClassVar = "python -m nightly.run"
 
+    kind: Literal["alias"] = "alias"
+    schema_version: Literal[1] = 1
     changed: str
     live: LiveVersion | None
     versions: list[LiveVersion]
@@ -69,10 +69,10 @@ class StepRecord(Part):
 class RunManifest(Manifest):
     """One attempt at a night: its inputs, its settings, its steps and its outcome."""
 
-    KINDS: ClassVar = ("run",)
-    SCHEMA_VERSION: ClassVar = 1
     COMMAND: ClassVar = "python -m nightly.run"
 
+    kind: Literal["run"] = "run"
+    schema_version: Literal[1] = 1
     date: str
     attempt: int
     status: str

@@ -64,6 +64,12 @@ def lacking(name: str) -> dict:
         (json.dumps(lacking("users")), "lacks counts.users; rerun python -m pipeline.preprocess"),
         (json.dumps(json.loads(dataset_manifest().to_json()) | {"counts": 1}), "has a wrong counts: "),
         (json.dumps(json.loads(dataset_manifest().to_json()) | {"more": 1}), "has a wrong more: Extra inputs"),
+        (json.dumps(json.loads(dataset_manifest().to_json()) | {"self": 1}), "has a wrong self: Extra inputs"),
+        (json.dumps(json.loads(dataset_manifest().to_json()) | {"files": 1}), "has a wrong files: "),
+        (
+            predictions_manifest(kind="audiences").to_json(),
+            "is the manifest of an audiences directory, not of a dataset; check the path",
+        ),
     ],
 )
 def test_what_is_not_a_manifest_is_refused_in_one_line(content, problem):

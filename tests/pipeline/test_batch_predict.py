@@ -132,7 +132,7 @@ def test_k_above_the_catalogue_and_an_occupied_output(odd_world, tmp_path):
 
 
 def test_a_directory_of_something_else_is_not_replaced(odd_world, tmp_path):
-    with pytest.raises(UserError, match="dataset contains dataset, not a predictions"):
+    with pytest.raises(UserError, match="dataset contains a dataset, not a predictions directory"):
         predict(odd_world, odd_world / "dataset", top_k=2, replace=True)
 
 
