@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.prediction.writers import textform
-from pipeline.prediction.writers.pieces import as_pieces, quoted
 from ranking.heap import Best
 
 
@@ -41,17 +42,28 @@ class Names:
     @cached_property
     def escaped(self) -> pa.LargeBinaryArray:
         """The ids in the text form."""
-        return as_pieces(textform.escape_all(self.ids))
+        return pa.array(textform.escape_all(self.ids), pa.large_binary())
 
     @cached_property
     def quoted(self) -> pa.LargeBinaryArray:
         """The ids as JSON strings."""
-        return quoted(self.ids)
+        return as_json(self.ids)
 
     @cached_property
     def strings(self) -> pa.StringArray:
         """The ids as Arrow strings."""
         return pa.array(self.ids, pa.binary()).cast(pa.string())
+
+
+def as_json(values: Sequence[bytes] | Sequence[str] | np.ndarray) -> pa.LargeBinaryArray:
+    """Return each value as JSON: ids (UTF-8), texts, or float32 [n] with the fewest digits that are read back as it."""
+    if not len(values):
+        return pa.array([], pa.large_binary())
+    if not isinstance(values, np.ndarray):
+        values = [value.decode() if isinstance(value, bytes) else value for value in values]
+    text = orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY)
+    # A string in JSON has no line end of its own, so this separator occurs only between two values.
+    return pc.split_pattern(pa.array([text[4:-2]], pa.large_binary()), pattern=b",\n  ").flatten()
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,21 @@ class Answers:
     def counts(self) -> np.ndarray:
         """int64 [b], entries of each answer."""
         return self.filled.sum(1)
+
+    @cached_property
+    def indices(self) -> pa.Array:
+        """int64 [entries], the index of each entry of all answers."""
+        return pa.array(self.best.indices[self.filled])
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        """float32 [entries], the score of each entry."""
+        return self.best.scores[self.filled]
+
+    @cached_property
+    def ranks(self) -> np.ndarray:
+        """int64 [entries], the rank of each entry; the first of an answer is 1."""
+        return np.nonzero(self.filled)[1] + 1
 
 
 @dataclass(frozen=True)

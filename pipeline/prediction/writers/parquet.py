@@ -34,32 +34,26 @@ class ParquetWriter:
         self._writer: pq.ParquetWriter | None = None
 
     def write(self, answers: Answers) -> None:
-        schema = answer_schema(self._words, answers.reasons is not None)
-        writer = self._open(schema)
+        writer = self._open(explained=answers.reasons is not None)
         if len(answers):
-            writer.write_table(_as_table(answers, schema), row_group_size=len(answers))
+            writer.write_table(_as_table(answers, writer.schema), row_group_size=len(answers))
 
-    def _open(self, schema: pa.Schema) -> pq.ParquetWriter:
+    def _open(self, explained: bool = False) -> pq.ParquetWriter:
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
+            self._writer = pq.ParquetWriter(self._file, answer_schema(self._words, explained), compression="zstd")
         return self._writer
 
     def finish(self) -> None:
         """Write the footer."""
-        self._open(answer_schema(self._words)).close()
+        self._open().close()
 
 
 def _as_table(answers: Answers, schema: pa.Schema) -> pa.Table:
-    filled, names = answers.filled, answers.names.strings
-    ranks = np.broadcast_to(np.arange(1, filled.shape[1] + 1, dtype=np.int32), filled.shape)
-    columns = [
-        names.take(pa.array(answers.best.indices[filled])),
-        pa.array(answers.best.scores[filled]),
-        pa.array(ranks[filled]),
-    ]
+    names = answers.names.strings
+    columns = [names.take(answers.indices), pa.array(answers.scores), pa.array(answers.ranks, pa.int32())]
     entry = schema.field(2).type.value_type
     if answers.reasons is not None:
-        items, contributions = answers.reasons.items[filled], answers.reasons.contributions[filled]
+        items, contributions = answers.reasons.items[answers.filled], answers.reasons.contributions[answers.filled]
         known = items >= 0
         parts = [names.take(pa.array(items[known])), pa.array(contributions[known])]
         reasons = pa.StructArray.from_arrays(parts, fields=list(entry.field("explanation").type.value_type))
@@ -101,14 +95,13 @@ class TableWriter:
         self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
 
     def write(self, answers: Answers) -> None:
-        rows, ranks = np.nonzero(answers.filled)
-        taken = pa.array(rows)
+        rows = pa.array(np.nonzero(answers.filled)[0])
         columns = [
-            _strings(answers.asked).take(taken),
-            answers.names.strings.take(pa.array(answers.best.indices[rows, ranks])),
-            pa.array(ranks + 1, pa.int64()),
-            pa.array(answers.best.scores[rows, ranks].astype(np.float64)),
-            pa.array(list(answers.rules), pa.string()).take(taken),
+            _strings(answers.asked).take(rows),
+            answers.names.strings.take(answers.indices),
+            pa.array(answers.ranks),
+            pa.array(answers.scores).cast(pa.float64()),
+            pa.array(list(answers.rules), pa.string()).take(rows),
             pa.repeat(pa.scalar(self._stamp.model_version), len(rows)),
             pa.repeat(pa.scalar(self._stamp.run_time, pa.timestamp("us", "UTC")), len(rows)),
         ]

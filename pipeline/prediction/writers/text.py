@@ -1,4 +1,4 @@
-"""The text and JSON lines formats, put together from pieces for a whole block of answers."""
+"""The text and JSON lines formats: Arrow joins the columns of a block of answers into lines."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import BinaryIO, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipeline.prediction.writers import textform
-from pipeline.prediction.writers.answers import Answers, Reasons, Words
-from pipeline.prediction.writers.pieces import Pool, as_pieces, digits, in_a_row, quoted
+from pipeline.prediction.writers.answers import Answers, Reasons, Words, as_json
+from pipeline.prediction.writers.textform import escape_all
+
+_BYTES = pa.large_binary()
 
 
 class TextWriter:
@@ -21,12 +23,9 @@ class TextWriter:
         self._file = file
 
     def write(self, answers: Answers) -> None:
-        pool, filled = Pool(), answers.filled
-        asked = pool.add(as_pieces(textform.escape_all(answers.asked)))
-        names = pool.add(answers.names.escaped.take(pa.array(answers.best.indices[filled])))
-        heads = np.stack([asked, np.full(len(asked), pool.one(b"\t"))], 1)
-        commas = np.where(np.arange(filled.shape[1]) > 0, pool.one(b","), Pool.EMPTY)
-        _write_lines(self._file, pool, heads, in_a_row([commas, _spread(names, filled)], filled), b"\n")
+        ids = answers.names.escaped.take(answers.indices)
+        asked = pa.array(escape_all(answers.asked), _BYTES)
+        _write(self._file, _texts(asked, b"\t", _lists(ids, answers.counts), b"\n"))
 
     def finish(self) -> None:
         """Do nothing: the format has no footer."""
@@ -41,61 +40,41 @@ class JsonWriter:
         self._file, self._words = file, words
 
     def write(self, answers: Answers) -> None:
-        pool, filled = Pool(), answers.filled
-        entries = [
-            *_opened(pool, filled, self._words.entry.encode()),
-            _spread(pool.add(answers.names.quoted.take(pa.array(answers.best.indices[filled]))), filled),
-            pool.one(b',"score":'),
-            _spread(pool.add(digits(answers.best.scores[filled])), filled),
-            pool.add(as_pieces([b',"rank":%d' % rank for rank in range(1, filled.shape[1] + 1)])),
-        ]
+        names, words = answers.names.quoted, self._words
+        ids, scores = names.take(answers.indices), as_json(answers.scores)
+        ranks = pa.array(answers.ranks).cast(pa.large_string()).cast(_BYTES)
+        parts = [b'{"%s":' % words.entry.encode(), ids, b',"score":', scores, b',"rank":', ranks]
         if answers.reasons is not None:
-            entries.append(_spread(pool.add(_explanations(answers, answers.reasons)), filled))
-        entries.append(pool.one(b"}"))
-        _write_lines(self._file, pool, self._heads(pool, answers), in_a_row(entries, filled), b"]}\n")
-
-    def _heads(self, pool: Pool, answers: Answers) -> np.ndarray:
-        """Return the pieces that come before each line's list."""
-        asked, words = pool.add(quoted(answers.asked)), self._words
-        opening = np.full(len(asked), pool.one(b'{"%s":' % words.asked.encode()))
-        rules = {
-            rule: pool.one(b',"rule":"%s","%s":[' % (rule.encode(), words.entries.encode()))
-            for rule in dict.fromkeys(answers.rules)
-        }
-        return np.stack([opening, asked, np.array([rules[rule] for rule in answers.rules], np.int64)], 1)
+            parts += [b',"explanation":[', _explanations(names, answers.reasons, answers.filled), b"]"]
+        entries = _lists(_texts(*parts, b"}"), answers.counts)
+        asked, rules = as_json(answers.asked), as_json(answers.rules)
+        opening, before_entries = b'{"%s":' % words.asked.encode(), b',"%s":[' % words.entries.encode()
+        _write(self._file, _texts(opening, asked, b',"rule":', rules, before_entries, entries, b"]}\n"))
 
     def finish(self) -> None:
         """Do nothing: the format has no footer."""
 
 
-def _explanations(answers: Answers, reasons: Reasons) -> pa.LargeBinaryArray:
-    """Return the explanation of each entry of all answers, as text."""
-    pool, items = Pool(), reasons.items[answers.filled]
+def _explanations(names: pa.LargeBinaryArray, reasons: Reasons, filled: np.ndarray) -> pa.LargeBinaryArray:
+    """Return the explanation of each entry of all answers, as the elements of a JSON list."""
+    items = reasons.items[filled]
     known = items >= 0
-    parts = [
-        *_opened(pool, known, b"contentId"),
-        _spread(pool.add(answers.names.quoted.take(pa.array(items[known]))), known),
-        pool.one(b',"contribution":'),
-        _spread(pool.add(digits(reasons.contributions[answers.filled][known])), known),
-        pool.one(b"}"),
-    ]
-    head, end = (np.full((len(items), 1), pool.one(text)) for text in (b',"explanation":[', b"]"))
-    return pool.join(np.concatenate([head, in_a_row(parts, known), end], 1))
+    ids, shares = names.take(pa.array(items[known])), as_json(reasons.contributions[filled][known])
+    return _lists(_texts(b'{"contentId":', ids, b',"contribution":', shares, b"}"), known.sum(1))
 
 
-def _opened(pool: Pool, filled: np.ndarray, name: bytes) -> tuple[np.ndarray | int, ...]:
-    """Return the pieces that come before the id of each entry of a JSON list."""
-    return np.where(np.arange(filled.shape[1]) > 0, pool.one(b","), Pool.EMPTY), pool.one(b'{"%s":' % name)
+def _texts(*parts: bytes | pa.LargeBinaryArray) -> pa.LargeBinaryArray:
+    """Return the parts joined row by row; bytes are the same in each row."""
+    columns = [pa.scalar(part, _BYTES) if isinstance(part, bytes) else part for part in parts]
+    return pc.binary_join_element_wise(*columns, pa.scalar(b"", _BYTES))
 
 
-def _spread(numbers: np.ndarray, filled: np.ndarray) -> np.ndarray:
-    """Return the numbers of pieces at the filled entries, int64 [..., K]."""
-    spread = np.full(filled.shape, Pool.EMPTY)
-    spread[filled] = numbers
-    return spread
+def _lists(entries: pa.LargeBinaryArray, counts: np.ndarray) -> pa.LargeBinaryArray:
+    """Return the entries of each row, counts int64 [b], with commas between them."""
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    return pc.binary_join(pa.LargeListArray.from_arrays(offsets, entries), pa.scalar(b",", _BYTES))
 
 
-def _write_lines(file: BinaryIO, pool: Pool, heads: np.ndarray, entries: np.ndarray, end: bytes) -> None:
-    lines = pool.join(np.concatenate([heads, entries, np.full((len(heads), 1), pool.one(end))], 1))
+def _write(file: BinaryIO, lines: pa.LargeBinaryArray) -> None:
     if len(lines):
         file.write(memoryview(lines.buffers()[2]))

@@ -14,7 +14,24 @@ from pipeline.prediction.writers.answer_file import WRITERS
 from pipeline.prediction.writers.answers import WORDS, Answers, Names, Reasons
 from ranking.heap import Best
 
-ODD = ["007", " a", 'a"b', '"', '","', "\\", '\\","', "x,y", "a\tb", "\x01\x1f", "\x85", "\u2028", "é😀", "/", "\x7f"]
+ODD = [
+    "007",
+    " a",
+    'a"b',
+    '"',
+    '","',
+    '",',
+    "\\",
+    '\\","',
+    "x,y",
+    "a\tb",
+    "\x01\x1f",
+    "\x85",
+    "\u2028",
+    "é😀",
+    "/",
+    "\x7f",
+]
 ANSWERED, K, REASONS = 40, 6, 2
 
 
