@@ -64,7 +64,7 @@ def predict(
     from artifacts import publish
     from pipeline.beam import counters, finalize, progress
     from pipeline.beam import options as beam_options
-    from pipeline.prediction import display, job
+    from pipeline.prediction import job
     from pipeline.prediction import plan as plans
 
     started, prediction = time.time(), settings.prediction
@@ -83,13 +83,13 @@ def predict(
         summary = finalize.take_summary(staging)
         if not summary["files"]:
             raise UserError("nothing is left to answer: prediction.only, allow, block and max_age_days exclude all")
-        job.remove_strays(staging, {file["name"] for file in summary["files"]})
+        job.remove_strays(staging, summary["files"].keys())
         manifest = job.describe(summary, plan, trained, time.time() - started)
         manifest.steps = counters.by_step(result)
         finalize.write_manifest(manifest, staging)
     if prediction.table:
         bigquery.load(settings, root, manifest)
-    display.show(root, manifest)
+    job.show(root, manifest)
     return manifest
 
 

@@ -9,6 +9,7 @@ clock's.
 from __future__ import annotations
 
 import argparse
+import datetime
 import io
 import statistics
 import time
@@ -17,7 +18,7 @@ import numpy as np
 
 from benchmarks.support import machine
 from pipeline.prediction.writers.answer_file import WRITERS
-from pipeline.prediction.writers.answers import WORDS, Answers, Names
+from pipeline.prediction.writers.answers import WORDS, Answers, Names, Stamp
 from ranking.heap import Best
 
 SEED = 0
@@ -36,7 +37,7 @@ def made(visitors: int, top: int, items: int) -> Answers:
 def seconds(form: str, answers: Answers) -> tuple[float, int]:
     """Return the seconds of one block, and its bytes in the file."""
     file, started = io.BytesIO(), time.process_time()
-    writer = WRITERS[form](file, WORDS["recommendations"])
+    writer = WRITERS[form](file, WORDS["recommendations"], Stamp("v", datetime.datetime.now(datetime.UTC)))
     writer.write(answers)
     writer.finish()
     return time.process_time() - started, len(file.getvalue())

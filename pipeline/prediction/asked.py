@@ -7,7 +7,6 @@ import numpy as np
 from pipeline.prediction import visitors
 from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
-from pipeline.prediction.visitors import Visitors
 from ranking import cold_start, similarity
 
 _FACTORS = 1 << 22  # numbers of a block of visitors' factors: 16 MB
@@ -33,40 +32,34 @@ class Asked:
     def _ask_items(self, plan: Plan, items: Items) -> None:
         wanted, names, unknown = plan.asked_ids(), items.names.ids, list(plan.unknown)
         known = [item for item in items.allowed_ids.tolist() if wanted is None or names[item] in wanted]
+        mean = cold_start.mean_item(items.factors)
         self.keys = np.array(known, np.int64)
         self.ids = [names[item] for item in known] + unknown
-        self.vectors = np.concatenate([items.factors[self.keys], np.repeat(items.mean[None], len(unknown), 0)])
+        self.vectors = np.concatenate([items.factors[self.keys], np.repeat(mean[None], len(unknown), 0)])
         self.rules = [cold_start.FACTORS] * len(known) + [cold_start.MEAN_ITEM] * len(unknown)
 
     def _ask_visitors(self, plan: Plan, items: Items) -> None:
         wanted, size = plan.asked_ids(), block_rows(items)
-        shards = range(plan.user_shards)
-        blocks = [block for shard in shards for block in visitors.read(plan, items, shard, size, wanted)]
-        keys = np.concatenate([block.rows.keys for block in blocks] or [np.zeros(0, np.int64)])
+        blocks = [b for shard in range(plan.user_shards) for b in visitors.read(plan, items, shard, size, wanted)]
+        keys = np.concatenate([np.zeros(0, np.int64), *(block.rows.keys for block in blocks)])
+        tables = [np.zeros((0, items.factors.shape[1]), np.float32), *(vectors(plan, b.factors) for b in blocks)]
+        names = [name for block in blocks for name in block.ids]
+        # Factors are compared for visitors that popularity would answer, too.
+        projected = np.array([rule == cold_start.PROJECTION for block in blocks for rule in block.rules], bool)
         order = np.argsort(keys)
-        tables = [vectors(plan, block.factors) for block in blocks]
-        self.keys = keys[order]
-        ids, rules = _columns(blocks)
-        self.ids, self.rules = [ids[n] for n in order], [rules[n] for n in order]
-        self.vectors = np.concatenate([np.zeros((0, items.factors.shape[1]), np.float32), *tables])[order]
+        self.keys, self.vectors = keys[order], np.concatenate(tables)[order]
+        self.ids = [names[position] for position in order]
+        self.rules = np.where(projected[order], cold_start.PROJECTION, cold_start.FACTORS).tolist()
 
     def positions(self, keys: np.ndarray) -> np.ndarray:
         """Return the position among the asked of each itemId (or userId), int64; -1 for one that is not asked."""
         positions = np.searchsorted(self.keys, keys)
-        found = positions < len(self.keys)
-        found[found] = self.keys[positions[found]] == keys[found]
-        return np.where(found, positions, -1)
+        padded = np.append(self.keys, -1)
+        return np.where(padded[positions] == keys, positions, -1)
 
     def blocks(self) -> range:
         """Return the first position of each block."""
         return range(0, len(self.ids), self.block)
-
-
-def _columns(blocks: list[Visitors]) -> tuple[list[bytes], list[str]]:
-    """Return ids and rules; factors are compared for visitors that popularity would answer, too."""
-    ids = [name for block in blocks for name in block.ids]
-    projected = [rule == cold_start.PROJECTION for block in blocks for rule in block.rules]
-    return ids, [cold_start.PROJECTION if one else cold_start.FACTORS for one in projected]
 
 
 def block_rows(items: Items) -> int:

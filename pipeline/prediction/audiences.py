@@ -7,6 +7,8 @@ merges these tables, so that few more than K entries of each asked exist anywher
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
@@ -46,14 +48,25 @@ class World:
         self.asked = Asked(plan, self.items)
 
 
-class ScoreShard(beam.DoFn):
-    """shard of visitors -> (number of a block of the asked, a table of the best of some visitors)."""
+class _Step(beam.DoFn):
+    """A step whose workers have a `World`, which the steps of a job share."""
 
     def __init__(self, plan: Plan, root: str, shared: Shared):
         self._plan, self._root, self._shared = plan, root, shared
 
     def setup(self) -> None:
         self._world = self._shared.acquire(lambda: World(self._plan))
+
+
+class _EveryBlock(_Step):
+    """Yields an empty table for each block of the asked, so that each has a file."""
+
+    def process(self, _: None) -> Iterator[tuple[int, bytes]]:
+        yield from ((number, _EMPTY) for number, _ in enumerate(self._world.asked.blocks()))
+
+
+class _ScoreShard(_Step):
+    """shard of visitors -> (number of a block of the asked, a table of the best of some visitors)."""
 
     def process(self, shard: int) -> Iterator[tuple[int, bytes]]:
         plan, world = self._plan, self._world
@@ -110,11 +123,7 @@ class KeepBest(beam.CombineFn):
         return self.compact([*waiting, table]) if len(waiting) >= _WAITING else [*waiting, table]
 
     def merge_accumulators(self, accumulators: Iterable[list[bytes]]) -> list[bytes]:
-        merged: list[bytes] = []
-        for waiting in accumulators:
-            for table in waiting:
-                merged = self.add_input(merged, table)
-        return merged
+        return functools.reduce(self.add_input, itertools.chain.from_iterable(accumulators), [])
 
     def compact(self, waiting: list[bytes]) -> list[bytes]:
         return [merge(waiting, self._k)] if len(waiting) > 1 else waiting
@@ -127,23 +136,19 @@ def merge(tables: Iterable[bytes], k: int) -> bytes:
     """Return the k best of each asked among all tables, by asked, score descending, userId ascending."""
     table = columns.from_bytes(iter(tables)).combine_chunks()
     table = table.sort_by([(_ASKED, "ascending"), (_SCORE, "descending"), (_USER, "ascending")])
-    asked = table[_ASKED].to_numpy()
-    starts = np.flatnonzero(np.diff(asked, prepend=-1))
-    rank = np.arange(len(asked)) - np.repeat(starts, np.diff(np.append(starts, len(asked))))
-    batches = table.filter(pa.array(rank < k)).combine_chunks().to_batches()
+    batches = table.filter(pa.array(_ranks(table[_ASKED].to_numpy()) < k)).combine_chunks().to_batches()
     return columns.to_bytes(batches[0]) if batches else _EMPTY
 
 
-class WriteBlock(beam.DoFn):
+def _ranks(asked: np.ndarray) -> np.ndarray:
+    """Return the position, from 0, of each row among those with its number; numbers ascend."""
+    return np.arange(len(asked)) - np.searchsorted(asked, asked)
+
+
+class _WriteBlock(_Step):
     """(number of a block of the asked, a table of the best) -> what its files contain."""
 
-    def __init__(self, plan: Plan, root: str, shared: Shared):
-        self._plan, self._root, self._shared = plan, root, shared
-
-    def setup(self) -> None:
-        self._world = self._shared.acquire(lambda: World(self._plan))
-
-    def process(self, element: tuple[int, bytes]) -> Iterator[dict]:
+    def process(self, element: tuple[int, bytes]) -> Iterator[recommend.Written]:
         number, table = element
         asked, k = self._world.asked, self._plan.options.top_k
         part = slice(number * asked.block, (number + 1) * asked.block)
@@ -155,38 +160,23 @@ def as_answers(ids: list[bytes], rules: list[str], table: pa.Table, k: int) -> A
     """Return a merged table as a block of answers."""
     names = table[_ID].combine_chunks().dictionary_encode()
     asked = table[_ASKED].to_numpy()
-    counts = np.bincount(asked, minlength=len(ids))
-    rank = np.arange(len(asked)) - np.repeat(np.cumsum(counts) - counts, counts)
-    best = Best.empty(len(ids), k)
+    best, rank = Best.empty(len(ids), k), _ranks(asked)
     best.indices[asked, rank], best.scores[asked, rank] = names.indices.to_numpy(), table[_SCORE].to_numpy()
     return Answers(ids, rules, Names(names.dictionary.to_pylist()), best)
 
 
 def build(pipeline: beam.Pipeline, plan: Plan, root: str) -> beam.PCollection:
     """Build shards of visitors -> what the files contain."""
-    shared = Shared()
+    world = plan, root, Shared()
     best = (
         pipeline
         | "Shards" >> beam.Create(range(plan.user_shards), reshuffle=plan.user_shards > 1)
-        | "Score" >> beam.ParDo(ScoreShard(plan, root, shared))
+        | "Score" >> beam.ParDo(_ScoreShard(*world))
     )
-    every = pipeline | "Every" >> beam.Create([None]) | "EveryBlock" >> beam.ParDo(_EveryBlock(plan, shared))
+    every = pipeline | "Every" >> beam.Create([None]) | "EveryBlock" >> beam.ParDo(_EveryBlock(*world))
     return (
         (best, every)
         | "All" >> beam.Flatten()
         | "KeepBest" >> beam.CombinePerKey(KeepBest(plan.options.top_k))
-        | "Write" >> beam.ParDo(WriteBlock(plan, root, shared))
+        | "Write" >> beam.ParDo(_WriteBlock(*world))
     )
-
-
-class _EveryBlock(beam.DoFn):
-    """Yields an empty table for each block of the asked, so that each has a file."""
-
-    def __init__(self, plan: Plan, shared: Shared):
-        self._plan, self._shared = plan, shared
-
-    def setup(self) -> None:
-        self._world = self._shared.acquire(lambda: World(self._plan))
-
-    def process(self, _: None) -> Iterator[tuple[int, bytes]]:
-        yield from ((number, _EMPTY) for number, _ in enumerate(self._world.asked.blocks()))

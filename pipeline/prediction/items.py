@@ -1,4 +1,4 @@
-"""The items in a worker's memory: factors, ids, popularity, and which of them may be answers."""
+"""The items in a worker's memory: factors, ids, popularity, and the best of those that may be answers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from artifacts.vocabulary import Vocabulary
 from pipeline.prediction import allowed
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.writers.answers import Names
-from ranking import cold_start, popularity, similarity
-from ranking.diversity import Cap
+from ranking import popularity, similarity
+from ranking.diversity import Cap, capped_top_k
 from ranking.fold_in import Projection
 from ranking.heap import Best
 from ranking.sparse_rows import SparseRows
+from ranking.topk import top_k
 
 
 class Items:
@@ -25,9 +26,7 @@ class Items:
     Attributes:
         names: the ids. factors: float32 [m, d].
         compared: float32 [m, d], what scores are computed from: the factors, or their directions.
-        allowed: bool [m], whether an item may be an answer (or be asked about).
-        allowed_ids: int64 [g], the itemIds of those. table: float32 [g, d], their rows of `compared`.
-        cap: the limit on each category, by rows of `table`; None without one.
+        allowed_ids: int64 [g], the itemIds that may be answers (or be asked about).
     """
 
     def __init__(self, plan: Plan):
@@ -36,19 +35,18 @@ class Items:
         described = ItemsTable.read(plan.dataset.items, plan.items, allowed.COLUMNS)
         self.names = Names(ids)
         self.factors = factor_tables.read_table(plan.model.item_factors, plan.item_shards, plan.items)
-        self._popularity = described.popularity
-        self.allowed = allowed.allowed_items(options, ids, described)
-        self.allowed_ids = np.flatnonzero(self.allowed)
-        self.cap = None
-        categories = allowed.categories(options, ids, plan.catalogue)
-        if categories is not None and options.max_per_category is not None:
-            self.cap = Cap(categories[self.allowed_ids], options.max_per_category)
         by_cosine = options.kind == "similar_items" and options.metric == "cosine"
         self.compared = similarity.directions(self.factors) if by_cosine else self.factors
+        self.allowed_ids = np.flatnonzero(allowed.allowed_items(options, ids, described))
         self._all_allowed = len(self.allowed_ids) == len(ids)
-        self.table = self.compared if self._all_allowed else self.compared[self.allowed_ids]
+        self._table = self.compared if self._all_allowed else self.compared[self.allowed_ids]
         self._table_row = np.full(len(ids), -1, np.int64)
         self._table_row[self.allowed_ids] = np.arange(len(self.allowed_ids))
+        self._popularity = described.popularity[self.allowed_ids]
+        categories = allowed.categories(options, ids, plan.catalogue)
+        self._cap = None
+        if categories is not None and options.max_per_category is not None:
+            self._cap = Cap(categories[self.allowed_ids], options.max_per_category)
 
     @cached_property
     def projection(self) -> Projection:
@@ -58,20 +56,34 @@ class Items:
         return Projection(self.factors, weights[:, 0], plan.objective)
 
     @cached_property
-    def mean(self) -> np.ndarray:
-        """Factors float32 [d] of an item that nobody viewed yet."""
-        return cold_start.mean_item(self.factors)
+    def _by_popularity(self) -> np.ndarray:
+        return popularity.order(self._popularity)
 
-    @cached_property
-    def by_popularity(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of `table` int64 [g], the most popular first, and the popularity float32 [g] of each row."""
-        values = self._popularity[self.allowed_ids]
-        return popularity.order(values), values
+    def best(self, queries: np.ndarray, left_out: SparseRows) -> Best:
+        """Return the itemIds of the greatest scores with queries float32 [b, d], under the options of the job.
 
-    def in_table(self, rows: SparseRows) -> SparseRows:
-        """Return rows of itemIds as rows of rows of `table`, without the items that may not be answers."""
+        Args:
+            left_out: b rows of the itemIds that each query is not given.
+        """
+        excluded, options = self._in_table(left_out), self._plan.options
+        if self._cap is None:
+            answers = top_k(queries, self._table, excluded, options.top_k)
+        else:
+            answers = capped_top_k(queries, self._table, excluded, options.top_k, self._cap)
+        if options.min_score is not None:
+            low = answers.scores < np.float32(options.min_score)  # lists are best first: only the end is cut off
+            answers.indices[low], answers.scores[low] = -1, -np.inf
+        return self._item_ids(answers)
+
+    def popular(self, left_out: SparseRows) -> Best:
+        """Return the most popular itemIds for each row of `left_out`; the scores are popularities."""
+        excluded, k = self._in_table(left_out), self._plan.options.top_k
+        return self._item_ids(popularity.first_k(self._by_popularity, self._popularity, excluded, k, self._cap))
+
+    def _in_table(self, rows: SparseRows) -> SparseRows:
+        """Return rows of itemIds as rows of rows of the table, without the items that may not be answers."""
         return rows if self._all_allowed else rows.renumbered(self._table_row)
 
-    def item_ids(self, best: Best) -> Best:
-        """Return entries that are rows of `table` as entries of itemIds; -1 stays -1."""
+    def _item_ids(self, best: Best) -> Best:
+        """Return entries that are rows of the table as entries of itemIds; -1 stays -1."""
         return Best(np.where(best.indices >= 0, self.allowed_ids[best.indices], -1), best.scores)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable
-from typing import cast
+from collections.abc import Iterable, Set
 
 import apache_beam as beam
+from rich.console import Console
+from rich.table import Table
 
 from artifacts import storage
-from artifacts.checksums import FileDescription
 from artifacts.manifests import ModelManifest, PredictionSections, PredictionsManifest
 from artifacts.paths import Predictions, join
-from pipeline.beam.finalize import SUMMARY
+from pipeline.beam import finalize
 from pipeline.prediction import audiences, recommend
 from pipeline.prediction.plan import Plan
-from pipeline.prediction.writers.answers import Stamp
 
 
 def build(pipeline: beam.Pipeline, plan: Plan, staging: str) -> None:
@@ -32,19 +30,18 @@ def build(pipeline: beam.Pipeline, plan: Plan, staging: str) -> None:
         )
     (
         pipeline
-        | "Once" >> beam.Create([join(staging, SUMMARY)])
+        | "Once" >> beam.Create([join(staging, finalize.SUMMARY)])
         | "WriteSummary" >> beam.Map(_write_summary, beam.pvalue.AsIter(written))
     )
 
 
-def _write_summary(path: str, shards: Iterable[dict]) -> None:
-    files: list[dict] = []
+def _write_summary(path: str, shards: Iterable[recommend.Written]) -> None:
+    files: dict[str, dict] = {}
     counts: Counter[str] = Counter()
     for shard in shards:
-        files += shard["files"]
-        counts.update(shard["counts"])
-    files.sort(key=lambda file: file["name"])
-    storage.write_bytes(path, json.dumps({"files": files, "counts": counts}).encode())
+        files |= {name: file.model_dump() for name, file in shard.files.items()}
+        counts.update(shard.counts)
+    finalize.write_summary({"files": dict(sorted(files.items())), "counts": counts}, path)
 
 
 def files_due(plan: Plan) -> tuple[str, int]:
@@ -55,7 +52,7 @@ def files_due(plan: Plan) -> tuple[str, int]:
     return prefix, plan.answer_shards * (len(plan.options.formats) + bool(plan.options.table))
 
 
-def remove_strays(staging: str, names: set[str]) -> None:
+def remove_strays(staging: str, names: Set[str]) -> None:
     """Remove what a bundle that failed, or ran twice, left next to the files of the summary."""
     for name in storage.list_files(staging).keys() - names:
         storage.remove(join(staging, name))
@@ -63,7 +60,6 @@ def remove_strays(staging: str, names: set[str]) -> None:
 
 def describe(summary: dict, plan: Plan, trained: ModelManifest, seconds: float) -> PredictionsManifest:
     """Return the manifest of the files in the summary."""
-    stamp = cast(Stamp, plan.stamp)
     rules = {name.removeprefix("rule."): n for name, n in sorted(summary["counts"].items()) if name.startswith("rule.")}
     return PredictionsManifest(
         kind=plan.options.output_kind,
@@ -73,12 +69,9 @@ def describe(summary: dict, plan: Plan, trained: ModelManifest, seconds: float) 
         factors="projected" if plan.projected else "trained",
         model_fingerprint=trained.digest(),
         dataset_fingerprint=trained.dataset.fingerprint,
-        model_version=stamp.model_version,
-        run_time=stamp.run_time.isoformat(),
-        files={
-            file["name"]: FileDescription(bytes=file["bytes"], crc32c=file["crc32c"], records=file["records"])
-            for file in summary["files"]
-        },
+        model_version=plan.stamp.model_version,
+        run_time=plan.stamp.run_time.isoformat(),
+        files=summary["files"],
         settings=PredictionSections(prediction=plan.options),
     )
 
@@ -96,3 +89,20 @@ def _counts(counts: Counter[str], plan: Plan) -> dict[str, int]:
         f"{asked}_without": counts["without"],
     }
     return named | ({f"{asked}_unknown": len(plan.unknown)} if options.only else {})
+
+
+def show(root: str, manifest: PredictionsManifest) -> None:
+    """Print the counts, the rules that answered, the files and the speed."""
+    kind = manifest.settings.prediction.kind.replace("_", " ")
+    table = Table(title=f"{kind} {root}", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name, count in manifest.counts.items():
+        table.add_row(name.replace("_", " "), f"{count:,}")
+    for rule, count in manifest.rules.items():
+        table.add_row(f"answered by {rule}", f"{count:,}")
+    table.add_row("files", f"{len(manifest.files):,}")
+    table.add_row("seconds", f"{manifest.seconds:.1f}")
+    asked, answered = next(iter(manifest.counts.items()))
+    table.add_row(f"{asked} per second", f"{answered / max(manifest.seconds, 1e-3):,.0f}")
+    Console().print(table)

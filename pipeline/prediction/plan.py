@@ -42,9 +42,9 @@ class Plan:
     objective: Objective
     projected: bool
     catalogue: str | None
-    privacy: PrivacySettings = PrivacySettings()  # noqa: RUF009 - frozen
-    unknown: tuple[bytes, ...] = ()
-    stamp: Stamp | None = None
+    privacy: PrivacySettings
+    unknown: tuple[bytes, ...]
+    stamp: Stamp
 
     @property
     def block_size(self) -> int:

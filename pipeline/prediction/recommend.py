@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
 from apache_beam.utils.shared import Shared
 
+from artifacts.checksums import FileDescription
 from artifacts.paths import Predictions, shard_name
 from pipeline.beam.counters import StepCounter
-from pipeline.prediction import rank, visitors
+from pipeline.prediction import visitors
 from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
@@ -25,8 +27,15 @@ from ranking.sparse_rows import SparseRows
 _COUNTER = StepCounter("write")
 
 
+class Written(NamedTuple):
+    """The files of a shard by name, and the counts of their answers."""
+
+    files: dict[str, FileDescription]
+    counts: Counter[str]
+
+
 class AnswerShard(beam.DoFn):
-    """shard -> what its files contain: {"files": descriptions, "counts": a Counter}."""
+    """shard -> what its files contain."""
 
     def __init__(self, plan: Plan, root: str, shards: int):
         self._plan, self._root, self._shards, self._shared = plan, root, shards, Shared()
@@ -34,7 +43,7 @@ class AnswerShard(beam.DoFn):
     def setup(self) -> None:
         self._items = self._shared.acquire(lambda: Items(self._plan))
 
-    def process(self, shard: int) -> Iterator[dict]:
+    def process(self, shard: int) -> Iterator[Written]:
         plan, items = self._plan, self._items
         if plan.options.asks_visitors:
             answers = recommendations(plan, items, shard, plan.asked_ids())
@@ -43,14 +52,13 @@ class AnswerShard(beam.DoFn):
         yield write(plan, self._root, shard, self._shards, answers)
 
 
-def write(plan: Plan, root: str, shard: int, shards: int, blocks: Iterable[Answers]) -> dict:
+def write(plan: Plan, root: str, shard: int, shards: int, blocks: Iterable[Answers]) -> Written:
     """Write blocks of answers to a shard's file of each format, and count them."""
     options, counts = plan.options, Counter[str]()
     prefix = shard_name(Predictions(root).prefix(options.kind), shard, shards)
     with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(AnswerFile(prefix, form, WORDS[options.kind])) for form in options.formats]
-        if options.table:
-            files.append(stack.enter_context(AnswerFile(prefix, TABLE, WORDS[options.kind], plan.stamp)))
+        formats, words = [*options.formats, *([TABLE] if options.table else [])], WORDS[options.kind]
+        files = [stack.enter_context(AnswerFile.create(prefix, form, words, plan.stamp)) for form in formats]
         for block in blocks:
             for file in files:
                 file.write(block)
@@ -61,10 +69,10 @@ def write(plan: Plan, root: str, shard: int, shards: int, blocks: Iterable[Answe
                 with_fewer=int((block.counts < options.top_k).sum()),
                 without=int((block.counts == 0).sum()),
             )
-    described = [file.describe() for file in files]
-    for description in described:
-        _COUNTER.add(description["records"], description["bytes"])
-    return {"files": described, "counts": counts}
+    described = {file.name: file.describe() for file in files}
+    for description in described.values():
+        _COUNTER.add(description.records or 0, description.bytes)
+    return Written(described, counts)
 
 
 def recommendations(plan: Plan, items: Items, shard: int, only: frozenset[bytes] | None) -> Iterator[Answers]:
@@ -74,7 +82,7 @@ def recommendations(plan: Plan, items: Items, shard: int, only: frozenset[bytes]
     if shard == 0:
         for start in range(0, len(plan.unknown), plan.block_size):
             ids = plan.unknown[start : start + plan.block_size]
-            best = rank.popular(items, SparseRows.empty(len(ids)), plan.options)
+            best = items.popular(SparseRows.empty(len(ids)))
             rules = [cold_start.POPULARITY] * len(ids)
             yield Answers(ids, rules, items.names, best, _no_reasons(plan, best))
 
@@ -86,9 +94,9 @@ def _recommend(plan: Plan, items: Items, block: Visitors) -> Answers:
     known, unknown = np.flatnonzero(~by_popularity), np.flatnonzero(by_popularity)
     if len(known):
         excluded = left_out if not len(unknown) else left_out.take(known)
-        best.indices[known], best.scores[known] = rank.best(items, block.factors[known], excluded, options)
+        best.indices[known], best.scores[known] = items.best(block.factors[known], excluded)
     if len(unknown):
-        best.indices[unknown], best.scores[unknown] = rank.popular(items, left_out.take(unknown), options)
+        best.indices[unknown], best.scores[unknown] = items.popular(left_out.take(unknown))
     return Answers(block.ids, block.rules.tolist(), items.names, best, _explain(plan, items, block, best))
 
 
@@ -122,5 +130,5 @@ def similar_items(plan: Plan, items: Items, shard: int, shards: int) -> Iterator
     part = np.array_split(asked, shards)[shard]
     for start in range(0, len(part), plan.block_size):
         block = part[start : start + plan.block_size]
-        best = rank.best(items, items.compared[block], SparseRows.single(block), plan.options)
+        best = items.best(items.compared[block], SparseRows.single(block))
         yield Answers([ids[item] for item in block], [cold_start.FACTORS] * len(block), items.names, best)

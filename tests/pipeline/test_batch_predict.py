@@ -1,5 +1,6 @@
 """Batch prediction, run whole on datasets and models made here."""
 
+import datetime
 import itertools
 import json
 
@@ -14,7 +15,7 @@ from pipeline import batch_predict
 from pipeline.beam import options as beam_options
 from pipeline.prediction.visitors import rows_by_block
 from pipeline.prediction.writers.answer_file import AnswerFile
-from pipeline.prediction.writers.answers import WORDS, Answers, Names
+from pipeline.prediction.writers.answers import WORDS, Answers, Names, Stamp
 from ranking.heap import Best
 from ranking.sparse_rows import SparseRows
 from tests.support.predicted import USERS, lines_of, make_world, plainly, predict, read_json, read_text
@@ -78,8 +79,10 @@ def test_what_a_failed_bundle_left_is_not_published(tmp_path, monkeypatch):
 
 
 def test_a_bundle_that_fails_takes_its_files_along(tmp_path):
+    stamp = Stamp("v", datetime.datetime.now(datetime.UTC))
+
     def fail() -> None:
-        with AnswerFile(str(tmp_path / "predictions"), "jsonl", WORDS["recommendations"]) as file:
+        with AnswerFile.create(str(tmp_path / "predictions"), "jsonl", WORDS["recommendations"], stamp) as file:
             file.write(Answers([b"v"], ["factors"], Names([b"c"]), Best(np.zeros((1, 1), int), np.ones((1, 1), "f"))))
             raise ValueError("on the way")
 

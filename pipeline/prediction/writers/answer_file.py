@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
-from typing import Any, BinaryIO, ClassVar, Protocol, cast
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import BinaryIO, cast
 
 from artifacts import storage
-from artifacts.checksums import SummedFile
-from pipeline.prediction.writers.answers import Answers, Stamp, Words
+from artifacts.checksums import FileDescription, SummedFile
+from pipeline.prediction.writers.answers import Answers, Stamp, Words, Writer
 from pipeline.prediction.writers.parquet import ParquetWriter, TableWriter
 from pipeline.prediction.writers.text import JsonWriter, TextWriter
 
 TABLE = "table"
-
-
-class Writer(Protocol):
-    """Writes the answers of one open file, and does not close it.
-
-    Attributes:
-        suffix: of the files' names.
-    """
-
-    suffix: ClassVar[str]
-
-    def __init__(self, file: BinaryIO, words: Words) -> None: ...
-
-    def write(self, answers: Answers) -> None:
-        """Write a block of answers."""
-
-    def finish(self) -> None:
-        """Write the format's footer. Not called after an error."""
-
-
 WRITERS: Mapping[str, type[Writer]] = {
     "text": TextWriter,
     "jsonl": JsonWriter,
@@ -42,40 +22,31 @@ WRITERS: Mapping[str, type[Writer]] = {
 
 
 class AnswerFile:
-    """A file of one format, which appears atomically when it is complete: a bundle that runs twice leaves one file."""
+    """An open file of one format; `create` makes one."""
 
-    def __init__(self, prefix: str, form: str, words: Words, stamp: Stamp | None = None):
-        """Prepare a file at `prefix` and the format's suffix; TABLE needs the run's stamp."""
-        self._form, self._words, self._more = form, words, {} if stamp is None else {"stamp": stamp}
-        self._path = prefix + WRITERS[form].suffix
-        self._open = ExitStack()
-        self._records = self._entries = 0
+    def __init__(self, path: str, file: BinaryIO, kind: type[Writer], words: Words, stamp: Stamp):
+        self.name, self._records, self._file = path.rsplit("/", 1)[1], 0, SummedFile(file)
+        self._writer = kind(cast(BinaryIO, self._file), words, stamp)
 
-    def __enter__(self) -> AnswerFile:
-        self._file = SummedFile(self._open.enter_context(storage.open_to_write(self._path)))
-        self._writer = WRITERS[self._form](cast(BinaryIO, self._file), self._words, **self._more)
-        return self
+    @classmethod
+    @contextmanager
+    def create(cls, prefix: str, form: str, words: Words, stamp: Stamp) -> Iterator[AnswerFile]:
+        """Open a file at `prefix` and the format's suffix.
+
+        It appears atomically when it is complete, so that a bundle that runs twice leaves one file.
+        """
+        path = prefix + WRITERS[form].suffix
+        with storage.open_to_write(path) as file:
+            opened = cls(path, file, WRITERS[form], words, stamp)
+            yield opened
+            opened._writer.finish()
 
     def write(self, answers: Answers) -> None:
         """Write a block of answers."""
         self._writer.write(answers)
         self._records += len(answers)
-        self._entries += int(answers.counts.sum())
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
-        if kind is not None:
-            self._open.__exit__(kind, *rest)
-            return
-        with self._open:
-            self._writer.finish()
-
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> FileDescription:
         """Return the file's description in the manifest, after the file is closed."""
-        return {
-            "name": self._path.rsplit("/", 1)[1],
-            "format": self._form,
-            "records": self._records,
-            "entries": self._entries,
-            "bytes": self._file.checksum.bytes,
-            "crc32c": self._file.checksum.hexdigest(),
-        }
+        checksum = self._file.checksum
+        return FileDescription(bytes=checksum.bytes, crc32c=checksum.hexdigest(), records=self._records)

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import BinaryIO, ClassVar, NamedTuple
 
 import numpy as np
 import orjson
@@ -132,3 +132,23 @@ class Stamp:
 
     model_version: str
     run_time: datetime.datetime
+
+
+class Writer:
+    """Writes the answers of one open file, and does not close it.
+
+    Attributes:
+        suffix: of the files' names.
+    """
+
+    suffix: ClassVar[str]
+
+    def __init__(self, file: BinaryIO, words: Words, stamp: Stamp):
+        self._file, self._words, self._stamp = file, words, stamp
+
+    def write(self, answers: Answers) -> None:
+        """Write a block of answers."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Write the format's footer, if it has one. Not called after an error."""

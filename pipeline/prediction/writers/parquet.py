@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, ClassVar
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.prediction.writers.answers import Answers, Stamp, Words
+from pipeline.prediction.writers.answers import Answers, Stamp, Words, Writer
 
 
 def answer_schema(words: Words, explained: bool = False) -> pa.Schema:
@@ -24,14 +24,11 @@ def answer_schema(words: Words, explained: bool = False) -> pa.Schema:
     ])  # fmt: skip
 
 
-class ParquetWriter:
+class ParquetWriter(Writer):
     """Writes one row per answer, its entries as a list of structs; a block of answers is a row group."""
 
-    suffix: ClassVar[str] = ".parquet"
-
-    def __init__(self, file: BinaryIO, words: Words):
-        self._file, self._words = file, words
-        self._writer: pq.ParquetWriter | None = None
+    suffix = ".parquet"
+    _writer: pq.ParquetWriter | None = None
 
     def write(self, answers: Answers) -> None:
         writer = self._open(explained=answers.reasons is not None)
@@ -44,7 +41,6 @@ class ParquetWriter:
         return self._writer
 
     def finish(self) -> None:
-        """Write the footer."""
         self._open().close()
 
 
@@ -85,14 +81,14 @@ def table_schema(words: Words) -> pa.Schema:
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
 
 
-class TableWriter:
+class TableWriter(Writer):
     """Writes one row per entry, with the run's stamp, as a load job of BigQuery reads it."""
 
-    suffix: ClassVar[str] = ".table.parquet"
+    suffix = ".table.parquet"
 
     def __init__(self, file: BinaryIO, words: Words, stamp: Stamp):
-        self._stamp, self._schema = stamp, table_schema(words)
-        self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
+        super().__init__(file, words, stamp)
+        self._writer = pq.ParquetWriter(file, table_schema(words), compression="zstd")
 
     def write(self, answers: Answers) -> None:
         rows = pa.array(np.nonzero(answers.filled)[0])
@@ -106,8 +102,7 @@ class TableWriter:
             pa.repeat(pa.scalar(self._stamp.run_time, pa.timestamp("us", "UTC")), len(rows)),
         ]
         if len(rows):
-            self._writer.write_table(pa.table(columns, schema=self._schema), row_group_size=len(rows))
+            self._writer.write_table(pa.table(columns, schema=self._writer.schema), row_group_size=len(rows))
 
     def finish(self) -> None:
-        """Write the footer."""
         self._writer.close()

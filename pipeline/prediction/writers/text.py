@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, ClassVar
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.prediction.writers.answers import Answers, Reasons, Words, as_json
+from pipeline.prediction.writers.answers import Answers, Reasons, Writer, as_json
 from pipeline.prediction.writers.textform import escape_all
 
 _BYTES = pa.large_binary()
 
 
-class TextWriter:
+class TextWriter(Writer):
     """Writes the text form (`textform`): `asked<TAB>id,id,id`, without scores, rules and explanations."""
 
-    suffix: ClassVar[str] = ".txt"
-
-    def __init__(self, file: BinaryIO, words: Words):
-        self._file = file
+    suffix = ".txt"
 
     def write(self, answers: Answers) -> None:
         ids = answers.names.escaped.take(answers.indices)
         asked = pa.array(escape_all(answers.asked), _BYTES)
         _write(self._file, _texts(asked, b"\t", _lists(ids, answers.counts), b"\n"))
 
-    def finish(self) -> None:
-        """Do nothing: the format has no footer."""
 
-
-class JsonWriter:
+class JsonWriter(Writer):
     """Writes JSON lines, with the rule, and the score, rank and explanation of each entry."""
 
-    suffix: ClassVar[str] = ".jsonl"
-
-    def __init__(self, file: BinaryIO, words: Words):
-        self._file, self._words = file, words
+    suffix = ".jsonl"
 
     def write(self, answers: Answers) -> None:
         names, words = answers.names.quoted, self._words
@@ -50,9 +41,6 @@ class JsonWriter:
         asked, rules = as_json(answers.asked), as_json(answers.rules)
         opening, before_entries = b'{"%s":' % words.asked.encode(), b',"%s":[' % words.entries.encode()
         _write(self._file, _texts(opening, asked, b',"rule":', rules, before_entries, entries, b"]}\n"))
-
-    def finish(self) -> None:
-        """Do nothing: the format has no footer."""
 
 
 def _explanations(names: pa.LargeBinaryArray, reasons: Reasons, filled: np.ndarray) -> pa.LargeBinaryArray:

@@ -363,5 +363,5 @@ def test_the_command_takes_a_kind_and_goes_to_its_directory(plain, tmp_path, cap
 
 def test_a_large_k_is_answered_in_smaller_blocks(plain):
     options = PredictionSettings(top_k=100_000)
-    made = plan.Plan(None, None, 1, 1, 1, 1, 1, False, options, None, None, False, None)
+    made = plan.Plan(None, None, 1, 1, 1, 1, 1, False, options, None, None, False, None, None, (), None)
     assert made.block_size == 10

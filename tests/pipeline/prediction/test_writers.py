@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 
@@ -11,7 +12,7 @@ import pytest
 
 from pipeline.prediction.writers import textform
 from pipeline.prediction.writers.answer_file import WRITERS
-from pipeline.prediction.writers.answers import WORDS, Answers, Names, Reasons
+from pipeline.prediction.writers.answers import WORDS, Answers, Names, Reasons, Stamp
 from ranking.heap import Best
 
 ODD = [
@@ -72,7 +73,7 @@ def plainly(answers: Answers) -> list[dict]:
 
 def written(form: str, blocks: list[Answers]) -> bytes:
     file = io.BytesIO()
-    writer = WRITERS[form](file, WORDS["recommendations"])
+    writer = WRITERS[form](file, WORDS["recommendations"], Stamp("v", datetime.datetime.now(datetime.UTC)))
     for block in blocks:
         writer.write(block)
     writer.finish()
