@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from configs.settings.section import Date, Section
 
+_NO_IDS, _NO_IDS_OF_PYTHON = ("(not set)", "NULL", "NaN", "null", "undefined"), ("None", "nan")
 BIGQUERY = "bq://"  # before the name of a table, as in Vertex AI
 
 
@@ -38,7 +39,7 @@ class SourceSettings(Section):
     prefer_user_id: bool = False
     """GA4: identify visitors by user_id where it is set, else by user_pseudo_id."""
     drop_duplicate_events: bool = True
-    """GA4: count events once that agree in visitor, name, timestamp, bundle, item and engagement."""
+    """GA4: count events once that agree in user ids, name, timestamp, bundle and all parameters."""
     visitor_column: str = "visitorId"
     """Table: column with the visitor's id."""
     item_column: str = "contentId"
@@ -51,8 +52,8 @@ class SourceSettings(Section):
     """Table: column with the time: a timestamp, a date, ISO 8601 text, YYYYMMDD, or a number."""
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
     """Table: unit of times that are numbers since 1970; auto reads ms and fails if most are in another."""
-    missing_ids: tuple[str, ...] = ("(not set)", "NULL", "NaN", "None", "nan", "null", "undefined")
-    """Values that are written in place of a missing id; a row with one has no visitor or no item."""
+    missing_ids: tuple[str, ...] | None = None
+    """Values that are not ids. Null: (not set), NULL, NaN, null and undefined; in a table also None and nan."""
     min_dwell_ms: NonNegativeFloat = 0
     """A pair of visitor and item with a smaller summed dwell is dropped and counted."""
     max_dwell_ms: PositiveFloat | None = None
@@ -87,6 +88,13 @@ class SourceSettings(Section):
         if self.query and self.input:
             raise ValueError("give input or query, not both")
         return self
+
+    @property
+    def names_of_no_id(self) -> tuple[str, ...]:
+        """The values that are written where there is no id; a row with one has no visitor or no item."""
+        if self.missing_ids is not None:
+            return self.missing_ids
+        return _NO_IDS + (_NO_IDS_OF_PYTHON if self.kind == "table" else ())
 
     @property
     def has_times(self) -> bool:

@@ -17,7 +17,7 @@ from pipeline.readers import avro, parquet
 from pipeline.readers.csv_rows import CsvReader, MissingColumnError
 from pipeline.readers.ndjson import NdjsonReader
 from pipeline.readers.opening import AVRO, OTHER_FORMATS, PARQUET, opened
-from pipeline.readers.records import FormatError, RawBatch
+from pipeline.readers.records import FormatError, RawBatch, without_values
 
 _BATCH_ROWS = 1 << 15
 _EXPORT, _TABLE = "newline-delimited JSON, Avro or Parquet", "CSV or Parquet"
@@ -71,7 +71,8 @@ class TableReader:
         for name in self._names:
             if name not in names:
                 raise MissingColumnError(name, names)
-        yield from table.iter_batches(batch_size=8 * _BATCH_ROWS, columns=self._names)
+        for batch in table.iter_batches(batch_size=8 * _BATCH_ROWS, columns=self._names):
+            yield parquet.without_views(batch)
 
 
 def _refuse_other(head: bytes, path: str, formats: str) -> None:
@@ -107,7 +108,7 @@ def _named(batches: Iterator[RawBatch], path: str, formats: str) -> Iterator[Raw
     except MissingColumnError as error:
         raise UserError(f"{path} has no column {error.name}{_hint(error)}") from None
     except Exception as error:  # the libraries raise exceptions of any type where bytes are damaged
-        message = " ".join(str(error).split()) or type(error).__name__
+        message = without_values(error)
         raise UserError(f"{path}, after record {last}: {message}; export the file again") from error
 
 

@@ -23,7 +23,27 @@ def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordB
     kept = [path for path in paths if tuple(p for p in path.split(".") if p not in _LIST_WRAPPERS) in wanted]
     if not kept:
         raise ValueError(f"the file has none of the columns {', '.join(schema.names)}; check source.input, source.kind")
-    yield from parquet.iter_batches(batch_size=rows, columns=kept)
+    for batch in parquet.iter_batches(batch_size=rows, columns=kept):
+        yield without_views(batch)
+
+
+def without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch whose text is not of a view type, which many of Arrow's functions do not take."""
+    schema = pa.schema([item.with_type(_without_views(item.type)) for item in batch.schema])
+    return batch if schema.equals(batch.schema.remove_metadata()) else batch.cast(schema)
+
+
+def _without_views(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        return pa.string() if pa.types.is_string_view(kind) else pa.binary()
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, _without_views(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([item.with_type(_without_views(item.type)) for item in kind])
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return make(kind.value_field.with_type(_without_views(kind.value_type)))
+    return kind
 
 
 def _leaves(wanted: pa.DataType, prefix: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

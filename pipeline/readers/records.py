@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,3 +24,10 @@ class RawBatch:
     columns: pa.RecordBatch
     numbers: np.ndarray
     malformed: list[tuple[int, str]] = field(default_factory=list)
+
+
+def without_values(error: BaseException) -> str:
+    """Return an error's message in one line, without the values in quotes or behind a colon: they can be ids."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = re.sub(r"(?<!\w)('[^']*'|\"[^\"]*\")", "...", text)
+    return re.sub(r"\b(parse|parsing|invalid value|Could not convert)\b.*", r"\1 a value", text)

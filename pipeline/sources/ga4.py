@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from typing import NamedTuple
 
@@ -121,9 +122,33 @@ def _hashes(batch: pa.RecordBatch, stamps: np.ndarray, engaged: np.ndarray) -> n
     texts = [columns.coded_ids(column(batch, name)) for name in ("event_name", "user_pseudo_id", "user_id")]
     bundles, _ = columns.integers(column(batch, "event_bundle_sequence_id"))
     hashes = np.zeros(len(stamps), np.uint64)
-    for codes in (*(splits.hash_ids(ids, seed=0) for ids in texts), stamps, bundles, engaged):
+    params = _hashes_of_parameters(column(batch, "event_params"))
+    for codes in (*(splits.hash_ids(ids, seed=0) for ids in texts), stamps, bundles, engaged, params):
         hashes = splits.mix(hashes ^ codes.astype(np.uint64))
     return hashes
+
+
+def _hashes_of_parameters(params: pa.Array) -> np.ndarray:
+    """Return a hash of all parameters of each event, in any order, uint64[n]."""
+    if pa.types.is_null(params.type):
+        return np.zeros(len(params), np.uint64)
+    flat = pc.list_flatten(params)
+    values = columns.field(flat, "value")
+    hashes = _checksums(columns.ids(columns.field(flat, "key")))
+    for name in _VALUE_FIELDS:
+        field = columns.field(values, name)
+        if field.null_count < len(field):
+            hashes = splits.mix(hashes ^ _checksums(columns.ids(field)))
+    sums = np.append(np.uint64(0), np.cumsum(splits.mix(hashes)))
+    ends = np.append(0, np.cumsum(pc.list_value_length(params).fill_null(0).to_numpy()))
+    return sums[ends[1:]] - sums[ends[:-1]]
+
+
+def _checksums(ids: pa.BinaryArray) -> np.ndarray:
+    """Return the CRC-32 of each value, uint64[n]; of a null, 1 << 32."""
+    coded = ids.dictionary_encode()
+    of_value = [zlib.crc32(value) for value in coded.dictionary.to_pylist()] + [1 << 32]
+    return np.array(of_value, np.uint64)[coded.indices.fill_null(len(of_value) - 1).to_numpy()]
 
 
 class _Parameters(NamedTuple):

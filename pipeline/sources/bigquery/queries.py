@@ -37,7 +37,7 @@ def pairs(source: SourceSettings, split: SplitSettings, tables: TableName, suffi
         of_version = sorted(suffix for suffix in suffixes if suffix.rpartition("_")[0] == prefix.rstrip("_"))
         values[f"first_{version}"] = ("STRING", of_version[0] if of_version else "")
         values[f"last_{version}"] = ("STRING", of_version[-1] if of_version else "")
-    values["missing_ids"] = ("STRING", list(source.missing_ids))
+    values["missing_ids"] = ("STRING", list(source.names_of_no_id))
     values["cut_ms"] = ("INT64", split.time_ms if split.kind == "time" else _NEVER_MS)
     if source.kind == "ga360":
         values |= {

@@ -27,6 +27,7 @@ WITH
       event_timestamp,
       event_name,
       event_bundle_sequence_id,
+      TO_JSON_STRING(event_params) AS params,
       DIV(IF(event_timestamp BETWEEN 0 AND 253402300799999999, event_timestamp, NULL), 1000) AS time_ms,
       (
         SELECT
@@ -78,7 +79,7 @@ WITH
         WHEN time_ms IS NULL THEN 'rejected.event_timestamp_invalid'
         WHEN engaged_ms NOT BETWEEN 0 AND 253402300799999 THEN 'rejected.engagement_invalid'
         WHEN @drop_duplicate_events AND 1 < ROW_NUMBER() OVER (
-          PARTITION BY user_id, user_pseudo_id, item, event_timestamp, event_name, event_bundle_sequence_id, engaged_ms)
+          PARTITION BY user_id, user_pseudo_id, event_timestamp, event_name, event_bundle_sequence_id, params)
           THEN 'skipped.duplicate_event'
       END AS reason
     FROM events

@@ -12,6 +12,7 @@ from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
 from pipeline.readers.files import ExportReader, TableReader
 from pipeline.readers.ndjson import NdjsonReader
+from pipeline.readers.records import without_values
 from pipeline.sources import ga4, ga360, table
 from tests.support.exports import event, hit, session, write_ndjson
 
@@ -315,3 +316,41 @@ def test_both_ends_of_the_window_are_in_it(tmp_path, window, kept):
     assert [view["visitorId"].decode() for view in sessions.table.to_pylist()] == kept
     events = extract(ga4, tmp_path, [event(day, "x", 1) | {"event_date": day} for day in days], **window)
     assert [row["visitorId"].decode() for row in events.table.to_pylist()] == kept
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "string_view", "dictionary"])
+def test_text_of_any_layout_is_read(tmp_path, kind):
+    params = [{"key": "content_id", "value": {"string_value": "tea", "int_value": None}}]
+    text = pa.string() if kind == "dictionary" else getattr(pa, kind)()
+    nested = pa.string() if kind == "string_view" else text  # Arrow does not write views in lists
+    value = pa.struct([("string_value", nested), ("int_value", pa.int64())])
+    columns = {
+        "event_date": pa.array(["20240101"] * 2, text),
+        "event_timestamp": pa.array([1704067200000000, 1704067200000001]),
+        "user_pseudo_id": pa.array(["a", "b"], text),
+        "event_params": pa.array([params] * 2, pa.list_(pa.struct([("key", nested), ("value", value)]))),
+    }
+    if kind == "dictionary":
+        columns |= {name: columns[name].dictionary_encode() for name in ("event_date", "user_pseudo_id")}
+    pyarrow.parquet.write_table(pa.table(columns), tmp_path / "e.parquet")
+    (raw,) = ExportReader(ga4.SCHEMA).read(str(tmp_path / "e.parquet"))
+    found = ga4.extract(raw, "e", SourceSettings(kind="ga4", start_date="20240101")).table.to_pylist()
+    assert [(row["visitorId"], row["contentId"]) for row in found] == [(b"a", b"tea"), (b"b", b"tea")]
+    pyarrow.parquet.write_table(
+        pa.table({"visitorId": columns["user_pseudo_id"], "contentId": columns["event_date"]}), tmp_path / "t"
+    )
+    assert [row[:2] for row in read_table(tmp_path / "t")[0]] == [(b"a", b"20240101"), (b"b", b"20240101")]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pa.ArrowInvalid("Failed to parse string: 'ann@example.org' as a scalar of type double"),
+        pa.ArrowInvalid("Failed to convert JSON to int64, couldn't parse:ann@example.org"),
+        TypeError('Expected bytes, got "ann@example.org" object'),
+        pa.ArrowInvalid("Could not convert 'ann@example.org' with type str: tried to convert to int64"),
+        ValueError("the record's id 'ann@example.org' is no id's form"),
+    ],
+)
+def test_a_message_loses_the_values_in_it(error):
+    assert "example" not in without_values(error) and len(without_values(error)) > 20

@@ -11,6 +11,10 @@ OTHERS = [
     ONE | {"event_name": None},
     ONE | {"event_bundle_sequence_id": "8"},
     ONE | {"event_timestamp": "1704067200000001"},
+    ONE | {"event_params": [*ONE["event_params"], {"key": "value", "value": {"double_value": 9.5}}]},
+    ONE | {"event_params": [*ONE["event_params"], {"key": "value", "value": {"double_value": "NaN"}}]},
+    ONE | {"event_params": [*ONE["event_params"], {"key": "value", "value": {"int_value": "9"}}]},
+    ONE | {"event_params": [*ONE["event_params"], {"key": "value", "value": {"string_value": "9"}}]},
     ONE | {"user_pseudo_id": "b"},
     event("a", "y", 30, event_name="page_view", event_bundle_sequence_id="7"),
     event("a", "x", 31, event_name="page_view", event_bundle_sequence_id="7"),
@@ -27,7 +31,7 @@ def test_exact_duplicates_count_once(tmp_path, kept, files):
     found, counts = interactions(settings(tmp_path / "out", tmp_path / "*.json", "ga4", source=source))
     dwell = {pair: amount for pair, (amount, _) in found.items()}
     assert dwell == {
-        (b"a", b"x"): 30.0 * (8 if kept else 5) + 31,
+        (b"a", b"x"): 30.0 * (12 if kept else 9) + 31,
         (b"b", b"x"): 30.0,
         (b"a", b"y"): 30.0,
     }

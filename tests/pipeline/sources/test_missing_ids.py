@@ -9,7 +9,7 @@ from pipeline.readers.files import ExportReader, TableReader
 from pipeline.sources import ga4, ga360, table
 from tests.support.exports import event, hit, session, write_ndjson
 
-MISSING = ["(not set)", "NULL", "NaN", "None", "nan", "null", "undefined"]
+MISSING = ["(not set)", "NULL", "NaN", "null", "undefined"]
 
 
 def extracted(source, path):
@@ -43,7 +43,7 @@ def test_ga360(tmp_path, name):
     assert rejects == ["visitor_id_missing"] and counts["hits.skipped.no_item"] == 1
 
 
-@pytest.mark.parametrize("name", MISSING)
+@pytest.mark.parametrize("name", [*MISSING, "nan", "None"])
 def test_a_table(tmp_path, name):
     path = tmp_path / "in.csv"
     path.write_text(f"visitorId,contentId\n{name},x\na,{name}\na,x\n")
@@ -69,3 +69,10 @@ def test_dates_as_other_tools_write_them(tmp_path, date):
     window = {"start_date": "2024-01-01", "end_date": "2024-01-01"}
     source = ga4.Ga4(SourceSettings(kind="ga4", input="x", **window), SplitSettings())
     assert len(extracted(source, path)[0]) == 1
+
+
+def test_what_looks_special_and_is_an_id(tmp_path):
+    names = ["nan", "None", "0", "-1", "True", "[UNK]", " ", "\t", "a\0b", "\u2028x", "e\u0301", "\u00e9"]
+    path = write_ndjson(tmp_path / "in", [event(name, name, 5) for name in names])
+    found, rejects, _ = extracted(ga4.Ga4(SourceSettings(kind="ga4", input="x"), SplitSettings()), path)
+    assert [row["visitorId"].decode() for row in found] == names and rejects == []
