@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from artifacts.checksums import digest_of
 from artifacts.manifests import DatasetManifest, InputTable, LiveVersion, RunManifest
-from artifacts.paths import Night, Nights
+from artifacts.paths import Nights
 from configs.settings import Settings
 from nightly.runs import live, outputs, record
 from nightly.runs.record import Record
@@ -29,7 +29,9 @@ def open_attempt(
     if went_live or last.name in alias.withdrawn:
         if last.manifest.identity != identity:
             say(f"{last.name} went live; its input or its settings have changed: a new attempt")
-        elif problem := _damage(settings, last.night):
+        elif problem := outputs.damage(last.night.dataset, DatasetManifest) or outputs.version_damage(
+            commands.live_model(settings, last.night), last.night.predictions
+        ):
             say(f"{last.name} went live, and is damaged ({problem}): a new attempt")
         else:
             return last
@@ -76,8 +78,3 @@ def version_of(run: Record, settings: Settings) -> LiveVersion:
 def _identity(settings: Settings, tables: list[InputTable]) -> str:
     """Return a digest of everything that changes what a night puts live."""
     return digest_of([[table.model_dump() for table in tables], select(settings, commands.SETTINGS)])
-
-
-def _damage(settings: Settings, night: Night) -> str | None:
-    model_dir = commands.live_model(settings, night)
-    return outputs.damage(night.dataset, DatasetManifest) or outputs.version_damage(model_dir, night.predictions)

@@ -23,6 +23,6 @@ def yesterday() -> datetime.date:
 def parse(text: str) -> datetime.date:
     """Return the date of 2024-01-31 or 20240131; raise UserError if it is not a date."""
     try:
-        return datetime.datetime.strptime(text.replace("-", ""), "%Y%m%d").date()
+        return datetime.date.fromisoformat(text)
     except ValueError:
         raise UserError(f"--date {text} is not a date; write it as 2024-01-31") from None

@@ -30,7 +30,11 @@ def tables_of(settings: Settings, date: datetime.date) -> list[InputTable]:
         return [InputTable(path=source.query, changed=storage.read_bytes(source.query).decode("utf-8", "replace"))]
     if not source.input:
         raise UserError("no input: set source.input in the config")
-    listed = _tables(source.input, settings.bigquery) if source.in_bigquery else _files(source.input)
+    if source.in_bigquery:
+        listed = list(_tables(source.input, settings.bigquery))
+    else:
+        files = storage.glob(source.input)
+        listed = [InputTable(path=file.path, bytes=file.bytes, changed=file.changed) for file in files]
     is_export = source.kind in ("ga360", "ga4")
     tables = [(day_table_of_path(table.path) if is_export else None, table) for table in listed]
     read = tables_to_read([day_table for day_table, _ in tables], source.include_intraday)
@@ -48,12 +52,6 @@ def tables_of(settings: Settings, date: datetime.date) -> list[InputTable]:
 
 def _is_inside(table: DayTable | None, source: SourceSettings, date: datetime.date) -> bool:
     return table is None or (source.start_date or table.day) <= table.day <= date
-
-
-def _files(pattern: str) -> Iterator[InputTable]:
-    """Yield each file that matches."""
-    for file in storage.glob(pattern):
-        yield InputTable(path=file.path, bytes=file.bytes, changed=file.changed)
 
 
 def _tables(url: str, settings: BigQuerySettings) -> Iterator[InputTable]:

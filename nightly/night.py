@@ -11,27 +11,21 @@ import yaml
 from artifacts import storage
 from artifacts.manifests import DatasetManifest, LiveVersion, ModelManifest
 from artifacts.paths import Dataset, Nights
-from configs.errors import UserError
+from configs.errors import GateError, UserError
 from configs.settings import Settings
 from nightly import destinations, inputs, retention
 from nightly.attempt import new_attempt, open_attempt, version_of
 from nightly.runs import figures, live, outputs, record
 from nightly.runs.record import Record
 from nightly.steps.commands import NAMES, PROMOTE, STEPS
-from nightly.steps.process import GATE_STATUS, Execute, execute
+from nightly.steps.process import Execute, execute
 from nightly.steps.step import Plan, Step
 
 
-class StoppedError(UserError):
-    """The night ended before its model went live; the message names the step and the reason.
+class StepError(UserError):
+    """A step failed, so the night ended before its model went live."""
 
-    Attributes:
-        status: the exit status of the command: 1 if a step failed, 3 if the model did not pass the gate.
-    """
-
-    def __init__(self, message: str, status: int):
-        super().__init__(message)
-        self.status = status
+    status = 1
 
 
 @dataclass
@@ -58,7 +52,8 @@ class Runner:
         """Run the steps of the date that are still to do, and return the record of the run.
 
         Raises:
-            StoppedError: a step failed, or the model did not pass the gate.
+            StepError: a step failed.
+            GateError: the model did not pass the gate.
             UserError: the date has no table, or a file of the nights is damaged.
         """
         run = self._open()
@@ -66,8 +61,6 @@ class Runner:
             parent = self._parent(run)
             self._write_config(run, parent)
             self._run_steps(run, Plan(self.settings, run.night, run.night.config, run.manifest.inputs, parent))
-        except StoppedError:
-            raise
         except BaseException as error:
             if run.status == record.RUNNING:
                 run.end(record.FAILED, f"{type(error).__name__}: {error}".strip())
@@ -159,11 +152,10 @@ class Runner:
             return
         step.wait(run.night)
         self.say(f"{run.name} {step.name} ...")
-        command = step.command(plan)
+        command, begin = step.command(plan), time.monotonic()
         run.update(status=record.RUNNING, message=None)
-        started = {"started": record.now(), "command": " ".join(["python", "-m", *command])}
-        run.update_step(step.name, identity=identity, status="running", **started)
-        begin = time.monotonic()
+        text = f"python -m {' '.join(command)}"
+        run.update_step(step.name, identity=identity, status="running", started=record.now(), command=text)
         lines: list[str] = []
 
         def show(text: str) -> None:
@@ -191,25 +183,24 @@ class Runner:
         return True
 
     def _end_step(self, run: Record, step: Step, status: int, last_line: str) -> None:
-        if status == GATE_STATUS:
+        if status == GateError.status:
             run.update_step(step.name, status="gate failed", message=last_line)
             raise self._gate_failed(run, step.name)
         problem = f"exit status {status}: {last_line}" if status else step.damage(run.night)
         if problem:
             run.update_step(step.name, status="failed", message=problem)
             run.end(record.FAILED, f"{step.name}: {problem}")
-            log = run.night.log(step.name)
-            raise StoppedError(f"{run.name}: {step.name} failed, {problem}; its output is in {log}", 1)
+            raise StepError(f"{run.name}: {step.name} failed, {problem}; its output is in {run.night.log(step.name)}")
         run.update_step(step.name, status="done")
         self.say(f"{run.name} {step.name}: done in {run.step(step.name).seconds:.1f} s")
 
-    def _gate_failed(self, run: Record, step: str) -> StoppedError:
+    def _gate_failed(self, run: Record, step: str) -> GateError:
         """End the run at a gate: the model's (evaluate), or the dataset's, which differs from the live version's."""
         message = run.step(step).message
         run.end(record.GATE_FAILED, message)
         version = live.read(self.nights).live
         consequence = f"{version.name} stays live" if version else "nothing is live"
-        return StoppedError(f"{run.name} did not pass the gate, {consequence}: {message}", GATE_STATUS)
+        return GateError(f"{run.name} did not pass the gate, {consequence}: {message}")
 
     def _promote(self, run: Record) -> None:
         """Put the model live, update its destinations, and remove old runs."""

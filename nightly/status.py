@@ -44,16 +44,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(json.dumps({"live": alias.live.model_dump() if alias.live else None, "runs": runs}, indent=2))
     else:
         _show(runs, alias.live)
-    if args.max_age_days is not None:
-        _refuse_old(alias.live, args.max_age_days)
-
-
-def _refuse_old(version: LiveVersion | None, days: float) -> None:
-    if version is None:
+    if args.max_age_days is None:
+        return
+    if alias.live is None:
         raise UserError("nothing is live")
-    age = datetime.datetime.now(datetime.UTC).date() - datetime.date.fromisoformat(version.date)
-    if age.days > days:
-        raise UserError(f"{version.name} is live, {age.days} days old, more than {days:g}; run python -m nightly.run")
+    age = (datetime.datetime.now(datetime.UTC).date() - datetime.date.fromisoformat(alias.live.date)).days
+    if age > args.max_age_days:
+        limit = f"more than {args.max_age_days:g}; run python -m nightly.run"
+        raise UserError(f"{alias.live.name} is live, {age} days old, {limit}")
 
 
 def _describe(run: record.Record, alias: AliasManifest) -> dict[str, Any]:

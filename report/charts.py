@@ -47,8 +47,7 @@ class Interval(NamedTuple):
     high: float
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """A line: its points, the limits of its band if it has one, and the tooltips of the points."""
 
     name: str

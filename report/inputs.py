@@ -23,41 +23,30 @@ _BINS = 30
 
 @dataclass(frozen=True)
 class RowStatistics:
-    """Statistics of the users' rows.
+    """Statistics of the users' rows, with a histogram of the ratings."""
 
-    Attributes:
-        users_per_item: int64 [items]. items_per_user: int64 [users].
-        edges, counts: a histogram of the ratings. candidates: visitors that may be shown as examples.
-    """
-
-    users_per_item: np.ndarray
-    items_per_user: np.ndarray
-    edges: np.ndarray
-    counts: np.ndarray
-    candidates: list[visitors.Candidate]
+    users_per_item: np.ndarray  # int64 [items]
+    items_per_user: np.ndarray  # int64 [users]
+    edges: np.ndarray  # float64 [bins + 1]
+    counts: np.ndarray  # int64 [bins]
+    candidates: list[visitors.Candidate]  # that may be shown as examples
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of the report.
-
-    Attributes:
-        statistics: the dataset's statistics.json, {} if it has none.
-        item_factors: float32 [items, k]. items: contentIds by itemId.
-        evaluation: what trainer.evaluate wrote, or None; then `unmeasured` is the reason and what to do.
-    """
+    """The inputs of the report."""
 
     dataset_dir: str
     model_dir: str
     dataset: DatasetManifest
     model: ModelManifest
-    statistics: dict[str, Any]
+    statistics: dict[str, Any]  # the dataset's statistics.json, {} if it has none
     rows: RowStatistics
-    item_factors: np.ndarray
-    items: list[str]
+    item_factors: np.ndarray  # float32 [items, k]
+    items: list[str]  # contentIds by itemId
     catalogue: Catalogue
-    evaluation: dict[str, Any] | None
-    unmeasured: str
+    evaluation: dict[str, Any] | None  # what trainer.evaluate wrote
+    unmeasured: str  # the reason why there is no evaluation, and what to do
     examples: list[visitors.Example]
 
     def title(self, item: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,17 +10,12 @@ _SEED = 0
 _FEWEST_FOR_TSNE = 12
 
 
-@dataclass(frozen=True)
-class Map:
-    """The most popular items on a plane.
+class Map(NamedTuple):
+    """The most popular items on a plane."""
 
-    Attributes:
-        items: itemIds, int64 [n]. positions: float64 [n, 2] in 0..1. method: how they were computed, in words.
-    """
-
-    items: np.ndarray
-    positions: np.ndarray
-    method: str
+    items: np.ndarray  # itemIds, int64 [n]
+    positions: np.ndarray  # float64 [n, 2] in 0..1
+    method: str  # how they were computed, in words
 
 
 def draw(factors: np.ndarray, users_per_item: np.ndarray, most: int) -> Map:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from configs.errors import UserError
@@ -29,64 +28,42 @@ class Row(NamedTuple):
     best: float | None = None
 
 
-@dataclass(frozen=True)
-class Quality:
-    """The tables and charts of the section.
-
-    Attributes:
-        users: number of evaluated visitors. confidence: of the intervals, as text.
-        systems, rows: names, and the metrics of each.
-        others, differences: names, and the paired differences of the first system to each.
-        verdicts: a sentence per comparison, and a CSS class. notes: the overlap with another model, and the gate.
-        against_k: charts by metric. by_activity: a chart, or None.
-    """
-
-    users: int
-    confidence: str
-    systems: list[str]
-    rows: list[Row]
-    others: list[str]
-    differences: list[Row]
-    verdicts: list[tuple[str, str]]
-    notes: list[str]
-    against_k: dict[str, str]
-    by_activity: str | None
-
-
-def describe(evaluation: Mapping[str, Any]) -> Quality:
-    """Return tables and charts of an evaluation; raise UserError if it lacks a required part."""
+def describe(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables and charts of an evaluation by name; raise UserError if it lacks a required part."""
     try:
         systems, others = evaluation["systems"], evaluation.get("differences", {})
         metrics = list(dict.fromkeys(name for values in systems.values() for name in values))
         shown = _shown(metrics)
         charts = {name: _against_k(name, systems, metrics) for name in ("recall", "ndcg")}
-        return Quality(
-            users=int(evaluation["users"]),
-            confidence=f"{100 * evaluation.get('settings', {}).get('confidence', 0.95):g} %",
-            systems=list(systems),
-            rows=[_row(metric, systems) for metric in shown],
-            others=list(others),
-            differences=[
+        return {
+            "users": int(evaluation["users"]),
+            "confidence": f"{100 * evaluation.get('settings', {}).get('confidence', 0.95):g} %",
+            "systems": list(systems),
+            "rows": [_row(metric, systems) for metric in shown],
+            "others": list(others),
+            "differences": [  # of the first system to each of the others, paired by visitor
                 Row(metric, [_interval(values[metric]) for values in others.values()])
                 for metric in shown
                 if others and all(metric in values for values in others.values())
             ],
-            verdicts=_verdicts(evaluation),
-            notes=_notes(evaluation),
-            against_k={name: chart for name, chart in charts.items() if chart},
-            by_activity=_by_activity(evaluation.get("by_activity") or {}, metrics),
-        )
+            "verdicts": _verdicts(evaluation),
+            "notes": _notes(evaluation),
+            "against_k": {name: chart for name, chart in charts.items() if chart},
+            "by_activity": _by_activity(evaluation.get("by_activity") or {}, metrics),
+        }
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"the evaluation lacks {error}; rerun python -m trainer.evaluate") from error
 
 
 def _verdicts(evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return a sentence per comparison, and its CSS class."""
     classes = {"ahead": "good", "behind": "bad"}
     verdicts = evaluation.get("verdicts", [])
     return [(f"{verdict['summary']}.", classes.get(verdict["verdict"], "open")) for verdict in verdicts]
 
 
 def _notes(evaluation: Mapping[str, Any]) -> list[str]:
+    """Return sentences on the overlap with another model, and on the gate."""
     notes = []
     if against := evaluation.get("against"):
         cells = against["overlap"].items()

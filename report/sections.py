@@ -92,10 +92,8 @@ def training(inputs: Inputs) -> dict[str, str]:
         axes = Axis(1, max(*sweeps, 2), "sweep"), Axis(low - margin, high + margin, label)
         charts[label] = lines([Series(label, sweeps, values, tips=tips)], label, *axes)
     seconds = [record.seconds for record in inputs.model.history]
-    tips = [
-        f"sweep {sweep} ({'users' if sweep % 2 else 'items'}): {value:.3f} s"
-        for sweep, value in zip(sweeps, seconds, strict=True)
-    ]
+    sides = ["users" if sweep % 2 else "items" for sweep in sweeps]
+    tips = [f"sweep {n} ({side}): {value:.3f} s" for n, side, value in zip(sweeps, sides, seconds, strict=True)]
     charts["seconds"] = bars([str(sweep) for sweep in sweeps], seconds, "Seconds", "seconds", tips, "sweep")
     return charts
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -23,8 +22,7 @@ _EXPLAINED_BY = 2  # items per explanation
 Outputs = Mapping[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A visitor's row: userId, itemIds int32 [n], ratings float32 [n]."""
 
     key: int
@@ -32,8 +30,7 @@ class Candidate:
     values: np.ndarray
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """An item of a list, with its rating or score; `explanation` names the visitor's items that contribute most."""
 
     item: str
@@ -41,18 +38,13 @@ class Line:
     explanation: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Example:
-    """A visitor without the id.
-
-    Attributes:
-        total: number of the visitor's items. rule: the rule that answered (ranking/cold_start.py).
-    """
+class Example(NamedTuple):
+    """A visitor without the id."""
 
     history: list[Line]
-    total: int
+    total: int  # number of the visitor's items
     recommended: list[Line]
-    rule: str
+    rule: str  # the rule that answered (ranking/cold_start.py)
 
 
 def candidates(block: SparseRows) -> list[Candidate]:
@@ -114,9 +106,9 @@ def recommend(
 
 def _recommended(signatures: Any, visitor_id: tf.Tensor, outputs: Outputs, row: int) -> list[Line]:
     count = outputs["count"][row]
-    ids, scores = outputs["contentIds"][row][:count], outputs["scores"][row][:count].tolist()
     if not count:
         return []
+    ids, scores = outputs["contentIds"][row][:count], outputs["scores"][row][:count].tolist()
     answer = signatures["explanation"](
         visitorId=tf.repeat(visitor_id[None], count),
         contentId=tf.constant(ids),
@@ -124,10 +116,10 @@ def _recommended(signatures: Any, visitor_id: tf.Tensor, outputs: Outputs, row: 
     )
     explaining, contributions = answer["contentIds"].numpy(), answer["contributions"].numpy()
     return [
-        Line(_text(item), score, tuple(_text(name) for name, share in zip(*pair, strict=True) if name and share > 0))
-        for item, score, *pair in zip(ids, scores, explaining, contributions, strict=True)
+        Line(item, score, tuple(name for name, share in zip(*reasons, strict=True) if name and share > 0))
+        for item, score, *reasons in zip(_texts(ids), scores, map(_texts, explaining), contributions, strict=True)
     ]
 
 
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "replace")
+def _texts(ids: np.ndarray) -> list[str]:
+    return [name.decode("utf-8", "replace") for name in ids]

@@ -32,11 +32,10 @@ def promote(nights: Nights, version: LiveVersion) -> str | None:
     with _changing(nights) as alias:
         if version.name in alias.withdrawn:
             return f"{version.name} was withdrawn by a rollback"
-        live = alias.live
-        if live and live.name == version.name:
+        if alias.live and alias.live.name == version.name:
             return None
-        if live and live.date > version.date:
-            return f"{live.name} is live, and newer"
+        if alias.live and alias.live.date > version.date:
+            return f"{alias.live.name} is live, and newer"
         alias.versions = [old for old in alias.versions if old.name != version.name]
         alias.versions.append(version.model_copy(update={"promoted": record.now()}))
     return None

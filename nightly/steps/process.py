@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-GATE_STATUS = 3  # exit status of a step that worked, but whose outcome is not good enough
 GRACE_SECONDS = 30.0  # for a stopped step to end by itself: a training writes its checkpoint
 
 Execute = Callable[[Sequence[str], Callable[[str], None], float], int]
