@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from typing import Annotated, Literal, cast
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
 
 from configs.settings.section import Section, as_date
 
@@ -35,11 +36,9 @@ class RatingSettings(Section):
             return 1.0
         return self.scale or (0.3 if self.kind == "median" else 1.0)
 
-    @model_validator(mode="after")
-    def _ordinal_needs_its_table(self) -> RatingSettings:
+    def _problems(self) -> Iterator[str]:
         if (self.kind == "ordinal") != bool(self.ordinal):
-            raise ValueError("kind: ordinal and a mapping `ordinal:` of answers to ratings go together")
-        return self
+            yield "kind: ordinal and a mapping `ordinal:` of answers to ratings go together"
 
 
 class PrivacySettings(Section):
@@ -57,11 +56,9 @@ class PrivacySettings(Section):
         """True if visitorIds are hashed."""
         return bool(self.hash_key_file or self.hash_key_env)
 
-    @model_validator(mode="after")
-    def _one_key(self) -> PrivacySettings:
+    def _problems(self) -> Iterator[str]:
         if self.hash_key_file and self.hash_key_env:
-            raise ValueError("give hash_key_file or hash_key_env, not both")
-        return self
+            yield "give hash_key_file or hash_key_env, not both"
 
 
 class ValidationSettings(Section):
@@ -112,17 +109,15 @@ class SplitSettings(Section):
     def holds_out(self) -> bool:
         return self.kind != "none" or self.test_input is not None
 
-    @model_validator(mode="after")
-    def _each_kind_its_own(self) -> SplitSettings:
+    def _problems(self) -> Iterator[str]:
         if self.test_input is not None and self.kind != "none":
-            raise ValueError(f"test_input is a split of its own; remove kind {self.kind}")
+            yield f"test_input is a split of its own; remove kind {self.kind}"
         if self.drop_shared and self.test_input is None:
-            raise ValueError("drop_shared needs test_input")
+            yield "drop_shared needs test_input"
         if (self.kind == "time") != (self.time is not None or self.days is not None):
-            raise ValueError("kind time and either `time` or `days` go together")
+            yield "kind time and either `time` or `days` go together"
         if self.time is not None and self.days is not None:
-            raise ValueError("give time or days, not both")
-        return self
+            yield "give time or days, not both"
 
 
 class DatasetSettings(Section):

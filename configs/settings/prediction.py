@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, get_args
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from configs.settings.section import Section
 
@@ -73,19 +74,17 @@ class PredictionSettings(Section):
         """Kind in the output's manifest."""
         return "predictions" if self.kind == "recommendations" else self.kind
 
-    @model_validator(mode="after")
-    def _options_fit_the_kind(self) -> PredictionSettings:
+    def _problems(self) -> Iterator[str]:
         if self.explanation and self.kind != "recommendations":
-            raise ValueError(f"explanation is for recommendations, not for {self.kind}")
+            yield f"explanation is for recommendations, not for {self.kind}"
         if self.max_per_category and self.returns_visitors:
-            raise ValueError(f"max_per_category is for items; {self.kind} returns visitors")
+            yield f"max_per_category is for items; {self.kind} returns visitors"
         if self.max_age_days and self.kind == "similar_visitors":
-            raise ValueError("max_age_days is for items; similar_visitors returns visitors")
+            yield "max_age_days is for items; similar_visitors returns visitors"
         if self.table and self.kind.startswith("similar_"):
-            raise ValueError(f"table is for recommendations and audiences, not for {self.kind}")
+            yield f"table is for recommendations and audiences, not for {self.kind}"
         if self.explanation and set(self.formats) == {"text"}:
-            raise ValueError("explanation needs jsonl or parquet in formats; the text form has no place for it")
-        return self
+            yield "explanation needs jsonl or parquet in formats; the text form has no place for it"
 
 
 class ServingSettings(Section):

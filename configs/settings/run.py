@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from configs.settings import yaml_files
 from configs.settings.cloud import BigQuerySettings, CloudSettings, DataflowSettings, VertexSettings
@@ -56,14 +56,7 @@ class Settings(Section):
     beam: dict[str, str | int | float | bool | list[str]] = Field(default_factory=dict)
     """Beam's own pipeline options by name, e.g. runner or temp_location; flags override them."""
 
-    @model_validator(mode="after")
-    def _sections_agree(self) -> Settings:
-        for problem in self._problems():
-            raise ValueError(problem)
-        return self
-
     def _problems(self) -> Iterator[str]:
-        """Yield what one section asks of another and does not get."""
         source, rating, split = self.source, self.rating, self.split
         is_table = source.kind == "table"
         rated = is_table and source.rating_column

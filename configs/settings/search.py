@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, cast, get_args
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from configs.settings import RatingSettings, TrainingSettings, yaml_files
 from configs.settings.section import Section, validate
@@ -32,18 +32,16 @@ class Range(Section):
         """low and high of a range without choices."""
         return cast(tuple[float, float], (self.low, self.high))
 
-    @model_validator(mode="after")
-    def _choices_or_bounds(self) -> Range:
+    def _problems(self) -> Iterator[str]:
         low, high = self.low, self.high
         if (low is None) != bool(self.choices) or (low is None) != (high is None):
-            raise ValueError("give either choices, or low and high")
+            yield "give either choices, or low and high"
         if low is not None and high is not None and low >= high:
-            raise ValueError(f"low {low} must be below high {high}")
+            yield f"low {low} must be below high {high}"
         if self.log and low is not None and low <= 0:
-            raise ValueError(f"log needs a low above 0, not {low}")
+            yield f"log needs a low above 0, not {low}"
         if len(set(self.choices)) < len(self.choices):
-            raise ValueError("a choice is given twice")
-        return self
+            yield "a choice is given twice"
 
 
 class ValidationSettings(Section):
@@ -92,15 +90,13 @@ class SearchSettings(Section):
     def metric_name(self) -> str:
         return f"{self.metric}@{self.k}"
 
-    @model_validator(mode="after")
-    def _space_of_known_settings(self) -> SearchSettings:
+    def _problems(self) -> Iterator[str]:
         if RIDGE in self.space and f"{TRAINING}regularization_coeff" in self.space:
-            raise ValueError(f"space: search {RIDGE} or {TRAINING}regularization_coeff, not both")
+            yield f"space: search {RIDGE} or {TRAINING}regularization_coeff, not both"
         for key, values in self.space.items():
             _check(key, values)
         if self.trials is None and self.minutes is None:
-            raise ValueError("give trials or minutes, or the search never ends")
-        return self
+            yield "give trials or minutes, or the search never ends"
 
 
 def is_whole(key: str) -> bool:
@@ -117,9 +113,9 @@ def _check(key: str, values: Range) -> None:
         if not values.choices or set(values.choices) - set(known):
             raise ValueError(f"space.{key}: give choices among {', '.join(known)}")
         return
+    tried = values.choices or values.bounds
     if key == RIDGE:
-        numbers = [value for value in values.choices if isinstance(value, str) or value <= 0]
-        if numbers or (values.low is not None and values.low <= 0):
+        if any(isinstance(value, str) or value <= 0 for value in tried):
             raise ValueError(f"space.{key}: must be above 0")
         return
     if name == key or name not in TrainingSettings.model_fields:
@@ -127,7 +123,7 @@ def _check(key: str, values: Range) -> None:
             f"space.{key} cannot be searched (known: {RIDGE}, {RATING_KIND}, "
             f"{', '.join(TRAINING + field for field in TrainingSettings.model_fields)})"
         )
-    for value in values.choices or (values.low, values.high):
+    for value in tried:
         try:
             TrainingSettings.model_validate({name: value})
         except ValidationError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from configs.settings.section import Date, Section
 
@@ -69,25 +70,23 @@ class SourceSettings(Section):
     def filters_bots(self) -> bool:
         return self.max_views_a_day is not None or self.max_items_a_day is not None
 
-    @model_validator(mode="after")
-    def _ranges(self) -> SourceSettings:
+    def _problems(self) -> Iterator[str]:
         if self.window_days is not None and self.end_date is not None:
             first = self.end_date - datetime.timedelta(days=self.window_days - 1)
             if self.start_date not in (None, first):
-                raise ValueError(f"start_date {self.start_date} is not window_days {self.window_days} before end_date")
+                yield f"start_date {self.start_date} is not window_days {self.window_days} before end_date"
         if self.start_date and self.end_date and self.start_date > self.end_date:
-            raise ValueError(f"start_date {self.start_date} is after end_date {self.end_date}")
+            yield f"start_date {self.start_date} is after end_date {self.end_date}"
         if self.filters_bots and self.kind == "table" and not self.time_column:
-            raise ValueError("max_views_a_day and max_items_a_day need time_column if the source is a table")
+            yield "max_views_a_day and max_items_a_day need time_column if the source is a table"
         if self.max_dwell_ms is not None and self.max_dwell_ms < self.min_dwell_ms:
-            raise ValueError("max_dwell_ms is below min_dwell_ms")
+            yield "max_dwell_ms is below min_dwell_ms"
         if self.duration_column and self.rating_column:
-            raise ValueError("give duration_column or rating_column, not both")
+            yield "give duration_column or rating_column, not both"
         if self.query and self.kind != "table":
-            raise ValueError("source.query needs source.kind table")
+            yield "source.query needs source.kind table"
         if self.query and self.input:
-            raise ValueError("give input or query, not both")
-        return self
+            yield "give input or query, not both"
 
     @property
     def names_of_no_id(self) -> tuple[str, ...]:
