@@ -127,11 +127,27 @@ def test_a_wrong_command_is_found(command, wrong, monkeypatch):
     assert (said is None) if wrong is None else (wrong in said)
 
 
+def test_a_line_that_a_command_does_not_print_is_found():
+    """Only the seconds may differ."""
+    (block,) = [block for block in documents.blocks(ROOT / "docs" / "tutorial.md") if block.text == "make run\n"]
+    printed = "\n".join(block.output)
+    assert len(block.output) > 15 and documents.not_printed(block.output, printed.replace("8.62 s", "1.5 s")) == []
+    assert len(documents.not_printed(block.output, printed.replace("0.6867", "0.6866"))) == 2
+
+
+def test_other_pages_show_the_lines_of_the_tutorial():
+    """README's and wals.md's part of the output of `make run`; `make docs-test` compares the tutorial's with a run."""
+    shown = set(documents.shown(ROOT / "docs" / "tutorial.md"))
+    sweeps = [line for line in documents.shown(ROOT / "docs" / "wals.md") if line.startswith("sweep")]
+    lines = documents.shown(ROOT / "README.md")
+    assert len(sweeps) == 3 and len(lines) > 5 and {*sweeps, *lines} <= shown
+
+
 @pytest.mark.parametrize(("page", "refused"), [("README.md", True), ("CONTRIBUTING.md", False)])
 def test_pages_with_a_server_are_not_run_where_its_port_is_taken(monkeypatch, capsys, page, refused):
     prepared = []
     monkeypatch.setattr(docs_kit, "copy", prepared.append)
-    monkeypatch.setattr(docs_kit, "run", lambda block, tree: None)
+    monkeypatch.setattr(docs_kit, "run", lambda block, tree, before="": docs_kit.Done(None, ""))
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         status = docs_kit.main(["--pages", page, "--port", str(port)])

@@ -3,7 +3,8 @@
     python -m tests.kits.docs_kit --pages README.md docs/tutorial.md
 
 Pages are run one after the other in one copy, after `make run`; what a block marks (`needs:`, `long:`) is left out, and
-a server is stopped at the end of its page. Exit status 1 where a command fails; its output is shown.
+a server is stopped at the end of its page. Exit status 1 if a command fails, or if it does not print a line that the
+page shows below it; the output of a command that fails is shown.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.support import documents
 from tests.support.documents import ROOT, Block
@@ -50,13 +52,26 @@ def environment(tree: Path) -> dict[str, str]:
     }
 
 
-def run(block: Block, tree: Path) -> str | None:
-    """Run a block by bash; return its output where a command failed."""
+class Done(NamedTuple):
+    """A block that was run: what is wrong with it, or null, and all that it printed."""
+
+    wrong: str | None
+    printed: str
+
+
+def run(block: Block, tree: Path, before: str = "") -> Done:
+    """Run a block by bash.
+
+    Args:
+        before: what an earlier run of the block printed, which made a file that this run finds.
+    """
     shell = ["bash", "-euo", "pipefail", "-c", block.text]
     done = subprocess.run(shell, cwd=tree, env=environment(tree), capture_output=True, text=True, check=False)
-    return (
-        None if done.returncode == 0 else f"exit status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-    )
+    printed = f"{before}{done.stdout}{done.stderr}"
+    if done.returncode:
+        return Done(f"exit status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}", printed)
+    missing = documents.not_printed(block.output, printed)
+    return Done("\n".join(["not in the output:", *missing]) if missing else None, printed)
 
 
 def port_is_taken(port: int) -> bool:
@@ -84,8 +99,12 @@ def serve(block: Block, tree: Path) -> subprocess.Popen:
     return process
 
 
-def run_page(page: Path, tree: Path) -> list[str]:
-    """Return what failed, one line per block."""
+def run_page(page: Path, tree: Path, sample_run: str) -> list[str]:
+    """Run a page's blocks; return what failed, one line per block.
+
+    Args:
+        sample_run: what `make run` printed when it made the sample.
+    """
     failed, servers = [], []
     try:
         for block in documents.blocks(page):
@@ -94,7 +113,8 @@ def run_page(page: Path, tree: Path) -> list[str]:
                 servers.append(serve(block, tree))
                 wrong = None if servers[-1].poll() is None else "the server did not come up"
             else:
-                wrong = run(block, tree) if block.kind == "run" else None
+                before = sample_run if block.text.startswith("make run\n") else ""
+                wrong = run(block, tree, before).wrong if block.kind == "run" else None
             said = f"left out: {block.why}" if block.why else f"{time.monotonic() - started:.0f} s"
             print(f"{'FAILED' if wrong else 'ok':6} {block}  {said}", flush=True)
             if wrong:
@@ -126,11 +146,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tree = Path(folder)
         copy(tree)
         prepared = run(Block(ROOT / "README.md", 0, "make run\n", "run"), tree)
-        if prepared:
-            print(f"make run: {prepared}")
+        if prepared.wrong:
+            print(f"make run: {prepared.wrong}")
             return 1
         for name in chosen:
-            failed += run_page(ROOT / name, tree)
+            failed += run_page(ROOT / name, tree, prepared.printed)
     print(f"failed: {', '.join(failed)}" if failed else "every command works as printed")
     return 1 if failed else 0
 

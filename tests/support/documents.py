@@ -6,6 +6,8 @@ the reason why not and what shows it instead:
     <!-- needs: Google Cloud; shown by: tests/pipeline/test_dataflow.py -->
     <!-- long: an hour; shown by: tests/trainer/test_tune.py -->
     <!-- server -->    started, and stopped at the end of the page
+
+On the pages in `PRINTED`, each line of a ```text fence is a line that the last command above it prints.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import io
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -36,15 +38,18 @@ NEEDS = (
     "Airflow",
     "several machines",
 )
+PRINTED = ("docs/tutorial.md",)
 _BEAM = ("--runner", "--experiments", "--worker_", "--direct_", "--prism_")
 _FENCE = re.compile(r"(?:^<!-- (?P<marker>[^\n]*) -->\n\n?)?^(?P<indent> *)```sh\n(?P<text>.*?)^ *```$", re.M | re.S)
+_TEXT = re.compile(r"^```text\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_SECONDS = re.compile(r"\d+(?:\.\d+)? s\b")
 _MARKER = re.compile(r"server|(?P<kind>needs|long): (?P<why>[^;]+); shown by: (?P<shown>.+)")
 _INDENTED = re.compile(r"\n\n(?: {4}|\t)(?:make |python |curl |gcloud |docker |bq |export |saved_model_cli )")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fence. `line` is its first; `kind` is run, server, needs or long."""
+    """A fence. `line` is its first; `kind` is run, server, needs or long; `output` is what the page shows after it."""
 
     page: Path
     line: int
@@ -52,6 +57,7 @@ class Block:
     kind: str
     why: str = ""
     shown: str = ""
+    output: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -85,14 +91,35 @@ def blocks(page: Path) -> Iterator[Block]:
         ValueError: a marker that states neither why a fence is not run nor what shows it.
     """
     text = page.read_text(encoding="utf-8")
-    for match in _FENCE.finditer(text):
+    fences = list(_FENCE.finditer(text))
+    prints = str(page.relative_to(ROOT)) in PRINTED
+    ends = [fence.start() for fence in fences[1:]] + [len(text)]
+    for match, end in zip(fences, ends, strict=False):
         line = text.count("\n", 0, match.start("text")) + 1
         marker = match["marker"]
-        said = _MARKER.fullmatch(marker) if marker is not None else None
-        if marker is not None and said is None:
+        parts = _MARKER.fullmatch(marker) if marker is not None else None
+        if marker is not None and parts is None:
             raise ValueError(f"{page}:{line}: not a marker: {marker}")
-        kind = (said["kind"] or "server") if said else "run"
-        yield Block(page, line, match["text"], kind, (said and said["why"]) or "", (said and said["shown"]) or "")
+        kind = (parts["kind"] or "server") if parts else "run"
+        why, shown = (parts["why"] or "", parts["shown"] or "") if parts else ("", "")
+        output = _text_lines(text[match.end() : end]) if prints else ()
+        yield Block(page, line, match["text"], kind, why, shown, output)
+
+
+def shown(page: Path) -> tuple[str, ...]:
+    """Return the lines of a page's ```text fences."""
+    return _text_lines(page.read_text(encoding="utf-8"))
+
+
+def _text_lines(text: str) -> tuple[str, ...]:
+    """Return the lines of the ```text fences in a part of a page."""
+    return tuple(line for match in _TEXT.finditer(text) for line in match["text"].splitlines())
+
+
+def not_printed(lines_of_page: Iterable[str], printed: str) -> list[str]:
+    """Return the lines of a page that a command did not print; numbers of seconds do not count."""
+    lines = {_SECONDS.sub("N s", line.rstrip()) for line in printed.splitlines()}
+    return [line for line in lines_of_page if _SECONDS.sub("N s", line.rstrip()) not in lines]
 
 
 def indented(page: Path) -> list[int]:
