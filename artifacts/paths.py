@@ -7,6 +7,7 @@ written last, and readers refuse a root without it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from artifacts.names import HELD_OUT, VOCAB_ITEMS, VOCAB_USERS
 
@@ -21,16 +22,23 @@ def shard_name(prefix: str, shard: int, shards: int, suffix: str = "") -> str:
     return f"{prefix}-{shard:05d}-of-{shards:05d}{suffix}"
 
 
+class Below:
+    """An attribute whose value is a path below the object's `root`."""
+
+    def __init__(self, *parts: str):
+        self._parts = parts
+
+    def __get__(self, output: Any, kind: type) -> str:
+        return join(output.root, *self._parts)
+
+
 @dataclass(frozen=True)
 class Output:
     """The files that a job writes below a root."""
 
     root: str
 
-    @property
-    def manifest(self) -> str:
-        """The manifest, which is written last."""
-        return join(self.root, "manifest.json")
+    manifest = Below("manifest.json")  # written last
 
 
 @dataclass(frozen=True)
@@ -40,48 +48,15 @@ class Dataset(Output):
     Shard s of n of a group-by dataset contains the keys that leave the remainder s when divided by n, ascending.
     """
 
-    @property
-    def transform_fn(self) -> str:
-        """The directory for `tft.TFTransformOutput`."""
-        return join(self.root, "transform")
-
-    @property
-    def vocab_users(self) -> str:
-        return join(self.transform_fn, "transform_fn", "assets", VOCAB_USERS)
-
-    @property
-    def vocab_items(self) -> str:
-        return join(self.transform_fn, "transform_fn", "assets", VOCAB_ITEMS)
-
-    @property
-    def items_for_user(self) -> str:
-        """Prefix of the shards with one row per user."""
-        return join(self.root, "items_for_user")
-
-    @property
-    def users_for_item(self) -> str:
-        """Prefix of the shards with one row per item."""
-        return join(self.root, "users_for_item")
-
-    @property
-    def held_out(self) -> str:
-        """Prefix of the shards with the entries of each user that a split keeps from training, if there is a split."""
-        return join(self.root, HELD_OUT)
-
-    @property
-    def statistics(self) -> str:
-        """Interactions per day and a histogram of the ratings, of train."""
-        return join(self.root, "statistics.json")
-
-    @property
-    def items(self) -> str:
-        """The table of items, one row per item, in the order of the itemIds."""
-        return join(self.root, "items.parquet")
-
-    @property
-    def rejected(self) -> str:
-        """Directory of the rejected rows, JSON lines."""
-        return join(self.root, "rejected")
+    transform_fn = Below("transform")  # the directory for `tft.TFTransformOutput`
+    vocab_users = Below("transform", "transform_fn", "assets", VOCAB_USERS)
+    vocab_items = Below("transform", "transform_fn", "assets", VOCAB_ITEMS)
+    items_for_user = Below("items_for_user")  # prefix of the shards with one row per user
+    users_for_item = Below("users_for_item")  # prefix of the shards with one row per item
+    held_out = Below(HELD_OUT)  # prefix of the shards with what a split keeps from training of each user
+    statistics = Below("statistics.json")  # interactions per day and a histogram of the ratings, of train
+    items = Below("items.parquet")  # the table of items, one row per item, in the order of the itemIds
+    rejected = Below("rejected")  # directory of the rejected rows, JSON lines
 
 
 @dataclass(frozen=True)
@@ -92,48 +67,20 @@ class Model(Output):
     the layout of the dataset's shards, so that a worker reads a user's row and factors together.
     """
 
-    @property
-    def checkpoints(self) -> str:
-        return join(self.root, "checkpoints")
-
-    @property
-    def saved_model(self) -> str:
-        return join(self.root, "saved_model")
-
-    @property
-    def logs(self) -> str:
-        """TensorBoard summaries."""
-        return join(self.root, "logs")
-
-    @property
-    def user_factors(self) -> str:
-        """Prefix of the shards of the users' factors."""
-        return join(self.root, "factors", "user_factors")
-
-    @property
-    def item_factors(self) -> str:
-        """Prefix of the shards of the items' factors."""
-        return join(self.root, "factors", "item_factors")
-
-    @property
-    def user_weights(self) -> str:
-        """Prefix of the shards of R, the users' weights in training: [n, 1]."""
-        return join(self.root, "factors", "user_weights")
-
-    @property
-    def item_weights(self) -> str:
-        """Prefix of the shards of C, the items' weights in training: [n, 1]."""
-        return join(self.root, "factors", "item_weights")
+    checkpoints = Below("checkpoints")
+    saved_model = Below("saved_model")
+    logs = Below("logs")  # TensorBoard summaries
+    user_factors = Below("factors", "user_factors")  # prefix of the shards of the users' factors
+    item_factors = Below("factors", "item_factors")  # prefix of the shards of the items' factors
+    user_weights = Below("factors", "user_weights")  # prefix of the shards of R, the users' weights in training: [n, 1]
+    item_weights = Below("factors", "item_weights")  # prefix of the shards of C, the items' weights in training: [n, 1]
 
 
 @dataclass(frozen=True)
 class Predictions(Output):
     """The files that `pipeline.batch_predict` writes."""
 
-    @property
-    def text(self) -> str:
-        """Prefix of the shards of recommendations, of any form."""
-        return self.prefix("recommendations")
+    text = Below("predictions")  # prefix of the shards of recommendations, of any form
 
     def prefix(self, kind: str) -> str:
         """Prefix of the shards of answers of a kind (`prediction.kind`), of any form."""
@@ -147,36 +94,13 @@ class Night(Output):
     Its manifest has settings, code version, inputs, parents, steps and figures; it is written again after each step.
     """
 
-    @property
-    def config(self) -> str:
-        """The settings with which every step starts."""
-        return join(self.root, "config.yaml")
-
-    @property
-    def dataset(self) -> str:
-        return join(self.root, "dataset")
-
-    @property
-    def model(self) -> str:
-        return join(self.root, "model")
-
-    @property
-    def whole_dataset(self) -> str:
-        """The same window with nothing held out, if nightly.refit is set."""
-        return join(self.root, "refit", "dataset")
-
-    @property
-    def refit_model(self) -> str:
-        """The model of `whole_dataset`, started from the measured one."""
-        return join(self.root, "refit", "model")
-
-    @property
-    def evaluation(self) -> str:
-        return join(self.root, "evaluation.json")
-
-    @property
-    def predictions(self) -> str:
-        return join(self.root, "predictions")
+    config = Below("config.yaml")  # the settings with which every step starts
+    dataset = Below("dataset")
+    model = Below("model")
+    whole_dataset = Below("refit", "dataset")  # the same window with nothing held out, if nightly.refit is set
+    refit_model = Below("refit", "model")  # the model of `whole_dataset`, started from the measured one
+    evaluation = Below("evaluation.json")
+    predictions = Below("predictions")
 
     def log(self, step: str) -> str:
         """Return the path of a step's output."""
@@ -189,19 +113,9 @@ class Nights:
 
     root: str
 
-    @property
-    def live(self) -> str:
-        """The alias: the live version, and those before it."""
-        return join(self.root, "live.json")
-
-    @property
-    def figures(self) -> str:
-        """Figures, one JSON line per run."""
-        return join(self.root, "runs.jsonl")
-
-    @property
-    def runs(self) -> str:
-        return join(self.root, "runs")
+    live = Below("live.json")  # the alias: the live version, and those before it
+    figures = Below("runs.jsonl")  # figures, one JSON line per run
+    runs = Below("runs")
 
     def night(self, date: str, attempt: int) -> Night:
         return Night(join(self.runs, date, str(attempt)))

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 
 from artifacts import storage
-from artifacts.manifests.base import MANIFEST, kind_of, noun, with_article
+from artifacts.manifests.base import MANIFEST, noun, refuse_other_kind
 from artifacts.paths import join
 from artifacts.storage import is_remote, locks
 from configs.errors import UserError, recognise
@@ -103,7 +103,4 @@ def refuse_occupied(root: str, kind: str, replace: bool) -> None:
     text = storage.read_if_exists(join(root, MANIFEST))
     if text is None:
         raise UserError(f"{root} contains files but no {noun(kind)}; --replace would lose them, remove them by hand")
-    other = kind_of(text)
-    if other != kind:
-        contained = with_article(other) if other else "something else"
-        raise UserError(f"{root} contains {contained}, not {with_article(kind)}; name another directory")
+    refuse_other_kind(root, text, kind)

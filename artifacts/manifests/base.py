@@ -78,8 +78,8 @@ class Manifest(Part):
         if kind is None:
             raise UserError(f"{path} is not a manifest (it has no kind); {remedy}")
         if kind not in cls.kinds():
-            expected = with_article(cls.kinds()[0])
-            raise UserError(f"{path} is the manifest of {with_article(kind)}, not of {expected}; check the path")
+            expected = _with_article(cls.kinds()[0])
+            raise UserError(f"{path} is the manifest of {_with_article(kind)}, not of {expected}; check the path")
         version, readable = content.get("schema_version"), cls.model_fields["schema_version"].default
         if version != readable:
             raise UserError(f"{path} has schema version {version}, this code reads {readable}; {remedy}")
@@ -153,9 +153,21 @@ def noun(kind: str) -> str:
     return f"{kind.replace('_', ' ')} directory" if plural else kind
 
 
-def with_article(kind: str) -> str:
+def _with_article(kind: str) -> str:
     """Return the noun for an output of a kind with its article: a dataset, an audiences directory."""
     return f"{'an' if kind[:1] in 'aeiou' else 'a'} {noun(kind)}"
+
+
+def refuse_other_kind(root: str, text: bytes, kind: str) -> None:
+    """Check that the manifest in a directory is of a kind.
+
+    Raises:
+        UserError: it is of another kind, or not a manifest.
+    """
+    actual = kind_of(text)
+    if actual != kind:
+        contained = _with_article(actual) if actual else "something else"
+        raise UserError(f"{root} contains {contained}, not {_with_article(kind)}; name another directory")
 
 
 def _is_below(name: str) -> bool:

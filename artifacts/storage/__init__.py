@@ -15,28 +15,9 @@ from functools import lru_cache
 from typing import BinaryIO
 
 from artifacts.storage.local import LocalStorage
-from artifacts.storage.protocol import Storage, StoredFile
+from artifacts.storage.protocol import Storage
+from artifacts.storage.protocol import StoredFile as StoredFile
 from configs.errors import UserError
-
-__all__ = [
-    "Storage",
-    "StoredFile",
-    "copy",
-    "exists",
-    "glob",
-    "is_directory",
-    "is_remote",
-    "list_directories",
-    "list_files",
-    "make_directory",
-    "open_to_read",
-    "open_to_write",
-    "read_bytes",
-    "read_if_exists",
-    "remove",
-    "storage_of",
-    "write_bytes",
-]
 
 _LOCAL = LocalStorage()
 _REMOTE = "gs://"

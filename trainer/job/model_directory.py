@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from artifacts import checksums, factor_tables, storage
-from artifacts.manifests import ModelManifest, kind_of
+from artifacts.manifests import ModelManifest
+from artifacts.manifests.base import refuse_other_kind
 from artifacts.paths import Dataset, Model
 from configs.errors import UserError
 from configs.settings import ColdStartSettings
@@ -48,8 +49,7 @@ def make_ready(model: Model, checkpoints: Checkpoints, replace: bool) -> None:
     if "manifest.json" in names:
         if not replace:
             raise UserError(f"{root} contains a model; name another directory or pass --replace")
-        if (kind := kind_of(storage.read_bytes(model.manifest))) != "model":
-            raise UserError(f"{root} contains {kind or 'something else'}, not a model; name another directory")
+        refuse_other_kind(root, storage.read_bytes(model.manifest), "model")
         storage.remove(model.manifest)  # first: a model that is half removed must not look finished
     elif (names and not replace) or checkpoints.matches():
         names -= {path[len(root) + 1 :] for path in (model.checkpoints, model.logs)}
