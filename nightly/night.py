@@ -30,19 +30,12 @@ class StepError(UserError):
 
 @dataclass
 class Runner:
-    """Runs nights.
+    """Runs one night."""
 
-    Attributes:
-        settings: those of the night, resolved for its date.
-        execute: runs the command of a step.
-        say: shows a line to the user.
-        only: the name of the one step to run, for schedulers that start each step; None for all steps.
-    """
-
-    settings: Settings
+    settings: Settings  # resolved for the night's date
     execute: Execute = execute
     say: Callable[[str], None] = print
-    only: str | None = None
+    only: str | None = None  # the one step to run, for schedulers that start each step; None for all steps
 
     @property
     def nights(self) -> Nights:

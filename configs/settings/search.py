@@ -131,15 +131,7 @@ def _check(key: str, values: Range) -> None:
 
 
 def load_search(path: str, overrides: Mapping[str, Any] | None = None) -> SearchSettings:
-    """Return the search of a YAML file.
-
-    Args:
-        path: the file.
-        overrides: keys of the top level (`trials`) and values that replace those of the file; a None replaces nothing.
-
-    Raises:
-        UserError: the file is missing, is not YAML, or has an unknown key or a wrong value.
-    """
+    """Return the search of a YAML file; the rules and errors are those of `load_settings`."""
     name = f"search {path}"
     tree = yaml_files.read(path, name, "configs/search.yaml")
     yaml_files.insert(tree, overrides or {})

@@ -16,7 +16,7 @@ from artifacts.storage.google_cloud import explained, vertex_client
 from configs.errors import UserError
 from configs.settings import Settings
 
-_ENDED = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED")
+_ENDED = ("succeeded", "failed", "cancelled", "expired")
 _TRANSIENT = (exceptions.ServiceUnavailable, exceptions.DeadlineExceeded, exceptions.InternalServerError)
 _MAX_FAILURES = 20  # polls that may fail in a row before a job is not watched any more
 
@@ -57,13 +57,11 @@ def custom_job(settings: Settings, replace: bool) -> dict[str, Any]:
         "worker_pool_specs": _worker_pools(settings, replace),
         "scheduling": {"timeout": {"seconds": round(options.timeout_hours * 3600)}},
         "base_output_directory": {"output_uri_prefix": cloud.temp_location},
+        "service_account": cloud.service_account or "",
+        "network": cloud.network or "",
     }
     if options.spot:
         spec["scheduling"]["strategy"] = "SPOT"
-    if cloud.service_account:
-        spec["service_account"] = cloud.service_account
-    if cloud.network:
-        spec["network"] = cloud.network
     name = f"wals-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     return {"display_name": name, "job_spec": spec, "labels": dict(cloud.labels)} | _encryption(settings)
 
@@ -137,17 +135,13 @@ def _wait(client: Any, name: str, poll_seconds: float, say: Callable[[str], None
             job = client.get_custom_job(name=name, retry=repeat)
         except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
             raise UserError(f"{name} cannot be watched ({error.message}); it may still be running") from error
-        if job.state.name != state:
-            state = job.state.name
-            say(_plain(state))
-    if state != "JOB_STATE_SUCCEEDED":
+        before, state = state, job.state.name.removeprefix("JOB_STATE_").lower()
+        if state != before:
+            say(state)
+    if state != "succeeded":
         reason = job.error.message or "without a reason"
         log = f"gcloud ai custom-jobs stream-logs {name}"
-        raise UserError(f"{name} ended as {_plain(state)} ({reason}); see its log: {log}")
-
-
-def _plain(state: str) -> str:
-    return state.removeprefix("JOB_STATE_").lower()
+        raise UserError(f"{name} ended as {state} ({reason}); see its log: {log}")
 
 
 def register(settings: Settings) -> str:

@@ -46,8 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.dry_run:
         print(json.dumps(jobs.describe(settings, args.replace), indent=2))
         return
-    temp, region = settings.cloud.temp_location, settings.cloud.region
-    check_bucket(cli.required(temp, "temp_location"), cli.required(region, "region"), "cloud.temp_location")
+    check_bucket(str(settings.cloud.temp_location), str(settings.cloud.region), "cloud.temp_location")
     jobs.run(settings, args.replace, lambda text: print(text, flush=True))
     if settings.vertex.register_as:
         print(f"registered {jobs.register(settings)}")

@@ -17,11 +17,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class Record:
-    """A run and its manifest, which is written after every change.
-
-    Attributes:
-        night: the paths of its outputs. manifest: what is known about it.
-    """
+    """A run: the paths of its outputs, and its manifest, which is written after every change."""
 
     def __init__(self, night: Night, manifest: RunManifest):
         self.night, self.manifest = night, manifest

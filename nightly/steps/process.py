@@ -17,12 +17,7 @@ def execute(command: Sequence[str], say: Callable[[str], None], timeout_s: float
     """Run `python -m MODULE FLAGS` and return its exit status.
 
     The process is stopped (SIGTERM, then SIGKILL) at the time limit, or if this process is told to stop; if this
-    process is killed, it dies too.
-
-    Args:
-        command: the module and its flags.
-        say: called with each line that the process prints.
-        timeout_s: the time limit in seconds.
+    process is killed, it dies too. Each line that it prints is passed to `say`.
     """
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     expired = threading.Event()

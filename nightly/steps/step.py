@@ -31,40 +31,24 @@ _LEASE_SECONDS = 360.0  # a lock on gs:// lapses sooner if nobody renews it
 
 @dataclass(frozen=True)
 class Plan:
-    """The values that the steps of one night share.
+    """The values that the steps of one night share."""
 
-    Attributes:
-        settings: those of the night, resolved for its date.
-        night: the paths of the outputs.
-        config: the file of settings that the commands read.
-        tables: the files or tables of the window.
-        parent: the version whose model the training starts from, None for a cold start.
-    """
-
-    settings: Settings
+    settings: Settings  # resolved for the night's date
     night: Night
-    config: str
-    tables: list[InputTable]
-    parent: LiveVersion | None
+    config: str  # the file of settings that the commands read
+    tables: list[InputTable]  # of the window
+    parent: LiveVersion | None  # its model is where the training starts; None for a cold start
 
 
 class Step(abc.ABC):
-    """One command of a night.
+    """One command of a night."""
 
-    Attributes:
-        name: the step's name in the manifest and on the command line.
-        module: the command, as `python -m MODULE`.
-        settings: the sections, or settings by dotted key, that change its output. A change of any other setting does
-            not repeat the step.
-        manifest: the class of its output's manifest; None if the output is a JSON file.
-        skipped: the message if the step does not apply; empty for none.
-    """
-
-    name: str
-    module: str
+    name: str  # in the manifest and on the command line
+    module: str  # the command, as `python -m MODULE`
+    # The sections, or settings by dotted key, that change the output: no other setting repeats the step.
     settings: frozenset[str]
-    manifest: type[Manifest] | None
-    skipped = ""
+    manifest: type[Manifest] | None  # the class of the output's manifest; None if the output is a JSON file
+    skipped = ""  # the message if the step does not apply
 
     def applies(self, settings: Settings) -> bool:
         """Return whether a night with these settings has this step."""
@@ -116,11 +100,7 @@ class Step(abc.ABC):
 
 
 def select(settings: Settings, keys: Collection[str]) -> dict[str, Any]:
-    """Return the values of some settings as JSON, and the checksums of the files that they name.
-
-    Args:
-        keys: sections, or settings by dotted key.
-    """
+    """Return the values of sections and of dotted keys as JSON, and the checksums of the files that they name."""
     tree = settings.model_dump(mode="json")
     del tree["training"]["warm_start"]  # the night sets it to the live model, whatever the config has
     paths = {key: _value(tree, key) for key in FILES if key.partition(".")[0] in keys}
