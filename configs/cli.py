@@ -161,12 +161,7 @@ def progress(
 ) -> Iterator[ProgressBar]:
     """Show a progress bar on a terminal and remove it at the end; elsewhere only its lines are printed.
 
-    Args:
-        description: the text before the bar.
-        total: the value at which the bar is full, if it is known at the start.
-        unit: a noun for "3/20 UNIT" after the bar; None shows no count.
-        stderr: write to standard error instead of standard output.
-        quiet: print nothing at all.
+    The bar is full at `total`; `unit` is a noun for "3/20 UNIT" after it; `quiet` prints nothing at all.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn

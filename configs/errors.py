@@ -50,12 +50,8 @@ _OUT_OF_MEMORY = re.compile(r"\bMemoryError\b|Cannot allocate memory|std::bad_al
 def recognise(error: BaseException, path: str | None = None) -> MachineError | None:
     """Return the error to show a user if the machine caused `error`: a full disk, no permission, no memory.
 
-    Args:
-        error: any exception; its causes and, last, its text are searched.
-        path: the output being written, for the message if the error names no file.
-
-    Returns:
-        None for any other error, whose traceback is more useful.
+    The causes of `error` are searched and, last, its text; `path` is named if the error names no file. None is returned
+    for any other error, whose traceback is more useful.
     """
     message = _message(error, path)
     return None if message is None else MachineError(message)

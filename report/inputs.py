@@ -59,13 +59,10 @@ class Inputs:
 
 
 def read(settings: Settings, need_catalogue: bool, need_evaluation: bool) -> Inputs:
-    """Read all inputs.
-
-    Args:
-        need_catalogue, need_evaluation: refuse to go on without these optional inputs.
+    """Read all inputs; the catalogue and the evaluation may be missing unless they are needed.
 
     Raises:
-        UserError: the model, its dataset or a required file is missing, or the inputs do not belong together.
+        UserError: the model, its dataset or a needed file is missing, or the inputs do not belong together.
     """
     dataset, model = Dataset(str(settings.dataset_dir)), Model(str(settings.model_dir))
     trained = ModelManifest.read(model.manifest)

@@ -71,11 +71,7 @@ def section_of(annotation: Any) -> type[BaseModel] | None:
 
 
 def validate(model: type[S], tree: dict[str, Any], name: str) -> S:
-    """Return the settings of a tree.
-
-    Raises:
-        UserError: names each key that is unknown or renamed or has a wrong value, in one line that starts with `name`.
-    """
+    """Return the settings of a tree; raise UserError with one line that starts with `name` and names each mistake."""
     try:
         return model.model_validate(tree)
     except ValidationError as error:

@@ -35,15 +35,11 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def read(path: str, name: str, example: str) -> dict[str, Any]:
-    """Return the mapping of a YAML file, UTF-8 or UTF-16, with or without a BOM; an empty file is an empty mapping.
-
-    Args:
-        path: the file, local or gs://.
-        name: the file in messages, e.g. "config c.yaml".
-        example: a file of the same kind, for messages.
+    """Return the mapping of a YAML file, local or gs://, with or without a BOM; an empty file is an empty mapping.
 
     Raises:
-        UserError: the file cannot be read, is not YAML, has a key twice, or is not a mapping.
+        UserError: the file cannot be read, is not YAML, has a key twice, or is not a mapping. The message starts with
+            `name` and refers to `example`, a file of the same kind.
     """
     try:
         tree = yaml.load(_read_bytes(path).removeprefix(b"\xef\xbb\xbf"), _Loader) or {}  # noqa: S506 - a SafeLoader
@@ -69,11 +65,11 @@ def _read_bytes(path: str) -> bytes:
             return file.read()
     from google.api_core.exceptions import GoogleAPICallError, NotFound
     from google.auth.exceptions import GoogleAuthError
-    from google.cloud import storage
+    from google.cloud.storage import Client
 
     bucket, _, name = path.removeprefix("gs://").partition("/")
     try:
-        return storage.Client().bucket(bucket).blob(name).download_as_bytes()
+        return Client().bucket(bucket).blob(name).download_as_bytes()
     except NotFound:
         raise FileNotFoundError(path) from None
     except (GoogleAPICallError, GoogleAuthError) as error:

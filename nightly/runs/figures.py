@@ -90,12 +90,9 @@ def _drift(run: Record) -> dict[str, float]:
 
 
 def divergence(one: dict[Any, float], other: dict[Any, float]) -> float | None:
-    """Return the Jensen-Shannon divergence of two distributions in bits (Lin 1991), None if one of them is empty.
+    """Return the Jensen-Shannon divergence of two counts by name, in bits (Lin 1991), None if one of them is empty.
 
     JSD = H((p + q) / 2) - (H(p) + H(q)) / 2, between 0 and 1.
-
-    Args:
-        one, other: counts by name.
     """
     names = sorted(one.keys() | other.keys())
     p, q = (np.array([counts.get(name, 0.0) for name in names], float) for counts in (one, other))

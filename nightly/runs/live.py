@@ -24,11 +24,7 @@ def read(nights: Nights) -> AliasManifest:
 
 
 def promote(nights: Nights, version: LiveVersion) -> str | None:
-    """Put a version live.
-
-    Returns:
-        None, or the reason why it may not go live: it was withdrawn, or a newer version is live.
-    """
+    """Put a version live; return the reason if it may not: it was withdrawn, or a newer version is live."""
     with _changing(nights) as alias:
         if version.name in alias.withdrawn:
             return f"{version.name} was withdrawn by a rollback"
@@ -44,11 +40,8 @@ def promote(nights: Nights, version: LiveVersion) -> str | None:
 def withdraw(nights: Nights, to: str | None) -> tuple[list[str], LiveVersion]:
     """Go back to the version before the live one, or to one by its name or date.
 
-    Returns:
-        the names of the withdrawn versions, and the version that is live now.
-
-    Raises:
-        UserError: the version does not exist or is damaged; nothing is changed then.
+    Return the names of the withdrawn versions, and the version that is live now. A version that does not exist or is
+    damaged is a UserError, and changes nothing.
     """
     with _changing(nights) as alias:
         if not alias.versions:

@@ -64,11 +64,7 @@ class Step(abc.ABC):
 
     @abc.abstractmethod
     def inputs(self, plan: Plan) -> Any:
-        """Return, as JSON, everything except the settings that changes the output.
-
-        Raises:
-            UserError: an output of an earlier step is not finished.
-        """
+        """Return, as JSON, what besides the settings changes the output; raise UserError if an input is missing."""
 
     def identity(self, plan: Plan) -> str:
         """Return a digest of command, inputs and settings: an output with another identity is made again."""
