@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from artifacts.names import INDICES, KEY, VALUES
+from artifacts.sparse_rows import SparseRows
 
 _MESSAGE_1 = b"\x0a"  # field 1, length-delimited
 _MESSAGE_2 = b"\x12"
@@ -19,57 +20,17 @@ _MESSAGE_3 = b"\x1a"
 _FLOAT_LIST, _INT64_LIST = _MESSAGE_2, _MESSAGE_3  # in tf.train.Feature
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a sparse matrix.
-
-    keys int64[n]; offsets int64[n + 1]; indices int64[offsets[n]]; values float32[offsets[n]]. Row r has the
-    entries offsets[r]:offsets[r + 1].
-    """
-
-    keys: np.ndarray
-    offsets: np.ndarray
-    indices: np.ndarray
-    values: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def part(self, start: int, end: int) -> Rows:
-        """Return the rows start:end."""
-        offsets = self.offsets[start : end + 1]
-        entries = slice(offsets[0], offsets[-1])
-        return Rows(self.keys[start:end], offsets - offsets[0], self.indices[entries], self.values[entries])
-
-    def cut(self, most: int) -> Rows:
-        """Return the same entries in rows of at most `most` entries; a longer row becomes several rows of its key."""
-        pieces = np.maximum(-(-np.diff(self.offsets) // most), 1)
-        if pieces.max(initial=1) == 1:
-            return self
-        nth = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-        starts = np.repeat(self.offsets[:-1], pieces) + most * nth
-        return Rows(np.repeat(self.keys, pieces), np.append(starts, len(self.indices)), self.indices, self.values)
-
-    def joined(self) -> Rows:
-        """Return the same entries, with adjacent rows of one key joined."""
-        starts = np.flatnonzero(np.append(True, self.keys[1:] != self.keys[:-1]))
-        if len(starts) == len(self):
-            return self
-        offsets = np.append(self.offsets[starts], self.offsets[-1])
-        return Rows(self.keys[starts], offsets, self.indices, self.values)
-
-
-def encode(rows: Rows) -> tuple[bytes, np.ndarray]:
+def encode(rows: SparseRows) -> tuple[bytes, np.ndarray]:
     """Serialize each row as a tf.train.Example with `key` int64[1], `indices` int64[n], `values` float[n].
 
     Returns:
         The Examples, concatenated, and the offsets at which they begin: int64[n + 1].
     """
-    counts = np.diff(rows.offsets)
+    counts = rows.lengths
     index_lengths = _varint_lengths(rows.indices)
     index_ends = np.concatenate([[0], np.cumsum(index_lengths)])
     features = [
-        _Feature(INDICES, _INT64_LIST, np.diff(index_ends[rows.offsets])),
+        _Feature(INDICES, _INT64_LIST, np.diff(index_ends[rows.indptr])),
         _Feature(KEY, _INT64_LIST, _varint_lengths(rows.keys)),
         _Feature(VALUES, _FLOAT_LIST, 4 * counts),
     ]
@@ -82,14 +43,14 @@ def encode(rows: Rows) -> tuple[bytes, np.ndarray]:
     for feature in features:
         cursor.put_head(feature)
         if feature.name == VALUES:
-            starts = np.repeat(cursor.at - 4 * rows.offsets[:-1], counts) + 4 * np.arange(len(rows.values))
+            starts = np.repeat(cursor.at - 4 * rows.indptr[:-1], counts) + 4 * np.arange(len(rows.values))
             raw = rows.values.astype("<f4", copy=False).view(np.uint8).reshape(-1, 4)
             for byte in range(4):
                 out[starts + byte] = raw[:, byte]
         elif feature.name == KEY:
             _put_varints(out, cursor.at, rows.keys)
         else:
-            starts = np.repeat(cursor.at - index_ends[rows.offsets[:-1]], counts) + index_ends[:-1]
+            starts = np.repeat(cursor.at - index_ends[rows.indptr[:-1]], counts) + index_ends[:-1]
             _put_varints(out, starts, rows.indices)
         cursor.at += feature.payload
     return out.tobytes(), begins

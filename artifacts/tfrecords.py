@@ -12,6 +12,7 @@ import itertools
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import BinaryIO, cast
 
@@ -20,8 +21,8 @@ import pyarrow as pa
 from tfx_bsl.coders import example_coder
 
 from artifacts.checksums import crc32c
-from artifacts.examples import Rows
 from artifacts.names import INDICES, KEY, VALUES
+from artifacts.sparse_rows import SparseRows
 from artifacts.storage import open_to_read
 from configs.errors import UserError
 
@@ -57,44 +58,37 @@ def _mask(crcs: np.ndarray) -> np.ndarray:
     return (crcs >> 15 | crcs << 17) + np.uint32(0xA282EAD8)
 
 
-def read_row_batches(path: str, batch_size: int = 8192) -> Iterator[Rows]:
+def read_row_batches(path: str, batch_size: int = 8192) -> Iterator[SparseRows]:
     """Yield the rows of a file, `batch_size` records at a time, the pieces of a long row joined; `.gz` is unpacked.
 
     Raises:
         UserError: the file is missing, truncated or damaged, naming the record.
     """
-    pending: Rows | None = None  # its last row may continue in the next batch
+    pending: SparseRows | None = None  # its last row may continue in the next batch
     for rows in _read_record_batches(path, batch_size):
         if pending is not None and rows.keys[0] == pending.keys[-1]:
             more = int(np.argmin(np.append(rows.keys == rows.keys[0], False)))
-            pending, rows = _concatenate(pending, rows.part(0, more)), rows.part(more, len(rows))
+            pending, rows = SparseRows.concatenated([pending, rows.between(0, more)]), rows.between(more, len(rows))
         if len(rows):
             if pending is not None:
-                yield pending.joined()
+                yield pending.neighbours_joined()
             pending = rows
     if pending is not None:
-        yield pending.joined()
+        yield pending.neighbours_joined()
 
 
-def _read_record_batches(path: str, batch_size: int) -> Iterator[Rows]:
+def _read_record_batches(path: str, batch_size: int) -> Iterator[SparseRows]:
     decoder = example_coder.ExamplesToRecordBatchDecoder()
     records = read_records(path)
     while batch := list(itertools.islice(records, batch_size)):
         yield _decode(decoder, batch, path)
 
 
-def _concatenate(first: Rows, second: Rows) -> Rows:
-    offsets = np.append(first.offsets, first.offsets[-1] + second.offsets[1:])
-    columns = ((first.keys, second.keys), (first.indices, second.indices), (first.values, second.values))
-    keys, indices, values = (np.concatenate(pair) for pair in columns)
-    return Rows(keys, offsets, indices, values)
-
-
 def read_rows(path: str) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield the rows of a file: key, indices int64[n], values float32[n]."""
     for rows in read_row_batches(path):
         for row, key in enumerate(rows.keys.tolist()):
-            entries = slice(rows.offsets[row], rows.offsets[row + 1])
+            entries = slice(rows.indptr[row], rows.indptr[row + 1])
             yield key, rows.indices[entries], rows.values[entries]
 
 
@@ -144,22 +138,19 @@ def _unframed(file: BinaryIO) -> Iterator[bytes]:
         raise ValueError("the file ends within a record")
 
 
-def _decode(decoder: example_coder.ExamplesToRecordBatchDecoder, batch: list[bytes], path: str) -> Rows:
+def _decode(decoder: example_coder.ExamplesToRecordBatchDecoder, batch: list[bytes], path: str) -> SparseRows:
     columns = decoder.DecodeBatch(batch)
     try:
         keys = columns.column(KEY)
     except KeyError:
         raise UserError(f"{path} contains no rows of a dataset (no feature `{KEY}`); check the path") from None
-    empty = np.zeros(len(batch) + 1, np.int64)
     if INDICES not in columns.schema.names:
-        return Rows(_flat(keys), empty, np.zeros(0, np.int64), np.zeros(0, np.float32))
+        return replace(SparseRows.empty(len(batch)), keys=_flat(keys))
     indices, values = columns.column(INDICES), columns.column(VALUES)
     if not indices.value_lengths().equals(values.value_lengths()):
         raise UserError(f"{path}: a row must have as many values as indices; make the dataset again")
-    lengths = np.asarray(indices.value_lengths().fill_null(0), np.int64)
-    offsets = empty
-    np.cumsum(lengths, out=offsets[1:])
-    return Rows(_flat(keys), offsets, _flat(indices), _flat(values))
+    indptr = np.append(0, np.cumsum(indices.value_lengths().fill_null(0), dtype=np.int64))
+    return SparseRows(_flat(keys), indptr, _flat(indices), _flat(values))
 
 
 def _flat(column: pa.LargeListArray) -> np.ndarray:

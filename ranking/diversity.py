@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from artifacts.sparse_rows import SparseRows
 from ranking.heap import STRICT, Best
-from ranking.sparse_rows import SparseRows
 from ranking.topk import top_k
 
 _ENTRIES = 1 << 20  # of the longer lists that are in memory at once

@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from artifacts.sparse_rows import SparseRows
 from ranking.heap import FAST
-from ranking.sparse_rows import SparseRows
 from ranking.threads import on_all_cores
 
 _ROWS = 256  # of a piece of work

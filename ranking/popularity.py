@@ -5,9 +5,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from artifacts.sparse_rows import SparseRows
 from ranking.diversity import Cap, fits, no_cap
 from ranking.heap import STRICT, Best
-from ranking.sparse_rows import SparseRows
 
 
 def order(popularity: np.ndarray) -> np.ndarray:

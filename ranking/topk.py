@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from artifacts.sparse_rows import SparseRows
 from ranking.heap import FAST, STRICT, Best, offer, sift, sort
-from ranking.sparse_rows import SparseRows
 from ranking.threads import on_all_cores
 
 _SPARE = 6  # candidates beyond k + k / 8; with fewer, more users need a second look

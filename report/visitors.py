@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from artifacts.catalogue import Catalogue
 from artifacts.paths import Dataset, Model
+from artifacts.sparse_rows import SparseRows
 from artifacts.vocabulary import Vocabulary
 from configs.settings import ReportSettings
-from ranking.sparse_rows import SparseRows
 
 _FEWEST, _MOST = 5, 25  # items of a visitor that fits the page
 _CANDIDATES = 500  # per file

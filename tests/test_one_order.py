@@ -15,10 +15,10 @@ from artifacts import factor_tables, tfrecords
 from artifacts.manifests import DatasetManifest
 from artifacts.names import CONTENT_ID
 from artifacts.paths import Dataset, Model
+from artifacts.sparse_rows import SparseRows
 from artifacts.vocabulary import Vocabulary
 from configs.settings import ColdStartSettings
 from ranking.fold_in import Objective
-from ranking.sparse_rows import SparseRows
 from tests.support.exports import event, make_dataset, write_ndjson
 from tests.support.predicted import predict, write_model
 from trainer.als import wals

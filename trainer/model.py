@@ -15,7 +15,7 @@ import numpy as np
 
 from artifacts import factor_tables
 from artifacts.paths import Dataset, Model
-from ranking.sparse_rows import SparseRows
+from artifacts.sparse_rows import SparseRows
 from trainer.als import wals, weights
 from trainer.als.collectives import Alone
 from trainer.als.loop import Factorization, Sweep, fit, random_table

@@ -59,7 +59,7 @@ def gowalla(k: int) -> tuple[np.ndarray, np.ndarray, sp.csr_matrix]:
 
 
 def ours(u: np.ndarray, v: np.ndarray, seen: sp.csr_matrix, top: int) -> np.ndarray:
-    from ranking.sparse_rows import SparseRows
+    from artifacts.sparse_rows import SparseRows
     from ranking.topk import top_k
 
     size, rows = 4096, SparseRows.from_matrix(seen)

@@ -23,6 +23,7 @@ import numpy as np
 
 from artifacts import checksums
 from artifacts.paths import Dataset, Model, shard_name
+from artifacts.sparse_rows import SparseRows
 from benchmarks.support import machine
 from configs.settings import TrainingSettings
 from tests.support.manifests import dataset_manifest, model_manifest
@@ -60,7 +61,7 @@ def make(root: Path, users: int, items: int, k: int) -> None:
                 own, found = pairs // items, pairs % items
                 offsets = np.searchsorted(own, np.arange(len(keys) + 1))
                 values = rng.random(len(found), np.float32)
-                data, begins = examples.encode(examples.Rows(keys, offsets, found, values))
+                data, begins = examples.encode(SparseRows(keys, offsets, found, values))
                 file.write(tfrecords.frame(data, begins.tolist()))
                 popularity += np.bincount(found, minlength=items)
                 interactions += len(found)

@@ -24,9 +24,9 @@ import pyarrow.parquet as pq
 from artifacts import examples, tfrecords
 from artifacts import names as features
 from artifacts.checksums import describe_bytes
-from artifacts.examples import Rows
 from artifacts.manifests import DatasetManifest
 from artifacts.paths import Dataset, Model, shard_name
+from artifacts.sparse_rows import SparseRows
 from benchmarks.support import machine
 from tests.support.manifests import dataset_manifest, model_manifest
 
@@ -49,7 +49,7 @@ def make_dataset(dataset: Dataset, visitors: int, items: int) -> DatasetManifest
             lengths, flat = chosen.sum(axis=1), drawn[chosen]
             there = lengths > 0
             offsets = np.append(0, np.cumsum(lengths[there]))
-            data, bounds = examples.encode(Rows(keys[there], offsets, flat, np.ones(len(flat), np.float32)))
+            data, bounds = examples.encode(SparseRows(keys[there], offsets, flat, np.ones(len(flat), np.float32)))
             raw, path = tfrecords.frame(data, np.asarray(bounds).tolist()), shard_name(prefix, shard, SHARDS)
             Path(path).write_bytes(raw)
             files[Path(path).name] = describe_bytes(raw, records=int(there.sum()))

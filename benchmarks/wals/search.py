@@ -80,7 +80,7 @@ def hold_out(matrix: sp.csr_matrix, seed: int = 0) -> tuple[sp.csr_matrix, sp.cs
 
 def measure(users: np.ndarray, items: np.ndarray, truth: sp.csr_matrix, seen: sp.csr_matrix):
     """Recall@20 and NDCG@20 over all items, those of `seen` left out."""
-    from ranking.sparse_rows import SparseRows
+    from artifacts.sparse_rows import SparseRows
     from trainer.evaluation import metrics
 
     return metrics.of_factors(users, items, SparseRows.from_matrix(truth), SparseRows.from_matrix(seen))

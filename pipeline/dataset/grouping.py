@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from artifacts.examples import Rows
 from artifacts.names import ITEM_ID, RATING, USER_ID
+from artifacts.sparse_rows import SparseRows
 from pipeline.interactions import columns
 from pipeline.interactions.blocks import values_of
 
@@ -20,7 +20,6 @@ SIDES = (ITEMS_FOR_USER, USERS_FOR_ITEM)
 
 _SHARD_INTERACTIONS = 2_000_000  # sorted and encoded at once: about 150 MB of a worker's memory
 _MOST_SHARDS = 10_000
-NO_ROWS = Rows(*(np.zeros(size, kind) for size, kind in ((0, "i8"), (1, "i8"), (0, "i8"), (0, "f4"))))
 _ENTRIES = pa.schema([pa.field("key", pa.int64()), pa.field("index", pa.int64()), pa.field("value", pa.float32())])
 
 
@@ -73,7 +72,7 @@ def partition(
             yield (side, shard), entries
 
 
-def group(entries: pa.Table) -> Rows:
+def group(entries: pa.Table) -> SparseRows:
     """Return all rows of one shard, keys and indices ascending; there is at least one entry."""
     keys, indices, values = (column.to_numpy() for column in entries.columns)
     most_indices = int(indices.max()) + 1
@@ -81,4 +80,4 @@ def group(entries: pa.Table) -> Rows:
     keys = pairs // most_indices
     indices, values = pairs - keys * most_indices, values[order]
     starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    return Rows(keys[starts], np.append(starts, len(keys)), indices, values)
+    return SparseRows(keys[starts], np.append(starts, len(keys)), indices, values)

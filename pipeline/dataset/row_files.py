@@ -8,19 +8,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 from apache_beam.pvalue import AsSingleton, TaggedOutput
 
 from artifacts import examples, storage, tfrecords
 from artifacts.checksums import FileDescription, describe_bytes
-from artifacts.examples import Rows
 from artifacts.names import MEDIAN
 from artifacts.paths import join, shard_name
+from artifacts.sparse_rows import SparseRows
 from configs.settings import DatasetSettings
 from pipeline.beam.block_store import BlockStore
 from pipeline.beam.counters import StepCounter
-from pipeline.dataset.grouping import NO_ROWS, SIDES, Sizes, group, partition, shards_for, used_interactions
+from pipeline.dataset.grouping import SIDES, Sizes, group, partition, shards_for, used_interactions
 from pipeline.interactions.blocks import values_of
 
 COUNTS = "counts"
@@ -101,7 +100,7 @@ class _WriteShard(beam.DoFn):
     ) -> Iterator[tuple[str, FileDescription]]:
         (side, shard), references = element
         references = [reference for reference in references if reference]
-        rows = (group(self._store.get(references)) if references else NO_ROWS).cut(self._sizes.record)
+        rows = (group(self._store.get(references)) if references else SparseRows.empty(0)).cut(self._sizes.record)
         data = b"".join(_records(rows, self._sizes.batch))
         if self._compressed:
             data = gzip.compress(data, compresslevel=6, mtime=0)  # no time stamp: same rows, same bytes
@@ -116,10 +115,7 @@ def _step(name: str, sides: tuple[str, ...]) -> str:
     return name if sides == SIDES else "_".join((*sides, name))
 
 
-def _records(rows: Rows, entries_at_once: int) -> Iterator[bytes]:
-    end = 0
-    while end < len(rows):
-        start = end
-        end = int(np.searchsorted(rows.offsets, rows.offsets[start] + entries_at_once, side="right")) - 1
-        data, begins = examples.encode(rows.part(start, end))
-        yield tfrecords.frame(data, np.asarray(begins).tolist())
+def _records(rows: SparseRows, entries_at_once: int) -> Iterator[bytes]:
+    for block in rows.split(entries_at_once):
+        data, begins = examples.encode(block)
+        yield tfrecords.frame(data, begins.tolist())

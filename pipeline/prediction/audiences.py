@@ -18,6 +18,7 @@ from apache_beam.utils.shared import Shared
 
 from artifacts import id_lists, storage
 from artifacts.paths import join
+from artifacts.sparse_rows import SparseRows
 from pipeline.beam.counters import StepCounter
 from pipeline.beam.finalize import TEMPORARY
 from pipeline.interactions import columns
@@ -28,7 +29,6 @@ from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
 from pipeline.prediction.writers.answers import Answers, Names
 from ranking.heap import Best
-from ranking.sparse_rows import SparseRows
 from ranking.topk import top_k
 
 SCORED = "scored-"  # prefix of the files, one per shard of visitors, by which progress is shown

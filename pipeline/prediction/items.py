@@ -8,6 +8,7 @@ import numpy as np
 
 from artifacts import factor_tables
 from artifacts.items_table import ItemsTable
+from artifacts.sparse_rows import SparseRows
 from artifacts.vocabulary import Vocabulary
 from pipeline.prediction import allowed
 from pipeline.prediction.plan import Plan
@@ -16,7 +17,6 @@ from ranking import popularity, similarity
 from ranking.diversity import Cap, capped_top_k
 from ranking.fold_in import Projection
 from ranking.heap import Best
-from ranking.sparse_rows import SparseRows
 from ranking.topk import top_k
 
 

@@ -13,6 +13,7 @@ from apache_beam.utils.shared import Shared
 
 from artifacts.checksums import FileDescription
 from artifacts.paths import Predictions, shard_name
+from artifacts.sparse_rows import SparseRows
 from pipeline.beam.counters import StepCounter
 from pipeline.prediction import visitors
 from pipeline.prediction.items import Items
@@ -22,7 +23,6 @@ from pipeline.prediction.writers.answer_file import TABLE, AnswerFile
 from pipeline.prediction.writers.answers import WORDS, Answers, Reasons
 from ranking import cold_start, explain
 from ranking.heap import Best
-from ranking.sparse_rows import SparseRows
 
 _COUNTER = StepCounter("write")
 

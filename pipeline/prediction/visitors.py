@@ -10,6 +10,7 @@ import numpy as np
 
 from artifacts import factor_tables, tfrecords
 from artifacts.paths import shard_name
+from artifacts.sparse_rows import SparseRows
 from artifacts.vocabulary import iterate_ids
 from configs.errors import UserError
 from pipeline.beam.counters import StepCounter
@@ -17,7 +18,6 @@ from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from pipeline.sources import privacy
 from ranking import cold_start
-from ranking.sparse_rows import SparseRows
 
 _COUNTER = StepCounter("read")
 
@@ -101,13 +101,13 @@ def _checked_rows(path: str, plan: Plan, shard: int) -> Iterator[SparseRows]:
         if problem := _problem(batch, plan, shard, last):
             raise UserError(f"{path} contains {problem}; make the dataset again")
         last = int(batch.keys[-1])
-        yield SparseRows(batch.keys, batch.offsets, batch.indices.astype(np.int32), batch.values)
+        yield replace(batch, indices=batch.indices.astype(np.int32))
 
 
-def _problem(batch: tfrecords.Rows, plan: Plan, shard: int, last: int) -> str | None:
+def _problem(batch: SparseRows, plan: Plan, shard: int, last: int) -> str | None:
     """Return what is wrong with rows that follow the key `last`."""
     keys, indices, falls = batch.keys, batch.indices, np.diff(batch.indices) <= 0
-    starts = batch.offsets[1:-1]
+    starts = batch.indptr[1:-1]
     falls[starts[(starts > 0) & (starts < len(indices))] - 1] = False  # from one row to the next
     if (np.diff(keys, prepend=last) <= 0).any() or (keys % plan.user_shards != shard).any() or keys[-1] >= plan.users:
         return "rows of other visitors, or rows in another order"

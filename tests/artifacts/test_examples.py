@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts import examples, tfrecords
-from artifacts.examples import Rows
+from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 
 entries = st.lists(
@@ -16,10 +16,10 @@ entries = st.lists(
 tables = st.lists(st.tuples(st.integers(0, 2**62), entries), max_size=12)
 
 
-def rows_of(table) -> Rows:
+def rows_of(table) -> SparseRows:
     counts = [len(row) for _, row in table]
     flat = [entry for _, row in table for entry in row]
-    return Rows(
+    return SparseRows(
         np.array([key for key, _ in table], np.int64),
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         np.array([index for index, _ in flat], np.int64),
@@ -71,7 +71,7 @@ def test_batches_of_any_size_give_the_worked_example(tmp_path, size):
     path.write_bytes(tfrecords.frame(*_encoded(rows_of(table))))
     found = []
     for rows in tfrecords.read_row_batches(str(path), size):
-        row_of_entry = np.repeat(rows.keys, np.diff(rows.offsets))
+        row_of_entry = np.repeat(rows.keys, np.diff(rows.indptr))
         found.append((np.stack([row_of_entry, rows.indices], 1).tolist(), rows.values.tolist()))
     if size == 2:
         assert found == [
@@ -85,7 +85,7 @@ def test_batches_of_any_size_give_the_worked_example(tmp_path, size):
 def test_long_rows_are_written_in_pieces_and_read_whole(tmp_path_factory, table, most, batch_size):
     rows = rows_of([(row, entries) for row, (_, entries) in enumerate(table)])
     cut = rows.cut(most)
-    assert np.diff(cut.offsets).max(initial=0) <= most
+    assert np.diff(cut.indptr).max(initial=0) <= most
     assert len(cut) == sum(max(1, -(-len(entries) // most)) for _, entries in table)
     path = tmp_path_factory.mktemp("pieces") / "rows"
     path.write_bytes(tfrecords.frame(*_encoded(cut)))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from artifacts.checksums import digest_of
+from artifacts.sparse_rows import SparseRows
 from configs import cli
 from configs.errors import UserError
 from pipeline import batch_predict
@@ -17,7 +18,6 @@ from pipeline.prediction.visitors import rows_by_block
 from pipeline.prediction.writers.answer_file import AnswerFile
 from pipeline.prediction.writers.answers import WORDS, Answers, Names, Stamp
 from ranking.heap import Best
-from ranking.sparse_rows import SparseRows
 from tests.support.predicted import USERS, lines_of, make_world, plainly, predict, read_json, read_text
 
 

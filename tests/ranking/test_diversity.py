@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from artifacts.sparse_rows import SparseRows
 from ranking import popularity
 from ranking.diversity import Cap, capped_top_k
-from ranking.sparse_rows import SparseRows
 
 
 def plainly(scores, left_out, k, categories, most):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from artifacts.sparse_rows import SparseRows
 from ranking import explain
 from ranking.fold_in import Objective, Projection
-from ranking.sparse_rows import SparseRows
 from tests.support.oracles import DenseWals
 
 

@@ -9,8 +9,8 @@ import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from artifacts.sparse_rows import SparseRows
 from ranking import topk
-from ranking.sparse_rows import SparseRows
 
 
 def exact(users, items):

@@ -18,8 +18,8 @@ import tensorflow as tf
 from artifacts import checksums
 from artifacts.names import VOCAB_ITEMS, VOCAB_USERS
 from artifacts.paths import Dataset, Model
+from artifacts.sparse_rows import SparseRows
 from configs.settings import ColdStartSettings, Settings
-from ranking.sparse_rows import SparseRows
 from serving import server
 from tests.support.datasets import write_dataset
 from tests.support.manifests import dataset_manifest, model_manifest

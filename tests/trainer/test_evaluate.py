@@ -11,9 +11,9 @@ import scipy.sparse as sp
 from artifacts import factor_tables
 from artifacts.names import RECENT_POPULARITY
 from artifacts.paths import Dataset
+from artifacts.sparse_rows import SparseRows
 from configs import cli
 from configs.settings import EvaluationSettings, TrainingSettings
-from ranking.sparse_rows import SparseRows
 from tests.support import quick_export, ranx_metrics
 from tests.support.datasets import write_dataset, write_items
 from trainer import evaluate as command

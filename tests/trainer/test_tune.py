@@ -20,12 +20,12 @@ import tensorflow as tf
 import yaml
 from google.cloud import aiplatform_v1
 
+from artifacts.sparse_rows import SparseRows
 from configs import cli
 from configs.errors import UserError
 from configs.settings import RatingSettings, TrainingSettings, load_settings
 from configs.settings.search import ValidationSettings, load_search, rating_with
 from pipeline.dataset.ratings import rate
-from ranking.sparse_rows import SparseRows
 from tests.support import forkserver
 from tests.support.datasets import write_dataset
 from trainer import task, tune

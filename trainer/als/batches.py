@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ranking.sparse_rows import SparseRows
+from artifacts.sparse_rows import SparseRows
 from trainer.als.collectives import Alone, Cluster
 from trainer.als.solver import Plan, Solver
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ranking.sparse_rows import SparseRows
+from artifacts.sparse_rows import SparseRows
 from trainer.als import parallel
 from trainer.als.kernels.arguments import RowSystems
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ranking.sparse_rows import SparseRows
+from artifacts.sparse_rows import SparseRows
 from trainer.als import wals
 from trainer.als.basis import rotate
 from trainer.als.batches import Batches

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from ranking.sparse_rows import SparseRows
+from artifacts.sparse_rows import SparseRows
 from trainer.als import parallel
 from trainer.als.kernels.arguments import Entries, RowSystems
 

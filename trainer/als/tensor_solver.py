@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ranking.sparse_rows import SparseRows
+from artifacts.sparse_rows import SparseRows
 from trainer.als.kernels.arguments import RowSystems
 from trainer.als.tiles import LENGTH, Tiles, pack, slots_for
 

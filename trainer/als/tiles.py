@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ranking.sparse_rows import SparseRows
+from artifacts.sparse_rows import SparseRows
 
 LENGTH = 64
 _TILE_FLOATS = 1 << 24  # of the [slots, k, k] systems of a tile: 64 MB

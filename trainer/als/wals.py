@@ -28,8 +28,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from artifacts.sparse_rows import SparseRows
 from ranking.fold_in import Objective
-from ranking.sparse_rows import SparseRows
 from trainer.als.basis import BLOCK, Basis, blocks_of, gramian, rotate
 from trainer.als.batches import Batches
 from trainer.als.collectives import Cluster

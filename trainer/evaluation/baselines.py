@@ -10,9 +10,9 @@ import numpy as np
 from artifacts import factor_tables
 from artifacts.items_table import ItemsTable
 from artifacts.paths import Dataset, Model
+from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from ranking import popularity
-from ranking.sparse_rows import SparseRows
 from ranking.topk import top_k
 from trainer.evaluation.item_knn import ItemKnn
 from trainer.inputs.dataset_rows import DatasetInfo, RowFiles

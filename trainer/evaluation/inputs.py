@@ -9,8 +9,8 @@ import numpy as np
 
 from artifacts.manifests import ModelManifest, SplitAccount
 from artifacts.paths import Dataset, Model
+from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
-from ranking.sparse_rows import SparseRows
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo
 

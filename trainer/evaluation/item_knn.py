@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from artifacts.sparse_rows import SparseRows
 from ranking.heap import STRICT, Best, offer, sort
-from ranking.sparse_rows import SparseRows
 from ranking.threads import on_all_cores
 
 _AT_ONCE = 512  # items, or users, of a piece of work

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from artifacts.sparse_rows import SparseRows
 from ranking.heap import STRICT
-from ranking.sparse_rows import SparseRows
 from ranking.topk import top_k
 from trainer.inputs.hashing import hashes
 

@@ -20,9 +20,9 @@ from artifacts.checksums import FileDescription
 from artifacts.manifests import DatasetManifest
 from artifacts.names import INDICES, KEY, VALUES
 from artifacts.paths import Dataset, join
+from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from configs.settings import RatingSettings
-from ranking.sparse_rows import SparseRows
 from trainer.als import parallel
 
 _FEATURES = {

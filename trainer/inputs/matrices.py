@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 import tensorflow as tf
 
-from ranking.sparse_rows import SparseRows
+from artifacts.sparse_rows import SparseRows
 
 _LIMIT = np.iinfo(np.int32).max
 

@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from artifacts.paths import Dataset
+from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from configs.settings import TrainingSettings
 from ranking.fold_in import Objective
 from ranking.machine import memory
-from ranking.sparse_rows import SparseRows
 from trainer.als import weights
 from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, random_table

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ranking.sparse_rows import SparseRows
+from artifacts.sparse_rows import SparseRows
 from trainer.als import wals
 from trainer.als.loop import Factorization
 from trainer.als.solver import Solver

@@ -17,10 +17,10 @@ from artifacts import storage
 from artifacts.manifests import CarriedOver, ModelManifest, StartAccount
 from artifacts.names import VOCAB_ITEMS, VOCAB_USERS
 from artifacts.paths import Dataset, Model, join
+from artifacts.sparse_rows import SparseRows
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from configs.settings import RatingSettings, TrainingSettings
-from ranking.sparse_rows import SparseRows
 from trainer.als import wals
 from trainer.als.basis import rotate
 from trainer.als.batches import Batches

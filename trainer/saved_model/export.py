@@ -10,12 +10,12 @@ import tensorflow as tf
 from artifacts.items_table import ItemsTable
 from artifacts.names import POPULARITY
 from artifacts.paths import Dataset
+from artifacts.sparse_rows import SparseRows
 from artifacts.vocabulary import iterate_ids
 from configs.errors import UserError
 from configs.settings import ColdStartSettings
 from ranking import cold_start
 from ranking.fold_in import Objective, Projection
-from ranking.sparse_rows import SparseRows
 from trainer.als import wals
 from trainer.saved_model.signatures import Recommender, Tables
 

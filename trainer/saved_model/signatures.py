@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from artifacts.sparse_rows import SparseRows
 from configs.settings import ColdStartSettings
 from ranking import cold_start, similarity
 from ranking.fold_in import Projection
-from ranking.sparse_rows import SparseRows
 from trainer.saved_model import topk_graph
 from trainer.saved_model.fold_in_graph import FoldIn
 from trainer.saved_model.id_lookup import NONE, Ids

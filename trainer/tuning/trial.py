@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from artifacts.paths import Dataset
+from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from configs.settings import RatingSettings, TrainingSettings
 from configs.settings.search import RATING_KIND, RIDGE, TRAINING, SearchSettings, rating_with
-from ranking.sparse_rows import SparseRows
 from trainer.als.collectives import Alone
 from trainer.als.loop import Factorization, fit
 from trainer.evaluation import metrics

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from artifacts.sparse_rows import SparseRows
 from configs.settings.search import ValidationSettings
-from ranking.sparse_rows import SparseRows
 from trainer.inputs.hashing import hashes
 
 

@@ -48,12 +48,12 @@ def test_every_row_is_whole_in_the_shard_of_its_key_on_both_sides(interactions, 
         assert rows.keys.tolist() == sorted(rows.keys.tolist())
         for row, key in enumerate(rows.keys.tolist()):
             assert key % shards == shard
-            part = slice(rows.offsets[row], rows.offsets[row + 1])
+            part = slice(rows.indptr[row], rows.indptr[row + 1])
             assert rows.indices[part].tolist() == sorted(rows.indices[part].tolist())
             assert key not in found[side]
             found[side][key] = dict(zip(rows.indices[part].tolist(), rows.values[part].tolist(), strict=True))
-        assert rows.offsets[0] == 0
-        assert rows.offsets[-1] == len(rows.indices) == entries.num_rows
+        assert rows.indptr[0] == 0
+        assert rows.indptr[-1] == len(rows.indices) == entries.num_rows
     assert found == expected
 
 
@@ -70,9 +70,3 @@ def test_one_side_alone_is_partitioned_where_one_is_asked_for():
 )
 def test_a_shard_has_no_more_interactions_than_a_worker_sorts_at_once(interactions, chosen, shards):
     assert grouping.shards_for(interactions, chosen) == shards
-
-
-def test_no_rows_are_rows_of_none():
-    none = grouping.NO_ROWS
-    assert [len(part) for part in (none.keys, none.offsets, none.indices, none.values)] == [0, 1, 0, 0]
-    assert [part.dtype.str[1:] for part in (none.keys, none.offsets, none.indices, none.values)] == ["i8"] * 3 + ["f4"]

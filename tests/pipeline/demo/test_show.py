@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from artifacts import checksums, examples, tfrecords
-from artifacts.examples import Rows
 from artifacts.paths import Dataset, Predictions, shard_name
+from artifacts.sparse_rows import SparseRows
 from configs import cli
 from configs.errors import UserError
 from pipeline import show
@@ -25,7 +25,7 @@ CATALOGUE = {item: (f"Title of {item}", CATEGORIES[number // 10]) for number, it
 
 def write_rows(path: str, rows: list[tuple[int, list[int], list[float]]]) -> None:
     offsets = np.cumsum([0] + [len(indices) for _, indices, _ in rows])
-    columns = Rows(
+    columns = SparseRows(
         np.array([key for key, _, _ in rows], np.int64),
         offsets,
         np.array([index for _, indices, _ in rows for index in indices], np.int64),

@@ -9,9 +9,9 @@ import pytest
 
 from artifacts import examples, tfrecords
 from artifacts.checksums import describe
-from artifacts.examples import Rows
 from artifacts.manifests import DatasetManifest
 from artifacts.paths import Dataset
+from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from tests.support.predicted import make_world, predict
 
@@ -121,7 +121,7 @@ def written_again(path: Path, key: int, how) -> None:
         rows.append((found, indices, values))
     keys, indices, values = zip(*rows, strict=True)
     offsets = np.cumsum([0, *map(len, indices)])
-    whole = Rows(np.array(keys), offsets, np.concatenate(indices), np.concatenate(values))
+    whole = SparseRows(np.array(keys), offsets, np.concatenate(indices), np.concatenate(values))
     data, begins = examples.encode(whole)
     path.write_bytes(tfrecords.frame(data, begins.tolist()))
     assert path.stat().st_size == size

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from ranking.sparse_rows import SparseRows
+from artifacts.sparse_rows import SparseRows
 from tests.trainer.als.test_wals import problem, sides, sparse
 from trainer.als import wals
 from trainer.als.batches import Batches

@@ -16,9 +16,9 @@ import scipy.sparse as sp
 
 from artifacts import factor_tables, storage
 from artifacts.paths import Model, shard_name
+from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from configs.settings import TrainingSettings
-from ranking.sparse_rows import SparseRows
 from tests.support import forkserver
 from tests.support.datasets import write_dataset
 from tests.support.oracles import DenseWals

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from ranking.sparse_rows import SparseRows
+from artifacts.sparse_rows import SparseRows
 from tests.support import forkserver
 from tests.trainer.als.test_wals import assert_equal_fit, problem, run
 from trainer.als import tiles

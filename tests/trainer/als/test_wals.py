@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ranking.sparse_rows import SparseRows
+from artifacts.sparse_rows import SparseRows
 from tests.support.oracles import DenseWals
 from trainer.als import wals
 from trainer.als.batches import Batches

@@ -13,10 +13,10 @@ import scipy.sparse as sp
 import tensorflow as tf
 
 from artifacts.paths import Dataset
+from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from configs.settings import ColdStartSettings
 from ranking import cold_start, topk
-from ranking.sparse_rows import SparseRows
 from tests.support.datasets import write_dataset
 from tests.support.oracles import DenseWals
 from trainer.als import wals

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from ranking.sparse_rows import SparseRows
+from artifacts.sparse_rows import SparseRows
 
 ROWS, COLUMNS = 23, 17
 
@@ -92,3 +92,12 @@ def test_rows_of_one_entry_and_of_none():
     single = SparseRows.single(np.array([3, 0, 3]))
     np.testing.assert_array_equal(to_dense(single, 4), np.eye(4)[[3, 0, 3]])
     assert SparseRows.empty(3).lengths.tolist() == [0, 0, 0]
+
+
+def test_no_rows_are_rows_of_none():
+    none = SparseRows.empty(0)
+    columns = none.keys, none.indptr, none.indices, none.values
+    assert [len(column) for column in columns] == [0, 1, 0, 0]
+    assert [column.dtype.str[1:] for column in columns] == ["i8", "i8", "i4", "f4"]
+    for same in (none.joined(), none.cut(3), SparseRows.concatenated([none])):
+        assert (len(same), same.indptr.tolist()) == (0, [0])

@@ -1,4 +1,4 @@
-"""Rows of a sparse matrix in compact form, which every solver and every ranking reads."""
+"""Rows of a sparse matrix in compact form, which files contain and every solver and every ranking reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SparseRows:
     Attributes:
         keys: int64 [r], the index of each row in its side's table.
         indptr: int64 [r + 1]; row i has the entries indptr[i] : indptr[i + 1].
-        indices: int32 [nnz], columns, ascending in a row. values: float32 [nnz].
+        indices: int32 [nnz] (int64 as a file has them), columns, ascending in a row. values: float32 [nnz].
         weights: float32 [nnz], the entries' own weights E, or empty if all are 1.
     """
 
@@ -162,8 +162,19 @@ class SparseRows:
         """Return the rows sorted by key, with the rows of one key joined in their order."""
         ascend = np.all(self.keys[1:] >= self.keys[:-1])
         rows = self if ascend else self.take(np.argsort(self.keys, kind="stable"))
-        keys, firsts = np.unique(rows.keys, return_index=True)
-        return replace(rows, keys=keys, indptr=np.append(rows.indptr[firsts], rows.entries))
+        return rows.neighbours_joined()
+
+    def neighbours_joined(self) -> SparseRows:
+        """Return the rows with adjacent rows of one key joined."""
+        firsts = np.flatnonzero(np.diff(self.keys, prepend=-1))
+        return replace(self, keys=self.keys[firsts], indptr=np.append(self.indptr[firsts], self.entries))
+
+    def cut(self, most: int) -> SparseRows:
+        """Return the same entries in rows of at most `most` entries; a longer row becomes several rows of its key."""
+        pieces = np.maximum(-(-self.lengths // most), 1)
+        nth = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+        starts = np.repeat(self.indptr[:-1], pieces) + most * nth
+        return replace(self, keys=np.repeat(self.keys, pieces), indptr=np.append(starts, self.entries))
 
     def renumbered(self, new: np.ndarray) -> SparseRows:
         """Return the rows with new[i] in place of each column i, without the entries for which it is -1."""
