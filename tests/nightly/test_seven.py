@@ -241,9 +241,7 @@ DISTURBANCES = [
 ]
 
 
-def test_disturbed_nights_end_like_quiet_ones(tmp_path, export, request):
-    if NIGHTS < 7:  # the long form writes whole models
-        request.getfixturevalue("without_graphs")
+def test_disturbed_nights_end_like_quiet_ones(tmp_path, export):
     disturbances, days = DISTURBANCES[:NIGHTS], DAYS[:NIGHTS]
     quiet, troubled = Site(tmp_path / "quiet", export), Site(tmp_path / "troubled", export)
     assert [quiet.run(day) for day in days] == [0] * NIGHTS

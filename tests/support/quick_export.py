@@ -1,7 +1,8 @@
 """Trainings that write no graphs: tracing and saving the signatures of a SavedModel takes four seconds.
 
-For tests of what a training computes, keeps and resumes. The directory of the SavedModel has its assets, which a warm
-start reads, and a file in place of the graphs. What a SavedModel answers is in tests/trainer/saved_model/.
+For tests of what a training computes, keeps and resumes. The directory of the SavedModel has its assets and a file in
+place of the graphs, so a warm start cannot begin from such a model. What a SavedModel answers is in
+tests/trainer/saved_model/.
 """
 
 from __future__ import annotations
