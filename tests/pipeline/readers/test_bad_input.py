@@ -40,7 +40,7 @@ KEPT = {
     "a session of 20,000 hits": of("huge", hits=[hit(n, n * 10, f"c{n % 50}") for n in range(20_000)]),
     "integers as numbers": of("numbers", visitId=1, visitStartTime=1704067200, visitNumber=1),
     "fields that nobody asked for": of("more", device={"browser": ["a", {"b": None}]}, totals=[[[1]]]),
-    "a null among the fields": of("null", visitNumber=None, device=None),
+    "a null among the fields": of("nulls", visitNumber=None, device=None),
 }
 REJECTED = {
     "no visitor": (of(None), "visitor_id_missing"),
