@@ -9,9 +9,9 @@ from typing import Any
 
 from artifacts import storage
 from artifacts.manifests import InputTable
-from artifacts.names import FINAL, DayTable, day_table_of_path, tables_to_read
+from artifacts.names import FINAL, day_table_of_path, tables_to_read
 from configs.errors import UserError
-from configs.settings import BIGQUERY, BigQuerySettings, Settings, SourceSettings
+from configs.settings import BIGQUERY, BigQuerySettings, Settings
 
 
 class NoTableError(UserError):
@@ -38,8 +38,11 @@ def tables_of(settings: Settings, date: datetime.date) -> list[InputTable]:
     is_export = source.kind in ("ga360", "ga4")
     tables = [(day_table_of_path(table.path) if is_export else None, table) for table in listed]
     read = tables_to_read([day_table for day_table, _ in tables], source.include_intraday)
-    window = [table for table, is_read in zip(tables, read, strict=True) if is_read]
-    window = [(day_table, table) for day_table, table in window if _is_inside(day_table, source, date)]
+    window = [
+        (day_table, table)
+        for (day_table, table), is_read in zip(tables, read, strict=True)
+        if is_read and (day_table is None or (source.start_date or day_table.day) <= day_table.day <= date)
+    ]
     if not window:
         raise NoTableError(f"nothing of the window matches {source.input}: wait for the export, or check source.input")
     # A fresh or an intraday table may be read, but the night waits for the date's final one.
@@ -48,10 +51,6 @@ def tables_of(settings: Settings, date: datetime.date) -> list[InputTable]:
         latest = f", the latest is of {max(days)}" if days else ""
         raise NoTableError(f"no table of {date} matches {source.input}{latest}: wait for the export, or pass --date")
     return [table for _, table in window]
-
-
-def _is_inside(table: DayTable | None, source: SourceSettings, date: datetime.date) -> bool:
-    return table is None or (source.start_date or table.day) <= table.day <= date
 
 
 def _tables(url: str, settings: BigQuerySettings) -> Iterator[InputTable]:

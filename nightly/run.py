@@ -11,7 +11,6 @@ from artifacts.paths import Nights
 from artifacts.storage import locks
 from configs import cli
 from configs.errors import UserError
-from configs.settings import Settings
 from nightly import dates, night
 from nightly.runs import live, record
 from nightly.steps.commands import NAMES
@@ -48,7 +47,10 @@ def main(argv: Sequence[str] | None = None, execute: Execute = execute) -> None:
         if args.only is None:
             for missed in missed_dates(Nights(settings.nightly.directory), date, settings.nightly.catch_up_days):
                 print(f"{missed} was missed, or did not end: it is run first")
-                _catch_up(dates.settings_of(args, missed), execute)
+                try:
+                    night.Runner(dates.settings_of(args, missed), execute).run()
+                except UserError as error:  # tonight's is run all the same
+                    print(f"{missed} is left out: {error}", file=sys.stderr)
         night.Runner(settings, execute, only=args.only).run()
 
 
@@ -66,14 +68,6 @@ def missed_dates(nights: Nights, date: datetime.date, days: int) -> list[datetim
     candidates = [first + datetime.timedelta(days=number) for number in range((date - first).days)]
     newest = {candidate: record.newest(nights, str(candidate)) for candidate in candidates}
     return [candidate for candidate, run in newest.items() if run is None or run.status not in record.ENDED]
-
-
-def _catch_up(settings: Settings, execute: Execute) -> None:
-    """Run a missed night; if it fails again, tonight's is run all the same."""
-    try:
-        night.Runner(settings, execute).run()
-    except UserError as error:
-        print(f"{settings.source.end_date} is left out: {error}", file=sys.stderr)
 
 
 def _stop(*_: object) -> None:

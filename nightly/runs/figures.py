@@ -5,8 +5,8 @@ No figure contains the id of a visitor or of an item.
 
 from __future__ import annotations
 
-import datetime
 import json
+import time
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from scipy.special import entr
 from artifacts import storage
 from artifacts.items_table import ItemsTable
 from artifacts.manifests import DatasetManifest, Manifest, ModelManifest, PredictionsManifest
-from artifacts.names import CONTENT_ID, DAY_SECONDS, VISITORS
+from artifacts.names import CONTENT_ID, VISITORS
 from artifacts.paths import Dataset, Model, Night, Nights, Output, Predictions
 from configs.settings import NightlySettings
 from nightly.runs import live, prometheus, record
@@ -50,7 +50,7 @@ def describe(nights: Nights, run: Record) -> dict[str, Any]:
         "status": run.status,
         "message": run.manifest.message,
         "live": version.name if version else None,
-        "live_age_seconds": _age(version.date) if version else None,
+        "live_age_seconds": round(time.time() - prometheus.end_of_day(version.date)) if version else None,
         "seconds": {name: step.seconds for name, step in run.manifest.steps.items() if step.seconds is not None},
     }
     if dataset := _finished(DatasetManifest, Dataset(night.dataset)):
@@ -119,8 +119,3 @@ def _visitors_of_items(dataset: Dataset) -> dict[Any, float]:
         return {}
     items = ItemsTable.read(dataset.items, columns=(CONTENT_ID, VISITORS))
     return dict(zip(items.content_ids, items.visitors.tolist(), strict=True))
-
-
-def _age(date: str) -> int:
-    """Return the seconds since the end (UTC) of a window, by its last day."""
-    return round(datetime.datetime.now(datetime.UTC).timestamp() - prometheus.seconds(date) - DAY_SECONDS)

@@ -42,10 +42,11 @@ def to_text(line: dict[str, Any]) -> bytes:
             for key, value in values.items():
                 metric.labels(key).set(value)
 
-    gauge("last_run_timestamp_seconds", "Time at which the last run ended.", seconds(line["time"]))
+    ended = datetime.datetime.fromisoformat(line["time"]).timestamp()
+    gauge("last_run_timestamp_seconds", "Time at which the last run ended.", ended)
     statuses = {status: float(status == line["status"]) for status in _STATUSES}
     gauges("status", "1 for the outcome of the last run.", "status", statuses)
-    live_end = seconds(line["live"].rpartition(".")[0]) + DAY_SECONDS if line["live"] else None
+    live_end = end_of_day(line["live"].rpartition(".")[0]) if line["live"] else None
     gauge("live_data_timestamp_seconds", "End of the live version's window.", live_end)
     gauges("step_seconds", "Time of each step.", "step", line["seconds"])
     for name, text in _HELP.items():
@@ -55,6 +56,6 @@ def to_text(line: dict[str, Any]) -> bytes:
     return generate_latest(registry)
 
 
-def seconds(text: str) -> float:
-    """Return a date or time in UTC, ISO 8601, as seconds since 1970."""
-    return datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.UTC).timestamp()
+def end_of_day(date: str) -> float:
+    """Return the end of a day in UTC, as seconds since 1970."""
+    return datetime.datetime.fromisoformat(date).replace(tzinfo=datetime.UTC).timestamp() + DAY_SECONDS

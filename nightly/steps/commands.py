@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from artifacts.manifests import DatasetManifest, ModelManifest, PredictionsManifest
@@ -16,11 +17,9 @@ class Preprocess(Step):
 
     name = "preprocess"
     module = "pipeline.preprocess"
+    output = attrgetter("dataset")
     settings = frozenset({"source", "rating", "dataset", "split", "privacy"})
     manifest = DatasetManifest
-
-    def output(self, night: Night) -> str:
-        return night.dataset
 
     def flags(self, plan: Plan) -> tuple[str, ...]:
         return ("--dataset_dir", self.output(plan.night), "--replace")
@@ -34,11 +33,9 @@ class Train(Step):
 
     name = "train"
     module = "deploy.vertex.train"
+    output = attrgetter("model")
     settings = frozenset({"training", "cold_start"})
     manifest = ModelManifest
-
-    def output(self, night: Night) -> str:
-        return night.model
 
     def flags(self, plan: Plan) -> tuple[str, ...]:
         return ("--dataset_dir", plan.night.dataset, "--model_dir", plan.night.model, "--replace")
@@ -55,15 +52,13 @@ class Evaluate(Step):
 
     name = "evaluate"
     module = "trainer.evaluate"
+    output = attrgetter("evaluation")
     settings = frozenset({"evaluation", "nightly.require", "nightly.beats"})
     manifest = None
     skipped = "no gate (nightly.require and nightly.beats are empty)"
 
     def applies(self, settings: Settings) -> bool:
         return bool(settings.nightly.require or settings.nightly.beats)
-
-    def output(self, night: Night) -> str:
-        return night.evaluation
 
     def flags(self, plan: Plan) -> tuple[str, ...]:
         night, gate = plan.night, plan.settings.nightly
@@ -79,13 +74,11 @@ class RefitPreprocess(Preprocess):
     """The window once more with nothing held out. It is not validated: the dataset with a split was."""
 
     name = "refit_preprocess"
+    output = attrgetter("whole_dataset")
     settings = Preprocess.settings - {"split"}
 
     def applies(self, settings: Settings) -> bool:
         return settings.nightly.refit
-
-    def output(self, night: Night) -> str:
-        return night.whole_dataset
 
     def flags(self, plan: Plan) -> tuple[str, ...]:
         return (*super().flags(plan), "--set", 'split={"kind": "none"}', "--set", "validation={}")
@@ -95,12 +88,10 @@ class Refit(Train):
     """The measured model, trained further with what was held out: a warm start with a third of the passes."""
 
     name = "refit"
+    output = attrgetter("refit_model")
 
     def applies(self, settings: Settings) -> bool:
         return settings.nightly.refit
-
-    def output(self, night: Night) -> str:
-        return night.refit_model
 
     def flags(self, plan: Plan) -> tuple[str, ...]:
         night = plan.night
@@ -119,11 +110,9 @@ class Predict(Step):
 
     name = "predict"
     module = "pipeline.batch_predict"
+    output = attrgetter("predictions")
     settings = frozenset({"prediction", "cold_start"})
     manifest = PredictionsManifest
-
-    def output(self, night: Night) -> str:
-        return night.predictions
 
     def flags(self, plan: Plan) -> tuple[str, ...]:
         dataset = plan.night.whole_dataset if plan.settings.nightly.refit else plan.night.dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,7 @@ class Step(abc.ABC):
 
     name: str  # in the manifest and on the command line
     module: str  # the command, as `python -m MODULE`
+    output: Callable[[Night], str]  # returns the directory or file that the command writes
     # The sections, or settings by dotted key, that change the output: no other setting repeats the step.
     settings: frozenset[str]
     manifest: type[Manifest] | None  # the class of the output's manifest; None if the output is a JSON file
@@ -53,10 +54,6 @@ class Step(abc.ABC):
     def applies(self, settings: Settings) -> bool:
         """Return whether a night with these settings has this step."""
         return True
-
-    @abc.abstractmethod
-    def output(self, night: Night) -> str:
-        """Return the directory or file that the command writes."""
 
     @abc.abstractmethod
     def flags(self, plan: Plan) -> tuple[str, ...]:
