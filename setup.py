@@ -66,7 +66,7 @@ setup(
         "tuning": ["optuna>=4", "sqlalchemy>=2"],
         "docs": ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"],
         "nightly": ["prometheus-client>=0.21"],
-        "report": ["jinja2>=3.1", "markupsafe>=3", "scikit-learn>=1.5"],
+        "report": ["jinja2>=3.1", "scikit-learn>=1.5"],
         "dev": [
             "bqemulator",
             "codespell",

@@ -46,7 +46,7 @@ class Inputs:
     items: list[str]  # contentIds by itemId
     catalogue: Catalogue
     evaluation: dict[str, Any] | None  # what trainer.evaluate wrote
-    unmeasured: str  # the reason why there is no evaluation, and what to do
+    unmeasured: str  # the reason why `evaluation` is None, and what to do
     examples: list[visitors.Example]
 
     def title(self, item: str) -> str:

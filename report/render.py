@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import json
 import platform
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import markupsafe
 import numpy as np
 import tensorflow as tf
 
@@ -38,6 +36,7 @@ def page(inputs: Inputs, settings: ReportSettings) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
     return environment.get_template("page.html.j2").render(
         inputs=inputs,
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
@@ -79,6 +78,5 @@ def _map(inputs: Inputs, settings: ReportSettings) -> dict[str, Any]:
         "map_method": drawn.method,
         "categories": categories,
         "others": any(point[3] < 0 for point in points),
-        # "<" is escaped because "</script>" would end the script element.
-        "points": markupsafe.Markup(json.dumps(points, ensure_ascii=False).replace("<", "\\u003c")),  # noqa: S704
+        "points": points,
     }

@@ -90,7 +90,7 @@ class SourceSettings(Section):
 
     @property
     def names_of_no_id(self) -> tuple[str, ...]:
-        """The values that are written where there is no id; a row with one has no visitor or no item."""
+        """The values that are written where an id is missing; a row with one has no visitor or no item."""
         if self.missing_ids is not None:
             return self.missing_ids
         return _NO_IDS + (_NO_IDS_OF_PYTHON if self.kind == "table" else ())
