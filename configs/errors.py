@@ -53,28 +53,23 @@ def recognise(error: BaseException, path: str | None = None) -> MachineError | N
     The causes of `error` are searched and, last, its text; `path` is named if the error names no file. None is returned
     for any other error, whose traceback is more useful.
     """
-    message = _message(error, path)
-    return None if message is None else MachineError(message)
-
-
-def _message(error: BaseException, path: str | None) -> str | None:
     for cause in _causes(error):
         if isinstance(cause, MemoryError):
-            return _MEMORY
+            return MachineError(_MEMORY)
         if isinstance(cause, OSError) and cause.errno in _ADVICE:
-            return _disk_message(cause.errno, cause.filename or path)
+            return _disk_error(cause.errno, cause.filename or path)
     text = str(error)
     for description, number in _ERRNO_OF_TEXT.items():
         if description in text:
             patterns = (form.format(re.escape(description)) for form in (_PATH_AFTER, _PATH_BEFORE))
             match = next(filter(None, (re.search(pattern, text) for pattern in patterns)), None)
-            return _disk_message(number, match.group(1) if match else path)
-    return _MEMORY if _OUT_OF_MEMORY.search(text) else None
+            return _disk_error(number, match.group(1) if match else path)
+    return MachineError(_MEMORY) if _OUT_OF_MEMORY.search(text) else None
 
 
-def _disk_message(number: int, path: object) -> str:
+def _disk_error(number: int, path: object) -> MachineError:
     prefix = f"{os.fsdecode(path)}: " if isinstance(path, (str, bytes)) else ""
-    return f"{prefix}{os.strerror(number)}; {_ADVICE[number]}"
+    return MachineError(f"{prefix}{os.strerror(number)}; {_ADVICE[number]}")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
