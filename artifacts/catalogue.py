@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import BinaryIO
 
 from artifacts import storage
 from configs.errors import UserError
@@ -24,27 +23,14 @@ def read(path: str) -> Catalogue:
         UserError: the file does not exist, cannot be read, lacks a column, or is not a CSV in UTF-8.
     """
     try:
-        file = storage.open_to_read(path)
-    except FileNotFoundError:
-        raise UserError(f"catalogue {path} does not exist; check the path") from None
-    except OSError as error:
-        raise UserError(f"catalogue {path} cannot be read: {error}") from error
-    return parse(file, path)
-
-
-def parse(file: BinaryIO, path: str) -> Catalogue:
-    """Return title and category by contentId, and close the file.
-
-    Raises:
-        UserError: the file lacks a column, or is not a CSV in UTF-8.
-    """
-    try:
-        with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        with io.TextIOWrapper(storage.open_to_read(path), encoding="utf-8-sig", newline="") as text:
             reader = csv.DictReader(text)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise UserError(f"catalogue {path} has no column {missing[0]} (it needs {', '.join(COLUMNS)})")
             item, title, category = COLUMNS
             return {row[item]: (row[title] or row[item], row[category] or "") for row in reader}
+    except FileNotFoundError:
+        raise UserError(f"catalogue {path} does not exist; check the path") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"catalogue {path} cannot be read: {error}") from error

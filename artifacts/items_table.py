@@ -14,7 +14,6 @@ from artifacts.names import (
     CONTENT_ID,
     FIRST_TIME_MS,
     LAST_TIME_MS,
-    MEAN_RATING,
     POPULARITY,
     RECENT_POPULARITY,
     VISITORS,
@@ -22,6 +21,17 @@ from artifacts.names import (
 from configs.errors import UserError
 
 _REMEDY = "rerun python -m pipeline.preprocess --replace"
+
+
+class _Column:
+    """An attribute whose value is a column of the table as an array."""
+
+    def __init__(self, name: str, dtype: type | None = None):
+        self._name, self._dtype = name, dtype
+
+    def __get__(self, items: ItemsTable, kind: type) -> np.ndarray:
+        values = items.table[self._name].to_numpy()
+        return values if self._dtype is None else values.astype(self._dtype)
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,12 @@ class ItemsTable:
     """
 
     table: pa.Table
+
+    visitors = _Column(VISITORS)  # int64 [m], visitors who have the item
+    popularity = _Column(POPULARITY, np.float32)  # [m], visitors, or their sum decayed by the age of the view
+    # float64 [m], ms since 1970 of the first and the last interaction; NaN without one, or if the dataset has no times
+    first_time_ms = _Column(FIRST_TIME_MS, float)
+    last_time_ms = _Column(LAST_TIME_MS, float)
 
     @classmethod
     def read(cls, path: str, size: int | None = None, columns: tuple[str, ...] = (CONTENT_ID,)) -> ItemsTable:
@@ -74,32 +90,7 @@ class ItemsTable:
         return self.table[CONTENT_ID].to_pylist()
 
     @property
-    def visitors(self) -> np.ndarray:
-        """int64 [m], visitors who have the item."""
-        return self.table[VISITORS].to_numpy()
-
-    @property
-    def popularity(self) -> np.ndarray:
-        """float32 [m], visitors, or their sum decayed by the age of the view."""
-        return self.table[POPULARITY].to_numpy().astype(np.float32)
-
-    @property
     def recent_popularity(self) -> np.ndarray | None:
         """float64 [m], visitors decayed by the age of the view; None if the dataset has no times."""
         column = self.table[RECENT_POPULARITY]
         return None if column.null_count else column.to_numpy()
-
-    @property
-    def mean_rating(self) -> np.ndarray:
-        """float64 [m], NaN for an item without interactions."""
-        return self.table[MEAN_RATING].to_numpy()
-
-    @property
-    def first_time_ms(self) -> np.ndarray:
-        """float64 [m], ms since 1970 of the first interaction; NaN without one, or if the dataset has no times."""
-        return self.table[FIRST_TIME_MS].to_numpy().astype(float)
-
-    @property
-    def last_time_ms(self) -> np.ndarray:
-        """float64 [m], ms since 1970 of the last interaction; NaN without one, or if the dataset has no times."""
-        return self.table[LAST_TIME_MS].to_numpy().astype(float)

@@ -17,8 +17,8 @@ class Vocabulary:
     """The ids of users or items in the order of their indices.
 
         >>> vocabulary = Vocabulary([b"x", b"y"])
-        >>> vocabulary[1], vocabulary.index(b"y"), len(vocabulary), bytes(vocabulary)
-        (b'y', 1, 2, b'x\\ny\\n')
+        >>> vocabulary[1], vocabulary.index(b"y"), len(vocabulary)
+        (b'y', 1, 2)
 
     Attributes:
         ids: the id of each index.
@@ -58,15 +58,8 @@ class Vocabulary:
         """Return the ids as text; bytes that are not UTF-8 are replaced."""
         return [name.decode("utf-8", "replace") for name in self.ids]
 
-    def __bytes__(self) -> bytes:
-        """Return the bytes of the file."""
-        return b"".join(name + b"\n" for name in self.ids)
-
     def __len__(self) -> int:
         return len(self.ids)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.ids)
 
     def __getitem__(self, index: int) -> bytes:
         return self.ids[index]

@@ -1,6 +1,7 @@
 """Files that jobs exchange, on a local disk or on gs://: one interface, chosen by the path.
 
-Every function takes a path and calls the adapter that serves it:
+Every function takes a path and calls the adapter that serves it. It raises FileNotFoundError if the file does not
+exist, OSError if it cannot be read or written, and UserError if the URL's scheme is not gs://.
 
     >>> write_bytes("/data/model/manifest.json", b"{}")
     >>> [file.path for file in glob("gs://bucket/export/events_*")]
@@ -49,12 +50,7 @@ def _google_storage() -> Storage:
 
 
 def read_bytes(path: str) -> bytes:
-    """Return the bytes of a file.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        OSError: it cannot be read.
-    """
+    """Return the bytes of a file."""
     return storage_of(path).read_bytes(path)
 
 
@@ -67,30 +63,17 @@ def read_if_exists(path: str) -> bytes | None:
 
 
 def open_to_read(path: str) -> BinaryIO:
-    """Open a file for reading in binary, seekable, without decompressing it.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        OSError: it cannot be opened.
-    """
+    """Open a file for reading in binary, seekable, without decompressing it."""
     return storage_of(path).open_to_read(path)
 
 
 def write_bytes(path: str, data: bytes) -> None:
-    """Write a file atomically: a reader sees the old bytes or the new ones, also after a crash.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Write a file atomically: a reader sees the old bytes or the new ones, also after a crash."""
     storage_of(path).write_bytes(path, data)
 
 
 def open_to_write(path: str) -> AbstractContextManager[BinaryIO]:
-    """Open a file for writing in binary; it appears under its name, atomically, when the `with` block succeeds.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Open a file for writing in binary; it appears under its name, atomically, when the `with` block succeeds."""
     return storage_of(path).open_to_write(path)
 
 
@@ -133,12 +116,7 @@ def make_directory(path: str) -> None:
 
 
 def copy(source: str, destination: str) -> None:
-    """Copy a file, also from one storage to another; it appears atomically.
-
-    Raises:
-        FileNotFoundError: the source does not exist.
-        OSError: it cannot be read, or the destination cannot be written.
-    """
+    """Copy a file, also from one storage to another; it appears atomically."""
     if storage_of(source) is storage_of(destination):
         storage_of(source).copy(source, destination)
         return

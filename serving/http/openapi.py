@@ -56,37 +56,36 @@ class Visitor(BaseModel):
     score: float
 
 
-class Recommendations(BaseModel):
+class OfVisitor(BaseModel):
     visitorId: Id  # noqa: N815
-    rule: Literal["factors", "projection", "popularity"]
     modelVersion: int  # noqa: N815
+
+
+class OfItem(BaseModel):
+    contentId: Id  # noqa: N815
+    modelVersion: int  # noqa: N815
+
+
+class Recommendations(OfVisitor):
+    rule: Literal["factors", "projection", "popularity"]
     recommendations: list[Scored]
 
 
-class History(BaseModel):
-    visitorId: Id  # noqa: N815
+class History(OfVisitor):
     total: int = Field(description="Number of all items of the visitor, not only of those listed.")
-    modelVersion: int  # noqa: N815
     history: list[Rated]
 
 
-class Audience(BaseModel):
-    contentId: Id  # noqa: N815
-    modelVersion: int  # noqa: N815
+class Audience(OfItem):
     audience: list[Visitor]
 
 
-class SimilarItems(BaseModel):
-    contentId: Id  # noqa: N815
-    modelVersion: int  # noqa: N815
+class SimilarItems(OfItem):
     similar_items: list[Scored]
 
 
-class Explanation(BaseModel):
-    visitorId: Id  # noqa: N815
-    contentId: Id  # noqa: N815
+class Explanation(OfVisitor, OfItem):
     score: float = Field(description="Sum of all contributions.")
-    modelVersion: int  # noqa: N815
     explanation: list[Contribution]
 
 

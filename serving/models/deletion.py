@@ -44,10 +44,8 @@ class DeletionList:
         try:
             files = storage.glob(glob.escape(self._path))
             if files != self._files:
-                self.ids, self._files = (
-                    privacy.listed(storage.read_bytes(self._path), f"serving.deleted_visitors {self._path}"),
-                    files,
-                )
+                self.ids = privacy.listed(storage.read_bytes(self._path), f"serving.deleted_visitors {self._path}")
+                self._files = files
         except OSError as error:
             raise UserError(f"serving.deleted_visitors {self._path} cannot be read: {error}") from error
 

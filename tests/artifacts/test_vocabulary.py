@@ -12,7 +12,7 @@ IDS = [b"c ", b" c", b"\xff\xfe", b"tab\t", b"a\rb", b"last"]
 
 def test_ids_come_back_byte_for_byte(tmp_path):
     path = str(tmp_path / "vocab")
-    (tmp_path / "vocab").write_bytes(bytes(Vocabulary(IDS)))
+    (tmp_path / "vocab").write_bytes(b"".join(name + b"\n" for name in IDS))
     read = Vocabulary.read(path, size=len(IDS))
     assert read.ids == list(read) == IDS and len(read) == 6 and read[2] == b"\xff\xfe"
     assert [read.index(name) for name in (b"last", b"c", b"c ")] == [5, None, 0]
