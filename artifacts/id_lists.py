@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from artifacts.storage import open_to_read
+from artifacts.storage import read_bytes
 from configs.errors import UserError
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -48,8 +48,7 @@ def read_ids(path: str, setting: str) -> list[bytes]:
         UserError: the file is missing, is not text in UTF-8 or UTF-16, or has no ids.
     """
     try:
-        with open_to_read(path) as file:
-            data = file.read()
+        data = read_bytes(path)
     except FileNotFoundError:
         raise UserError(f"{setting}: {path} does not exist") from None
     except OSError as error:

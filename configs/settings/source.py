@@ -20,7 +20,7 @@ class SourceSettings(Section):
     kind: Literal["ga360", "ga4", "table"] = "ga360"
     """The format of the files: a GA360 or GA4 export, or a table."""
     input: str | None = None
-    """Glob of the files, local or gs://; or bq://PROJECT.DATASET.TABLE, with * for tables of days."""
+    """Glob of files, local or gs:// (** also matches /); or bq://PROJECT.DATASET.TABLE, with * for tables of days."""
     query: str | None = None
     """Table: file with a BigQuery query that returns the columns below; instead of input."""
     start_date: Date | None = None

@@ -83,6 +83,8 @@
     }
   };
 
+  const unmark = () => document.querySelectorAll("[aria-current]").forEach((other) => other.removeAttribute("aria-current"));
+
   const open = async (line, button) => {
     const request = latest, name = line.title || shown(line.contentId);
     try {
@@ -91,7 +93,7 @@
         get("similar_items", { contentId: line.contentId, k: "8" }),
       ]);
       if (request !== latest) return;
-      document.querySelectorAll("[aria-current]").forEach((other) => other.removeAttribute("aria-current"));
+      unmark();
       button.setAttribute("aria-current", "true");
       if (!button.closest("#detail")) openedBy = button; // gets the focus back
       at("h-detail").textContent = name;
@@ -114,7 +116,7 @@
   const close = (back) => {
     at("detail").hidden = true;
     at("lists").classList.remove("open");
-    document.querySelectorAll("[aria-current]").forEach((other) => other.removeAttribute("aria-current"));
+    unmark();
     if (back && openedBy) openedBy.focus();
     openedBy = null;
   };
