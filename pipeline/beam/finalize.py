@@ -53,11 +53,8 @@ def write_manifest(manifest: Manifest, root: str) -> None:
 class PublishFromWorker:
     """The last step of a dataset's job that nobody waits for: make the manifest, check the files, move them to `root`.
 
-    Beam may run it more than once. Each attempt starts over, and one that finds this run's dataset in place does
-    nothing.
-
-    make_manifest: returns the manifest from the summary. run: identifies this run. replace: whether a dataset that
-    exists at `root` by then may be replaced.
+    Beam may run it more than once. Each attempt starts over; one that finds the dataset of `run` in place does nothing.
+    A dataset of another run is replaced only if `replace` is set.
     """
 
     make_manifest: Callable[[Summary], DatasetManifest]

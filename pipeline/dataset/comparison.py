@@ -12,6 +12,7 @@ from configs.settings import ValidationSettings
 
 Figures = Mapping[str, float | None]
 
+_COUNTS = ("users", "items", "interactions")
 _OF_WINDOW = ("input", "start_date", "end_date")  # settings that change every night
 
 
@@ -62,13 +63,7 @@ def moved_figures(before: Figures, after: Figures, settings: ValidationSettings)
 
 
 def _figures(manifest: DatasetManifest) -> Figures:
-    counts = manifest.counts
-    return {
-        "users": counts.users,
-        "items": counts.items,
-        "interactions": counts.interactions,
-        "median": manifest.median,
-    }
+    return {name: getattr(manifest.counts, name) for name in _COUNTS} | {"median": manifest.median}
 
 
 def _changed(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -52,11 +51,12 @@ def describe(counts: Mapping[str, int], rating: RatingSettings) -> bytes:
     """Return the JSON: `interactions_by_day`, empty without times, and `ratings` with edges and counts."""
     days = {int(name.removeprefix(_DAY)): number for name, number in counts.items() if name.startswith(_DAY)}
     bins = {int(name.removeprefix(_RATING)): number for name, number in counts.items() if name.startswith(_RATING)}
-    first, last = (min(bins), max(bins)) if bins else (0, 0)
-    edges = edges_of(rating)[first : last + 2] if rating.kind in ("linear", "ordinal") else edges_of(rating)
-    first = first if rating.kind in ("linear", "ordinal") else 0
+    first, edges = 0, edges_of(rating)
+    if rating.kind in ("linear", "ordinal"):  # many bins: only those of ratings are written
+        first, last = (min(bins), max(bins)) if bins else (0, 0)
+        edges = edges[first : last + 2]
     content: dict[str, Any] = {
-        "interactions_by_day": {_date(day): days[day] for day in sorted(days)},
+        "interactions_by_day": {str(np.datetime64(day, "D")): days[day] for day in sorted(days)},
         "ratings": {
             "kind": rating.kind,
             "edges": [float(f"{edge:.6g}") for edge in edges],
@@ -64,7 +64,3 @@ def describe(counts: Mapping[str, int], rating: RatingSettings) -> bytes:
         },
     }
     return (json.dumps(content, indent=1) + "\n").encode()
-
-
-def _date(day: int) -> str:
-    return (datetime.date(1970, 1, 1) + datetime.timedelta(day)).isoformat()

@@ -42,14 +42,14 @@ from pipeline.interactions.blocks import values_of
 _SHARDS = 16  # of the items, summed in parallel
 _RATINGS = "ratings"  # their sum
 _SUMS = pa.schema(
-    [
-        pa.field(ITEM_ID, pa.int64()),
-        pa.field(VISITORS, pa.int64()),
-        pa.field(RECENT_POPULARITY, pa.float64()),  # as of the item's own last time
-        pa.field(_RATINGS, pa.float64()),
-        pa.field(FIRST_TIME_MS, pa.int64()),
-        pa.field(LAST_TIME_MS, pa.int64()),
-    ]
+    {
+        ITEM_ID: pa.int64(),
+        VISITORS: pa.int64(),
+        RECENT_POPULARITY: pa.float64(),  # as of the item's own last time
+        _RATINGS: pa.float64(),
+        FIRST_TIME_MS: pa.int64(),
+        LAST_TIME_MS: pa.int64(),
+    }
 )
 _COUNTER = StepCounter("items")
 
@@ -119,10 +119,10 @@ def count(
 
 def add_up(parts: Iterable[bytes], half_life_ms: float) -> bytes:
     """Return the sums of all parts by item, ascending; empty if all parts are empty."""
-    tables = [columns.from_bytes(iter([part])) for part in sorted(part for part in parts if part)]
-    if not tables:
+    parts = sorted(part for part in parts if part)
+    if not parts:
         return b""
-    table = pa.concat_tables(tables)
+    table = columns.from_bytes(iter(parts))
     items = table[ITEM_ID].to_numpy()
     order = np.argsort(items, kind="stable")
     items, visitors, recent, ratings, first, last = (column.to_numpy()[order] for column in table.columns)
@@ -144,28 +144,25 @@ def items_table(ids: list[bytes], sums: bytes, half_life_ms: float, decays: bool
 
     Recent popularity, and popularity if it decays, are as of the last interaction of all.
     """
-    table = columns.from_bytes(iter([sums])) if sums else pa.Table.from_batches([], _SUMS)
-    items, visitors, recent, ratings, first, last = (column.to_numpy() for column in table.columns)
-    if len(items):
-        recent = _rounded(recent * np.exp2((last - last.max()) / half_life_ms))
+    table = columns.from_bytes(iter([sums])) if sums else _SUMS.empty_table()
+    items, visitors, recent, ratings, _, last = (column.to_numpy() for column in table.columns)
+    recent = _rounded(recent * np.exp2((last - last.max(initial=np.iinfo(np.int64).min)) / half_life_ms))
+    row = np.full(len(ids), -1)
+    row[items] = np.arange(len(items))
+    rows = pa.array(row, mask=row < 0)  # null for an item without interactions
 
-    def spread(values: np.ndarray, default: int | None) -> pa.Array:
-        column, known = np.zeros(len(ids), values.dtype), np.zeros(len(ids), bool)
-        column[items], known[items] = values, True
-        return pa.array(column, mask=None if default == 0 else ~known)
-
-    def timed(values: np.ndarray, default: int | None) -> pa.Array:
-        return spread(values, default) if has_times else pa.nulls(len(ids), pa.from_numpy_dtype(values.dtype))
+    def timed(column: pa.Array) -> pa.Array:
+        return column if has_times else pa.nulls(len(ids), column.type)
 
     return pa.table(
         {
             CONTENT_ID: pa.array([name.decode() for name in ids], pa.string()),
-            VISITORS: spread(visitors, 0),
-            POPULARITY: spread(recent if decays else visitors.astype(np.float64), 0),
-            RECENT_POPULARITY: timed(recent, 0),
-            MEAN_RATING: spread(_rounded(ratings / visitors), None),
-            FIRST_TIME_MS: timed(first, None),
-            LAST_TIME_MS: timed(last, None),
+            VISITORS: pa.array(visitors).take(rows).fill_null(0),
+            POPULARITY: pa.array(recent if decays else visitors.astype(np.float64)).take(rows).fill_null(0),
+            RECENT_POPULARITY: timed(pa.array(recent).take(rows).fill_null(0)),
+            MEAN_RATING: pa.array(_rounded(ratings / visitors)).take(rows),
+            FIRST_TIME_MS: timed(table[FIRST_TIME_MS].combine_chunks().take(rows)),
+            LAST_TIME_MS: timed(pa.array(last).take(rows)),
         }
     )
 

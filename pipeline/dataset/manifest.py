@@ -50,13 +50,21 @@ class Job:
         counts: Counter[str] = Counter(summary["counts"])
         check_counts(counts, settings, dataset.rejected)
         storage.write_bytes(dataset.statistics, dataset_statistics.describe(counts, settings.rating))
-        files = self._described(summary)
+        files, rejected = self._described(summary), by_reason(counts, "rejected")
         sides = (*SIDES, HELD_OUT) if settings.split.holds_out else SIDES
         manifest = DatasetManifest(
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             seconds=round(time.time() - self.started, 3),
-            counts=self._counts(counts, files),
-            rejected=by_reason(counts, "rejected"),
+            counts=DatasetCounts(
+                files_read=len(self.files.files) + len(self.test_files.files if self.test_files else ()),
+                files_outside_window=self.files.outside,
+                rows_read=counts["records.read"],
+                rows_rejected=sum(rejected.values()),
+                interactions=counts["pairs.used"],
+                users=files[self._name(dataset.vocab_users)].records or 0,
+                items=files[self._name(dataset.vocab_items)].records or 0,
+            ),
+            rejected=rejected,
             skipped=by_reason(counts, "skipped"),
             split=_split_account(counts, settings),
             capped_at_max_dwell=counts["pairs.capped_at_max_dwell"],
@@ -81,18 +89,6 @@ class Job:
         for path in (dataset.vocab_users, dataset.vocab_items):
             files[self._name(path)] = checksums.describe(path, records=sum(1 for _ in iterate_ids(path)))
         return files | {self._name(dataset.statistics): checksums.describe(dataset.statistics)}
-
-    def _counts(self, counts: Counter[str], files: dict[str, FileDescription]) -> DatasetCounts:
-        dataset = Dataset(self.staging)
-        return DatasetCounts(
-            files_read=len(self.files.files) + len(self.test_files.files if self.test_files else ()),
-            files_outside_window=self.files.outside,
-            rows_read=counts["records.read"],
-            rows_rejected=sum(by_reason(counts, "rejected").values()),
-            interactions=counts["pairs.used"],
-            users=files[self._name(dataset.vocab_users)].records or 0,
-            items=files[self._name(dataset.vocab_items)].records or 0,
-        )
 
     def _name(self, path: str) -> str:
         return path.removeprefix(f"{self.staging}/")

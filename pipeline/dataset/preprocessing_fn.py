@@ -7,9 +7,9 @@ and looks up an id once per block, not once per interaction.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
+import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 
@@ -33,38 +33,16 @@ from configs.settings import DatasetSettings, RatingSettings
 from pipeline.beam.block_store import BlockStore
 from pipeline.dataset import vocabulary_analyzer
 from pipeline.dataset.ratings import decay, rate
+from pipeline.interactions.blocks import BLOCK
 
-
-def _list(dtype: tf.DType) -> tf.io.RaggedFeature:
-    """Return the feature of a list of ids or numbers; a sparse one would add coordinates of 16 bytes per number."""
-    return tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int64)
-
-
+# A list of ids or numbers is ragged; as a sparse one it would add coordinates of 16 bytes per number.
+_DTYPES = {pa.large_binary(): tf.string, pa.int64(): tf.int64, pa.float32(): tf.float32}
 FEATURE_SPEC = {
-    VISITOR_ID: _list(tf.string),
-    VISITOR_COUNT: _list(tf.int64),
-    VISITOR_PLACE: _list(tf.int64),
-    CONTENT_ID: _list(tf.string),
-    ITEM_COUNT: _list(tf.int64),
-    ITEM_PLACE: _list(tf.int64),
-    AMOUNT: _list(tf.float32),
-    TIME_MS: _list(tf.int64),
+    field.name: tf.io.RaggedFeature(_DTYPES[field.type.value_type], row_splits_dtype=tf.int64) for field in BLOCK
 }
-
+_VISITORS = (VISITOR_ID, VISITOR_COUNT, VISITOR_PLACE)
+_ITEMS = (CONTENT_ID, ITEM_COUNT, ITEM_PLACE)
 _QUANTILE_ERROR = 1e-4  # the error of the median's rank, as a share of the interactions
-
-
-class _Ids(NamedTuple):
-    """The features of a block's ids, and their vocabulary."""
-
-    ids: str
-    counts: str
-    places: str
-    vocabulary: str
-
-
-_VISITORS = _Ids(VISITOR_ID, VISITOR_COUNT, VISITOR_PLACE, VOCAB_USERS)
-_ITEMS = _Ids(CONTENT_ID, ITEM_COUNT, ITEM_PLACE, VOCAB_ITEMS)
 
 Tensors = dict[str, tf.Tensor | tf.RaggedTensor]
 
@@ -82,8 +60,8 @@ def make_preprocessing_fn(
     def preprocessing_fn(inputs: Tensors) -> Tensors:
         amounts = inputs[AMOUNT]
         median = tft.quantiles(amounts.values, num_buckets=2, epsilon=_QUANTILE_ERROR)[0, 0]
-        users = _encode(inputs, _VISITORS, dataset.min_items_per_user, store)
-        items = _encode(inputs, _ITEMS, dataset.min_users_per_item, store)
+        users = _encode(inputs, _VISITORS, VOCAB_USERS, dataset.min_items_per_user, store)
+        items = _encode(inputs, _ITEMS, VOCAB_ITEMS, dataset.min_users_per_item, store)
         ratings = rate(amounts.values, median, rating)
         if rating.half_life_days and last_day:
             ratings *= decay(inputs[TIME_MS].values, last_day, rating.half_life_days)
@@ -99,8 +77,10 @@ def make_preprocessing_fn(
     return preprocessing_fn
 
 
-def _encode(inputs: Mapping[str, tf.RaggedTensor], names: _Ids, least: int, store: BlockStore) -> tf.Tensor:
-    """Return the index of each interaction's id, int64[n]."""
-    ids, counts, places = (inputs[name].values for name in names[:3])
-    asset = vocabulary_analyzer.vocabulary(ids, counts, names.vocabulary, least, store)
+def _encode(
+    inputs: Mapping[str, tf.RaggedTensor], names: Sequence[str], vocabulary: str, least: int, store: BlockStore
+) -> tf.Tensor:
+    """Return the index of each interaction's id, int64[n]; names: of the features of ids, counts and places."""
+    ids, counts, places = (inputs[name].values for name in names)
+    asset = vocabulary_analyzer.vocabulary(ids, counts, vocabulary, least, store)
     return tf.gather(tft.apply_vocabulary(ids, asset, default_value=-1), places)

@@ -34,6 +34,11 @@ from pipeline.interactions import splits
 from pipeline.interactions.blocks import BLOCK
 from pipeline.sources.read_interactions import ReadInteractions
 
+_SCHEMA = DatasetMetadata.from_feature_spec(FEATURE_SPEC).schema
+_ADAPTER = tensor_adapter.TensorAdapterConfig(
+    BLOCK, tensor_representation_util.InferTensorRepresentationsFromMixedSchema(_SCHEMA)
+)
+
 
 def build(pipeline: beam.Pipeline, job: Job, store: BlockStore, last: Callable[[Summary], object]) -> None:
     """Build the pipeline that writes a dataset's files below `job.staging`.
@@ -77,14 +82,6 @@ def build(pipeline: beam.Pipeline, job: Job, store: BlockStore, last: Callable[[
     )
 
 
-def _tensor_adapter_config() -> tensor_adapter.TensorAdapterConfig:
-    """Return how TFT reads the columns of a block."""
-    schema = DatasetMetadata.from_feature_spec(FEATURE_SPEC).schema
-    return tensor_adapter.TensorAdapterConfig(
-        BLOCK, tensor_representation_util.InferTensorRepresentationsFromMixedSchema(schema)
-    )
-
-
 @dataclass
 class LearnTransformFn(beam.PTransform):
     """References to train's blocks -> TFT's transform_fn: two vocabularies, the median, and the graph that rates."""
@@ -94,13 +91,11 @@ class LearnTransformFn(beam.PTransform):
     temporary: str
 
     def expand(self, references: beam.PCollection) -> Any:
-        settings = self.settings
-        preprocessing_fn = make_preprocessing_fn(
-            settings.rating, settings.dataset, self.store, settings.source.end_date
-        )
+        rating, dataset, last_day = self.settings.rating, self.settings.dataset, self.settings.source.end_date
+        preprocessing_fn = make_preprocessing_fn(rating, dataset, self.store, last_day)
         blocks = references | "Load" >> beam.Map(self.store.get_block).with_output_types(pa.RecordBatch)
         with tft_beam.Context(temp_dir=self.temporary):
-            return (blocks, _tensor_adapter_config()) | "Analyze" >> tft_beam.AnalyzeDataset(preprocessing_fn)
+            return (blocks, _ADAPTER) | "Analyze" >> tft_beam.AnalyzeDataset(preprocessing_fn)
 
 
 @dataclass
@@ -115,16 +110,11 @@ class Encode(beam.PTransform):
     temporary: str
 
     def expand(self, references: beam.PCollection) -> beam.PCollection:
-        blocks = (
-            references
-            | "Wait" >> beam.Reshuffle()
-            | "Load" >> beam.Map(self.store.get_block).with_output_types(pa.RecordBatch)
-        )
+        load = beam.Map(self.store.get_block).with_output_types(pa.RecordBatch)
+        blocks = references | "Wait" >> beam.Reshuffle() | "Load" >> load
         with tft_beam.Context(temp_dir=self.temporary):
-            encoded, _ = (
-                (blocks, _tensor_adapter_config()),
-                self.transform_fn,
-            ) | "Transform" >> tft_beam.TransformDataset(output_record_batches=True)
+            transform = tft_beam.TransformDataset(output_record_batches=True)
+            encoded, _ = ((blocks, _ADAPTER), self.transform_fn) | "Transform" >> transform
         return encoded | "Batches" >> beam.Map(lambda pair: pair[0]).with_output_types(pa.RecordBatch)
 
 

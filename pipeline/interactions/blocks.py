@@ -19,31 +19,31 @@ from artifacts.names import (
 )
 
 # The types of which TFT reads lists of ids and numbers; a block is one row of them.
+_IDS, _INTEGERS = pa.large_list(pa.large_binary()), pa.large_list(pa.int64())
 BLOCK = pa.schema(
-    [
-        pa.field(VISITOR_ID, pa.large_list(pa.large_binary())),
-        pa.field(VISITOR_COUNT, pa.large_list(pa.int64())),
-        pa.field(VISITOR_PLACE, pa.large_list(pa.int64())),
-        pa.field(CONTENT_ID, pa.large_list(pa.large_binary())),
-        pa.field(ITEM_COUNT, pa.large_list(pa.int64())),
-        pa.field(ITEM_PLACE, pa.large_list(pa.int64())),
-        pa.field(AMOUNT, pa.large_list(pa.float32())),
-        pa.field(TIME_MS, pa.large_list(pa.int64())),
-    ]
+    {
+        VISITOR_ID: _IDS,
+        VISITOR_COUNT: _INTEGERS,
+        VISITOR_PLACE: _INTEGERS,
+        CONTENT_ID: _IDS,
+        ITEM_COUNT: _INTEGERS,
+        ITEM_PLACE: _INTEGERS,
+        AMOUNT: pa.large_list(pa.float32()),
+        TIME_MS: _INTEGERS,
+    }
 )
 
 
 def make_blocks(pairs: pa.Table, size: int) -> Iterator[pa.RecordBatch]:
     """Cut interactions (one row per pair) into blocks of at most `size` interactions."""
     for start in range(0, pairs.num_rows, size):
-        yield _block(pairs.slice(start, size))
-
-
-def _block(pairs: pa.Table) -> pa.RecordBatch:
-    visitors, items = _by_id(pairs[VISITOR_ID]), _by_id(pairs[CONTENT_ID])
-    amounts, times = pairs[AMOUNT].to_numpy().astype(np.float32), pairs[TIME_MS].to_numpy()
-    arrays = [_one_row(pa.array(column)) for column in (*visitors, *items, amounts, times)]
-    return pa.RecordBatch.from_arrays(arrays, schema=BLOCK)
+        part = pairs.slice(start, size)
+        amounts, times = part[AMOUNT].to_numpy().astype(np.float32), part[TIME_MS].to_numpy()
+        columns = [
+            pa.array(values) for values in (*_by_id(part[VISITOR_ID]), *_by_id(part[CONTENT_ID]), amounts, times)
+        ]
+        rows = [pa.LargeListArray.from_arrays(pa.array([0, len(column)], pa.int64()), column) for column in columns]
+        yield pa.RecordBatch.from_arrays(rows, schema=BLOCK)
 
 
 def _by_id(column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray, np.ndarray]:
@@ -51,16 +51,9 @@ def _by_id(column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray, np.ndarray]:
     encoded = column.combine_chunks()
     codes = encoded.indices.to_numpy()
     counts = np.bincount(codes, minlength=len(encoded.dictionary))
-    there = counts > 0
-    return (
-        encoded.dictionary.filter(pa.array(there)).cast(pa.large_binary()),
-        counts[there],
-        (np.cumsum(there) - 1)[codes],
-    )
-
-
-def _one_row(values: pa.Array) -> pa.LargeListArray:
-    return pa.LargeListArray.from_arrays(pa.array([0, len(values)], pa.int64()), values)
+    used = counts > 0
+    ids = encoded.dictionary.filter(pa.array(used)).cast(pa.large_binary())
+    return ids, counts[used], (np.cumsum(used) - 1)[codes]
 
 
 def interactions_in(block: pa.RecordBatch) -> int:
