@@ -1,4 +1,4 @@
-"""Parts that all commands share: flags, exit status, quiet imports, and the progress bar."""
+"""Parts that all commands share: flags, exit status, quiet imports, the table of results, and the progress bar."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import gc
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from configs.errors import UserError, recognise
@@ -137,6 +137,20 @@ def _deferred_stderr() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def print_table(title: str, rows: Iterable[tuple[str, int | str]]) -> None:
+    """Print names, and their values on the right; a whole number has commas between the thousands."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right", overflow="fold")
+    for name, value in rows:
+        table.add_row(Text(name), Text(f"{value:,}" if isinstance(value, int) else value))
+    Console().print(table)
 
 
 class ProgressBar:

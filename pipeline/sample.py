@@ -7,10 +7,6 @@ import datetime
 import sys
 from collections.abc import Callable, Sequence
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from configs import cli
 from pipeline.demo.sample.export import Plan
 from pipeline.demo.sample.formats import FORMATS
@@ -29,14 +25,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     size = size_from(args.visitors, args.items, args.days, args.interactions, args.start_date, args.seed)
     plan = Plan(tuple(dict.fromkeys(args.layouts)), tuple(dict.fromkeys(args.formats)), args.files_per_day)
     report = make_sample(args.output_dir, size, plan, args.replace)
-    table = Table(title=f"Sample in {escape(args.output_dir)}", show_header=False, title_justify="left")
-    table.add_column()
-    table.add_column(justify="right")
-    numbers = {"files": report.files, "visitors": size.visitors, "items": size.items, **report.total}
-    for name, number in {**numbers, "bytes": report.bytes}.items():
-        table.add_row("interactions in the table" if name == "interactions" else name, f"{number:,}")
-    table.add_row("seconds", f"{report.seconds:.1f}")
-    Console().print(table)
+    total = {"interactions in the table" if name == "interactions" else name: n for name, n in report.total.items()}
+    numbers = {"files": report.files, "visitors": size.visitors, "items": size.items, **total, "bytes": report.bytes}
+    cli.print_table(f"Sample in {args.output_dir}", [*numbers.items(), ("seconds", f"{report.seconds:.1f}")])
 
 
 def _parser() -> argparse.ArgumentParser:

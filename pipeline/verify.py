@@ -48,22 +48,11 @@ def problems(root: str, manifest: Manifest) -> Iterator[str]:
 
 
 def _show(root: str, manifest: Manifest, wrong: Sequence[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     files = manifest.all_files()
-    table = Table(title=f"{manifest.kind} {root}", title_justify="left", show_header=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right", overflow="fold")
-    table.add_row("files", f"{len(files):,}")
-    table.add_row("bytes", f"{sum(file.bytes for file in files.values()):,}")
-    for name, count in manifest.model_dump(mode="json").get("counts", {}).items():
-        table.add_row(name.replace("_", " "), f"{count:,}")
-    for problem in wrong:
-        table.add_row("[red]damaged[/red]", problem)
-    if not wrong:
-        table.add_row("whole", "yes")
-    Console().print(table)
+    rows: list[tuple[str, int | str]] = [("files", len(files)), ("bytes", sum(file.bytes for file in files.values()))]
+    rows += [(name.replace("_", " "), n) for name, n in manifest.model_dump(mode="json").get("counts", {}).items()]
+    rows += [("damaged", problem) for problem in wrong] or [("whole", "yes")]
+    cli.print_table(f"{manifest.kind} {root}", rows)
 
 
 if __name__ == "__main__":

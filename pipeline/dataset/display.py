@@ -6,27 +6,21 @@ from rich.console import Console
 from rich.table import Table
 
 from artifacts.manifests import Comparison, DatasetManifest
+from configs import cli
 
 
 def show(root: str, manifest: DatasetManifest) -> None:
     """Print a dataset's counts, split, rejected and skipped rows, median, days and seconds."""
-    table = Table(title=f"dataset {root}", title_justify="left", show_header=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    for name, count in manifest.counts:
-        table.add_row(name.replace("_", " "), f"{count:,}")
+    rows: list[tuple[str, int | str]] = [(name.replace("_", " "), count) for name, count in manifest.counts]
     if manifest.split.kind != "none":
-        for name, value in manifest.split:
-            table.add_row(f"split: {name.replace('_', ' ')}", value if name == "kind" else f"{value:,}")
-    for outcome, reasons in (("rejected", manifest.rejected), ("skipped", manifest.skipped)):
-        for reason, count in reasons.items():
-            table.add_row(f"{outcome}: {reason}", f"{count:,}")
+        rows += [(f"split: {name.replace('_', ' ')}", value) for name, value in manifest.split]
+    rows += [(f"rejected: {reason}", count) for reason, count in manifest.rejected.items()]
+    rows += [(f"skipped: {reason}", count) for reason, count in manifest.skipped.items()]
     if manifest.median is not None:
-        table.add_row("median", f"{manifest.median:,.0f}")
+        rows.append(("median", f"{manifest.median:,.0f}"))
     if manifest.days.first:
-        table.add_row("days", f"{manifest.days.first} - {manifest.days.last}")
-    table.add_row("seconds", f"{manifest.seconds:.1f}")
-    Console().print(table)
+        rows.append(("days", f"{manifest.days.first} - {manifest.days.last}"))
+    cli.print_table(f"dataset {root}", [*rows, ("seconds", f"{manifest.seconds:.1f}")])
 
 
 def show_comparison(comparison: Comparison | None) -> None:

@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Set
 
 import apache_beam as beam
-from rich.console import Console
-from rich.table import Table
 
 from artifacts import storage
 from artifacts.manifests import ModelManifest, PredictionSections, PredictionsManifest
 from artifacts.paths import Predictions, join
+from configs import cli
 from pipeline.beam import finalize
 from pipeline.prediction import audiences, recommend
 from pipeline.prediction.plan import Plan
@@ -93,16 +92,12 @@ def _counts(counts: Counter[str], plan: Plan) -> dict[str, int]:
 
 def show(root: str, manifest: PredictionsManifest) -> None:
     """Print the counts, the rules that answered, the files and the speed."""
-    kind = manifest.settings.prediction.kind.replace("_", " ")
-    table = Table(title=f"{kind} {root}", title_justify="left", show_header=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    for name, count in manifest.counts.items():
-        table.add_row(name.replace("_", " "), f"{count:,}")
-    for rule, count in manifest.rules.items():
-        table.add_row(f"answered by {rule}", f"{count:,}")
-    table.add_row("files", f"{len(manifest.files):,}")
-    table.add_row("seconds", f"{manifest.seconds:.1f}")
     asked, answered = next(iter(manifest.counts.items()))
-    table.add_row(f"{asked} per second", f"{answered / max(manifest.seconds, 1e-3):,.0f}")
-    Console().print(table)
+    rows: list[tuple[str, int | str]] = [(name.replace("_", " "), count) for name, count in manifest.counts.items()]
+    rows += [(f"answered by {rule}", count) for rule, count in manifest.rules.items()]
+    rows += [
+        ("files", len(manifest.files)),
+        ("seconds", f"{manifest.seconds:.1f}"),
+        (f"{asked} per second", f"{answered / max(manifest.seconds, 1e-3):,.0f}"),
+    ]
+    cli.print_table(f"{manifest.settings.prediction.kind.replace('_', ' ')} {root}", rows)
