@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from artifacts.manifests import DatasetManifest
 from configs import cli
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
     from pipeline.dataset.grouping import Sizes
-    from pipeline.dataset.manifest import Job
     from pipeline.sources.input_files import Input
 
 _EPILOG = """\
@@ -66,20 +65,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, beam_flags = parser.parse_known_args(argv)
     settings = cli.settings_with(args, _FLAGS)
     if args.dry_run:
-        _describe(settings, beam_flags)
+        from pipeline.beam import options as beam_options
+        from pipeline.sources import inputs
+
+        print(inputs.describe(settings))
+        print(beam_options.describe(beam_options.from_settings(settings, beam_flags)))
     elif args.detach:
         submit(settings, beam_flags, args.replace)
     else:
         preprocess(settings, beam_flags, args.replace)
-
-
-def _describe(settings: Settings, beam_flags: Sequence[str]) -> None:
-    from pipeline.beam import options as beam_options
-    from pipeline.sources import inputs
-
-    options = beam_options.from_settings(settings, beam_flags)
-    print(inputs.describe(settings))
-    print(beam_options.describe(options))
 
 
 def preprocess(
@@ -99,7 +93,7 @@ def preprocess(
     from artifacts import publish
     from artifacts.paths import join
     from pipeline.beam import counters, finalize, progress
-    from pipeline.dataset import display
+    from pipeline.dataset import display, transforms
     from pipeline.dataset.grouping import Sizes
     from pipeline.dataset.manifest import Job
     from pipeline.sources import inputs
@@ -110,7 +104,7 @@ def preprocess(
     with publish.staged(root, "dataset", replace) as staging, inputs.opened(settings) as files:
         job = Job(settings, files, test_files, root, staging, started, sizes or Sizes())
         with progress.waiting(f"preprocessing {len(files.files)} {'streams' if files.read else 'files'}"):
-            result = _run(job, options, partial(finalize.write_summary, path=join(staging, finalize.SUMMARY)))
+            result = transforms.run(job, options, partial(finalize.write_summary, path=join(staging, finalize.SUMMARY)))
         manifest = job.make_manifest(finalize.take_summary(staging))
         manifest.steps = counters.by_step(result)
         finalize.write_manifest(manifest, staging)
@@ -129,6 +123,7 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None
     from artifacts import publish, storage
     from artifacts.storage import locks
     from pipeline.beam.finalize import PublishFromWorker
+    from pipeline.dataset import transforms
     from pipeline.dataset.manifest import Job
     from pipeline.sources import inputs
 
@@ -142,7 +137,7 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None
     try:
         with inputs.opened(settings, keep=True) as files:
             job = Job(settings, files, test_files, root, staging, started)
-            _run(job, options, PublishFromWorker(job.make_manifest, root, staging, run, replace), wait=False)
+            transforms.run(job, options, PublishFromWorker(job.make_manifest, root, staging, run, replace), wait=False)
     except BaseException:
         storage.remove(staging)
         raise
@@ -167,17 +162,6 @@ def _check(settings: Settings, beam_flags: Sequence[str]) -> tuple[PipelineOptio
     privacy.open_rules(settings.privacy)
     comparison.read_baseline(settings.validation)
     return options, input_files.match_test_files(settings)
-
-
-def _run(job: Job, options: PipelineOptions, last: Callable[[Any], object], wait: bool = True) -> Any:
-    """Run the pipeline, or only start it, and return Beam's result."""
-    from pipeline.beam import options as beam_options
-    from pipeline.beam.block_store import BlockStore
-    from pipeline.beam.finalize import TEMPORARY
-    from pipeline.dataset import transforms
-
-    store = BlockStore(beam_options.shared_folder(options, f"{job.staging}/{TEMPORARY}/blocks"))
-    return beam_options.run(lambda pipeline: transforms.build(pipeline, job, store, last), options, wait)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,10 @@ class WriteRows(beam.PTransform):
         partitioned = blocks | "Partition" >> beam.ParDo(
             _Partition(self.store, self.sides), AsSingleton(shards)
         ).with_outputs(COUNTS, MEDIAN, main="entries")
-        every_shard = shards | "EveryShard" >> beam.FlatMap(_every_shard, self.sides)
+        # So that each shard has a file, even an empty one.
+        every_shard = shards | "EveryShard" >> beam.FlatMap(
+            lambda count, sides: [((side, shard), b"") for side in sides for shard in range(count)], self.sides
+        )
         files = (
             (partitioned.entries, every_shard)
             | "AllEntries" >> beam.Flatten()
@@ -80,11 +83,6 @@ class _Partition(beam.DoFn):
 
     def teardown(self) -> None:
         self._store.close()
-
-
-def _every_shard(shards: int, sides: tuple[str, ...]) -> Iterator[tuple[tuple[str, int], bytes]]:
-    """Yield an empty reference per shard, so that each shard has a file, even an empty one."""
-    return (((side, shard), b"") for side in sides for shard in range(shards))
 
 
 class _WriteShard(beam.DoFn):

@@ -13,7 +13,9 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 import tensorflow_transform.beam as tft_beam
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsIter, AsSingleton
+from apache_beam.runners.runner import PipelineResult
 from tensorflow_transform import DatasetMetadata
 from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
@@ -21,6 +23,7 @@ from artifacts.checksums import FileDescription
 from artifacts.names import HELD_OUT
 from artifacts.paths import Dataset, join
 from configs.settings import Settings
+from pipeline.beam import options as beam_options
 from pipeline.beam.block_store import BlockStore
 from pipeline.beam.finalize import TEMPORARY, Summary
 from pipeline.beam.transform_files import WriteTransformFn
@@ -38,6 +41,12 @@ _SCHEMA = DatasetMetadata.from_feature_spec(FEATURE_SPEC).schema
 _ADAPTER = tensor_adapter.TensorAdapterConfig(
     BLOCK, tensor_representation_util.InferTensorRepresentationsFromMixedSchema(_SCHEMA)
 )
+
+
+def run(job: Job, options: PipelineOptions, last: Callable[[Summary], object], wait: bool = True) -> PipelineResult:
+    """Run the pipeline of a job, or only start it, and return Beam's result."""
+    store = BlockStore(beam_options.shared_folder(options, join(job.staging, TEMPORARY, "blocks")))
+    return beam_options.run(lambda pipeline: build(pipeline, job, store, last), options, wait)
 
 
 def build(pipeline: beam.Pipeline, job: Job, store: BlockStore, last: Callable[[Summary], object]) -> None:
