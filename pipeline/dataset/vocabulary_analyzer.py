@@ -99,10 +99,8 @@ class _Sum(beam.DoFn):
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[tuple[None, bytes]]:
         references = [reference for reference in element[1] if reference]
-        if references:
-            yield None, self._store.put(sum_counts(self._store.get(references), self._least), self._counter)
-        else:
-            yield None, b""
+        sums = sum_counts(self._store.get(references), self._least) if references else None
+        yield None, self._store.put(sums, self._counter) if sums is not None else b""
 
     def teardown(self) -> None:
         self._store.close()
@@ -125,8 +123,5 @@ def _write(shards: Iterable[bytes], path: str, store: BlockStore) -> np.ndarray:
 
 def lines(counts: pa.Table) -> bytes:
     """Return the ids as lines, most frequent first, ties by bytes, descending."""
-    ordered = counts.sort_by([(_COUNT, "descending"), (_ID, "descending")])[_ID].combine_chunks()
-    nothing, line_end = (pa.scalar(text, ordered.type) for text in (b"", b"\n"))
-    ended = pc.binary_join_element_wise(ordered, nothing, line_end)
-    _, offsets, data = ended.buffers()
-    return data[: np.frombuffer(offsets, np.int64)[len(ended)]].to_pybytes() or _PLACEHOLDER
+    ordered = counts.sort_by([(_COUNT, "descending"), (_ID, "descending")])
+    return b"".join(name + b"\n" for name in ordered[_ID].to_pylist()) or _PLACEHOLDER

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from artifacts.catalogue import COLUMNS
 from pipeline.demo.sample.titles import TOPICS, title
 
 TOPICS_PER_CATEGORY = 4
-_POPULARITY_EXPONENT = 1.0
-_LOW_BITS = np.uint64(1)
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,10 @@ class Catalogue:
         return len(self.content_ids)
 
     def csv(self) -> bytes:
-        """Return the catalogue as a CSV file with the columns contentId, title, category."""
+        """Return the catalogue as a CSV file (artifacts.catalogue)."""
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("contentId", "title", "category"))
-        writer.writerows(zip(self.content_ids, self.titles, self.categories, strict=True))
+        rows = zip(self.content_ids, self.titles, self.categories, strict=True)
+        csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
         return text.getvalue().encode()
 
 
@@ -54,18 +52,14 @@ def make_catalogue(items: int, seed: int) -> Catalogue:
     sizes = np.diff(group_begin)[:, None]
     topic_begin = group_begin[:-1, None] + np.rint(sizes * topics / TOPICS_PER_CATEGORY).astype(int)
 
-    titles, categories = [], []
-    for g, name in enumerate(names):
-        for topic in range(TOPICS_PER_CATEGORY):
-            count = int(topic_begin[g, topic + 1] - topic_begin[g, topic])
-            titles += [title(name, topic, number) for number in range(count)]
-            categories += [name] * count
-    popularity = (rng.permutation(items) + 2.0) ** -_POPULARITY_EXPONENT
-    cumulative = np.concatenate([[0.0], np.cumsum(popularity)])
+    titles: list[str] = []
+    for (group, topic), count in np.ndenumerate(np.diff(topic_begin, axis=1)):
+        titles += [title(names[group], topic, number) for number in range(count)]
+    cumulative = np.concatenate([[0.0], np.cumsum(1 / (rng.permutation(items) + 2.0))])
     return Catalogue(
         content_ids=[str(n) for n in scramble(np.arange(items), 29, seed) + np.uint64(100_000_000)],
         titles=titles,
-        categories=categories,
+        categories=np.repeat(names, sizes[:, 0]).tolist(),
         cumulative=cumulative / cumulative[-1],
         topic_begin=topic_begin,
     )
@@ -74,7 +68,7 @@ def make_catalogue(items: int, seed: int) -> Catalogue:
 def scramble(numbers: np.ndarray, bits: int, seed: int) -> np.ndarray:
     """Map 0 <= numbers < 2^bits one to one onto numbers that look random, uint64[n]."""
     mask = np.uint64((1 << bits) - 1)
-    odd = np.random.default_rng([seed, 1]).integers(1 << (bits - 1), 1 << bits, 3, np.uint64) | _LOW_BITS
+    odd = np.random.default_rng([seed, 1]).integers(1 << (bits - 1), 1 << bits, 3, np.uint64) | np.uint64(1)
     x = (numbers.astype(np.uint64) + odd[0]) & mask
     for factor in odd:
         x ^= x >> np.uint64(bits // 2)

@@ -33,10 +33,6 @@ class Plan:
         """The layouts that have a file per day; the others are tables."""
         return [layout for layout in self.layouts if layout in EXPORTS]
 
-    @property
-    def days_at_once(self) -> int:
-        return max(1, self.open_files // (len(self.exports) * len(self.formats) * self.files_per_day))
-
     def file_name(self, layout: str, form: str, day: datetime.date, part: int) -> str:
         """Return a name such as `ga360/ga_sessions_20240101.ndjson.gz`; other formats have folders of their own."""
         folder = layout if form == "ndjson" else f"{layout}-{form}"
@@ -57,8 +53,9 @@ def write_exports(
         for layout, form in itertools.product(plan.exports, plan.formats)
     }
     reading, parts = activity(size), range(plan.files_per_day)
-    for first in range(0, size.days, plan.days_at_once):
-        days = range(first, min(first + plan.days_at_once, size.days))
+    days_at_once = max(1, plan.open_files // (len(layouts) * len(parts)))
+    for first in range(0, size.days, days_at_once):
+        days = range(first, min(first + days_at_once, size.days))
         of_day = {day: Counter[str]() for day in days}
         with contextlib.ExitStack() as stack:
             writers = {}

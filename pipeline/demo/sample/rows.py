@@ -200,10 +200,7 @@ class Ga4:
     @staticmethod
     def count(rows: Sequence[Row]) -> dict[str, int]:
         """Return the number of events in the rows, and of those without consent."""
-        return {
-            "events": len(rows),
-            "events without consent": sum("user_pseudo_id" not in row for row in rows),
-        }
+        return {"events": len(rows), "events without consent": sum("user_pseudo_id" not in row for row in rows)}
 
     def _events(self, block: Block, session: int, start_s: int, session_id: list[Row], ids: Row) -> Iterator[Row]:
         date, number = _date(start_s), 0

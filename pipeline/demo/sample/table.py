@@ -16,14 +16,8 @@ from pipeline.demo.sample.output import OutputDirectory
 from pipeline.demo.sample.visits import HOME, Size, Steps, activity, make_steps
 
 _ROWS_PER_FILE = 2_500_000
-SCHEMA = pa.schema(
-    [
-        pa.field(VISITOR_ID, pa.string()),
-        pa.field(CONTENT_ID, pa.string()),
-        pa.field("duration_ms", pa.int64()),
-        pa.field("time", pa.timestamp("us", tz="UTC")),
-    ]
-)
+_TIME = pa.timestamp("us", tz="UTC")
+SCHEMA = pa.schema({VISITOR_ID: pa.string(), CONTENT_ID: pa.string(), "duration_ms": pa.int64(), "time": _TIME})
 
 
 def write_table(output: OutputDirectory, size: Size, catalogue: Catalogue) -> Iterator[Counter[str]]:
@@ -56,6 +50,6 @@ def interactions(steps: Steps, visitors: pa.Array, items: pa.Array) -> pa.Table:
         visitors.take(pa.array(steps.pairs[:, 0])),
         items.take(pa.array(steps.pairs[:, 1])),
         pa.array(duration_ms),
-        pa.array(last_ms * 1000).cast(SCHEMA.field("time").type),
+        pa.array(last_ms * 1000).cast(_TIME),
     ]
     return pa.Table.from_arrays(columns, schema=SCHEMA)

@@ -78,13 +78,13 @@ class Size:
 
 @dataclass(frozen=True)
 class Steps:
-    """The page views of one block in the order of time, without home pages between them.
+    """The page views of one block in the order of time, without home pages between them; int64 arrays.
 
-    Of S visits: visitor int64[S], counted from the block's first; visit_number; start_s, since 1970; day, from 0.
-    Of V views: session int64[V]; item int64[V], HOME only where a visit ends there; dwell_ms int64[V], 0 for the last
-    view of a visit; home_ms int64[V], time on the home page before the view, 0 without; page_ms int64[V], when the page
-    opened, since the start of the visit; pair int64[V], a row of `pairs`, -1 for a view without dwell.
-    pairs: int64[P, 2], visitor and item.
+    Of each visit: visitor, counted from the block's first; visit_number; start_s, since 1970; day, from 0.
+    Of each view: session, the visit; item, HOME only where a visit ends there; dwell_ms, 0 for the last view of a
+    visit; home_ms, time on the home page before the view, 0 without; page_ms, when the page opened, since the start of
+    the visit; pair, a row of `pairs`, -1 for a view without dwell.
+    pairs: [P, 2], visitor and item.
     """
 
     visitor: np.ndarray
@@ -127,17 +127,15 @@ class Tastes:
     def draw(self, rng: np.random.Generator, visitor: np.ndarray, turn: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw an item for each of `visitor` int64[N]; return them, and whether each is to the visitor's taste."""
         catalogue, count = self._catalogue, len(visitor)
-        anything = _ANYTHING[min(turn, len(_ANYTHING) - 1)]
-        category_share = _CATEGORY[min(turn, len(_CATEGORY) - 1)]
+        anything, category_share = (shares[min(turn, len(shares) - 1)] for shares in (_ANYTHING, _CATEGORY))
         slot = (rng.random(count)[:, None] > self._edges[visitor, :-1]).sum(axis=1)
         category, topic = self._category[visitor, slot], self._topic[visitor, slot]
         level = rng.random(count)
         wide = level < anything + category_share
-        last = catalogue.topic_begin[category, TOPICS_PER_CATEGORY]
-        begin = np.where(wide, catalogue.topic_begin[category, 0], catalogue.topic_begin[category, topic])
-        end = np.where(wide, last, catalogue.topic_begin[category, topic + 1])
-        empty = begin == end  # a topic of a tiny catalogue
-        begin, end = np.where(empty, catalogue.topic_begin[category, 0], begin), np.where(empty, last, end)
+        begin, end = catalogue.topic_begin[category, topic], catalogue.topic_begin[category, topic + 1]
+        wide |= begin == end  # a topic of a tiny catalogue
+        begin = np.where(wide, catalogue.topic_begin[category, 0], begin)
+        end = np.where(wide, catalogue.topic_begin[category, TOPICS_PER_CATEGORY], end)
         off = level < anything
         begin, end = np.where(off, 0, begin), np.where(off, catalogue.size, end)
         low, high = catalogue.cumulative[begin], catalogue.cumulative[end]
@@ -172,11 +170,10 @@ def make_steps(size: Size, catalogue: Catalogue, number: int, reading: tuple[flo
     wanted = size.items_read(rng.lognormal(*reading, size=end - begin))
     tastes = Tastes(rng, catalogue, end - begin)
     pairs = _pairs(rng, tastes, wanted, catalogue.size)
-    pair_visitor, pair_item = pairs.visitor, pairs.item
     pair, dwell_ms = _views(rng, pairs.liked)
-    visits = _visits(rng, size, np.bincount(pair_visitor[pair], minlength=end - begin))
+    visits = _visits(rng, size, np.bincount(pairs.visitor[pair], minlength=end - begin))
     first_visit = np.searchsorted(visits.visitor, np.arange(end - begin + 1))
-    of_view = pair_visitor[pair]
+    of_view = pairs.visitor[pair]
     session = first_visit[of_view] + (rng.random(len(pair)) * np.diff(first_visit)[of_view]).astype(int)
 
     # Each visit ends on a page without dwell: the home page or another item.
@@ -184,7 +181,7 @@ def make_steps(size: Size, catalogue: Catalogue, number: int, reading: tuple[flo
     exits = np.where(rng.random(sessions) < 0.45, HOME, tastes.draw(rng, visits.visitor, 0)[0])
     order = np.argsort(np.concatenate([session + 0.999 * rng.random(len(pair)), np.arange(sessions) + 0.9995]))
     session = np.concatenate([session, np.arange(sessions)])[order]
-    item = np.concatenate([pair_item[pair], exits])[order]
+    item = np.concatenate([pairs.item[pair], exits])[order]
     dwell_ms, home_ms = _fit(rng, session, item, np.concatenate([dwell_ms, np.zeros(sessions)])[order])
     ends = np.cumsum(dwell_ms + home_ms)
     visit_ends = ends[np.append(np.flatnonzero(np.diff(session)), len(session) - 1)]
@@ -201,7 +198,7 @@ def make_steps(size: Size, catalogue: Catalogue, number: int, reading: tuple[flo
         home_ms=home_ms,
         page_ms=ends - dwell_ms - visit_begins[session],
         pair=np.concatenate([pair, np.full(sessions, -1)])[order],
-        pairs=np.stack([pair_visitor, pair_item], axis=1),
+        pairs=np.stack([pairs.visitor, pairs.item], axis=1),
     )
 
 
