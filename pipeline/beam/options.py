@@ -67,9 +67,8 @@ def _dataflow_flags(settings: Settings, explicit: Mapping[str, object]) -> list[
     for name in ("project", "region", "temp_location"):
         if not (getattr(cloud, name) or explicit[name]):
             raise UserError(f"Dataflow needs cloud.{name}; set it as configs/gcp.yaml does")
-    setup = (
-        None if dataflow.container_image or explicit["sdk_container_image"] else Path(__file__).parents[2] / "setup.py"
-    )
+    image = dataflow.container_image or explicit["sdk_container_image"]
+    setup = None if image else Path(__file__).parents[2] / "setup.py"
     if setup and not setup.is_file():
         raise UserError("Dataflow's workers need dataflow.container_image, because setup.py is missing here; set it")
     values = {

@@ -20,7 +20,7 @@ SIDES = (ITEMS_FOR_USER, USERS_FOR_ITEM)
 
 _SHARD_INTERACTIONS = 2_000_000  # sorted and encoded at once: about 150 MB of a worker's memory
 _MOST_SHARDS = 10_000
-_ENTRIES = pa.schema([pa.field("key", pa.int64()), pa.field("index", pa.int64()), pa.field("value", pa.float32())])
+_ENTRIES = pa.schema({"key": pa.int64(), "index": pa.int64(), "value": pa.float32()})
 
 
 @dataclass(frozen=True)

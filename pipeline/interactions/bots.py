@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections import Counter
 from typing import NamedTuple
@@ -48,12 +47,14 @@ def leave_out(rows: pa.Table, source: SourceSettings) -> Kept:
     for bot in bots.tolist():
         days_of_bot = slice(*np.searchsorted(visitor_days, [bot * span, (bot + 1) * span]))
         busiest = days_of_bot.start + int(np.argmax(np.where(too_many[days_of_bot], views[days_of_bot], 0)))
-        day = datetime.date(1970, 1, 1) + datetime.timedelta(days=int(visitor_days[busiest] % span + first))
-        lines.append(_line(visitors.dictionary[bot].as_py(), day, int(views[busiest]), int(seen[busiest])))
+        line = {
+            "reason": "bot",
+            "unit": "visitors",
+            "visitorId": visitors.dictionary[bot].as_py().decode("utf-8", "backslashreplace"),
+            "day": str(np.datetime64(int(visitor_days[busiest] % span + first), "D")),
+            "views": int(views[busiest]),
+            "items": int(seen[busiest]),
+        }
+        lines.append(json.dumps(line, ensure_ascii=False).encode())
     account = Counter({"views.rejected.bot": int(len(kept) - kept.sum()), "visitors.skipped.bot": len(bots)})
     return Kept(rows.filter(pa.array(kept)), lines, account)
-
-
-def _line(visitor: bytes, day: datetime.date, views: int, items: int) -> bytes:
-    row = {"reason": "bot", "unit": "visitors", "visitorId": visitor.decode("utf-8", "backslashreplace")}
-    return json.dumps(row | {"day": str(day), "views": views, "items": items}, ensure_ascii=False).encode()
