@@ -15,14 +15,7 @@ import pyarrow.compute as pc
 from artifacts.names import AMOUNT, CONTENT_ID, TIME_MS, VISITOR_ID
 from pipeline.interactions.columns import ID, sorted_with_order
 
-INTERACTIONS = pa.schema(
-    [
-        pa.field(VISITOR_ID, ID),
-        pa.field(CONTENT_ID, ID),
-        pa.field(AMOUNT, pa.float64()),
-        pa.field(TIME_MS, pa.int64()),
-    ]
-)
+INTERACTIONS = pa.schema({VISITOR_ID: ID, CONTENT_ID: ID, AMOUNT: pa.float64(), TIME_MS: pa.int64()})
 
 # The same with a hash of what tells one event from another, of the same visitor and item.
 EVENT = "event"
@@ -31,14 +24,14 @@ EVENTS = INTERACTIONS.append(pa.field(EVENT, pa.uint64()))
 # A GA360 page view: contentId is null on pages without item, which end the dwell of the page before.
 VISIT_ID, HIT_TIME_MS, HIT_NUMBER, START_MS = "visitId", "hit_time_ms", "hitNumber", "start_ms"
 VIEWS = pa.schema(
-    [
-        pa.field(VISITOR_ID, ID),
-        pa.field(VISIT_ID, pa.int64()),
-        pa.field(HIT_TIME_MS, pa.int64()),
-        pa.field(HIT_NUMBER, pa.int64()),
-        pa.field(START_MS, pa.int64()),
-        pa.field(CONTENT_ID, ID),
-    ]
+    {
+        VISITOR_ID: ID,
+        VISIT_ID: pa.int64(),
+        HIT_TIME_MS: pa.int64(),
+        HIT_NUMBER: pa.int64(),
+        START_MS: pa.int64(),
+        CONTENT_ID: ID,
+    }
 )
 
 
@@ -145,8 +138,8 @@ def bound_dwell(pairs: pa.Table, least_ms: float, greatest_ms: float | None) -> 
     if greatest_ms is not None:
         amounts = pairs[AMOUNT].to_numpy()
         counts["pairs.capped_at_max_dwell"] = int((amounts > greatest_ms).sum())
-        place = pairs.schema.get_field_index(AMOUNT)
-        pairs = pairs.set_column(place, AMOUNT, pa.array(np.minimum(amounts, greatest_ms)))
+        index = pairs.schema.get_field_index(AMOUNT)
+        pairs = pairs.set_column(index, AMOUNT, pa.array(np.minimum(amounts, greatest_ms)))
     return pairs, counts
 
 
