@@ -54,7 +54,7 @@ def test_bots_are_those_of_the_plain_rule(rows, most_views, most_items):
 
 
 def test_a_bot_leaves_a_line_and_its_views_are_counted(tmp_path):
-    rows = [event("person", name, 1000) for name in "xy"] + [event("bot", "x", 1000)] * 5
+    rows = [event("person", name, 1000) for name in "xy"] + [event("bot", "x", 1000 + more) for more in range(5)]
     path = write_ndjson(tmp_path / "events.ndjson", rows)
     manifest = make_dataset(tmp_path / "out", path, "ga4", source={"max_views_a_day": 4})
     assert set(ratings(tmp_path / "out")) == {(b"person", b"x"), (b"person", b"y")}
