@@ -10,7 +10,7 @@ import pyarrow as pa
 
 
 class FormatError(ValueError):
-    """A file has another format than its reader; the message says which, where that is known."""
+    """A file has another format than its reader; the message names the other format if it is known."""
 
 
 @dataclass

@@ -113,7 +113,7 @@ def integers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Return integers, written as integers, whole numbers of another type, or digits.
 
     Returns:
-        int64[n], and bool[n]: whether there is an integer; where not, the number is 0.
+        int64[n], and bool[n]: true for an integer; the number of the other rows is 0.
     """
     column = plain(column)
     kind = column.type
@@ -151,7 +151,7 @@ def floats(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Return numbers, written as numbers or text; true is 1.
 
     Returns:
-        float64[n], and bool[n]: whether there is a number below 10^18; where not, the number is 0.
+        float64[n], and bool[n]: true for a number below 10^18; the number of the other rows is 0.
     """
     column = plain(column)
     if pa.types.is_null(column.type):

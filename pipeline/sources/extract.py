@@ -110,7 +110,7 @@ def reasons_where(mask: np.ndarray, reason: str) -> np.ndarray:
 
 
 def known_ids(ids: pa.Array, source: SourceSettings) -> pa.Array:
-    """Return ids, of type binary or pipeline.interactions.columns.ID, null where the value says that there is none."""
+    """Return ids, of type binary or pipeline.interactions.columns.ID, null where the value stands for a missing id."""
     names = pa.array([name.encode() for name in source.names_of_no_id], pa.binary())
     if not pa.types.is_dictionary(ids.type):
         return pc.if_else(pc.is_in(ids, value_set=names), pa.scalar(None, pa.binary()), ids)

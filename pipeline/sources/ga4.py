@@ -152,7 +152,7 @@ def _checksums(ids: pa.BinaryArray) -> np.ndarray:
 
 
 class _Parameters(NamedTuple):
-    """What the parameters of each event say."""
+    """The values of each event's parameters."""
 
     items: pa.BinaryArray  # null where the event has no item
     engaged: np.ndarray  # int64[n], ms

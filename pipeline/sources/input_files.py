@@ -36,7 +36,7 @@ def match_files(source: SourceSettings) -> Input:
     """Return the files of the source.
 
     Raises:
-        UserError: there is no glob, or no file matches it.
+        UserError: the glob is not set, or no file matches it.
     """
     if not source.input:
         raise UserError("no input: pass --input GLOB (or bq://...) or set source.input in the config")

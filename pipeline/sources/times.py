@@ -26,7 +26,7 @@ def since_1970(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
     """Return times in a unit, from integers in that unit, whole floats, digits, or timestamps of any unit and zone.
 
     Returns:
-        int64[n], and bool[n]: whether there is a time from 1970 to 9999, so that sums stay below 2^63; else 0.
+        int64[n], and bool[n]: true for a time from 1970 to 9999, so that sums stay below 2^63; other times are 0.
     """
     column = columns.plain(column)
     if pa.types.is_temporal(column.type):
@@ -41,7 +41,7 @@ def milliseconds(column: pa.Array, unit: str | None) -> tuple[np.ndarray, np.nda
         unit: s, ms, us or ns; without one, numbers are in ms, but for those that are dates as YYYYMMDD.
 
     Returns:
-        int64[n], and bool[n]: whether there is a time from 1970 to 9999; else 0.
+        int64[n], and bool[n]: true for a time from 1970 to 9999; other times are 0.
     """
     column = columns.plain(column)
     if pa.types.is_temporal(column.type):

@@ -70,7 +70,7 @@ def made(tmp_path, **dataflow):
 
 
 def translated() -> tuple[dict, beam_runner_api_pb2.Pipeline]:
-    """What was made for Dataflow: the job's template, and the pipeline that was staged with it."""
+    """Return what was made for Dataflow: the job's template, and the pipeline that was staged with it."""
     template = json.loads(open_to_read("gs://bucket/template").read())
     url = template["environment"]["sdkPipelineOptions"]["options"]["pipelineUrl"]
     return template, beam_runner_api_pb2.Pipeline.FromString(open_to_read(url).read())

@@ -1,4 +1,4 @@
-"""Clients of BigQuery; its errors become one line that says what to do."""
+"""Clients of BigQuery; its errors become one line that states what to do."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Service:
         """Return the REST client; its project is billed.
 
         Raises:
-            UserError: there are no credentials, or no project.
+            UserError: credentials or a project are missing.
         """
         with explained("BigQuery"):
             endpoint = self.settings.endpoint
@@ -102,7 +102,7 @@ def explained(what: str) -> contextlib.AbstractContextManager[None]:
     """Turn errors of BigQuery's clients, and of the network below them, into one line.
 
     Raises:
-        UserError: the line says what to do.
+        UserError: the line states what to do.
     """
     return google_cloud.explained(what, _advice, more=(RequestException,))
 

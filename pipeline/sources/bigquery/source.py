@@ -53,7 +53,7 @@ def plan(settings: Settings, service: Service) -> Plan:
     """Find the tables and what reading them would cost, without reading rows.
 
     Raises:
-        UserError: there are no such tables, or none of the window; no permission; more bytes than allowed.
+        UserError: the tables do not exist, or none is in the window; no permission; more bytes than allowed.
     """
     source = settings.source
     if source.query:

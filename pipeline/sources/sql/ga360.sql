@@ -1,9 +1,10 @@
--- GA360 sessions (ga_sessions_YYYYMMDD, a row a session) -> one row a pair of visitor and item.
+-- GA360 sessions (ga_sessions_YYYYMMDD, one row per session) -> one row per pair of visitor and item.
 --
--- The rule of pipeline/sources/ga360.py and pipeline/interactions/sessions.py in SQL; tests/pipeline/sources/test_bigquery.py holds them equal.
--- {source} is the checked name of the tables; every value is a parameter. Pages that give no pair come out too, one row
--- a reason with their number, so that the job's account is whole after one scan. Views behind a split in time
--- are summed apart.
+-- The rule of pipeline/sources/ga360.py and pipeline/interactions/sessions.py in SQL;
+-- tests/pipeline/sources/test_bigquery.py checks that both return the same.
+-- {source} is the checked name of the tables; every value is a parameter. Pages that make no pair are returned too,
+-- one row per reason with their number, so that one scan accounts for all of them. Views after a split in time are
+-- summed apart.
 WITH
   sessions AS (
     SELECT fullVisitorId, visitNumber, visitId, visitStartTime, hits

@@ -1,9 +1,10 @@
--- GA4 events (events_YYYYMMDD, a row an event) -> one row a pair of visitor and item.
+-- GA4 events (events_YYYYMMDD, one row per event) -> one row per pair of visitor and item.
 --
--- The rule of pipeline/sources/ga4.py and pipeline/interactions/sessions.py in SQL; tests/pipeline/sources/test_bigquery.py holds them equal.
--- {source} is the checked name of the tables; every value is a parameter. Events that give no pair come out too, one row
--- a reason with their number, so that the job's account is whole after one scan. Views behind a split in time
--- are summed apart.
+-- The rule of pipeline/sources/ga4.py and pipeline/interactions/sessions.py in SQL;
+-- tests/pipeline/sources/test_bigquery.py checks that both return the same.
+-- {source} is the checked name of the tables; every value is a parameter. Events that make no pair are returned too,
+-- one row per reason with their number, so that one scan accounts for all of them. Views after a split in time are
+-- summed apart.
 WITH
   days AS (
     SELECT event_timestamp, event_name, event_bundle_sequence_id, event_params, user_id, user_pseudo_id

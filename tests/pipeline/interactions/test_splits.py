@@ -1,4 +1,4 @@
-"""What is held out of a dataset: the rules against plain Python, and that train knows nothing of it."""
+"""Entries held out of a dataset: the rules against plain Python, and that train knows nothing of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAMES = ["visitorId", "contentId", "amount", "time_ms"]
 
 
 def views(count: int = 600, seed: int = 0) -> list[tuple[bytes, bytes, float, int]]:
-    """Views in any order, many of a pair, many at the same time."""
+    """Return views in any order, many of a pair, many at the same time."""
     rng = random.Random(seed)
     return [
         (b"v%d" % rng.randrange(40), b"c%d" % rng.randrange(25), float(rng.randrange(1, 99)), rng.randrange(30) * 1000)
@@ -267,12 +267,12 @@ def test_a_published_split(tmp_path):
         ({"kind": "last_n", "min_items": 9}, r"nothing could be held out: no visitor has split.min_items \(9\)"),
         ({"test_input": "{tmp}/none*"}, "no file matches .*none"),
         ({"test_input": "{tmp}/*.csv"}, "matches both source.input and split.test_input"),
-        ({"test_input": "{tmp}/strangers"}, "the visitor or the item of 1 pairs is not in train; are the ids"),
+        ({"test_input": "{tmp}/unknown_ids"}, "the visitor or the item of 1 pairs is not in train; are the ids"),
     ],
 )
 def test_a_split_that_holds_out_nothing_is_refused(tmp_path, split, said):
     path = write_csv(tmp_path / "in.csv", {(b"a", b"x"): (9, DAY), (b"a", b"y"): (9, DAY)})
-    write_csv(tmp_path / "strangers", {(b"s", b"t"): (9, DAY)})
+    write_csv(tmp_path / "unknown_ids", {(b"s", b"t"): (9, DAY)})
     split = {key: value.format(tmp=tmp_path) if key == "test_input" else value for key, value in split.items()}
     with pytest.raises(UserError, match=said):
         of_table(tmp_path / "out", path, split)

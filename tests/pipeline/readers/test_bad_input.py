@@ -23,7 +23,7 @@ TEMPLATE = [hit(1, 0, "x"), hit(2, 50)]
 
 
 def of(visitor, **changed):
-    """A sound session, with some of its fields changed."""
+    """Return a valid session, with some of its fields changed."""
     return session(visitor, 1704067200, TEMPLATE) | changed
 
 
@@ -85,14 +85,14 @@ def made(tmp_path_factory):
     folder = root / "in"
     write_ndjson(folder / "1", [line(row) for row in [reads("first", {"x": 10}), *kept[:4], *aside[:9]]])
     write_ndjson(folder / "2.gz", [line(row) for row in [*aside[9:], *kept[4:]][::-1]])
-    write_ndjson(folder / "3", [b"", *map(line, hits), b"", b"  "])  # blank lines are no records
+    write_ndjson(folder / "3", [b"", *map(line, hits), b"", b"  "])  # blank lines are not records
     write_parquet(folder / "4", "parquet")
     manifest = make_dataset(root / "out", folder / "*", source={"max_reject_fraction": 1})
     return root, manifest
 
 
 def write_parquet(path: Path, visitor: str) -> None:
-    """A session whose integers are typed, without the fields that may be missing."""
+    """Write a session whose integers are typed, without the fields that may be missing."""
     dimensions = [{"index": 10, "value": "x"}]
     hits = [{"time": at, "type": "PAGE", "customDimensions": dimensions, "hitNumber": 1} for at in (0, 30)]
     row = {"fullVisitorId": visitor, "visitId": 5, "visitStartTime": 1704067200, "hits": hits}
@@ -107,7 +107,7 @@ def test_every_row_is_in_the_dataset_or_kept_aside_and_the_sums_agree(made):
     assert Counter(row["reason"] for row in records) == Counter(reason for _, reason in REJECTED.values())
     assert Counter(row["reason"] for row in lines if row["unit"] == "hits") == Counter(r for _, r in HITS.values())
     assert manifest["rejected"] == dict(Counter(f"{row['unit']}.{row['reason']}" for row in lines).most_common())
-    assert len({(row["file"], row["record"]) for row in lines}) == len(lines), "each says where it stood"
+    assert len({(row["file"], row["record"]) for row in lines}) == len(lines), "each names its file and position"
     kept = {visitor.decode() for visitor, _ in ratings(root / "out")}
     expected = {row["fullVisitorId"] for row in KEPT.values()} | {f"hit {n}" for n in range(len(HITS))}
     assert kept == expected | {"first", "parquet"}
@@ -176,7 +176,7 @@ WITHOUT_END = {
 
 @pytest.mark.parametrize(("schema", "said"), WITHOUT_END.values(), ids=WITHOUT_END)
 def test_an_avro_file_without_end_is_refused(tmp_path, schema, said):
-    """Each of these needs a few bytes to say that it has 2^62 items, or a depth that no stack holds."""
+    """A few bytes declare 2^62 items, or a depth that overflows any stack."""
     (tmp_path / "a.avro").write_bytes(avro_bytes(schema, []))
     with pytest.raises(UserError, match=rf"a\.avro, after record 0: {said}; export the file again"):
         list(ExportReader(ga360.SCHEMA).read(str(tmp_path / "a.avro")))

@@ -17,7 +17,7 @@ BLOCKS = pytest.mark.parametrize("block_bytes", [64, 999, 1 << 23])
 
 
 def read(data: bytes, **sizes):
-    """The rows with their numbers, and the malformed ones."""
+    """Return the rows with their numbers, and the malformed ones."""
     rows, numbers, malformed = [], [], []
     for raw in CsvReader(NAMES, **sizes).read(io.BytesIO(data)):
         rows += [tuple(row.values()) for row in raw.columns.to_pylist()]

@@ -34,7 +34,7 @@ fuzzed = settings(
 
 
 def extracted(data: bytes, settings: SourceSettings):
-    """What a file of these bytes gives: rows, rejects, counts; and the source that makes interactions of the rows."""
+    """Return rows, rejects and counts of a file of these bytes, and the source that makes interactions of the rows."""
     source = source_of(settings, RatingSettings())
     tables, rejects, counts = [], [], Counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +57,7 @@ def rows_of(tables) -> list[tuple]:
 
 
 def check(data: bytes, records: int | None, source: SourceSettings) -> tuple[list[tuple], list[bytes], Counter]:
-    """The account of a file adds up, and what was kept can be worked with."""
+    """Assert that the account of a file adds up, and that the rows kept become interactions."""
     tables, rejects, counts, reader = extracted(data, source)
     rows = rows_of(tables)
     records = counts["records.read"] if records is None else records
@@ -83,7 +83,7 @@ def check(data: bytes, records: int | None, source: SourceSettings) -> tuple[lis
 
 
 def check_or_refuse(data: bytes, records: int | None, source: SourceSettings) -> None:
-    """As `check`; or the file is refused as a whole, by one line that names it."""
+    """Assert the same as `check`, or that the file is refused as a whole, by one line that names it."""
     said = "file"
     try:
         check(data, records, source)
@@ -93,7 +93,7 @@ def check_or_refuse(data: bytes, records: int | None, source: SourceSettings) ->
 
 
 def fates(lines: list[bytes], source: SourceSettings) -> None:
-    """A file of lines against each line alone."""
+    """Compare a file of lines with each line alone."""
     alone: list[tuple[list[tuple], list[bytes], Counter]] = []
     for line in filter(bytes.strip, lines):
         if not line.lstrip().startswith(b"{"):
@@ -127,7 +127,7 @@ def test_ga4_lines(lines, prefer_user_id, parameter):
 
 
 def oracle(line: bytes, schema: pa.Schema) -> dict | None:
-    """What json.loads makes of a line in the schema's shape, in Arrow's neutral form; None where it is no record.
+    """Return a line as json.loads reads it, in the schema's shape and Arrow's neutral form; None if it is not a record.
 
     json.loads reaches neither a depth of 1,000 nor a number of 4,300 digits in what nobody reads, and Arrow does: such
     lines are records.
@@ -163,7 +163,7 @@ def shaped(value, kind: pa.DataType):
 
 
 def neutral(value):
-    """A value as any of the parsers returns it: text and integers as text, NaN as a word that equals itself."""
+    """Return a value as any of the parsers returns it: text and integers as text, NaN as a word that equals itself."""
     if isinstance(value, dict):
         return {name: neutral(part) for name, part in value.items()}
     if isinstance(value, list):
@@ -232,7 +232,7 @@ OTHER_TYPES = [pa.string(), pa.binary(), pa.float64(), pa.int32(), pa.bool_(), p
 
 
 def values(kind: pa.DataType) -> st.SearchStrategy:
-    """Values of a type, odd ones too, and nulls."""
+    """Draw values of a type, odd ones too, and nulls."""
     if pa.types.is_struct(kind):
         own: st.SearchStrategy = st.fixed_dictionaries({item.name: values(item.type) for item in kind})
     elif pa.types.is_list(kind):
@@ -261,7 +261,7 @@ def _has_bytes(text: str) -> bool:
 
 @st.composite
 def parquet(draw, schema: pa.Schema) -> tuple[bytes, int]:
-    """A Parquet file, a column of which may be gone or of another type; and how many rows it has."""
+    """Draw a Parquet file, one of whose columns may be missing or of another type, and its number of rows."""
     fields = []
     for item in schema:
         fate = draw(st.integers(0, 20))
@@ -304,7 +304,7 @@ def avro_type(kind: pa.DataType, name: str) -> dict | list | str:
 
 
 def without_nulls(kind: pa.DataType, value):
-    """As bq extract writes Avro: lists and records are there, be they empty."""
+    """Return a value as bq extract writes it in Avro: lists and records are never null, but may be empty."""
     if pa.types.is_struct(kind):
         return {item.name: without_nulls(item.type, (value or {}).get(item.name)) for item in kind}
     if pa.types.is_list(kind):

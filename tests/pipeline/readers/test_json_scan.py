@@ -36,7 +36,7 @@ DAMAGE = [b"", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"0", b"-", b"1e
 
 
 def value(kind: pa.DataType, integer: bool, rng: random.Random) -> Any:
-    """A value of a field, now and then none, with members that nobody asked for."""
+    """Draw a value of a field, now and then null, with members that no schema names."""
     if rng.random() < 0.1:
         return None
     if pa.types.is_struct(kind):
@@ -66,7 +66,7 @@ def block(schema: pa.Schema, rng: random.Random) -> bytes:
 
 
 def conform(found: Any, kind: pa.DataType, integer: bool) -> Any:
-    """What json.loads gives in the schema's shape; wrong where the shape does not fit."""
+    """Return what json.loads returned in the schema's shape; wrong where the shape does not fit."""
     if found is None:
         return None
     if pa.types.is_struct(kind):

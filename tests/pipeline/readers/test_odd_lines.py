@@ -17,7 +17,7 @@ LINES = 40
 
 
 def purchase(number: int, **more) -> dict:
-    """An event with a price, as every shop has it."""
+    """Return an event with a price, as every shop has it."""
     row = event(f"v{number % 7}", f"item {number % 5}", 1000 + number, **more)
     row["event_params"].append({"key": "value", "value": {"double_value": 9.5 + number}})
     return row
@@ -59,7 +59,7 @@ BLOCKS = pytest.mark.parametrize("block_bytes", [1 << 22, 900])
 
 
 def read(lines: list[bytes], end: bytes = b"\n", **sizes):
-    """The interactions, the rejects' reasons and numbers, of a file of these lines."""
+    """Return the interactions, the rejects' reasons and numbers, of a file of these lines."""
     source = ga4.Ga4(SourceSettings(kind="ga4", input="x"), SplitSettings())
     rows, rejects = [], []
     for raw in NdjsonReader(ga4.SCHEMA, **sizes).read(io.BytesIO(b"\n".join(lines) + end)):

@@ -125,7 +125,7 @@ def test_a_date_of_any_bytes_is_no_day(tmp_path):
     rows = [session("a", 1, [hit(1, 0, "x")], day=day) for day in ("20240101", "lone", "\u0662" * 8, "2" * 9, None)]
     lines = [json.dumps(row).replace("lone", r"\ud800").encode() for row in rows]
     found = extract(ga360, tmp_path, lines)
-    assert found.table.num_rows == 5  # there is no window
+    assert found.table.num_rows == 5  # no window is set
     assert {name: count for name, count in found.counts.items() if name.startswith("seen.date")} == {
         "seen.date.20240101": 1
     }
@@ -349,7 +349,7 @@ def test_text_of_any_layout_is_read(tmp_path, kind):
         pa.ArrowInvalid("Failed to convert JSON to int64, couldn't parse:ann@example.org"),
         TypeError('Expected bytes, got "ann@example.org" object'),
         pa.ArrowInvalid("Could not convert 'ann@example.org' with type str: tried to convert to int64"),
-        ValueError("the record's id 'ann@example.org' is no id's form"),
+        ValueError("the record's id 'ann@example.org' does not have an id's form"),
     ],
 )
 def test_a_message_loses_the_values_in_it(error):

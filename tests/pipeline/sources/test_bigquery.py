@@ -24,7 +24,7 @@ def server(tmp_path_factory):
 
 
 def both(server, tmp_path, dataset, kind, rows, **source) -> tuple[dict, dict]:
-    """The same rows by BigQuery and by a file: the interactions of either, held equal, and BigQuery's account."""
+    """Return the interactions of the same rows by BigQuery and by a file, asserted equal, and BigQuery's account."""
     prefix = {"ga360": "ga_sessions_", "ga4": "events_"}[kind]
     split = source.pop("split", {})
     server.load(dataset, f"{prefix}20240101", SCHEMAS[kind], rows)

@@ -1,4 +1,4 @@
-"""Values that are written where there is no id are no ids, in every source; rows are rejected for what they are."""
+"""Values written in place of a missing id are not ids, in every source; rows are rejected for what they are."""
 
 import json
 
@@ -13,7 +13,7 @@ MISSING = ["(not set)", "NULL", "NaN", "null", "undefined"]
 
 
 def extracted(source, path):
-    """The rows, the rejects' reasons and the counts of a file."""
+    """Return the rows, the rejects' reasons and the counts of a file."""
     (raw,) = source.read(str(path))
     extract = source.extract(raw, "file")
     return extract.table.to_pylist(), [json.loads(line)["reason"] for line in extract.rejects], extract.counts
