@@ -36,7 +36,7 @@ def make(root: Path, users: int, items: int, k: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from artifacts import examples, tfrecords
+    from artifacts import tfrecords
 
     rng, shards = np.random.default_rng(SEED), -(-users // IN_SHARD)
     dataset, model = Dataset(str(root / "dataset")), Model(str(root / "model"))
@@ -61,7 +61,7 @@ def make(root: Path, users: int, items: int, k: int) -> None:
                 own, found = pairs // items, pairs % items
                 offsets = np.searchsorted(own, np.arange(len(keys) + 1))
                 values = rng.random(len(found), np.float32)
-                data, begins = examples.encode(SparseRows(keys, offsets, found, values))
+                data, begins = tfrecords.encode(SparseRows(keys, offsets, found, values))
                 file.write(tfrecords.frame(data, begins.tolist()))
                 popularity += np.bincount(found, minlength=items)
                 interactions += len(found)

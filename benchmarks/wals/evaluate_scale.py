@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from artifacts import examples, tfrecords
 from artifacts import names as features
+from artifacts import tfrecords
 from artifacts.checksums import describe_bytes
 from artifacts.manifests import DatasetManifest
 from artifacts.paths import Dataset, Model, shard_name
@@ -49,7 +49,7 @@ def make_dataset(dataset: Dataset, visitors: int, items: int) -> DatasetManifest
             lengths, flat = chosen.sum(axis=1), drawn[chosen]
             there = lengths > 0
             offsets = np.append(0, np.cumsum(lengths[there]))
-            data, bounds = examples.encode(SparseRows(keys[there], offsets, flat, np.ones(len(flat), np.float32)))
+            data, bounds = tfrecords.encode(SparseRows(keys[there], offsets, flat, np.ones(len(flat), np.float32)))
             raw, path = tfrecords.frame(data, np.asarray(bounds).tolist()), shard_name(prefix, shard, SHARDS)
             Path(path).write_bytes(raw)
             files[Path(path).name] = describe_bytes(raw, records=int(there.sum()))

@@ -11,7 +11,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import AsSingleton, TaggedOutput
 
-from artifacts import examples, storage, tfrecords
+from artifacts import storage, tfrecords
 from artifacts.checksums import FileDescription, describe_bytes
 from artifacts.names import MEDIAN
 from artifacts.paths import join, shard_name
@@ -115,5 +115,5 @@ def _step(name: str, sides: tuple[str, ...]) -> str:
 
 def _records(rows: SparseRows, entries_at_once: int) -> Iterator[bytes]:
     for block in rows.split(entries_at_once):
-        data, begins = examples.encode(block)
+        data, begins = tfrecords.encode(block)
         yield tfrecords.frame(data, begins.tolist())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from artifacts import examples, tfrecords
+from artifacts import tfrecords
 from artifacts.manifests import DatasetManifest
 from artifacts.paths import Dataset, Model, shard_name
 from artifacts.sparse_rows import SparseRows
@@ -81,7 +81,7 @@ def write_dataset(
         flat = np.array([item for key in keys for item in rows[key]], np.int64)
         offsets = np.cumsum([0] + [len(rows[key]) for key in keys])
         values = np.random.default_rng(shard).random(len(flat)).astype(np.float32)
-        data, begins = examples.encode(SparseRows(np.array(keys, np.int64), offsets, flat, values))
+        data, begins = tfrecords.encode(SparseRows(np.array(keys, np.int64), offsets, flat, values))
         framed = tfrecords.frame(data, begins.tolist())
         name = shard_name(dataset.items_for_user, shard, shards, suffix)
         Path(name).write_bytes(gzip.compress(framed) if zipped else framed)

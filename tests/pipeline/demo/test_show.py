@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from artifacts import checksums, examples, tfrecords
+from artifacts import checksums, tfrecords
 from artifacts.paths import Dataset, Predictions, shard_name
 from artifacts.sparse_rows import SparseRows
 from configs import cli
@@ -31,7 +31,7 @@ def write_rows(path: str, rows: list[tuple[int, list[int], list[float]]]) -> Non
         np.array([index for _, indices, _ in rows for index in indices], np.int64),
         np.array([value for _, _, values in rows for value in values], np.float32),
     )
-    data, begins = examples.encode(columns)
+    data, begins = tfrecords.encode(columns)
     Path(path).write_bytes(tfrecords.frame(bytes(data), np.asarray(begins).tolist()))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artifacts import examples, tfrecords
+from artifacts import tfrecords
 from artifacts.checksums import describe
 from artifacts.manifests import DatasetManifest
 from artifacts.paths import Dataset
@@ -122,7 +122,7 @@ def written_again(path: Path, key: int, how) -> None:
     keys, indices, values = zip(*rows, strict=True)
     offsets = np.cumsum([0, *map(len, indices)])
     whole = SparseRows(np.array(keys), offsets, np.concatenate(indices), np.concatenate(values))
-    data, begins = examples.encode(whole)
+    data, begins = tfrecords.encode(whole)
     path.write_bytes(tfrecords.frame(data, begins.tolist()))
     assert path.stat().st_size == size
 

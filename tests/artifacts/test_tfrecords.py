@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifacts import examples, tfrecords
+from artifacts import tfrecords
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 
@@ -29,7 +29,7 @@ def rows_of(table) -> SparseRows:
 
 @given(tables)
 def test_bytes_are_those_of_deterministic_serialisation(table):
-    data, begins = examples.encode(rows_of(table))
+    data, begins = tfrecords.encode(rows_of(table))
     for (key, row), begin, end in zip(table, begins[:-1], begins[1:], strict=True):
         example = tf.train.Example()
         features = example.features.feature
@@ -59,7 +59,7 @@ def test_files_round_trip_and_tensorflow_reads_them(tmp_path, suffix):
 
 
 def _encoded(rows):
-    data, begins = examples.encode(rows)
+    data, begins = tfrecords.encode(rows)
     return data, begins.tolist()
 
 
