@@ -23,6 +23,7 @@ from pipeline.sources.source import Source
 ENGAGEMENT = "engagement_time_msec"
 PAGE_LOCATION = "page_location"
 _NO_USER = [None, b"", b"0"]  # user_ids of who is not signed in
+_OF_NULL = np.uint64(1 << 32)  # in place of a null's checksum; no CRC-32 is as large
 _VALUE_FIELDS = ("string_value", "int_value", "float_value", "double_value")
 _VALUE = pa.struct(
     [
@@ -137,17 +138,18 @@ def _hashes_of_parameters(params: pa.Array) -> np.ndarray:
     hashes = _checksums(columns.ids(columns.field(flat, "key")))
     for name in _VALUE_FIELDS:
         field = columns.field(values, name)
-        if field.null_count < len(field):
-            hashes = splits.mix(hashes ^ _checksums(columns.ids(field)))
+        # A field that is null in all rows of a batch has no type: an event's hash must not depend on the other rows.
+        codes = _checksums(columns.ids(field)) if field.null_count < len(field) else _OF_NULL
+        hashes = splits.mix(hashes ^ codes)
     sums = np.append(np.uint64(0), np.cumsum(splits.mix(hashes)))
     ends = np.append(0, np.cumsum(pc.list_value_length(params).fill_null(0).to_numpy()))
     return sums[ends[1:]] - sums[ends[:-1]]
 
 
 def _checksums(ids: pa.BinaryArray) -> np.ndarray:
-    """Return the CRC-32 of each value, uint64[n]; of a null, 1 << 32."""
+    """Return the CRC-32 of each value, uint64[n]; of a null, _OF_NULL."""
     coded = ids.dictionary_encode()
-    of_value = [zlib.crc32(value) for value in coded.dictionary.to_pylist()] + [1 << 32]
+    of_value = [zlib.crc32(value) for value in coded.dictionary.to_pylist()] + [_OF_NULL]
     return np.array(of_value, np.uint64)[coded.indices.fill_null(len(of_value) - 1).to_numpy()]
 
 

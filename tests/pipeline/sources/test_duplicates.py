@@ -38,5 +38,15 @@ def test_exact_duplicates_count_once(tmp_path, kept, files):
     assert counts["views.skipped.duplicate_event"] == (0 if kept else 3)
 
 
+def test_a_duplicate_is_found_next_to_events_with_more_fields(tmp_path):
+    """A field that is null in a whole file has no type there, and still counts as null."""
+    priced = ONE | {"user_pseudo_id": "b", "event_params": OTHERS[4]["event_params"]}
+    write_ndjson(tmp_path / "0.json", [ONE])
+    write_ndjson(tmp_path / "1.json", [ONE, priced])
+    found, counts = interactions(settings(tmp_path / "out", tmp_path / "*.json", "ga4"))
+    assert counts["views.skipped.duplicate_event"] == 1
+    assert found[b"a", b"x"][0] == 30.0
+
+
 def test_nothing_is_no_duplicate():
     assert sessions.distinct(sessions.EVENTS.empty_table()).num_rows == 0
