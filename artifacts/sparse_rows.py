@@ -114,8 +114,7 @@ class SparseRows:
     def between(self, first: int, last: int) -> SparseRows:
         """Return the rows at the positions first .. last - 1, as views."""
         low, high = self.indptr[first], self.indptr[last]
-        rows = self._entries(low, high)
-        return replace(rows, keys=self.keys[first:last], indptr=self.indptr[first : last + 1] - low)
+        return self._entries(low, high, self.keys[first:last], self.indptr[first : last + 1] - low)
 
     def split(self, entries: int) -> Iterator[SparseRows]:
         """Yield blocks of whole rows with about `entries` entries each; a longer row is a block of its own."""
@@ -134,18 +133,16 @@ class SparseRows:
                 continue
             for low in range(0, block.entries, entries):
                 high = min(low + entries, block.entries)
-                yield replace(block._entries(low, high), indptr=np.array([0, high - low], np.int64))
+                yield block._entries(low, high, block.keys, np.array([0, high - low], np.int64))
 
-    def _entries(self, low: int, high: int) -> SparseRows:
-        """Return a copy with the entries low .. high - 1 only, whose keys and indptr are still to be set."""
-        weights = self.weights[low:high] if len(self.weights) else _NO_WEIGHTS
-        return replace(self, indices=self.indices[low:high], values=self.values[low:high], weights=weights)
+    def _entries(self, low: int, high: int, keys: np.ndarray, indptr: np.ndarray) -> SparseRows:
+        """Return rows of the entries low .. high - 1, as views."""
+        return SparseRows(keys, indptr, self.indices[low:high], self.values[low:high], self.weights[low:high])
 
     def take(self, positions: np.ndarray) -> SparseRows:
         """Return the rows at the given positions, in that order."""
         lengths = self.lengths[positions]
-        indptr = np.zeros(len(positions) + 1, np.int64)
-        np.cumsum(lengths, out=indptr[1:])
+        indptr = np.append(0, np.cumsum(lengths))
         entries = np.repeat(self.indptr[positions] - indptr[:-1], lengths) + np.arange(indptr[-1])
         weights = self.weights[entries] if len(self.weights) else _NO_WEIGHTS
         return SparseRows(self.keys[positions], indptr, self.indices[entries], self.values[entries], weights)

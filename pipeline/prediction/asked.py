@@ -17,16 +17,18 @@ class Asked:
     """The asked, by itemId (or userId); items that the dataset lacks come after the others.
 
     Attributes:
-        ids: [q]. keys: int64 [q'], their itemIds (or userIds), ascending, without the items that the dataset lacks.
+        items: all items, in memory too. ids: [q].
+        keys: int64 [q'], their itemIds (or userIds), ascending, without the items that the dataset lacks.
         vectors: float32 [q, d], to be multiplied with the visitors'. rules: [q].
         block: how many are answered at once.
     """
 
-    def __init__(self, plan: Plan, items: Items):
+    def __init__(self, plan: Plan):
+        self.items = Items(plan)
         if plan.options.asks_visitors:
-            self._ask_visitors(plan, items)
+            self._ask_visitors(plan, self.items)
         else:
-            self._ask_items(plan, items)
+            self._ask_items(plan, self.items)
         self.block = max(1, min(plan.options.block_size, _BLOCK_ENTRIES // plan.options.top_k))
 
     def _ask_items(self, plan: Plan, items: Items) -> None:

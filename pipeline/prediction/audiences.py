@@ -24,7 +24,6 @@ from pipeline.beam.finalize import TEMPORARY
 from pipeline.interactions import columns
 from pipeline.prediction import recommend, visitors
 from pipeline.prediction.asked import Asked, block_rows, vectors
-from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
 from pipeline.prediction.writers.answers import Answers, Names
@@ -40,40 +39,32 @@ _EMPTY = columns.to_bytes(pa.RecordBatch.from_pylist([], _BEST))
 _WAITING = 4  # tables of K entries that a combiner collects before it merges them
 
 
-class World:
-    """The items and the asked, in the memory of a worker."""
-
-    def __init__(self, plan: Plan):
-        self.items = Items(plan)
-        self.asked = Asked(plan, self.items)
-
-
 class _Step(beam.DoFn):
-    """A step whose workers have a `World`, which the steps of a job share."""
+    """A step whose workers have the asked in memory; the steps of a job share them."""
 
     def __init__(self, plan: Plan, root: str, shared: Shared):
         self._plan, self._root, self._shared = plan, root, shared
 
     def setup(self) -> None:
-        self._world = self._shared.acquire(lambda: World(self._plan))
+        self._asked = self._shared.acquire(lambda: Asked(self._plan))
 
 
 class _EveryBlock(_Step):
     """Yields an empty table for each block of the asked, so that each has a file."""
 
     def process(self, _: None) -> Iterator[tuple[int, bytes]]:
-        yield from ((number, _EMPTY) for number, _ in enumerate(self._world.asked.blocks()))
+        yield from ((number, _EMPTY) for number, _ in enumerate(self._asked.blocks()))
 
 
 class _ScoreShard(_Step):
     """shard of visitors -> (number of a block of the asked, a table of the best of some visitors)."""
 
     def process(self, shard: int) -> Iterator[tuple[int, bytes]]:
-        plan, world = self._plan, self._world
-        for block in visitors.read(plan, world.items, shard, block_rows(world.items), None):
+        plan, items = self._plan, self._asked.items
+        for block in visitors.read(plan, items, shard, block_rows(items), None):
             allowed = np.flatnonzero(id_lists.allowed(block.ids, plan.options.allow, plan.options.block))
             if len(allowed):
-                yield from best_of_block(plan, world.asked, block.take(allowed))
+                yield from best_of_block(plan, self._asked, block.take(allowed))
         storage.write_bytes(join(self._root, TEMPORARY, f"{SCORED}{shard:05d}.txt"), b"done\n")
 
 
@@ -150,7 +141,7 @@ class _WriteBlock(_Step):
 
     def process(self, element: tuple[int, bytes]) -> Iterator[recommend.Written]:
         number, table = element
-        asked, k = self._world.asked, self._plan.options.top_k
+        asked, k = self._asked, self._plan.options.top_k
         part = slice(number * asked.block, (number + 1) * asked.block)
         answers = as_answers(asked.ids[part], asked.rules[part], columns.from_bytes(iter([table])), k)
         yield recommend.write(self._plan, self._root, number, len(asked.blocks()), [answers])
@@ -167,16 +158,16 @@ def as_answers(ids: list[bytes], rules: list[str], table: pa.Table, k: int) -> A
 
 def build(pipeline: beam.Pipeline, plan: Plan, root: str) -> beam.PCollection:
     """Build shards of visitors -> what the files contain."""
-    world = plan, root, Shared()
+    shared = plan, root, Shared()
     best = (
         pipeline
         | "Shards" >> beam.Create(range(plan.user_shards), reshuffle=plan.user_shards > 1)
-        | "Score" >> beam.ParDo(_ScoreShard(*world))
+        | "Score" >> beam.ParDo(_ScoreShard(*shared))
     )
-    every = pipeline | "Every" >> beam.Create([None]) | "EveryBlock" >> beam.ParDo(_EveryBlock(*world))
+    every = pipeline | "Every" >> beam.Create([None]) | "EveryBlock" >> beam.ParDo(_EveryBlock(*shared))
     return (
         (best, every)
         | "All" >> beam.Flatten()
         | "KeepBest" >> beam.CombinePerKey(KeepBest(plan.options.top_k))
-        | "Write" >> beam.ParDo(_WriteBlock(*world))
+        | "Write" >> beam.ParDo(_WriteBlock(*shared))
     )

@@ -40,12 +40,6 @@ class Visitors:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the numeric columns."""
-        columns = (self.rows.indptr, self.rows.indices, self.rows.values, self.weights, self.factors)
-        return sum(column.nbytes for column in columns)
-
     def take(self, positions: np.ndarray) -> Visitors:
         """Return the visitors at the positions int64 [r]."""
         columns = (column[positions] for column in (self.weights, self.factors, self.rules))
@@ -64,7 +58,8 @@ def read(plan: Plan, items: Items, shard: int, size: int, wanted: frozenset[byte
     """
     _, deleted = privacy.rules(plan.privacy)
     for block in _as_trained(plan, items, shard, size):
-        _COUNTER.add(len(block), block.nbytes)
+        columns = (block.rows.indptr, block.rows.indices, block.rows.values, block.weights, block.factors)
+        _COUNTER.add(len(block), sum(column.nbytes for column in columns))
         kept = block
         if wanted is not None or deleted:
             keep = [(wanted is None or name in wanted) and name not in deleted for name in block.ids]

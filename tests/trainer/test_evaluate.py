@@ -19,8 +19,8 @@ from tests.support.datasets import write_dataset, write_items
 from trainer import evaluate as command
 from trainer.evaluation import baselines, evaluation, gate, intervals, verdicts
 from trainer.evaluation import metrics as measures
+from trainer.evaluation.baselines import ItemKnn
 from trainer.evaluation.intervals import Cell
-from trainer.evaluation.item_knn import ItemKnn
 from trainer.job import training_job
 
 USERS, ITEMS = 90, 40

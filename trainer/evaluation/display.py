@@ -81,8 +81,7 @@ def _show_differences(console: Console, evaluation: Evaluation) -> None:
     for verdict in evaluation.verdicts:
         console.print(verdict.summary, highlight=False, markup=False, soft_wrap=True)
     for name, cell in evaluation.overlap.items():
-        interval = f"{cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
-        line = f"{name} with {evaluation.against}: {interval} of a list is the same"
+        line = f"{name} with {evaluation.against}: {cell.text('.3f')} of a list is the same"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -18,9 +18,8 @@ from configs.settings import EvaluationSettings
 from trainer.evaluation import baselines, inputs, metrics
 from trainer.evaluation.baselines import WALS, Factors, System
 from trainer.evaluation.inputs import Block, HeldOut
-from trainer.evaluation.intervals import Cell, Cells, Intervals
+from trainer.evaluation.intervals import Cells, Intervals
 from trainer.evaluation.metrics import Sums, Users
-from trainer.evaluation.overlap import Overlap
 from trainer.evaluation.verdicts import Verdict, verdicts
 
 
@@ -52,28 +51,19 @@ class Evaluation:
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of --output_json (docs/evaluation.md)."""
+        plain = asdict(self)
         content = {
             "kind": "evaluation",
             "code_version": __version__,
             **self.about,
-            "users": self.users,
-            "pairs": self.pairs,
-            "activity": self.activity,
-            "systems": {name: _as_json(cells) for name, cells in self.cells.items()},
-            "by_activity": {
-                name: {group: _as_json(cells) for group, cells in groups.items()}
-                for name, groups in self.by_activity.items()
-            },
-            "differences": {name: _as_json(cells) for name, cells in self.differences.items()},
+            **{name: plain[name] for name in ("users", "pairs", "activity")},
+            "systems": plain["cells"],
+            **{name: plain[name] for name in ("by_activity", "differences")},
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
         }
         if self.against is not None:
-            content["against"] = {"system": self.against, "overlap": _as_json(self.overlap)}
+            content["against"] = {"system": self.against, "overlap": plain["overlap"]}
         return content
-
-
-def _as_json(cells: Cells) -> dict[str, Any]:
-    return {name: asdict(cell) for name, cell in cells.items()}
 
 
 def evaluate(
@@ -141,7 +131,7 @@ class _Run:
         information = metrics.information(visitors, held_out.info.users)
         self._sums = {name: Sums(settings.k, information, held_out.users) for name in systems}
         self._ks, self._buckets = self._sums[WALS].ks, len(self._sums[WALS].counts)
-        self._overlap = Overlap(self._buckets, self._ks)
+        self._overlap = np.zeros((self._buckets, len(self._ks)))
         self.done, self._pairs = 0, 0
 
     def take(self, block: Block) -> None:
@@ -155,7 +145,8 @@ class _Run:
             for name, top in lists.items():
                 self._sums[name].add(top, piece.truth, users)
             if self._against:
-                self._overlap.add(lists[WALS], lists[self._against], users)
+                shares = metrics.overlap(lists[WALS], lists[self._against], self._ks)
+                np.add.at(self._overlap, users.buckets, shares)
             if self._held_out.explicit:
                 self._add_errors(piece, users)
             self.done += len(keys)
@@ -172,11 +163,9 @@ class _Run:
         """Return the metrics with their intervals."""
         sums, settings = self._sums, self._settings
         intervals = Intervals(self._buckets, settings.resamples, settings.confidence, settings.seed)
-        counts = sums[WALS].counts.sum(axis=0)
-        overlap: dict[str, Cell] = {}
-        if self._against:
-            for column, k in enumerate(self._ks):
-                overlap[f"overlap@{k}"] = intervals.mean(self._overlap.shares[:, column], self._overlap.counts)
+        counts, buckets = sums[WALS].counts.sum(axis=0), sums[WALS].counts.sum(axis=1)
+        shares = self._overlap.T if self._against else ()
+        overlap = {f"overlap@{k}": intervals.mean(column, buckets) for k, column in zip(self._ks, shares, strict=False)}
         return Evaluation(
             self.done,
             self._pairs,

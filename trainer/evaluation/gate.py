@@ -102,10 +102,8 @@ def _meets(evaluation: Evaluation, requirement: Requirement) -> Rule:
     passed = bool(_SIGNS[requirement.sign](cell.value, requirement.bound))
     short = 0.0 if passed else abs(requirement.bound - cell.value)
     direction = "below" if requirement.sign.startswith(">") else "above"
-    summary = f"{requirement.metric} is {cell.value:.4f} [{cell.low:.4f}, {cell.high:.4f}]"
-    summary += (
-        f", as {requirement.text} requires" if passed else f", {_digits(short)} {direction} {requirement.bound:g}"
-    )
+    outcome = f"as {requirement.text} requires" if passed else f"{_digits(short)} {direction} {requirement.bound:g}"
+    summary = f"{requirement.metric} is {cell.text()}, {outcome}"
     return Rule(requirement.text, passed, cell.value, short, summary)
 
 
@@ -118,10 +116,10 @@ def _beats(evaluation: Evaluation, requirements: Sequence[Requirement], name: st
     means = [requirement.metric for requirement in requirements if requirement.metric in differences]
     metric = means[0] if means else max((name for name in differences if name.startswith("recall@")), key=_k)
     cell = differences[metric]
-    passed, short = cell.low > 0, max(-cell.low, 0.0)
-    summary = f"{metric} minus that of {system} is {cell.value:+.4f} [{cell.low:+.4f}, {cell.high:+.4f}]"
-    summary += "" if passed else f"; the interval must be above 0, {_digits(short)} more"
-    return Rule(f"beats {system}", passed, cell.value, 0.0 if passed else short, summary)
+    short = max(-cell.low, 0.0)
+    summary = f"{metric} minus that of {system} is {cell.text('+.4f')}"
+    summary += "" if cell.low > 0 else f"; the interval must be above 0, {_digits(short)} more"
+    return Rule(f"beats {system}", cell.low > 0, cell.value, short, summary)
 
 
 def _k(metric: str) -> int:

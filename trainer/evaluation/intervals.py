@@ -28,6 +28,10 @@ class Cell:
     low: float
     high: float
 
+    def text(self, form: str = ".4f") -> str:
+        """Return value and interval as text, such as `0.2130 [0.2087, 0.2174]`."""
+        return f"{self.value:{form}} [{self.low:{form}}, {self.high:{form}}]"
+
 
 Cells = dict[str, Cell]
 Means = dict[str, np.ndarray]

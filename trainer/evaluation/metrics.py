@@ -103,6 +103,20 @@ def _judge(lists, indptr, truth, ks, information, out):
 
 
 @numba.njit(**STRICT)
+def overlap(lists, others, ks):
+    """Return the share of the first K items that is the same in two lists int [b, k] of each user: float64 [b, ks]."""
+    shares = np.empty((len(lists), len(ks)))
+    for row in range(len(lists)):
+        for column in range(len(ks)):
+            k, same = ks[column], 0
+            for item in lists[row, :k]:
+                for other in others[row, :k]:
+                    same += item >= 0 and item == other
+            shares[row, column] = same / k
+    return shares
+
+
+@numba.njit(**STRICT)
 def _expose(lists, parts, ks, exposure):
     """Add each recommendation to exposure int32 [parts, ks, m], at the first K that contains its position."""
     for row in range(len(lists)):

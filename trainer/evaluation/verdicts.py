@@ -30,10 +30,8 @@ class Verdict:
 def verdicts(cells: dict[str, Cells], differences: dict[str, Cells], k: int) -> list[Verdict]:
     """Return the verdict on each system in `differences`, by recall@k."""
     metric = f"recall@{k}"
-    return [
-        _verdict(system, metric, cells[WALS][metric], cells[system][metric], values[metric])
-        for system, values in differences.items()
-    ]
+    ours = cells[WALS][metric]
+    return [_verdict(name, metric, ours, cells[name][metric], paired[metric]) for name, paired in differences.items()]
 
 
 def _verdict(system: str, metric: str, ours: Cell, other: Cell, difference: Cell) -> Verdict:
@@ -45,7 +43,7 @@ def _verdict(system: str, metric: str, ours: Cell, other: Cell, difference: Cell
     }[verdict]
     overlap = ours.low <= other.high and other.low <= ours.high
     summary = (
-        f"{opening}: {metric} {ours.value:.4f} and {other.value:.4f}, paired {difference.value:+.4f} "
-        f"[{difference.low:+.4f}, {difference.high:+.4f}]; intervals {'overlap' if overlap else 'do not overlap'}"
+        f"{opening}: {metric} {ours.value:.4f} and {other.value:.4f}, paired {difference.text('+.4f')}; "
+        f"intervals {'overlap' if overlap else 'do not overlap'}"
     )
     return Verdict(system, metric, verdict, overlap, summary)

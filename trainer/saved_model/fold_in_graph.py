@@ -1,6 +1,7 @@
 """Fold-in within the SavedModel's graph, for rows that arrive with a request.
 
-It solves the systems of `ranking.fold_in` in float64, one by one, so that both return the same float32 factors.
+It solves the systems of `ranking.fold_in` in float64, one by one, so that both return the same float32 factors. A batch
+padded to its longest row would need unbounded memory, and a row's answer must not depend on the other rows.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ranking.fold_in import Projection
-from trainer.saved_model.topk_graph import each_row
 
 
 class FoldIn(tf.Module):
@@ -20,23 +20,23 @@ class FoldIn(tf.Module):
         weights = projection.weights.astype("float32")
         self.items = items
         self.item_weights = tf.Variable(weights, trainable=False, name="item_weights")
-        self.shared = tf.Variable(
-            self._objective.unobserved_weight * projection.gramian, trainable=False, name="shared"
-        )
+        shared = self._objective.unobserved_weight * projection.gramian
+        self.shared = tf.Variable(shared, trainable=False, name="shared")
 
     def factors(
         self, history: tf.RaggedTensor, ratings: tf.RaggedTensor, row_weights: tf.Tensor, rows: tf.Tensor
     ) -> tf.Tensor:
         """Return the factors float32 [rows, d] of some rows of a history int64 [b, (items)], with R float32 [b]."""
-        starts = ratings.row_splits
+        splits = history.row_splits
 
-        def one(row: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-            left, factors, weights = self._system(items, row_weights[row])
-            given = tf.cast(ratings.values[starts[row] : starts[row + 1]], tf.float64)
+        def one(row: tf.Tensor) -> tf.Tensor:
+            entries = slice(splits[row], splits[row + 1])
+            left, factors, weights = self._system(history.values[entries], row_weights[row])
+            given = tf.cast(ratings.values[entries], tf.float64)
             right = tf.linalg.matvec(factors, weights * given, transpose_a=True)
             return tf.cast(_solve(left, right), tf.float32)
 
-        return each_row(one, history, rows, self.items.shape[1], tf.float32)
+        return tf.map_fn(one, rows, fn_output_signature=tf.TensorSpec(self.items.shape[1:], tf.float32))
 
     def contributions(
         self, history: tf.RaggedTensor, ratings: tf.RaggedTensor, row_weights: tf.Tensor, wanted: tf.Tensor

@@ -7,8 +7,7 @@ candidates (`ranking.topk` explains why); if it cannot decide, all rows that may
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -166,22 +165,6 @@ def _error(queries: tf.Tensor, greatest: tf.Tensor) -> tf.Tensor:
     return 1.01 * (dimensions + 5) * (2.0**-24 * norms * greatest + 2.0**-126)
 
 
-def each_row(
-    function: Callable[..., Any], entries: tf.RaggedTensor, rows: tf.Tensor, width: int, dtype: tf.DType
-) -> tf.Tensor:
-    """Return function(row, its entries) of some rows, one by one: [rows, width].
-
-    A batch padded to its longest row would need unbounded memory, and a row's answer must not depend, even in its last
-    bit, on the other rows of the batch.
-    """
-    splits = entries.row_splits
-
-    def one(row: tf.Tensor) -> tf.Tensor:
-        return function(row, entries.values[splits[row] : splits[row + 1]])
-
-    return tf.map_fn(one, rows, fn_output_signature=tf.TensorSpec([width], dtype))
-
-
 def best_of_each(indices: tf.RaggedTensor, values: tf.RaggedTensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the k greatest values of each row: indices [b, k'] and float32 values; -1 and -inf after the last.
 
@@ -189,11 +172,8 @@ def best_of_each(indices: tf.RaggedTensor, values: tf.RaggedTensor, k: tf.Tensor
         indices: int64 [b, (n)], ascending in a row, so that of equal values the lower index comes first.
     """
     # One column more, so that there is one if no row has entries.
-    width = tf.cast(tf.reduce_max(tf.concat([indices.row_lengths(), [0]], 0)), tf.int32) + 1
-    shape = tf.stack([tf.cast(indices.nrows(), tf.int32), width])
-    dense = tf.cast(values, tf.float32).to_tensor(-float("inf"), shape=[None, None])
-    dense = tf.pad(dense, [[0, 0], [0, width - tf.shape(dense)[1]]], constant_values=-float("inf"))
-    padded = indices.to_tensor(NONE)
-    padded = tf.pad(padded, [[0, 0], [0, width - tf.shape(padded)[1]]], constant_values=NONE)
-    top = tf.math.top_k(tf.reshape(dense, shape), tf.minimum(k, width))
-    return tf.gather(tf.reshape(padded, shape), top.indices, batch_dims=1), top.values
+    width = tf.reduce_max(tf.concat([indices.row_lengths(), [0]], 0)) + 1
+    shape = tf.stack([indices.nrows(), width])
+    dense = tf.cast(values, tf.float32).to_tensor(-float("inf"), shape=shape)
+    top = tf.math.top_k(dense, tf.minimum(k, tf.cast(width, tf.int32)))
+    return tf.gather(indices.to_tensor(NONE, shape=shape), top.indices, batch_dims=1), top.values

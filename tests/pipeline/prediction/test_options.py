@@ -20,6 +20,7 @@ from pipeline import batch_predict
 from pipeline.beam import finalize, progress
 from pipeline.interactions import columns
 from pipeline.prediction import audiences, job, plan, visitors
+from pipeline.prediction.asked import Asked
 from tests.support.datasets import write_items
 from tests.support.manifests import describe_below
 from tests.support.oracles import DenseWals
@@ -220,14 +221,14 @@ def test_any_block_of_visitors_gives_the_same_audiences(plain, size):
     options = {"kind": "audiences", "top_k": 6, "block_size": 40}
     tree = {"dataset_dir": plain.dataset.root, "model_dir": plain.model.root, "prediction": options}
     made, _ = plan.make(Settings.model_validate(tree))
-    world, tables = audiences.World(made), {}
+    asked, tables = Asked(made), {}
     for shard in range(3):
-        for block in visitors.read(made, world.items, shard, size, None):
-            for number, best_ones in audiences.best_of_block(made, world.asked, block):
+        for block in visitors.read(made, asked.items, shard, size, None):
+            for number, best_ones in audiences.best_of_block(made, asked, block):
                 tables.setdefault(number, []).append(best_ones)
     found = {}
     for number, parts in tables.items():
-        ids = world.asked.ids[number * 40 : (number + 1) * 40]
+        ids = asked.ids[number * 40 : (number + 1) * 40]
         merged = columns.from_bytes(iter([audiences.merge(parts, 6)]))
         answers = audiences.as_answers(ids, ["factors"] * len(ids), merged, 6)
         for name, row in zip(ids, answers.best.indices, strict=True):
