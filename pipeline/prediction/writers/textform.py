@@ -2,14 +2,13 @@ r"""The text form of predictions: `visitorId<TAB>contentId,contentId,contentId`,
 
 In an id, a backslash, a tab and a comma are written `\\`, `\t` and `\,`. Characters that some readers take for the end
 of a line are escaped too: `\n`, `\r`, and as `\xHH`, byte by byte, VT, FF, FS, GS, RS, NEL (U+0085), LS and PS (U+2028,
-U+2029). Every other id is written as it is. `parse_line` is the inverse of `format_line`. docs/predictions.md describes
-the form to users.
+U+2029). Every other id is written as it is. docs/predictions.md describes the form to users.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 _SPECIAL = re.compile(rb"[\\\t,\n\r\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]")
 _ESCAPED = {b"\\": rb"\\", b"\t": rb"\t", b",": rb"\,", b"\n": rb"\n", b"\r": rb"\r"}
@@ -37,11 +36,6 @@ def unescape(text: bytes) -> bytes:
     return _BACK.sub(
         lambda match: _PLAIN[match[1]] if len(match[1]) == 1 else bytes.fromhex(match[1][1:].decode()), text
     )
-
-
-def format_line(visitor: bytes, escaped_items: Iterable[bytes]) -> bytes:
-    """Return the line, without its end, of a visitor's id and of items that are escaped already."""
-    return escape(visitor) + b"\t" + b",".join(escaped_items)
 
 
 def parse_line(line: bytes) -> tuple[bytes, list[bytes]]:

@@ -12,7 +12,7 @@ ids = (st.text(min_size=1) | odd).map(lambda text: text.encode(errors="ignore"))
 
 
 def line_of(visitor: bytes, items: list[bytes]) -> bytes:
-    return textform.format_line(visitor, [textform.escape(content) for content in items])
+    return textform.escape(visitor) + b"\t" + b",".join(map(textform.escape, items))
 
 
 @given(ids, st.lists(ids))

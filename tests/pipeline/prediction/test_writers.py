@@ -100,7 +100,8 @@ def test_the_text_form_is_line_for_line_its_definition(odd):
     answers = made(odd, False)
     ids, lines = answers.names.ids, []
     for asked, places in zip(answers.asked, answers.best.indices.tolist(), strict=True):
-        lines.append(textform.format_line(asked, [textform.escape(ids[at]) for at in places if at >= 0]) + b"\n")
+        given = [textform.escape(ids[at]) for at in places if at >= 0]
+        lines.append(textform.escape(asked) + b"\t" + b",".join(given) + b"\n")
     assert written("text", [answers]) == b"".join(lines)
 
 
