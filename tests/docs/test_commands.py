@@ -68,6 +68,15 @@ def test_the_architecture_answers_where_is_what_with_paths_that_exist():
         assert re.search(rf"^(class |def )?{name}\b", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), name
 
 
+@pytest.mark.parametrize("page", [*documents.pages(), ROOT / "SECURITY.md"], ids=lambda page: page.name)
+def test_each_file_of_the_tree_that_a_page_names_exists(page):
+    rooms = "artifacts|benchmarks|configs|deploy|docs|nightly|pipeline|ranking|report|serving|tests|trainer"
+    spans = " ".join(re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8")))
+    assert not [
+        path for path in re.findall(rf"(?<![\w./])((?:{rooms})/[\w./-]*\w)", spans) if not (ROOT / path).exists()
+    ]
+
+
 def test_each_setting_that_the_pages_name_exists():
     """Names in backticks that begin with a section: settings, unless they are modules, roles or files."""
     settings = {key for _, _, fields in reference.sections() for key, _ in fields}
