@@ -26,7 +26,7 @@ class Manifest(Part):
 
     Attributes:
         files: every file that a rerun makes again bit for bit; the fingerprint is computed from these.
-        other_files: all other files below the root: graphs, whose bytes differ from run to run.
+        other_files: all other files below the root: graphs, whose bytes differ from run to run, and rejected rows.
     """
 
     COMMAND: ClassVar[str]  # makes the output again
