@@ -23,8 +23,8 @@ import numba
 import numpy as np
 
 from artifacts.sparse_rows import SparseRows
+from ranking import threads
 from ranking.heap import FAST
-from ranking.threads import on_all_cores
 
 _ROWS = 256  # of a piece of work
 
@@ -114,8 +114,8 @@ class Projection:
             _solve_rows(start, stop, system, in_basis)
             factors[start:stop] = in_basis[start:stop] @ self.basis.T
 
-        on_all_cores(turn, range(0, len(used), _ROWS))
-        on_all_cores(solve_piece, range(0, len(rows), _ROWS))
+        threads.each(turn, range(0, len(used), _ROWS))
+        threads.each(solve_piece, range(0, len(rows), _ROWS))
         return factors
 
     def ridges(self, counts: np.ndarray) -> np.ndarray:

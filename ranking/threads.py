@@ -1,30 +1,53 @@
-"""Threads for one block of work at a time, with one BLAS thread each."""
+"""Work on all cores by Python threads.
+
+BLAS's own threads keep spinning for a while after each product, on the cores that the next work needs: they cost a
+third of a sweep (k = 64, two cores). So BLAS gets one thread, and blocks are distributed here.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import cache
+from typing import TypeVar
 
-import threadpoolctl
+from threadpoolctl import ThreadpoolController
 
 from ranking.machine import cores
 
-# A block uses all cores. Beam's threads would only divide them, and BLAS's number of threads belongs to the process.
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+# A call uses all cores. Beam's threads would only divide them, and BLAS's number of threads belongs to the process.
 # The lock also bounds memory, however many bundles run in a worker.
-_ONE_BLOCK = threading.Lock()
+_ONE_CALL = threading.Lock()
 
 
-def on_all_cores(work: Callable[[int], None], pieces: Iterable[int]) -> None:
-    """Run `work` on each piece of a block, on all cores; other callers wait until the block is done.
+def each(function: Callable[[_In], _Out], items: Iterable[_In], threads: int | None = None) -> list[_Out]:
+    """Return the function's results in the order of the items; other callers wait until all items are done.
 
-    BLAS gets one thread: its own threads keep spinning for a while after each product, on cores that others need.
+    Args:
+        threads: None for one per core. BLAS has one thread in each.
     """
-    with _ONE_BLOCK, threadpoolctl.threadpool_limits(1, "blas"):
-        list(_pool().map(work, pieces))
+    items = list(items)
+    with _ONE_CALL, blas_threads(1):
+        if threads == 1 or len(items) < 2:
+            return [function(item) for item in items]
+        return list(_pool(threads or cores()).map(function, items))
+
+
+def blas_threads(count: int) -> AbstractContextManager:
+    """Return a context in which BLAS has `count` threads."""
+    return _blas().limit(limits=count, user_api="blas")
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(cores(), thread_name_prefix="ranking")
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="ranking")

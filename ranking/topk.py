@@ -15,8 +15,8 @@ import numba
 import numpy as np
 
 from artifacts.sparse_rows import SparseRows
+from ranking import threads
 from ranking.heap import FAST, STRICT, Best, offer, sift, sort
-from ranking.threads import on_all_cores
 
 _SPARE = 6  # candidates beyond k + k / 8; with fewer, more users need a second look
 
@@ -64,7 +64,7 @@ def top_k(users: np.ndarray, items: np.ndarray, left_out: SparseRows, k: int, ti
         block = _Block(users[rows], items, starts, left_out.indices, longest)
         _settle(block, _candidates(block, k, tile.items), best.rows(rows))
 
-    on_all_cores(answer, range(0, len(users), tile.users))
+    threads.each(answer, range(0, len(users), tile.users))
     return best
 
 

@@ -17,7 +17,7 @@ from artifacts import factor_tables
 from artifacts.paths import Dataset, Model
 from artifacts.sparse_rows import SparseRows
 from trainer.als import wals, weights
-from trainer.als.collectives import Alone
+from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, Sweep, fit, random_table
 from trainer.als.solver import Method, Solver
 from trainer.inputs import dataset_rows, matrices
@@ -224,7 +224,7 @@ class WALSMatrixFactorization:
             model = Model(os.fspath(init))
             init = factor_tables.read_table(model.item_factors if number else model.user_factors)
         if isinstance(init, str):
-            return random_table(size, self._k, self._seed, number, self._stddev, Alone())
+            return random_table(size, self._k, self._seed, number, self._stddev, Cluster())
         return matrices.to_table(init, size, self._k, name)
 
     def _vector(self, number: int, size: int, dataset: Dataset | None) -> np.ndarray:

@@ -103,7 +103,7 @@ def train(job: Job) -> dict:
     if job.side == "ours":
         # Imported lazily elsewhere: the libraries' memory counts as there before the data.
         from trainer import WALSMatrixFactorization  # noqa: F401
-        from trainer.als import kernels  # noqa: F401
+        from trainer.als.kernels import solvers  # noqa: F401
     else:
         import implicit.cpu.als  # noqa: F401
     before = machine.resident()

@@ -138,11 +138,11 @@ def test_random_start_is_seeded_and_scaled(matrix):
 
     np.testing.assert_array_equal(first(seed=3), first(seed=3))
     assert np.abs(first(seed=3) - first(seed=4)).max() > 0
-    from trainer.als.collectives import Alone
+    from trainer.als.collectives import Cluster
     from trainer.als.loop import random_table
 
-    assert random_table(5000, 64, 0, 0, None, Alone()).std() == pytest.approx(1 / 8, rel=0.01)
-    assert random_table(5000, 64, 0, 0, 2.0, Alone()).std() == pytest.approx(2, rel=0.01)
+    assert random_table(5000, 64, 0, 0, None, Cluster()).std() == pytest.approx(1 / 8, rel=0.01)
+    assert random_table(5000, 64, 0, 0, 2.0, Cluster()).std() == pytest.approx(2, rel=0.01)
 
 
 def test_going_on_from_an_earlier_model(tmp_path, matrix, start):

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.als import parallel
+from ranking import threads
+from ranking.machine import cores
 
 # Rows multiplied at once: their products stay in the cache, and their float32 sums short.
 BLOCK = 1024
@@ -31,7 +32,7 @@ class Basis:
     @classmethod
     def of(cls, gramian: np.ndarray) -> Basis:
         """Return the basis of a float64 [k, k] Gramian."""
-        with parallel.blas_threads(parallel.cores() if len(gramian) > 512 else 1):
+        with threads.blas_threads(cores() if len(gramian) > 512 else 1):
             eigenvalues, vectors = np.linalg.eigh(gramian)
         return cls(vectors, np.maximum(eigenvalues, 0.0))
 
@@ -62,7 +63,7 @@ def gramian(table: np.ndarray) -> np.ndarray:
 
     # A few stretches whatever the machine: each has its own sum, and the order of addition is the same everywhere.
     stretch = max(BLOCK, -(-len(table) // 8))
-    return sum(parallel.each(partial_sum, range(0, len(table), stretch)), np.zeros((table.shape[1],) * 2))
+    return sum(threads.each(partial_sum, range(0, len(table), stretch)), np.zeros((table.shape[1],) * 2))
 
 
 def rotate(table: np.ndarray, vectors: np.ndarray, selected: np.ndarray | None = None) -> None:
@@ -82,7 +83,7 @@ def rotate(table: np.ndarray, vectors: np.ndarray, selected: np.ndarray | None =
             index = part if rows is None else rows[part]
             table[index] = table[index] @ vectors
 
-    parallel.each(rotate_stretch, range(0, count, stretch))
+    threads.each(rotate_stretch, range(0, count, stretch))
 
 
 def blocks_of(table: np.ndarray) -> list[np.ndarray]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from artifacts.sparse_rows import SparseRows
-from trainer.als.collectives import Alone, Cluster
+from trainer.als.collectives import Cluster
 from trainer.als.solver import Plan, Solver
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Rows that are solved together.
 
     Attributes:
@@ -23,10 +23,6 @@ class Batch:
 
     plan: Plan
     columns: np.ndarray | None = None
-
-    @property
-    def rows(self) -> SparseRows:
-        return self.plan.rows
 
 
 class Batches:
@@ -42,7 +38,7 @@ class Batches:
     """
 
     def __init__(self, blocks: Iterable[SparseRows], k: int, solver: Solver, cluster: Cluster | None = None):
-        self.solver, self.cluster = solver, cluster or Alone()
+        self.solver, self.cluster = solver, cluster or Cluster()
         self._blocks, self._k = blocks, k
         self._planned = list(self._plan()) if isinstance(blocks, Sequence) else None
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from artifacts.sparse_rows import SparseRows
-from trainer.als import parallel
-from trainer.als.kernels.arguments import RowSystems
+from ranking import threads
+from ranking.machine import cores
+from trainer.als.kernels.rows import RowSystems
 
 _ENTRIES = 4096  # multiplied at once: float32 sums stay short
 
@@ -35,7 +36,7 @@ class LongRow:
             if len(piece.weights):
                 w *= piece.weights[part]
             z = v * np.sqrt(w).astype(np.float32)[:, None]
-            with parallel.blas_threads(parallel.cores()):
+            with threads.blas_threads(cores()):
                 self._h += z.T @ z
             self._b += ((w0 + w) * a) @ v
             self._c += float((w0 + w) @ a**2)

@@ -16,7 +16,7 @@ from artifacts.sparse_rows import SparseRows
 from trainer.als import wals
 from trainer.als.basis import rotate
 from trainer.als.batches import Batches
-from trainer.als.collectives import Alone, Cluster
+from trainer.als.collectives import Cluster
 from trainer.als.solver import Solver
 
 
@@ -51,7 +51,7 @@ class Factorization:
     col_blocks: Iterable[SparseRows]
     objective: wals.Objective
     solver: Solver
-    cluster: Cluster = field(default_factory=Alone)
+    cluster: Cluster = field(default_factory=Cluster)
     history: list[Sweep] = field(default_factory=list)
     rotation: np.ndarray = field(init=False)
 

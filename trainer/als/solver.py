@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
 from artifacts.sparse_rows import SparseRows
-from trainer.als import parallel
-from trainer.als.kernels.arguments import Entries, RowSystems
+from ranking import threads
+from trainer.als.kernels import solvers
+from trainer.als.kernels.rows import Entries, RowSystems
+
+if TYPE_CHECKING:
+    from trainer.als.tensor_solver import DevicePlan
 
 Method = Literal["auto", "cholesky", "cg", "block"]
+Plan: TypeAlias = "CpuPlan | DevicePlan"
 
 # Pieces of work per sweep: enough for balance, few enough to be cheap, and the same on any machine, since the loss is
 # summed piece by piece.
 _PIECES = 64
-
-
-class Plan(Protocol):
-    """A block of rows, with the decision how each of them is solved."""
-
-    @property
-    def rows(self) -> SparseRows:
-        """The rows, also the empty ones."""
-
-    def solve(self, systems: RowSystems, out: np.ndarray) -> np.ndarray:
-        """Solve the rows into out[keys], float32 [n, k] in the basis.
-
-        Returns:
-            float64 [3]: the rows' unregularised loss, their regularisation, and their sum of R C E.
-        """
 
 
 @dataclass(frozen=True)
@@ -103,14 +93,11 @@ class Solver:
             return CpuPlan.of(rows, k, exact, self)
         from trainer.als import tensor_solver  # imports TensorFlow
 
-        methods: tuple[tuple[tensor_solver.MethodName, np.ndarray], ...] = (
-            ("cholesky", exact),
-            ("block" if self.method == "block" else "cg", ~exact),
+        sizes = k, self.steps, min(self.block, k)
+        groups = (
+            (tensor_solver.Method("cholesky", *sizes), np.flatnonzero(exact & (rows.lengths > 0))),
+            (tensor_solver.Method("block" if self.method == "block" else "cg", *sizes), np.flatnonzero(~exact)),
         )
-        groups = [
-            (tensor_solver.Method(name, k, self.steps, min(self.block, k)), np.flatnonzero(chosen & (rows.lengths > 0)))
-            for name, chosen in methods
-        ]
         return tensor_solver.DevicePlan.of(rows, groups, self.devices, self.table_dtype, self.slots)
 
 
@@ -138,23 +125,24 @@ class CpuPlan:
         return cls(rows, solver, _cut(order[exact], work[exact]), _cut(order[~exact], work[~exact]))
 
     def solve(self, systems: RowSystems, out: np.ndarray) -> np.ndarray:
-        """Solve the rows; see `Plan`."""
-        # Loading the compiled kernels takes seconds: a process that only serves a model need not wait for them.
-        from trainer.als.kernels import block_descent, conjugate_gradient, exact
+        """Solve the rows into out[keys], float32 [n, k] in the basis.
 
+        Returns:
+            float64 [3]: the rows' unregularised loss, their regularisation, and their sum of R C E.
+        """
         rows, solver = self.rows, self.solver
         entries = Entries(rows.keys, rows.indptr, rows.indices, rows.values, rows.weights)
 
         def run(job: tuple[bool, np.ndarray]) -> np.ndarray:
             solve_exactly, positions = job
             if solve_exactly:
-                return exact.solve(entries, systems, positions, out)
+                return solvers.exact(entries, systems, positions, out)
             if solver.method == "block":
-                return block_descent.solve(entries, systems, solver.block, positions, out)
-            return conjugate_gradient.solve(entries, systems, solver.steps, positions, out)
+                return solvers.block_descent(entries, systems, solver.block, positions, out)
+            return solvers.conjugate_gradient(entries, systems, solver.steps, positions, out)
 
         jobs = [(True, piece) for piece in self.exact] + [(False, piece) for piece in self.iterative]
-        return np.sum([np.zeros(3), *parallel.each(run, jobs, solver.threads)], axis=0)
+        return np.sum([np.zeros(3), *threads.each(run, jobs, solver.threads)], axis=0)
 
 
 def _cut(order: np.ndarray, work: np.ndarray) -> list[np.ndarray]:

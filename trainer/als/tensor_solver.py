@@ -21,21 +21,14 @@ import numpy as np
 import tensorflow as tf
 
 from artifacts.sparse_rows import SparseRows
-from trainer.als.kernels.arguments import RowSystems
+from trainer.als.kernels.rows import RowSystems
 from trainer.als.tiles import LENGTH, Tiles, pack, slots_for
 
-MethodName = Literal["cholesky", "cg", "block"]
 
+class Method(NamedTuple):
+    """The solver of some rows, for k factors: its name, steps of `cg`, and dimensions of a block of `block`."""
 
-@dataclass(frozen=True)
-class Method:
-    """The solver of some rows, for k factors.
-
-    Attributes:
-        steps: of conjugate gradient. block: dimensions of a block.
-    """
-
-    name: MethodName
+    name: Literal["cholesky", "cg", "block"]
     k: int
     steps: int
     block: int
@@ -82,7 +75,7 @@ class _Entries(NamedTuple):
 
 @dataclass(frozen=True)
 class DevicePlan:
-    """Rows packed in tiles for the devices; see `trainer.als.solver.Plan`.
+    """Rows packed in tiles for the devices; see `trainer.als.solver.CpuPlan`.
 
     Attributes:
         groups: each method with its rows, in one part of about equal work per device.
@@ -99,14 +92,14 @@ class DevicePlan:
         rows: SparseRows,
         groups: Iterable[tuple[Method, np.ndarray]],
         devices: tuple[str, ...],
-        table_dtype: str = "float32",
-        slots: int | None = None,
+        table_dtype: str,
+        slots: int | None,
     ) -> DevicePlan:
         """Pack the rows.
 
         Args:
             groups: each method with the positions of its rows, none of which is empty.
-            slots: of a tile; by default as many as its memory limit permits.
+            slots: of a tile; None for as many as its memory limit permits.
         """
         packed = [
             (method, _pack(rows, positions.astype(np.int32), slots or slots_for(method.k), len(devices)))
@@ -116,8 +109,7 @@ class DevicePlan:
         return cls(rows, packed, devices, table_dtype)
 
     def solve(self, systems: RowSystems, out: np.ndarray) -> np.ndarray:
-        """Solve the rows; see `Plan`."""
-        strategy = _strategy_for(self.devices)
+        """Solve the rows; see `trainer.als.solver.CpuPlan.solve`."""
         fixed = _Fixed(
             tf.constant(systems.column_weights),
             tf.cast(systems.table, tf.dtypes.as_dtype(self.table_dtype)),
@@ -125,39 +117,28 @@ class DevicePlan:
             tf.constant(systems.diagonal),
             tf.constant(systems.unobserved_weight),
         )
-        sums = np.zeros(3)
-        for method, parts in self.groups:
-            sums += self._solve_group(strategy, method, parts, (systems, fixed), out)
-        return sums
+        return np.sum([np.zeros(3), *(self._solve(*group, systems, fixed, out) for group in self.groups)], axis=0)
 
-    def _solve_group(
-        self,
-        strategy: tf.distribute.Strategy,
-        method: Method,
-        parts: list[_Part],
-        shared: tuple[RowSystems, _Fixed],
-        out: np.ndarray,
+    def _solve(
+        self, method: Method, parts: list[_Part], systems: RowSystems, fixed: _Fixed, out: np.ndarray
     ) -> np.ndarray:
-        systems, fixed = shared
-        keys = [self.rows.keys[part.positions] for part in parts]
+        strategy, keys = _strategy_for(self.devices), [self.rows.keys[part.positions] for part in parts]
 
         def rows_of(context: tf.distribute.InputReplicaContext | tf.distribute.ReplicaContext) -> _Rows:
-            device = context.replica_id_in_sync_group
-            part, key = parts[device], keys[device]
+            key = keys[context.replica_id_in_sync_group]
             return _Rows(
-                part.tiles,
+                parts[context.replica_id_in_sync_group].tiles,
                 tf.constant(np.append(systems.row_weights[key], np.float32(0))),
                 tf.constant(np.append(systems.ridges[key], np.float32(1))),
                 tf.constant(np.concatenate([out[key], np.zeros((1, out.shape[1]), np.float32)])),
             )
 
         rows = strategy.experimental_distribute_values_from_function(rows_of)
-        factors, row_sums = (
-            strategy.experimental_local_results(value) for value in _program(method, strategy)(rows, fixed)
-        )
+        solution = _program(method, strategy)(rows, fixed)
+        factors, sums = (strategy.experimental_local_results(value) for value in solution)
         for key, solved in zip(keys, factors, strict=True):
             out[key] = solved.numpy()[:-1]
-        return np.sum([one.numpy() for one in row_sums], axis=0)
+        return np.sum([of_device.numpy() for of_device in sums], axis=0)
 
 
 @lru_cache(maxsize=4)
@@ -170,8 +151,10 @@ def _pack(rows: SparseRows, positions: np.ndarray, slots: int, parts: int) -> li
     """Return the rows at the positions in parts of about equal work."""
     work = np.cumsum(-(-rows.lengths[positions] // LENGTH))
     cuts = np.searchsorted(work, np.linspace(0, work[-1], parts + 1)[1:-1])
-    packed = [(part, pack(rows, part, slots)) for part in np.split(positions, cuts)]
-    return [_Part(part, Tiles(*(tf.constant(array) for array in tiles))) for part, tiles in packed]
+    return [
+        _Part(part, Tiles(*(tf.constant(array) for array in pack(rows, part, slots))))
+        for part in np.split(positions, cuts)
+    ]
 
 
 @lru_cache(maxsize=16)

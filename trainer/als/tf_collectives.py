@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from configs.errors import UserError
-from trainer.als.collectives import Alone, Cluster
+from trainer.als.collectives import Cluster
 
 _T = TypeVar("_T")
 _GROUP = 7  # all processes; the strategy's own groups count from 1 elsewhere
@@ -45,9 +45,9 @@ def from_environment(gathered_floats: int = 1 << 24) -> Cluster:
     """
     text = os.environ.get("TF_CONFIG", "").strip()
     if not text:
-        return Alone()
+        return Cluster()
     rank, size = _rank_and_size(text)
-    return Alone() if size == 1 else Workers(rank, size, gathered_floats)
+    return Cluster() if size == 1 else Workers(rank, size, gathered_floats)
 
 
 def _rank_and_size(text: str) -> tuple[int, int]:
@@ -67,7 +67,7 @@ def _rank_and_size(text: str) -> tuple[int, int]:
     return names.index(own), len(names)
 
 
-class Workers:
+class Workers(Cluster):
     """Several processes; see `Cluster` for the methods. All processes must create it at the same time."""
 
     def __init__(self, rank: int, size: int, gathered_floats: int):

@@ -33,7 +33,7 @@ from ranking.fold_in import Objective
 from trainer.als.basis import BLOCK, Basis, blocks_of, gramian, rotate
 from trainer.als.batches import Batches
 from trainer.als.collectives import Cluster
-from trainer.als.kernels.arguments import RowSystems
+from trainer.als.kernels.rows import RowSystems
 from trainer.als.long_rows import LongRow
 from trainer.als.solver import Solver
 
@@ -114,7 +114,7 @@ def solve(batches: Batches, side: Side, fixed: Side, basis: Basis, objective: Ob
     for batch in batches:
         table, weights = batches.cluster.gather(batch.columns, fixed.table, fixed.weights)
         systems = RowSystems(side.weights, ridges, weights, table, safe_diagonal, diagonal, np.float32(w0))
-        rows = batch.rows
+        rows = batch.plan.rows
         if len(rows) != 1 or rows.entries == side.counts[rows.keys[0]]:
             sums += batch.plan.solve(systems, side.table)
             continue

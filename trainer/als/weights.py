@@ -10,7 +10,7 @@ import numpy as np
 from artifacts import storage
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
-from trainer.als.collectives import Alone, Cluster
+from trainer.als.collectives import Cluster
 
 
 def vector(weights: float | np.ndarray | None, size: int, name: str) -> np.ndarray:
@@ -42,7 +42,7 @@ def by_frequency(counts: np.ndarray, exponent: float, cluster: Cluster | None = 
         counts: int [n], observed entries of each row of this process; an empty row counts as one with a single entry.
     """
     logarithms = np.log(np.maximum(counts, 1))
-    total, entries = (cluster or Alone()).sum(np.array([(logarithms * counts).sum(), counts.sum()], np.float64))
+    total, entries = (cluster or Cluster()).sum(np.array([(logarithms * counts).sum(), counts.sum()], np.float64))
     return np.exp(exponent * (total / max(entries, 1) - logarithms)).astype(np.float32)
 
 

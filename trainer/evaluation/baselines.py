@@ -13,9 +13,8 @@ from artifacts.items_table import ItemsTable
 from artifacts.paths import Dataset, Model
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
-from ranking import popularity
+from ranking import popularity, threads
 from ranking.heap import STRICT, Best, offer, sort
-from ranking.threads import on_all_cores
 from ranking.topk import top_k
 from trainer.inputs.dataset_rows import DatasetInfo, RowFiles
 
@@ -101,7 +100,7 @@ class ItemKnn(System):
             part = near.rows(slice(first, first + _AT_ONCE))
             _neighbours(first, owners.indptr, owners.indices, rows.indptr, rows.indices, part)
 
-        on_all_cores(find, range(0, items, _AT_ONCE))
+        threads.each(find, range(0, items, _AT_ONCE))
         return cls(near)
 
     def top(self, keys: np.ndarray, seen: SparseRows, k: int) -> np.ndarray:
@@ -112,7 +111,7 @@ class ItemKnn(System):
             part = slice(first, first + _AT_ONCE)
             _sum_up(self.near, seen.indptr[first : first + _AT_ONCE + 1], seen.indices, best.rows(part))
 
-        on_all_cores(answer, range(0, len(seen), _AT_ONCE))
+        threads.each(answer, range(0, len(seen), _AT_ONCE))
         return best.indices
 
 

@@ -23,7 +23,7 @@ from artifacts.paths import Dataset, join
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from configs.settings import RatingSettings
-from trainer.als import parallel
+from ranking import threads
 
 _FEATURES = {
     KEY: tf.io.FixedLenFeature([], tf.int64),
@@ -151,11 +151,7 @@ class RowFiles:
 
     def load(self) -> list[SparseRows]:
         """Return all blocks, to keep in memory; the files are read in parallel."""
-        return parallel.each(self._read, self._own_paths)
-
-    @property
-    def own_size(self) -> int:
-        return len(range(self.rank, self.size, self.processes))
+        return threads.each(self._read, self._own_paths)
 
 
 def count(blocks: Iterable[SparseRows], size: int) -> np.ndarray:
@@ -200,7 +196,7 @@ def read_rows(path: str, size: int, others: int, records: int = 4096) -> SparseR
 
 def _assemble(path: str, size: int, keys: list, lengths: list, indices: list, values: list) -> SparseRows:
     if not keys:
-        return SparseRows(*(np.zeros(n, t) for n, t in ((0, "i8"), (1, "i8"), (0, "i4"), (0, "f4"))))
+        return SparseRows.empty(0)
     key = np.concatenate(keys)
     _check_range(path, key, size, "key")
     indptr = np.zeros(len(key) + 1, np.int64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import multiprocessing
 import os
@@ -20,10 +19,11 @@ from optuna.trial import FrozenTrial, TrialState
 from configs.errors import UserError
 from configs.settings import Settings
 from configs.settings.search import RATING_KIND, SearchSettings
-from trainer.als import parallel
+from ranking.machine import cores
+from trainer.inputs import dataset_rows
+from trainer.inputs.dataset_rows import DatasetInfo
 from trainer.tuning import rating_kinds, worker
 from trainer.tuning.display import Display
-from trainer.tuning.trial import About
 from trainer.tuning.worker import BASELINE, FAILURE, Plan
 
 _IDENTITY = "identity"
@@ -52,29 +52,13 @@ class Study:
         """
         if self.root.exists() and not self.root.is_dir():
             raise UserError(f"{self.root} is a file; name a directory for the study")
-        own = {"study.db", "study.db-journal", "study.lock", "best.yaml"}
+        own = {"study.db", "study.db-journal", "best.yaml"}
         others = sorted(path.name for path in self.root.glob("*") if path.name not in own)
         if others:
             raise UserError(f"{self.root} contains {others[0]} and is not a study; name another directory")
         if replace and self.root.exists():
             shutil.rmtree(self.root)
         self.root.mkdir(parents=True, exist_ok=True)
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Lock the directory against a second search.
-
-        Raises:
-            UserError: another search is running.
-        """
-        with open(self.root / "study.lock", "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UserError(
-                    f"another search is running in {self.root}; wait for it, or name another directory"
-                ) from None
-            yield
 
     def open(self, search: SearchSettings, identity: dict[str, Any]) -> optuna.Study:
         """Open the study, and queue the trials again that a killed search left unfinished.
@@ -100,17 +84,17 @@ class Study:
         return study
 
 
-def identity(settings: Settings, search: SearchSettings, about: About) -> dict[str, Any]:
+def identity(settings: Settings, search: SearchSettings, info: DatasetInfo) -> dict[str, Any]:
     """Return what must be the same for trials to be comparable."""
     budget = {"trials", "minutes", "workers", "seed"}
     return {
-        "dataset": about.info.fingerprint,
+        "dataset": info.fingerprint,
         "training settings": settings.training.model_dump(mode="json"),
         **search.model_dump(mode="json", exclude=budget),
     }
 
 
-def possible_kinds(search: SearchSettings, about: About) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def possible_kinds(search: SearchSettings, info: DatasetInfo) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the rating kinds of the space to which the dataset's ratings can be converted, and the others.
 
     Raises:
@@ -119,11 +103,11 @@ def possible_kinds(search: SearchSettings, about: About) -> tuple[tuple[str, ...
     if RATING_KIND not in search.space:
         return (), ()
     wanted = tuple(str(kind) for kind in search.space[RATING_KIND].choices)
-    able = rating_kinds.possible(about.rating)
+    able = rating_kinds.possible(info.rating)
     kinds = tuple(kind for kind in wanted if kind in able)
     if not kinds:
         raise UserError(
-            f"space.{RATING_KIND}: the dataset's {about.rating.kind} ratings cannot be converted to "
+            f"space.{RATING_KIND}: the dataset's {info.rating.kind} ratings cannot be converted to "
             f"{', '.join(wanted)}; make the dataset with rating.kind=linear"
         )
     return kinds, tuple(kind for kind in wanted if kind not in able)
@@ -135,20 +119,20 @@ def search_on(settings: Settings, search: SearchSettings, dataset_dir: str, stud
     Raises:
         UserError: a mistake that the user can correct. KeyboardInterrupt: after the workers queued their trials again.
     """
-    about = About.read(dataset_dir)
-    kinds, left_out = possible_kinds(search, about)
+    info = dataset_rows.read_info(dataset_dir)
+    kinds, left_out = possible_kinds(search, info)
     if left_out:
         display.say(
-            f"rating.kind {', '.join(left_out)} is left out: {about.rating.kind} ratings cannot be converted to it"
+            f"rating.kind {', '.join(left_out)} is left out: {info.rating.kind} ratings cannot be converted to it"
         )
-    optuna_study = study.open(search, identity(settings, search, about))
+    optuna_study = study.open(search, identity(settings, search, info))
     done = len(finished(optuna_study))
     left = -1 if search.trials is None else max(search.trials - done, 0)
     if done:
         display.say(f"continuing after {done} trials, from {study.root}")
     display.start(done, optuna_study)
     if left:
-        workers = search.workers or parallel.cores()
+        workers = search.workers or cores()
         deadline = None if search.minutes is None else time.time() + 60 * search.minutes
         plan = Plan(study.storage, dataset_dir, settings.training, search, kinds, deadline, workers)
         _run_workers(plan, left, optuna_study, display)
@@ -183,7 +167,7 @@ def _threads_for_libraries(workers: int) -> Iterator[None]:
     """Set the threads that libraries read when they load: a worker imports NumPy before its own first line runs."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(max(1, parallel.cores() // workers))))
+    os.environ.update(dict.fromkeys(names, str(max(1, cores() // workers))))
     try:
         yield
     finally:

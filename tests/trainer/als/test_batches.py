@@ -10,12 +10,12 @@ from artifacts.sparse_rows import SparseRows
 from tests.trainer.als.test_wals import problem, sides, sparse
 from trainer.als import wals
 from trainer.als.batches import Batches
-from trainer.als.collectives import Alone
+from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization
 from trainer.als.solver import Solver
 
 
-class Cut(Alone):
+class Cut(Cluster):
     """A single process that cuts rows as several do."""
 
     def batch_entries(self, k: int) -> int:

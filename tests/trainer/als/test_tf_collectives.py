@@ -24,7 +24,7 @@ from tests.support.datasets import write_dataset
 from tests.support.oracles import DenseWals
 from trainer.als import tf_collectives, wals
 from trainer.als.batches import Batches
-from trainer.als.collectives import Alone
+from trainer.als.collectives import Cluster
 from trainer.als.solver import Solver
 from trainer.job import training_job
 
@@ -126,7 +126,7 @@ def test_what_fails_in_one_worker_ends_all_of_them(tmp_path, matrix):
     assert not (tmp_path / "model" / "manifest.json").exists()
 
 
-class Cut(Alone):
+class Cut(Cluster):
     """A single process that cuts rows as several do."""
 
     def batch_entries(self, k: int) -> int:
@@ -190,7 +190,7 @@ def test_one_task_is_a_single_process(monkeypatch, config):
 
 
 def test_shards_that_workers_cannot_share_are_refused(tmp_path, matrix):
-    class Three(Alone):
+    class Three(Cluster):
         size = 3
 
     dataset = write_dataset(tmp_path / "dataset", matrix, shards=4)

@@ -14,7 +14,7 @@ from artifacts.sparse_rows import SparseRows
 from tests.support.oracles import DenseWals
 from trainer.als import wals
 from trainer.als.batches import Batches
-from trainer.als.kernels import conjugate_gradient
+from trainer.als.kernels import solvers
 from trainer.als.solver import Solver
 
 CPU = [Solver("cholesky"), Solver("auto", steps=60), Solver("cg", steps=60), Solver("block", block=999)]
@@ -120,7 +120,7 @@ def test_rows_longer_than_a_piece_are_split_and_summed():
 
 def test_rows_longer_than_conjugate_gradient_keeps_are_split_and_summed():
     oracle, start = problem(2, 300_000, 16, density=0.9, lam=2.0)
-    assert oracle.observed.sum(1).min() > conjugate_gradient.KEPT // 16
+    assert oracle.observed.sum(1).min() > solvers.KEPT // 16
     found, expected = run(oracle, start, Solver("cg", steps=20), sweeps=1), oracle.solve_rows(start[1])
     # sums of 270,000 float32 that nearly cancel: the factors are a tenth of their terms
     assert np.abs(found[0] - expected).max() < 1e-2 * np.abs(expected).max()

@@ -18,7 +18,7 @@ from configs.settings import ColdStartSettings, RatingSettings, TrainingSettings
 from tests.support.datasets import write_dataset
 from tests.support.oracles import DenseWals
 from trainer import task
-from trainer.als.collectives import Alone
+from trainer.als.collectives import Cluster
 from trainer.inputs import dataset_rows
 from trainer.job import assembly, training_job, warm_start
 
@@ -67,8 +67,8 @@ def test_factors_stay_with_their_ids_and_new_ids_are_projected(yesterday, today)
     root, matrix, users, items = today
     chosen = settings(model)
     info = dataset_rows.read_info(root)
-    blocks = assembly.read_blocks(chosen, info, Alone())
-    state = assembly.assemble(chosen, warm_start.Dataset(root), blocks, (info.users, info.items), Alone())
+    blocks = assembly.read_blocks(chosen, info, Cluster())
+    state = assembly.assemble(chosen, warm_start.Dataset(root), blocks, (info.users, info.items), Cluster())
     account = warm_start.carry_over(
         warm_start.choose(chosen, "elsewhere", info.rating), state, warm_start.Dataset(root)
     )

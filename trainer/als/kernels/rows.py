@@ -15,6 +15,43 @@ PIECE = 1024
 _AHEAD = 16
 
 
+class Entries(NamedTuple):
+    """The arrays of a `SparseRows`.
+
+    Attributes:
+        keys: int64 [r]. indptr: int64 [r + 1]. indices: int32 [nnz]. values: float32 [nnz].
+        weights: float32 [nnz], E, or empty where all are 1.
+    """
+
+    keys: np.ndarray
+    indptr: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    weights: np.ndarray
+
+
+class RowSystems(NamedTuple):
+    """The numbers from which the systems of all rows of a side are formed, in the basis.
+
+    Attributes:
+        row_weights: float32 [n], R by key.
+        ridges: float32 [n], lambda_i by key.
+        column_weights: float32 [m], C.
+        table: float32 [m, k], the fixed side's factors.
+        safe_diagonal: float32 [k], `diagonal` kept away from 0.
+        diagonal: float32 [k], w0 times the eigenvalues of the Gramian.
+        unobserved_weight: float32, w0.
+    """
+
+    row_weights: np.ndarray
+    ridges: np.ndarray
+    column_weights: np.ndarray
+    table: np.ndarray
+    safe_diagonal: np.ndarray
+    diagonal: np.ndarray
+    unobserved_weight: np.float32
+
+
 class Row(NamedTuple):
     """One row's entries, or some of them.
 
@@ -50,19 +87,14 @@ def longest(indptr, positions):
 
 
 @pasted
-def row_at(entries, systems, position, roots, scale):
-    """Return the row at a position; its roots and its scale, which are not computed yet, are in the buffers given."""
-    low, high = entries.indptr[position], entries.indptr[position + 1]
+def row_at(entries, systems, position, buffers, sums):
+    """Return the row at a position: compute roots, scale and targets = r = W^(-1/2) (w0 + W) a; add W to sums[2]."""
+    roots, scale, targets = buffers
+    low, high, w0 = entries.indptr[position], entries.indptr[position + 1], systems.unobserved_weight
     columns, values = entries.indices[low:high], entries.values[low:high]
-    return Row(entries.keys[position], systems.table, columns, values, roots[: high - low], scale)
-
-
-@pasted
-def weigh(entries, systems, position, row, targets):
-    """Compute the row's scale, its roots, and targets = r = W^(-1/2) (w0 + W) a; return sum W."""
-    low, w0 = entries.indptr[position], systems.unobserved_weight
-    for d in range(len(row.scale)):
-        row.scale[d] = np.float32(1) / np.sqrt(systems.safe_diagonal[d] + systems.ridges[row.key])
+    row = Row(entries.keys[position], systems.table, columns, values, roots[: high - low], scale)
+    for d in range(len(scale)):
+        scale[d] = np.float32(1) / np.sqrt(systems.safe_diagonal[d] + systems.ridges[row.key])
     # An entry of weight 0 stays in the algebra with a weight too small to count.
     least, total = np.float32(1e-12) * w0 + np.float32(1e-30), 0.0
     for e in range(len(row.roots)):
@@ -72,7 +104,8 @@ def weigh(entries, systems, position, row, targets):
         total += w
         row.roots[e] = np.sqrt(max(w, least))
         targets[e] = (w0 + w) * row.values[e] / row.roots[e]
-    return total
+    sums[2] += total
+    return row
 
 
 @inner
@@ -142,8 +175,8 @@ def start_from(u, scale, t):
 
 
 @pasted
-def finish(systems, row, t, products, known, u):
-    """Write u = D^(-1/2) t; return the row's share of the unregularised loss and of the regularisation.
+def finish(systems, row, t, products, known, u, sums):
+    """Write u = D^(-1/2) t; add the row's unregularised loss to sums[0] and its regularisation to sums[1].
 
     products: float32 [n], Z t if `known`.
     """
@@ -160,4 +193,5 @@ def finish(systems, row, t, products, known, u):
             for d in range(len(u)):
                 p += u[d] * row.table[row.columns[e], d]
         fit += w0 * a * (a - np.float32(2) * p) + root * root * (a - p) * (a - p)
-    return fit, systems.ridges[row.key] * squares
+    sums[0] += fit
+    sums[1] += systems.ridges[row.key] * squares
