@@ -1,44 +1,18 @@
-"""The display of a training: one line per sweep, a progress bar on a terminal, a table at the end."""
+"""The text of a training: one line per sweep, a table at the end."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 from rich.console import Console
 from rich.table import Table
 
 from artifacts.manifests import ModelManifest
-from configs import cli
 from trainer.als.loop import Sweep
 
 
-class Display:
-    """Lines about a training above its progress bar."""
-
-    def __init__(self, bar: cli.ProgressBar):
-        self._bar = bar
-
-    def say(self, text: str) -> None:
-        """Print one line."""
-        self._bar.say(text)
-
-    def sweeps_done(self, history: Sequence[Sweep]) -> None:
-        """Move the bar to the sweeps of a resumed training."""
-        self._bar.update(len(history))
-
-    def after_sweep(self, sweep: Sweep) -> None:
-        """Print the loss of a sweep and move the bar."""
-        side = "users" if sweep.sweep % 2 else "items"
-        self.say(f"sweep {sweep.sweep} ({side}): loss {sweep.loss:.6g}, RWSE {sweep.rwse:.6g}, {sweep.seconds:.2f} s")
-        self._bar.update(sweep.sweep)
-
-
-@contextmanager
-def progress(max_sweeps: int, quiet: bool = False) -> Iterator[Display]:
-    """Yield the display of a training; with `quiet` it prints nothing."""
-    with cli.progress("training", max_sweeps, "sweeps", quiet=quiet) as bar:
-        yield Display(bar)
+def describe(sweep: Sweep) -> str:
+    """Return one line about a sweep."""
+    side = "users" if sweep.sweep % 2 else "items"
+    return f"sweep {sweep.sweep} ({side}): loss {sweep.loss:.6g}, RWSE {sweep.rwse:.6g}, {sweep.seconds:.2f} s"
 
 
 def summary(model_dir: str, manifest: ModelManifest) -> None:

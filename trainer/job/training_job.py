@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from artifacts.manifests import HeldOutMetric, ModelManifest, StartAccount, SweepRecord, TrainedOn
+from artifacts.manifests import HeldOutMetric, ModelManifest, SweepRecord, TrainedOn
 from artifacts.paths import Dataset, Model
 from artifacts.storage import locks
+from configs import cli
 from configs.errors import UserError
 from configs.settings import ColdStartSettings, TrainingSettings
 from trainer.als import tf_collectives
@@ -51,7 +52,7 @@ def train(
         stop = stack.enter_context(Preemption(at_once=cluster.size > 1))
         job = TrainingJob(settings, dataset_dir, Model(model_dir), cluster)
         job.make_ready(replace)
-        with progress.progress(job.sweeps, quiet=cluster.rank > 0) as display:
+        with cli.progress("training", job.sweeps, "sweeps", quiet=cluster.rank > 0) as display:
             manifest = job.run(display, stop, cold_start, catalogue)
     if cluster.rank == 0:
         progress.summary(model_dir, manifest)
@@ -77,13 +78,14 @@ class TrainingJob:
         self._by_chief(lambda: model_directory.make_ready(self._model, self._checkpoints, replace))
 
     def run(
-        self, display: progress.Display, stop: Preemption, cold_start: ColdStartSettings, catalogue: str | None
+        self, display: cli.ProgressBar, stop: Preemption, cold_start: ColdStartSettings, catalogue: str | None
     ) -> ModelManifest:
         """Train and write the model; return its manifest."""
         settings, model, info = self._settings, self._model, self._info
         state = self._assemble(display)
         held_out = self._cluster.agree(lambda: assembly.held_out_entries(settings, info, state))
-        start = self._start(state, display)
+        display.say(self._origin.describe())
+        start = warm_start.carry_over(self._origin, state, Dataset(info.root))
         resumed = self._resume(state, display)
         summaries = Summaries(model.logs, self._cluster.rank)
         watch = _Watch(state, display, stop, self._checkpoints, summaries, held_out)
@@ -103,7 +105,7 @@ class TrainingJob:
         self._by_chief(lambda: model_directory.finish(model, manifest))
         return manifest
 
-    def _assemble(self, display: progress.Display) -> Factorization:
+    def _assemble(self, display: cli.ProgressBar) -> Factorization:
         """Return the fit before its first sweep."""
         settings, info, cluster = self._settings, self._info, self._cluster
         display.say(f"reading {info.interactions:,} interactions of {info.users:,} users and {info.items:,} items")
@@ -112,11 +114,7 @@ class TrainingJob:
         assembly.check_complete(info, state)
         return state
 
-    def _start(self, state: Factorization, display: progress.Display) -> StartAccount:
-        display.say(self._origin.describe())
-        return warm_start.carry_over(self._origin, state, Dataset(self._info.root))
-
-    def _resume(self, state: Factorization, display: progress.Display) -> int:
+    def _resume(self, state: Factorization, display: cli.ProgressBar) -> int:
         """Restore the newest checkpoint; return the number of its sweeps, 0 if there is none."""
         resumed = self._cluster.agree(lambda: self._checkpoints.restore(state, display.say))
         if resumed:
@@ -124,7 +122,7 @@ class TrainingJob:
         devices = f", on {', '.join(state.solver.devices)}" if state.solver.devices else ""
         workers = f", {self._cluster.size} workers" if self._cluster.size > 1 else ""
         display.say(f"solver: {state.solver.describe(state.k)}{devices}{workers}")
-        display.sweeps_done(state.history)
+        display.update(len(state.history))
         return resumed
 
     def _by_chief(self, action: Callable[[], None]) -> None:
@@ -155,44 +153,41 @@ class TrainingJob:
         }
 
 
+@dataclass(frozen=True)
 class _Watch:
     """The work after each sweep: lines, summaries, checkpoints, early stopping, and the end on SIGTERM."""
 
-    def __init__(
-        self,
-        state: Factorization,
-        display: progress.Display,
-        stop: Preemption,
-        checkpoints: Checkpoints,
-        summaries: Summaries,
-        held_out: HeldOutEntries | None,
-    ):
-        self._state, self._display, self._stop = state, display, stop
-        self._checkpoints, self._summaries, self._held_out = checkpoints, summaries, held_out
+    state: Factorization
+    display: cli.ProgressBar
+    stop: Preemption
+    checkpoints: Checkpoints
+    summaries: Summaries
+    held_out: HeldOutEntries | None
 
     def after_sweep(self, sweep: Sweep) -> None:
         """Report a sweep."""
-        self._display.after_sweep(sweep)
-        self._summaries.write(sweep, self._state)
-        if self._stop.told and sweep.sweep % 2:  # within a pass; at its end `after_pass` saves the checkpoint
-            self._checkpoints.save(self._state)
+        self.display.say(progress.describe(sweep))
+        self.display.update(sweep.sweep)
+        self.summaries.write(sweep, self.state)
+        if self.stop.told and sweep.sweep % 2:  # within a pass; at its end `after_pass` saves the checkpoint
+            self.checkpoints.save(self.state)
             self._leave()
 
     def after_pass(self, state: Factorization) -> str | None:
         """Save a checkpoint; return the reason to stop, or None."""
         reason = None
-        if self._held_out:
-            reason = self._held_out.after_pass(state)
-            self._display.say(f"{self._held_out.name} on held-out entries: {self._held_out.values[-1]:.4f}")
-        self._checkpoints.save(state)
-        if self._stop.told:
+        if self.held_out:
+            reason = self.held_out.after_pass(state)
+            self.display.say(f"{self.held_out.name} on held-out entries: {self.held_out.values[-1]:.4f}")
+        self.checkpoints.save(state)
+        if self.stop.told:
             self._leave()
         return reason
 
     def _leave(self) -> None:
-        sweeps = len(self._state.history)
-        self._display.say(f"SIGTERM: stopped after sweep {sweeps}; the same command continues from there")
-        self._stop.leave()
+        sweeps = len(self.state.history)
+        self.display.say(f"SIGTERM: stopped after sweep {sweeps}; the same command continues from there")
+        self.stop.leave()
 
 
 def read_info(dataset_dir: str, cluster: Cluster) -> DatasetInfo:
