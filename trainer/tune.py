@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from artifacts.storage import locks
 from configs import cli
 from configs.errors import UserError
 from configs.settings import RatingSettings, Settings
@@ -43,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         params = vertex_params(others, search)
     elif others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
-    if not args.vertex_trial:
-        _need_optuna()
+    if not args.vertex_trial and importlib.util.find_spec("optuna") is None:
+        raise UserError("tuning needs Optuna: pip install 'wals-recommender[tuning]'")
     cli.import_tensorflow()
     if args.vertex_spec:
         print(vertex_spec(search, dataset_dir, args), end="")
@@ -87,13 +89,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _need_optuna() -> None:
-    try:
-        import optuna  # noqa: F401 - only to check that it is installed
-    except ImportError:
-        raise UserError("tuning needs Optuna: pip install 'wals-recommender[tuning]'") from None
-
-
 def tune(settings: Settings, search: SearchSettings, dataset_dir: str, study_dir: str, replace: bool) -> None:
     """Search, write `best.yaml` and print the table, also after an interrupt.
 
@@ -104,8 +99,8 @@ def tune(settings: Settings, search: SearchSettings, dataset_dir: str, study_dir
     from trainer.tuning import study as tuning
 
     study = tuning.Study(study_dir)
-    study.make_room(replace)
-    with study.alone():
+    with locks.claim(study_dir):
+        study.make_room(replace)
         try:
             with tune_display.progress(search) as display:
                 tuning.search_on(settings, search, dataset_dir, study, display)
@@ -186,11 +181,11 @@ def run_vertex_trial(settings: Settings, search: SearchSettings, dataset_dir: st
 
 def vertex_spec(search: SearchSettings, dataset_dir: str, args: argparse.Namespace) -> str:
     """Return the job's specification as YAML."""
+    from trainer.inputs import dataset_rows
     from trainer.tuning import study as tuning
-    from trainer.tuning import trial
     from trainer.tuning import vertex as hypertune
 
-    kinds, _ = tuning.possible_kinds(search, trial.About.read(dataset_dir))
+    kinds, _ = tuning.possible_kinds(search, dataset_rows.read_info(dataset_dir))
     arguments = [f"--config={args.config}", f"--search={args.search}", f"--dataset_dir={dataset_dir}"]
     arguments += [f"--set={assignment}" for assignment in args.assignments]
     return yaml.safe_dump(hypertune.job_spec(search, kinds, args.vertex_spec, args.machine, arguments), sort_keys=False)

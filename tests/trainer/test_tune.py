@@ -29,6 +29,7 @@ from pipeline.dataset.ratings import rate
 from tests.support import forkserver
 from tests.support.datasets import write_dataset
 from trainer import task, tune
+from trainer.inputs import dataset_rows
 from trainer.job import training_job
 from trainer.tuning import rating_kinds, trial, validation_split, worker
 from trainer.tuning import vertex as hypertune
@@ -306,5 +307,5 @@ def test_a_dataset_of_another_rating_is_read_from_its_manifest(tmp_path, matrix)
     content = json.loads(path.read_text()) | {"median": 5.0}
     content["settings"]["rating"]["kind"] = "linear"
     path.write_text(json.dumps(content))
-    about = trial.About.read(root)
-    assert about.rating.kind == "linear" and about.median == 5.0
+    info = dataset_rows.read_info(root)
+    assert info.rating.kind == "linear" and info.manifest.median == 5.0

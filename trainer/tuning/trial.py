@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from configs.settings import RatingSettings, TrainingSettings
 from configs.settings.search import RATING_KIND, RIDGE, TRAINING, SearchSettings, rating_with
-from trainer.als.collectives import Alone
+from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, fit
 from trainer.evaluation import metrics
 from trainer.inputs import dataset_rows
@@ -26,36 +26,10 @@ AfterPass = Callable[[int, float], str | None]
 
 
 @dataclass(frozen=True)
-class About:
-    """A dataset that is searched on."""
-
-    info: DatasetInfo
-
-    @property
-    def rating(self) -> RatingSettings:
-        """The settings of the dataset's ratings."""
-        return self.info.rating
-
-    @property
-    def median(self) -> float | None:
-        """The median of the dataset's amounts; None if its ratings need none."""
-        return self.info.manifest.median
-
-    @classmethod
-    def read(cls, dataset_dir: str) -> About:
-        """Read the manifest.
-
-        Raises:
-            UserError: the dataset does not exist or is not finished.
-        """
-        return cls(dataset_rows.read_info(dataset_dir))
-
-
-@dataclass(frozen=True)
 class Material:
     """The data of all trials of a process: the split rows, and both sides of the training rows by rating kind."""
 
-    about: About
+    info: DatasetInfo
     rows: validation_split.Split
     _sides: dict[str, tuple[SparseRows, SparseRows]] = field(default_factory=dict)
 
@@ -66,8 +40,7 @@ class Material:
         Raises:
             UserError: the dataset does not exist, has fewer than K items, or has no visitor with two items.
         """
-        about = About.read(dataset_dir)
-        info = about.info
+        info = dataset_rows.read_info(dataset_dir)
         if search.k > info.items:
             raise UserError(f"k is {search.k}, and {dataset_dir} has {info.items} items; lower k in the search")
         files = RowFiles(info.shards(Dataset(info.root).items_for_user), info.users, info.items)
@@ -77,15 +50,15 @@ class Material:
                 f"nothing could be held out of {dataset_dir}: no visitor has two items, "
                 "or validation.share is too small; raise it"
             )
-        return cls(about, rows)
+        return cls(info, rows)
 
     def sides(self, rating: RatingSettings) -> tuple[SparseRows, SparseRows]:
         """Return the training rows by user and by item, with ratings of this kind; each kind is converted once."""
         if rating.kind not in self._sides:
-            own, kept = self.rows.train, self.about
-            values = rating_kinds.convert(own.values, kept.rating, rating, kept.median)
-            rows = SparseRows(own.keys, own.indptr, own.indices, values)
-            self._sides[rating.kind] = rows, rows.transpose(kept.info.items)
+            stored, median = self.info.rating, self.info.manifest.median
+            rows = self.rows.train
+            rows = replace(rows, values=rating_kinds.convert(rows.values, stored, rating, median))
+            self._sides[rating.kind] = rows, rows.transpose(self.info.items)
         return self._sides[rating.kind]
 
 
@@ -96,11 +69,11 @@ def settings_of(
     own = {key.removeprefix(TRAINING): value for key, value in params.items() if key.startswith(TRAINING)}
     training = TrainingSettings.model_validate(base.model_dump() | own)
     if RIDGE in params:
-        train, items = material.rows.train, material.about.info.items
+        train, items = material.rows.train, material.info.items
         mean = train.entries / max(int(np.count_nonzero(train.lengths)), 1)
         scale = (mean + training.unobserved_weight * items) ** training.frequency_exponent
         training = training.model_copy(update={"regularization_coeff": float(f"{params[RIDGE] / scale:.6g}")})
-    stored = material.about.rating
+    stored = material.info.rating
     return training, rating_with(stored, params.get(RATING_KIND, stored.kind))
 
 
@@ -135,10 +108,10 @@ def run(
         to_the_end: the last pass counts, as in training. Otherwise the best pass counts, and the trial ends after
             `patience` passes without a better one.
     """
-    started, info, values = time.perf_counter(), material.about.info, []
+    started, info, values = time.perf_counter(), material.info, []
     sides = material.sides(rating)
     state = assemble(
-        training, Dataset(info.root), [[side] for side in sides], (info.users, info.items), Alone(), threads
+        training, Dataset(info.root), [[side] for side in sides], (info.users, info.items), Cluster(), threads
     )
 
     def measure(state: Factorization) -> str | None:

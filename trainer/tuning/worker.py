@@ -23,14 +23,8 @@ if TYPE_CHECKING:
 
 STUDY = "wals"
 # Attributes of a trial. A trial that failed without a reason was queued again.
-BASELINE, SECONDS, PASSES, TRAINING, RATING, FAILURE = (
-    "baseline",
-    "seconds",
-    "passes",
-    "training",
-    "rating",
-    "failure",
-)
+BASELINE, SECONDS, PASSES = "baseline", "seconds", "passes"
+TRAINING, RATING, FAILURE = "training", "rating", "failure"
 
 
 @dataclass(frozen=True)
@@ -183,7 +177,7 @@ def _claim(claims: Any) -> bool:
 
 
 def _take_share_of_cores(workers: int, number: int) -> int:
-    """Bind this process and its libraries to its share of the cores; return their number."""
+    """Bind this process to its share of the cores; return their number."""
     if not hasattr(os, "sched_setaffinity"):
         threads = max(1, (os.cpu_count() or 1) // workers)
     else:
@@ -191,6 +185,4 @@ def _take_share_of_cores(workers: int, number: int) -> int:
         own = cores[number % len(cores) :: workers]
         os.sched_setaffinity(0, own)
         threads = len(own)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(threads)
     return threads
