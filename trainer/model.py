@@ -14,11 +14,12 @@ from typing import Any, cast
 import numpy as np
 
 from artifacts import factor_tables
+from artifacts.manifests import SweepRecord
 from artifacts.paths import Dataset, Model
 from artifacts.sparse_rows import SparseRows
 from trainer.als import wals, weights
 from trainer.als.collectives import Cluster
-from trainer.als.loop import Factorization, Sweep, fit, random_table
+from trainer.als.loop import Factorization, fit, random_table
 from trainer.als.solver import Method, Solver
 from trainer.inputs import dataset_rows, matrices
 from trainer.job.early_stopping import HeldOut
@@ -85,7 +86,7 @@ class WALSMatrixFactorization:
         return self._solver.describe(self._k)
 
     @property
-    def history(self) -> list[Sweep]:
+    def history(self) -> list[SweepRecord]:
         """Loss, RWSE and seconds of every sweep."""
         return list(self._fitted.history)
 

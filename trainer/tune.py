@@ -102,8 +102,8 @@ def tune(settings: Settings, search: SearchSettings, dataset_dir: str, study_dir
     with locks.claim(study_dir):
         study.make_room(replace)
         try:
-            with tune_display.progress(search) as display:
-                tuning.search_on(settings, search, dataset_dir, study, display)
+            with cli.progress("searching", 60 * search.minutes if search.minutes else search.trials) as bar:
+                tuning.search_on(settings, search, dataset_dir, study, tune_display.Display(bar, search))
         except KeyboardInterrupt:
             _finish(settings, search, study)
             raise

@@ -144,12 +144,20 @@ class TrainedOn(Part):
 
 
 class SweepRecord(Part):
-    """One sweep: its number from 1, the loss and the root weighted squared error after it, and its time."""
+    """One sweep: its number from 1, the loss and the root weighted squared error after it, and its time.
+
+    The odd sweeps solve rows.
+    """
 
     sweep: int
     loss: float
     rwse: float
     seconds: float
+
+    @property
+    def pass_number(self) -> int:
+        """The sweep's pass, from 1."""
+        return (self.sweep + 1) // 2
 
 
 class CarriedOver(Part):

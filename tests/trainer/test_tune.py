@@ -30,8 +30,9 @@ from tests.support import forkserver
 from tests.support.datasets import write_dataset
 from trainer import task, tune
 from trainer.inputs import dataset_rows
+from trainer.inputs.hashing import hashes
 from trainer.job import training_job
-from trainer.tuning import rating_kinds, trial, validation_split, worker
+from trainer.tuning import rating_kinds, trial, worker
 from trainer.tuning import vertex as hypertune
 
 USERS, ITEMS = 60, 30
@@ -108,7 +109,7 @@ def test_a_value_of_a_trial_is_what_plain_numpy_finds(tmp_path, files, dataset, 
     assert cli.run(tune.main, [*files, "--trials=1"]) == 0
     whole = sp.csr_matrix(matrix, dtype=np.float32)
     whole.sort_indices()
-    split = validation_split.split(SparseRows.from_matrix(whole), ValidationSettings())
+    split = trial.split(SparseRows.from_matrix(whole), ValidationSettings())
     kept, held = (sp.csr_matrix((r.values, r.indices, r.indptr), whole.shape) for r in (split.train, split.held_out))
     training_job.train(
         TrainingSettings(embedding_dimension=3, max_sweeps=8),
@@ -215,15 +216,15 @@ def test_validation_is_part_of_train_and_the_same_everywhere(matrix):
     whole = sp.csr_matrix(matrix, dtype=np.float32)
     whole.sort_indices()
     rows = SparseRows.from_matrix(whole)
-    split = validation_split.split(rows, ValidationSettings(share=0.3, users=USERS))
+    split = trial.split(rows, ValidationSettings(share=0.3, users=USERS))
     train, held = (sp.csr_matrix((r.values, r.indices, r.indptr), whole.shape) for r in (split.train, split.held_out))
     assert (train + held != whole).nnz == 0 and (train.multiply(held)).nnz == 0
     assert np.diff(train.indptr)[np.diff(whole.indptr) > 0].min() >= 1
     assert 0.2 < held.nnz / whole.nnz < 0.4
-    few = validation_split.split(rows, ValidationSettings(share=0.3, users=7))
+    few = trial.split(rows, ValidationSettings(share=0.3, users=7))
     assert np.count_nonzero(few.held_out.lengths) == 7
     np.testing.assert_array_equal(few.train.indices, split.train.indices)
-    other = validation_split.split(rows, ValidationSettings(share=0.3, seed=1))
+    other = trial.split(rows, ValidationSettings(share=0.3, seed=1))
     assert not np.array_equal(other.train.indptr, split.train.indptr)
 
 
@@ -241,9 +242,9 @@ def test_the_hash_is_splitmix64():
         return (state >> 11) / 2**53
 
     users, items = np.array([0, 5, 10**9]), np.array([0, 7, 2**31 - 1])
-    found = validation_split.hashes(4, users, items)
+    found = hashes(4, users, items)
     assert found.tolist() == [plain(4, int(u), int(i)) for u, i in zip(users, items, strict=True)]
-    many = validation_split.hashes(0, np.repeat(np.arange(100), 100), np.tile(np.arange(100), 100))
+    many = hashes(0, np.repeat(np.arange(100), 100), np.tile(np.arange(100), 100))
     assert abs(many.mean() - 0.5) < 0.01 and abs((many < 0.2).mean() - 0.2) < 0.01
 
 

@@ -12,27 +12,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from artifacts.manifests import SweepRecord
 from artifacts.sparse_rows import SparseRows
 from trainer.als import wals
 from trainer.als.basis import rotate
 from trainer.als.batches import Batches
 from trainer.als.collectives import Cluster
 from trainer.als.solver import Solver
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """The result of one sweep. `sweep` counts from 1; the odd sweeps solve rows."""
-
-    sweep: int
-    loss: float
-    rwse: float
-    seconds: float
-
-    @property
-    def pass_number(self) -> int:
-        """The sweep's pass, from 1."""
-        return (self.sweep + 1) // 2
 
 
 @dataclass
@@ -52,7 +38,7 @@ class Factorization:
     objective: wals.Objective
     solver: Solver
     cluster: Cluster = field(default_factory=Cluster)
-    history: list[Sweep] = field(default_factory=list)
+    history: list[SweepRecord] = field(default_factory=list)
     rotation: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,13 +51,15 @@ class Factorization:
         """Factors of a row."""
         return self.rows.table.shape[1]
 
-    def sweep(self) -> Sweep:
+    def sweep(self) -> SweepRecord:
         """Solve the side whose turn it is, rows first."""
         started, turn = time.perf_counter(), len(self.history) % 2
         side, fixed = (self.cols, self.rows) if turn else (self.rows, self.cols)
         loss, vectors = wals.sweep(self._batches[turn], side, fixed, self.objective)
         self.rotation = self.rotation @ vectors
-        done = Sweep(len(self.history) + 1, loss.total, loss.rwse, time.perf_counter() - started)
+        done = SweepRecord(
+            sweep=len(self.history) + 1, loss=loss.total, rwse=loss.rwse, seconds=time.perf_counter() - started
+        )
         self.history.append(done)
         return done
 
@@ -106,7 +94,7 @@ def fit(
     state: Factorization,
     max_sweeps: int,
     tolerance: float = 0.0,
-    after_sweep: Callable[[Sweep], None] = lambda sweep: None,
+    after_sweep: Callable[[SweepRecord], None] = lambda sweep: None,
     after_pass: Callable[[Factorization], str | None] = lambda state: None,
 ) -> str:
     """Sweep until a stop rule applies; the state may have a history already.
@@ -129,7 +117,7 @@ def fit(
     return f"{max_sweeps} sweeps done"
 
 
-def converged(history: list[Sweep], tolerance: float) -> str | None:
+def converged(history: list[SweepRecord], tolerance: float) -> str | None:
     """Return the reason to stop a fit with this history, or None."""
     if tolerance <= 0 or len(history) < 4 or len(history) % 2:
         return None

@@ -89,16 +89,11 @@ class Solver:
     def plan(self, rows: SparseRows, k: int) -> Plan:
         """Return the plan of a block of rows, for k factors."""
         exact = np.minimum(rows.lengths, k) <= self._limit(k)
-        if not self.devices:
-            return CpuPlan.of(rows, k, exact, self)
-        from trainer.als import tensor_solver  # imports TensorFlow
+        if self.devices:
+            from trainer.als.tensor_solver import DevicePlan  # imports TensorFlow
 
-        sizes = k, self.steps, min(self.block, k)
-        groups = (
-            (tensor_solver.Method("cholesky", *sizes), np.flatnonzero(exact & (rows.lengths > 0))),
-            (tensor_solver.Method("block" if self.method == "block" else "cg", *sizes), np.flatnonzero(~exact)),
-        )
-        return tensor_solver.DevicePlan.of(rows, groups, self.devices, self.table_dtype, self.slots)
+            return DevicePlan.of(rows, k, exact, self)
+        return CpuPlan.of(rows, k, exact, self)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ fixed table, which may be bfloat16; sums are float32.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -24,11 +23,16 @@ from artifacts.sparse_rows import SparseRows
 from trainer.als.kernels.rows import RowSystems
 from trainer.als.tiles import LENGTH, Tiles, pack, slots_for
 
+if TYPE_CHECKING:
+    from trainer.als.solver import Solver
+
+MethodName = Literal["cholesky", "cg", "block"]
+
 
 class Method(NamedTuple):
     """The solver of some rows, for k factors: its name, steps of `cg`, and dimensions of a block of `block`."""
 
-    name: Literal["cholesky", "cg", "block"]
+    name: MethodName
     k: int
     steps: int
     block: int
@@ -87,26 +91,17 @@ class DevicePlan:
     table_dtype: str
 
     @classmethod
-    def of(
-        cls,
-        rows: SparseRows,
-        groups: Iterable[tuple[Method, np.ndarray]],
-        devices: tuple[str, ...],
-        table_dtype: str,
-        slots: int | None,
-    ) -> DevicePlan:
-        """Pack the rows.
-
-        Args:
-            groups: each method with the positions of its rows, none of which is empty.
-            slots: of a tile; None for as many as its memory limit permits.
-        """
-        packed = [
-            (method, _pack(rows, positions.astype(np.int32), slots or slots_for(method.k), len(devices)))
-            for method, positions in groups
-            if len(positions)
-        ]
-        return cls(rows, packed, devices, table_dtype)
+    def of(cls, rows: SparseRows, k: int, exact: np.ndarray, solver: Solver) -> DevicePlan:
+        """Return the plan for k factors; exact: bool [r]."""
+        iterative: MethodName = "block" if solver.method == "block" else "cg"
+        methods: tuple[tuple[MethodName, np.ndarray], ...] = (("cholesky", exact), (iterative, ~exact))
+        groups = []
+        for name, chosen in methods:
+            positions = np.flatnonzero(chosen & (rows.lengths > 0)).astype(np.int32)
+            if len(positions):
+                parts = _pack(rows, positions, solver.slots or slots_for(k), len(solver.devices))
+                groups.append((Method(name, k, solver.steps, min(solver.block, k)), parts))
+        return cls(rows, groups, solver.devices, solver.table_dtype)
 
     def solve(self, systems: RowSystems, out: np.ndarray) -> np.ndarray:
         """Solve the rows; see `trainer.als.solver.CpuPlan.solve`."""

@@ -95,14 +95,10 @@ def _check_files(dataset: Dataset, files: dict[str, FileDescription]) -> None:
     TensorFlow takes a file that was cut off near the end of a record for a whole one, and a flipped bit in a vocabulary
     is another id; flipped bits in rows are found by the records' own checksums.
     """
-    prefixes = (dataset.items_for_user, dataset.users_for_item, dataset.held_out)
-    rows = {name: file for name, file in files.items() if join(dataset.root, name).startswith(prefixes)}
-    vocabularies = {
-        name: file
-        for name, file in files.items()
-        if join(dataset.root, name) in (dataset.vocab_users, dataset.vocab_items)
-    }
-    for checked, check_bytes in ((rows, False), (vocabularies, True)):
+    rows = dataset.items_for_user, dataset.users_for_item, dataset.held_out
+    vocabularies = dataset.vocab_users, dataset.vocab_items
+    for prefixes, check_bytes in ((rows, False), (vocabularies, True)):
+        checked = {name: file for name, file in files.items() if join(dataset.root, name).startswith(prefixes)}
         for problem in checksums.problems(dataset.root, checked, check_bytes):
             raise UserError(f"{dataset.root}/{problem}; make the dataset again")
 

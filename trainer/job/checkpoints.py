@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from artifacts.manifests import SweepRecord
 from artifacts.paths import join, shard_name
 from configs.errors import UserError
 from trainer.als.collectives import Cluster
-from trainer.als.loop import Factorization, Sweep
+from trainer.als.loop import Factorization
 
 _KEPT = 2  # the newest may be unreadable if a disk was full
 _STATE = "state.json"
@@ -95,7 +95,7 @@ class Checkpoints:
                 rotation=factor_tables.write_array(join(directory, "rotation.npy"), state.rotation),
                 rows=checksums[:, 0].tolist(),
                 cols=checksums[:, 1].tolist(),
-                history=[SweepRecord(**asdict(sweep)) for sweep in state.history],
+                history=state.history,
             ).write(directory)
             for old in self._saved()[:-_KEPT]:
                 storage.remove(self._directory(old))
@@ -136,7 +136,7 @@ class Checkpoints:
         for name, checksums, side in (("rows", saved.rows, state.rows), ("cols", saved.cols, state.cols)):
             _read_part(join(directory, name), checksums, state.cluster, side.table)
         state.rotation = _read_array(join(directory, "rotation.npy"), saved.rotation)
-        state.history = [Sweep(**sweep.model_dump()) for sweep in saved.history]
+        state.history = saved.history
 
     def _check(self, directory: str, identity: dict[str, Any]) -> None:
         """Raise UserError if a checkpoint is one of another fit."""

@@ -15,7 +15,7 @@ from configs.settings import ColdStartSettings
 from trainer.als.loop import Factorization
 from trainer.als.wals import Side
 from trainer.inputs.dataset_rows import DatasetInfo, RowFiles
-from trainer.job import projector
+from trainer.job import tensorboard
 from trainer.job.checkpoints import Checkpoints
 from trainer.saved_model import export
 
@@ -90,7 +90,7 @@ def write(
             rows, cols = (_read_back(one, every) for one, every in zip(files, counts, strict=True))
             blocks = RowFiles(info.shards(dataset.items_for_user), info.users, info.items)
         export.save(model.saved_model, dataset, rows, cols, blocks, state.objective, cold_start, row_weight)
-        projector.write(model.logs, dataset, cols.table, cols.counts, catalogue)
+        tensorboard.write_projector(model.logs, dataset, cols.table, cols.counts, catalogue)
 
     cluster.agree(write_factors)
     counts = [cluster.all_gather(one.side.counts, one.side.size) for one in files]

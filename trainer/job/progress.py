@@ -5,11 +5,10 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from artifacts.manifests import ModelManifest
-from trainer.als.loop import Sweep
+from artifacts.manifests import ModelManifest, SweepRecord
 
 
-def describe(sweep: Sweep) -> str:
+def describe(sweep: SweepRecord) -> str:
     """Return one line about a sweep."""
     side = "users" if sweep.sweep % 2 else "items"
     return f"sweep {sweep.sweep} ({side}): loss {sweep.loss:.6g}, RWSE {sweep.rwse:.6g}, {sweep.seconds:.2f} s"
@@ -21,7 +20,7 @@ def summary(model_dir: str, manifest: ModelManifest) -> None:
     table = Table(title=f"model in {model_dir}", title_justify="left")
     for name in ("pass", "loss", "RWSE", "seconds"):
         table.add_column(name, justify="right")
-    history = [Sweep(**sweep.model_dump()) for sweep in manifest.history]
+    history = manifest.history
     for number in range(1, history[-1].pass_number + 1):
         sweeps = [sweep for sweep in history if sweep.pass_number == number]
         seconds = sum(sweep.seconds for sweep in sweeps)

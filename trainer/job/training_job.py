@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from artifacts.manifests import HeldOutMetric, ModelManifest, SweepRecord, TrainedOn
@@ -16,7 +16,7 @@ from configs.errors import UserError
 from configs.settings import ColdStartSettings, TrainingSettings
 from trainer.als import tf_collectives
 from trainer.als.collectives import Cluster
-from trainer.als.loop import Factorization, Sweep, fit
+from trainer.als.loop import Factorization, fit
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo
 from trainer.job import assembly, model_directory, progress, warm_start
@@ -149,7 +149,7 @@ class TrainingJob:
             "user_factor_shards": len(info.shards(dataset.items_for_user)),
             "item_factor_shards": len(info.shards(dataset.users_for_item)),
             "seconds": round(time.time() - self._started, 3),
-            "history": [SweepRecord(**asdict(sweep)) for sweep in state.history],
+            "history": state.history,
         }
 
 
@@ -164,7 +164,7 @@ class _Watch:
     summaries: Summaries
     held_out: HeldOutEntries | None
 
-    def after_sweep(self, sweep: Sweep) -> None:
+    def after_sweep(self, sweep: SweepRecord) -> None:
         """Report a sweep."""
         self.display.say(progress.describe(sweep))
         self.display.update(sweep.sweep)

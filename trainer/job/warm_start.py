@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -41,22 +40,6 @@ _SAME = (
     "row_weights_exponent",
     "col_weights_exponent",
 )
-
-
-class _SideStart(NamedTuple):
-    """One side of a fit, with the ids of the earlier model and of the new dataset.
-
-    Attributes:
-        table: the SavedModel's variable. earlier, current: paths of the vocabularies.
-        fixed: the other side.
-    """
-
-    table: str
-    earlier: str
-    current: str
-    side: wals.Side
-    blocks: Iterable[SparseRows]
-    fixed: wals.Side
 
 
 @dataclass(frozen=True)
@@ -125,13 +108,11 @@ def carry_over(start: Start, state: Factorization, dataset: Dataset) -> StartAcc
     """
     if not start.warm or start.model is None:
         return StartAccount(model=start.model, cold=start.cold)
-    saved, rows, cols = Model(start.model).saved_model, state.rows, state.cols
-    vocabularies = [join(saved, "assets", name) for name in (VOCAB_USERS, VOCAB_ITEMS)]
-    users = _SideStart("users", vocabularies[0], dataset.vocab_users, rows, state.row_blocks, cols)
-    items = _SideStart("items", vocabularies[1], dataset.vocab_items, cols, state.col_blocks, rows)
-    new_users, new_items = (_carry(saved, side, state.cluster) for side in (users, items))
-    _project(items, new_items, state)
-    _project(users, new_users, state)
+    saved, cluster = Model(start.model).saved_model, state.cluster
+    new_users = _carry(saved, VOCAB_USERS, "users", dataset.vocab_users, state.rows, cluster)
+    new_items = _carry(saved, VOCAB_ITEMS, "items", dataset.vocab_items, state.cols, cluster)
+    _project(new_items, state.cols, state.rows, state.col_blocks, state)
+    _project(new_users, state.rows, state.cols, state.row_blocks, state)
     return StartAccount(
         model=start.model,
         digest=start.digest,
@@ -146,14 +127,17 @@ def _count(new: np.ndarray, cluster: Cluster) -> CarriedOver:
     return CarriedOver(carried_over=int(remaining), projected=int(projected))
 
 
-def _carry(saved: str, start: _SideStart, cluster: Cluster) -> np.ndarray:
-    """Fill a side's table, with zeros for new ids; return the new ones of this process's rows, bool [n_own]."""
-    earlier, table = Vocabulary.read(start.earlier), _variable(saved, start.table)
-    side = start.side
-    if table.shape != (len(earlier), side.table.shape[1]):
-        raise UserError(f"{saved} has factors of shape {list(table.shape)} for {len(earlier)} ids; train it again")
-    indices = earlier.indices_of(Vocabulary.read(start.current).ids[cluster.rank :: cluster.size])
-    side.table[:] = np.where(indices[:, None] >= 0, table[indices], 0)
+def _carry(saved: str, vocabulary: str, table: str, current: str, side: wals.Side, cluster: Cluster) -> np.ndarray:
+    """Fill a side's table, with zeros for new ids; return the new ones of this process's rows, bool [n_own].
+
+    Args:
+        vocabulary, table: the SavedModel's asset and variable. current: path of the new dataset's vocabulary.
+    """
+    earlier, factors = Vocabulary.read(join(saved, "assets", vocabulary)), _variable(saved, table)
+    if factors.shape != (len(earlier), side.table.shape[1]):
+        raise UserError(f"{saved} has factors of shape {list(factors.shape)} for {len(earlier)} ids; train it again")
+    indices = earlier.indices_of(Vocabulary.read(current).ids[cluster.rank :: cluster.size])
+    side.table[:] = np.where(indices[:, None] >= 0, factors[indices], 0)
     return indices < 0
 
 
@@ -167,11 +151,12 @@ def _variable(saved: str, name: str) -> np.ndarray:
         raise UserError(f"{saved} is damaged ({reason}); leave training.warm_start out") from error
 
 
-def _project(start: _SideStart, new: np.ndarray, state: Factorization) -> None:
+def _project(
+    new: np.ndarray, side: wals.Side, fixed: wals.Side, blocks: Iterable[SparseRows], state: Factorization
+) -> None:
     """Solve the new rows of a side with the other side fixed."""
-    side, fixed, solver = start.side, start.fixed, Solver(threads=state.solver.threads).exact()
-    blocks = [block.take(np.flatnonzero(new[block.keys])) for block in start.blocks]
-    batches = Batches(blocks, state.k, solver, state.cluster)
+    rows = [block.take(np.flatnonzero(new[block.keys])) for block in blocks]
+    batches = Batches(rows, state.k, Solver(threads=state.solver.threads).exact(), state.cluster)
     basis = wals.shared_basis(fixed, state.cluster)
     rotate(fixed.table, basis.vectors)
     wals.solve(batches, side, fixed, basis, state.objective)

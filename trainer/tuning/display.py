@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -100,13 +99,6 @@ def short(key: str) -> str:
 
 def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-@contextmanager
-def progress(search: SearchSettings) -> Iterator[Display]:
-    """Yield the display of a search."""
-    with cli.progress("searching", 60 * search.minutes if search.minutes else search.trials) as bar:
-        yield Display(bar, search)
 
 
 def summary(title: str, trials: Sequence[FrozenTrial], search: SearchSettings, counts: Mapping[str, int]) -> None:

@@ -13,16 +13,60 @@ from artifacts.paths import Dataset
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from configs.settings import RatingSettings, TrainingSettings
-from configs.settings.search import RATING_KIND, RIDGE, TRAINING, SearchSettings, rating_with
+from configs.settings.search import RATING_KIND, RIDGE, TRAINING, SearchSettings, ValidationSettings, rating_with
 from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, fit
 from trainer.evaluation import metrics
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo, RowFiles
+from trainer.inputs.hashing import hashes
 from trainer.job.assembly import assemble
-from trainer.tuning import rating_kinds, validation_split
+from trainer.tuning import rating_kinds
 
 AfterPass = Callable[[int, float], str | None]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows keyed 0 .. users - 1 in order: the entries to train on, and the entries to measure on.
+
+    Entries that were drawn of users that are not scored are in neither.
+    """
+
+    train: SparseRows
+    held_out: SparseRows
+
+
+def split(rows: SparseRows, settings: ValidationSettings) -> Split:
+    """Hold out each entry with the probability `share`, but never all entries of a user.
+
+    Args:
+        rows: keyed 0 .. n - 1 in order.
+    """
+    owner = np.repeat(np.arange(len(rows), dtype=np.int64), rows.lengths)
+    drawn = hashes(settings.seed, owner, rows.indices)
+    last = np.zeros(len(rows))
+    np.maximum.at(last, owner, drawn)
+    held = (drawn < settings.share) & (drawn < last[owner])
+    some = np.zeros(len(rows), bool)
+    some[owner[held]] = True
+    scored = _draw(some, settings)
+    return Split(_keep(rows, owner, ~held), _keep(rows, owner, held & scored[owner]))
+
+
+def _draw(some: np.ndarray, settings: ValidationSettings) -> np.ndarray:
+    """Return bool [n]: at most `users` of the users with held-out entries."""
+    who = np.flatnonzero(some)
+    order = np.argsort(hashes(settings.seed + 1, who, np.zeros_like(who)), kind="stable")
+    chosen = np.zeros(len(some), bool)
+    chosen[who[order[: settings.users]]] = True
+    return chosen
+
+
+def _keep(rows: SparseRows, owner: np.ndarray, which: np.ndarray) -> SparseRows:
+    indptr = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(np.bincount(owner[which], minlength=len(rows)), out=indptr[1:])
+    return SparseRows(rows.keys, indptr, rows.indices[which], rows.values[which])
 
 
 @dataclass(frozen=True)
@@ -30,7 +74,7 @@ class Material:
     """The data of all trials of a process: the split rows, and both sides of the training rows by rating kind."""
 
     info: DatasetInfo
-    rows: validation_split.Split
+    rows: Split
     _sides: dict[str, tuple[SparseRows, SparseRows]] = field(default_factory=dict)
 
     @classmethod
@@ -44,7 +88,7 @@ class Material:
         if search.k > info.items:
             raise UserError(f"k is {search.k}, and {dataset_dir} has {info.items} items; lower k in the search")
         files = RowFiles(info.shards(Dataset(info.root).items_for_user), info.users, info.items)
-        rows = validation_split.split(SparseRows.stacked(files.load(), info.users), search.validation)
+        rows = split(SparseRows.stacked(files.load(), info.users), search.validation)
         if not rows.held_out.entries:
             raise UserError(
                 f"nothing could be held out of {dataset_dir}: no visitor has two items, "

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from configs.errors import UserError
 from configs.settings import TrainingSettings
 from configs.settings.search import RATING_KIND, SearchSettings, is_whole
+from ranking.machine import cores
 
 if TYPE_CHECKING:
     import optuna
@@ -179,10 +180,8 @@ def _claim(claims: Any) -> bool:
 def _take_share_of_cores(workers: int, number: int) -> int:
     """Bind this process to its share of the cores; return their number."""
     if not hasattr(os, "sched_setaffinity"):
-        threads = max(1, (os.cpu_count() or 1) // workers)
-    else:
-        cores = sorted(os.sched_getaffinity(0))
-        own = cores[number % len(cores) :: workers]
-        os.sched_setaffinity(0, own)
-        threads = len(own)
-    return threads
+        return max(1, cores() // workers)
+    available = sorted(os.sched_getaffinity(0))
+    share = available[number % len(available) :: workers]
+    os.sched_setaffinity(0, share)
+    return len(share)

@@ -24,7 +24,7 @@ from tests.support.datasets import write_dataset
 from tests.support.oracles import DenseWals
 from trainer import task
 from trainer.inputs import dataset_rows
-from trainer.job import model_directory, projector
+from trainer.job import model_directory, tensorboard
 from trainer.job.checkpoints import Checkpoints
 
 N, M, K = 40, 25, 6
@@ -141,7 +141,7 @@ def test_files_for_the_embedding_projector(trained, tmp_path, matrix, dataset):
     assert '"item_factors.tsv"' in config and '"metadata.tsv"' in config
     path = tmp_path / "c.csv"
     path.write_text(f'contentId,title,category\nc{order[0]},"a\ttitle\nof two lines",Film\n')
-    projector.write(str(tmp_path), Dataset(dataset), factors, visitors, str(path))
+    tensorboard.write_projector(str(tmp_path), Dataset(dataset), factors, visitors, str(path))
     lines = (tmp_path / "metadata.tsv").read_text().splitlines()
     assert lines[0] == "contentId\tvisitors\ttitle\tcategory"
     assert lines[1] == f"c{order[0]}\t{visitors[order[0]]}\ta title of two lines\tFilm"
