@@ -10,10 +10,9 @@ from typing import Any
 
 import yaml
 
-from artifacts.storage import locks
 from configs import cli
 from configs.errors import UserError
-from configs.settings import RatingSettings, Settings
+from configs.settings import Settings
 from configs.settings.search import SearchSettings, load_search
 
 _SEARCH, _STUDY, _MACHINE = "configs/search.yaml", "data/tuning", "n2-standard-8"
@@ -54,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.vertex_trial:
         run_vertex_trial(settings, search, dataset_dir, params)
         return
-    tune(settings, search, dataset_dir, args.study_dir, args.replace)
+    from trainer.tuning import study
+
+    study.tune(settings, search, dataset_dir, args.study_dir, args.replace)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,62 +88,6 @@ def _parser() -> argparse.ArgumentParser:
         "--machine", default=_MACHINE, metavar="TYPE", help=f"machine type of a trial (default: {_MACHINE})"
     )
     return parser
-
-
-def tune(settings: Settings, search: SearchSettings, dataset_dir: str, study_dir: str, replace: bool) -> None:
-    """Search, write `best.yaml` and print the table, also after an interrupt.
-
-    Raises:
-        UserError: a mistake that the user can correct. KeyboardInterrupt: after the table is printed.
-    """
-    from trainer.tuning import display as tune_display
-    from trainer.tuning import study as tuning
-
-    study = tuning.Study(study_dir)
-    with locks.claim(study_dir):
-        study.make_room(replace)
-        try:
-            with cli.progress("searching", 60 * search.minutes if search.minutes else search.trials) as bar:
-                tuning.search_on(settings, search, dataset_dir, study, tune_display.Display(bar, search))
-        except KeyboardInterrupt:
-            _finish(settings, search, study)
-            raise
-        _finish(settings, search, study, must=True)
-
-
-def _finish(settings: Settings, search: SearchSettings, study: Any, must: bool = False) -> None:
-    """Write the best settings so far and print the table."""
-    from optuna.trial import TrialState
-
-    from trainer.tuning import display as tune_display
-    from trainer.tuning import study as tuning
-    from trainer.tuning import worker
-
-    found = worker.open_study(study.storage, search)
-    trials = tuning.finished(found)
-    whole = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    if not whole:
-        if must:
-            failed = [trial.user_attrs[worker.FAILURE] for trial in trials if trial.state is TrialState.FAIL]
-            why = f"; the first failed with {failed[0]}" if failed else "; give more --minutes"
-            raise UserError(f"no trial in {study.root} was completed{why}")
-        return
-    best = max(whole, key=worker.value_of)
-    own = next((trial for trial in whole if trial.user_attrs.get(worker.BASELINE)), None)
-    counts = {
-        "trials": len(trials),
-        "given up early": sum(trial.state is TrialState.PRUNED for trial in trials),
-        "failed": sum(trial.state is TrialState.FAIL for trial in trials),
-    }
-    tune_display.summary(f"search in {study.root}", trials, search, counts)
-    study.best.write_text(best_config(settings, search, best, own), encoding="utf-8")
-    print(f"best settings: {study.best}; train with python -m trainer.task --config {study.best}")
-    stored, wanted = _rating_of(own), _rating_of(best)
-    if stored is not None and wanted is not None and wanted != stored:
-        print(
-            f"they use rating.kind {wanted.kind}, the dataset has {stored.kind}: "
-            f"make it again first: python -m pipeline.preprocess --config {study.best} --replace"
-        )
 
 
 def vertex_params(flags: Sequence[str], search: SearchSettings) -> dict[str, Any]:
@@ -189,33 +134,6 @@ def vertex_spec(search: SearchSettings, dataset_dir: str, args: argparse.Namespa
     arguments = [f"--config={args.config}", f"--search={args.search}", f"--dataset_dir={dataset_dir}"]
     arguments += [f"--set={assignment}" for assignment in args.assignments]
     return yaml.safe_dump(hypertune.job_spec(search, kinds, args.vertex_spec, args.machine, arguments), sort_keys=False)
-
-
-def best_config(settings: Settings, search: SearchSettings, best: Any, own: Any) -> str:
-    """Return the config with the best trial's settings as YAML; its sweeps end at the best pass."""
-    from trainer.tuning.worker import BASELINE, PASSES, TRAINING
-
-    training = dict(best.user_attrs[TRAINING])
-    if not best.user_attrs.get(BASELINE):
-        training["max_sweeps"] = min(2 * best.user_attrs[PASSES], settings.training.max_sweeps)
-    rating = _rating_of(best)
-    changed = {"training": training}
-    if rating is not None and rating.kind != settings.rating.kind:
-        changed["rating"] = rating.model_dump(mode="json")
-    content = Settings.model_validate(settings.model_dump() | changed).model_dump(mode="json", exclude_defaults=True)
-    content["training"] = training  # also the defaults, which may change
-    compared = "" if own is None else f", with the config's own settings {own.value:.4f}"
-    head = (
-        f"# Written by python -m trainer.tune: {search.metric_name} {best.value:.4f} on held-out entries of train"
-        f"{compared}.\n"
-    )
-    return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-
-
-def _rating_of(trial: Any) -> RatingSettings | None:
-    from trainer.tuning.worker import RATING
-
-    return None if trial is None else RatingSettings.model_validate(trial.user_attrs[RATING])
 
 
 if __name__ == "__main__":

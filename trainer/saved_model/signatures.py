@@ -220,8 +220,4 @@ def _answer(name: str, ids: Ids, indices: tf.Tensor, scores: tf.Tensor, each: tf
     """Return ids and scores [b, k], and the number of entries in each row; an empty id and 0 after the last entry."""
     count = tf.minimum(tf.reduce_sum(tf.cast(indices >= 0, tf.int32), 1), each)
     given = tf.sequence_mask(count, tf.shape(indices)[1])
-    return {
-        name: ids.ids(tf.where(given, indices, NONE)),
-        "scores": tf.where(given, scores, 0.0),
-        "count": count,
-    }
+    return {name: ids.ids(tf.where(given, indices, NONE)), "scores": tf.where(given, scores, 0.0), "count": count}

@@ -14,17 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import yaml
 from optuna.trial import FrozenTrial, TrialState
 
+from artifacts.storage import locks
+from configs import cli
 from configs.errors import UserError
-from configs.settings import Settings
+from configs.settings import RatingSettings, Settings
 from configs.settings.search import RATING_KIND, SearchSettings
 from ranking.machine import cores
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo
 from trainer.tuning import rating_kinds, worker
-from trainer.tuning.display import Display
-from trainer.tuning.worker import BASELINE, FAILURE, Plan
+from trainer.tuning.display import Display, summary
+from trainer.tuning.worker import BASELINE, FAILURE, PASSES, RATING, TRAINING, Plan
 
 _IDENTITY = "identity"
 _GRACE_SECONDS = 120  # for a worker's current pass, when it is told to stop
@@ -52,7 +55,7 @@ class Study:
         """
         if self.root.exists() and not self.root.is_dir():
             raise UserError(f"{self.root} is a file; name a directory for the study")
-        own = {"study.db", "study.db-journal", "best.yaml"}
+        own = {"study.db", "study.db-journal", "best.yaml", "study.lock"}  # the last was left by earlier versions
         others = sorted(path.name for path in self.root.glob("*") if path.name not in own)
         if others:
             raise UserError(f"{self.root} contains {others[0]} and is not a study; name another directory")
@@ -82,6 +85,76 @@ class Study:
         for trial in study.get_trials(states=[TrialState.RUNNING]):
             worker.put_back(study, trial.number)
         return study
+
+
+def tune(settings: Settings, search: SearchSettings, dataset_dir: str, study_dir: str, replace: bool) -> None:
+    """Search, write `best.yaml` and print the table, also after an interrupt.
+
+    Raises:
+        UserError: a mistake that the user can correct. KeyboardInterrupt: after the table is printed.
+    """
+    study = Study(study_dir)
+    with locks.claim(study_dir):
+        study.make_room(replace)
+        try:
+            with cli.progress("searching", 60 * search.minutes if search.minutes else search.trials) as bar:
+                search_on(settings, search, dataset_dir, study, Display(bar, search))
+        except KeyboardInterrupt:
+            _finish(settings, search, study)
+            raise
+        _finish(settings, search, study, must=True)
+
+
+def _finish(settings: Settings, search: SearchSettings, study: Study, must: bool = False) -> None:
+    """Write the best settings so far and print the table."""
+    found = worker.open_study(study.storage, search)
+    trials = finished(found)
+    whole = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    if not whole:
+        if must:
+            failed = [trial.user_attrs[FAILURE] for trial in trials if trial.state is TrialState.FAIL]
+            why = f"; the first failed with {failed[0]}" if failed else "; give more --minutes"
+            raise UserError(f"no trial in {study.root} was completed{why}")
+        return
+    best = max(whole, key=worker.value_of)
+    own = next((trial for trial in whole if trial.user_attrs.get(BASELINE)), None)
+    counts = {
+        "trials": len(trials),
+        "given up early": sum(trial.state is TrialState.PRUNED for trial in trials),
+        "failed": sum(trial.state is TrialState.FAIL for trial in trials),
+    }
+    summary(f"search in {study.root}", trials, search, counts)
+    study.best.write_text(best_config(settings, search, best, own), encoding="utf-8")
+    print(f"best settings: {study.best}; train with python -m trainer.task --config {study.best}")
+    stored, wanted = own and _rating_of(own), _rating_of(best)
+    if stored and wanted != stored:
+        print(
+            f"they use rating.kind {wanted.kind}, the dataset has {stored.kind}: "
+            f"make it again first: python -m pipeline.preprocess --config {study.best} --replace"
+        )
+
+
+def best_config(settings: Settings, search: SearchSettings, best: FrozenTrial, own: FrozenTrial | None) -> str:
+    """Return the config with the best trial's settings as YAML; its sweeps end at the best pass."""
+    training = dict(best.user_attrs[TRAINING])
+    if not best.user_attrs.get(BASELINE):
+        training["max_sweeps"] = min(2 * best.user_attrs[PASSES], settings.training.max_sweeps)
+    rating = _rating_of(best)
+    changed = {"training": training}
+    if rating.kind != settings.rating.kind:
+        changed["rating"] = rating.model_dump(mode="json")
+    content = Settings.model_validate(settings.model_dump() | changed).model_dump(mode="json", exclude_defaults=True)
+    content["training"] = training  # also the defaults, which may change
+    compared = "" if own is None else f", with the config's own settings {own.value:.4f}"
+    head = (
+        f"# Written by python -m trainer.tune: {search.metric_name} {best.value:.4f} on held-out entries of train"
+        f"{compared}.\n"
+    )
+    return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _rating_of(trial: FrozenTrial) -> RatingSettings:
+    return RatingSettings.model_validate(trial.user_attrs[RATING])
 
 
 def identity(settings: Settings, search: SearchSettings, info: DatasetInfo) -> dict[str, Any]:
