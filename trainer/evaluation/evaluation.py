@@ -21,6 +21,7 @@ from trainer.evaluation.inputs import Block, HeldOut
 from trainer.evaluation.intervals import Cells, Intervals
 from trainer.evaluation.metrics import Sums, Users
 from trainer.evaluation.verdicts import Verdict, verdicts
+from trainer.inputs.dataset_rows import DatasetInfo
 
 
 @dataclass
@@ -99,20 +100,21 @@ def evaluate(
     evaluation = run.finish()
     evaluation.about = {
         "model": {"root": model_dir, "digest": read[model_dir].digest()},
-        "dataset": {"root": dataset_dir, "fingerprint": info.fingerprint, "split": held_out.split.model_dump()},
+        "dataset": {"root": dataset_dir, "fingerprint": info.fingerprint, "split": info.manifest.split.model_dump()},
         "settings": settings.model_dump(mode="json") | {"k": ks},
-        "left_out": _left_out(held_out, evaluation.users),
+        "left_out": _left_out(info, evaluation.users),
         "seconds": round(time.time() - started, 3),
     }
     return evaluation
 
 
-def _left_out(held_out: HeldOut, users: int) -> dict[str, int]:
+def _left_out(info: DatasetInfo, users: int) -> dict[str, int]:
+    split = info.manifest.split
     return {
-        "visitors without anything held out": held_out.info.users - users,
-        "held-out pairs already in train": held_out.split.already_in_train,
-        "held-out pairs of a visitor unknown to train": held_out.split.unknown_visitor,
-        "held-out pairs of an item unknown to train": held_out.split.unknown_item,
+        "visitors without anything held out": info.users - users,
+        "held-out pairs already in train": split.already_in_train,
+        "held-out pairs of a visitor unknown to train": split.unknown_visitor,
+        "held-out pairs of an item unknown to train": split.unknown_item,
     }
 
 
@@ -147,7 +149,7 @@ class _Run:
             if self._against:
                 shares = metrics.overlap(lists[WALS], lists[self._against], self._ks)
                 np.add.at(self._overlap, users.buckets, shares)
-            if self._held_out.explicit:
+            if self._held_out.info.manifest.settings.source.rating_column:  # else ratings are computed from dwell
                 self._add_errors(piece, users)
             self.done += len(keys)
             self._pairs += piece.truth.entries

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from artifacts.manifests import ModelManifest, SplitAccount
+from artifacts.manifests import ModelManifest
 from artifacts.paths import Dataset, Model
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
@@ -19,17 +19,10 @@ _ENTRIES = 1 << 22  # of the lists that are in memory at once, per system: 32 MB
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A dataset's split, from its manifest, and the files.
-
-    Attributes:
-        split: as in the manifest. users: those with something held out.
-        explicit: whether the ratings are in the export, not computed from dwell.
-    """
+    """A dataset with a split; `users` is the number of those with something held out."""
 
     info: DatasetInfo
-    split: SplitAccount
     users: int
-    explicit: bool
 
     @classmethod
     def read(cls, dataset_dir: str) -> HeldOut:
@@ -47,7 +40,7 @@ class HeldOut:
             )
         held_out = info.shards(Dataset(dataset_dir).held_out)
         users = sum(manifest.files[path.rsplit("/", 1)[1]].records or 0 for path in held_out)
-        return cls(info, manifest.split, users, manifest.settings.source.rating_column is not None)
+        return cls(info, users)
 
     def blocks(self) -> Iterator[Block]:
         """Yield all users with something held out, one file at a time; keys ascend."""

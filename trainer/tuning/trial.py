@@ -51,7 +51,7 @@ def split(rows: SparseRows, settings: ValidationSettings) -> Split:
     some = np.zeros(len(rows), bool)
     some[owner[held]] = True
     scored = _draw(some, settings)
-    return Split(_keep(rows, owner, ~held), _keep(rows, owner, held & scored[owner]))
+    return Split(_keep(rows, ~held), _keep(rows, held & scored[owner]))
 
 
 def _draw(some: np.ndarray, settings: ValidationSettings) -> np.ndarray:
@@ -63,10 +63,10 @@ def _draw(some: np.ndarray, settings: ValidationSettings) -> np.ndarray:
     return chosen
 
 
-def _keep(rows: SparseRows, owner: np.ndarray, which: np.ndarray) -> SparseRows:
-    indptr = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum(np.bincount(owner[which], minlength=len(rows)), out=indptr[1:])
-    return SparseRows(rows.keys, indptr, rows.indices[which], rows.values[which])
+def _keep(rows: SparseRows, chosen: np.ndarray) -> SparseRows:
+    """Return the rows with the chosen entries only; chosen: bool [nnz]."""
+    indptr = np.append(0, np.cumsum(chosen))[rows.indptr]
+    return SparseRows(rows.keys, indptr, rows.indices[chosen], rows.values[chosen])
 
 
 @dataclass(frozen=True)
