@@ -192,7 +192,7 @@ def test_mistakes_are_one_line(tmp_path, files, dataset, matrix, capsys):
     vertex = ["--vertex_trial", "--embedding_dimension=4", "--ridge=1", "--frequency_exponent=1"]
     for flags, said in (
         (["--trials=2", "--set=training.seed=1"], "contains a search with another training settings; pass --replace"),
-        (["--trials=0"], "trials: Input should be greater than or equal to 1"),
+        (["--trials=0"], "trials: Input should be greater than 0"),
         (["--trials=2", f"--study_dir={tmp_path / 'full'}"], "contains thesis.txt and is not a study"),
         (["--trials=2", f"--study_dir={tmp_path / 'c.yaml'}"], "is a file"),
         (["--trials=2", "--study_dir=gs://bucket/study"], "SQLite needs a local directory"),
@@ -272,7 +272,7 @@ def test_ridge_is_the_lambda_of_a_mean_row(dataset, tmp_path):
     training, rating = trial.settings_of(params, TrainingSettings(unobserved_weight=0.2), material)
     mean = material.rows.train.entries / USERS
     assert training.regularization_coeff * (mean + 0.2 * ITEMS) ** 0.7 == pytest.approx(3.0, rel=1e-5)
-    assert training.embedding_dimension == 4 and rating == material.about.rating
+    assert training.embedding_dimension == 4 and rating == material.info.rating
 
 
 def test_a_trial_at_vertex_reports_each_pass(tmp_path, files, monkeypatch, capsys):
