@@ -238,7 +238,7 @@ class Service(http_server.Handler):
         ((404, "NOT_FOUND", "Could not find project site"), "not found .*check the names, cloud.project above all", 1),
         ((429, "RESOURCE_EXHAUSTED", "25 jobs at once"), "a quota is used up .*25 jobs at once", 1),
         ((503, "UNAVAILABLE", "try later"), "the service is failing .*run it again later", 4),
-        (None, r"The zone has no machines left. Try another.; its log: gcloud dataflow jobs show job-1", 1),
+        (None, r"The zone has no machines left. Try another.; see its log: gcloud dataflow jobs show job-1", 1),
     ],
 )
 def test_what_dataflow_refuses_is_one_line(bucket, tmp_path, monkeypatch, caplog, refuse, said, asked):
