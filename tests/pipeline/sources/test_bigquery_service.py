@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from artifacts.manifests import PredictionsManifest
 from configs.errors import UserError
 from pipeline import batch_predict, preprocess
 from pipeline.prediction.writers import bigquery
@@ -134,7 +135,7 @@ def test_what_cannot_be_read_is_said_before_anything_is_made(server, tmp_path, m
     assert "bq://PROJECT.DATASET.TABLE" in said({"kind": "ga4", "input": "bq://a.b`; DROP TABLE x.events_*"})
     assert "name the tables of days" in said({"kind": "ga4", "input": f"bq://{PROJECT}.days.users"})
     server.load("other", "events_20240101", SCHEMAS["ga360"], [session("a", 1, [hit(1, 0, "x")])])
-    assert "no ga4 export" in said({"kind": "ga4", "input": f"bq://{PROJECT}.other.events_*"})
+    assert "is not a ga4 export" in said({"kind": "ga4", "input": f"bq://{PROJECT}.other.events_*"})
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
     no_credentials = {"project": PROJECT}
     assert "gcloud auth application-default login" in said(
@@ -235,7 +236,7 @@ def test_from_tables_to_a_table_of_predictions(server, tmp_path, monkeypatch, ca
 
     def loaded():
         found = server.rows("SELECT * FROM night_out.predictions")
-        assert {row["model_version"] for row in found} == {manifest["model_version"]}
+        assert {row["model_version"] for row in found} == {manifest.model_version}
         places = [(row["visitorId"], row["contentId"], row["rank"]) for row in found]
         values = [(pytest.approx(row["score"]), row["rule"]) for row in found]
         return dict(zip(places, values, strict=True))
@@ -248,7 +249,7 @@ def test_from_tables_to_a_table_of_predictions(server, tmp_path, monkeypatch, ca
 
     remote = server.bucket / "site" / "predictions"  # what the emulator takes for gs://site/predictions
     shutil.copytree(paths["predictions_dir"], remote)
-    manifest = json.loads((remote / "manifest.json").read_text())
+    manifest = PredictionsManifest.read(str(remote / "manifest.json"))
     bigquery.load(made(table_keeps="run"), "gs://site/predictions", manifest)
     assert loaded() == expected
     bigquery.load(made(table_keeps="all"), "gs://site/predictions", manifest)
@@ -260,11 +261,11 @@ def test_from_tables_to_a_table_of_predictions(server, tmp_path, monkeypatch, ca
             batch_predict.predict(made(table_keeps="run").model_copy(update=endpoint), [], replace=True)
         assert len(server.rows("SELECT * FROM night_out.predictions")) == 120
         relay.seen.clear()
-        manifest = json.loads(Path(paths["predictions_dir"], "manifest.json").read_text())
+        manifest = PredictionsManifest.read(str(Path(paths["predictions_dir"], "manifest.json")))
         with pytest.raises(UserError, match="Invalid table id"):  # the emulator's: it knows no partition by name
             bigquery.load(made(table_days=30).model_copy(update=endpoint), paths["predictions_dir"], manifest)
         (asked,) = [body["configuration"]["load"] for _, path, body in relay.seen if "/upload/" in path and body]
-    day = manifest["run_time"][:10].replace("-", "")
+    day = manifest.run_time[:10].replace("-", "")
     assert asked["destinationTable"]["tableId"] == f"predictions${day}"  # a day's rows take the place of that day's
     assert asked["writeDisposition"] == "WRITE_TRUNCATE" and asked["clustering"] == {"fields": ["visitorId"]}
     assert asked["timePartitioning"] == {"type": "DAY", "field": "run_time", "expirationMs": str(30 * 86_400_000)}
