@@ -107,10 +107,10 @@ def test_two_workers_give_what_one_process_gives(tmp_path, matrix):
         assert np.abs(one - two).max() <= 1e-5 * np.abs(one).max()
         files = [shard_name(getattr(shared, name), shard, 4, ".npy") for shard in range(4)]
         assert [len(np.load(file)) for file in files] == [len(range(s, len(one), 4)) for s in range(4)]
-    contents = [json.loads(storage.read_bytes(model.manifest)) for model in (alone, shared)]
-    losses = [[sweep["loss"] for sweep in content["history"]] for content in contents]
+    manifests = [json.loads(storage.read_bytes(model.manifest)) for model in (alone, shared)]
+    losses = [[sweep["loss"] for sweep in manifest["history"]] for manifest in manifests]
     np.testing.assert_allclose(*losses, rtol=1e-5)
-    saved = [set(content["files"]) for content in contents]
+    saved = [set(manifest["files"]) for manifest in manifests]
     assert {name for name in saved[0] if "logs/" not in name} == {name for name in saved[1] if "logs/" not in name}
     # Of the 60 users no process had more than a batch of 40 at once, besides its own 30.
     assert all(answer["gathered"] <= 40 for answer in found)
