@@ -68,9 +68,9 @@ def make(root: Path, users: int, items: int, k: int) -> None:
     np.save(shard_name(model.item_factors, 0, 1, ".npy"), rng.standard_normal((items, k), np.float32))
     np.save(shard_name(model.item_weights, 0, 1, ".npy"), np.ones((items, 1), np.float32))
     names = [f"content{n}" for n in range(items)]
-    pq.write_table(
-        pa.table({"contentId": names, "visitors": popularity, "popularity": popularity * 1.0}), dataset.items
-    )
+    columns = {"contentId": names, "visitors": popularity, "popularity": popularity * 1.0}
+    columns |= dict.fromkeys(("first_time_ms", "last_time_ms"), pa.nulls(items, pa.int64()))
+    pq.write_table(pa.table(columns), dataset.items)
     about = dataset_manifest(
         users,
         items,
