@@ -1,7 +1,5 @@
 """The check of words finds what CONTRIBUTING bans, where a reader sees it, and nothing else."""
 
-import subprocess
-
 import pytest
 
 from tests.kits import words
@@ -53,11 +51,3 @@ def test_docstrings_of_functions_begin_with_an_imperative_verb(tmp_path, docstri
         assert not found(tmp_path / "b.py", f'class Rows:\n    """{docstring}"""\n')
         assert not found(tmp_path / "c.py", f'@property\ndef rows(self):\n    """{docstring}"""\n')
         assert not found(tmp_path / "d.py", f'def test_rows():\n    """{docstring}"""\n')
-
-
-def test_the_project_is_clean_but_for_the_list(capsys):
-    names = set(words.TODO.read_text().split())
-    tracked = subprocess.run(["git", "ls-files"], cwd=words.ROOT, capture_output=True, text=True)
-    if tracked.returncode:
-        pytest.skip("not a clone of the repository")
-    assert names <= set(tracked.stdout.split()), "the list names files that are gone"

@@ -1,11 +1,11 @@
 """Check the project's English: banned phrases, with what to write instead, and the first word of docstrings.
 
-    python -m tests.kits.words            all tracked files but those of words_todo.txt
+    python -m tests.kits.words            all tracked files
     python -m tests.kits.words PATH ...   these files, or all files in these folders
 
 Prints file:line, the phrase and its replacement. In Python, comments and strings are read; names of variables are not.
 A line that ends in `words: ok` is left out, such as one that quotes an export.
-CONTRIBUTING.md has the list of words. words_todo.txt names the files that are not clean yet; it only gets shorter.
+CONTRIBUTING.md has the list of words.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-TODO = Path(__file__).with_name("words_todo.txt")
 # What names the phrases, the licence, and a list of titles of articles.
 LEFT_OUT = {
     Path(__file__),
-    TODO,
     ROOT / "tests" / "test_words.py",
     ROOT / "CONTRIBUTING.md",
     ROOT / "LICENSE",
@@ -155,8 +153,7 @@ def _is_output(path: Path) -> bool:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the findings; return 1 where there are some."""
-    todo = set() if arguments else set(TODO.read_text().split())
-    found = [each for path in sources(arguments) if str(path.relative_to(ROOT)) not in todo for each in findings(path)]
+    found = [each for path in sources(arguments) for each in findings(path)]
     for finding in found:
         print(finding)
     return 1 if found else 0

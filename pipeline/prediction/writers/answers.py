@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -134,7 +135,7 @@ class Stamp:
     run_time: datetime.datetime
 
 
-class Writer:
+class Writer(ABC):
     """Writes the answers of one open file, and does not close it.
 
     Attributes:
@@ -146,9 +147,9 @@ class Writer:
     def __init__(self, file: BinaryIO, words: Words, stamp: Stamp):
         self._file, self._words, self._stamp = file, words, stamp
 
+    @abstractmethod
     def write(self, answers: Answers) -> None:
         """Write a block of answers."""
-        raise NotImplementedError
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027 - only some formats have a footer
         """Write the format's footer, if it has one. Not called after an error."""
