@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from configs.settings import Settings
@@ -26,10 +27,16 @@ def sections() -> Iterator[tuple[str, str, list[tuple[str, FieldInfo]]]]:
     for name, field in Settings.model_fields.items():
         if section := section_of(field.annotation):
             about = " ".join((section.__doc__ or "").split())
-            yield name, about, [(f"{name}.{key}", inner) for key, inner in section.model_fields.items()]
+            yield name, about, list(_fields(section, name))
         else:
             without_section.append((name, field))
     yield "directories and others", "Settings at the top level of the file.", without_section
+
+
+def _fields(section: type[BaseModel], name: str) -> Iterator[tuple[str, FieldInfo]]:
+    for key, field in section.model_fields.items():
+        inner = section_of(field.annotation)
+        yield from _fields(inner, f"{name}.{key}") if inner else [(f"{name}.{key}", field)]
 
 
 def _row(key: str, field: FieldInfo) -> str:

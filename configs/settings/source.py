@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from configs.settings.section import Date, Section
+from configs.settings.signals import PRESETS, PageSettings, PresetName, Signal, problems_of_attributes
 
 _NO_IDS, _NO_IDS_OF_PYTHON = ("(not set)", "NULL", "NaN", "null", "undefined"), ("None", "nan")
 BIGQUERY = "bq://"  # before the name of a table, as in Vertex AI
@@ -18,11 +19,23 @@ class SourceSettings(Section):
     """The source of interactions, and which of them count."""
 
     kind: Literal["ga360", "ga4", "table"] = "ga360"
-    """The format of the files: a GA360 or GA4 export, or a table."""
+    """The format of the files: a GA360 or GA4 export, or a table; a preset implies it."""
     input: str | None = None
     """Glob of files, local or gs:// (** also matches /); or bq://PROJECT.DATASET.TABLE, with * for tables of days."""
     query: str | None = None
     """Table: file with a BigQuery query that returns the columns below; instead of input."""
+    preset: PresetName | None = None
+    """GA: signals, attributes and page rules that fit a kind of property; --explain_source prints them."""
+    signals: tuple[Signal, ...] = ()
+    """GA: what counts as interest, a list of event, item, weight, max_items, dwell, amount and half_life_days. Unset is
+    that of the preset; without preset, the dwell on item_parameter or item_dimension_index."""
+    page: PageSettings = PageSettings()
+    """Rules that make one item of all URLs of a page: same_hosts, keep_host, keep_parameters, lower_case_path, include,
+    exclude, pattern."""
+    attributes: dict[str, str] | None = None
+    """GA: columns of items.parquet and their fields, e.g. {title: items.item_name}. Unset is that of the preset."""
+    attribute_rule: Literal["last", "most_frequent"] = "last"
+    """The value of an attribute that counts if an item has several; the others are counted."""
     start_date: Date | None = None
     """First day of the window, inclusive."""
     end_date: Date | None = None
@@ -32,11 +45,11 @@ class SourceSettings(Section):
     include_intraday: bool = False
     """Read the fresh or else the intraday table of a day that has no final table."""
     item_dimension_index: PositiveInt = 10
-    """GA360: index of the hit's custom dimension with the contentId."""
+    """GA360 without signals: index of the custom dimension with the contentId."""
     visitor_key: Literal["visitor", "visit"] = "visitor"
     """GA360: `visitor` is fullVisitorId, `visit` is fullVisitorId-visitNumber."""
     item_parameter: str = Field("content_id", min_length=1)
-    """GA4: event parameter with the contentId; page_location loses its query and fragment."""
+    """GA4 without signals: event parameter with the contentId; page_location follows the rules of `page`."""
     prefer_user_id: bool = False
     """GA4: identify visitors by user_id where it is set, else by user_pseudo_id."""
     drop_duplicate_events: bool = True
@@ -66,11 +79,48 @@ class SourceSettings(Section):
     max_reject_fraction: float = Field(0.01, ge=0, le=1)
     """The job fails if a greater share of the rows is rejected."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_of_preset(cls, tree: Any) -> Any:
+        preset = tree.get("preset") if isinstance(tree, Mapping) else None
+        if isinstance(preset, str) and preset in PRESETS and "kind" not in tree:
+            return {**tree, "kind": PRESETS[preset].kind}
+        return tree
+
+    @property
+    def all_signals(self) -> tuple[Signal, ...]:
+        """The signals of a GA source: its own, else those of its preset, else dwell on one parameter or dimension."""
+        if self.signals:
+            return self.signals
+        if self.preset in ("ga4_articles", None) and self.kind == "ga4":
+            is_page = self.item_parameter == "page_location"
+            item = "page" if is_page else f"param.{self.item_parameter}"
+            return tuple(each.model_copy(update={"item": item}) for each in PRESETS["ga4_articles"].signals)
+        if self.preset in ("ga360_dimension", None):
+            item = f"dimension.{self.item_dimension_index}"
+            return tuple(each.model_copy(update={"item": item}) for each in PRESETS["ga360_dimension"].signals)
+        return PRESETS[self.preset].signals
+
+    @property
+    def item_attributes(self) -> Mapping[str, str]:
+        """The fields of the items' attributes, by the name of their column."""
+        if self.attributes is not None or self.preset is None:
+            return self.attributes or {}
+        return PRESETS[self.preset].attributes
+
+    @property
+    def page_parameters(self) -> tuple[str, ...] | Literal["all"]:
+        """The parameters of a URL's query that are part of its page's id."""
+        if self.page.keep_parameters is not None:
+            return self.page.keep_parameters
+        return PRESETS[self.preset].keep_parameters if self.preset else ()
+
     @property
     def filters_bots(self) -> bool:
         return self.max_views_a_day is not None or self.max_items_a_day is not None
 
     def _problems(self) -> Iterator[str]:
+        yield from self._problems_of_signals()
         if self.window_days is not None and self.end_date is not None:
             first = self.end_date - datetime.timedelta(days=self.window_days - 1)
             if self.start_date not in (None, first):
@@ -87,6 +137,23 @@ class SourceSettings(Section):
             yield "source.query needs source.kind table"
         if self.query and self.input:
             yield "give input or query, not both"
+
+    def _problems_of_signals(self) -> Iterator[str]:
+        if self.kind == "table":
+            given = {"preset": self.preset, "signals": self.signals, "attributes": self.attributes}
+            yield from (
+                f"{name} is for exports of Google Analytics, not for kind table" for name, on in given.items() if on
+            )
+            return
+        if self.preset and PRESETS[self.preset].kind != self.kind:
+            yield f"preset {self.preset} is for kind {PRESETS[self.preset].kind}; remove kind {self.kind}"
+        for number, signal in enumerate(self.signals, 1):
+            yield from (f"signals, number {number}: {problem}" for problem in signal.problems(self.kind))
+        if self.signals and all(signal.weight < 0 for signal in self.signals):
+            yield "signals: all weights are below 0, so that no interest is left"
+        if self.end_date is None and any(signal.half_life_days for signal in self.signals):
+            yield "signals: half_life_days counts back from source.end_date; set that"
+        yield from problems_of_attributes(self.attributes or {}, self.kind)
 
     @property
     def names_of_no_id(self) -> tuple[str, ...]:

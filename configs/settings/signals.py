@@ -1,0 +1,163 @@
+"""Settings of what counts as interest: signals, the rules for page URLs, item attributes, and presets of these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
+
+from configs.settings.section import Section
+
+ANY_EVENT = "*"
+
+# Fields of GA4's items[] and of GA360's hits.product that name or describe an item.
+GA4_ITEM_FIELDS = (
+    *("item_id", "item_name", "item_brand", "item_variant", "item_category", "item_category2", "item_category3"),
+    *("item_category4", "item_category5", "price_in_usd", "price", "coupon", "affiliation", "location_id"),
+    *("item_list_id", "item_list_name", "promotion_id", "promotion_name", "creative_name", "creative_slot"),
+)
+GA360_PRODUCT_FIELDS = (
+    *("productSKU", "v2ProductName", "v2ProductCategory", "productVariant", "productBrand", "productPrice"),
+    *("localProductPrice", "productCouponCode", "productListName"),
+)
+_FIELDS = {
+    "ga4": (
+        *(f"items.{name}" for name in GA4_ITEM_FIELDS),
+        *("param.NAME", "page", "page_title", "screen"),
+    ),
+    "ga360": (
+        *(f"product.{name}" for name in GA360_PRODUCT_FIELDS),
+        *("page", "page_title", "screen", "dimension.N", "content_group.N"),
+        *("event.eventCategory", "event.eventAction", "event.eventLabel"),
+    ),
+}
+_AMOUNTS = {"ga4": ("count", "quantity", "param.NAME"), "ga360": ("count", "quantity", "event.eventValue")}
+_PATTERNS = {
+    "param.NAME": r"param\..+",
+    "dimension.N": r"dimension\.[1-9][0-9]{0,2}",
+    "content_group.N": r"content_group\.[1-5]",
+}
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+class Signal(Section):
+    """One kind of interest: events, the field with the item's id, and the amount of each occurrence."""
+
+    event: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    """Name of a GA4 event, or a list of names; * is any. GA360: page, screen, detail, click, add_to_cart,
+    remove_from_cart, checkout, purchase, or a hit's event category."""
+    item: str
+    """Field with the item's id, e.g. items.item_id, param.NAME, page; GA360: product.productSKU, dimension.N, page."""
+    weight: float = 1
+    """Factor of the amount. A weight below 0 takes interest away, such as of remove_from_cart or refund."""
+    max_items: PositiveInt | None = None
+    """An event with more items is a list and shows no interest: skipped, counted. Unset counts all items."""
+    dwell: bool = False
+    """True: the amount is the dwell in ms, or in minutes if other signals count events."""
+    amount: str = "count"
+    """The amount of an occurrence: count (1), quantity, param.NAME of GA4, or event.eventValue of GA360."""
+    half_life_days: PositiveFloat | None = None
+    """Days before source.end_date after which an occurrence counts half; unset counts all equally."""
+
+    def problems(self, kind: str) -> Iterator[str]:
+        """Yield what is wrong with the signal for a source of a kind."""
+        if not _is_one_of(self.item, _FIELDS[kind]):
+            yield f"item {self.item} is not a field of {kind} (known: {', '.join(_FIELDS[kind])})"
+        if not _is_one_of(self.amount, _AMOUNTS[kind]):
+            yield f"amount {self.amount} is not an amount of {kind} (known: {', '.join(_AMOUNTS[kind])})"
+        if self.amount == "quantity" and not self.item.startswith(("items.", "product.")):
+            yield f"amount quantity needs an item in {'items' if kind == 'ga4' else 'product'}, not {self.item}"
+
+    def _problems(self) -> Iterator[str]:
+        if self.weight == 0:
+            yield "a weight of 0 counts nothing; remove the signal"
+        if self.dwell and self.weight < 0:
+            yield "the weight of a dwell must be above 0"
+        if self.dwell and self.amount != "count":
+            yield "give dwell or amount, not both"
+
+
+class PageSettings(Section):
+    """Rules that make one item's id of all URLs of a page; they apply to `page`, in the order given here."""
+
+    same_hosts: tuple[str, ...] = ("www", "m", "amp")
+    """First labels of a host name that are left out: www.example.com is example.com."""
+    keep_host: bool = True
+    """False leaves out the host, so that the id is the path; GA360's pages never have a host."""
+    keep_parameters: tuple[str, ...] | Literal["all"] | None = None
+    """Parameters of the query that are part of the id, or all. Unset is none, and all for preset ga360_pages."""
+    lower_case_path: bool = False
+    """True: the path is case-insensitive."""
+    include: tuple[str, ...] = ()
+    """RE2 expressions of pages that are items; unset accepts all pages."""
+    exclude: tuple[str, ...] = ()
+    """RE2 expressions of pages that are not items, such as the home page, search and checkout."""
+    pattern: str | None = None
+    """RE2 expression whose first group is the item's id, e.g. /article/([0-9]+); other pages are not items."""
+
+
+class Preset(NamedTuple):
+    """Settings of `source` that fit one kind of property."""
+
+    kind: Literal["ga360", "ga4"]
+    signals: tuple[Signal, ...]
+    attributes: Mapping[str, str]
+    keep_parameters: tuple[str, ...] | Literal["all"] = ()
+
+
+def _weighed(item: str, **weights: float) -> tuple[Signal, ...]:
+    return tuple(Signal(event=(event,), item=item, weight=weight) for event, weight in weights.items())
+
+
+_GA4_SHOP = {
+    "title": "items.item_name",
+    "brand": "items.item_brand",
+    "category": "items.item_category",
+    "variant": "items.item_variant",
+    "price": "items.price",
+}
+_GA360_SHOP = {
+    "title": "product.v2ProductName",
+    "brand": "product.productBrand",
+    "category": "product.v2ProductCategory",
+    "variant": "product.productVariant",
+    "price": "product.productPrice",
+}
+PRESETS: Mapping[str, Preset] = {
+    "ga4_shop": Preset("ga4", _weighed("items.item_id", purchase=10, add_to_cart=4, view_item=1), _GA4_SHOP),
+    "ga4_pages": Preset(
+        "ga4",
+        (Signal(event=("user_engagement", "scroll", "page_view"), item="page", dwell=True),),
+        {"title": "page_title"},
+    ),
+    "ga4_articles": Preset(
+        "ga4", (Signal(event=(ANY_EVENT,), item="param.content_id", dwell=True),), {"title": "page_title"}
+    ),
+    "ga4_app": Preset("ga4", (Signal(event=("screen_view", "user_engagement"), item="screen", dwell=True),), {}),
+    "ga360_shop": Preset("ga360", _weighed("product.productSKU", purchase=10, add_to_cart=4, detail=1), _GA360_SHOP),
+    "ga360_pages": Preset(
+        "ga360", (Signal(event=("page",), item="page", dwell=True),), {"title": "page_title"}, keep_parameters="all"
+    ),
+    "ga360_dimension": Preset(
+        "ga360", (Signal(event=("page",), item="dimension.10", dwell=True),), {"title": "page_title"}
+    ),
+}
+PresetName = Literal["ga4_shop", "ga4_pages", "ga4_articles", "ga4_app", "ga360_shop", "ga360_pages", "ga360_dimension"]
+
+
+def problems_of_attributes(attributes: Mapping[str, str], kind: str) -> Iterator[str]:
+    """Yield what is wrong with attributes, a field by the name of its column."""
+    for name, field in attributes.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            yield f"attributes: {name} is not a name of lower-case letters, digits and _"
+        if not _is_one_of(field, _FIELDS[kind]):
+            yield f"attributes.{name}: {field} is not a field of {kind} (known: {', '.join(_FIELDS[kind])})"
+
+
+def _is_one_of(value: str, known: tuple[str, ...]) -> bool:
+    return any(re.fullmatch(_PATTERNS.get(name, re.escape(name)), value) for name in known)
