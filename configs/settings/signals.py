@@ -83,7 +83,11 @@ class Signal(Section):
 
 
 class PageSettings(Section):
-    """Rules that make one item's id of all URLs of a page; they apply to `page`, in the order given here."""
+    """Rules that make one item's id of all URLs of a page; they apply to `page`, in the order given here.
+
+    Always left out are scheme, user, default port, fragment, a slash or index.html, .htm, .php at the end; hosts are in
+    lower case, percent-encodings in one spelling. Expressions see what is left of a page: example.com/article/12.
+    """
 
     same_hosts: tuple[str, ...] = ("www", "m", "amp")
     """First labels of a host name that are left out: www.example.com is example.com."""
