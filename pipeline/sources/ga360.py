@@ -46,7 +46,7 @@ class Ga360(Source):
     """GA360 sessions in export files."""
 
     def __init__(self, settings: SourceSettings, reader: ExportReader | None = None):
-        super().__init__(settings, (reader or ExportReader(SCHEMA)).read)
+        super().__init__(settings, (reader or ExportReader(SCHEMA)).read, schema=SCHEMA)
 
     def _rows_of(self, raw: RawBatch, path: str) -> Extract:
         return extract(raw, path, self.settings)

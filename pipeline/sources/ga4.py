@@ -50,7 +50,7 @@ class Ga4(Source):
     """GA4 events in export files."""
 
     def __init__(self, settings: SourceSettings, split: SplitSettings, reader: ExportReader | None = None):
-        super().__init__(settings, (reader or ExportReader(SCHEMA)).read)
+        super().__init__(settings, (reader or ExportReader(SCHEMA)).read, schema=SCHEMA)
         self._split = split
 
     def _rows_of(self, raw: RawBatch, path: str) -> Extract:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Self
 
 import pyarrow as pa
 
@@ -24,14 +26,21 @@ class Source(ABC):
     (`interactions`).
     """
 
-    def __init__(self, settings: SourceSettings, read: Read, label: str | None = None):
+    def __init__(self, settings: SourceSettings, read: Read, label: str | None = None, schema: pa.Schema | None = None):
         """Describe a source.
 
         Args:
             read: path -> batches of records.
             label: the name for the account where a path is not a file, such as a stream of BigQuery.
+            schema: the fields of an export that the source reads, nested; null for a table of columns.
         """
-        self.settings, self.read, self._label = settings, read, label
+        self.settings, self.read, self._label, self.schema = settings, read, label, schema
+
+    def reading(self, read: Read, label: str) -> Self:
+        """Return the same source with another way to read, such as BigQuery's streams in place of files."""
+        other = copy.copy(self)
+        other.read, other._label = read, label
+        return other
 
     @property
     def by_visit(self) -> bool:

@@ -26,20 +26,7 @@ from tests.support import http_server
 
 PROJECT = "test-project"
 _START_SECONDS = 90
-_SERVE = """
-import asyncio, sys
-import duckdb_extensions
-duckdb_extensions.import_extension("spatial")
-from bqemulator.config import Settings
-from bqemulator.server import EmulatorServer
-async def serve():
-    server = EmulatorServer(Settings(rest_port=0, grpc_port=0, log_level="error", gcs_local_root=sys.argv[1],
-                                     enable_format_extensions=False))
-    await server.start()
-    print("serving", server.rest_url, server.grpc_endpoint, flush=True)
-    await asyncio.Event().wait()
-asyncio.run(serve())
-"""
+_ROOT = Path(__file__).parents[2]
 
 _FIELD = bigquery.SchemaField
 _DIMENSIONS = _FIELD(
@@ -146,7 +133,11 @@ def serving(bucket: Path) -> Iterator[Server]:
     """Start an emulator on free ports; end it at the end."""
     bucket.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
-        [sys.executable, "-c", _SERVE, str(bucket)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.support.bigquery_emulator", str(bucket)],
+        cwd=_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     late = threading.Timer(_START_SECONDS, process.kill)
     errors = threading.Thread(target=lambda: list(process.stderr), daemon=True)  # so that its pipe never fills
