@@ -11,7 +11,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from configs.settings.section import Date, Section
 from configs.settings.signals import PRESETS, PageSettings, PresetName, Signal, problems_of_attributes
 
-_NO_IDS, _NO_IDS_OF_PYTHON = ("(not set)", "NULL", "NaN", "null", "undefined"), ("None", "nan")
+_NO_IDS = ("(not set)", "NULL", "NaN", "null", "undefined")
+_NO_IDS_OF_GOOGLE, _NO_IDS_OF_PYTHON = ("(other)", "not available in demo dataset", "(data deleted)"), ("None", "nan")
 BIGQUERY = "bq://"  # before the name of a table, as in Vertex AI
 
 
@@ -67,7 +68,8 @@ class SourceSettings(Section):
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
     """Table: unit of times that are numbers since 1970; auto reads ms and fails if most are in another."""
     missing_ids: tuple[str, ...] | None = None
-    """Values that are not ids. Null: (not set), NULL, NaN, null and undefined; in a table also None and nan."""
+    """Values that are not ids. Null: (not set), NULL, NaN, null and undefined; in a table also None and nan, in an
+    export also (other), (data deleted) and not available in demo dataset."""
     min_dwell_ms: NonNegativeFloat = 0
     """A pair of visitor and item with a smaller summed dwell is dropped and counted."""
     max_dwell_ms: PositiveFloat | None = None
@@ -160,7 +162,7 @@ class SourceSettings(Section):
         """The values that are written where an id is missing; a row with one has no visitor or no item."""
         if self.missing_ids is not None:
             return self.missing_ids
-        return _NO_IDS + (_NO_IDS_OF_PYTHON if self.kind == "table" else ())
+        return _NO_IDS + (_NO_IDS_OF_PYTHON if self.kind == "table" else _NO_IDS_OF_GOOGLE)
 
     @property
     def has_times(self) -> bool:

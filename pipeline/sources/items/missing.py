@@ -1,0 +1,28 @@
+"""Values in the place of an item's id that are not ids: nothing, and names such as (not set)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+NO_ITEM, NOT_AN_ID = "no_item", "not_an_id."
+
+
+def without_missing(ids: pa.DictionaryArray, names: Iterable[str]) -> tuple[pa.DictionaryArray, np.ndarray]:
+    """Return ids, null where a value is not one; and why, object[n]: NO_ITEM or NOT_AN_ID with the name, else None.
+
+    Args:
+        ids: pipeline.interactions.columns.ID, with nulls.
+        names: SourceSettings.names_of_no_id.
+    """
+    reason_of = {b"": NO_ITEM, None: NO_ITEM} | {name.encode(): NOT_AN_ID + name for name in names if name}
+    reasons = np.array([*(reason_of.get(value) for value in ids.dictionary.to_pylist()), NO_ITEM], object)
+    codes = ids.indices.fill_null(len(reasons) - 1).to_numpy()
+    missing = (reasons != None)[codes]  # noqa: E711 - elementwise
+    if not missing.any():
+        return ids, np.full(len(ids), None, object)
+    return pa.DictionaryArray.from_arrays(
+        pa.array(np.where(missing, 0, codes), pa.int32(), mask=missing), ids.dictionary
+    ), reasons[codes]
