@@ -1,4 +1,4 @@
-"""Statistics of each item, from the encoded blocks on their way to the rows -> items.parquet.
+"""Statistics of each item, from the encoded blocks on their way to the rows, and its attributes -> items.parquet.
 
 A block becomes a few sums per item, which are added up by shards of items, so the interactions are not shuffled again.
 Sums of fractions are added in a fixed order and rounded to the 24 bits of a float32, so the file does not depend on how
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+from apache_beam.pvalue import AsIter, AsSingleton
 
 from artifacts import storage
-from artifacts.checksums import FileDescription, describe_bytes
+from artifacts.checksums import describe_bytes
 from artifacts.items_table import ItemsTable
 from artifacts.names import (
     CONTENT_ID,
@@ -34,10 +35,11 @@ from artifacts.names import (
 )
 from artifacts.paths import join
 from artifacts.vocabulary import iterate_ids
-from configs.settings import DatasetSettings
+from configs.settings import Settings
 from pipeline.beam.counters import StepCounter
 from pipeline.interactions import columns
 from pipeline.interactions.blocks import values_of
+from pipeline.sources.items import attributes
 
 _SHARDS = 16  # of the items, summed in parallel
 _RATINGS = "ratings"  # their sum
@@ -51,24 +53,26 @@ _SUMS = pa.schema(
         LAST_TIME_MS: pa.int64(),
     }
 )
+COUNTS = "counts"
 _COUNTER = StepCounter("items")
 
 
 @dataclass
 class WriteItems(beam.PTransform):
-    """Encoded one-row record batches -> (name, description) of items.parquet, which it writes.
+    """Encoded one-row record batches -> (name, description) of items.parquet, which it writes; counts on the side.
 
-    transform_fn: the path of TFT's transform_fn, whose assets contain the vocabulary. layout: whether popularity
-    decays, and the half-life. has_times: whether the interactions have times.
+    transform_fn: the path of TFT's transform_fn, whose assets contain the vocabulary. attributes: their values, see
+    pipeline.sources.items.attributes.
     """
 
     path: str
     transform_fn: beam.PCollection
-    layout: DatasetSettings
-    has_times: bool
+    attributes: beam.PCollection
+    settings: Settings
 
     def expand(self, blocks: beam.PCollection) -> beam.PCollection:
-        half_life_ms = self.layout.recent_half_life_days * DAY_MS
+        half_life_ms = self.settings.dataset.recent_half_life_days * DAY_MS
+        write = beam.FlatMap(self._write, AsSingleton(self.transform_fn), AsIter(self.attributes), half_life_ms)
         every_shard = blocks.pipeline | "EveryShard" >> beam.Create([(shard, b"") for shard in range(_SHARDS)])
         sums = blocks | "CountBlock" >> beam.FlatMap(_sums_by_shard, half_life_ms)
         return (
@@ -78,16 +82,22 @@ class WriteItems(beam.PTransform):
             | "Sum" >> beam.MapTuple(lambda _, parts: (None, add_up(parts, half_life_ms)))
             | "Gather" >> beam.GroupByKey()
             | "Shards" >> beam.Values()
-            | "Write" >> beam.Map(self._write, beam.pvalue.AsSingleton(self.transform_fn), half_life_ms)
+            | "Write" >> write.with_outputs(COUNTS, main="file")
         )
 
-    def _write(self, shards: Iterable[bytes], transform_fn: str, half_life_ms: float) -> tuple[str, FileDescription]:
+    def _write(
+        self, shards: Iterable[bytes], transform_fn: str, values: Iterable[bytes], half_life_ms: float
+    ) -> Iterator[object]:
         ids = list(iterate_ids(join(transform_fn, "assets", VOCAB_ITEMS)))
-        decays = self.layout.popularity_half_life_days is not None
-        table = items_table(ids, add_up(shards, half_life_ms), half_life_ms, decays, self.has_times)
+        source, decays = self.settings.source, self.settings.dataset.popularity_half_life_days is not None
+        table = items_table(ids, add_up(shards, half_life_ms), half_life_ms, decays, source.has_times)
+        chosen = attributes.choose(values, pa.array(ids, pa.binary()), source.item_attributes, source.attribute_rule)
+        for name, column in zip(chosen.table.column_names, chosen.table.columns, strict=True):
+            table = table.append_column(name, column)
         data = ItemsTable(table).to_bytes()
         storage.write_bytes(self.path, data)
-        return self.path.rsplit("/", 1)[1], describe_bytes(data, records=len(ids))
+        yield self.path.rsplit("/", 1)[1], describe_bytes(data, records=len(ids))
+        yield beam.pvalue.TaggedOutput(COUNTS, chosen.counts)
 
 
 def _sums_by_shard(block: pa.RecordBatch, half_life_ms: float) -> Iterator[tuple[int, bytes]]:

@@ -27,7 +27,7 @@ from pipeline.beam import options as beam_options
 from pipeline.beam.block_store import BlockStore
 from pipeline.beam.finalize import TEMPORARY, Summary
 from pipeline.beam.transform_files import WriteTransformFn
-from pipeline.dataset import dataset_statistics
+from pipeline.dataset import dataset_statistics, item_statistics
 from pipeline.dataset.grouping import SIDES
 from pipeline.dataset.item_statistics import WriteItems
 from pipeline.dataset.manifest import Job
@@ -79,14 +79,14 @@ def build(pipeline: beam.Pipeline, job: Job, store: BlockStore, last: Callable[[
     graph = transform_fn | "WriteTransformFn" >> WriteTransformFn(dataset.transform_fn, temporary)
     rows = encoded | "Rows" >> WriteRows(job.staging, pairs, settings.dataset, store, SIDES, job.sizes)
     test_rows = interactions.held_out | "HeldOut" >> WriteHeldOut(job, pairs, encode)
-    items = encoded | "Items" >> WriteItems(dataset.items, transform_fn[0], settings.dataset, timed)
+    items = encoded | "Items" >> WriteItems(dataset.items, transform_fn[0], interactions.attributes, settings)
     statistics = encoded | "Statistics" >> beam.Map(dataset_statistics.count, settings.rating, timed)
 
     pipeline | "Finish" >> Finish(
         last,
-        counts=[counts, rows.counts, test_rows.counts, statistics],
+        counts=[counts, rows.counts, test_rows.counts, items[item_statistics.COUNTS], statistics],
         medians=rows.medians,
-        files=[rows.files, test_rows.files, items],
+        files=[rows.files, test_rows.files, items.file],
         others=[rejects, graph],
     )
 

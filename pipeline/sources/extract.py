@@ -27,11 +27,13 @@ class Extract:
 
     table: the source's columns. rejects: rejected rows, as JSON lines. counts: by dotted name, e.g.
     `records.read`, `records.skipped.no_visitor_id`, `hits.rejected.content_id_newline`, `seen.date.20240101`.
+    attributes: of the items, from pipeline.sources.items.attributes.collect; None if the source has none.
     """
 
     table: pa.RecordBatch
     rejects: list[bytes]
     counts: Counter[str]
+    attributes: pa.RecordBatch | None = None
 
 
 @dataclass

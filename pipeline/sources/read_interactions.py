@@ -1,7 +1,7 @@
 """Files or streams of any source -> interactions in blocks, rejects and account; the first half of preprocess.
 
 ReadInteractions
-  Train, Test: ReadRows     paths -> rows by shard of their visitors
+  Train, Test: ReadRows     paths -> rows by shard of their visitors, attributes by shard of their items
   CombineByVisitor          all rows of some visitors -> pairs of visitor and item, in blocks
 """
 
@@ -23,13 +23,16 @@ from pipeline.interactions.blocks import interactions_in, make_blocks
 from pipeline.interactions.splits import Division
 from pipeline.sources import privacy
 from pipeline.sources.input_files import Input
+from pipeline.sources.items import attributes
 from pipeline.sources.select import source_of
 from pipeline.sources.source import Source
 
-REJECTS, COUNTS, HELD_OUT = "rejects", "counts", "held_out"
+REJECTS, COUNTS, HELD_OUT, ATTRIBUTES = "rejects", "counts", "held_out", "attributes"
 
 _SHARD_BYTES = 1 << 25  # of input per shard, so that a worker sorts one in its memory
 _MAX_SHARDS = 4096
+_ITEM_SHARDS = 16  # of the attributes, added up in parallel
+_MAX_VALUES = 1 << 20  # attributes that a reader keeps before it adds them up
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,13 @@ class Interactions:
     """The interactions of a source.
 
     blocks: references to one-row batches (interactions.blocks.BLOCK). held_out: the same, of the pairs that a split
-    keeps from training. rejects: JSON lines. counts: Counters by name.
+    keeps from training. attributes: of train's items, serialised columns of attributes.VALUES. rejects: JSON lines.
+    counts: Counters by name.
     """
 
     blocks: beam.PCollection
     held_out: beam.PCollection
+    attributes: beam.PCollection
     rejects: beam.PCollection
     counts: beam.PCollection
 
@@ -78,12 +83,13 @@ class ReadInteractions(beam.PTransform):
         expected = pipeline | "ExpectedDays" >> beam.Create([Counter(self.files.seen)], reshuffle=False)
         counts = [expected, *(side[COUNTS] for side in sides), combined[COUNTS]] | "AllCounts" >> beam.Flatten()
         rejects = [*(side[REJECTS] for side in sides), combined[REJECTS]] | "AllRejects" >> beam.Flatten()
-        return Interactions(combined.blocks, combined[HELD_OUT], rejects, counts)
+        values = sides[0][ATTRIBUTES] | "ByItems" >> beam.GroupByKey() | "AddUp" >> beam.MapTuple(_add_up)
+        return Interactions(combined.blocks, combined[HELD_OUT], values, rejects, counts)
 
 
 @dataclass
 class ReadRows(beam.PTransform):
-    """Files -> rows, protected, by shard of their visitors; rejects and counts on the side."""
+    """Files -> rows, protected, by shard of their visitors; attributes, rejects and counts on the side."""
 
     files: Input
     source: Source
@@ -94,7 +100,7 @@ class ReadRows(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.DoOutputsTuple:
         paths = pipeline | "Files" >> beam.Create(self.files.files, reshuffle=len(self.files.files) > 1)
         read = beam.ParDo(_ReadFile(self.source, self.privacy, self.shards, self.store))
-        return paths | "Read" >> read.with_outputs(REJECTS, COUNTS, main="rows")
+        return paths | "Read" >> read.with_outputs(REJECTS, COUNTS, ATTRIBUTES, main="rows")
 
 
 @dataclass
@@ -117,7 +123,7 @@ class CombineByVisitor(beam.PTransform):
 
 
 class _ReadFile(beam.DoFn):
-    """path -> (shard, reference to rows); rejects and counts on the side."""
+    """path -> (shard, reference to rows); (shard, attributes), rejects and counts on the side."""
 
     def __init__(self, source: Source, privacy: PrivacySettings, shards: int, store: BlockStore):
         self._source, self._privacy, self._shards, self._store = source, privacy, shards, store
@@ -125,14 +131,23 @@ class _ReadFile(beam.DoFn):
 
     def process(self, path: str) -> Iterator[object]:
         counts: Counter[str] = Counter()
+        values: list[pa.RecordBatch] = []
         for raw in self._source.read(path):
             # Ids are hashed, and deleted visitors left out, before anything else sees them.
             extract = privacy.protect(self._source.extract(raw, path), self._privacy, self._source.by_visit)
             counts.update(extract.counts)
             yield from (beam.pvalue.TaggedOutput(REJECTS, reject) for reject in extract.rejects)
+            if extract.attributes is not None and extract.attributes.num_rows:
+                values.append(extract.attributes)
+                if sum(batch.num_rows for batch in values) > _MAX_VALUES:
+                    values = [attributes.add_up(pa.Table.from_batches(values))]
             rows = self._source.shrink(extract.table)
             for shard, part in columns.split(rows, columns.shard_of(rows.column(0), self._shards)):
                 yield shard, self._store.put(part, self._counter)
+        if values:
+            rows = attributes.add_up(pa.Table.from_batches(values))
+            for shard, part in columns.split(rows, columns.shard_of(rows.column(0), _ITEM_SHARDS)):
+                yield beam.pvalue.TaggedOutput(ATTRIBUTES, (shard, columns.to_bytes(part)))
         yield beam.pvalue.TaggedOutput(COUNTS, counts)
 
     def teardown(self) -> None:
@@ -190,3 +205,7 @@ class _CombineBoth(_Combine):
         interactions, account = self._interactions(references, rejects)
         pairs, counts = self._source.combine(interactions)
         return pairs, counts + account
+
+
+def _add_up(_: int, parts: Iterable[bytes]) -> bytes:
+    return columns.to_bytes(attributes.add_up(columns.from_bytes(iter(sorted(parts)))))

@@ -1,0 +1,134 @@
+"""Attributes of items, such as title and price: collected as counts of their values, chosen when all are known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifacts.names import CONTENT_ID, TIME_MS
+from configs.settings.signals import NUMBERS
+from pipeline.interactions import columns as shuffled
+from pipeline.interactions.columns import ID
+from pipeline.sources import columns
+
+NAME, VALUE, _ROWS = "name", "value", "rows"
+# One row per item, attribute and value: how many rows had the value, and the time of the last one.
+VALUES = pa.schema({CONTENT_ID: ID, NAME: ID, VALUE: ID, _ROWS: pa.int64(), TIME_MS: pa.int64()})
+
+
+def collect(
+    items: pa.Array, times_ms: np.ndarray, fields: Mapping[str, pa.Array], missing: Iterable[str] = ()
+) -> pa.RecordBatch:
+    """Return the values of the items' attributes in some rows.
+
+    Args:
+        items: the item of each row, binary or ID [n]; null where it has none.
+        times_ms: int64 [n].
+        fields: the values [n] of each attribute by its name, text or numbers.
+        missing: values that stand for none, such as (not set).
+
+    Returns:
+        columns of VALUES.
+    """
+    items = columns.coded_ids(items)
+    none = pa.array([b"", *(name.encode() for name in missing)], pa.binary())
+    batches = []
+    for name, column in fields.items():
+        values = _texts(column).dictionary_encode()
+        is_value = pc.invert(pc.is_in(values.dictionary, value_set=none)).to_numpy(zero_copy_only=False)
+        codes = values.indices.fill_null(len(is_value)).to_numpy()
+        rows = np.flatnonzero(np.append(is_value, False)[codes] & items.is_valid().to_numpy(zero_copy_only=False))
+        taken = pa.array(rows)
+        batches.append(
+            pa.RecordBatch.from_arrays(
+                [
+                    items.take(taken),
+                    pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int32)), pa.array([name.encode()])),
+                    values.take(taken),
+                    pa.array(np.ones(len(rows), np.int64)),
+                    pa.array(times_ms[rows]),
+                ],
+                schema=VALUES,
+            )
+        )
+    return add_up(pa.Table.from_batches(batches, VALUES))
+
+
+def add_up(values: pa.Table) -> pa.RecordBatch:
+    """Return values with one row per item, attribute and value."""
+    grouped = values.unify_dictionaries().group_by([CONTENT_ID, NAME, VALUE], use_threads=False)
+    summed = grouped.aggregate([(_ROWS, "sum"), (TIME_MS, "max")]).select([0, 1, 2, 3, 4]).rename_columns(VALUES.names)
+    (batch,) = summed.cast(VALUES).combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], schema=VALUES)]
+    return batch
+
+
+class Chosen(NamedTuple):
+    """One value of each attribute per item, and the account."""
+
+    table: pa.Table  # a column [m] per attribute: text, or float64 for a price; null where an item has none
+    counts: Counter[str]
+
+
+def choose(
+    values: Iterable[bytes],
+    ids: pa.Array,
+    fields: Mapping[str, str],
+    rule: Literal["last", "most_frequent"],
+) -> Chosen:
+    """Return one value of each attribute for each item.
+
+    Args:
+        values: serialised columns of VALUES.
+        ids: the contentIds, binary [m], in the order of the result.
+        fields: the field of each attribute by its name.
+        rule: the value that counts where an item has several. Equals go to the other rule, then to the lower bytes.
+    """
+    parts = sorted(part for part in values if part)
+    table = shuffled.from_bytes(iter(parts)) if parts else VALUES.empty_table()
+    table = pa.Table.from_batches([add_up(table)])
+    item = pc.index_in(table[CONTENT_ID].combine_chunks().dictionary_decode(), value_set=ids)
+    known = item.is_valid()
+    table = table.append_column("item", item).filter(known)
+    first, second = (TIME_MS, _ROWS) if rule == "last" else (_ROWS, TIME_MS)
+    table = table.set_column(2, VALUE, table[VALUE].cast(pa.binary())).sort_by(
+        [("item", "ascending"), (first, "descending"), (second, "descending"), (VALUE, "ascending")]
+    )
+    names, counts, chosen = table[NAME].cast(pa.binary()).to_pylist(), Counter[str](), {}
+    for name, field in fields.items():
+        own = table.filter(pa.array([each == name.encode() for each in names], pa.bool_()))
+        items = own["item"].to_numpy()
+        is_first = np.append(True, items[1:] != items[:-1])[: len(items)]
+        texts = pa.nulls(len(ids), pa.binary()) if not len(items) else _placed(own, items, is_first, len(ids))
+        chosen[name] = _typed(texts, field)
+        counts[f"attributes.items.{name}"] = len(ids) - chosen[name].null_count
+        counts[f"attributes.several_values.{name}"] = len(np.unique(items[~is_first]))
+        counts[f"attributes.not_a_number.{name}"] = chosen[name].null_count - texts.null_count
+    return Chosen(pa.table(chosen), +counts)
+
+
+def _placed(own: pa.Table, items: np.ndarray, is_first: np.ndarray, size: int) -> pa.Array:
+    """Return the first value of each item in its place, null for the others."""
+    place = np.full(size, -1)
+    place[items[is_first]] = np.flatnonzero(is_first)
+    return own[VALUE].combine_chunks().take(pa.array(place, mask=place < 0))
+
+
+def _texts(column: pa.Array) -> pa.Array:
+    """Return values as text in bytes; a float that is a whole number has no fraction."""
+    column = columns.plain(column)
+    if pa.types.is_binary(column.type) or pa.types.is_null(column.type):
+        return column.cast(pa.binary())
+    return column.cast(pa.string()).cast(pa.binary())
+
+
+def _typed(texts: pa.Array, field: str) -> pa.Array:
+    if field in NUMBERS:
+        numbers, is_number = columns.floats(texts)
+        return pa.array(numbers, mask=~is_number)
+    valid = [None if text is None else text.decode("utf-8", "replace") for text in texts.to_pylist()]
+    return pa.array(valid, pa.string())
