@@ -26,9 +26,9 @@ _EXPORT, _TABLE = "newline-delimited JSON, Avro or Parquet", "CSV or Parquet"
 class ExportReader:
     """Reads the files of a Google Analytics export: NDJSON, Avro or Parquet."""
 
-    def __init__(self, schema: pa.Schema, ndjson: NdjsonReader | None = None):
+    def __init__(self, schema: pa.Schema, ndjson: NdjsonReader | None = None, batch_rows: int = _BATCH_ROWS):
         """Read the fields of a schema, nested; its leaves are strings where files have strings or integers."""
-        self._schema, self._ndjson = schema, ndjson or NdjsonReader(schema)
+        self._schema, self._ndjson, self._batch_rows = schema, ndjson or NdjsonReader(schema), batch_rows
 
     def read(self, path: str) -> Iterator[RawBatch]:
         """Yield the records of a file.
@@ -37,20 +37,28 @@ class ExportReader:
             UserError: the file has none of the formats, or cannot be read to its end; the message names the record.
         """
         with opened(path) as (file, head):
-            if head.startswith(AVRO):
-                yield from _numbered(avro.batches(file, self._schema, _BATCH_ROWS), path, _EXPORT)
-            elif head.startswith(PARQUET):
-                yield from _numbered(parquet.batches(file, self._schema, _BATCH_ROWS), path, _EXPORT)
-            else:
-                _refuse_other(head, path, _EXPORT)
-                yield from _named(self._ndjson.read(file), path, _EXPORT)
+            yield from self.batches(file, head, path)
+
+    def batches(self, file: BinaryIO, head: bytes, path: str) -> Iterator[RawBatch]:
+        """Yield the records of an open file, as `read` does.
+
+        Args:
+            file, head: of `pipeline.readers.opening.opened`.
+        """
+        if head.startswith(AVRO):
+            yield from _numbered(avro.batches(file, self._schema, self._batch_rows), path, _EXPORT)
+        elif head.startswith(PARQUET):
+            yield from _numbered(parquet.batches(file, self._schema, self._batch_rows), path, _EXPORT)
+        else:
+            _refuse_other(head, path, _EXPORT)
+            yield from _named(self._ndjson.read(file), path, _EXPORT)
 
 
 class TableReader:
     """Reads columns of CSV and Parquet files; the first two, the ids, may come dictionary-encoded."""
 
-    def __init__(self, names: list[str], csv: CsvReader | None = None):
-        self._names, self._csv = names, csv or CsvReader(names)
+    def __init__(self, names: list[str], csv: CsvReader | None = None, batch_rows: int = 8 * _BATCH_ROWS):
+        self._names, self._csv, self._batch_rows = names, csv or CsvReader(names), batch_rows
 
     def read(self, path: str) -> Iterator[RawBatch]:
         """Yield the rows of a file; none where it is empty.
@@ -59,11 +67,19 @@ class TableReader:
             UserError: the file is neither, lacks one of the columns, or cannot be read to its end.
         """
         with opened(path) as (file, head):
-            if head.startswith(PARQUET):
-                yield from _numbered(self._parquet(file), path, _TABLE)
-            else:
-                _refuse_other(head, path, _TABLE)
-                yield from _named(self._csv.read(file), path, _TABLE)
+            yield from self.batches(file, head, path)
+
+    def batches(self, file: BinaryIO, head: bytes, path: str) -> Iterator[RawBatch]:
+        """Yield the rows of an open file, as `read` does.
+
+        Args:
+            file, head: of `pipeline.readers.opening.opened`.
+        """
+        if head.startswith(PARQUET):
+            yield from _numbered(self._parquet(file), path, _TABLE)
+        else:
+            _refuse_other(head, path, _TABLE)
+            yield from _named(self._csv.read(file), path, _TABLE)
 
     def _parquet(self, file: BinaryIO) -> Iterator[pa.RecordBatch]:
         table = pyarrow.parquet.ParquetFile(file, read_dictionary=self._names[:2])
@@ -71,7 +87,7 @@ class TableReader:
         for name in self._names:
             if name not in names:
                 raise MissingColumnError(name, names)
-        for batch in table.iter_batches(batch_size=8 * _BATCH_ROWS, columns=self._names):
+        for batch in table.iter_batches(batch_size=self._batch_rows, columns=self._names):
             yield parquet.without_views(batch)
 
 

@@ -44,7 +44,7 @@ def opened(path: str, bomb_bytes: int = 1 << 30, bomb_ratio: int = 300) -> Itera
             file = stack.enter_context(open_to_read(path))
             head = _head(file)
             if head.startswith(GZIP):
-                file = cast(BinaryIO, stack.enter_context(_Gzip(file, path, bomb_bytes, bomb_ratio)))
+                file = cast(BinaryIO, stack.enter_context(GzipFile(file, path, bomb_bytes, bomb_ratio)))
                 head = _head(file)
                 if head.startswith(PARQUET):  # Parquet is read from its end
                     plain = stack.enter_context(tempfile.TemporaryFile())
@@ -64,12 +64,12 @@ def _head(file: BinaryIO) -> bytes:
     return head
 
 
-class _Gzip(igzip.IGzipFile):
-    """A gzip file that refuses to grow beyond any export."""
+class GzipFile(igzip.IGzipFile):
+    """A gzip file that refuses to grow beyond any export; `packed` is the file that it decompresses."""
 
     def __init__(self, packed: BinaryIO, path: str, bomb_bytes: int, bomb_ratio: int):
         super().__init__(fileobj=packed)
-        self._packed, self._path = packed, path
+        self.packed, self._path = packed, path
         self._bomb_bytes, self._bomb_ratio = bomb_bytes, bomb_ratio
 
     def read(self, size: int | None = -1) -> bytes:
@@ -79,7 +79,7 @@ class _Gzip(igzip.IGzipFile):
             UserError: the file is a bomb.
         """
         data = super().read(size)
-        if self.tell() > self._bomb_bytes and self.tell() > self._bomb_ratio * self._packed.tell():
+        if self.tell() > self._bomb_bytes and self.tell() > self._bomb_ratio * self.packed.tell():
             raise UserError(
                 f"{self._path} unpacks to more than {self._bomb_ratio} times its size, as no export does: check it"
             )
