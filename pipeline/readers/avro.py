@@ -18,6 +18,13 @@ _LOGICAL = {
     "local-timestamp-millis": pa.timestamp("us"),
     "local-timestamp-micros": pa.timestamp("us"),
 }
+_LEAVES = {
+    "long": pa.int64(),
+    "int": pa.int64(),
+    "double": pa.float64(),
+    "float": pa.float64(),
+    "boolean": pa.bool_(),
+}
 fastavro.read.LOGICAL_READERS["string-uuid"] = lambda text, *_: text  # else an object, which Arrow does not take
 _PRIMITIVE = (_NULL, "boolean", "int", "long", "float", "double", "bytes", "string")
 
@@ -122,5 +129,4 @@ def _as_written(wanted: pa.DataType, avro: Any) -> pa.DataType:
     if isinstance(avro, dict) and avro.get("logicalType") in _LOGICAL:
         return _LOGICAL[avro["logicalType"]]
     name = avro["type"] if isinstance(avro, dict) else avro
-    leaves = {"long": pa.int64(), "int": pa.int64(), "double": pa.float64(), "float": pa.float64()}
-    return leaves.get(name, pa.string()) if isinstance(name, str) else wanted
+    return _LEAVES.get(name, pa.string()) if isinstance(name, str) else wanted

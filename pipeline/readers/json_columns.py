@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipeline.readers.json_arrow import is_integer
 from pipeline.readers.json_scan import (
+    BOOLEAN,
     FLOAT,
     INTEGER,
     LIST,
@@ -87,6 +88,7 @@ class Nodes:
             strings=cells(STRING, SPAN),
             integers=cells(INTEGER, np.int64),
             floats=cells(FLOAT, np.float64),
+            booleans=cells(BOOLEAN, np.int8),
             lists=cells(LIST, np.int32),
             structs=cells(STRUCT, np.bool_),
             rows=np.zeros(max(self.owners) + 1, np.int64),
@@ -102,6 +104,8 @@ def _kind_of(kind: pa.DataType, integer: bool) -> int:
         return INTEGER if integer else STRING
     if pa.types.is_float64(kind):
         return FLOAT
+    if pa.types.is_boolean(kind):
+        return BOOLEAN
     raise TypeError(f"{kind} is not a type of an export's field")
 
 
@@ -115,7 +119,7 @@ def parse(block: bytes, schema: pa.Schema) -> pa.RecordBatch | None:
     """Return the records of a block, one object per line, with or without a last line end; None to give up.
 
     Args:
-        schema: structs, lists of structs, strings, floats, and strings marked as integers (json_arrow.integer).
+        schema: structs, lists of structs, strings, floats, booleans; strings marked as integers (json_arrow.integer).
     """
     nodes = nodes_of(schema)
     if not nodes.supported or len(block) > _MAX_BYTES:
@@ -155,6 +159,10 @@ def _column(data: np.ndarray, nodes: Nodes, cells: Cells, node: int) -> pa.Array
         floats = cells.floats[slot, :rows]
         missing = np.isnan(floats)
         return pa.array(floats, mask=missing if missing.any() else None)
+    if kind == BOOLEAN:
+        booleans = cells.booleans[slot, :rows]
+        missing = booleans < 0
+        return pa.array(booleans == 1, mask=missing if missing.any() else None)
     return _strings(data, cells.strings[slot, :rows])
 
 

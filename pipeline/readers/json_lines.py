@@ -24,7 +24,7 @@ _decode = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) <
 def parse(lines: list[bytes], schema: pa.Schema) -> tuple[pa.RecordBatch, list[int], list[tuple[int, str]]]:
     """Return the records of some lines, their positions, and position and complaint of each bad line.
 
-    Strings and integers become binary, so that any bytes of an id reach the check of ids; floats remain floats.
+    Strings and integers become binary, so that any bytes of an id reach the check of ids; others keep their type.
     """
     target = pa.struct(list(schema))
     records, positions, malformed = [], [], []
@@ -95,6 +95,8 @@ def conform(value: Any, target: pa.DataType, name: str) -> Any:
         raise ValueError(f"{name} is not a plain value")
     if pa.types.is_floating(target):
         return _float(value, name)
+    if pa.types.is_boolean(target):
+        return _boolean(value, name)
     text = value if isinstance(value, str) else _text(value, name)
     try:
         return text.encode("utf-8", "surrogateescape")
@@ -114,6 +116,14 @@ def _float(value: Any, name: str) -> float:
         return float(value)
     except OverflowError:
         return math.copysign(math.inf, value)
+
+
+def _boolean(value: Any, name: str) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):  # as other tools write it
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is not true or false")
+    return value
 
 
 def _text(value: Any, name: str) -> str:

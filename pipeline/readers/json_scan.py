@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-STRUCT, LIST, STRING, INTEGER, FLOAT = range(5)  # kinds of nodes
+STRUCT, LIST, STRING, INTEGER, FLOAT, BOOLEAN = range(6)  # kinds of nodes
 ROOT, _DEPTH, _SKIPPED_DEPTH = 0, 16, 60
 _FIRST, _NEXT = 0, 1  # within an object or a list: before its first member, behind one
 _SPACE, _TAB, _RETURN, _LINE_END, _QUOTE, _ESCAPE = b' \t\r\n"\\'
@@ -252,6 +252,7 @@ class Cells(NamedTuple):
     strings: np.ndarray  # SPAN: where a string is in the data; the length is -1 for null
     integers: np.ndarray  # int64; NULL for null
     floats: np.ndarray  # float64; NaN for null
+    booleans: np.ndarray  # int8: 0 or 1; -1 for null
     lists: np.ndarray  # int32: the number of items; -1 for null
     structs: np.ndarray  # bool: whether it is not null
     rows: np.ndarray  # int64[row groups]: the rows filled so far
@@ -319,7 +320,7 @@ def scan(data, layout, cells):  # noqa: C901 - one loop is the fastest
     # Each access to an array in a tuple counts a reference, so that the loop takes the arrays out of the tuples first.
     names, members, nodes, groups = layout.names, layout.members, layout.nodes, layout.groups
     strings, integers, floats = cells.strings, cells.integers, cells.floats
-    lists, structs, rows = cells.lists, cells.structs, cells.rows
+    booleans, lists, structs, rows = cells.booleans, cells.lists, cells.structs, cells.rows
     open_nodes, open_rows, seen = np.zeros(_DEPTH, np.int64), np.zeros(_DEPTH, np.int64), np.zeros(_DEPTH, np.int64)
     most = structs.shape[1]
 
@@ -335,6 +336,8 @@ def scan(data, layout, cells):  # noqa: C901 - one loop is the fastest
                 integers[slot, row] = NULL
             elif kind == FLOAT:
                 floats[slot, row] = np.nan
+            elif kind == BOOLEAN:
+                booleans[slot, row] = -1
             elif kind == LIST:
                 lists[slot, row] = -1
             elif kind == STRUCT:
@@ -404,6 +407,8 @@ def scan(data, layout, cells):  # noqa: C901 - one loop is the fastest
                 at, integers[slot, row] = _integer(data, at)
             elif kind == FLOAT:
                 at, floats[slot, row] = _float(data, at)
+            elif kind == BOOLEAN:
+                at, booleans[slot, row] = _word(data, at), code == 116  # t
             elif ((kind == LIST and code == _OPEN_LIST) or (kind == STRUCT and code == _OPEN)) and depth + 1 < _DEPTH:
                 if kind == STRUCT:
                     structs[slot, row] = True

@@ -45,6 +45,8 @@ def value(kind: pa.DataType, integer: bool, rng: random.Random) -> Any:
         return [record(kind.value_type, rng) for _ in range(rng.randrange(4))]
     if pa.types.is_floating(kind):
         return rng.choice([0, 3, -1.5, 12.99, 9.5e-7, 1e22, 2**53 - 1, 0.1, -0.0, round(rng.uniform(0, 1e6), 2)])
+    if pa.types.is_boolean(kind):
+        return rng.choice([True, False])
     number = rng.choice([0, 7, -12, 10**17, 999_999_999_999_999_999])
     return rng.choice([number, str(number)]) if integer else rng.choice(PLAIN)
 
@@ -78,6 +80,9 @@ def conform(found: Any, kind: pa.DataType, integer: bool) -> Any:
     if pa.types.is_floating(kind):
         assert type(found) in (int, float)
         return float(found)
+    if pa.types.is_boolean(kind):
+        assert type(found) is bool
+        return found
     assert isinstance(found, str) or (integer and type(found) is int)
     return int(found) if integer else found
 
