@@ -73,6 +73,8 @@ class Signal(Section):
             yield f"item {self.item} is not a field of {kind} (known: {', '.join(_FIELDS[kind])})"
         if not _is_one_of(self.amount, _AMOUNTS[kind]):
             yield f"amount {self.amount} is not an amount of {kind} (known: {', '.join(_AMOUNTS[kind])})"
+        if kind == "ga360" and self.dwell and not {*self.event} <= {"page", "screen"}:
+            yield f"dwell is of the events page and screen, not of {', '.join(self.event)}"
         if self.amount == "quantity" and not self.item.startswith(("items.", "product.")):
             yield f"amount quantity needs an item in {'items' if kind == 'ga4' else 'product'}, not {self.item}"
 

@@ -21,8 +21,9 @@ INTERACTIONS = pa.schema({VISITOR_ID: ID, CONTENT_ID: ID, AMOUNT: pa.float64(), 
 EVENT = "event"
 EVENTS = INTERACTIONS.append(pa.field(EVENT, pa.uint64()))
 
-# A GA360 page view: contentId is null on pages without item, which end the dwell of the page before.
-VISIT_ID, HIT_TIME_MS, HIT_NUMBER, START_MS = "visitId", "hit_time_ms", "hitNumber", "start_ms"
+# A GA360 page view: contentId is null on pages without item, which end the dwell of the page before. A view lasts to
+# the next one of its series; an occurrence of another kind has an amount, which is null for a view.
+VISIT_ID, HIT_TIME_MS, HIT_NUMBER, START_MS, SERIES = "visitId", "hit_time_ms", "hitNumber", "start_ms", "series"
 VIEWS = pa.schema(
     {
         VISITOR_ID: ID,
@@ -31,6 +32,8 @@ VIEWS = pa.schema(
         HIT_NUMBER: pa.int64(),
         START_MS: pa.int64(),
         CONTENT_ID: ID,
+        SERIES: pa.int16(),
+        AMOUNT: pa.float64(),
     }
 )
 
@@ -40,30 +43,42 @@ def dwell(views: pa.Table) -> pa.Table:
 
     LEAD(hits.time) OVER (PARTITION BY fullVisitorId, visitId ORDER BY hits.time, hits.hitNumber) - hits.time
 
+    Several items of one page are seen as long as the page.
+
     Args:
         views: columns of VIEWS; all pages of a visitor, in any order.
 
     Returns:
-        columns of INTERACTIONS, one row per view of an item; the amount is 0 on a session's last page.
+        columns of INTERACTIONS and SERIES, one row per item of a view; the amount is 0 on a session's last page. Rows
+        that have an amount keep it.
     """
     visitors = views[VISITOR_ID].combine_chunks().indices.to_numpy()
-    visits, times, numbers = (views[name].to_numpy() for name in (VISIT_ID, HIT_TIME_MS, HIT_NUMBER))
-    order = np.lexsort((numbers, times, visits, visitors))
-    visitors, visits, times = visitors[order], visits[order], times[order]
-    amounts = np.zeros(len(order))
-    same_session = (visitors[1:] == visitors[:-1]) & (visits[1:] == visits[:-1])
-    amounts[:-1] = np.where(same_session, times[1:] - times[:-1], 0)
+    names = (VISIT_ID, SERIES, HIT_TIME_MS, HIT_NUMBER)
+    visits, series, times, numbers = (views[name].to_numpy() for name in names)
+    order = np.lexsort((numbers, times, series, visits, visitors))
+    visitors, visits, series, times, numbers = (keys[order] for keys in (visitors, visits, series, times, numbers))
+    same_session = _repeats(visitors) & _repeats(visits) & _repeats(series)
+    page = np.cumsum(~(same_session & _repeats(times) & _repeats(numbers))) - 1  # of each row
+    firsts = np.flatnonzero(np.diff(page, prepend=-1))
+    to_next = np.append(np.where(same_session[firsts[1:]], np.diff(times[firsts]), 0), 0)
     views = views.take(pa.array(order))
+    given = views[AMOUNT].to_numpy()
     table = pa.table(
         {
             VISITOR_ID: views[VISITOR_ID],
             CONTENT_ID: views[CONTENT_ID],
-            AMOUNT: amounts,
+            AMOUNT: np.where(np.isnan(given), to_next[page], given),
             TIME_MS: pc.add(views[START_MS], views[HIT_TIME_MS]),
+            SERIES: views[SERIES],
         },
-        schema=INTERACTIONS,
+        schema=INTERACTIONS.append(VIEWS.field(SERIES)),
     )
     return table.filter(pc.is_valid(table[CONTENT_ID]))
+
+
+def _repeats(keys: np.ndarray) -> np.ndarray:
+    """Return whether each key equals the one before, bool[n]."""
+    return np.append(False, keys[1:] == keys[:-1])[: len(keys)]
 
 
 def distinct(events: pa.Table) -> pa.Table:

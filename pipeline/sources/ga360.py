@@ -1,4 +1,9 @@
-"""GA360 sessions (ga_sessions_YYYYMMDD, one row per session) -> page views."""
+"""GA360 sessions (ga_sessions_YYYYMMDD, one row per session) -> what its signals count, by visitor and item.
+
+A hit has the events that hits.events names. A signal of dwell makes a view of each page (or screen): the view lasts to
+the next page of the session, which may be in the table of the next day, so that it is measured once all of a visitor's
+rows are together. Any other signal makes an occurrence with its amount.
+"""
 
 from __future__ import annotations
 
@@ -9,74 +14,111 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from configs.settings import SourceSettings
-from pipeline.interactions import sessions
+from artifacts.names import AMOUNT, TIME_MS
+from configs.settings import SourceSettings, SplitSettings
+from pipeline.interactions import sessions, splits
 from pipeline.interactions.columns import ID
-from pipeline.interactions.sessions import VIEWS
+from pipeline.interactions.sessions import INTERACTIONS, SERIES, VIEWS
 from pipeline.readers.files import ExportReader
-from pipeline.readers.json_arrow import integer
 from pipeline.readers.records import RawBatch
 from pipeline.sources import columns, times
 from pipeline.sources.extract import RECORDS, Extract, Ledger, column, faults, known_ids, open_ledger, within_window
+from pipeline.sources.hits.fields import Hits
+from pipeline.sources.hits.occurrences import Occurrences, find, signals_of
+from pipeline.sources.hits.schema import SCHEMA, schema_of
+from pipeline.sources.items import attributes
+from pipeline.sources.items.pages import PageRules
+from pipeline.sources.items.strengths import strengths
 from pipeline.sources.source import Source
 
-HITS = "hits"
-_DIMENSION = pa.struct([integer("index"), pa.field("value", pa.string())])
-_HIT = pa.struct(
-    [
-        integer("hitNumber"),
-        integer("time"),
-        pa.field("type", pa.string()),
-        pa.field("customDimensions", pa.list_(_DIMENSION)),
-    ]
-)
-SCHEMA = pa.schema(
-    [
-        pa.field("fullVisitorId", pa.string()),
-        integer("visitNumber"),
-        integer("visitId"),
-        integer("visitStartTime"),
-        pa.field("date", pa.string()),
-        pa.field("hits", pa.list_(_HIT)),
-    ]
-)
+__all__ = ["SCHEMA", "Ga360", "extract"]
 
 
 class Ga360(Source):
     """GA360 sessions in export files."""
 
-    def __init__(self, settings: SourceSettings, reader: ExportReader | None = None):
-        super().__init__(settings, (reader or ExportReader(SCHEMA)).read, schema=SCHEMA)
+    def __init__(
+        self,
+        settings: SourceSettings,
+        reader: ExportReader | None = None,
+        split: SplitSettings = SplitSettings(),  # noqa: B008 - frozen
+    ):
+        """Prepare the rules.
+
+        Raises:
+            UserError: an expression of the page rules is not valid.
+        """
+        schema = schema_of(settings)
+        super().__init__(settings, (reader or ExportReader(schema)).read, schema=schema)
+        self._rules = PageRules(settings.page, settings.page_parameters)
+        self._split = split
 
     def _rows_of(self, raw: RawBatch, path: str) -> Extract:
-        return extract(raw, path, self.settings)
+        return extract(raw, path, self.settings, self._rules)
+
+    def shrink(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Sum the occurrences of each pair; views are measured with those of other files, and bots found by rows."""
+        if rows.schema.equals(VIEWS) or self.settings.filters_bots or not rows.num_rows:
+            return rows
+        pairs = splits.on_each_side(pa.Table.from_batches([rows]), sessions.sum_pairs, self._split)
+        return pairs.combine_chunks().to_batches()[0]
 
     def interactions(self, rows: pa.Table) -> tuple[pa.Table, Counter[str]]:
-        """Return one row per page view of an item, with its dwell."""
-        return sessions.dwell(rows), Counter()
+        """Return one row per occurrence of a signal; of a view, with its dwell."""
+        if rows.schema.equals(INTERACTIONS):
+            return rows, Counter()
+        views = sessions.dwell(rows)
+        signals = signals_of(views[SERIES].to_numpy())
+        amounts = strengths(views[AMOUNT].to_numpy(), signals, views[TIME_MS].to_numpy(), self.settings)
+        index = INTERACTIONS.get_field_index(AMOUNT)
+        return views.select(INTERACTIONS.names).set_column(index, AMOUNT, pa.array(amounts)), Counter()
 
 
-def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
-    """Return the page views of sessions.
+def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules | None = None) -> Extract:
+    """Return what the signals find in sessions.
 
     Args:
-        raw: records with the fields of SCHEMA.
+        raw: records with fields of SCHEMA.
         path: their file, for the account.
-        source: the dimension with the contentId, the kind of visitor, and the window.
+        source: the signals, the attributes, the kind of visitor, and the window.
+        rules: those of source.page, if they are made already.
 
     Returns:
-        columns of pipeline.interactions.sessions.VIEWS.
+        columns of pipeline.interactions.sessions.VIEWS if a signal counts dwells, else of INTERACTIONS.
     """
     ledger = open_ledger(raw, path)
     inside = within_window(times.days(column(raw.columns, "date")), source, ledger, raw.numbers)
     batch, numbers = raw.columns, raw.numbers
     if not inside.all():
         batch, numbers = batch.filter(pa.array(inside)), numbers[inside]
+    visits, sound = _visits(batch, numbers, source, ledger)
+    hits = Hits(batch, rules or PageRules(source.page, source.page_parameters))
+    time, has_time = times.since_1970(columns.field(hits.flat, "time"), "ms")
+    parts = find(hits, sound[hits.session], has_time, numbers[hits.session], source, ledger)
+    used = np.zeros(batch.num_rows, bool)
+    for part in parts:
+        used[hits.session[part.rows.hit[part.item.is_valid().to_numpy(zero_copy_only=False)]]] = True
+    ledger.skip(RECORDS, "no_item", (sound & ~used).sum())
+    table = _table(hits, visits, time, parts, source)
+    return Extract(table, ledger.rejects, ledger.counts, _attributes(hits, visits, time, parts, source))
+
+
+class _Visits(NamedTuple):
+    """The sessions of a batch."""
+
+    visitor: pa.DictionaryArray
+    number: np.ndarray  # visitId, int64[n]
+    start: np.ndarray  # int64[n], ms
+
+
+def _visits(
+    batch: pa.RecordBatch, numbers: np.ndarray, source: SourceSettings, ledger: Ledger
+) -> tuple[_Visits, np.ndarray]:
+    """Return the sessions, and which of them are sound, bool[n]; reject the others."""
     visitors = known_ids(columns.ids(column(batch, "fullVisitorId")), source)
     visit_ids, has_visit = columns.integers(column(batch, "visitId"))
     starts, has_start = times.since_1970(column(batch, "visitStartTime"), "s")
     visit_numbers, has_number = columns.integers(column(batch, "visitNumber"))
-
     reasons = faults("visitor_id", visitors)
     reasons[~has_start] = "visit_start_time_invalid"
     reasons[~has_visit] = "visit_id_invalid"
@@ -87,83 +129,39 @@ def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
         )
     reasons[visitors.is_null().to_numpy(zero_copy_only=False)] = "visitor_id_missing"
     sound = ledger.reject_where(RECORDS, reasons, numbers, visitorId=visitors)
+    return _Visits(columns.coded_ids(visitors), visit_ids, starts * 1000), sound
 
-    pages = _pages(column(batch, HITS), sound, numbers, source, ledger)
-    sessions = pa.array(pages.session)
-    used = np.zeros(batch.num_rows, bool)
-    used[pages.session[pages.item.is_valid().to_numpy(zero_copy_only=False)]] = True
-    ledger.skip(RECORDS, "no_item", (sound & ~used).sum())
-    views = pa.RecordBatch.from_arrays(
-        [
-            columns.coded_ids(visitors).take(sessions),
-            pa.array(visit_ids).take(sessions),
-            pa.array(pages.time),
-            pa.array(pages.number),
-            pa.array(starts * 1000).take(sessions),
-            pages.item,
-        ],
-        schema=VIEWS,
+
+def _table(
+    hits: Hits, visits: _Visits, time: np.ndarray, parts: list[Occurrences], source: SourceSettings
+) -> pa.RecordBatch:
+    """Return the rows of all signals."""
+    item = pa.chunked_array([part.item for part in parts], ID).unify_dictionaries().combine_chunks()
+    hit, series, amount = (
+        np.concatenate(columns_) for columns_ in zip(*((p.rows.hit, p.series, p.amount) for p in parts), strict=True)
     )
-    return Extract(views, ledger.rejects, ledger.counts)
+    session = hits.session[hit]
+    taken, times_ms = pa.array(session), visits.start[session] + time[hit]
+    visitor = visits.visitor.take(taken)
+    if not any(signal.dwell for signal in source.all_signals):
+        amount = strengths(amount, signals_of(series), times_ms, source)
+        return pa.RecordBatch.from_arrays([visitor, item, pa.array(amount), pa.array(times_ms)], schema=INTERACTIONS)
+    numbers, _ = columns.integers(columns.field(hits.flat, "hitNumber"))
+    views = [visits.number[session], time[hit], numbers[hit], visits.start[session]]
+    amounts = pa.array(amount, mask=np.isnan(amount))
+    arrays = [visitor, *map(pa.array, views), item, pa.array(series), amounts]
+    return pa.RecordBatch.from_arrays(arrays, schema=VIEWS)
 
 
-class _Pages(NamedTuple):
-    """Hits of type PAGE."""
-
-    session: np.ndarray  # int64[n]: the row of the batch
-    time: np.ndarray  # int64[n], ms since the session's start
-    number: np.ndarray  # int64[n]
-    item: pa.DictionaryArray  # null where the page has no item
-
-
-def _pages(hits: pa.Array, sound: np.ndarray, numbers: np.ndarray, source: SourceSettings, ledger: Ledger) -> _Pages:
-    if pa.types.is_null(hits.type):
-        empty = np.zeros(0, np.int64)
-        return _Pages(empty, empty, empty, pa.array([], ID))
-    session = pc.list_parent_indices(hits).to_numpy().astype(np.int64)
-    flat = pc.list_flatten(hits)
-    is_page = pc.equal(columns.field(flat, "type"), "PAGE")
-    is_page = is_page.fill_null(False).to_numpy(zero_copy_only=False)
-    kept = sound[session] & is_page
-    ledger.counts["hits.read"] += int(sound[session].sum())
-    ledger.skip("hits", "no_page", (sound[session] & ~is_page).sum())
-    session, pages = session[kept], pa.array(kept)
-
-    time, has_time = times.since_1970(columns.field(flat, "time").filter(pages), "ms")
-    number, _ = columns.integers(columns.field(flat, "hitNumber").filter(pages))
-    item = columns.coded_ids(known_ids(_item(flat, kept, source.item_dimension_index, ledger), source))
-    reasons = faults("content_id", item)
-    bad_item = reasons != None  # noqa: E711 - elementwise
-    bad_time = ~has_time
-    reasons[bad_time] = "hit_time_invalid"
-    ledger.reject_where("hits", reasons, numbers[session], contentId=item, hitNumber=pa.array(number))
-    # A page whose item cannot be kept still ends the dwell of the page before it.
-    missing = item.is_null().to_numpy(zero_copy_only=False)
-    ledger.skip("hits", "no_item", (missing & ~bad_time).sum())
-    timed, codes = ~bad_time, item.indices.fill_null(0).to_numpy()
-    kept_codes = pa.array(codes[timed], mask=(missing | bad_item)[timed])
-    item = pa.DictionaryArray.from_arrays(kept_codes, item.dictionary)
-    return _Pages(session[timed], time[timed], number[timed], item)
-
-
-def _item(hits: pa.StructArray, kept: np.ndarray, index: int, ledger: Ledger) -> pa.BinaryArray:
-    """Return the custom dimension of the given index of each kept hit; null where it has none."""
-    dimensions = columns.field(hits, "customDimensions")
-    if pa.types.is_null(dimensions.type):
-        return pa.nulls(int(kept.sum()), pa.binary())
-    hit = pc.list_parent_indices(dimensions).to_numpy().astype(np.int64)
-    flat = pc.list_flatten(dimensions)
-    found, is_index = columns.integers(columns.field(flat, "index"))
-    is_index &= kept[hit]
-    for seen in pc.value_counts(pa.array(found[is_index])).to_pylist():
-        ledger.counts[f"seen.dimension.{seen['values']}"] += seen["counts"]
-    values = columns.ids(columns.field(flat, "value"))
-    places = np.flatnonzero(is_index & (found == index) & values.is_valid().to_numpy(zero_copy_only=False))
-    hit = hit[places]
-    if (hit[1:] == hit[:-1]).any():  # MAX(IF(index = N, value, NULL)), as in the SQL
-        order = sorted(range(len(places)), key=lambda at: (hit[at], values[places[at]].as_py()))
-        places, hit = places[order], hit[order]
-    chosen = np.full(len(hits), -1, np.int64)
-    chosen[hit] = places
-    chosen = chosen[kept]
-    return values.take(pa.array(chosen, mask=chosen < 0))
+def _attributes(
+    hits: Hits, visits: _Visits, time: np.ndarray, parts: list[Occurrences], source: SourceSettings
+) -> pa.RecordBatch | None:
+    """Return the values of the items' attributes in the rows of all signals."""
+    if not source.item_attributes:
+        return None
+    batches = []
+    for part in parts:
+        times_ms = visits.start[hits.session[part.rows.hit]] + time[part.rows.hit]
+        fields = {name: hits.described(field, part.rows) for name, field in source.item_attributes.items()}
+        batches.append(attributes.collect(part.item, times_ms, fields, source.names_of_no_id))
+    return batches[0] if len(batches) == 1 else attributes.add_up(pa.Table.from_batches(batches))

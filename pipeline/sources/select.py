@@ -28,4 +28,4 @@ def source_of(
         return Table(source, rating, read, str(source.query or source.input) if read else None)
     if read:
         return BigQueryPairs(source, read)
-    return Ga360(source) if source.kind == "ga360" else Ga4(source, split)
+    return Ga360(source, split=split) if source.kind == "ga360" else Ga4(source, split)

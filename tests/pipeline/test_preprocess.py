@@ -104,7 +104,7 @@ def test_minimum_counts_leave_out_and_count(tmp_path):
         tmp_path / "out", path, dataset={"min_items_per_user": 2, "min_users_per_item": 2}, rating={"kind": "binary"}
     )
     assert set(ratings(tmp_path / "out")) == {(v, c) for v in (b"a", b"b") for c in (b"x", b"y")}
-    expected = {"hits.no_item": 3, "pairs.below_min_items_per_user": 1, "pairs.below_min_users_per_item": 1}
+    expected = {"items.no_item": 3, "pairs.below_min_items_per_user": 1, "pairs.below_min_users_per_item": 1}
     assert manifest["skipped"] == expected
 
 

@@ -47,10 +47,32 @@ items = st.none() | st.sampled_from(["x", "y", "z"]) | texts
 clocks = st.sampled_from([0, 10, 10, 40, 39, 86_400_000, 10**15])  # back, and over midnight too
 
 
+products = st.fixed_dictionaries(
+    {"productSKU": items, "isImpression": st.sampled_from([None, False, True])},
+    optional={
+        "productQuantity": st.sampled_from(["1", "3", "0", None]),
+        "customDimensions": st.lists(st.fixed_dictionaries({"index": st.just("10"), "value": items}), max_size=2),
+    },
+)
+
+
+@st.composite
+def full_hit(draw: Any) -> dict[str, Any]:
+    found = hit(draw(st.integers(1, 4)), draw(clocks), draw(items), draw(st.sampled_from(["PAGE", "PAGE", "EVENT"])))
+    parts = {
+        "page": st.fixed_dictionaries({"pagePath": items}),
+        "product": st.lists(products, max_size=2),
+        "eCommerceAction": st.fixed_dictionaries({"action_type": st.sampled_from(["0", "2", "3", "6"])}),
+        "eventInfo": st.fixed_dictionaries(
+            {"eventCategory": st.sampled_from(["Video", "page"]), "eventLabel": items, "eventValue": st.just("4")}
+        ),
+    }
+    return found | draw(st.fixed_dictionaries({}, optional=parts))
+
+
 @st.composite
 def sound_session(draw: Any) -> dict[str, Any]:
-    kinds = st.sampled_from(["PAGE", "PAGE", "PAGE", "EVENT"])
-    hits = draw(st.lists(st.builds(hit, st.integers(1, 4), clocks, items, kinds), max_size=4))
+    hits = draw(st.lists(full_hit(), max_size=4))
     start = draw(st.sampled_from([1704067200, 1704067201, 0, 10**12]))
     return session(draw(visitors), draw(st.sampled_from([1, 2, 1704067200])), hits) | {"visitStartTime": str(start)}
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artifacts.names import AMOUNT, TIME_MS
+from artifacts.names import AMOUNT, CONTENT_ID, TIME_MS
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
 from pipeline.interactions.columns import from_bytes, to_bytes
@@ -62,12 +62,15 @@ def check(data: bytes, records: int | None, source: SourceSettings) -> tuple[lis
     rows = rows_of(tables)
     records = counts["records.read"] if records is None else records
     assert counts["records.read"] == records
-    assert len(rejects) == total(counts, "records.rejected.") + total(counts, "hits.rejected.")
+    assert len(rejects) == sum(total(counts, f"{unit}.rejected.") for unit in ("records", "hits", "items"))
     for reject in map(json.loads, rejects):
         assert reject["reason"] and reject["file"] == "file" and reject["record"] >= 1
     if source.kind == "ga360":
-        seen = total(counts, "hits.rejected.") + total(counts, "hits.skipped.")
-        assert counts["hits.read"] == seen + sum(row[5] is not None for row in rows)
+        items = [item for table in tables for item in table.column(CONTENT_ID).to_pylist()]
+        seen = total(counts, "items.rejected.") + total(counts, "items.skipped.")
+        assert counts["items.read"] == seen + len(items) - items.count(None)
+        matched = counts["hits.read"] - total(counts, "hits.rejected.") - total(counts, "hits.skipped.")
+        assert counts["items.read"] >= matched
     else:
         assert records == total(counts, "records.rejected.") + total(counts, "records.skipped.") + len(rows)
     for name in (cell for row in rows for cell in row if isinstance(cell, bytes)):
@@ -95,11 +98,12 @@ def check_or_refuse(data: bytes, records: int | None, source: SourceSettings) ->
 def fates(lines: list[bytes], source: SourceSettings) -> None:
     """Compare a file of lines with each line alone."""
     alone: list[tuple[list[tuple], list[bytes], Counter]] = []
+    ga360_ = source.kind == "ga360"
     for line in filter(bytes.strip, lines):
         if not line.lstrip().startswith(b"{"):
             continue  # alone it would be no export
         rows, rejects, counts = check(line + b"\n", 1, source)
-        used = any(row[5] is not None for row in rows) if source.kind == "ga360" else bool(rows)
+        used = bool([row for row in rows if row[1 if len(row) == 4 else 5] is not None] if ga360_ else rows)
         assert total(counts, "records.rejected.") + total(counts, "records.skipped.") + used == 1
         alone.append((rows, rejects, counts))
     first = b'{"date": "20240101", "event_date": "20240101"}\n'  # so that the file is taken for JSON
@@ -112,10 +116,18 @@ def fates(lines: list[bytes], source: SourceSettings) -> None:
     )
 
 
+MIXED = [
+    {"event": "page", "item": "dimension.10", "dwell": True},
+    {"event": ["add_to_cart", "Video"], "item": "product.productSKU", "amount": "quantity", "max_items": 1},
+    {"event": "*", "item": "event.eventLabel", "weight": -2, "amount": "event.eventValue"},
+]
+SIGNALS = [{}, {"preset": "ga360_pages"}, {"preset": "ga360_shop"}, {"signals": MIXED}]
+
+
 @fuzzed
-@given(st.lists(wild.line(wild.sound_session()), max_size=5), st.booleans())
-def test_ga360_lines(lines, by_visit):
-    fates(lines, SourceSettings(kind="ga360", input="x", visitor_key="visit" if by_visit else "visitor"))
+@given(st.lists(wild.line(wild.sound_session()), max_size=5), st.booleans(), st.sampled_from(SIGNALS))
+def test_ga360_lines(lines, by_visit, signals):
+    fates(lines, SourceSettings(kind="ga360", input="x", visitor_key="visit" if by_visit else "visitor", **signals))
 
 
 @fuzzed
@@ -153,6 +165,9 @@ def shaped(value, kind: pa.DataType):
         assert isinstance(value, list)
         return [shaped(part, kind.value_type) for part in value]
     assert not isinstance(value, (dict, list))
+    if pa.types.is_boolean(kind):
+        assert isinstance(value, bool) or str(value).lower() in ("true", "false")
+        return value if isinstance(value, bool) else value.lower() == "true"
     if pa.types.is_floating(kind):
         assert not isinstance(value, bool)
         return float(value)  # of "NaN", "Infinity" and "1.5" too; of other text, a ValueError
@@ -210,12 +225,20 @@ def test_an_odd_line_has_one_fate_in_any_position_by_any_parser(data, kind, bloc
         assert records == [neutral(record) for record in fates.values() if record is not None]
 
 
+DIMENSIONS = ("customDimensions", pa.list_(pa.struct([("index", pa.int64()), ("value", pa.string())])))
+PRODUCT = pa.struct(
+    [("productSKU", pa.string()), ("productQuantity", pa.int64()), ("isImpression", pa.bool_()), DIMENSIONS]
+)
 HIT = pa.struct(
     [
         ("hitNumber", pa.int64()),
         ("time", pa.int64()),
         ("type", pa.string()),
-        ("customDimensions", pa.list_(pa.struct([("index", pa.int64()), ("value", pa.string())]))),
+        ("page", pa.struct([("pagePath", pa.string())])),
+        ("product", pa.list_(PRODUCT)),
+        ("eCommerceAction", pa.struct([("action_type", pa.string())])),
+        ("eventInfo", pa.struct([("eventCategory", pa.string()), ("eventLabel", pa.string())])),
+        DIMENSIONS,
     ]
 )
 SESSION = pa.schema(
@@ -225,6 +248,7 @@ SESSION = pa.schema(
         ("visitId", pa.int64()),
         ("visitStartTime", pa.int64()),
         ("date", pa.string()),
+        DIMENSIONS,
         ("hits", pa.list_(HIT)),
     ]
 )
@@ -251,7 +275,7 @@ def values(kind: pa.DataType) -> st.SearchStrategy:
     elif pa.types.is_binary(kind):
         own = st.binary(max_size=4)
     else:
-        own = wild.texts.filter(_has_bytes) | st.sampled_from(["PAGE", "a", "x"])
+        own = wild.texts.filter(_has_bytes) | st.sampled_from(["PAGE", "EVENT", "3", "Video", "a", "x"])
     return own | st.none() if pa.types.is_nested(kind) else st.one_of(own, own, own, st.none())
 
 
@@ -276,10 +300,10 @@ def parquet(draw, schema: pa.Schema) -> tuple[bytes, int]:
 
 
 @fuzzed
-@given(parquet(SESSION))
-def test_ga360_parquet_of_odd_values_and_types(file):
+@given(parquet(SESSION), st.sampled_from(SIGNALS))
+def test_ga360_parquet_of_odd_values_and_types(file, signals):
     data, records = file
-    check_or_refuse(data, records, SourceSettings(kind="ga360", input="x"))
+    check_or_refuse(data, records, SourceSettings(kind="ga360", input="x", **signals))
 
 
 TABLE = pa.schema(
@@ -296,7 +320,7 @@ def test_tables_of_odd_values_and_types(file, what):
 
 def avro_type(kind: pa.DataType, name: str) -> dict | list | str:
     if pa.types.is_struct(kind):
-        fields = [{"name": item.name, "type": avro_type(item.type, item.name)} for item in kind]
+        fields = [{"name": item.name, "type": avro_type(item.type, f"{name}_{item.name}")} for item in kind]
         return {"type": "record", "name": f"r_{name}", "fields": fields}
     if pa.types.is_list(kind):
         return {"type": "array", "items": avro_type(kind.value_type, name)}
@@ -315,13 +339,13 @@ def without_nulls(kind: pa.DataType, value):
 @fuzzed
 @given(st.data())
 def test_ga360_avro_of_odd_values_and_types(data):
-    kinds = st.sampled_from([pa.string(), pa.float64(), pa.bool_()])
+    kinds, signals = st.sampled_from([pa.string(), pa.float64(), pa.bool_()]), st.sampled_from(SIGNALS)
     fields = [item.with_type(data.draw(kinds)) if data.draw(st.integers(0, 30)) == 0 else item for item in SESSION]
     kind = pa.struct(fields)
     rows = data.draw(st.lists(values(kind), min_size=1, max_size=4))
     file = io.BytesIO()
     fastavro.writer(file, avro_type(kind, "session"), [without_nulls(kind, row) for row in rows], codec="deflate")
-    check_or_refuse(file.getvalue(), len(rows), SourceSettings(kind="ga360", input="x"))
+    check_or_refuse(file.getvalue(), len(rows), SourceSettings(kind="ga360", input="x", **data.draw(signals)))
 
 
 @fuzzed

@@ -116,8 +116,9 @@ def test_ga360_pages_and_their_account(tmp_path):
         "records.skipped.outside_window": 1,
         "records.skipped.no_item": 1,
         "hits.read": 5,
-        "hits.skipped.no_page": 1,
-        "hits.skipped.no_item": 2,
+        "hits.skipped.no_signal": 1,
+        "items.read": 4,
+        "items.skipped.no_item": 2,
     }
 
 
@@ -145,7 +146,6 @@ def test_ga360_rejects_say_why(tmp_path):
     ]
     found = extract(ga360, tmp_path, rows)
     assert reasons(found) == [
-        "content_id_empty",
         "content_id_newline",
         "hit_time_invalid",
         "hit_time_invalid",

@@ -40,7 +40,7 @@ def test_ga360(tmp_path, name):
     path = write_ndjson(tmp_path / "in", rows)
     found, rejects, counts = extracted(ga360.Ga360(SourceSettings(input="x"), ExportReader(ga360.SCHEMA)), path)
     assert [row["contentId"] for row in found] == [b"x", None, b"y"], "a page without item still ends the one before"
-    assert rejects == ["visitor_id_missing"] and counts["hits.skipped.no_item"] == 1
+    assert rejects == ["visitor_id_missing"] and counts[f"items.skipped.not_an_id.{name}"] == 1
 
 
 @pytest.mark.parametrize("name", [*MISSING, "nan", "None"])

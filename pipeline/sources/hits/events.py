@@ -1,0 +1,76 @@
+"""The events of hits, by the names that signals have for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+
+import numpy as np
+import pyarrow as pa
+
+from configs.settings.signals import ANY_EVENT
+from pipeline.sources import columns
+from pipeline.sources.hits.schema import PAGE, SCREEN
+
+_TYPES = {b"PAGE": PAGE, b"APPVIEW": SCREEN}
+# eCommerceAction.action_type; 0 is unknown, and 8 a step of the checkout.
+_ACTIONS = {
+    b"1": "click",
+    b"2": "detail",
+    b"3": "add_to_cart",
+    b"4": "remove_from_cart",
+    b"5": "checkout",
+    b"6": "purchase",
+    b"7": "refund",
+}
+_KNOWN = (*_TYPES.values(), *_ACTIONS.values())
+_NO_NAME = -1
+_SHOWN = 100  # characters of a category
+
+
+class Events:
+    """The names of each hit: that of its type, or its category if it is of type EVENT; and that of its action."""
+
+    def __init__(self, hits: pa.StructArray):
+        """Name hits, a struct per hit with fields of pipeline.sources.hits.schema."""
+        types = _coded(columns.field(hits, "type"), {name: _KNOWN.index(event) for name, event in _TYPES.items()})
+        actions = columns.field(columns.field(hits, "eCommerceAction"), "action_type")
+        self._actions = _coded(actions, {name: _KNOWN.index(event) for name, event in _ACTIONS.items()})
+        categories = columns.coded_ids(columns.field(columns.field(hits, "eventInfo"), "eventCategory"))
+        codes = categories.indices.fill_null(-1).to_numpy()
+        is_event = _coded(columns.field(hits, "type"), {b"EVENT": 0}) == 0
+        self._types = np.where(is_event & (codes >= 0), codes + len(_KNOWN), types)
+        values = categories.dictionary.to_pylist()
+        self._categories = [value.decode("utf-8", "backslashreplace") for value in values]
+
+    def are_of(self, event: str) -> np.ndarray:
+        """Return which hits are of a type, bool[hits]: page or screen."""
+        return self._types == _KNOWN.index(event)
+
+    def match(self, events: Collection[str]) -> np.ndarray:
+        """Return which hits have one of the names, bool[hits].
+
+        A name of a type or of an action means no category that is spelled alike.
+        """
+        if ANY_EVENT in events:
+            return np.ones(len(self._types), bool)
+        own = [name in events for name in _KNOWN]
+        others = [name in events and name not in _KNOWN for name in self._categories]
+        wanted = np.array([*own, *others, False])  # the last one for _NO_NAME
+        return wanted[self._types] | wanted[self._actions]
+
+    def count(self, kept: np.ndarray) -> Counter[str]:
+        """Return the number of hits by name, of those that are kept, bool[hits]."""
+        seen: Counter[str] = Counter()
+        for codes in (self._types[kept], self._actions[kept]):
+            numbers = np.bincount(codes[codes != _NO_NAME], minlength=len(_KNOWN) + len(self._categories)).tolist()
+            for name, number in zip((*_KNOWN, *self._categories), numbers, strict=True):
+                seen[name[:_SHOWN]] += number
+        return +seen
+
+
+def _coded(column: pa.Array, codes: dict[bytes, int]) -> np.ndarray:
+    """Return the code of each value, int64[n]; _NO_NAME where it has none."""
+    values = columns.coded_ids(column)
+    of_value = np.array([*(codes.get(value, _NO_NAME) for value in values.dictionary.to_pylist()), _NO_NAME])
+    return of_value[values.indices.fill_null(len(of_value) - 1).to_numpy()]

@@ -1,0 +1,181 @@
+"""What hits are about: the values of a signal's or an attribute's field, by rows of hits and their products."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.sources import columns
+from pipeline.sources.extract import column
+from pipeline.sources.hits.dimensions import NOTHING, Dimensions, parents, taken
+from pipeline.sources.hits.schema import DIMENSIONS, HITS, IS_IMPRESSION, MICROS, PAGE, PRODUCT, SCREEN
+from pipeline.sources.items.pages import PageRules, Pages
+
+
+class Scopes(NamedTuple):
+    """Custom dimensions, the narrowest scope first."""
+
+    product: Dimensions
+    hit: Dimensions
+    session: Dimensions
+
+
+class Rows(NamedTuple):
+    """What signals see: a hit, or one of its products, int64[n] each; the product is NOTHING for the hit itself."""
+
+    hit: np.ndarray
+    product: np.ndarray
+
+    def take(self, places: np.ndarray) -> Rows:
+        return Rows(self.hit[places], self.product[places])
+
+
+class Hits:
+    """The hits of a batch of sessions, as flat columns."""
+
+    def __init__(self, sessions: pa.RecordBatch, rules: PageRules):
+        """Take the hits of sessions with fields of pipeline.sources.hits.schema, without nulls in `hits`."""
+        lists = column(sessions, HITS)
+        is_empty = pa.types.is_null(lists.type)
+        self.session = np.zeros(0, np.int64) if is_empty else parents(lists)
+        self.flat = pa.array([], pa.struct([])) if is_empty else pc.list_flatten(lists)
+        self._sessions, self._rules = sessions, rules
+
+    def __len__(self) -> int:
+        return len(self.session)
+
+    def rows(self, item: str, hits: np.ndarray) -> Rows:
+        """Return what to look at for a signal's item: the products of hits, in their order, or the hits.
+
+        Args:
+            hits: bool[hits]. A hit without the products that an item needs has a row without product.
+        """
+        product = np.flatnonzero(hits[self._hit_of_product] & self._is_of_product(item))
+        hit = self._hit_of_product[product]
+        alone = hits.copy()
+        alone[hit] = False
+        alone_at = np.flatnonzero(alone)
+        if not len(product):
+            return Rows(alone_at, np.full(len(alone_at), NOTHING))
+        rows = Rows(np.append(hit, alone_at), np.append(product, np.full(len(alone_at), NOTHING)))
+        return rows.take(np.argsort(rows.hit, kind="stable"))
+
+    def values(self, field: str, rows: Rows) -> pa.Array:
+        """Return the value of a field in each row, text, numbers or ID [n]; null where there is none."""
+        kind, _, name = field.partition(".")
+        if kind == "product":
+            return taken(columns.field(self._products, name), rows.product)
+        if kind == "dimension":
+            return self._dimension(int(name), rows)
+        if kind == "page":
+            return self.pages(rows).ids
+        parent, child = {
+            "page_title": (PAGE, "pageTitle"),
+            SCREEN: ("appInfo", "screenName"),
+            "content_group": ("contentGroup", f"contentGroup{name}"),
+            "event": ("eventInfo", name),
+        }[kind]
+        return self._of_hits(parent, child, rows)
+
+    def described(self, field: str, rows: Rows) -> pa.Array:
+        """Return the value of an attribute's field in each row, text or numbers [n].
+
+        A product's field describes an item of another kind where the hit has just one product. Prices are in units of
+        the currency, not in millionths.
+        """
+        kind, _, name = field.partition(".")
+        if kind != "product":
+            return self.values(field, rows)
+        values = self.values(field, Rows(rows.hit, np.where(rows.product < 0, self._only[rows.hit], rows.product)))
+        if name not in MICROS:
+            return values
+        numbers, is_number = columns.floats(values)
+        return pa.array(numbers / 1e6, mask=~is_number)
+
+    def pages(self, rows: Rows) -> Pages:
+        """Return the pages of rows under the page rules; GA360's path has no host."""
+        return self._rules.of(self._of_hits(PAGE, "pagePath", rows))
+
+    def number(self, hit: int) -> object:
+        """Return the hitNumber of a hit as the export has it, for the account."""
+        return columns.field(self.flat, "hitNumber")[hit].as_py()
+
+    def seen(self, hits: np.ndarray) -> Counter[int]:
+        """Return how often hits, bool[hits], their products and their sessions have each custom dimension."""
+        sessions = np.zeros(len(self._sessions), bool)
+        sessions[self.session[hits]] = True
+        of_product, of_hit, of_session = self.dimensions
+        kept = hits[self._hit_of_product] & self._is_seen
+        return of_product.seen(kept) + of_hit.seen(hits) + of_session.seen(sessions)
+
+    def amounts(self, amount: str, rows: Rows) -> np.ndarray:
+        """Return what each row counts before its weight, float64[n]; below 0 where that is not a number.
+
+        A product without quantity counts 1, and an event without value 0.
+        """
+        if amount == "count":
+            return np.ones(len(rows.hit))
+        is_quantity = amount == "quantity"
+        values = self.values("product.productQuantity" if is_quantity else amount, rows)
+        numbers, sound = columns.floats(values)
+        missing = values.is_null().to_numpy(zero_copy_only=False)
+        numbers[~sound] = -1
+        numbers[missing] = 1 if is_quantity else 0
+        return numbers
+
+    def _of_hits(self, parent: str, child: str, rows: Rows) -> pa.Array:
+        return taken(columns.field(columns.field(self.flat, parent), child), rows.hit)
+
+    @cached_property
+    def dimensions(self) -> Scopes:
+        """The custom dimensions of products, hits and sessions."""
+        lists = (columns.field(self._products, DIMENSIONS), columns.field(self.flat, DIMENSIONS))
+        return Scopes(*map(Dimensions, (*lists, column(self._sessions, DIMENSIONS))))
+
+    @cached_property
+    def _products(self) -> pa.Array:
+        lists = columns.field(self.flat, PRODUCT)
+        return pa.array([], pa.struct([])) if pa.types.is_null(lists.type) else pc.list_flatten(lists)
+
+    @cached_property
+    def _hit_of_product(self) -> np.ndarray:
+        lists = columns.field(self.flat, PRODUCT)
+        return np.zeros(0, np.int64) if pa.types.is_null(lists.type) else parents(lists)
+
+    @cached_property
+    def _is_seen(self) -> np.ndarray:
+        """Whether a product is more than an impression in a list, bool[products]."""
+        flags = columns.field(self._products, IS_IMPRESSION)
+        if not pa.types.is_boolean(flags.type):  # text of other tools
+            flags = pc.is_in(columns.ids(flags), value_set=pa.array([b"true", b"1"]))
+        return ~flags.fill_null(False).to_numpy(zero_copy_only=False)
+
+    @cached_property
+    def _only(self) -> np.ndarray:
+        """The product of each hit that has just one, int64[hits]; else NOTHING."""
+        products = np.flatnonzero(self._is_seen)
+        of_hit = self._hit_of_product[products]
+        only = np.full(len(self), NOTHING)
+        only[of_hit] = products
+        only[np.bincount(of_hit, minlength=len(self)) > 1] = NOTHING
+        return only
+
+    def _is_of_product(self, item: str) -> np.ndarray:
+        """Return which products are rows of their own for an item, bool[products]."""
+        kind, _, name = item.partition(".")
+        if kind == "product":
+            return self._is_seen
+        if kind == "dimension":
+            return self._is_seen & (self.dimensions.product.choose(int(name)).place[:-1] != NOTHING)
+        return np.zeros(len(self._hit_of_product), bool)
+
+    def _dimension(self, index: int, rows: Rows) -> pa.Array:
+        """Return a dimension in the narrowest scope that has it: the product, the hit, or the session."""
+        owners = (rows.product, rows.hit, self.session[rows.hit])
+        chosen = (dimensions.choose(index) for dimensions in self.dimensions)
+        return pc.coalesce(*(taken(one.values, one.place[owner]) for one, owner in zip(chosen, owners, strict=True)))

@@ -1,0 +1,86 @@
+"""The fields of a GA360 session that signals and attributes read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pyarrow as pa
+
+from configs.settings import SourceSettings
+from configs.settings.signals import GA360_PRODUCT_FIELDS
+from pipeline.readers.json_arrow import integer
+
+HITS, PRODUCT, DIMENSIONS = "hits", "product", "customDimensions"
+PAGE, SCREEN = "page", "screen"
+IS_IMPRESSION, QUANTITY, VALUE = "isImpression", "productQuantity", "eventValue"
+MICROS = ("productPrice", "localProductPrice")  # times 10^6
+_INTEGERS = (*MICROS, QUANTITY, VALUE)
+_GROUPS = tuple(f"contentGroup{number}" for number in range(1, 6))
+_EVENT_FIELDS = ("eventCategory", "eventAction", "eventLabel", VALUE)
+
+
+def schema_of(source: SourceSettings) -> pa.Schema:
+    """Return the fields that the signals and attributes of a source need; others cost bytes and time."""
+    fields = {signal.item for signal in source.all_signals} | set(source.item_attributes.values())
+    fields |= {signal.amount for signal in source.all_signals}
+    has_products = any(field.startswith("product.") for field in fields) or "quantity" in fields
+    has_dimensions = any(field.startswith("dimension.") for field in fields)
+    products = [field.partition(".")[2] for field in fields if field.startswith("product.")]
+    return _schema(
+        dimensions=has_dimensions,
+        page=[name for name, field in (("pagePath", PAGE), ("pageTitle", "page_title")) if field in fields],
+        products=[*sorted(products), QUANTITY, IS_IMPRESSION] if has_products or has_dimensions else [],
+        groups=[f"contentGroup{field[-1]}" for field in sorted(fields) if field.startswith("content_group.")],
+        event=sorted({"eventCategory", *(field.partition(".")[2] for field in fields if field.startswith("event."))}),
+        screen=SCREEN in fields,
+    )
+
+
+def _schema(
+    *,
+    dimensions: bool,
+    page: Collection[str],
+    products: Collection[str],
+    groups: Collection[str],
+    event: Collection[str],
+    screen: bool,
+) -> pa.Schema:
+    own = [pa.field(DIMENSIONS, pa.list_(pa.struct([integer("index"), pa.field("value", pa.string())])))]
+    own = own if dimensions else []
+    hit = [integer("hitNumber"), integer("time"), pa.field("type", pa.string()), *own]
+    hit += [pa.field(PAGE, _texts(page))] if page else []
+    hit += [pa.field(PRODUCT, pa.list_(pa.struct([*_texts(products), *own])))] if products else []
+    hit += [pa.field("eCommerceAction", _texts(["action_type"])), pa.field("eventInfo", _texts(event))]
+    hit += [pa.field("contentGroup", _texts(groups))] if groups else []
+    hit += [pa.field("appInfo", _texts(["screenName"]))] if screen else []
+    return pa.schema(
+        [
+            pa.field("fullVisitorId", pa.string()),
+            integer("visitNumber"),
+            integer("visitId"),
+            integer("visitStartTime"),
+            pa.field("date", pa.string()),
+            *own,
+            pa.field(HITS, pa.list_(pa.struct(hit))),
+        ]
+    )
+
+
+def _texts(names: Collection[str]) -> pa.StructType:
+    return pa.struct([_leaf(name) for name in names])
+
+
+def _leaf(name: str) -> pa.Field:
+    if name == IS_IMPRESSION:
+        return pa.field(name, pa.bool_())
+    return integer(name) if name in _INTEGERS else pa.field(name, pa.string())
+
+
+SCHEMA = _schema(
+    dimensions=True,
+    page=("pagePath", "pageTitle"),
+    products=(*GA360_PRODUCT_FIELDS, QUANTITY, IS_IMPRESSION),
+    groups=_GROUPS,
+    event=_EVENT_FIELDS,
+    screen=True,
+)
