@@ -58,7 +58,7 @@ def inspect(export: str, preset: str | None = None, path: str | None = None) -> 
     except UserError as error:
         if preset:
             raise
-        return Inspection(sample, facts, None, None, [str(error)], None, str(error))
+        return Inspection(sample, facts, None, None, [*facts.notes, str(error)], None, str(error))
     interest = interest_of(sample, proposed.settings, max(1, len(facts.days)))
     if roles:
         warnings = advice.of_table(facts, sample, roles, interest)

@@ -155,12 +155,22 @@ def test_a_bot_is_suspected(tmp_path, capsys):
     assert "bots        1 visitors, 600 views (over 500 views a day)" in lines
 
 
+GA360 = "google/ga360_sessions_20170801.parquet"
+
+
 @needs_shared
-@pytest.mark.parametrize(("name", "expected"), [("lastfm/ga360/*", (52_668, 1880, 4489))])
-def test_the_proposed_config_reaches_the_known_pairs(tmp_path, capsys, name, expected):
+@pytest.mark.parametrize(
+    ("name", "preset", "expected"),
+    [
+        ("lastfm/ga360/*", "ga360_dimension", (52_668, 1880, 4489)),
+        (GA360, "ga360_shop", (1033, 418, 265)),
+        (GA360, "ga360_pages", (5347, 1186, 294)),
+    ],
+)
+def test_the_proposed_config_reaches_the_known_pairs(tmp_path, capsys, name, preset, expected):
     config = tmp_path / "c.yaml"
-    lines = screen(capsys, str(SHARED / name), "--write", str(config))
+    lines = screen(capsys, str(SHARED / name), "--preset", preset, "--write", str(config))
     pairs, _ = interactions(load_settings(str(config)))
-    assert (len(pairs), len({v for v, _ in pairs}), len({item for _, item in pairs})) == expected
-    figures = "  ".join(f"{number:,}" for number in expected)
-    assert any(figures in " ".join(line.split()).replace(" ", "  ") for line in lines)
+    assert (len(pairs), len({visitor for visitor, _ in pairs}), len({item for _, item in pairs})) == expected
+    figures = " ".join(f"{number:,}" for number in expected)
+    assert any(figures in " ".join(line.split()) for line in lines)

@@ -44,7 +44,7 @@ class Sample:
     opened: int = 0
     blank: int = 0
     share: float = 0.0
-    texts: tuple[str, ...] = ()
+    texts: frozenset[str] = frozenset()
     unfinished: bool = False
 
     @property

@@ -28,7 +28,7 @@ class Layout(NamedTuple):
 
     kind: Kind | None
     columns: tuple[str, ...]
-    texts: tuple[str, ...] = ()
+    texts: frozenset[str] = frozenset()
 
 
 def layout_of(file: BinaryIO, head: bytes, path: str) -> Layout:
@@ -43,7 +43,7 @@ def layout_of(file: BinaryIO, head: bytes, path: str) -> Layout:
     try:
         if head.startswith(PARQUET):
             schema = pyarrow.parquet.ParquetFile(file).schema_arrow
-            texts = tuple(field.name for field in schema if columns.is_text(field.type))
+            texts = frozenset(field.name for field in schema if columns.is_text(field.type))
             return Layout(kind_of(schema.names), tuple(schema.names), texts)
         if head.startswith(AVRO):
             written = fastavro.reader(file).writer_schema
