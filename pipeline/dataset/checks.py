@@ -122,8 +122,6 @@ def _why_no_interactions(counts: Counter[str], source: SourceSettings) -> str:
     else:
         seen, key = _seen(counts, "seen.parameter."), source.item_parameter
         wanted, setting = f"parameter {key}", "source.item_parameter"
-    if source.in_bigquery and source.kind != "table":
-        return f"none has the {wanted}; set {setting}"
     if source.kind != "table" and key not in seen:
         names = ", ".join(f"{name} ({count})" for name, count in list(seen.items())[:_SHOWN]) or "none at all"
         return f"none has the {wanted}; seen were {names}; set {setting}"
