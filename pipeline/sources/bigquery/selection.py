@@ -19,7 +19,7 @@ _ITEMS = "items."
 
 
 def prune(wanted: Iterable[pa.Field], available: Iterable[SchemaField]) -> list[SchemaField]:
-    """Return the fields of a table that a schema names, at every depth; a field that is no record is taken whole."""
+    """Return the fields of a table that a schema names, at every depth; a field without parts is taken whole."""
     kinds = {field.name: field.type for field in wanted}
     pruned = []
     for field in available:

@@ -1,4 +1,4 @@
-"""BigQuery as a source, over REST and gRPC against an emulator: tables give what files of the same rows give."""
+"""BigQuery as a source, over REST and gRPC against an emulator: tables and files of the same rows are equal."""
 
 import datetime
 import re
