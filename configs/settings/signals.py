@@ -78,6 +78,9 @@ class Signal(Section):
         if self.amount == "quantity" and not self.item.startswith(("items.", "product.")):
             yield f"amount quantity needs an item in {'items' if kind == 'ga4' else 'product'}, not {self.item}"
 
+        if self.max_items and not self.item.startswith(("items.", "product.", "dimension.")):
+            yield f"max_items needs an item in {'items' if kind == 'ga4' else 'product'}, not {self.item}"
+
     def _problems(self) -> Iterator[str]:
         if self.weight == 0:
             yield "a weight of 0 counts nothing; remove the signal"

@@ -71,7 +71,7 @@ class SourceSettings(Section):
     """Values that are not ids. Null: (not set), NULL, NaN, null and undefined; in a table also None and nan, in an
     export also (other), (data deleted) and not available in demo dataset."""
     min_dwell_ms: NonNegativeFloat = 0
-    """A pair of visitor and item with a smaller summed dwell is dropped and counted."""
+    """A pair of visitor and item with a smaller summed dwell is dropped and counted; not for signals that count."""
     max_dwell_ms: PositiveFloat | None = None
     """A greater summed dwell, such as of a tab left open, is capped at this and counted."""
     max_views_a_day: PositiveInt | None = None
@@ -118,6 +118,13 @@ class SourceSettings(Section):
         return PRESETS[self.preset].keep_parameters if self.preset else ()
 
     @property
+    def counts_dwell(self) -> bool:
+        """True if the amount of an interaction is a dwell in ms; False if it is a count or a rating."""
+        if self.kind == "table":
+            return self.duration_column is not None
+        return all(signal.dwell for signal in self.all_signals)
+
+    @property
     def filters_bots(self) -> bool:
         return self.max_views_a_day is not None or self.max_items_a_day is not None
 
@@ -131,6 +138,8 @@ class SourceSettings(Section):
             yield f"start_date {self.start_date} is after end_date {self.end_date}"
         if self.filters_bots and self.kind == "table" and not self.time_column:
             yield "max_views_a_day and max_items_a_day need time_column if the source is a table"
+        if (self.min_dwell_ms or self.max_dwell_ms) and not self.counts_dwell:
+            yield "min_dwell_ms and max_dwell_ms need signals that all have dwell, or a table with duration_column"
         if self.max_dwell_ms is not None and self.max_dwell_ms < self.min_dwell_ms:
             yield "max_dwell_ms is below min_dwell_ms"
         if self.duration_column and self.rating_column:

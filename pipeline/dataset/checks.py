@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from artifacts import storage
 from configs.errors import UserError
-from configs.settings import Settings, SourceSettings, SplitSettings
+from configs.settings import Settings, Signal, SourceSettings, SplitSettings
+from configs.settings.signals import ANY_EVENT
 from pipeline.interactions import splits
-from pipeline.sources.extract import RECORDS, TIME_UNIT
+from pipeline.sources.extract import NO_SIGNAL, RECORDS, SEEN_EVENT, SEEN_PARAMETER, TIME_UNIT
+from pipeline.sources.items.pages import WITHOUT_PATTERN
 from pipeline.sources.privacy import DELETION_LIST, VIEWS
 
 _SHOWN = 10
@@ -28,6 +31,7 @@ def check_counts(counts: Counter[str], settings: Settings, rejected_dir: str) ->
     """
     _check_time_unit(counts)
     _check_records(counts, settings.source)
+    _check_signals(counts, settings.source)
     _check_rejected(counts, settings.source, rejected_dir)
     _check_deletion(counts, settings.privacy.deleted_visitors)
     _check_pairs(counts, settings)
@@ -47,8 +51,21 @@ def _check_records(counts: Counter[str], source: SourceSettings) -> None:
         )
     field = _VISITOR_FIELD.get(source.kind)
     without = max(counts[f"{RECORDS}.rejected.visitor_id_missing"], counts[f"{RECORDS}.skipped.no_visitor_id"])
-    if field and without == read:
+    if field and without == read - counts[f"{RECORDS}.skipped.{NO_SIGNAL}"] > 0:
         raise UserError(f"no row has a {field}: are these {source.kind} exports? --source names the kind of the files")
+
+
+def _check_signals(counts: Counter[str], source: SourceSettings) -> None:
+    """Raise UserError where a signal that the settings spell out and that adds interest matches no event."""
+    seen = _seen(counts, SEEN_EVENT)
+    for number, signal in enumerate(source.signals, 1):
+        if seen and signal.weight > 0 and _matches_none([signal], seen):
+            wanted = " or ".join(signal.event)
+            raise UserError(f"source.signals, number {number}: no event is {wanted}; the events are {_listed(seen)}")
+
+
+def _matches_none(signals: Iterable[Signal], seen: Mapping[str, int]) -> bool:
+    return not any(ANY_EVENT in signal.event or seen.keys() & set(signal.event) for signal in signals)
 
 
 def _check_time_unit(counts: Counter[str]) -> None:
@@ -116,17 +133,31 @@ def _why_nothing_held_out(counts: Counter[str], split: SplitSettings) -> str:
 
 
 def _why_no_interactions(counts: Counter[str], source: SourceSettings) -> str:
-    if source.kind == "ga360":
-        seen, key = _seen(counts, "seen.dimension."), str(source.item_dimension_index)
-        wanted, setting = f"custom dimension {key}", "source.item_dimension_index"
-    else:
-        seen, key = _seen(counts, "seen.parameter."), source.item_parameter
-        wanted, setting = f"parameter {key}", "source.item_parameter"
-    if source.kind != "table" and key not in seen:
-        names = ", ".join(f"{name} ({count})" for name, count in list(seen.items())[:_SHOWN]) or "none at all"
-        return f"none has the {wanted}; seen were {names}; set {setting}"
+    prefix, seen_prefix, setting = (
+        ("dimension.", "seen.dimension.", "source.item_dimension_index")
+        if source.kind == "ga360"
+        else ("param.", SEEN_PARAMETER, "source.item_parameter")
+    )
+    fields = [signal.item for signal in source.all_signals] if source.kind != "table" else []
+    names = [field.removeprefix(prefix) for field in fields if field.startswith(prefix)]
+    seen = _seen(counts, seen_prefix)
+    if fields and len(names) == len(fields) and not seen.keys() & set(names):
+        wanted = ("custom dimension " if source.kind == "ga360" else "parameter ") + " or ".join(dict.fromkeys(names))
+        if source.in_bigquery:
+            return f"none has the {wanted}; set {setting}"
+        return f"none has the {wanted}; seen were {_listed(seen)}; set {setting}"
+    events = _seen(counts, SEEN_EVENT)
+    if events and _matches_none(source.all_signals, events):
+        return f"no event is of a signal; the events are {_listed(events)}; set source.signals or another preset"
+    if without := sum(count for name, count in counts.items() if name.endswith(f".skipped.{WITHOUT_PATTERN}")):
+        return f"source.page.pattern {source.page.pattern} matches none of {without} pages"
     skipped = by_reason(counts, "skipped")
     return ", ".join(f"{reason} {count}" for reason, count in skipped.items()) or "all were rejected"
+
+
+def _listed(seen: dict[str, int]) -> str:
+    more = f" and {len(seen) - _SHOWN} more" if len(seen) > _SHOWN else ""
+    return (", ".join(f"{name} ({count})" for name, count in list(seen.items())[:_SHOWN]) or "none at all") + more
 
 
 def _first_rejected(rejected_dir: str) -> str:

@@ -1,7 +1,7 @@
-"""The rules that turn views into interactions.
+"""The rules that turn views into interactions; pipeline/sources/sql/ has the same rules in SQL.
 
 An interaction is (visitorId, contentId, amount, time of the last view), one per pair. The amount is the summed dwell in
-ms, or the rating of a table. Everything here is a function of columns.
+ms, what the signals of a pair count, or the rating of a table. Everything here is a function of columns.
 """
 
 from __future__ import annotations
@@ -131,6 +131,12 @@ def last_of_pairs(table: pa.Table) -> pa.Table:
     order = np.lexsort((table[AMOUNT].to_numpy(), table[TIME_MS].to_numpy(), pairs))
     last = np.flatnonzero(np.append(pairs[order][1:] != pairs[order][:-1], True))
     return table.take(pa.array(order[last]))
+
+
+def above_zero(pairs: pa.Table) -> tuple[pa.Table, Counter[str]]:
+    """Return the pairs with an amount above 0, and how many others signals with a weight below 0 left nothing of."""
+    kept = pairs.filter(pc.greater(pairs[AMOUNT], 0))
+    return kept, Counter({"pairs.skipped.not_above_0": pairs.num_rows - kept.num_rows})
 
 
 def bound_dwell(pairs: pa.Table, least_ms: float, greatest_ms: float | None) -> tuple[pa.Table, Counter[str]]:

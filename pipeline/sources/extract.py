@@ -18,6 +18,8 @@ from pipeline.sources import columns
 
 # All sources count records; parts of records, such as the hits of a session, are counted apart.
 RECORDS = "records"
+SEEN_EVENT, SEEN_PARAMETER = "seen.event.", "seen.parameter."  # numbers by name
+NO_SIGNAL = "no_signal"  # why an event is skipped that no signal names
 TIME_UNIT = "seen.time_unit."  # numbers by the unit in which they would be times from 1990 to 2099
 
 

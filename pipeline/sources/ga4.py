@@ -1,8 +1,7 @@
-"""GA4 events (events_YYYYMMDD, one row per event) -> engagement by visitor and item."""
+"""GA4 events (events_YYYYMMDD, one row per event) -> what its signals count, by visitor and item."""
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from typing import NamedTuple
 
@@ -11,53 +10,53 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.settings import SourceSettings, SplitSettings
+from configs.settings.signals import ANY_EVENT
 from pipeline.interactions import sessions, splits
+from pipeline.interactions.columns import sorted_with_order
 from pipeline.interactions.sessions import EVENTS, INTERACTIONS
 from pipeline.readers.files import ExportReader
-from pipeline.readers.json_arrow import integer
 from pipeline.readers.records import RawBatch
 from pipeline.sources import columns, times
-from pipeline.sources.extract import RECORDS, Extract, Ledger, column, faults, known_ids, open_ledger, within_window
+from pipeline.sources.events import occurrences
+from pipeline.sources.events.fields import Fields, shown
+from pipeline.sources.events.occurrences import Occurrences
+from pipeline.sources.events.schema import schema_of
+from pipeline.sources.extract import (
+    NO_SIGNAL,
+    RECORDS,
+    SEEN_EVENT,
+    SEEN_PARAMETER,
+    Extract,
+    Ledger,
+    column,
+    faults,
+    known_ids,
+    open_ledger,
+    within_window,
+)
+from pipeline.sources.items import attributes
+from pipeline.sources.items.missing import NO_ITEM
+from pipeline.sources.items.pages import PageRules
+from pipeline.sources.items.strengths import strengths
 from pipeline.sources.source import Source
 
-ENGAGEMENT = "engagement_time_msec"
-PAGE_LOCATION = "page_location"
+_ITEMS = "items"  # the unit of the account for the elements of items[]
 _NO_USER = [None, b"", b"0"]  # user_ids of who is not signed in
-_OF_NULL = np.uint64(1 << 32)  # in place of a null's checksum; no CRC-32 is as large
-_VALUE_FIELDS = ("string_value", "int_value", "float_value", "double_value")
-_VALUE = pa.struct(
-    [
-        pa.field("string_value", pa.string()),
-        integer("int_value"),
-        pa.field("float_value", pa.float64()),
-        pa.field("double_value", pa.float64()),
-    ]
-)
-SCHEMA = pa.schema(
-    [
-        pa.field("event_date", pa.string()),
-        integer("event_timestamp"),
-        pa.field("event_name", pa.string()),
-        integer("event_bundle_sequence_id"),
-        pa.field("event_params", pa.list_(pa.struct([pa.field("key", pa.string()), pa.field("value", _VALUE)]))),
-        pa.field("user_id", pa.string()),
-        pa.field("user_pseudo_id", pa.string()),
-    ]
-)
 
 
 class Ga4(Source):
     """GA4 events in export files."""
 
     def __init__(self, settings: SourceSettings, split: SplitSettings, reader: ExportReader | None = None):
-        super().__init__(settings, (reader or ExportReader(SCHEMA)).read, schema=SCHEMA)
-        self._split = split
+        schema = schema_of(settings)
+        super().__init__(settings, (reader or ExportReader(schema)).read, schema=schema)
+        self._split, self._rules = split, PageRules(settings.page, settings.page_parameters)
 
     def _rows_of(self, raw: RawBatch, path: str) -> Extract:
-        return extract(raw, path, self.settings)
+        return extract(raw, path, self.settings, self._rules)
 
     def shrink(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """Sum the engagement of each pair; bots and duplicates are found by single events."""
+        """Sum what each pair counts; bots and duplicates are found by single events."""
         if self.settings.filters_bots or self.settings.drop_duplicate_events or not rows.num_rows:
             return rows
         pairs = splits.on_each_side(pa.Table.from_batches([rows]), sessions.sum_pairs, self._split)
@@ -71,129 +70,168 @@ class Ga4(Source):
         return events, Counter({"views.skipped.duplicate_event": rows.num_rows - events.num_rows})
 
 
-def extract(raw: RawBatch, path: str, source: SourceSettings) -> Extract:
-    """Return the engagement time of each event with an item.
+def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules) -> Extract:
+    """Return what the signals in events count.
 
     Args:
-        raw: records with the fields of SCHEMA.
+        raw: records with the fields of pipeline.sources.events.schema.
         path: their file, for the account.
-        source: the parameter with the contentId, the preferred user id, and the window.
+        source: the signals, the preferred user id, and the window.
+        rules: those of source.page.
 
     Returns:
-        columns of pipeline.interactions.sessions.EVENTS, or of INTERACTIONS if duplicates are kept; amounts may be 0.
+        columns of pipeline.interactions.sessions.EVENTS, or of INTERACTIONS if duplicates are kept, one row per event
+        and item; amounts may be 0 or below.
     """
     ledger = open_ledger(raw, path)
-    inside = within_window(times.days(column(raw.columns, "event_date")), source, ledger, raw.numbers)
-    batch, numbers = raw.columns.filter(pa.array(inside)), raw.numbers[inside]
-    visitors = known_ids(columns.ids(column(batch, "user_pseudo_id")), source)
-    if source.prefer_user_id:
-        users = known_ids(columns.ids(column(batch, "user_id")), source)
-        is_user = pc.invert(pc.is_in(users, value_set=pa.array(_NO_USER, pa.binary())))
-        visitors = pc.if_else(is_user, users, visitors)
+    of_name, (batch, numbers, names), visitors = _events_of_signals(raw, source, ledger)
     stamps, has_stamp = times.since_1970(column(batch, "event_timestamp"), "us")
-    items, engaged, sound_engagement = _parameters(column(batch, "event_params"), source, ledger)
-
-    has_visitor = visitors.is_valid().to_numpy(zero_copy_only=False)
-    has_item = items.is_valid().to_numpy(zero_copy_only=False)
-    ledger.skip(RECORDS, "no_visitor_id", (~has_visitor).sum())
-    ledger.skip(RECORDS, "no_item", (has_visitor & ~has_item).sum())
-    wanted = has_visitor & has_item
-    reasons = faults("content_id", items)
-    visitor_faults = faults("visitor_id", visitors)
-    reasons[visitor_faults != None] = visitor_faults[visitor_faults != None]  # noqa: E711 - elementwise
-    reasons[~sound_engagement] = "engagement_invalid"
+    reasons = faults("visitor_id", visitors)
     reasons[~has_stamp] = "event_timestamp_invalid"
-    reasons[~wanted] = None
-    sound = ledger.reject_where(RECORDS, reasons, numbers, visitorId=visitors, contentId=items)
-    arrays = [
-        columns.coded_ids(visitors),
-        columns.coded_ids(items),
-        pa.array(engaged.astype(np.float64)),
-        pa.array(stamps // 1000),
-    ]
-    table = pa.RecordBatch.from_arrays(arrays, schema=INTERACTIONS)
+    fields = Fields(batch, source, rules)
+    ledger.counts.update({SEEN_PARAMETER + name: number for name, number in fields.names.items()})
+    found = occurrences.find(fields, list(of_name[:, _codes(names)]), source)
+    found = _accounted(found, reasons, visitors, numbers, ledger)
+    times_ms = stamps // 1000
+    of_row = times_ms[found.rows.event]
+    described = {name: fields.described(field, found.rows) for name, field in source.item_attributes.items()}
+    values = attributes.collect(found.item, of_row, described, source.names_of_no_id) if described else None
+    amounts = strengths(found.amount, found.signal, of_row, source)
+    event, item, amounts = _summed(found.rows.event, found.item, amounts)
+    arrays = [visitors.take(pa.array(event)), item, pa.array(amounts), pa.array(times_ms[event])]
     if source.drop_duplicate_events:
-        events = _hashes(batch, stamps, engaged)
-        table = pa.RecordBatch.from_arrays([*arrays, pa.array(events)], schema=EVENTS)
-    return Extract(table.filter(pa.array(wanted & sound)), ledger.rejects, ledger.counts)
+        hashes = _hashes(batch, names, stamps, source)[event]
+        arrays.append(pa.array(splits.mix(hashes ^ amounts.view(np.uint64))))
+    table = pa.RecordBatch.from_arrays(arrays, schema=EVENTS if source.drop_duplicate_events else INTERACTIONS)
+    return Extract(table, ledger.rejects, ledger.counts, values)
 
 
-def _hashes(batch: pa.RecordBatch, stamps: np.ndarray, engaged: np.ndarray) -> np.ndarray:
-    """Return what tells events of one visitor and item apart, uint64[n]."""
-    texts = [columns.coded_ids(column(batch, name)) for name in ("event_name", "user_pseudo_id", "user_id")]
-    bundles, _ = columns.integers(column(batch, "event_bundle_sequence_id"))
-    hashes = np.zeros(len(stamps), np.uint64)
-    params = _hashes_of_parameters(column(batch, "event_params"))
-    for codes in (*(splits.hash_ids(ids, seed=0) for ids in texts), stamps, bundles, engaged, params):
+class _Events(NamedTuple):
+    """Records, their numbers int64[n] and their names as pipeline.interactions.columns.ID."""
+
+    batch: pa.RecordBatch
+    numbers: np.ndarray
+    names: pa.DictionaryArray
+
+    def filter(self, kept: np.ndarray) -> _Events:
+        if kept.all():
+            return self
+        mask = pa.array(kept)
+        return _Events(self.batch.filter(mask), self.numbers[kept], self.names.filter(mask))
+
+
+class _OfSignals(NamedTuple):
+    """The signals of each name (`_signals_of_names`), the events of signals, and their visitors."""
+
+    of_name: np.ndarray
+    events: _Events
+    visitors: pa.DictionaryArray
+
+
+def _events_of_signals(raw: RawBatch, source: SourceSettings, ledger: Ledger) -> _OfSignals:
+    """Return the events of visitors in the window that a signal names; count the others."""
+    inside = within_window(times.days(column(raw.columns, "event_date")), source, ledger, raw.numbers)
+    names = columns.coded_ids(column(raw.columns, "event_name"))
+    events = _Events(raw.columns, raw.numbers, names).filter(inside)
+    of_name = _signals_of_names(events.names, source, ledger)
+    wanted = np.any(of_name, axis=0, keepdims=True)[0, _codes(events.names)]
+    ledger.skip(RECORDS, NO_SIGNAL, (~wanted).sum())
+    events = events.filter(wanted)
+    visitors = _visitors(events.batch, source)
+    has_visitor = visitors.is_valid().to_numpy(zero_copy_only=False)
+    ledger.skip(RECORDS, "no_visitor_id", (~has_visitor).sum())
+    return _OfSignals(of_name, events.filter(has_visitor), visitors.filter(pa.array(has_visitor)))
+
+
+def _signals_of_names(names: pa.DictionaryArray, source: SourceSettings, ledger: Ledger) -> np.ndarray:
+    """Return which signals each name of an event has, bool[signals, names + 1], the last for none; count the names."""
+    known = names.dictionary.to_pylist()
+    numbers = np.bincount(_codes(names), minlength=len(known) + 1).tolist()
+    for name, number in zip([*known, None], numbers, strict=True):
+        if number:
+            ledger.counts[SEEN_EVENT + shown(name)] += number
+    wanted = [{event.encode() for event in signal.event} for signal in source.all_signals]
+    return np.array([[ANY_EVENT.encode() in events or name in events for name in (*known, None)] for events in wanted])
+
+
+def _codes(ids: pa.DictionaryArray) -> np.ndarray:
+    """Return the codes of ids, one more than the last of them for null."""
+    return ids.indices.fill_null(len(ids.dictionary)).to_numpy()
+
+
+def _visitors(batch: pa.RecordBatch, source: SourceSettings) -> pa.DictionaryArray:
+    visitors = known_ids(columns.coded_ids(column(batch, "user_pseudo_id")), source)
+    if not source.prefer_user_id:
+        return visitors
+    users = known_ids(columns.ids(column(batch, "user_id")), source)
+    is_user = pc.invert(pc.is_in(users, value_set=pa.array(_NO_USER, pa.binary())))
+    return pc.if_else(is_user, users, columns.ids(visitors)).dictionary_encode()
+
+
+def _accounted(
+    found: Occurrences, reasons: np.ndarray, visitors: pa.Array, numbers: np.ndarray, ledger: Ledger
+) -> Occurrences:
+    """Return the occurrences that count; account for the others, and for the events.
+
+    An event that is invalid, or whose id is, is rejected whole; of its items, only those that are invalid.
+
+    Args:
+        reasons: why an event is invalid, object[events]; the occurrences' reasons are added.
+    """
+    event, of_items = found.rows.event, found.of_items
+    is_skipped = found.skips != None  # noqa: E711 - elementwise
+    is_bad = (found.faults != None) & ~is_skipped  # noqa: E711 - elementwise
+    if (of_event := is_bad & ~of_items & (reasons[event] == None)).any():  # noqa: E711 - elementwise
+        reasons[event[of_event]] = found.faults[of_event]
+    place = np.full(len(reasons), -1)
+    place[event] = np.arange(len(event))
+    items = found.item.take(pa.array(place, mask=place < 0)) if (reasons != None).any() else None  # noqa: E711
+    sound = ledger.reject_where(RECORDS, reasons, numbers, visitorId=visitors, contentId=items)
+
+    used, skips = np.zeros(len(reasons), bool), np.full(len(reasons), NO_ITEM, object)
+    skips[event[is_bad]] = "no_valid_item"
+    skips[event[is_skipped]] = found.skips[is_skipped]
+    used[event[~is_bad & ~is_skipped]] = True
+    _skip(ledger, RECORDS, skips[sound & ~used])
+    if of_items.any():
+        of_sound = of_items & sound[event]
+        ledger.counts[f"{_ITEMS}.read"] += int(of_sound.sum())
+        _skip(ledger, _ITEMS, found.skips[of_sound & is_skipped])
+        bad = found.filter(of_sound & is_bad)
+        ledger.reject_where(_ITEMS, bad.faults, numbers[bad.rows.event], contentId=bad.item)
+    return found.filter(~is_bad & ~is_skipped & sound[event])
+
+
+def _skip(ledger: Ledger, unit: str, reasons: np.ndarray) -> None:
+    for reason, number in Counter(reasons.tolist()).items():
+        ledger.skip(unit, reason, number)
+
+
+class _Summed(NamedTuple):
+    """One row per event and item: the row of the event int64[m], the item, and what it counts float64[m]."""
+
+    event: np.ndarray
+    item: pa.DictionaryArray
+    amounts: np.ndarray
+
+
+def _summed(event: np.ndarray, item: pa.DictionaryArray, amounts: np.ndarray) -> _Summed:
+    """Sum what an event counts for an item: by several lines of it, or several signals."""
+    if (event[1:] > event[:-1]).all():
+        return _Summed(event, item, amounts)
+    size = max(len(item.dictionary), 1)
+    keys, order = sorted_with_order(event * size + item.indices.to_numpy())
+    starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+    codes = pa.array((keys[starts] % size).astype(np.int32))
+    items = pa.DictionaryArray.from_arrays(codes, item.dictionary)
+    return _Summed(keys[starts] // size, items, np.add.reduceat(amounts[order], starts))
+
+
+def _hashes(batch: pa.RecordBatch, names: pa.DictionaryArray, stamps: np.ndarray, source: SourceSettings) -> np.ndarray:
+    """Return what tells events of one visitor apart, uint64[events]: the id that is not the visitor's is one."""
+    other = columns.coded_ids(column(batch, "user_pseudo_id" if source.prefer_user_id else "user_id"))
+    numbers = [columns.integers(column(batch, name))[0] for name in ("event_bundle_sequence_id", "batch_event_index")]
+    hashes = splits.hash_ids(names, seed=0)
+    for codes in (splits.hash_ids(other, seed=0), stamps, *numbers):
         hashes = splits.mix(hashes ^ codes.astype(np.uint64))
     return hashes
-
-
-def _hashes_of_parameters(params: pa.Array) -> np.ndarray:
-    """Return a hash of all parameters of each event, in any order, uint64[n]."""
-    if pa.types.is_null(params.type):
-        return np.zeros(len(params), np.uint64)
-    flat = pc.list_flatten(params)
-    values = columns.field(flat, "value")
-    hashes = _checksums(columns.ids(columns.field(flat, "key")))
-    for name in _VALUE_FIELDS:
-        field = columns.field(values, name)
-        # A field that is null in all rows of a batch has no type: an event's hash must not depend on the other rows.
-        codes = _checksums(columns.ids(field)) if field.null_count < len(field) else _OF_NULL
-        hashes = splits.mix(hashes ^ codes)
-    sums = np.append(np.uint64(0), np.cumsum(splits.mix(hashes)))
-    ends = np.append(0, np.cumsum(pc.list_value_length(params).fill_null(0).to_numpy()))
-    return sums[ends[1:]] - sums[ends[:-1]]
-
-
-def _checksums(ids: pa.BinaryArray) -> np.ndarray:
-    """Return the CRC-32 of each value, uint64[n]; of a null, _OF_NULL."""
-    coded = ids.dictionary_encode()
-    of_value = [zlib.crc32(value) for value in coded.dictionary.to_pylist()] + [_OF_NULL]
-    return np.array(of_value, np.uint64)[coded.indices.fill_null(len(of_value) - 1).to_numpy()]
-
-
-class _Parameters(NamedTuple):
-    """The values of each event's parameters."""
-
-    items: pa.BinaryArray  # null where the event has no item
-    engaged: np.ndarray  # int64[n], ms
-    sound: np.ndarray  # bool[n]: whether the engagement is valid
-
-
-def _parameters(params: pa.Array, source: SourceSettings, ledger: Ledger) -> _Parameters:
-    events = len(params)
-    if pa.types.is_null(params.type):
-        return _Parameters(pa.nulls(events, pa.binary()), np.zeros(events, np.int64), np.ones(events, bool))
-    event = pc.list_parent_indices(params).to_numpy().astype(np.int64)
-    flat = pc.list_flatten(params)
-    keys = columns.ids(columns.field(flat, "key"))
-    for found in pc.value_counts(keys).to_pylist():
-        name = (found["values"] or b"")[:100].decode("utf-8", "backslashreplace")
-        ledger.counts[f"seen.parameter.{name}"] += found["counts"]
-
-    places = _places(keys, source.item_parameter)
-    texts = _text(columns.field(flat.take(pa.array(places)), "value"))
-    if source.item_parameter == PAGE_LOCATION:
-        texts = pc.replace_substring_regex(texts, r"(?s)[?#].*", "")
-    chosen = np.full(events, -1, np.int64)
-    chosen[event[places][::-1]] = np.arange(len(places))[::-1]  # the first, where an event has it twice
-    items = known_ids(texts.take(pa.array(chosen, mask=chosen < 0)), source)
-
-    places = _places(keys, ENGAGEMENT)
-    values = columns.field(flat.take(pa.array(places)), "value")
-    durations, has_duration = times.since_1970(_text(values), "ms")
-    engaged, sound = np.zeros(events, np.int64), np.ones(events, bool)
-    np.add.at(engaged, event[places], durations)
-    absent = _text(values).is_null().to_numpy(zero_copy_only=False)
-    sound[event[places][~has_duration & ~absent]] = False
-    return _Parameters(items, engaged, sound)
-
-
-def _places(keys: pa.BinaryArray, name: str) -> np.ndarray:
-    return np.flatnonzero(pc.equal(keys, name.encode()).fill_null(False).to_numpy(zero_copy_only=False))
-
-
-def _text(values: pa.Array) -> pa.BinaryArray:
-    """Return the value of a parameter as text; it is in one of four fields."""
-    return pc.coalesce(*(columns.ids(columns.field(values, name)) for name in _VALUE_FIELDS))

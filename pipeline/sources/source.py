@@ -84,4 +84,6 @@ class Source(ABC):
     def combine(self, interactions: pa.Table) -> tuple[pa.Table, Counter[str]]:
         """Return one row per pair of visitor and item, with the account."""
         pairs = sessions.sum_pairs(interactions)
+        if not self.settings.counts_dwell:
+            return sessions.above_zero(pairs)
         return sessions.bound_dwell(pairs, self.settings.min_dwell_ms, self.settings.max_dwell_ms)

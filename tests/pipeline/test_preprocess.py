@@ -85,14 +85,12 @@ def test_ids_survive_byte_for_byte_and_bad_ones_are_kept_aside(tmp_path):
     assert sorted(Vocabulary.read(Dataset(str(tmp_path / "out")).vocab_users).ids) == sorted(ids)
     assert manifest["rejected"] == {
         "records.visitor_id_newline": 1,
-        "records.content_id_empty": 1,
         "records.content_id_newline": 1,
     }
-    assert manifest["skipped"] == {"records.no_visitor_id": 1}
+    assert manifest["skipped"] == {"records.no_visitor_id": 1, "records.no_item": 1}
     assert manifest["counts"]["rows_read"] == len(ids) + 3 + 1
     assert [(row["record"], row["reason"]) for row in rejected(tmp_path / "out")] == [
         (13, "visitor_id_newline"),
-        (14, "content_id_empty"),
         (15, "content_id_newline"),
     ]
 

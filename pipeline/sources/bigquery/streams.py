@@ -14,8 +14,7 @@ from configs.errors import UserError
 from pipeline.readers.records import RawBatch
 from pipeline.sources.bigquery.service import Service, advice, line
 
-# Per batch: the service sends a few thousand rows at once, and each batch is split by shard.
-_ROWS, _BYTES = 1 << 18, 1 << 26
+_ROWS = 1 << 18  # per batch: the service sends a few thousand at once, and each batch is split by shard
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _BROKEN = (
     exceptions.ServiceUnavailable,
@@ -33,13 +32,13 @@ def read_stream(name: str, service: Service) -> Iterator[RawBatch]:
     Raises:
         UserError: it does not exist, or broke and did not resume within bigquery.retry_seconds.
     """
-    number, held, rows, size = 1, [], 0, 0
+    number, held, rows = 1, [], 0
     for batch in _batches(name, service):
         held.append(batch)
-        rows, size = rows + batch.num_rows, size + batch.nbytes
-        if rows >= _ROWS or size >= _BYTES:
+        rows += batch.num_rows
+        if rows >= _ROWS:
             yield _raw(held, number)
-            number, held, rows, size = number + rows, [], 0, 0
+            number, held, rows = number + rows, [], 0
     if rows:
         yield _raw(held, number)
 

@@ -23,7 +23,8 @@ from configs.settings import RatingSettings, SourceSettings
 from pipeline.interactions.columns import from_bytes, to_bytes
 from pipeline.readers import json_lines
 from pipeline.readers.ndjson import NdjsonReader
-from pipeline.sources import ga4, ga360
+from pipeline.sources import ga360
+from pipeline.sources.events.schema import SCHEMA as GA4_SCHEMA
 from pipeline.sources.select import source_of
 from tests.support import wild
 
@@ -192,7 +193,7 @@ def neutral(value):
     return value if value is None else str(value)
 
 
-ROWS = {"ga360": (ga360.SCHEMA, wild.sound_session()), "ga4": (ga4.SCHEMA, wild.sound_event())}
+ROWS = {"ga360": (ga360.SCHEMA, wild.sound_session()), "ga4": (GA4_SCHEMA, wild.sound_event())}
 
 
 @fuzzed

@@ -14,10 +14,11 @@ from configs.settings import SourceSettings
 from pipeline.readers import json_columns
 from pipeline.readers.files import ExportReader
 from pipeline.readers.ndjson import NdjsonReader
-from pipeline.sources import ga4, ga360
+from pipeline.sources import ga360
+from pipeline.sources.events.schema import SCHEMA as GA4_SCHEMA
 from tests.support.exports import reads, write_ndjson
 
-SCHEMAS = pytest.mark.parametrize("schema", [ga360.SCHEMA, ga4.SCHEMA], ids=["ga360", "ga4"])
+SCHEMAS = pytest.mark.parametrize("schema", [ga360.SCHEMA, GA4_SCHEMA], ids=["ga360", "ga4"])
 PLAIN = ["", "a", "ß and 한", "0", "x" * 70, "{}[]:,", "null"]
 OTHERS = [
     1.5,

@@ -11,6 +11,7 @@ from configs.settings import SourceSettings, SplitSettings
 from pipeline.readers.files import ExportReader
 from pipeline.readers.ndjson import NdjsonReader
 from pipeline.sources import ga4
+from pipeline.sources.events import schema
 from tests.support.exports import event
 
 LINES = 40
@@ -62,7 +63,7 @@ def read(lines: list[bytes], end: bytes = b"\n", **sizes):
     """Return the interactions, the rejects' reasons and numbers, of a file of these lines."""
     source = ga4.Ga4(SourceSettings(kind="ga4", input="x"), SplitSettings())
     rows, rejects = [], []
-    for raw in NdjsonReader(ga4.SCHEMA, **sizes).read(io.BytesIO(b"\n".join(lines) + end)):
+    for raw in NdjsonReader(schema.SCHEMA, **sizes).read(io.BytesIO(b"\n".join(lines) + end)):
         extract = source.extract(raw, "file")
         rows += [tuple(row.values())[:4] for row in extract.table.to_pylist()]
         rejects += [(reject["reason"], reject["record"]) for reject in map(json.loads, extract.rejects)]
@@ -141,4 +142,4 @@ def test_a_last_line_without_an_end_is_lost_alone_unless_it_is_cut(odd, before):
 def test_a_file_that_is_not_lines_of_objects_is_refused(tmp_path, data, said):
     (tmp_path / "file").write_bytes(data)
     with pytest.raises(UserError, match=said):
-        list(ExportReader(ga4.SCHEMA).read(str(tmp_path / "file")))
+        list(ExportReader(schema.SCHEMA).read(str(tmp_path / "file")))

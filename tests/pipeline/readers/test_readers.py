@@ -14,6 +14,7 @@ from pipeline.readers.files import ExportReader, TableReader
 from pipeline.readers.ndjson import NdjsonReader
 from pipeline.readers.records import without_values
 from pipeline.sources import ga4, ga360, table
+from pipeline.sources.select import source_of
 from tests.support.exports import event, hit, session, write_ndjson
 
 
@@ -96,8 +97,9 @@ def test_a_damaged_file_is_named(tmp_path, make, said):
 
 def extract(mod, tmp_path, rows, **source):
     path = write_ndjson(tmp_path / "export", rows)
-    (raw,) = ExportReader(mod.SCHEMA).read(str(path))
-    return mod.extract(raw, "export", SourceSettings(kind=mod.__name__.rsplit(".", 1)[1], **source))
+    found = source_of(SourceSettings(kind=mod.__name__.rsplit(".", 1)[1], **source), RatingSettings())
+    (raw,) = found.read(str(path))
+    return found.extract(raw, "export")
 
 
 def reasons(found):
@@ -188,14 +190,14 @@ def test_ga4_engagement_users_and_their_account(tmp_path):
     assert reasons(found) == ["engagement_invalid", "visitor_id_newline"]
     assert found.counts["records.skipped.no_visitor_id"] == 1
     assert found.counts["records.skipped.no_item"] == 1
-    assert found.counts["seen.parameter.content_id"] == 6
+    assert found.counts["seen.parameter.content_id"] == 5
     preferred = extract(ga4, tmp_path, rows[:5], prefer_user_id=True)
     assert [r["visitorId"] for r in preferred.table.to_pylist()] == [b"p", b"p", b"u"]
 
 
 def test_ga4_page_location_loses_query_and_fragment(tmp_path):
     found = extract(ga4, tmp_path, [event("p", "x", 1), event("p", "a\nb", 1)], item_parameter="page_location")
-    assert [r["contentId"] for r in found.table.to_pylist()] == [b"https://example.com/x"]
+    assert [r["contentId"] for r in found.table.to_pylist()] == [b"example.com/x"]
     assert reasons(found) == ["content_id_newline"]
 
 
@@ -333,8 +335,9 @@ def test_text_of_any_layout_is_read(tmp_path, kind):
     if kind == "dictionary":
         columns |= {name: columns[name].dictionary_encode() for name in ("event_date", "user_pseudo_id")}
     pyarrow.parquet.write_table(pa.table(columns), tmp_path / "e.parquet")
-    (raw,) = ExportReader(ga4.SCHEMA).read(str(tmp_path / "e.parquet"))
-    found = ga4.extract(raw, "e", SourceSettings(kind="ga4", start_date="20240101")).table.to_pylist()
+    source = source_of(SourceSettings(kind="ga4", start_date="20240101"), RatingSettings())
+    (raw,) = source.read(str(tmp_path / "e.parquet"))
+    found = source.extract(raw, "e").table.to_pylist()
     assert [(row["visitorId"], row["contentId"]) for row in found] == [(b"a", b"tea"), (b"b", b"tea")]
     pyarrow.parquet.write_table(
         pa.table({"visitorId": columns["user_pseudo_id"], "contentId": columns["event_date"]}), tmp_path / "t"

@@ -29,7 +29,7 @@ def test_ga4(tmp_path, name):
     settings = SourceSettings(kind="ga4", input="x", prefer_user_id=True)
     found, rejects, counts = extracted(ga4.Ga4(settings, SplitSettings()), path)
     assert [row["visitorId"] for row in found] == [b"a", b"b", b"c", b"login"] and rejects == []
-    assert (counts["records.skipped.no_visitor_id"], counts["records.skipped.no_item"]) == (1, 1)
+    assert (counts["records.skipped.no_visitor_id"], counts[f"records.skipped.not_an_id.{name}"]) == (1, 1)
     kept = SourceSettings(kind="ga4", input="x", missing_ids=[])
     assert len(extracted(ga4.Ga4(kept, SplitSettings()), path)[0]) == 6
 

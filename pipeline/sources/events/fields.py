@@ -1,0 +1,180 @@
+"""The values of a signal's or an attribute's field, by rows of events and their items."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from configs.settings import SourceSettings
+from pipeline.sources import columns, times
+from pipeline.sources.events.schema import ITEM, QUANTITY, VALUE_FIELDS
+from pipeline.sources.extract import column, known_ids
+from pipeline.sources.items.pages import PageRules, Pages
+
+NOTHING = -1
+NO_AMOUNT = "no_amount"
+_ENGAGEMENT, _LOCATION = "engagement_time_msec", "page_location"
+_SCREENS = ("firebase_screen", "firebase_screen_class")
+_SHOWN = 100  # bytes of a name
+
+
+class Rows(NamedTuple):
+    """What signals see: an event, or one of its items, int64[m] each; the item is NOTHING for the event itself."""
+
+    event: np.ndarray
+    item: np.ndarray
+
+    def take(self, places: np.ndarray) -> Rows:
+        return Rows(self.event[places], self.item[places])
+
+
+class Amounts(NamedTuple):
+    """What rows count before their weight, float64[m]; where a value is missing, bool[m], and where it is invalid."""
+
+    values: np.ndarray
+    missing: np.ndarray
+    invalid: np.ndarray
+
+
+class Fields:
+    """The fields of a batch of events, as flat columns."""
+
+    def __init__(self, events: pa.RecordBatch, source: SourceSettings, rules: PageRules):
+        """Take events with fields of pipeline.sources.events.schema."""
+        self._size, self._source, self._rules = events.num_rows, source, rules
+        self._items_of_event, self._event_of_item, self._items = _flat(column(events, "items"))
+        _, self._event_of_parameter, parameters = _flat(column(events, "event_params"))
+        keys = columns.coded_ids(columns.field(parameters, "key"))
+        self._keys, self._names = keys.indices.fill_null(NOTHING).to_numpy(), keys.dictionary.to_pylist()
+        self._parameter_values = columns.field(parameters, "value")
+        self._parameters: dict[str, pa.Array] = {}
+
+    def rows(self, item: str, events: np.ndarray) -> Rows:
+        """Return what to look at for a signal's item: the items of events, bool[events], or the events."""
+        if not item.startswith(ITEM):
+            at = np.flatnonzero(events)
+            return Rows(at, np.full(len(at), NOTHING))
+        items = np.flatnonzero(events[self._event_of_item])
+        return Rows(self._event_of_item[items], items)
+
+    def sizes(self, rows: Rows) -> np.ndarray:
+        """Return the number of items of each row's event, int64[m]."""
+        return self._items_of_event[rows.event]
+
+    def values(self, field: str, rows: Rows) -> pa.Array:
+        """Return the value of a field in each row, text or numbers; null where there is none."""
+        if field.startswith(ITEM):
+            values, places = columns.field(self._items, field.removeprefix(ITEM)), rows.item
+        else:
+            values, places = self._of_events(field), rows.event
+        if len(places) == len(values) and (places == np.arange(len(places))).all():
+            return values
+        return values.take(pa.array(places, mask=places == NOTHING))
+
+    def described(self, field: str, rows: Rows) -> pa.Array:
+        """Return the value of an attribute's field in each row.
+
+        A field of items describes an item of another kind where the event has just one of items.
+        """
+        if field.startswith(ITEM):
+            rows = Rows(rows.event, np.where(rows.item < 0, self._only[rows.event], rows.item))
+        return self.values(field, rows)
+
+    def pages(self, rows: Rows) -> Pages:
+        """Return the pages of rows under the page rules."""
+        return self._rules.of(self.values(f"param.{_LOCATION}", rows))
+
+    def amounts(self, amount: str, rows: Rows) -> Amounts:
+        """Return what rows count: an item without quantity counts 1, and an event without number is left out."""
+        if amount == "count":
+            return Amounts(np.ones(len(rows.event)), *np.zeros((2, len(rows.event)), bool))
+        values = self.values(ITEM + QUANTITY if amount == QUANTITY else amount, rows)
+        numbers, sound = columns.floats(values)
+        missing = values.is_null().to_numpy(zero_copy_only=False)
+        if amount != QUANTITY:
+            return Amounts(numbers, missing, ~sound & ~missing)
+        return Amounts(
+            np.where(missing, 1, numbers), np.zeros(len(missing), bool), ~(sound & (numbers >= 0)) & ~missing
+        )
+
+    def dwells(self, rows: Rows) -> Amounts:
+        """Return the engagement of rows in ms, 0 where an event has none."""
+        values = self.values(f"param.{_ENGAGEMENT}", rows)
+        numbers, sound = times.since_1970(values, "ms")
+        missing = values.is_null().to_numpy(zero_copy_only=False)
+        return Amounts(numbers.astype(np.float64), np.zeros(len(missing), bool), ~sound & ~missing)
+
+    @property
+    def names(self) -> Counter[str]:
+        """The number of parameters by name."""
+        numbers = np.bincount(self._keys[self._keys != NOTHING], minlength=len(self._names)).tolist()
+        return Counter({shown(name): number for name, number in zip(self._names, numbers, strict=True)})
+
+    def _of_events(self, field: str) -> pa.Array:
+        """Return a field of each event, binary or ID [events]."""
+        if field == "page":
+            return self._rules.of(self._parameter(_LOCATION)).ids
+        if field == "screen":
+            return pc.coalesce(*(known_ids(self._parameter(name), self._source) for name in _SCREENS))
+        return self._parameter(field.removeprefix("param."))
+
+    def _parameter(self, name: str) -> pa.Array:
+        if name not in self._parameters:
+            self._parameters[name] = self._read_parameter(name)
+        return self._parameters[name]
+
+    def _read_parameter(self, name: str) -> pa.Array:
+        """Return a parameter of each event, as text in bytes, null where it has none; the first where it is twice."""
+        at = np.flatnonzero(self._keys == self._code(name))
+        if not len(at) or not self._value_fields:
+            return pa.nulls(self._size, pa.binary())
+        taken = pa.array(at)
+        texts = pc.coalesce(*(columns.ids(values.take(taken)) for values in self._value_fields))
+        event = self._event_of_parameter[at]
+        if len(at) == self._size and (event == np.arange(self._size)).all():
+            return texts
+        place = np.full(self._size, NOTHING)
+        place[event[::-1]] = np.arange(len(at))[::-1]
+        return texts.take(pa.array(place, mask=place == NOTHING))
+
+    def _code(self, name: str) -> int:
+        return self._names.index(name.encode()) if name.encode() in self._names else len(self._names)
+
+    @cached_property
+    def _value_fields(self) -> list[pa.Array]:
+        """The fields that have a parameter's value; a field that is null everywhere may be of any type."""
+        fields = (columns.field(self._parameter_values, name) for name in VALUE_FIELDS)
+        return [values for values in fields if values.null_count < len(values)]
+
+    @cached_property
+    def _only(self) -> np.ndarray:
+        """The item of each event that has just one, int64[events]; else NOTHING."""
+        only = np.full(self._size, NOTHING)
+        only[self._event_of_item] = np.arange(len(self._event_of_item))
+        only[self._items_of_event != 1] = NOTHING
+        return only
+
+
+class _Flat(NamedTuple):
+    """Lists as one column: the size of each list and the list of each element, int64 each; the elements."""
+
+    sizes: np.ndarray
+    parents: np.ndarray
+    elements: pa.Array
+
+
+def _flat(lists: pa.Array) -> _Flat:
+    if pa.types.is_null(lists.type):
+        return _Flat(np.zeros(len(lists), np.int64), np.zeros(0, np.int64), pa.array([], pa.struct([])))
+    sizes = pc.list_value_length(lists).fill_null(0).to_numpy().astype(np.int64)
+    return _Flat(sizes, np.repeat(np.arange(len(lists)), sizes), pc.list_flatten(lists))
+
+
+def shown(name: bytes | None) -> str:
+    """Return the name of an event or a parameter for the account."""
+    return (name or b"")[:_SHOWN].decode("utf-8", "backslashreplace")
