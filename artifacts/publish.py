@@ -8,7 +8,9 @@ the two. On gs:// the objects are copied, the manifest last, and readers refuse 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 from collections.abc import Iterator
 
 from artifacts import storage
@@ -34,7 +36,7 @@ def staged(root: str, kind: str, replace: bool) -> Iterator[str]:
         UserError: `root` is not empty and may not be replaced, or another run is at work on it.
         MachineError: the disk is full or fails, or memory is used up.
     """
-    root = root.rstrip("/")
+    root = target_of(root)
     with locks.claim(root):
         _recover(root)
         refuse_occupied(root, kind, replace)
@@ -52,6 +54,48 @@ def staged(root: str, kind: str, replace: bool) -> Iterator[str]:
             if not isinstance(error, UserError) and (machine_error := recognise(error, root)):
                 raise machine_error from error
             raise
+
+
+def target_of(path: str) -> str:
+    """Return the place of an output: a symbolic link stays, and what it names is written.
+
+    Raises:
+        UserError: the path is the root of the file system, or a link to itself.
+    """
+    path = path.rstrip("/")
+    if not path:
+        raise UserError("/ cannot be an output; name a directory below it")
+    target = os.path.realpath(path) if os.path.islink(path) else path
+    if os.path.islink(target):
+        raise UserError(f"{path} cannot be written: {os.strerror(errno.ELOOP)}")
+    return target
+
+
+def refuse_wildcards(path: str) -> None:
+    """Raise UserError if TensorFlow cannot read a SavedModel below a path, because it takes the path for a pattern."""
+    if re.search(r"[*?\[\\]", path):
+        raise UserError(f"{path}: TensorFlow cannot read below a name with *, ?, [ or \\; name another directory")
+
+
+def check_file(path: str) -> None:
+    """Check, before the work for it, that a file can be written.
+
+    Raises:
+        UserError: the path names a directory, or no file can be made there.
+    """
+    if storage.is_directory(path) or path.endswith("/"):
+        raise UserError(f"{path} is a directory; name a file")
+    if is_remote(path):
+        return
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(path)
+        if os.path.isfile(path) or not os.path.exists(path):
+            probe = f"{os.path.realpath(path)}.{os.getpid()}"
+            storage.write_bytes(probe, b"")
+            storage.remove(probe)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def publish(staging: str, root: str) -> None:

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from artifacts import publish
 from artifacts.paths import Nights
 from artifacts.storage import locks
 from configs import cli
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None, execute: Execute = execute) -> None:
     args = parser.parse_args(argv)
     date = dates.parse(args.date) if args.date else dates.yesterday()
     settings = dates.settings_of(args, date)
+    if settings.nightly.textfile:
+        publish.check_file(settings.nightly.textfile)
     with locks.claim(settings.nightly.directory):
         if args.only is None:
             for missed in missed_dates(Nights(settings.nightly.directory), date, settings.nightly.catch_up_days):

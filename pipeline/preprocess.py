@@ -100,6 +100,7 @@ def preprocess(
 
     started = time.time()
     root = cli.required(settings.dataset_dir, "dataset_dir")
+    publish.refuse_wildcards(root)
     options, test_files = _check(settings, beam_flags)
     with publish.staged(root, "dataset", replace) as staging, inputs.opened(settings) as files:
         job = Job(settings, files, test_files, root, staging, started, sizes or Sizes())
@@ -128,7 +129,8 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None
     from pipeline.sources import inputs
 
     started, run = time.time(), uuid.uuid4().hex[:12]
-    root = cli.required(settings.dataset_dir, "dataset_dir").rstrip("/")
+    root = publish.target_of(cli.required(settings.dataset_dir, "dataset_dir"))
+    publish.refuse_wildcards(root)
     options, test_files = _check(settings, beam_flags)
     with locks.claim(root):
         publish.refuse_occupied(root, "dataset", replace)

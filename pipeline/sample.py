@@ -7,7 +7,9 @@ import datetime
 import sys
 from collections.abc import Callable, Sequence
 
+from artifacts.storage import is_remote
 from configs import cli
+from configs.errors import UserError
 from pipeline.demo.sample.export import Plan
 from pipeline.demo.sample.formats import FORMATS
 from pipeline.demo.sample.generate import LAYOUTS, make_sample, size_from
@@ -22,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         UserError: the sizes do not fit together, or the directory is not empty or cannot be written.
     """
     args = _parser().parse_args(argv)
+    if is_remote(args.output_dir):
+        raise UserError(f"--output_dir {args.output_dir}: name a local directory")
     size = size_from(args.visitors, args.items, args.days, args.interactions, args.start_date, args.seed)
     plan = Plan(tuple(dict.fromkeys(args.layouts)), tuple(dict.fromkeys(args.formats)), args.files_per_day)
     report = make_sample(args.output_dir, size, plan, args.replace)

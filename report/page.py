@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from artifacts import publish
 from configs import cli
 
 _EPILOG = """\
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = cli.settings_from(args, flags)
     cli.required(settings.dataset_dir, "dataset_dir")
     cli.required(settings.model_dir, "model_dir")
+    publish.check_file(settings.report.output)
     cli.import_tensorflow()
     from report import inputs, render
 

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from artifacts import storage
-from configs.errors import UserError
 from configs.settings import ReportSettings
 from report import item_map, quality, sections
 from report.inputs import Inputs
@@ -22,12 +21,9 @@ _COLOURS = 10  # categories with a colour of their own
 
 
 def write(path: str, inputs: Inputs, settings: ReportSettings) -> int:
-    """Write the report atomically and return its size in bytes; raise UserError if it cannot be written."""
+    """Write the report atomically and return its size in bytes."""
     data = page(inputs, settings).encode()
-    try:
-        storage.write_bytes(path, data)
-    except OSError as error:
-        raise UserError(f"report {path} cannot be written: {error.strerror or error}") from error
+    storage.write_bytes(path, data)
     return len(data)
 
 

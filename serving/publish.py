@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from artifacts import checksums, storage
+from artifacts import publish as publishing
 from artifacts.manifests import MANIFEST, ModelManifest, ServedVersionManifest
 from artifacts.paths import Model, join
 from artifacts.storage import locks
@@ -56,6 +57,7 @@ def publish(model_dir: str, directory: str, name: str, number: int | None = None
     Raises:
         UserError: the model is not finished or damaged, the number is taken, or the version cannot be written.
     """
+    publishing.refuse_wildcards(directory)
     manifest = ModelManifest.read(Model(model_dir).manifest)
     root = join(directory, name)
     with locks.claim(join(root, "publish")):

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from artifacts import publish, storage
 from configs import cli
 from configs.errors import GateError
 
@@ -32,9 +33,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = cli.settings_from(args, flags)
     dataset_dir = cli.required(settings.dataset_dir, "dataset_dir")
     model_dir = cli.required(settings.model_dir, "model_dir")
+    if args.output_json:
+        publish.check_file(args.output_json)
     # Imported late, so that `--help` and mistakes in the flags answer at once.
     cli.import_tensorflow()
-    from artifacts import storage
     from trainer.evaluation import display, gate
     from trainer.evaluation.evaluation import evaluate
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from artifacts.storage.protocol import StoredFile, compiled, fixed_part
+from artifacts.storage.protocol import StoredFile, compiled
 
 _BLOCK_BYTES = 1 << 22
 
@@ -31,7 +31,12 @@ class LocalStorage:
 
     @contextlib.contextmanager
     def open_to_write(self, path: str) -> Iterator[BinaryIO]:
-        directory = os.path.dirname(path) or "."
+        if os.path.exists(path) and not os.path.isfile(path):  # /dev/stdout or a pipe cannot be replaced
+            with open(path, "wb") as device:
+                yield device
+            return
+        path = os.path.realpath(path)  # a symbolic link stays; the file that it names is replaced
+        directory = os.path.dirname(path)
         os.makedirs(directory, exist_ok=True)
         temporary = f"{path}.{uuid.uuid4().hex}.partial"
         try:
@@ -53,12 +58,15 @@ class LocalStorage:
         return os.path.isdir(path)
 
     def glob(self, pattern: str) -> list[StoredFile]:
-        if "**" not in pattern:
-            paths = sorted(glob.glob(pattern, include_hidden=True))
-            return [_stored(path) for path in paths if os.path.isfile(path)]
-        files = self.list_files(os.path.dirname(fixed_part(pattern)) or ".").values()
-        matches = compiled(pattern.removeprefix("./")).fullmatch
-        return [file for file in files if matches(file.path.removeprefix("./"))]
+        if os.path.isfile(pattern):  # a name may have brackets or stars
+            return [_stored(pattern)]
+        directory, rest = _literal(pattern)
+        if "**" in rest:
+            names = list(filter(compiled(rest).fullmatch, self.list_files(directory.rstrip("/") or ".")))
+        else:
+            names = glob.glob(rest, root_dir=directory or None, include_hidden=True)
+        paths = sorted(os.path.join(directory, name) for name in names)
+        return [_stored(path) for path in paths if os.path.isfile(path)]
 
     def list_files(self, root: str) -> dict[str, StoredFile]:
         paths = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
@@ -93,6 +101,14 @@ class LocalStorage:
     def copy(self, source: str, destination: str) -> None:
         with open(source, "rb") as original, self.open_to_write(destination) as file:
             shutil.copyfileobj(original, file, _BLOCK_BYTES)
+
+
+def _literal(pattern: str) -> tuple[str, str]:
+    """Split a pattern into directories that exist by these very names, and the rest."""
+    depth = 0
+    while (end := pattern.find("/", depth)) >= 0 and os.path.isdir(pattern[: end + 1]):
+        depth = end + 1
+    return pattern[:depth], pattern[depth:]
 
 
 def _stored(path: str) -> StoredFile:

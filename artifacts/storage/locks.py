@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+from artifacts.storage import is_remote, storage_of
 from configs.errors import UserError
 
 _SUFFIX = ".lock"
@@ -25,13 +26,14 @@ def claim(root: str, patience_s: float = 0.0) -> Iterator[None]:
     lease: an object that the run keeps renewing, and that another run takes over after five minutes without renewal.
 
     Raises:
-        UserError: another run has the lock, or the directory cannot be written.
+        UserError: another run has the lock, the directory cannot be written, or its scheme is not gs://.
     """
+    storage_of(root)  # refuses a URL of another service
     path, deadline = root.rstrip("/") + _SUFFIX, time.monotonic() + patience_s
     with contextlib.ExitStack() as stack:
         while True:
             try:
-                stack.enter_context(_lease(path, root) if "://" in root else _file(path, root))
+                stack.enter_context(_lease(path, root) if is_remote(root) else _file(path, root))
                 break
             except UserError:
                 if time.monotonic() >= deadline:

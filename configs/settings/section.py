@@ -35,6 +35,9 @@ class Section(BaseModel):
 
     @model_validator(mode="after")
     def _refuse_problems(self) -> Self:
+        for name, value in self:
+            if isinstance(value, str) and "\0" in value:
+                raise ValueError(f"{name} contains a NUL character; remove it")
         for problem in self._problems():
             raise ValueError(problem)
         return self

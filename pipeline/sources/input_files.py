@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -44,16 +43,13 @@ def match_files(source: SourceSettings) -> Input:
         files = storage.glob(source.input)
     except OSError as error:
         raise UserError(f"{source.input} cannot be listed: {error}") from error
-    if os.path.isdir(source.input):
-        raise UserError(f"{source.input} is a directory; name its files, e.g. '{source.input.rstrip('/')}/*'")
     fixed = len(re.split(r"[*?\[]", source.input, maxsplit=1)[0].rpartition("/")[0])
     visible = [file for file in files if not _is_hidden(file.path[fixed:])]
     tables = [_table_of(file.path, source) for file in visible]
     chosen = tables_to_read(tables, source.include_intraday)
     kept = [(file, table) for file, table, read in zip(visible, tables, chosen, strict=True) if read]
     if not kept:
-        only = f"; {len(visible)} intraday or fresh files do, which source.include_intraday reads" if visible else ""
-        raise UserError(f"no file matches {source.input}{only}")
+        raise UserError(f"no file matches {source.input}{_what_does(source.input, len(visible))}")
     inside = [file for file, table in kept if _is_inside(table, source)]
     if not inside:
         days = sorted(table.day for _, table in kept if table)
@@ -63,6 +59,15 @@ def match_files(source: SourceSettings) -> Input:
         )
     size = sum(file.bytes for file in inside)
     return Input(sorted(file.path for file in inside), size, len(kept) - len(inside))
+
+
+def _what_does(pattern: str, unfinished: int) -> str:
+    """Return what a pattern matches in place of files to read."""
+    if unfinished:
+        return f"; {unfinished} intraday or fresh files do, which source.include_intraday reads"
+    below = f"{pattern.rstrip('/')}/*"
+    has_files = storage.is_directory(pattern) or storage.glob(below)
+    return f", only directories do; name their files, e.g. '{below}'" if has_files else ""
 
 
 def match_test_files(settings: Settings) -> Input | None:
@@ -95,5 +100,5 @@ def _is_inside(table: DayTable | None, source: SourceSettings) -> bool:
 
 
 def _is_hidden(path: str) -> bool:
-    """Return whether a file is a marker or a leftover of another tool: _SUCCESS, .crc, or below _temporary/."""
-    return any(name.startswith(("_", ".")) for name in path.split("/"))
+    """Return whether a file is a marker or a leftover of another tool: _SUCCESS, x.crc, x~, or below _temporary/."""
+    return path.endswith((".crc", "~")) or any(name.startswith(("_", ".")) for name in path.split("/"))

@@ -223,7 +223,7 @@ def test_an_occupied_output_is_kept_unless_it_may_be_replaced(tmp_path):
             ["--input", "{tmp}/*", "--set", "source.include_intraday=true", "--runner", "Foo"],
             "Unexpected pipeline runner",
         ),
-        (["--input", "{tmp}"], "is a directory; name its files, e.g. '.*/\\*'"),
+        (["--input", "{tmp}"], "no file matches .*, only directories do; name their files, e.g. '.*/\\*'"),
         (
             ["--input", "{tmp}/*", "--set", "source.include_intraday=true", "--dataset_dir", "/proc/none"],
             "/proc/none cannot be written: No such file or directory",

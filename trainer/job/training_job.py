@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from artifacts import publish
 from artifacts.manifests import HeldOutMetric, ModelManifest, SweepRecord, TrainedOn
 from artifacts.paths import Dataset, Model
 from artifacts.storage import locks
@@ -45,7 +46,8 @@ def train(
     Raises:
         UserError: the dataset, the model directory, a checkpoint or a weights file does not fit.
     """
-    cluster = cluster or tf_collectives.from_environment()
+    cluster, model_dir = cluster or tf_collectives.from_environment(), publish.target_of(model_dir)
+    publish.refuse_wildcards(model_dir)
     with contextlib.ExitStack() as stack:
         # One run at a time; of several workers the chief has the lock.
         cluster.agree(lambda: stack.enter_context(locks.claim(model_dir)) if cluster.rank == 0 else None)

@@ -17,6 +17,7 @@ import optuna
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
+from artifacts import publish
 from artifacts.storage import locks
 from configs import cli
 from configs.errors import UserError
@@ -39,7 +40,7 @@ class Study:
     def __init__(self, directory: str):
         if "://" in directory:
             raise UserError(f"study_dir {directory}: SQLite needs a local directory; name one")
-        self.root = Path(directory)
+        self.root = Path(publish.target_of(directory))
         self.best = self.root / "best.yaml"
         self._database = self.root / "study.db"
 
