@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
-from artifacts import storage
+from artifacts import id_lists
 from configs.errors import UserError
 
 COLUMNS = ("contentId", "title", "category")
@@ -14,23 +11,24 @@ Catalogue = dict[str, tuple[str, str]]
 
 
 def read(path: str) -> Catalogue:
-    """Return title and category by contentId.
+    """Return title and category by contentId; of rows with one contentId, the last counts.
 
     Args:
         path: local or gs://.
 
     Raises:
-        UserError: the file does not exist, cannot be read, lacks a column, or is not a CSV in UTF-8.
+        UserError: the file cannot be read (`id_lists.rows`), lacks a column, or has rows of different lengths.
     """
-    try:
-        with io.TextIOWrapper(storage.open_to_read(path), encoding="utf-8-sig", newline="") as text:
-            reader = csv.DictReader(text)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UserError(f"catalogue {path} has no column {missing[0]} (it needs {', '.join(COLUMNS)})")
-            item, title, category = COLUMNS
-            return {row[item]: (row[title] or row[item], row[category] or "") for row in reader}
-    except FileNotFoundError:
-        raise UserError(f"catalogue {path} does not exist; check the path") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"catalogue {path} cannot be read: {error}") from error
+    rows = id_lists.rows(path, "catalogue")
+    header = [name.strip() for name in next(rows, ("", []))[1]]
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        raise UserError(f"catalogue {path} has no column {missing[0]}: its first line must be {','.join(COLUMNS)}")
+    item, title, category = map(header.index, COLUMNS)
+    result: Catalogue = {}
+    for where, row in rows:
+        if len(row) != len(header):
+            raise UserError(f"{where} has {len(row)} columns where {len(header)} are due; quote values with commas")
+        for name in (row[item].strip(), row[item]):  # as in any list of ids
+            result[name] = row[title] or row[item], row[category]
+    return result

@@ -1,66 +1,135 @@
-"""Files of ids, one per line: whom to answer, whom to leave out, and which items may be answers."""
+"""Text files that people make: lists of ids, one per line, and tables of ids with weights or titles.
+
+All have one rule: UTF-8 or UTF-16, with or without a byte order mark; lines end in any system's way; and an id counts
+as it is written and without quotes and blanks around it.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 from artifacts.storage import read_bytes
 from configs.errors import UserError
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _LINE_END = re.compile("\r\n|\n|\r")
+_MOST_CHARACTERS = 1 << 17  # of a value
+# Names of the columns of ids in exports, in small letters: the first line of a list may be one.
+_HEADERS = {b"visitorid", b"contentid", b"fullvisitorid", b"user_pseudo_id", b"user_id", b"userid", b"itemid", b"id"}
 
 
-def parse_lines(data: bytes, file: str) -> list[bytes]:
-    """Return the lines of a text that a person or any system wrote, without blank ones; UTF-16 becomes UTF-8.
-
-    Args:
-        file: the setting and the path, for messages.
-
-    Raises:
-        UserError: the text is neither UTF-8 nor UTF-16 with a byte order mark.
-    """
-    try:
-        text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"{file} is not text in UTF-8: save it in UTF-8") from None
-    if "\0" in text:
-        raise UserError(f"{file} is not text in UTF-8: save it in UTF-8")
-    return [line.encode() for line in _LINE_END.split(text) if line]
-
-
-def forms(line: bytes) -> set[bytes]:
-    """Return the ids that a line can mean: as it is, and without quotes and blanks around it."""
-    stripped = line.strip()
-    if stripped[:1] == stripped[-1:] == b'"' and len(stripped) > 1:
-        stripped = stripped[1:-1].replace(b'""', b'"')
-    return {line, stripped} - {b""}
-
-
-def read_ids(path: str, setting: str) -> list[bytes]:
-    """Return the ids of a list in its order, each once; `parse_lines` has the encodings.
+def read_text(path: str, setting: str) -> str:
+    """Return the text of a file.
 
     Args:
         setting: the setting whose value is the path, for messages.
 
     Raises:
-        UserError: the file is missing, is not text in UTF-8 or UTF-16, or has no ids.
+        UserError: the file does not exist, cannot be read, or is neither UTF-8 nor UTF-16.
     """
     try:
         data = read_bytes(path)
     except FileNotFoundError:
-        raise UserError(f"{setting}: {path} does not exist") from None
+        raise UserError(f"{setting} {path} does not exist; check the path") from None
     except OSError as error:
-        raise UserError(f"{setting}: {path} cannot be read: {error}") from error
-    ids = dict.fromkeys(parse_lines(data, f"{setting}: {path}"))
-    if not ids:
-        raise UserError(f"{setting}: {path} has no ids; write one per line")
-    return list(ids)
+        raise UserError(f"{setting} {path} cannot be read: {error.strerror or error}") from error
+    return decode(data, f"{setting} {path}")
+
+
+def decode(data: bytes, file: str) -> str:
+    """Return the text of a file's bytes, without a byte order mark.
+
+    Args:
+        file: the file's name, for the message.
+
+    Raises:
+        UserError: it is neither UTF-8 nor UTF-16 with a byte order mark.
+    """
+    try:
+        text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{file} is not UTF-8 in line {line}, but maybe Latin-1: save it in UTF-8") from None
+    if "\0" in text:
+        raise UserError(f"{file} has NUL characters, as UTF-16 without a byte order mark has: save it in UTF-8")
+    return text
+
+
+def rows(path: str, setting: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the rows of a CSV file without blank lines, each after its place, for messages.
+
+    Raises:
+        UserError: see `read_text`; or the file is not a CSV.
+    """
+    reader = csv.reader(io.StringIO(read_text(path, setting), newline=""), strict=True)
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise UserError(f"{setting} {path}, line {reader.line_num}: {error}; write it as a CSV") from None
+        if row is None:
+            return
+        if any(len(value) > _MOST_CHARACTERS for value in row):
+            raise UserError(f"{setting} {path}, line {reader.line_num}: a value is longer than {_MOST_CHARACTERS:,}")
+        if row:
+            yield f"{setting} {path}, line {reader.line_num}", row
+
+
+def forms(line: bytes) -> tuple[bytes, ...]:
+    """Return the ids that a line can mean: as it is, and without quotes and blanks around it."""
+    stripped = line.strip()
+    if stripped[:1] == stripped[-1:] == b'"' and len(stripped) > 1:
+        stripped = stripped[1:-1].replace(b'""', b'"')
+    return tuple(form for form in dict.fromkeys((line, stripped)) if form)
+
+
+@dataclass(frozen=True)
+class IdList:
+    """A list of ids: the forms of each line (`forms`), each line once."""
+
+    lines: tuple[tuple[bytes, ...], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> IdList:
+        """Return the list of a text; blank lines are not ids."""
+        lines = map(forms, map(str.encode, _LINE_END.split(text)))
+        return cls(tuple(dict.fromkeys(line for line in lines if line)))
+
+    @classmethod
+    def read(cls, path: str, setting: str) -> IdList:
+        """Read a list.
+
+        Raises:
+            UserError: see `read_text`; or the file has no ids.
+        """
+        ids = cls.parse(read_text(path, setting))
+        if not ids.lines:
+            raise UserError(f"{setting} {path} has no ids; write one per line")
+        return ids
+
+    @property
+    def ids(self) -> frozenset[bytes]:
+        """All ids that the lines can mean."""
+        return frozenset(form for line in self.lines for form in line)
+
+    def unknown(self, known: Collection[bytes]) -> list[bytes]:
+        """Return the ids that are not among known ones; a first line that is a column's name is not an id."""
+        unknown = {line: line[-1] for line in self.lines if not any(form in known for form in line)}
+        if unknown.get(self.lines[0], b"").lower() in _HEADERS:
+            del unknown[self.lines[0]]
+        return list(unknown.values())
+
+    def found(self, known: Collection[bytes]) -> int:
+        """Return the number of lines that mean a known id."""
+        return sum(any(form in known for form in line) for line in self.lines)
 
 
 def allowed(ids: Sequence[bytes], allow: str | None, block: str | None) -> list[bool]:
     """Return for each id whether the files `prediction.allow` and `prediction.block`, if set, let it be an answer."""
-    only = set(read_ids(allow, "prediction.allow")) if allow else None
-    never = set(read_ids(block, "prediction.block")) if block else set()
+    only = IdList.read(allow, "prediction.allow").ids if allow else None
+    never = IdList.read(block, "prediction.block").ids if block else frozenset()
     return [(only is None or name in only) and name not in never for name in ids]

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import os
 
-from artifacts import id_lists
+from artifacts.id_lists import IdList, read_text
 from artifacts.storage import read_bytes
 from configs.errors import UserError
 from configs.settings import PrivacySettings
@@ -53,8 +53,8 @@ def key_name(key: bytes | None) -> str | None:
     return None if key is None else hashlib.sha256(b"name of the key " + hashed(key, b"")).hexdigest()[:16]
 
 
-def read_deleted(settings: PrivacySettings, key: bytes | None) -> frozenset[bytes]:
-    """Return the ids of the deletion list and, with a key, their hashes; empty without a list.
+def read_deleted(settings: PrivacySettings, key: bytes | None) -> dict[bytes, int]:
+    """Return the ids of the deletion list and, with a key, their hashes, with their lines; empty without a list.
 
     So a list of ids and a list of their hashes have the same effect.
 
@@ -62,19 +62,7 @@ def read_deleted(settings: PrivacySettings, key: bytes | None) -> frozenset[byte
         UserError: the list cannot be read. A list may be empty.
     """
     if not settings.deleted_visitors:
-        return frozenset()
-    try:
-        data = read_bytes(settings.deleted_visitors)
-    except OSError as error:
-        raise UserError(f"privacy.deleted_visitors {settings.deleted_visitors} cannot be read") from error
-    ids = listed(data, f"privacy.deleted_visitors {settings.deleted_visitors}")
-    return ids if key is None else ids | {hashed(key, name) for name in ids}
-
-
-def listed(data: bytes, file: str) -> frozenset[bytes]:
-    """Return the ids of a deletion list, in all forms that its lines can mean.
-
-    Raises:
-        UserError: the file, whose name is for the message, is not text in UTF-8 or UTF-16.
-    """
-    return frozenset(form for line in id_lists.parse_lines(data, file) for form in id_lists.forms(line))
+        return {}
+    lines = IdList.parse(read_text(settings.deleted_visitors, "privacy.deleted_visitors")).lines
+    ids = {form: number for number, line in enumerate(lines) for form in line}
+    return ids if key is None else {hashed(key, form): number for form, number in ids.items()} | ids

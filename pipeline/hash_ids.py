@@ -1,11 +1,14 @@
-"""Visitors' ids -> the hashes that a dataset contains: python -m pipeline.hash_ids --config YAML < ids > hashes"""
+"""Visitors' ids -> the hashes that a dataset contains: python -m pipeline.hash_ids --config YAML < ids > hashes
+
+A line with blanks or quotes around the id has two hashes: as it is, and without them.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from artifacts import privacy
+from artifacts import id_lists, privacy
 from configs import cli
 from configs.errors import UserError
 
@@ -14,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Hash the ids of standard input, one per line, with the key of the settings.
 
     Raises:
-        UserError: the settings name no key, or it cannot be read.
+        UserError: the settings name no key, it cannot be read, or the ids are not text in UTF-8 or UTF-16.
     """
     parser = cli.parser(
         "python -m pipeline.hash_ids",
@@ -26,8 +29,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     key = privacy.read_key(settings)
     if key is None:
         raise UserError("visitorIds are not hashed: set privacy.hash_key_file or privacy.hash_key_env")
-    for line in sys.stdin.buffer:
-        sys.stdout.buffer.write(privacy.hashed(key, line.removesuffix(b"\n").removesuffix(b"\r")) + b"\n")
+    ids = id_lists.IdList.parse(id_lists.decode(sys.stdin.buffer.read(), "standard input"))
+    for form in (form for line in ids.lines for form in line):
+        sys.stdout.buffer.write(privacy.hashed(key, form) + b"\n")
+    if odd := sum(len(line) > 1 for line in ids.lines):
+        print(f"{odd} lines have blanks or quotes around the id and two hashes: with and without", file=sys.stderr)
 
 
 if __name__ == "__main__":

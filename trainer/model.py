@@ -234,7 +234,7 @@ class WALSMatrixFactorization:
             if dataset is None:
                 raise ValueError(f"{name} by file needs the ids of a dataset directory; pass a vector")
             vocabulary = dataset.vocab_items if number else dataset.vocab_users
-            return weights.from_file(os.fspath(given), vocabulary, size, 1.0)
+            return weights.from_file(os.fspath(given), name, vocabulary, size, 1.0).values
         return weights.vector(given, size, name)
 
 

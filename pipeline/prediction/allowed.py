@@ -17,8 +17,11 @@ from configs.settings import PredictionSettings
 COLUMNS = (POPULARITY, FIRST_TIME_MS, LAST_TIME_MS)  # of items.parquet, that `allowed_items` and `Items` read
 
 
-def check(options: PredictionSettings, dataset: Dataset, items: int, catalogue_path: str | None) -> None:
+def check(options: PredictionSettings, dataset: Dataset, items: int, catalogue_path: str | None) -> dict[str, int]:
     """Check that the options leave items to answer with, before any worker starts.
+
+    Returns:
+        how many ids each list has, and how many of them are in the dataset, by `allow_listed` and so on.
 
     Raises:
         UserError: the options leave no items, or a file that they name is wrong.
@@ -28,6 +31,20 @@ def check(options: PredictionSettings, dataset: Dataset, items: int, catalogue_p
         categories(options, ids, catalogue_path)
         if not allowed_items(options, ids, ItemsTable.read(dataset.items, items, COLUMNS)).any():
             raise UserError("prediction.allow, block and max_age_days leave no items; widen them")
+        return _listed(options, set(ids))
+    return {}
+
+
+def _listed(options: PredictionSettings, known: set[bytes]) -> dict[str, int]:
+    counts = {}
+    for name in ("allow", "block"):
+        if path := getattr(options, name):
+            ids = id_lists.IdList.read(path, f"prediction.{name}")
+            found = ids.found(known)
+            counts |= {f"{name}_listed": found + len(ids.unknown(known)), f"{name}_found": found}
+            if not found:
+                print(f"no id of prediction.{name} {path} is in the dataset: write the contentIds as in the export")
+    return counts
 
 
 def allowed_items(options: PredictionSettings, ids: Sequence[bytes], items: ItemsTable) -> np.ndarray:
@@ -54,13 +71,17 @@ def categories(options: PredictionSettings, ids: Sequence[bytes], catalogue_path
     """Return int32 [m], by itemId: a number for each category, -1 without one; None without max_per_category.
 
     Raises:
-        UserError: the catalogue is unset or missing.
+        UserError: the catalogue is unset, missing, or has none of the items.
     """
     if options.max_per_category is None:
         return None
     if not catalogue_path:
         raise UserError("prediction.max_per_category needs a catalogue; set catalogue in the config")
     known = catalogue.read(catalogue_path)
+    if not any(name.decode() in known for name in ids):
+        raise UserError(
+            f"no item of the dataset is in catalogue {catalogue_path}: write the contentIds as in the export"
+        )
     numbers: dict[str, int] = {"": -1}
     names = [known.get(name.decode(), ("", ""))[1] for name in ids]
     return np.array([numbers.setdefault(name, len(numbers) - 1) for name in names], np.int32)

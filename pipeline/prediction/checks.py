@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 
-from artifacts import checksums, factor_tables, id_lists
+from artifacts import checksums, factor_tables
 from artifacts.checksums import FileDescription
+from artifacts.id_lists import IdList
 from artifacts.manifests import DatasetCounts, DatasetManifest, ModelManifest
 from artifacts.paths import Dataset, Model, join
 from artifacts.privacy import key_name
@@ -36,7 +38,7 @@ def check_options(options: PredictionSettings, counts: DatasetCounts) -> None:
         )
 
 
-def deleted_visitors(settings: PrivacySettings, dataset: Dataset, manifest: DatasetManifest) -> frozenset[bytes]:
+def deleted_visitors(settings: PrivacySettings, dataset: Dataset, manifest: DatasetManifest) -> Collection[bytes]:
     """Return the ids of visitors that must be left out, as the dataset has them.
 
     Raises:
@@ -48,7 +50,7 @@ def deleted_visitors(settings: PrivacySettings, dataset: Dataset, manifest: Data
     return deleted
 
 
-def unknown_ids(dataset: Dataset, options: PredictionSettings, deleted: frozenset[bytes]) -> tuple[bytes, ...]:
+def unknown_ids(dataset: Dataset, options: PredictionSettings, deleted: Collection[bytes]) -> tuple[bytes, ...]:
     """Return the ids of `prediction.only` that are not in the vocabulary.
 
     Raises:
@@ -56,13 +58,12 @@ def unknown_ids(dataset: Dataset, options: PredictionSettings, deleted: frozense
     """
     if not options.only:
         return ()
-    asked = dict.fromkeys(id_lists.read_ids(options.only, "prediction.only"))
-    listed = len(asked)
-    for name in iterate_ids(dataset.vocab_users if options.asks_visitors else dataset.vocab_items):
-        asked.pop(name, None)
-    if len(asked) == listed and options.kind.startswith("similar_"):
-        raise UserError(f"prediction.only: {options.only} names no id of the dataset; check the ids")
-    return tuple(sorted(asked.keys() - deleted if options.asks_visitors else asked))
+    asked = IdList.read(options.only, "prediction.only")
+    names, ids = iterate_ids(dataset.vocab_users if options.asks_visitors else dataset.vocab_items), asked.ids
+    known = {name for name in names if name in ids}
+    if not known and options.kind.startswith("similar_"):
+        raise UserError(f"prediction.only {options.only} has no id of the dataset; check the ids")
+    return tuple(sorted({name for name in asked.unknown(known) if not (options.asks_visitors and name in deleted)}))
 
 
 def check_dataset(dataset: Dataset, manifest: DatasetManifest) -> None:

@@ -87,7 +87,7 @@ def _counts(counts: Counter[str], plan: Plan) -> dict[str, int]:
         f"{asked}_with_fewer": counts["with_fewer"],
         f"{asked}_without": counts["without"],
     }
-    return named | ({f"{asked}_unknown": len(plan.unknown)} if options.only else {})
+    return named | plan.listed | ({f"{asked}_unknown": len(plan.unknown)} if options.only else {})
 
 
 def show(root: str, manifest: PredictionsManifest) -> None:

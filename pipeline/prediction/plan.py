@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from artifacts import id_lists
+from artifacts.id_lists import IdList
 from artifacts.manifests import DatasetManifest, ModelManifest
 from artifacts.paths import Dataset, Model
 from configs import cli
@@ -27,6 +27,7 @@ class Plan:
         projected: whether visitors' factors are projected from their rows.
         privacy: names the visitors to leave out.
         unknown: ids of `prediction.only` that are not in the dataset.
+        listed: how many ids `allow` and `block` list, and how many of them are in the dataset.
     """
 
     dataset: Dataset
@@ -45,6 +46,7 @@ class Plan:
     privacy: PrivacySettings
     unknown: tuple[bytes, ...]
     stamp: Stamp
+    listed: dict[str, int] = field(default_factory=dict)
 
     @property
     def block_size(self) -> int:
@@ -60,7 +62,7 @@ class Plan:
     def asked_ids(self) -> frozenset[bytes] | None:
         """Read the ids to answer; None for all."""
         path = self.options.only
-        return frozenset(id_lists.read_ids(path, "prediction.only")) if path else None
+        return IdList.read(path, "prediction.only").ids if path else None
 
 
 def make(settings: Settings) -> tuple[Plan, ModelManifest]:
@@ -81,7 +83,7 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
     checks.check_dataset(dataset, made)
     unknown = checks.unknown_ids(dataset, options, deleted)
     checks.check_model(model, trained, made, projected)
-    allowed.check(options, dataset, made.counts.items, settings.catalogue)
+    listed = allowed.check(options, dataset, made.counts.items, settings.catalogue)
     training, now = trained.settings, datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     plan = Plan(
         dataset=dataset,
@@ -99,6 +101,7 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
         catalogue=settings.catalogue,
         privacy=settings.privacy,
         unknown=unknown,
+        listed=listed,
         stamp=Stamp(trained.digest()[:12], now),
     )
     return plan, trained

@@ -15,11 +15,12 @@ from pipeline.sources.extract import Extract
 
 VIEWS = "views"
 DELETION_LIST = "seen.deletion_list"  # batches that were compared with a list that has ids
+DELETED_LINE = "seen.deleted_line."  # views of the visitor of each line of the list
 
 
 @lru_cache(maxsize=1)
-def rules(settings: PrivacySettings) -> tuple[bytes | None, frozenset[bytes]]:
-    """Return the key and the ids to leave out; each process reads them once, so that no job contains a key.
+def rules(settings: PrivacySettings) -> tuple[bytes | None, dict[bytes, int]]:
+    """Return the key and the ids to leave out, with their lines; each process reads them: no job contains a key.
 
     Raises:
         UserError: one of the files cannot be read.
@@ -28,7 +29,7 @@ def rules(settings: PrivacySettings) -> tuple[bytes | None, frozenset[bytes]]:
     return key, privacy.read_deleted(settings, key)
 
 
-def open_rules(settings: PrivacySettings) -> tuple[bytes | None, frozenset[bytes]]:
+def open_rules(settings: PrivacySettings) -> tuple[bytes | None, dict[bytes, int]]:
     """Return `rules` after reading the files again, at the start of a job.
 
     Raises:
@@ -51,10 +52,11 @@ def protect(extract: Extract, settings: PrivacySettings, by_visit: bool) -> Extr
     extract.counts[DELETION_LIST] += bool(deleted)
     table = extract.table
     names, codes = _names(table.column(0))
-    is_deleted = np.array([_is_deleted(name, key, deleted, by_visit) for name in names], bool)
-    kept = ~is_deleted[codes] if len(names) else np.zeros(0, bool)
-    if count := int((~kept).sum()):
-        extract.counts[f"{VIEWS}.skipped.deleted_visitor"] += count
+    line = np.array([_line(name, key, deleted, by_visit) for name in names], np.int64)[codes]
+    kept = line < 0
+    for number, count in zip(*np.unique(line[~kept], return_counts=True), strict=True):
+        extract.counts[f"{VIEWS}.skipped.deleted_visitor"] += int(count)
+        extract.counts[f"{DELETED_LINE}{number}"] += int(count)
     names = [privacy.hashed(key, name) if key else name for name in names]
     table = table.set_column(0, table.schema.field(0), _column(names, codes, table.schema.types[0]))
     rejects = [_without_id(line, key is not None, deleted) for line in extract.rejects]
@@ -72,12 +74,14 @@ def _column(names: list[bytes], codes: np.ndarray, kind: pa.DataType) -> pa.Arra
     return pa.array(names, kind).take(pa.array(codes))
 
 
-def _is_deleted(name: bytes, key: bytes | None, deleted: frozenset[bytes], by_visit: bool) -> bool:
+def _line(name: bytes, key: bytes | None, deleted: dict[bytes, int], by_visit: bool) -> int:
+    """Return the line of the deletion list that names a visitor, -1 where none does."""
     forms = [name, name.rpartition(b"-")[0]] if by_visit else [name]
-    return any(form in deleted or (key and privacy.hashed(key, form) in deleted) for form in forms)
+    forms += [privacy.hashed(key, form) for form in forms] if key and deleted else []
+    return next((deleted[form] for form in forms if form in deleted), -1)
 
 
-def _without_id(line: bytes, always: bool, deleted: frozenset[bytes]) -> bytes:
+def _without_id(line: bytes, always: bool, deleted: dict[bytes, int]) -> bytes:
     """Return a rejected row without its visitorId where that may not be kept; its file and number still locate it."""
     row = json.loads(line)
     name = row.get("visitorId")

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 
 import numpy as np
 
-from artifacts import privacy, storage
+from artifacts import storage
+from artifacts.id_lists import IdList, read_text
 from configs.errors import UserError
 from serving.models.model import Arrays, K
 
@@ -44,7 +45,7 @@ class DeletionList:
         try:
             files = storage.glob(glob.escape(self._path))
             if files != self._files:
-                self.ids = privacy.listed(storage.read_bytes(self._path), f"serving.deleted_visitors {self._path}")
+                self.ids = IdList.parse(read_text(self._path, "serving.deleted_visitors")).ids
                 self._files = files
         except OSError as error:
             raise UserError(f"serving.deleted_visitors {self._path} cannot be read: {error}") from error

@@ -191,7 +191,7 @@ def test_deleted_visitors_are_answered_as_unknown_and_are_in_no_answer(world, tm
         assert client.get("/history?visitorId=v7919").json()["total"] == 0
         names.write_text("")
         wait(lambda: client.get("/history?visitorId=v7919").json()["total"] > 0)
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="does not exist"):
         server.prepare(settings(world.root / "served", deleted_visitors=str(tmp_path / "none")))
 
 

@@ -87,7 +87,7 @@ def test_weights_by_file_are_keyed_by_id(tmp_path, matrix, start):
     with pytest.raises(ValueError, match="needs the ids of a dataset"):
         fit(matrix, start, **paths)
     for text, message in (
-        ("user 003,-1\n", "line 1: -1 is not a weight"),
+        ("user 003,-1\n", "line 1: the weight must be finite"),
         ("user 003,1\nuser 003,2\n", "line 2: the id is in the file twice"),
         ("user 003,1\nuser 004\n", "line 2: expected id,weight"),
         ("nobody,1\n", "none of its ids"),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from typing import NamedTuple
 
 import numpy as np
 
-from artifacts import storage
+from artifacts import id_lists
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from trainer.als.collectives import Cluster
+
+
+class Weights(NamedTuple):
+    """Weights of a file."""
+
+    values: np.ndarray  # float32 [size]
+    found: int  # ids of the file that the dataset has
+    listed: int  # ids of the file
 
 
 def vector(weights: float | np.ndarray | None, size: int, name: str) -> np.ndarray:
@@ -46,40 +53,40 @@ def by_frequency(counts: np.ndarray, exponent: float, cluster: Cluster | None = 
     return np.exp(exponent * (total / max(entries, 1) - logarithms)).astype(np.float32)
 
 
-def from_file(path: str, vocabulary: str, size: int, default: float | None) -> np.ndarray:
+def from_file(path: str, setting: str, vocabulary: str, size: int, default: float | None) -> Weights:
     """Read the weights of a CSV file `id,weight`, with or without a header; other ids weigh `default`.
 
     Args:
+        setting: the setting whose value is the path, for messages.
         vocabulary: path of the ids; line n is index n.
 
     Raises:
-        UserError: the file is missing or has no id of the dataset; or a weight is not a number or negative, or an id is
-            in the file twice.
+        UserError: the file cannot be read (`id_lists.rows`) or has no id of the dataset; or a weight is not a number or
+            negative, or an id is in the file twice.
     """
     ids = Vocabulary.read(vocabulary)
     weights = np.full(size, 0.0 if default is None else default, np.float32)
-    if not storage.exists(path):
-        raise UserError(f"weights file {path} does not exist; check the path")
     seen: set[int] = set()
-    text = io.TextIOWrapper(io.BytesIO(storage.read_bytes(path)), "utf-8", newline="")
-    for number, line in enumerate(csv.reader(text), 1):
-        if not line or (number == 1 and len(line) == 2 and not _is_number(line[1])):
-            continue
-        where = f"{path}, line {number}"
-        if len(line) != 2 or not _is_number(line[1]):
-            raise UserError(f"{where}: expected id,weight")
-        index, weight = ids.index(line[0].encode()), float(line[1])
+    listed = 0
+    for number, (where, row) in enumerate(id_lists.rows(path, setting)):
+        indices = map(ids.index, id_lists.forms(row[0].encode()))
+        index = next((index for index in indices if index is not None), None)
+        if number == 0 and index is None and len(row) == 2 and not _is_number(row[1]):
+            continue  # a header
+        if len(row) != 2 or not _is_number(row[1]):
+            raise UserError(f"{where}: expected id,weight, with a comma between them and a point in the weight")
+        listed, weight = listed + 1, float(row[1])
         if index is None:
             continue  # a visitor or item outside the dataset's window
         if index in seen:
             raise UserError(f"{where}: the id is in the file twice; remove one line")
         if not (np.isfinite(weight) and weight >= 0):
-            raise UserError(f"{where}: {line[1]} is not a weight; it must be finite and not negative")
+            raise UserError(f"{where}: the weight must be finite and not negative")
         seen.add(index)
         weights[index] = weight
     if not seen:
-        raise UserError(f"{path}: none of its ids is in the dataset; write ids as in the export in the first column")
-    return weights
+        raise UserError(f"{setting} {path}: none of its ids is in the dataset; write ids as in the export")
+    return Weights(weights, len(seen), listed)
 
 
 def _is_number(text: str) -> bool:

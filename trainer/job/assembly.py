@@ -62,7 +62,7 @@ def assemble(
     for number, size in enumerate(sizes):
         table = random_table(size, k, settings.seed, number, settings.init_stddev, cluster)
         counts = dataset_rows.count(blocks[number], len(table))
-        own_weights = _weights(settings, dataset, number, size)[cluster.rank :: cluster.size]
+        own_weights = _weights(settings, dataset, number, size, cluster)
         if exponent := (settings.row_weights_exponent, settings.col_weights_exponent)[number]:
             own_weights = own_weights * weights.by_frequency(counts, exponent, cluster)
         sides.append(Side(table, counts, own_weights, size))
@@ -110,13 +110,17 @@ def check_complete(info: DatasetInfo, state: Factorization) -> None:
             )
 
 
-def _weights(settings: TrainingSettings, dataset: Dataset, number: int, size: int) -> np.ndarray:
-    """Return float32 [size]: R of the users (number 0), C of the items (number 1)."""
+def _weights(settings: TrainingSettings, dataset: Dataset, number: int, size: int, cluster: Cluster) -> np.ndarray:
+    """Return float32 [n], of the rows of this process: R of the users (number 0), C of the items (number 1)."""
     name = ("row_weights", "col_weights")[number]
     scalar, path = getattr(settings, name), getattr(settings, f"{name}_file")
     if path is None:
-        return weights.vector(scalar, size, name)
-    return weights.from_file(path, (dataset.vocab_users, dataset.vocab_items)[number], size, scalar)
+        return weights.vector(scalar, size, name)[cluster.rank :: cluster.size]
+    vocabulary = (dataset.vocab_users, dataset.vocab_items)[number]
+    read = weights.from_file(path, f"training.{name}_file", vocabulary, size, scalar)
+    if cluster.rank == 0:
+        print(f"training.{name}_file: {read.found:,} of its {read.listed:,} ids are in the dataset")
+    return read.values[cluster.rank :: cluster.size]
 
 
 def _devices(settings: TrainingSettings) -> tuple[str, ...]:

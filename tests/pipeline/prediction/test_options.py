@@ -134,6 +134,18 @@ def test_listed_items_and_a_least_score_bound_what_is_given(plain, tmp_path):
     expected = best(scores, plain.item_ids, plain.has | banned, 15, 1.5)
     assert recommended(tmp_path / "out") == dict(zip(plain.visitors, expected, strict=True))
     assert content["counts"]["visitors_without"] == sum(not answer for answer in expected) > 0
+    assert (content["counts"]["allow_listed"], content["counts"]["allow_found"]) == (len(allow) + 1, len(allow))
+    assert (content["counts"]["block_listed"], content["counts"]["block_found"]) == (len(block), len(block))
+
+
+def test_a_list_of_which_no_item_is_found_says_so(plain, tmp_path, capsys):
+    (tmp_path / "block").write_text("contentId\nnothing\n")
+    counts = predict(plain.root, tmp_path / "out", top_k=2, block=str(tmp_path / "block"))["counts"]
+    assert (counts["block_listed"], counts["block_found"]) == (1, 0)
+    assert f"no id of prediction.block {tmp_path}/block is in the dataset" in capsys.readouterr().out
+    (tmp_path / "only").write_text('"visitorId"\n"nobody"\n')
+    predict(plain.root, tmp_path / "only-one", top_k=2, only=str(tmp_path / "only"))
+    assert set(recommended(tmp_path / "only-one")) == {b"nobody"}
 
 
 def test_old_items_are_left_out(plain, tmp_path):
@@ -302,11 +314,11 @@ def write(path: Path, text: str) -> str:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"only": "/nowhere"}, r"prediction.only: /nowhere does not exist"),
+        ({"only": "/nowhere"}, r"prediction.only /nowhere does not exist"),
         ({"block": "EMPTY"}, "has no ids; write one per line"),
         ({"allow": "UNKNOWN"}, "leave no items; widen them"),
         ({"max_per_category": 1}, "needs a catalogue; set catalogue"),
-        ({"kind": "similar_items", "only": "UNKNOWN"}, "names no id of the dataset"),
+        ({"kind": "similar_items", "only": "UNKNOWN"}, "has no id of the dataset"),
         ({"kind": "audiences", "top_k": 151}, "top_k 151 is larger than the dataset of 150 visitors"),
         ({"kind": "audiences", "only": "ONE", "max_age_days": 1}, "nothing is left to answer"),
     ],
