@@ -99,6 +99,8 @@ class DatasetManifest(Manifest):
         median: of the amounts, in ms for a dwell; null if the ratings need none.
         shards: number of files of each side, by the prefix of their names.
         bigquery: what the query's job reports; null for files.
+        csv_dialects: number of CSV files by their dialect, as it was set or detected.
+        deletion_list: its lines, and how many of them were found; null without a list.
         visitors_hashed_with: the name of the key that hashed the visitorIds; null if they were not hashed.
         steps: rows and bytes of each step. compared: with the last good dataset. run: the Dataflow run that made it.
     """
@@ -119,6 +121,8 @@ class DatasetManifest(Manifest):
     shards: dict[str, int]
     compression: Literal["gzip", "none"]
     bigquery: dict[str, int] | None = None
+    csv_dialects: dict[str, int] = Field(default_factory=dict)
+    deletion_list: dict[str, int] | None = None
     visitors_hashed_with: str | None = None
     settings: DatasetSections
     steps: dict[str, dict[str, int]] = Field(default_factory=dict)

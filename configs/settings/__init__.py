@@ -7,5 +7,5 @@ from configs.settings.nightly import NightlySettings
 from configs.settings.prediction import PredictionSettings, ServingSettings
 from configs.settings.run import Settings, load_settings, resolve
 from configs.settings.signals import PageSettings, Signal
-from configs.settings.source import BIGQUERY, SourceSettings
+from configs.settings.source import BIGQUERY, CsvSettings, SourceSettings
 from configs.settings.training import ColdStartSettings, TrainingSettings

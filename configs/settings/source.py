@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from configs.settings.section import Date, Section
 from configs.settings.signals import PRESETS, PageSettings, PresetName, Signal, problems_of_attributes
@@ -14,6 +14,38 @@ from configs.settings.signals import PRESETS, PageSettings, PresetName, Signal, 
 _NO_IDS = ("(not set)", "NULL", "NaN", "null", "undefined")
 _NO_IDS_OF_GOOGLE, _NO_IDS_OF_PYTHON = ("(other)", "not available in demo dataset", "(data deleted)"), ("None", "nan")
 BIGQUERY = "bq://"  # before the name of a table, as in Vertex AI
+
+
+def _as_character(value: Any) -> Any:
+    return {"tab": "\t", "\\t": "\t"}.get(value, value) if isinstance(value, str) else value
+
+
+Character = Annotated[str, BeforeValidator(_as_character), Field(pattern=r"^[\t -~]$")]
+
+
+class CsvSettings(Section):
+    """The dialect of a table's CSV files; each file's is detected as far as it is unset, and counted in the summary."""
+
+    delimiter: Character | None = None
+    """Character between columns, or tab. Unset: the one of comma, semicolon, tab and | by which the header has the
+    columns."""
+    quote: Character | Literal[""] | None = None
+    """Character around values; "" if quotes mean nothing. Unset: ", or ' if only so the header has the columns."""
+    escape: Character | None = None
+    """Character before a quote within a value. Unset: such a quote is doubled."""
+    encoding: str | None = None
+    """Encoding as Python calls it, e.g. latin-1. Unset: UTF-8, or UTF-16 if the file begins with its mark."""
+    header: bool = True
+    """The first line names the columns; if false, they are called column1, column2 and so on."""
+
+    def _problems(self) -> Iterator[str]:
+        try:
+            "".encode(self.encoding or "utf-8")
+        except LookupError:
+            yield f"encoding {self.encoding} is not known; write e.g. latin-1, cp1252 or utf-16"
+        characters = [value for value in (self.delimiter, self.quote, self.escape) if value]
+        if len(set(characters)) < len(characters):
+            yield "delimiter, quote and escape must differ"
 
 
 class SourceSettings(Section):
@@ -62,7 +94,10 @@ class SourceSettings(Section):
     duration_column: str | None = None
     """Table: column with the dwell in ms, which is summed per pair."""
     rating_column: str | None = None
-    """Table: column with a rating, or with an answer that rating.ordinal names; the last one counts."""
+    """Table: column with a rating, or with an answer that rating.ordinal names. Of a pair's rows the one of the latest
+    time counts, the greatest of several; without time_column the last one of a file."""
+    csv: CsvSettings = CsvSettings()
+    """Table: the dialect of CSV files."""
     time_column: str | None = None
     """Table: column with the time: a timestamp, a date, ISO 8601 text, YYYYMMDD, or a number."""
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"

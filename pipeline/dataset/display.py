@@ -16,6 +16,8 @@ def show(root: str, manifest: DatasetManifest) -> None:
         rows += [(f"split: {name.replace('_', ' ')}", value) for name, value in manifest.split]
     rows += [(f"rejected: {reason}", count) for reason, count in manifest.rejected.items()]
     rows += [(f"skipped: {reason}", count) for reason, count in manifest.skipped.items()]
+    rows += [(f"CSV files: {dialect}", count) for dialect, count in manifest.csv_dialects.items()]
+    rows += [(f"deletion list: {name}", count) for name, count in (manifest.deletion_list or {}).items()]
     if manifest.median is not None:
         rows.append(("median", f"{manifest.median:,.0f}"))
     if manifest.days.first:

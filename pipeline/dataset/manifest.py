@@ -14,7 +14,7 @@ from artifacts.names import HELD_OUT
 from artifacts.paths import Dataset
 from artifacts.privacy import key_name
 from artifacts.vocabulary import iterate_ids
-from configs.settings import Settings
+from configs.settings import PrivacySettings, Settings
 from pipeline.beam.finalize import Summary
 from pipeline.dataset import comparison, dataset_statistics
 from pipeline.dataset.checks import by_reason, check_counts, days_seen
@@ -22,6 +22,7 @@ from pipeline.dataset.grouping import SIDES, Sizes
 from pipeline.interactions import splits
 from pipeline.sources import privacy
 from pipeline.sources.input_files import Input
+from pipeline.sources.table import DIALECT
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Job:
             compression="gzip" if settings.dataset.gzip else "none",
             bigquery=dict(self.files.about) or None,
             files=files,
+            csv_dialects={name.removeprefix(DIALECT): n for name, n in counts.items() if name.startswith(DIALECT)},
+            deletion_list=_found_of_list(counts, settings.privacy),
             visitors_hashed_with=key_name(privacy.rules(settings.privacy)[0]),
             settings=DatasetSections(
                 source=settings.source, rating=settings.rating, split=settings.split, dataset=settings.dataset
@@ -92,6 +95,14 @@ class Job:
 
     def _name(self, path: str) -> str:
         return path.removeprefix(f"{self.staging}/")
+
+
+def _found_of_list(counts: Counter[str], settings: PrivacySettings) -> dict[str, int] | None:
+    """Return how many lines the deletion list has, and how many of them name a visitor of the data."""
+    if not settings.deleted_visitors:
+        return None
+    found = sum(name.startswith(privacy.DELETED_LINE) for name in counts)
+    return {"lines": len(set(privacy.rules(settings)[1].values())), "found": found}
 
 
 def _split_account(counts: Counter[str], settings: Settings) -> SplitAccount:

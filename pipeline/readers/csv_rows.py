@@ -1,13 +1,14 @@
 """CSV -> Arrow: the named columns as bytes; each odd row is lost alone.
 
-Arrow parses blocks of whole records. A quote that is opened and not closed would swallow the rows up to the next quote;
-lines with an odd number of quotes are therefore checked before.
+What the settings leave open of a file's dialect is found by its first line, which must name the columns. Arrow parses
+blocks of whole records.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
-import re
+import itertools
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -15,113 +16,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from pipeline.readers.line_blocks import count_lines, is_utf8, whole_lines
+from configs.settings import CsvSettings
+from pipeline.readers.csv_records import Dialect, Record, fields, first_record, records
+from pipeline.readers.opening import UTF_16, is_utf8, whole_lines
 from pipeline.readers.records import RawBatch
 
-_QUOTE, _LINE_END = b'"\n'
-_MAX_HEADER_LINES = 100
-_BLANK = re.compile(rb"^\r?\n", re.MULTILINE)
-csv.field_size_limit(1 << 28)
 _UNCLOSED = "a quote is opened and not closed"
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}  # of delimiters to try, the first first
 
 
-class Record(NamedTuple):
-    """Consecutive records: whole lines, or one record of several lines; data is None for a record that is malformed."""
+class _Layout(NamedTuple):
+    """The layout of a file: its dialect and the names of its columns."""
 
-    data: bytes | None
-    records: int
-
-
-def fields(record: bytes, strict: bool = False) -> list[bytes]:
-    """Return the fields of one record.
-
-    Raises:
-        csv.Error: there is more than one record; or, if strict, a quoted field is not closed or text follows it.
-    """
-    rows = list(csv.reader([record.decode("latin-1")], strict=strict))
-    if len(rows) != 1:
-        raise csv.Error("a line end within the row")
-    return [field.encode("latin-1") for field in rows[0]]
-
-
-def first_record(block: bytes) -> tuple[bytes, bytes]:
-    """Split off the first record, the header; lines before it that are blank are dropped."""
-    while block[:1] in (b"\r", b"\n"):
-        block = block[1:]
-    end = shortest = (block.find(b"\n") + 1) or len(block)
-    for _ in range(_MAX_HEADER_LINES):
-        if _is_row(block[:end]):
-            return block[:end], block[end:]
-        end = (block.find(b"\n", end) + 1) or len(block)
-    return block[:shortest], block[shortest:]
-
-
-def records(block: bytes, columns: int, max_bytes: int, is_last: bool) -> tuple[list[Record], bytes]:
-    """Split a block of whole lines into records; return what may continue in the next block as well.
-
-    A line with an odd number of quotes begins a record of several lines if a later line ends it, so that all together
-    are one row. It is malformed if the quote is never closed, or if the lines between are rows by themselves.
-
-    Args:
-        columns: of a row.
-        max_bytes: of a record of several lines.
-        is_last: nothing follows the block.
-    """
-    data = np.frombuffer(block, np.uint8)
-    quotes = np.flatnonzero(data == _QUOTE)
-    ends = np.flatnonzero(data == _LINE_END) + 1
-    if not block.endswith(b"\n"):
-        ends = np.append(ends, len(block))
-    odd = np.flatnonzero(np.diff(np.searchsorted(quotes, ends), prepend=0) % 2)
-    starts = np.append(0, ends)
-    has_blank = bool((np.diff(starts) <= len(b"\r\n")).any())
-    if not len(odd) and not has_blank:
-        return [Record(block, len(ends))] if block else [], b""
-    parts: list[Record] = []
-    done = 0  # lines
-    for index, line in enumerate(map(int, odd)):
-        if line < done or _is_row(block[starts[line] : starts[line + 1]]):
-            continue
-        _add_lines(parts, block[starts[done] : starts[line]])
-        last = int(odd[index + 1]) if index + 1 < len(odd) else None
-        if last is None and not is_last and len(block) - starts[line] <= max_bytes:
-            return parts, block[starts[line] :]
-        if last is not None and _is_record(block, starts[line : last + 2], columns, max_bytes):
-            parts.append(Record(block[starts[line] : starts[last + 1]], 1))
-            done = last + 1
-        else:
-            parts.append(Record(None, 1))
-            done = line + 1
-    _add_lines(parts, block[starts[done] :])
-    return parts, b""
-
-
-def _add_lines(parts: list[Record], data: bytes) -> None:
-    """Add whole lines that are a record each; blank lines are none."""
-    data = _BLANK.sub(b"", data)
-    if data:
-        parts.append(Record(data, count_lines(data)))
-
-
-def _is_record(block: bytes, bounds: np.ndarray, columns: int, max_bytes: int) -> bool:
-    """Return whether lines with these bounds are one record, rather than rows that a stray quote swallows."""
-    if bounds[-1] - bounds[0] > max_bytes:
-        return False
-    try:
-        row = fields(block[bounds[0] : bounds[-1]], strict=True)
-    except csv.Error:
-        return False
-    between = [block[start:end] for start, end in zip(bounds[1:-2], bounds[2:-1], strict=True)]
-    return len(row) == columns and not (between and all(_is_row(line, columns) for line in between))
-
-
-def _is_row(line: bytes, columns: int | None = None) -> bool:
-    """Return whether a line is a row by itself."""
-    try:
-        row = fields(line, strict=True)
-    except csv.Error:
-        return False
-    return columns is None or len(row) == columns
+    dialect: Dialect
+    header: list[str]
 
 
 class _Parsed(NamedTuple):
@@ -131,58 +39,96 @@ class _Parsed(NamedTuple):
 
 
 class CsvReader:
-    """Reads the named columns of a CSV file with a header; blank lines are not rows."""
+    """Reads the named columns of a CSV file; blank lines are not rows."""
 
-    def __init__(self, names: list[str], *, block_bytes: int = 1 << 23, max_record_bytes: int = 1 << 20):
+    def __init__(
+        self,
+        names: list[str],
+        settings: CsvSettings | None = None,
+        *,
+        block_bytes: int = 1 << 23,
+        max_record_bytes: int = 1 << 20,
+    ):
         """Read columns.
 
         Args:
+            settings: what is known of the dialect.
             max_record_bytes: a quote that is not closed within as many bytes, if its record spans lines, is an error.
         """
-        self._names, self._block_bytes, self._max_record_bytes = names, block_bytes, max_record_bytes
+        self._names, self._settings = names, settings or CsvSettings()
+        self._block_bytes, self._max_record_bytes = block_bytes, max_record_bytes
 
     def read(self, file: BinaryIO) -> Iterator[RawBatch]:
-        """Yield the rows of a file; nothing where it is blank.
+        """Yield the rows of a file; nothing where it is blank. The first batch says in which dialect the file is.
 
         Raises:
-            FormatError: the file is UTF-16.
             MissingColumnError: the header lacks one of the columns.
             ValueError: a line is longer than any row can be.
         """
-        number, header, rest = 1, list[str](), b""
-        blocks = whole_lines(file, self._block_bytes, 1 << 28)
+        number, layout, rest, encoding = 1, None, b"", self._encoding(file)
+        blocks = whole_lines(_Recoded(file, encoding) if encoding else file, self._block_bytes, 1 << 28)
         block = next(blocks, None)
         while block is not None:
-            following = next(blocks, None)
-            if not header:
-                first, block = first_record(block)
-                header = self._check(first) if first else header
-            parts, rest = records(
-                rest + block if rest else block, len(header), self._max_record_bytes, is_last=following is None
-            )
-            if header:
-                parsed = self._parse(parts, header)
+            following, first = next(blocks, None), layout is None
+            if layout is None:
+                layout, block = self._layout(block)
+            columns = len(layout.header) if layout else 0
+            dialect, is_last = layout.dialect if layout else Dialect(), following is None
+            parts, rest = records(rest + block if rest else block, dialect, columns, self._max_record_bytes, is_last)
+            if layout:
+                parsed = self._parse(parts, layout)
                 complaints = [(number + position, complaint) for position, complaint in parsed.malformed]
-                yield RawBatch(parsed.columns, parsed.positions + number, complaints)
+                said = self._describe(layout.dialect, encoding) if first else None
+                yield RawBatch(parsed.columns, parsed.positions + number, complaints, said)
                 number += sum(part.records for part in parts)
             block = following
 
-    def _check(self, first: bytes) -> list[str]:
-        """Return the names of the columns, which must have those to read."""
-        names = [name.decode("utf-8", "replace") for name in fields(first)]
-        for name in self._names:
-            if name not in names:
-                raise MissingColumnError(name, names)
-        return names
+    def _encoding(self, file: BinaryIO) -> str | None:
+        """Return the encoding of a file at its start, None for UTF-8."""
+        if self._settings.encoding:
+            name = codecs.lookup(self._settings.encoding).name
+            return None if name in ("utf-8", "utf-8-sig", "ascii") else name
+        start = file.read(2)
+        file.seek(0)
+        return "utf-16" if start in UTF_16 else None
 
-    def _parse(self, parts: list[Record], header: list[str]) -> _Parsed:
+    def _layout(self, block: bytes) -> tuple[_Layout | None, bytes]:
+        """Return the layout by the first record of a file, None where the block is blank, and the rows of the block.
+
+        Raises:
+            MissingColumnError: the columns are in it by no dialect.
+        """
+        settings, layouts = self._settings, []
+        delimiters = [settings.delimiter] if settings.delimiter else list(_NAMES)
+        quotes = ['"', "'"] if settings.quote is None else [settings.quote]
+        for quote, delimiter in itertools.product(quotes, delimiters):
+            dialect = Dialect(delimiter, quote, settings.escape or "")
+            first, rows = first_record(block, dialect)
+            if not first:
+                return None, b""
+            header = [name.decode("utf-8", "replace") for name in fields(first, dialect)]
+            if not settings.header:
+                header, rows = [f"column{number + 1}" for number in range(len(header))], block
+            if set(self._names) <= set(header):
+                return _Layout(dialect, header), rows
+            layouts.append(header)
+        header = max(layouts, key=len)
+        raise MissingColumnError(next(name for name in self._names if name not in header), header)
+
+    def _describe(self, dialect: Dialect, encoding: str | None) -> str:
+        parts = [_NAMES.get(dialect.delimiter, dialect.delimiter), encoding or "utf-8"]
+        parts += [] if dialect.quote == '"' else [f"quote {dialect.quote}" if dialect.quote else "no quotes"]
+        parts += [f"escape {dialect.escape}"] if dialect.escape else []
+        return ", ".join([*parts, "header" if self._settings.header else "no header"])
+
+    def _parse(self, parts: list[Record], layout: _Layout) -> _Parsed:
         """Parse records in order; parts without data are malformed."""
         whole = [part for part in parts if part.data is not None]
         expected = sum(part.records for part in whole)
         data = [_ended(part.data) for part in whole if part.data]
-        parsed = self._by_arrow(data[0] if len(data) == 1 else b"".join(data), header, expected)
+        parsed = self._by_arrow(data[0] if len(data) == 1 else b"".join(data), layout, expected)
         if parsed is None:
-            parsed = self._by_record(whole, header)
+            parsed = self._by_record(whole, layout)
         if len(whole) == len(parts):
             return parsed
         ordinals, unclosed, position = [], [], 0
@@ -196,9 +142,10 @@ class CsvReader:
         malformed = [(int(of_record[position]), complaint) for position, complaint in parsed.malformed]
         return _Parsed(parsed.columns, of_record[parsed.positions], sorted(malformed + unclosed))
 
-    def _by_arrow(self, data: bytes, header: list[str], expected: int) -> _Parsed | None:
+    def _by_arrow(self, data: bytes, layout: _Layout, expected: int) -> _Parsed | None:
         """Return the rows by Arrow's parser; None where it does not take each record as one row."""
         malformed: list[tuple[int, str]] = []
+        dialect, header = layout
 
         def set_aside(row: pyarrow.csv.InvalidRow) -> str:
             malformed.append(((row.number or 1) - 1, _complaint(row.actual_columns, len(header))))
@@ -212,7 +159,14 @@ class CsvReader:
             table = pyarrow.csv.read_csv(
                 pa.BufferReader(data),
                 read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=header),
-                parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=set_aside),
+                parse_options=pyarrow.csv.ParseOptions(
+                    delimiter=dialect.delimiter,
+                    quote_char=dialect.quote or False,
+                    double_quote=not dialect.escape,
+                    escape_char=dialect.escape or False,
+                    newlines_in_values=True,
+                    invalid_row_handler=set_aside,
+                ),
                 convert_options=pyarrow.csv.ConvertOptions(
                     check_utf8=False,
                     column_types={name: pa.binary() for name in self._names},
@@ -228,15 +182,16 @@ class CsvReader:
         batches = table.combine_chunks().to_batches()
         return _Parsed(batches[0] if batches else self._empty(), positions, malformed)
 
-    def _by_record(self, parts: list[Record], header: list[str]) -> _Parsed:
+    def _by_record(self, parts: list[Record], layout: _Layout) -> _Parsed:
         """Return the rows by Python's parser, which any bytes leave to the next record."""
         rows, positions, malformed, position = [], [], [], 0
+        dialect, header = layout
         indices = [header.index(name) for name in self._names]
         for part in parts:
             lines = [part.data] if part.records == 1 else (part.data or b"").removesuffix(b"\n").split(b"\n")
             for line in lines:
                 try:
-                    row = fields(line or b"")
+                    row = fields(line or b"", dialect)
                     complaint = None if len(row) == len(header) else _complaint(len(row), len(header))
                 except csv.Error as error:
                     row, complaint = [], str(error)
@@ -252,6 +207,22 @@ class CsvReader:
 
     def _empty(self) -> pa.RecordBatch:
         return pa.RecordBatch.from_arrays([pa.array([], pa.binary()) for _ in self._names], self._names)
+
+
+class _Recoded:
+    """A file of another encoding as UTF-8; what is not of that encoding becomes bytes that are not UTF-8 either."""
+
+    def __init__(self, file: BinaryIO, encoding: str):
+        self._file = file
+        self._errors = "surrogatepass" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
+        self._decoder = codecs.getincrementaldecoder(encoding)(self._errors)
+
+    def read(self, size: int) -> bytes:
+        """Read bytes; none only at the end of the file."""
+        while data := self._file.read(size):
+            if text := self._decoder.decode(data):
+                return text.encode("utf-8", self._errors)
+        return self._decoder.decode(b"", final=True).encode("utf-8", self._errors)
 
 
 class MissingColumnError(ValueError):

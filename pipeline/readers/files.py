@@ -134,6 +134,6 @@ def _hint(error: MissingColumnError) -> str:
     if alike:
         return f"; it has {alike[0]!r}"
     return (
-        f" among its {len(error.names)} columns: the first line must be a header, with commas between the names, and "
-        "source.visitor_column and so on must name its columns"
+        f" among its {len(error.names)} columns: the first line must be a header, whose columns source.visitor_column "
+        "and so on name; or set source.csv (header: false calls the columns column1, column2, ...)"
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.readers import json_arrow, json_lines
-from pipeline.readers.line_blocks import count_lines, whole_lines
+from pipeline.readers.opening import count_lines, whole_lines
 from pipeline.readers.records import FormatError, RawBatch
 
 _OBJECT = re.compile(rb"^[ \t]*\{[^\n]*", re.MULTILINE)

@@ -18,12 +18,14 @@ class RawBatch:
     """Some records of a file.
 
     columns: the fields asked for, as the file types them. numbers: int64[rows], each record's number in its file, from
-    1. malformed: number and complaint of each record that could not be read.
+    1. malformed: number and complaint of each record that could not be read. dialect: of a CSV file, with its first
+    records.
     """
 
     columns: pa.RecordBatch
     numbers: np.ndarray
     malformed: list[tuple[int, str]] = field(default_factory=list)
+    dialect: str | None = None
 
 
 def without_values(error: BaseException) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from artifacts.names import AMOUNT, CONTENT_ID, TIME_MS, VISITOR_ID
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
 from pipeline.interactions import sessions
 from pipeline.interactions.sessions import INTERACTIONS
+from pipeline.readers.csv_rows import CsvReader
 from pipeline.readers.files import TableReader
 from pipeline.readers.records import RawBatch
 from pipeline.sources import columns, times
@@ -27,6 +30,9 @@ from pipeline.sources.extract import (
 )
 from pipeline.sources.source import Read, Source
 
+DIALECT = "seen.csv."  # files by their dialect
+_ROW_BITS = 31  # of a row's number in its file
+
 
 class Table(Source):
     """A table in files or in BigQuery."""
@@ -34,17 +40,40 @@ class Table(Source):
     def __init__(
         self, settings: SourceSettings, rating: RatingSettings, read: Read | None = None, label: str | None = None
     ):
-        super().__init__(settings, read or TableReader(column_names(settings)).read, label)
+        names = column_names(settings)
+        super().__init__(settings, read or TableReader(names, CsvReader(names, settings.csv)).read, label)
         self._rating = rating
 
     def _rows_of(self, raw: RawBatch, path: str) -> Extract:
         return extract(raw, path, self.settings, self._rating)
 
     def combine(self, interactions: pa.Table) -> tuple[pa.Table, Counter[str]]:
-        """Return one row per pair: the last rating, or the summed dwell."""
-        if self.settings.rating_column:
-            return sessions.last_of_pairs(interactions), Counter()
-        return super().combine(interactions)
+        """Return one row per pair: the last rating, or the summed dwell.
+
+        Raises:
+            UserError: there are no times, and a pair has different ratings of which none is known to be the last.
+        """
+        if not self.settings.rating_column:
+            return super().combine(interactions)
+        pairs = sessions.last_of_pairs(interactions)
+        if self.settings.time_column:
+            return pairs, Counter()
+        if pairs.num_rows < interactions.num_rows and _has_contradiction(interactions, in_files=self._label is None):
+            raise UserError(
+                "a pair of visitor and item has different ratings in several files or rows of a query, and the last is "
+                "not known: set source.time_column, or keep one rating per pair"
+            )
+        timeless = pa.array(np.zeros(pairs.num_rows, np.int64))
+        return pairs.set_column(pairs.schema.get_field_index(TIME_MS), TIME_MS, timeless), Counter()
+
+
+def _has_contradiction(interactions: pa.Table, in_files: bool) -> bool:
+    """Return whether a pair has different ratings in different files, or in any rows where these have no order."""
+    order = interactions[TIME_MS].to_numpy() >> _ROW_BITS if in_files else np.arange(interactions.num_rows)
+    keys = {name: interactions[name].cast(pa.binary()) for name in (VISITOR_ID, CONTENT_ID)}
+    counts = pa.table({**keys, "order": order, AMOUNT: interactions[AMOUNT]}).group_by(list(keys))
+    counts = counts.aggregate([("order", "count_distinct"), (AMOUNT, "count_distinct")])
+    return bool((np.minimum(*(counts[f"{name}_count_distinct"].to_numpy() for name in ("order", AMOUNT))) > 1).any())
 
 
 def column_names(source: SourceSettings) -> list[str]:
@@ -73,7 +102,10 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rating: RatingSett
     """
     ledger = open_ledger(raw, path)
     batch, numbers = raw.columns, raw.numbers
-    stamps = np.zeros(batch.num_rows, np.int64)
+    # Without times, a row's file and number order the ratings of a pair until `Table.combine`.
+    stamps = numbers + (zlib.crc32(path.encode()) << _ROW_BITS) if source.rating_column else np.zeros_like(numbers)
+    if raw.dialect:
+        ledger.counts[f"{DIALECT}{raw.dialect}"] += 1
     if source.time_column:
         column = batch.column(source.time_column)
         unit = None if source.time_unit == "auto" else source.time_unit

@@ -26,7 +26,8 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         source.prefer_user_id source.drop_duplicate_events source.visitor_column source.item_column
         source.duration_column source.rating_column source.time_column source.time_unit source.missing_ids
         source.min_dwell_ms source.max_dwell_ms source.max_views_a_day source.max_items_a_day
-        source.max_reject_fraction
+        source.max_reject_fraction source.csv.delimiter source.csv.quote source.csv.escape source.csv.encoding
+        source.csv.header
         rating.kind rating.scale rating.cap rating.epsilon rating.ordinal rating.half_life_days
         dataset.min_items_per_user dataset.min_users_per_item dataset.shards dataset.gzip
         dataset.popularity_half_life_days

@@ -10,10 +10,9 @@ import fastavro
 import pyarrow.parquet
 
 from configs.errors import UserError
-from pipeline.readers import csv_rows
+from pipeline.readers.csv_records import Dialect, fields, first_record
 from pipeline.readers.json_lines import loads
-from pipeline.readers.line_blocks import whole_lines
-from pipeline.readers.opening import AVRO, OTHER_FORMATS, PARQUET
+from pipeline.readers.opening import AVRO, OTHER_FORMATS, PARQUET, whole_lines
 from pipeline.readers.records import FormatError, without_values
 from pipeline.sources import columns
 
@@ -80,7 +79,8 @@ def _of_text(file: BinaryIO, path: str) -> Layout:
         return _of_export(names, path, "newline-delimited JSON")
     if b"\0" in block[:_HEAD_BYTES]:
         raise UserError(f"{path} is not an export or a table; name files of NDJSON, Avro, Parquet or CSV")
-    header = [name.decode("utf-8", "replace") for name in csv_rows.fields(csv_rows.first_record(block)[0])]
+    first, _ = first_record(block, Dialect())
+    header = [name.decode("utf-8", "replace") for name in fields(first, Dialect())]
     names = tuple(dict.fromkeys(name for name in header if name.strip()))
     if len(header) < 2:
         raise UserError(f"{path} is not an export, and as CSV it has one column: a table has commas between columns")

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from configs.settings import CsvSettings
 from pipeline.readers.csv_rows import CsvReader
+from pipeline.sources import columns
 
 NAMES = ["visitorId", "contentId"]
 NAMES_ALONE = b"visitorId,contentId"
@@ -131,3 +133,78 @@ def test_what_the_csv_module_writes_is_read(rows, block_bytes, quote_all):
         expected = [tuple(text.encode() for text in row[:2]) for n, row in enumerate(rows) if n not in swallowing]
         rest = iter(found)
         assert all(row in rest for row in expected)
+
+
+@BLOCKS
+@pytest.mark.parametrize(
+    ("convert", "settings", "dialect"),
+    [
+        (lambda text: text, {}, "comma, utf-8, header"),
+        (lambda text: text.replace(",", ";"), {}, "semicolon, utf-8, header"),
+        (lambda text: text.replace(",", "\t"), {}, "tab, utf-8, header"),
+        (lambda text: text.replace(",", "|"), {}, "bar, utf-8, header"),
+        (lambda text: text.replace(",", "^"), {"delimiter": "^"}, "^, utf-8, header"),
+        (lambda text: text.replace(",", "','").replace("\n", "'\n'")[:-1], {}, "comma, utf-8, quote ', header"),
+        (lambda text: text.encode("utf-16"), {}, "comma, utf-16, header"),
+        (lambda text: text.encode("utf-16-le"), {"encoding": "utf-16-le"}, "comma, utf-16-le, header"),
+        (lambda text: text.encode("latin-1"), {"encoding": "latin-1"}, "comma, iso8859-1, header"),
+    ],
+)
+def test_a_dialect_is_detected_or_set_and_said(convert, settings, dialect, block_bytes):
+    lines = [*SOUND[:200], 'Käse,"café",5'.encode(), *SOUND[200:]]
+    data = convert(table(lines).decode())
+    if dialect.endswith("quote ', header"):
+        data = "'" + data.replace('"', "") + "\n"
+    raws = list(
+        CsvReader(NAMES, CsvSettings(**settings), block_bytes=block_bytes).read(
+            io.BytesIO(data if isinstance(data, bytes) else data.encode())
+        )
+    )
+    rows = [tuple(row.values()) for raw in raws for row in raw.columns.to_pylist()]
+    assert rows == [*OF_SOUND[:200], ("Käse".encode(), "café".encode()), *OF_SOUND[200:]]
+    assert [raw.dialect for raw in raws] == [dialect, *[None] * (len(raws) - 1)]
+
+
+@BLOCKS
+def test_columns_without_a_header_are_called_by_number(block_bytes):
+    data = b"\n".join(line.replace(b",", b"\t") for line in SOUND)
+    reader = CsvReader(["column1", "column2"], CsvSettings(header=False), block_bytes=block_bytes)
+    rows = [tuple(row.values()) for raw in reader.read(io.BytesIO(data)) for row in raw.columns.to_pylist()]
+    assert rows == OF_SOUND
+
+
+def escaped(rows):
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, quoting=csv.QUOTE_ALL, escapechar="\\", doublequote=False, lineterminator="\n")
+    writer.writerows([["visitorId", "contentId", "n"], *rows])
+    return file.getvalue().encode()
+
+
+@given(
+    st.lists(st.lists(st.text(st.sampled_from('a",\\\u00df'), max_size=4), min_size=3, max_size=3), max_size=8),
+    st.sampled_from([1, 16, 1 << 20]),
+)
+def test_escaped_quotes_are_read_as_the_csv_module_writes_them(rows, block_bytes):
+    reader = CsvReader(NAMES, CsvSettings(escape="\\"), block_bytes=block_bytes)
+    raws = list(reader.read(io.BytesIO(escaped(rows))))
+    found = [tuple(row.values()) for raw in raws for row in raw.columns.to_pylist()]
+    assert found == [tuple(text.encode() for text in row[:2]) for row in rows]
+    assert not [bad for raw in raws for bad in raw.malformed]
+
+
+@BLOCKS
+def test_without_quotes_a_quote_is_a_character(block_bytes):
+    lines = [*SOUND[:200], b'"ann,5" screen,1', *SOUND[200:]]
+    raws = CsvReader(NAMES, CsvSettings(quote=""), block_bytes=block_bytes).read(io.BytesIO(table(lines)))
+    rows = [tuple(row.values()) for raw in raws for row in raw.columns.to_pylist()]
+    assert rows == [*OF_SOUND[:200], (b'"ann', b'5" screen'), *OF_SOUND[200:]]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16-le"])
+def test_bytes_that_are_not_of_the_encoding_lose_their_row_alone(encoding):
+    odd = b"a\x81,c,d" if encoding == "cp1252" else "a\ud800,c,d".encode("utf-16-le", "surrogatepass")
+    end = "\n".encode(encoding)
+    data = end.join([b"visitorId,contentId,n".decode().encode(encoding), odd, "v,c,5".encode(encoding)]) + end
+    (raw,) = CsvReader(NAMES, CsvSettings(encoding=encoding)).read(io.BytesIO(data))
+    assert [row["visitorId"] for row in raw.columns.to_pylist() if row["visitorId"].isascii()] == [b"v"]
+    assert columns.faults_of_ids(raw.columns.column(0)).tolist() == ["not_utf8", None]

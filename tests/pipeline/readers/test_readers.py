@@ -286,7 +286,6 @@ def test_a_table_with_neither_dwell_nor_rating_weighs_each_row_1(tmp_path):
         (b"ann@example.org,tea,5\n", "t has no column visitorId among its 3 columns: the first line must be"),
         (b'{"visitorId":"ann@example.org"}\n', "t has no column visitorId among its 1 columns"),
         (b"VisitorID,contentId\nann@example.org,tea\n", "t has no column visitorId; it has 'VisitorID'"),
-        ("visitorId,contentId\n".encode("utf-16"), "t is not CSV or Parquet but UTF-16; write it in UTF-8"),
         (b"Obj\x01" + bytes(30), "t is not CSV or Parquet but Avro"),
         (b"PAR1" + bytes(30), "t, after record 0: .*; export the file again"),
     ],
