@@ -28,11 +28,7 @@ _SAVED_MODEL = "saved_model/"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the flags and publish.
-
-    Raises:
-        UserError: a mistake that the user can correct.
-    """
+    """Parse the flags and publish."""
     parser = cli.parser("python -m serving.publish", "Make a trained model the newest version.", epilog=_EPILOG)
     parser.add_argument("--model_dir", metavar="DIR", help="the model that trainer.task wrote, local or gs://")
     parser.add_argument("--directory", metavar="DIR", help="directory of NAME/VERSION, local or gs://")

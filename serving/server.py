@@ -29,11 +29,7 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the flags and serve until the process is told to stop.
-
-    Raises:
-        UserError: a mistake that the user can correct.
-    """
+    """Parse the flags and serve until the process is told to stop."""
     parser = cli.parser("python -m serving.server", "Serve the newest version of a model.", epilog=_EPILOG)
     parser.add_argument("--directory", metavar="DIR", help="directory of NAME/VERSION, local or gs://")
     parser.add_argument("--host", help="address to listen on; 0.0.0.0 accepts other machines")

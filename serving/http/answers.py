@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-from urllib.parse import unquote_to_bytes
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import parse_qs
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, create_model
 
 from configs.settings import ServingSettings
 from serving.errors import Refusal
 from serving.http import openapi
-from serving.http.codec import id_to_json
 from serving.models.service import Service
 
 DEFAULT_K = 10
@@ -20,19 +20,12 @@ class Query:
     """The query string of a request, with values as bytes: ids need not be UTF-8."""
 
     def __init__(self, raw: bytes, limits: ServingSettings):
-        self._values: dict[str, list[bytes]] = {}
+        # As Latin-1, a character is a byte.
+        self._values = parse_qs(raw.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
         self._limits = limits
-        for pair in raw.split(b"&") if raw else ():
-            name, _, value = pair.replace(b"+", b" ").partition(b"=")
-            key = unquote_to_bytes(name).decode("utf-8", "replace")
-            self._values.setdefault(key, []).append(unquote_to_bytes(value))
 
     def id(self, name: str) -> bytes:
-        """Return a required id.
-
-        Raises:
-            Refusal: the id is missing, repeated or too long.
-        """
+        """Return a required id; raise Refusal if it is missing, repeated or too long."""
         value = self._single(name)
         if not value:
             raise Refusal(400, f"give {name}, e.g. ?{name}=...")
@@ -41,11 +34,7 @@ class Query:
         return value
 
     def k(self) -> int:
-        """Return k, 10 if the query has none.
-
-        Raises:
-            Refusal: k is not a whole number within the limits.
-        """
+        """Return k, 10 if the query has none; raise Refusal if it is not a whole number within the limits."""
         value = self._single("k")
         if value is None:
             return min(DEFAULT_K, self._limits.max_k)
@@ -57,7 +46,7 @@ class Query:
         values = self._values.get(name, [])
         if len(values) > 1:
             raise Refusal(400, f"give {name} once")
-        return values[0] if values else None
+        return values[0].encode("latin-1") if values else None
 
 
 class Address(NamedTuple):
@@ -65,55 +54,56 @@ class Address(NamedTuple):
 
     Attributes:
         signature: answers the request. ids: the ids that it takes; k is always a parameter too.
-        entries: the signature's output of ids, and that of their values. fields: outputs that the answer has too.
-        schema: of the answer.
+        entries: the id in an entry of the list, and its value; the signature's outputs have their plurals as names.
+        fields: the outputs that the answer has too, with their types.
     """
 
     name: str
     signature: str
     ids: tuple[str, ...]
     entries: tuple[str, str]
-    fields: tuple[str, ...]
-    schema: type[BaseModel]
+    fields: Mapping[str, Any]
     summary: str
 
-    async def answer(self, service: Service, query: Query) -> dict[str, Any]:
-        """Answer a request.
+    def schema(self) -> type[BaseModel]:
+        """Return the model that describes the answer."""
+        name, (id_name, value_name) = self.name.title().replace("_", ""), self.entries
+        base = openapi.Item if id_name == "contentId" else openapi.Visitor
+        entry = create_model(f"{name}Entry", __base__=base, **{value_name: (float, ...)})
+        types = dict.fromkeys(self.ids, openapi.Id) | {"modelVersion": int, **self.fields, self.name: list[entry]}
+        return create_model(name, **{field: (kind, ...) for field, kind in types.items()})
 
-        Raises:
-            Refusal: the query is not valid, or no version is loaded yet.
-        """
+    async def answer(self, service: Service, query: Query) -> dict[str, Any]:
+        """Answer a request; raise Refusal if the query is not valid, or no version is loaded yet."""
         ids = {name: query.id(name) for name in self.ids}
         outputs, version = await service.ask_one(self.signature, query.k(), **ids)
-        answer: dict[str, Any] = {name: id_to_json(value) for name, value in ids.items()}
-        for name in self.fields:
-            answer[name] = id_to_json(outputs[name]) if isinstance(outputs[name], bytes) else outputs[name]
-        return answer | {"modelVersion": version, self.name: self._list(service, outputs)}
+        fields = {name: outputs[name] for name in self.fields}
+        return {**ids, **fields, "modelVersion": version, self.name: self._list(service, outputs)}
 
     def _list(self, service: Service, outputs: dict[str, Any]) -> list[dict[str, Any]]:
         """Return entries with rank, id and value, and with title and category if the catalogue has the item."""
-        id_name, value_name = (name.removesuffix("s") for name in self.entries)
-        entries = []
-        for rank, (entry_id, value) in enumerate(zip(*(outputs[name] for name in self.entries), strict=True), 1):
-            entry = {"rank": rank, id_name: id_to_json(entry_id), value_name: value}
+        id_name, value_name = self.entries
+        entries, ids_and_values = [], (outputs[f"{name}s"] for name in self.entries)
+        for rank, (entry_id, value) in enumerate(zip(*ids_and_values, strict=True), 1):
+            entry = {"rank": rank, id_name: entry_id, value_name: value}
             if id_name == "contentId" and (titles := service.catalogue.get(entry_id.decode("utf-8", "replace"))):
                 entry["title"], entry["category"] = titles
             entries.append(entry)
         return entries
 
 
-_VISITOR, _ITEM, _SCORED_ITEMS = ("visitorId",), ("contentId",), ("contentIds", "scores")
+_VISITOR, _ITEM, _SCORED = ("visitorId",), ("contentId",), ("contentId", "score")
+_RULE = Literal["factors", "projection", "popularity"]
+_TOTAL = Annotated[int, Field(description="Number of all items of the visitor, not only of those listed.")]
+_SUM = Annotated[float, Field(description="Sum of all contributions.")]
 ADDRESSES = (
-    Address("recommendations", "recommend", _VISITOR, _SCORED_ITEMS, ("rule",), openapi.Recommendations,
-            "Recommend items for a visitor"),
-    Address("history", "history", _VISITOR, ("contentIds", "ratings"), ("total",), openapi.History,
+    Address("recommendations", "recommend", _VISITOR, _SCORED, {"rule": _RULE}, "Recommend items for a visitor"),
+    Address("history", "history", _VISITOR, ("contentId", "rating"), {"total": _TOTAL},
             "List the items of a visitor, highest rating first"),
-    Address("audience", "audience", _ITEM, ("visitorIds", "scores"), (), openapi.Audience,
-            "List visitors for an item"),
-    Address("similar_items", "similar_items", _ITEM, _SCORED_ITEMS, (), openapi.SimilarItems,
-            "List items similar to an item"),
-    Address("explanation", "explanation", _VISITOR + _ITEM, ("contentIds", "contributions"), ("score",),
-            openapi.Explanation, "Explain a score by the visitor's own items"),
+    Address("audience", "audience", _ITEM, ("visitorId", "score"), {}, "List visitors for an item"),
+    Address("similar_items", "similar_items", _ITEM, _SCORED, {}, "List items similar to an item"),
+    Address("explanation", "explanation", _VISITOR + _ITEM, ("contentId", "contribution"), {"score": _SUM},
+            "Explain a score by the visitor's own items"),
 )  # fmt: skip
 RENAMED = {"/similar": "/similar_items", "/why": "/explanation"}  # old address -> new address
 
@@ -123,7 +113,7 @@ def about(service: Service) -> dict[str, Any]:
     model = service.registry.current
     if model is None:
         return {"model": service.settings.name, "version": None, "reason": service.registry.reason(), "examples": []}
-    examples = [id_to_json(visitor) for visitor in model.examples if visitor not in service.deletion_list.ids]
+    examples = [visitor for visitor in model.examples if visitor not in service.deletion_list.ids]
     return {
         "model": service.settings.name,
         "version": model.number,

@@ -79,7 +79,7 @@ def _answers(service: Service) -> APIRouter:
             f"/{address.name}",
             summary=address.summary,
             operation_id=address.name,
-            response_model=address.schema,
+            response_model=address.schema(),
             responses=errors(400, 429, 503, 504),
             openapi_extra={"parameters": [schema.parameter(name, service.settings) for name in (*address.ids, K)]},
         )(_handler(address))

@@ -30,11 +30,7 @@ class PredictRequest:
 
 
 def parse(body: bytes, signatures: Mapping[str, Signature], limits: ServingSettings) -> PredictRequest:
-    """Parse the body of a predict request.
-
-    Raises:
-        Refusal: the body is not a predict request, or exceeds a limit.
-    """
+    """Parse the body of a predict request; raise Refusal if it is something else, or exceeds a limit."""
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -170,33 +166,27 @@ def _row_count(inputs: Arrays, signature: Signature, limits: ServingSettings) ->
 
 def encode(outputs: Mapping[str, np.ndarray], by_columns: bool) -> bytes:
     """Return the body of an answer."""
+    # Lists of ids, and arrays of numbers in the one layout that orjson takes.
+    columns = {
+        name: value.tolist() if value.dtype == object else np.ascontiguousarray(value)
+        for name, value in outputs.items()
+    }
     if by_columns:
-        by_name = {name: to_json(value) for name, value in outputs.items()}
-        answer = {"outputs": by_name if len(by_name) > 1 else next(iter(by_name.values()))}
-    elif len(outputs) == 1:
-        answer = {"predictions": to_json(next(iter(outputs.values())))}
+        answer = {"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}
+    elif len(columns) == 1:
+        answer = {"predictions": next(iter(columns.values()))}
     else:
-        columns = [list(to_json(value)) for value in outputs.values()]
-        answer = {"predictions": [dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)]}
+        rows = zip(*columns.values(), strict=True)
+        answer = {"predictions": [dict(zip(columns, row, strict=True)) for row in rows]}
     return dumps(answer)
 
 
 def dumps(answer: Any) -> bytes:
-    """Return JSON; arrays of numbers become lists."""
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    """Return JSON; an id becomes a string, or `{"b64": ...}` if it is not UTF-8, and an array of numbers a list."""
+    return orjson.dumps(answer, default=_id_to_json, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def to_json(value: np.ndarray) -> Any:
-    """Return nested lists for an array of byte strings, and any other array as it is."""
-    return _ids_to_json(value.tolist()) if value.dtype == object else np.ascontiguousarray(value)
-
-
-def _ids_to_json(value: Any) -> Any:
-    return [_ids_to_json(element) for element in value] if isinstance(value, list) else id_to_json(value)
-
-
-def id_to_json(name: bytes) -> str | dict[str, str]:
-    """Return a string, or `{"b64": ...}` if the id is not UTF-8."""
+def _id_to_json(name: bytes) -> str | dict[str, str]:
     try:
         return name.decode()
     except UnicodeDecodeError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from configs.settings import ServingSettings
 from serving.models.model import DEFAULT_SIGNATURE, K, Model, Signature, Tensor
@@ -36,57 +36,11 @@ class Item(BaseModel):
     category: str | None = None
 
 
-class Scored(Item):
-    score: float
-
-
-class Rated(Item):
-    rating: float
-
-
-class Contribution(Item):
-    contribution: float
-
-
 class Visitor(BaseModel):
     """A visitor of an audience."""
 
     rank: int
     visitorId: Id  # noqa: N815
-    score: float
-
-
-class OfVisitor(BaseModel):
-    visitorId: Id  # noqa: N815
-    modelVersion: int  # noqa: N815
-
-
-class OfItem(BaseModel):
-    contentId: Id  # noqa: N815
-    modelVersion: int  # noqa: N815
-
-
-class Recommendations(OfVisitor):
-    rule: Literal["factors", "projection", "popularity"]
-    recommendations: list[Scored]
-
-
-class History(OfVisitor):
-    total: int = Field(description="Number of all items of the visitor, not only of those listed.")
-    history: list[Rated]
-
-
-class Audience(OfItem):
-    audience: list[Visitor]
-
-
-class SimilarItems(OfItem):
-    similar_items: list[Scored]
-
-
-class Explanation(OfVisitor, OfItem):
-    score: float = Field(description="Sum of all contributions.")
-    explanation: list[Contribution]
 
 
 class Readiness(BaseModel):
@@ -162,38 +116,28 @@ def _any_of(signatures: list[Signature], part: Literal["request", "answer"]) -> 
 def _request(signature: Signature, limits: ServingSettings) -> dict[str, Any]:
     name = {"signature_name": {"type": "string", "enum": [signature.name]}}
     required = [] if signature.name == DEFAULT_SIGNATURE else ["signature_name"]
-    tensors = signature.inputs.values()
-    columns = _object({tensor.name: _column(tensor, limits) for tensor in tensors})
-    rows = _object({tensor.name: _cell(tensor, limits) for tensor in tensors})
-    instances = {"type": "array", "minItems": 1, "maxItems": limits.max_batch, "items": rows}
-    forms = (("inputs", columns), ("instances", instances))
+    cells = {tensor.name: _cell(tensor, limits) for tensor in signature.inputs.values()}
+    rows = {"minItems": 1, "maxItems": limits.max_batch}
+    columns = {key: _list(cell, **rows) for key, cell in cells.items()}
+    if K in cells:
+        columns[K] = {"anyOf": [cells[K], columns[K]]}
+    forms = {"inputs": _object(columns), "instances": _list(_object(cells), **rows)}
     return {
         "anyOf": [
             {"type": "object", "properties": name | {form: value}, "required": [*required, form]}
-            for form, value in forms
+            for form, value in forms.items()
         ]
     }
 
 
 def _answer(signature: Signature) -> dict[str, Any]:
-    tensors = list(signature.outputs.values())
-    if len(tensors) == 1:
-        columns, rows = _output(tensors[0], 0), _output(tensors[0], 1)
-    else:
-        columns = _object({tensor.name: _output(tensor, 0) for tensor in tensors})
-        rows = _object({tensor.name: _output(tensor, 1) for tensor in tensors})
-    return {"anyOf": [_object({"outputs": columns}), _object({"predictions": {"type": "array", "items": rows}})]}
+    cells = {tensor.name: _nested(_element(tensor), tensor) for tensor in signature.outputs.values()}
+    columns = {name: _list(cell) for name, cell in cells.items()}
 
+    def unnamed(parts: dict[str, Any]) -> dict[str, Any]:  # a single output has no name in the answer
+        return _object(parts) if len(parts) > 1 else next(iter(parts.values()))
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-def _column(tensor: Tensor, limits: ServingSettings) -> dict[str, Any]:
-    """Return the schema of an input for all rows."""
-    cell = _cell(tensor, limits)
-    rows = {"type": "array", "items": cell, "minItems": 1, "maxItems": limits.max_batch}
-    return {"anyOf": [cell, rows]} if tensor.name == K else rows
+    return {"anyOf": [_object({"outputs": unnamed(columns)}), _object({"predictions": _list(unnamed(cells))})]}
 
 
 def _cell(tensor: Tensor, limits: ServingSettings) -> dict[str, Any]:
@@ -203,20 +147,25 @@ def _cell(tensor: Tensor, limits: ServingSettings) -> dict[str, Any]:
     element = _element(tensor)
     if tensor.dtype == "string":
         element["anyOf"][0]["maxLength"] = limits.max_id_bytes
-    for _ in (tensor.shape or ())[1:]:
-        element = {"type": "array", "items": element, "maxItems": limits.max_history}
-    return element
-
-
-def _output(tensor: Tensor, skipped: int) -> dict[str, Any]:
-    """Return the schema of an output without its first `skipped` dimensions."""
-    schema = _element(tensor)
-    for _ in (tensor.shape or ())[skipped:]:
-        schema = {"type": "array", "items": schema}
-    return schema
+    return _nested(element, tensor, maxItems=limits.max_history)
 
 
 def _element(tensor: Tensor) -> dict[str, Any]:
     if tensor.dtype == "string":
         return {"anyOf": [{"type": "string"}, {"$ref": f"{COMPONENT}Bytes"}]}
     return {"type": "integer" if tensor.dtype.is_integer else "number"}
+
+
+def _nested(element: dict[str, Any], tensor: Tensor, **bounds: int) -> dict[str, Any]:
+    """Return the schema of one row of a tensor: lists of all dimensions but the first."""
+    for _ in (tensor.shape or ())[1:]:
+        element = _list(element, **bounds)
+    return element
+
+
+def _list(items: dict[str, Any], **bounds: int) -> dict[str, Any]:
+    return {"type": "array", "items": items, **bounds}
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}

@@ -24,11 +24,7 @@ class DeletionList:
     """The visitors of a deletion list; `refresh` reads the file again if it has changed."""
 
     def __init__(self, path: str | None):
-        """Read the file, if there is one.
-
-        Raises:
-            UserError: the file cannot be read.
-        """
+        """Read the file, if there is one; raise UserError if it cannot be read."""
         self._path = path
         self._files: list[storage.StoredFile] | None = None
         self.ids: frozenset[bytes] = frozenset()
@@ -55,32 +51,24 @@ class DeletionList:
 
         An answer that loses entries is asked again with a doubled k until each row has the length that was requested.
         """
-        inputs = self._without_deleted(inputs)
-        k = inputs.get(K, np.array(1))
+        deleted, k = self.ids, inputs.get(K, np.array(1))
+        if _VISITOR in inputs:
+            visitors = [_UNKNOWN if visitor in deleted else visitor for visitor in inputs[_VISITOR].tolist()]
+            inputs = inputs | {_VISITOR: np.array(visitors, object)}
         outputs = await ask(inputs)
-        if not self.ids or _VISITORS not in outputs:
+        if _VISITORS not in outputs:
             return outputs
         rows, width = outputs[_VISITORS].shape
         wanted = np.broadcast_to(k, rows) if k.size == 1 else k.reshape(-1)
         asked = int(k.max())
         while True:
-            kept = self._kept_columns(outputs)
+            answers = zip(outputs[_VISITORS].tolist(), outputs["count"].tolist(), strict=True)
+            kept = [[column for column in range(count) if row[column] not in deleted] for row, count in answers]
             complete = outputs[_VISITORS].shape[1] < asked  # the model has no more visitors
             if complete or all(len(columns) >= most for columns, most in zip(kept, wanted, strict=True)):
                 return _select(outputs, [columns[:most] for columns, most in zip(kept, wanted, strict=True)], width)
             asked *= 2
             outputs = await ask(inputs | {K: np.array(asked, k.dtype)})
-
-    def _without_deleted(self, inputs: Arrays) -> Arrays:
-        visitors = inputs.get(_VISITOR)
-        if visitors is None or not self.ids:
-            return inputs
-        allowed = [_UNKNOWN if visitor in self.ids else visitor for visitor in visitors.tolist()]
-        return inputs | {_VISITOR: np.array(allowed, object)}
-
-    def _kept_columns(self, outputs: Arrays) -> list[list[int]]:
-        rows = zip(outputs[_VISITORS].tolist(), outputs["count"].tolist(), strict=True)
-        return [[column for column in range(count) if row[column] not in self.ids] for row, count in rows]
 
 
 def _select(outputs: Arrays, kept: list[list[int]], width: int) -> Arrays:

@@ -75,7 +75,10 @@ class Model:
             self._definitions = _read_definitions(path)
         except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
             raise UnusableError(f"TensorFlow cannot load it ({_summary(error)}); copy the version again") from error
-        self.signatures = {name: _signature(name, definition) for name, definition in self._definitions.items()}
+        self.signatures = {
+            name: Signature(name, _tensors(definition.inputs), _tensors(definition.outputs))
+            for name, definition in self._definitions.items()
+        }
         for name in REQUIRED_SIGNATURES:
             if name not in self.signatures:
                 raise UnusableError(f"it has no signature {name}; train the model again")
@@ -177,17 +180,13 @@ def _read_definitions(path: str) -> dict[str, Any]:
     return {name: definitions[name] for name in sorted(definitions) if not name.startswith("__")}
 
 
-def _signature(name: str, definition: Any) -> Signature:
-    def tensors(infos: Any) -> dict[str, Tensor]:
-        return {key: _tensor(key, infos[key]) for key in sorted(infos)}
-
-    return Signature(name, tensors(definition.inputs), tensors(definition.outputs))
-
-
-def _tensor(name: str, info: Any) -> Tensor:
-    free = info.tensor_shape.unknown_rank
-    shape = None if free else tuple(dimension.size for dimension in info.tensor_shape.dim)
-    return Tensor(name, tf.dtypes.as_dtype(info.dtype), shape)
+def _tensors(infos: Any) -> dict[str, Tensor]:
+    tensors = {}
+    for name, info in sorted(infos.items()):
+        sizes = tuple(dimension.size for dimension in info.tensor_shape.dim)
+        shape = None if info.tensor_shape.unknown_rank else sizes
+        tensors[name] = Tensor(name, tf.dtypes.as_dtype(info.dtype), shape)
+    return tensors
 
 
 def _assertion(error: tf.errors.OpError) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -24,22 +24,11 @@ from serving.models.registry import Registry
 LOG = logging.getLogger("serving")
 
 
-class Answer(NamedTuple):
-    """The outputs of a signature for one row, and the version that answered."""
-
-    outputs: dict[str, Any]
-    version: int
-
-
 class Service:
     """The state of one server; it belongs to one event loop once it has started."""
 
     def __init__(self, settings: ServingSettings, catalogue: Catalogue | None = None):
-        """Read the deletion list.
-
-        Raises:
-            UserError: the deletion list cannot be read.
-        """
+        """Read the deletion list; raise UserError if it cannot be read."""
         self.settings, self.catalogue, self.metrics = settings, catalogue or {}, Metrics()
         self.deletion_list = DeletionList(settings.deleted_visitors)
         self.registry = Registry(settings.directory, settings.name, self._on_load)
@@ -107,11 +96,7 @@ class Service:
         rows: int,
         finish: Callable[[Arrays], Any] = lambda outputs: outputs,
     ) -> Any:
-        """Run a signature and return `finish(outputs)`.
-
-        Raises:
-            Refusal: the model refuses the inputs.
-        """
+        """Run a signature and return `finish(outputs)`; raise Refusal if the model refuses the inputs."""
         batcher = cast(Batcher, self._batcher)  # set while the server runs
 
         def count_rules(outputs: Arrays) -> Any:
@@ -126,11 +111,10 @@ class Service:
             return count_rules(await self.deletion_list.answer(run, inputs))
         return await batcher.ask(model, signature, inputs, rows, count_rules)
 
-    async def ask_one(self, signature: str, k: int, **ids: bytes) -> Answer:
-        """Run a signature for one row and cut each list of the answer to its `count`."""
+    async def ask_one(self, signature: str, k: int, **ids: bytes) -> tuple[dict[str, Any], int]:
+        """Run a signature for one row, cut each list of the answer to its `count`, and return the version too."""
         model = self.registry.model()
         inputs = {name: np.array([value], object) for name, value in ids.items()} | {K: np.array(k, np.int32)}
         outputs = await self.ask(model, signature, inputs, 1)
         count = int(outputs["count"][0])
-        cut = {name: value[0][:count] if value.ndim > 1 else value[0] for name, value in outputs.items()}
-        return Answer(cut, model.number)
+        return {name: value[0][:count] if value.ndim > 1 else value[0] for name, value in outputs.items()}, model.number
