@@ -17,8 +17,8 @@ import time
 import numpy as np
 
 from benchmarks.support import machine
-from pipeline.prediction.writers.answer_file import WRITERS
 from pipeline.prediction.writers.answers import WORDS, Answers, Names, Stamp
+from pipeline.prediction.writers.formats import WRITERS
 from ranking.heap import Best
 
 SEED = 0

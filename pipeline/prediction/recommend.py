@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import apache_beam as beam
 import numpy as np
 from apache_beam.utils.shared import Shared
 
-from artifacts.checksums import FileDescription
+from artifacts import storage
+from artifacts.checksums import FileDescription, SummedFile
 from artifacts.paths import Predictions, shard_name
 from artifacts.sparse_rows import SparseRows
 from pipeline.beam.counters import StepCounter
@@ -19,8 +20,8 @@ from pipeline.prediction import visitors
 from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
-from pipeline.prediction.writers.answer_file import TABLE, AnswerFile
 from pipeline.prediction.writers.answers import WORDS, Answers, Reasons
+from pipeline.prediction.writers.formats import TABLE, WRITERS
 from ranking import cold_start, explain
 from ranking.heap import Best
 
@@ -56,12 +57,16 @@ def write(plan: Plan, root: str, shard: int, shards: int, blocks: Iterable[Answe
     """Write blocks of answers to a shard's file of each format, and count them."""
     options, counts = plan.options, Counter[str]()
     prefix = shard_name(Predictions(root).prefix(options.kind), shard, shards)
+    formats = [*options.formats, *([TABLE] if options.table else [])]
+    paths = [prefix + WRITERS[form].suffix for form in formats]
+    # A file appears when it is complete, so a bundle that fails leaves none, and one that runs twice leaves one.
     with contextlib.ExitStack() as stack:
-        formats, words = [*options.formats, *([TABLE] if options.table else [])], WORDS[options.kind]
-        files = [stack.enter_context(AnswerFile.create(prefix, form, words, plan.stamp)) for form in formats]
+        files = [SummedFile(stack.enter_context(storage.open_to_write(path))) for path in paths]
+        kinds = zip(formats, files, strict=True)
+        writers = [WRITERS[form](cast(BinaryIO, file), WORDS[options.kind], plan.stamp) for form, file in kinds]
         for block in blocks:
-            for file in files:
-                file.write(block)
+            for writer in writers:
+                writer.write(block)
             counts.update(Counter(f"rule.{rule}" for rule in block.rules))
             counts.update(
                 answered=len(block),
@@ -69,9 +74,13 @@ def write(plan: Plan, root: str, shard: int, shards: int, blocks: Iterable[Answe
                 with_fewer=int((block.counts < options.top_k).sum()),
                 without=int((block.counts == 0).sum()),
             )
-    described = {file.name: file.describe() for file in files}
-    for description in described.values():
-        _COUNTER.add(description.records or 0, description.bytes)
+        for writer in writers:
+            writer.finish()
+    described, records = {}, counts["answered"]
+    for path, checksum in zip(paths, (file.checksum for file in files), strict=True):
+        description = FileDescription(bytes=checksum.bytes, crc32c=checksum.hexdigest(), records=records)
+        described[path.rpartition("/")[2]] = description
+        _COUNTER.add(records, checksum.bytes)
     return Written(described, counts)
 
 

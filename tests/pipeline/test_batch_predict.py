@@ -3,6 +3,8 @@
 import datetime
 import itertools
 import json
+import types
+from collections.abc import Iterator
 
 import google_crc32c
 import numpy as np
@@ -12,11 +14,12 @@ from artifacts.checksums import digest_of
 from artifacts.sparse_rows import SparseRows
 from configs import cli
 from configs.errors import UserError
+from configs.settings import PredictionSettings
 from pipeline import batch_predict
 from pipeline.beam import options as beam_options
+from pipeline.prediction import recommend
 from pipeline.prediction.visitors import rows_by_block
-from pipeline.prediction.writers.answer_file import AnswerFile
-from pipeline.prediction.writers.answers import WORDS, Answers, Names, Stamp
+from pipeline.prediction.writers.answers import Answers, Names, Stamp
 from ranking.heap import Best
 from tests.support.predicted import USERS, lines_of, make_world, plainly, predict, read_json, read_text
 
@@ -79,15 +82,15 @@ def test_what_a_failed_bundle_left_is_not_published(tmp_path, monkeypatch):
 
 
 def test_a_bundle_that_fails_takes_its_files_along(tmp_path):
-    stamp = Stamp("v", datetime.datetime.now(datetime.UTC))
+    options = PredictionSettings(formats=("jsonl", "text"))
+    plan = types.SimpleNamespace(options=options, stamp=Stamp("v", datetime.datetime.now(datetime.UTC)))
 
-    def fail() -> None:
-        with AnswerFile.create(str(tmp_path / "predictions"), "jsonl", WORDS["recommendations"], stamp) as file:
-            file.write(Answers([b"v"], ["factors"], Names([b"c"]), Best(np.zeros((1, 1), int), np.ones((1, 1), "f"))))
-            raise ValueError("on the way")
+    def blocks() -> Iterator[Answers]:
+        yield Answers([b"v"], ["factors"], Names([b"c"]), Best(np.zeros((1, 1), int), np.ones((1, 1), "f")))
+        raise ValueError("on the way")
 
     with pytest.raises(ValueError, match="on the way"):
-        fail()
+        recommend.write(plan, str(tmp_path), 0, 1, blocks())
     assert not list(tmp_path.iterdir())
 
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.prediction.writers import textform
-from pipeline.prediction.writers.answer_file import WRITERS
 from pipeline.prediction.writers.answers import WORDS, Answers, Names, Reasons, Stamp
+from pipeline.prediction.writers.formats import WRITERS
 from ranking.heap import Best
 
 ODD = [
