@@ -15,6 +15,7 @@ from artifacts.paths import Dataset, Model
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from configs.settings import Settings
+from ranking.examples import Row
 from report import visitors
 from trainer.inputs import dataset_rows
 
@@ -29,7 +30,7 @@ class RowStatistics:
     items_per_user: np.ndarray  # int64 [users]
     edges: np.ndarray  # float64 [bins + 1]
     counts: np.ndarray  # int64 [bins]
-    candidates: list[visitors.Candidate]  # that may be shown as examples
+    candidates: list[Row]  # that may be shown as examples
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def read(settings: Settings, need_catalogue: bool, need_evaluation: bool) -> Inp
     if path and (need_catalogue or storage.exists(path)):
         names = catalogue.read(path)
     items, rows = Vocabulary.read(dataset.vocab_items).texts(), read_rows(dataset)
-    chosen = visitors.choose(rows.candidates, items, names, settings.report.visitors)
+    categories = [names.get(item, ("", ""))[1] for item in items]
+    chosen = visitors.choose(rows.candidates, categories, settings.report.visitors)
     return Inputs(
         dataset_dir=dataset.root,
         model_dir=model.root,

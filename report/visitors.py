@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from artifacts.catalogue import Catalogue
 from artifacts.paths import Dataset, Model
 from artifacts.sparse_rows import SparseRows
 from artifacts.vocabulary import Vocabulary
 from configs.settings import ReportSettings
+from ranking.examples import Row, favourite, varied
 
 _FEWEST, _MOST = 5, 25  # items of a visitor that fits the page
 _CANDIDATES = 500  # per file
 _EXPLAINED_BY = 2  # items per explanation
 
 Outputs = Mapping[str, np.ndarray]
-
-
-class Candidate(NamedTuple):
-    """A visitor's row: userId, itemIds int32 [n], ratings float32 [n]."""
-
-    key: int
-    indices: np.ndarray
-    values: np.ndarray
 
 
 class Line(NamedTuple):
@@ -47,7 +39,7 @@ class Example(NamedTuple):
     rule: str  # the rule that answered (ranking/cold_start.py)
 
 
-def candidates(block: SparseRows) -> list[Candidate]:
+def candidates(block: SparseRows) -> list[Row]:
     """Return visitors of a file with 5 to 25 items, or the longest rows if there are none."""
     fitting = np.flatnonzero((block.lengths >= _FEWEST) & (block.lengths <= _MOST))
     if not len(fitting):
@@ -56,35 +48,24 @@ def candidates(block: SparseRows) -> list[Candidate]:
     rows = []
     for row in fitting[:: max(1, len(fitting) // _CANDIDATES)][:_CANDIDATES]:
         entries = slice(block.indptr[row], block.indptr[row + 1])
-        rows.append(Candidate(int(block.keys[row]), block.indices[entries].copy(), block.values[entries].copy()))
+        rows.append(Row(int(block.keys[row]), block.indices[entries].copy(), block.values[entries].copy()))
     return rows
 
 
-def choose(rows: Sequence[Candidate], items: Sequence[str], names: Catalogue, count: int) -> list[Candidate]:
-    """Choose `count` visitors with as many different favourite categories as possible."""
-    groups: defaultdict[str, list[Candidate]] = defaultdict(list)
-    for candidate in rows:
-        groups[favourite(candidate, items, names)].append(candidate)
-    ordered = sorted(groups.values(), key=lambda group: (-len(group), group[0].key))
-    chosen: list[Candidate] = []
-    while len(chosen) < min(count, len(rows)):
-        for group in ordered:
-            if group and len(chosen) < count:
-                chosen.append(group.pop(len(group) // 2))
-    return chosen
+def choose(rows: Iterable[Row], categories: Sequence[str], count: int) -> list[Row]:
+    """Choose `count` visitors with as many different favourite categories as possible.
 
-
-def favourite(candidate: Candidate, items: Sequence[str], names: Catalogue) -> str:
-    """Return the category of most of the visitor's items, "" if no category is known."""
-    weights: defaultdict[str, float] = defaultdict(float)
-    for index, value in zip(candidate.indices, candidate.values, strict=True):
-        weights[names.get(items[index], ("", ""))[1]] += 1 + 1e-3 * float(value)
-    weights.pop("", None)
-    return max(sorted(weights), key=weights.__getitem__) if weights else ""
+    Args:
+        categories: by itemId, "" where unknown.
+    """
+    groups: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[favourite(row, categories)].append(row)
+    return varied(groups.values(), count)
 
 
 def recommend(
-    model: Model, dataset: Dataset, chosen: Sequence[Candidate], items: Sequence[str], settings: ReportSettings
+    model: Model, dataset: Dataset, chosen: Sequence[Row], items: Sequence[str], settings: ReportSettings
 ) -> list[Example]:
     """Return the SavedModel's recommendations for the chosen visitors, with explanations."""
     if not chosen:

@@ -17,6 +17,7 @@ from artifacts.checksums import FileDescription
 from artifacts.manifests import DatasetManifest, Days, ModelManifest
 from configs import cli
 from configs.settings import TrainingSettings
+from ranking import examples
 from report import charts, item_map, page, visitors
 from tests.support.datasets import write_dataset
 from trainer.job import training_job
@@ -244,8 +245,8 @@ def test_ticks_are_round_and_within():
 
 
 def test_visitors_of_different_tastes_are_chosen():
-    items, names = [f"c{n}" for n in range(6)], {f"c{n}": ("", "AB"[n % 2]) for n in range(6)}
-    rows = [visitors.Candidate(n, np.array([n % 2, 2 + n % 2]), np.ones(2)) for n in (0, 2, 4, 6, 1)]
-    chosen = visitors.choose(rows, items, names, 2)
-    assert [visitors.favourite(one, items, names) for one in chosen] == ["A", "B"]
-    assert len(visitors.choose(rows, items, names, 99)) == 5 and visitors.choose([], items, names, 3) == []
+    categories = ["A", "B"] * 3
+    rows = [examples.Row(n, np.array([n % 2, 2 + n % 2]), np.ones(2)) for n in (0, 2, 4, 6, 1)]
+    chosen = visitors.choose(rows, categories, 2)
+    assert [examples.favourite(one, categories) for one in chosen] == ["A", "B"]
+    assert len(visitors.choose(rows, categories, 99)) == 5 and visitors.choose([], categories, 3) == []

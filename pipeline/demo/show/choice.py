@@ -2,58 +2,31 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 
-import numpy as np
+from ranking.examples import Row, favourite, varied
 
 _FEWEST, _MOST = 5, 20  # items read by a visitor whose table is easy to read
-_UNKNOWN = -1
 
 
-class Row(NamedTuple):
-    """The items that one visitor read: indices int64[n], and the ratings, values float32[n]."""
+class Share:
+    """The share of recommendations that are of the visitor's favourite category, and the share that chance gives."""
 
-    key: int
-    indices: np.ndarray
-    values: np.ndarray
-
-
-class Categories:
-    """Categories of the items, by number in `names`; -1 where the category is unknown."""
-
-    def __init__(self, items: Sequence[str], catalogue: Mapping[str, tuple[str, str]]) -> None:
-        self.names = sorted({category for _, category in catalogue.values() if category})
-        numbers = {name: number for number, name in enumerate(self.names)}
-        self._of_id = {item_id: numbers.get(category, _UNKNOWN) for item_id, (_, category) in catalogue.items()}
-        self._of_item = np.array([self._of_id.get(item, _UNKNOWN) for item in items], np.int64)
+    def __init__(self, categories: Sequence[str]):
+        """Begin with nothing counted; categories: by itemId, "" where unknown."""
+        self._items = Counter(categories)
         self._listed, self._in_favourite, self._by_chance = 0, 0, 0.0
 
-    def favourite(self, row: Row) -> int:
-        """Return the category of most of a visitor's items, of equals the one rated higher; -1 if all are unknown."""
-        categories, values = self._of_item[row.indices], row.values.astype(np.float64)
-        known = categories != _UNKNOWN
-        if not known.any():
-            return _UNKNOWN
-        # Each item counts 1; all ratings together count less than 1.
-        weights = 1 + values / (1 + np.abs(values).sum())
-        return int(np.argmax(np.bincount(categories[known], weights[known])))
+    def count(self, favourite: str, recommended: Sequence[str]) -> None:
+        """Count the categories of one visitor's recommendations."""
+        if favourite:
+            self._listed += len(recommended)
+            self._in_favourite += recommended.count(favourite)
+            self._by_chance += len(recommended) * self._items[favourite] / self._items.total()
 
-    def favourite_name(self, row: Row) -> str:
-        """Return the name of the favourite category, or an empty text."""
-        number = self.favourite(row)
-        return "" if number == _UNKNOWN else self.names[number]
-
-    def count(self, favourite: int, items: Sequence[str]) -> None:
-        """Count a visitor's recommendations that are of the visitor's favourite category, and how many chance gives."""
-        if favourite != _UNKNOWN:
-            self._listed += len(items)
-            self._in_favourite += sum(self._of_id.get(item, _UNKNOWN) == favourite for item in items)
-            self._by_chance += len(items) * float(np.mean(self._of_item == favourite))
-
-    def share(self) -> str:
-        """Return the share of the counted recommendations in one line; empty if nothing was counted."""
+    def text(self) -> str:
+        """Return both shares in one line; empty if nothing was counted."""
         if not self._listed:
             return ""
         return (
@@ -62,46 +35,39 @@ class Categories:
         )
 
 
-class Choice(NamedTuple):
-    """Chosen rows, and the favourite category of each key, if everybody was read."""
-
-    rows: list[Row]
-    favourites: dict[int, int]
-
-
-def choose(rows: Iterable[Row], categories: Categories, count: int, everybody: bool, candidates: int) -> Choice:
+def choose(
+    rows: Iterable[Row], categories: Sequence[str], count: int, everybody: bool, candidates: int
+) -> tuple[list[Row], dict[int, str]]:
     """Choose visitors with neither few nor many items, from as many favourite categories as possible.
 
     Args:
-        rows: the visitors.
+        categories: by itemId, "" where unknown.
         count: how many to choose.
         everybody: whether to read all rows; otherwise reading stops after enough candidates.
         candidates: how many visitors to choose from.
+
+    Returns:
+        The rows, and the favourite category of each key if everybody was read.
     """
-    favourites: dict[int, int] = {}
-    by_category: defaultdict[int, list[Row]] = defaultdict(list)
-    others: list[tuple[int, int, Row]] = []  # distance from the range, key, row
+    favourites: dict[int, str] = {}
+    by_category: defaultdict[str, list[Row]] = defaultdict(list)
+    others: list[Row] = []
     considered = 0
     for row in rows:
-        size, favourite = len(row.indices), categories.favourite(row)
+        category = favourite(row, categories)
         if everybody:
-            favourites[row.key] = favourite
-        if considered < candidates and _FEWEST <= size <= _MOST:
-            by_category[favourite].append(row)
+            favourites[row.key] = category
+        if considered < candidates and _FEWEST <= len(row.indices) <= _MOST:
+            by_category[category].append(row)
             considered += 1
-        elif considered < count and size:
-            others.append((max(_FEWEST - size, size - _MOST), row.key, row))
-            others = sorted(others, key=lambda other: other[:2])[:count]
+        elif considered < count and len(row.indices):
+            others = sorted([*others, row], key=_distance)[:count]
         if considered >= candidates and not everybody:
             break
-    chosen = _spread([sorted(group, key=lambda row: row.key) for group in by_category.values()], count)
-    return Choice(chosen + [row for _, _, row in others][: count - len(chosen)], favourites)
+    chosen = varied(by_category.values(), count)
+    return chosen + others[: count - len(chosen)], favourites
 
 
-def _spread(groups: list[list[Row]], count: int) -> list[Row]:
-    """Take the middle row of each group in turn, the largest group first."""
-    groups = sorted(groups, key=lambda rows: (-len(rows), rows[0].key))
-    chosen: list[Row] = []
-    while any(groups):
-        chosen += [rows.pop(len(rows) // 2) for rows in groups if rows]
-    return chosen[:count]
+def _distance(row: Row) -> tuple[int, int]:
+    size = len(row.indices)
+    return max(_FEWEST - size, size - _MOST), row.key

@@ -17,7 +17,8 @@ from artifacts.paths import Dataset, Predictions, join, shard_name
 from artifacts.tfrecords import read_rows
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
-from pipeline.demo.show.choice import Categories, Row, choose
+from pipeline.demo.show.choice import Share, choose
+from ranking.examples import Row, favourite
 
 CATALOGUE = "data/export/catalogue.csv"
 _ITEMS = 6  # per list
@@ -52,22 +53,23 @@ def show(
     titles = catalogue.read(catalogue_path or CATALOGUE) if catalogue_path or storage.exists(CATALOGUE) else {}
     users = Vocabulary.read(dataset.vocab_users).texts()
     items = Vocabulary.read(dataset.vocab_items).texts()
-    categories = Categories(items, titles)
+    categories = [titles.get(item, ("", ""))[1] for item in items]
+    share = Share(categories)
     suffix, shards = ".gz" if manifest.compression == "gzip" else "", manifest.shards["items_for_user"]
     paths = [shard_name(dataset.items_for_user, shard, shards, suffix) for shard in range(shards)]
-    of_visitor: dict[str, int] = {}  # favourite categories, where all visitors are counted
+    of_visitor: dict[str, str] = {}  # favourite categories, where all visitors are counted
     if isinstance(visitors, int):
         everybody = bool(titles) and len(users) <= everybody_up_to
         all_rows = (Row(*row) for path in paths for row in read_rows(path))
         rows, favourites = choose(all_rows, categories, visitors, everybody, candidates)
-        of_visitor = {users[key]: favourite for key, favourite in favourites.items()}
+        of_visitor = {users[key]: category for key, category in favourites.items()}
     else:
         rows = _rows_of(visitors, users, paths, dataset.root)
 
     wanted, recommended = {users[row.key] for row in rows}, dict[str, RankedItems]()
     for visitor, entries in _recommendations(predictions, answers):
         if visitor in of_visitor:
-            categories.count(of_visitor[visitor], [item for item, _ in entries])
+            share.count(of_visitor[visitor], [titles.get(item, ("", ""))[1] for item, _ in entries])
         if visitor in wanted:
             recommended[visitor] = entries
         if not of_visitor and recommended.keys() == wanted:
@@ -77,14 +79,18 @@ def show(
             f"{predictions.root} contains none of the visitors of {dataset.root}; make the predictions again"
         )
     for row in rows:
-        visitor, favourite = users[row.key], categories.favourite_name(row)
-        table = _table(visitor, favourite, _history(row, items), recommended.get(visitor, []), titles)
+        visitor, history = (
+            users[row.key],
+            zip((items[index] for index in row.indices), row.values.tolist(), strict=True),
+        )
+        read = sorted(history, key=lambda entry: (-entry[1], entry[0]))
+        table = _table(visitor, favourite(row, categories), read, recommended.get(visitor, []), titles)
         table.width = min(_WIDTH, console.width)
         console.print(table)
     if not titles:
         console.print(f"No catalogue at {escape(catalogue_path or CATALOGUE)}: items are shown by their ids.")
-    if share := categories.share():
-        console.print(share)
+    if text := share.text():
+        console.print(text)
 
 
 def _rows_of(visitor_ids: Sequence[str], users: Sequence[str], paths: Sequence[str], root: str) -> list[Row]:
@@ -100,12 +106,6 @@ def _rows_of(visitor_ids: Sequence[str], users: Sequence[str], paths: Sequence[s
             raise UserError(f"{root} has no row of user {key}; make the dataset again")
         rows.append(row)
     return rows
-
-
-def _history(row: Row, items: Sequence[str]) -> RankedItems:
-    """Return what a visitor read, best first, ties by contentId."""
-    entries = zip((items[index] for index in row.indices), row.values.tolist(), strict=True)
-    return sorted(entries, key=lambda entry: (-entry[1], entry[0]))
 
 
 def _recommendations(predictions: Predictions, manifest: PredictionsManifest) -> Iterator[tuple[str, RankedItems]]:
