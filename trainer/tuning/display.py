@@ -69,7 +69,9 @@ def describe(trial: FrozenTrial, search: SearchSettings) -> str | None:
     """Return one line about a trial, None if it was put back to be started again."""
     head = f"trial {trial.number}: "
     if trial.state is TrialState.COMPLETE:
-        head += f"{search.metric_name} {trial.value:.4f} after {_passes(trial)}, {trial.user_attrs[SECONDS]:.1f} s"
+        passes = trial.user_attrs[PASSES]
+        head += f"{search.metric_name} {trial.value:.4f} after {passes} pass{'es' * (passes != 1)}, "
+        head += f"{trial.user_attrs[SECONDS]:.1f} s"
     elif trial.state is TrialState.PRUNED:
         passes = max(trial.intermediate_values)
         head += f"given up after pass {passes} ({search.metric_name} {trial.intermediate_values[passes]:.4f})"
@@ -77,18 +79,9 @@ def describe(trial: FrozenTrial, search: SearchSettings) -> str | None:
         head += f"failed: {trial.user_attrs[FAILURE]}"
     else:
         return None
-    return f"{head}; {_params(trial)}"
-
-
-def _passes(trial: FrozenTrial) -> str:
-    passes = trial.user_attrs[PASSES]
-    return f"{passes} pass" if passes == 1 else f"{passes} passes"
-
-
-def _params(trial: FrozenTrial) -> str:
     if trial.user_attrs.get(BASELINE):
-        return "the config's own settings"
-    return ", ".join(f"{short(key)} {_cell(value)}" for key, value in trial.params.items())
+        return f"{head}; the config's own settings"
+    return f"{head}; {', '.join(f'{short(key)} {_cell(value)}' for key, value in trial.params.items())}"
 
 
 def short(key: str) -> str:
@@ -109,11 +102,8 @@ def summary(title: str, trials: Sequence[FrozenTrial], search: SearchSettings, c
     whole = sorted((trial for trial in trials if trial.state is TrialState.COMPLETE), key=value_of, reverse=True)
     shown = whole[:_SHOWN] + [trial for trial in whole[_SHOWN:] if trial.user_attrs.get(BASELINE)]
     table = Table(title=title, title_justify="left")
-    table.add_column("trial", justify="right")
-    for name in (search.metric_name, "passes", "seconds"):
+    for name in ("trial", search.metric_name, "passes", "seconds", *map(short, search.space)):
         table.add_column(name, justify="right")
-    for key in search.space:
-        table.add_column(short(key), justify="right")
     for trial in shown:
         own = bool(trial.user_attrs.get(BASELINE))
         cells = ["config" if own else str(trial.number), f"{trial.value:.4f}", str(trial.user_attrs[PASSES])]

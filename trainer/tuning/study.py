@@ -43,10 +43,7 @@ class Study:
         self.root = Path(publish.target_of(directory))
         self.best = self.root / "best.yaml"
         self._database = self.root / "study.db"
-
-    @property
-    def storage(self) -> str:
-        return f"sqlite:///{self._database.absolute()}"
+        self.storage = f"sqlite:///{self._database.absolute()}"
 
     def make_room(self, replace: bool) -> None:
         """Create the directory; with `replace`, remove the search in it.
@@ -251,13 +248,13 @@ def _threads_for_libraries(workers: int) -> Iterator[None]:
 
 def _listen(processes: list, events: Any, study: optuna.Study, display: Display) -> None:
     """Show the workers' events until they have ended."""
-    heard = True
-    while heard or any(process.is_alive() for process in processes):
+    while True:
+        running = any(process.is_alive() for process in processes)
         try:
             kind, content = events.get(timeout=0.5)
-            heard = True
         except queue.Empty:
-            heard = False
+            if not running:  # and so nothing more can come
+                break
             display.tick()
             continue
         if kind == "error":
@@ -276,7 +273,6 @@ def _end(processes: list) -> None:
     deadline = time.monotonic() + _GRACE_SECONDS
     for process in processes:
         process.join(max(0.0, deadline - time.monotonic()))
-    for process in processes:
         if process.is_alive():
             process.terminate()  # its trial is queued again when the study is opened
             process.join()

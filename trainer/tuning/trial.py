@@ -38,7 +38,7 @@ class Split:
 
 
 def split(rows: SparseRows, settings: ValidationSettings) -> Split:
-    """Hold out each entry with the probability `share`, but never all entries of a user.
+    """Hold out each entry with the probability `share`, but never all entries of a user, and score at most `users`.
 
     Args:
         rows: keyed 0 .. n - 1 in order.
@@ -48,19 +48,10 @@ def split(rows: SparseRows, settings: ValidationSettings) -> Split:
     last = np.zeros(len(rows))
     np.maximum.at(last, owner, drawn)
     held = (drawn < settings.share) & (drawn < last[owner])
-    some = np.zeros(len(rows), bool)
-    some[owner[held]] = True
-    scored = _draw(some, settings)
-    return Split(_keep(rows, ~held), _keep(rows, held & scored[owner]))
-
-
-def _draw(some: np.ndarray, settings: ValidationSettings) -> np.ndarray:
-    """Return bool [n]: at most `users` of the users with held-out entries."""
-    who = np.flatnonzero(some)
-    order = np.argsort(hashes(settings.seed + 1, who, np.zeros_like(who)), kind="stable")
-    chosen = np.zeros(len(some), bool)
-    chosen[who[order[: settings.users]]] = True
-    return chosen
+    users = np.unique(owner[held])
+    order = np.argsort(hashes(settings.seed + 1, users, np.zeros_like(users)), kind="stable")
+    scored = held & np.isin(owner, users[order[: settings.users]])
+    return Split(_keep(rows, ~held), _keep(rows, scored))
 
 
 def _keep(rows: SparseRows, chosen: np.ndarray) -> SparseRows:

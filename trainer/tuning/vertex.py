@@ -19,8 +19,6 @@ _FILE_VARIABLE, _TRIAL_VARIABLE = "CLOUD_ML_HP_METRIC_FILE", "CLOUD_ML_TRIAL_ID"
 _DEFAULT_FILE = "/tmp/hypertune/output.metrics"  # noqa: S108 - Vertex's default
 _KEPT = 100  # lines, as many as the package keeps
 
-_SCALES = {True: "UNIT_LOG_SCALE", False: "UNIT_LINEAR_SCALE"}
-
 
 class Reporter:
     """Writes a trial's metric to the file that Vertex reads; the whole file after each pass."""
@@ -54,10 +52,9 @@ def parameter_id(key: str) -> str:
 
 
 def values_of(texts: Mapping[str, str | None], search: SearchSettings) -> dict[str, Any]:
-    """Return the parameters by key from the flags' texts by parameter id. Vertex writes integers as 64 or as 64.0.
+    """Return the parameters by key from the flags' texts by parameter id; raise UserError if one is missing or wrong.
 
-    Raises:
-        UserError: a parameter is missing or is not a value of its setting.
+    Vertex writes integers as 64 or as 64.0.
     """
     params: dict[str, Any] = {}
     for key, values in search.space.items():
@@ -111,9 +108,7 @@ def _parameter(key: str, values: Range, kinds: Sequence[str]) -> dict[str, Any]:
         return spec | {"discreteValueSpec": {"values": sorted(float(choice) for choice in choices)}}
     low, high = values.bounds
     if is_whole(key):
-        whole = {"minValue": str(int(low)), "maxValue": str(int(high))}  # int64 in JSON
-        return spec | {"integerValueSpec": whole, "scaleType": _SCALES[values.log]}
-    return spec | {
-        "doubleValueSpec": {"minValue": float(low), "maxValue": float(high)},
-        "scaleType": _SCALES[values.log],
-    }
+        spec["integerValueSpec"] = {"minValue": str(int(low)), "maxValue": str(int(high))}  # int64 in JSON
+    else:
+        spec["doubleValueSpec"] = {"minValue": float(low), "maxValue": float(high)}
+    return spec | {"scaleType": "UNIT_LOG_SCALE" if values.log else "UNIT_LINEAR_SCALE"}
