@@ -33,18 +33,20 @@ class Train(Step):
 
     name = "train"
     module = "deploy.vertex.train"
+    dataset = attrgetter("dataset")
     output = attrgetter("model")
     settings = frozenset({"training", "cold_start"})
     manifest = ModelManifest
 
     def flags(self, plan: Plan) -> tuple[str, ...]:
-        return ("--dataset_dir", plan.night.dataset, "--model_dir", plan.night.model, "--replace")
+        return ("--dataset_dir", self.dataset(plan.night), "--model_dir", self.output(plan.night), "--replace")
 
     def inputs(self, plan: Plan) -> Any:
-        return {
-            "dataset": outputs.dataset_fingerprint(plan.night.dataset),
-            "parent": plan.parent.model_digest if plan.parent else None,
-        }
+        return {"dataset": outputs.dataset_fingerprint(self.dataset(plan.night)), "parent": self.parent(plan)}
+
+    def parent(self, plan: Plan) -> str | None:
+        """Return the digest of the model that the training starts from, None for a cold start."""
+        return plan.parent.model_digest if plan.parent else None
 
 
 class Evaluate(Step):
@@ -76,9 +78,7 @@ class RefitPreprocess(Preprocess):
     name = "refit_preprocess"
     output = attrgetter("whole_dataset")
     settings = Preprocess.settings - {"split"}
-
-    def applies(self, settings: Settings) -> bool:
-        return settings.nightly.refit
+    applies = attrgetter("nightly.refit")
 
     def flags(self, plan: Plan) -> tuple[str, ...]:
         return (*super().flags(plan), "--set", 'split={"kind": "none"}', "--set", "validation={}")
@@ -88,21 +88,15 @@ class Refit(Train):
     """The measured model, trained further with what was held out: a warm start with a third of the passes."""
 
     name = "refit"
+    dataset = attrgetter("whole_dataset")
     output = attrgetter("refit_model")
-
-    def applies(self, settings: Settings) -> bool:
-        return settings.nightly.refit
+    applies = attrgetter("nightly.refit")
 
     def flags(self, plan: Plan) -> tuple[str, ...]:
-        night = plan.night
-        directories = ("--dataset_dir", night.whole_dataset, "--model_dir", night.refit_model)
-        return (*directories, "--set", f"training.warm_start={night.model}", "--replace")
+        return (*super().flags(plan), "--set", f"training.warm_start={plan.night.model}")
 
-    def inputs(self, plan: Plan) -> Any:
-        return {
-            "dataset": outputs.dataset_fingerprint(plan.night.whole_dataset),
-            "parent": outputs.model_digest(plan.night.model),
-        }
+    def parent(self, plan: Plan) -> str | None:
+        return outputs.model_digest(plan.night.model)
 
 
 class Predict(Step):

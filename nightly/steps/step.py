@@ -49,11 +49,8 @@ class Step(abc.ABC):
     # The sections, or settings by dotted key, that change the output: no other setting repeats the step.
     settings: frozenset[str]
     manifest: type[Manifest] | None  # the class of the output's manifest; None if the output is a JSON file
+    applies: Callable[[Settings], bool] = staticmethod(lambda settings: True)  # whether a night has this step
     skipped = ""  # the message if the step does not apply
-
-    def applies(self, settings: Settings) -> bool:
-        """Return whether a night with these settings has this step."""
-        return True
 
     @abc.abstractmethod
     def flags(self, plan: Plan) -> tuple[str, ...]:
