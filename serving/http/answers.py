@@ -69,9 +69,11 @@ class Address(NamedTuple):
         """Return the model that describes the answer."""
         name, (id_name, value_name) = self.name.title().replace("_", ""), self.entries
         base = openapi.Item if id_name == "contentId" else openapi.Visitor
-        entry = create_model(f"{name}Entry", __base__=base, **{value_name: (float, ...)})
+        value: dict[str, Any] = {value_name: (float, ...)}
+        entry = create_model(f"{name}Entry", __base__=base, **value)
         types = dict.fromkeys(self.ids, openapi.Id) | {"modelVersion": int, **self.fields, self.name: list[entry]}
-        return create_model(name, **{field: (kind, ...) for field, kind in types.items()})
+        fields: dict[str, Any] = {field: (kind, ...) for field, kind in types.items()}
+        return create_model(name, **fields)
 
     async def answer(self, service: Service, query: Query) -> dict[str, Any]:
         """Answer a request; raise Refusal if the query is not valid, or no version is loaded yet."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import socket
@@ -10,12 +9,7 @@ import threading
 
 import httpx
 import pytest
-from hypothesis import example, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
-from serving.errors import Refusal
-from serving.http import codec
 from serving.models.model import Model
 from tests.support.served import running, settings, wait
 
@@ -187,68 +181,3 @@ def test_head_is_answered_while_no_version_is_loaded(tmp_path):
     with running(settings(tmp_path), ready=False) as client:
         assert (client.head("/healthz").status_code, client.head("/readyz").status_code) == (200, 503)
         assert client.head("/v1/models/wals:predict").status_code == 404
-
-
-def nested(value, depth: int):
-    for _ in range(depth):
-        value = [value]
-    return value
-
-
-@pytest.mark.parametrize("depth", [2, 3, 31, 32, 33, 63, 64, 65, 100, 255, 900])
-@pytest.mark.parametrize("form", ["inputs", "instances"])
-def test_a_deeply_nested_value_is_refused_for_its_dimensions(world, form, depth):
-    for name in ("k", "visitorId"):
-        row = {"visitorId": "v0", "k": 1}
-        row[name] = nested(row[name], depth)
-        body = {"inputs": {name: [value] if name == "visitorId" else value for name, value in row.items()}}
-        assert re.search("dimension|JSON Parse error", world.refused(body if form == "inputs" else {form: [row]}))
-
-
-@pytest.fixture(scope="module")
-def model(served_model):
-    return Model(1, str(served_model / "served" / "wals" / "1"))
-
-
-SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.integers(0, 3), st.floats(allow_nan=False),
-    st.text(), st.sampled_from(["v0", "c0", ""]), st.sampled_from(["YQ==", "%", ""]).map(lambda data: {"b64": data}),
-)  # fmt: skip
-VALUES = st.recursive(
-    SCALARS, lambda values: st.lists(values, max_size=4) | st.dictionaries(st.text(), values, max_size=2)
-)
-DEEP = st.builds(nested, SCALARS, st.integers(0, 300))
-BROAD = st.builds(lambda value, size: [value] * size, SCALARS, st.integers(0, 300))
-FIELDS = ("visitorId", "contentId", "contentIds", "ratings", "indices", "values", "k")
-ROWS = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, VALUES | DEEP | BROAD))
-
-
-@hypothesis_settings(max_examples=300)
-@given(
-    st.sampled_from(["recommend", "recommend_from_history", "audience", "similar_items", "explanation", "project"]),
-    ROWS,
-    st.booleans(),
-)
-@example("recommend", {"visitorId": ["v0"], "k": nested(3, 64)}, True)
-def test_no_json_value_of_any_field_is_a_fault_of_the_server(model, signature, row, by_columns):
-    body = {"signature_name": signature} | ({"inputs": row} if by_columns else {"instances": [row]})
-    _ask(model, json.dumps(body).encode())
-
-
-@hypothesis_settings(max_examples=300)
-@given(
-    st.binary()
-    | st.recursive(SCALARS, lambda values: st.dictionaries(st.text(), values)).map(json.dumps).map(str.encode)
-)
-def test_no_bytes_are_a_fault_of_the_server(model, body):
-    _ask(model, body)
-
-
-def _ask(model: Model, body: bytes) -> None:
-    """Answer a request or refuse it; any other exception would be a 500."""
-    limits = settings("unused").serving
-    with contextlib.suppress(Refusal):
-        request = codec.parse(body, model.signatures, limits)
-        outputs = model.run(request.signature, request.inputs)
-        assert all(len(value) == request.rows for value in outputs.values())
-        json.loads(codec.encode(outputs, request.by_columns))
