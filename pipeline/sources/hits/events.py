@@ -33,13 +33,15 @@ class Events:
 
     def __init__(self, hits: pa.StructArray):
         """Name hits, a struct per hit with fields of pipeline.sources.hits.schema."""
-        types = _coded(columns.field(hits, "type"), {name: _KNOWN.index(event) for name, event in _TYPES.items()})
-        actions = columns.field(columns.field(hits, "eCommerceAction"), "action_type")
-        self._actions = _coded(actions, {name: _KNOWN.index(event) for name, event in _ACTIONS.items()})
+        types = columns.coded_ids(columns.field(hits, "type"))
+        actions = columns.coded_ids(columns.field(columns.field(hits, "eCommerceAction"), "action_type"))
         categories = columns.coded_ids(columns.field(columns.field(hits, "eventInfo"), "eventCategory"))
-        codes = categories.indices.fill_null(-1).to_numpy()
-        is_event = _coded(columns.field(hits, "type"), {b"EVENT": 0}) == 0
-        self._types = np.where(is_event & (codes >= 0), codes + len(_KNOWN), types)
+        self._actions = _codes(actions, {name: _KNOWN.index(event) for name, event in _ACTIONS.items()})
+        self._types = _codes(types, {name: _KNOWN.index(event) for name, event in _TYPES.items()})
+        if b"EVENT" in types.dictionary.to_pylist():
+            codes = categories.indices.fill_null(_NO_NAME).to_numpy()
+            is_event = (_codes(types, {b"EVENT": 0}) == 0) & (codes != _NO_NAME)
+            self._types = np.where(is_event, codes + len(_KNOWN), self._types)
         values = categories.dictionary.to_pylist()
         self._categories = [value.decode("utf-8", "backslashreplace") for value in values]
 
@@ -69,8 +71,7 @@ class Events:
         return +seen
 
 
-def _coded(column: pa.Array, codes: dict[bytes, int]) -> np.ndarray:
+def _codes(values: pa.DictionaryArray, codes: dict[bytes, int]) -> np.ndarray:
     """Return the code of each value, int64[n]; _NO_NAME where it has none."""
-    values = columns.coded_ids(column)
     of_value = np.array([*(codes.get(value, _NO_NAME) for value in values.dictionary.to_pylist()), _NO_NAME])
     return of_value[values.indices.fill_null(len(of_value) - 1).to_numpy()]

@@ -37,26 +37,32 @@ def collect(
     """
     items = columns.coded_ids(items)
     none = pa.array([b"", *(name.encode() for name in missing)], pa.binary())
+    has_item = items.is_valid().to_numpy(zero_copy_only=False)
+    item_codes = items.indices.fill_null(0).to_numpy().astype(np.int64)
     batches = []
     for name, column in fields.items():
         values = _texts(column).dictionary_encode()
         is_value = pc.invert(pc.is_in(values.dictionary, value_set=none)).to_numpy(zero_copy_only=False)
         codes = values.indices.fill_null(len(is_value)).to_numpy()
-        rows = np.flatnonzero(np.append(is_value, False)[codes] & items.is_valid().to_numpy(zero_copy_only=False))
-        taken = pa.array(rows)
-        batches.append(
-            pa.RecordBatch.from_arrays(
-                [
-                    items.take(taken),
-                    pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int32)), pa.array([name.encode()])),
-                    values.take(taken),
-                    pa.array(np.ones(len(rows), np.int64)),
-                    pa.array(times_ms[rows]),
-                ],
-                schema=VALUES,
-            )
-        )
-    return add_up(pa.Table.from_batches(batches, VALUES))
+        rows = np.flatnonzero(np.append(is_value, False)[codes] & has_item)
+        # One number per item and value: this takes a tenth of the time of add_up, which joins batches.
+        pairs, order = shuffled.sorted_with_order(item_codes[rows] * len(is_value) + codes[rows])
+        starts = np.flatnonzero(np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)])
+        firsts = pairs[starts]
+        arrays = [
+            _coded(firsts // max(len(is_value), 1), items.dictionary),
+            _coded(np.zeros(len(starts)), pa.array([name.encode()])),
+            _coded(firsts % max(len(is_value), 1), values.dictionary),
+            pa.array(np.diff(np.append(starts, len(pairs)))),
+            pa.array(np.maximum.reduceat(times_ms[rows][order], starts) if len(starts) else np.zeros(0, np.int64)),
+        ]
+        batches.append(pa.RecordBatch.from_arrays(arrays, schema=VALUES))
+    table = pa.Table.from_batches(batches, VALUES).unify_dictionaries().combine_chunks()
+    return (table.to_batches() or [pa.RecordBatch.from_pylist([], schema=VALUES)])[0]
+
+
+def _coded(codes: np.ndarray, values: pa.Array) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), values)
 
 
 def add_up(values: pa.Table) -> pa.RecordBatch:
