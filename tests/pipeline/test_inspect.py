@@ -155,7 +155,7 @@ def test_a_bot_is_suspected(tmp_path, capsys):
     assert "bots        1 visitors, 600 views (over 500 views a day)" in lines
 
 
-GA360 = "google/ga360_sessions_20170801.parquet"
+GA4, GA360 = "google/ga4_events.parquet", "google/ga360_sessions_20170801.parquet"
 
 
 @needs_shared
@@ -163,6 +163,7 @@ GA360 = "google/ga360_sessions_20170801.parquet"
     ("name", "preset", "expected"),
     [
         ("lastfm/ga360/*", "ga360_dimension", (52_668, 1880, 4489)),
+        (GA4, "ga4_shop", (19_506, 2013, 953)),
         (GA360, "ga360_shop", (1033, 418, 265)),
         (GA360, "ga360_pages", (5347, 1186, 294)),
     ],

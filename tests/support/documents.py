@@ -38,7 +38,7 @@ NEEDS = (
     "Airflow",
     "several machines",
 )
-PRINTED = ("docs/tutorial.md",)
+PRINTED = ("docs/tutorial.md", "docs/inspect.md")
 _BEAM = ("--runner", "--experiments", "--worker_", "--direct_", "--prism_")
 _FENCE = re.compile(r"(?:^<!-- (?P<marker>[^\n]*) -->\n\n?)?^(?P<indent> *)```sh\n(?P<text>.*?)^ *```$", re.M | re.S)
 _TEXT = re.compile(r"^```text\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
