@@ -95,6 +95,12 @@ class SparseRows:
         counts[self.keys] = self.lengths
         return counts
 
+    def unordered_entry(self) -> int | None:
+        """Return the first entry whose column is not above that of the entry before it in its row; None if all are."""
+        falls = np.flatnonzero(np.diff(self.indices) <= 0) + 1
+        falls = falls[self.indptr[np.searchsorted(self.indptr, falls)] != falls]  # a row may begin below the last one
+        return int(falls[0]) if len(falls) else None
+
     def key_of(self, entry: int) -> int:
         """Return the key of the row that contains an entry."""
         return int(self.keys[np.searchsorted(self.indptr, entry, side="right") - 1])
@@ -103,13 +109,12 @@ class SparseRows:
         """Return the columns as rows; keys must be 0 .. r - 1 in order."""
         # SciPy counts instead of sorting, which would need an int64 for every entry: more memory than the entries.
         indptr = self.indptr.astype(np.int32) if self.entries <= np.iinfo(np.int32).max else self.indptr
-        shape = (len(self), columns)
-        turned = scipy.sparse.csr_matrix((self.values, self.indices, indptr), shape).tocsc()
-        rows, starts = turned.indices.astype(np.int32, copy=False), turned.indptr.astype(np.int64)
-        weights = _NO_WEIGHTS
-        if len(self.weights):
-            weights = scipy.sparse.csr_matrix((self.weights, self.indices, indptr), shape).tocsc().data
-        return SparseRows(np.arange(columns, dtype=np.int64), starts, rows, turned.data, weights)
+
+        def turn(data: np.ndarray) -> scipy.sparse.csc_matrix:
+            return scipy.sparse.csr_matrix((data, self.indices, indptr), (len(self), columns)).tocsc()
+
+        weights = turn(self.weights).data if len(self.weights) else _NO_WEIGHTS
+        return replace(SparseRows.from_matrix(turn(self.values).T), weights=weights)
 
     def between(self, first: int, last: int) -> SparseRows:
         """Return the rows at the positions first .. last - 1, as views."""
@@ -163,7 +168,7 @@ class SparseRows:
 
     def neighbours_joined(self) -> SparseRows:
         """Return the rows with adjacent rows of one key joined."""
-        firsts = np.flatnonzero(np.diff(self.keys, prepend=-1))
+        firsts = np.flatnonzero(np.diff(self.keys, prepend=self.keys[:1] - 1))
         return replace(self, keys=self.keys[firsts], indptr=np.append(self.indptr[firsts], self.entries))
 
     def cut(self, most: int) -> SparseRows:

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -49,8 +49,8 @@ def frame(data: bytes, begins: Sequence[int]) -> bytes:
     pieces: list[bytes] = [b""] * (3 * len(records))
     pieces[::3] = [heads[place] for place in place_of.tolist()]
     pieces[1::3] = records
-    crcs = np.fromiter(map(crc32c, records), np.uint32, len(records))
-    tails = _mask(crcs).astype("<u4").tobytes()
+    crcs = np.fromiter(map(crc32c, records), np.uint64, len(records))
+    tails = _masked(crcs).astype("<u4").tobytes()
     pieces[2::3] = [tails[at : at + _CRC.size] for at in range(0, len(tails), _CRC.size)]
     return b"".join(pieces)
 
@@ -58,12 +58,12 @@ def frame(data: bytes, begins: Sequence[int]) -> bytes:
 @lru_cache(maxsize=1 << 14)  # rows of a few entries have few lengths
 def _head(length: int) -> bytes:
     packed = _LENGTH.pack(length)
-    return packed + _CRC.pack(_masked_crc(packed))
+    return packed + _CRC.pack(_masked(crc32c(packed)))
 
 
-def _mask(crcs: np.ndarray) -> np.ndarray:
-    """Return checksums uint32[n] as TFRecord stores them."""
-    return (crcs >> 15 | crcs << 17) + np.uint32(0xA282EAD8)
+def _masked(crc: Any) -> Any:
+    """Return a checksum, or uint64[n] of them, as TFRecord stores it."""
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def read_row_batches(path: str, batch_size: int = 8192) -> Iterator[SparseRows]:
@@ -73,7 +73,9 @@ def read_row_batches(path: str, batch_size: int = 8192) -> Iterator[SparseRows]:
         UserError: the file is missing, truncated or damaged, naming the record.
     """
     pending: SparseRows | None = None  # its last row may continue in the next batch
-    for rows in _read_record_batches(path, batch_size):
+    decoder, records = example_coder.ExamplesToRecordBatchDecoder(), read_records(path)
+    while batch := list(itertools.islice(records, batch_size)):
+        rows = _decode(decoder, batch, path)
         if pending is not None and rows.keys[0] == pending.keys[-1]:
             more = int(np.argmin(np.append(rows.keys == rows.keys[0], False)))
             pending, rows = SparseRows.concatenated([pending, rows.between(0, more)]), rows.between(more, len(rows))
@@ -83,13 +85,6 @@ def read_row_batches(path: str, batch_size: int = 8192) -> Iterator[SparseRows]:
             pending = rows
     if pending is not None:
         yield pending.neighbours_joined()
-
-
-def _read_record_batches(path: str, batch_size: int) -> Iterator[SparseRows]:
-    decoder = example_coder.ExamplesToRecordBatchDecoder()
-    records = read_records(path)
-    while batch := list(itertools.islice(records, batch_size)):
-        yield _decode(decoder, batch, path)
 
 
 def read_rows(path: str) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -118,7 +113,7 @@ def read_records(path: str) -> Iterator[bytes]:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; make the dataset again") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError(f"{path}, record {number + 1}: {error}; make the dataset again") from error
+        raise UserError(f"{path} is damaged, record {number + 1}: {error}; make the dataset again") from error
 
 
 def _unframed(file: BinaryIO) -> Iterator[bytes]:
@@ -137,7 +132,7 @@ def _unframed(file: BinaryIO) -> Iterator[bytes]:
             if stop + _CRC.size > end:
                 break
             record = data[begin:stop]
-            if _masked_crc(record) != _CRC.unpack_from(data, stop)[0]:
+            if _masked(crc32c(record)) != _CRC.unpack_from(data, stop)[0]:
                 raise ValueError("the checksum does not match")
             yield record
             at = stop + _CRC.size
@@ -147,27 +142,24 @@ def _unframed(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _decode(decoder: example_coder.ExamplesToRecordBatchDecoder, batch: list[bytes], path: str) -> SparseRows:
-    columns = decoder.DecodeBatch(batch)
     try:
+        columns = decoder.DecodeBatch(batch)
         keys = columns.column(KEY)
     except KeyError:
         raise UserError(f"{path} contains no rows of a dataset (no feature `{KEY}`); check the path") from None
+    except RuntimeError:
+        raise UserError(f"{path} is damaged or does not contain rows; make the dataset again") from None
     if INDICES not in columns.schema.names:
         return replace(SparseRows.empty(len(batch)), keys=_flat(keys))
     indices, values = columns.column(INDICES), columns.column(VALUES)
     if not indices.value_lengths().equals(values.value_lengths()):
-        raise UserError(f"{path}: a row must have as many values as indices; make the dataset again")
+        raise UserError(f"{path}: a row has more or fewer values than indices; make the dataset again")
     indptr = np.append(0, np.cumsum(indices.value_lengths().fill_null(0), dtype=np.int64))
     return SparseRows(_flat(keys), indptr, _flat(indices), _flat(values))
 
 
 def _flat(column: pa.LargeListArray) -> np.ndarray:
     return column.flatten().to_numpy(zero_copy_only=False)
-
-
-def _masked_crc(data: bytes) -> int:
-    crc = crc32c(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def encode(rows: SparseRows) -> tuple[bytes, np.ndarray]:

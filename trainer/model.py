@@ -190,8 +190,7 @@ class WALSMatrixFactorization:
             info = dataset_rows.read_info(os.fspath(matrix))
             dataset = Dataset(info.root)
             self._set_sizes(info.users, info.items)
-            users = dataset_rows.RowFiles(info.shards(dataset.items_for_user), info.users, info.items)
-            items = dataset_rows.RowFiles(info.shards(dataset.users_for_item), info.items, info.users)
+            users, items = (info.row_files(prefix) for prefix in (dataset.items_for_user, dataset.users_for_item))
             return users.load(), items.load(), dataset
         if matrix is not None:
             rows, columns = matrices.to_rows(matrix, "matrix", entry_weights)

@@ -16,7 +16,7 @@ from configs.errors import UserError
 from ranking import popularity, threads
 from ranking.heap import STRICT, Best, offer, sort
 from ranking.topk import top_k
-from trainer.inputs.dataset_rows import DatasetInfo, RowFiles
+from trainer.inputs.dataset_rows import DatasetInfo
 
 WALS, POPULAR, RECENT, KNN = "WALS", "popularity", "time-decayed popularity", "item kNN"
 _AT_ONCE = 512  # items, or users, of a piece of work of item kNN
@@ -123,8 +123,7 @@ def baselines(info: DatasetInfo, items: ItemsTable, names: Sequence[str], neighb
     if RECENT in names and items.recent_popularity is not None:
         systems[RECENT] = Popular(items.recent_popularity)
     if KNN in names:
-        files = RowFiles(info.shards(Dataset(info.root).items_for_user), info.users, info.items)
-        rows = SparseRows.stacked(files.load(), info.users)
+        rows = SparseRows.stacked(info.row_files(Dataset(info.root).items_for_user).load(), info.users)
         systems[KNN] = ItemKnn.of(rows, info.items, min(neighbours, info.items))
     return systems
 

@@ -6,30 +6,21 @@ they are joined.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import tensorflow as tf
 
-from artifacts import checksums
+from artifacts import checksums, tfrecords
 from artifacts.checksums import FileDescription
 from artifacts.manifests import DatasetManifest
-from artifacts.names import INDICES, KEY, VALUES
 from artifacts.paths import Dataset, join
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from configs.settings import RatingSettings
 from ranking import threads
-
-_FEATURES = {
-    KEY: tf.io.FixedLenFeature([], tf.int64),
-    INDICES: tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
-    VALUES: tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64),
-}
 
 
 @dataclass(frozen=True)
@@ -60,11 +51,6 @@ class DatasetInfo:
     def fingerprint(self) -> str:
         return self.manifest.fingerprint()
 
-    def has(self, prefix: str) -> bool:
-        """Return whether the dataset has files of this prefix."""
-        name = prefix.rsplit("/", 1)[1]
-        return any(file.startswith(f"{name}-") for file in self.manifest.files)
-
     def shards(self, prefix: str) -> tuple[str, ...]:
         """Return the paths of one side's files, in order; prefix: `Dataset.items_for_user` or `users_for_item`.
 
@@ -76,6 +62,13 @@ class DatasetInfo:
         if not paths:
             raise UserError(f"{self.root} has no {name}-* files; make the dataset again")
         return paths
+
+    def row_files(self, prefix: str, rank: int = 0, processes: int = 1) -> RowFiles:
+        """Return one side's files, or the held-out ones, as rows; see `shards` and `RowFiles`."""
+        sizes = (self.users, self.items)
+        if prefix == Dataset(self.root).users_for_item:
+            sizes = (self.items, self.users)
+        return RowFiles(self.shards(prefix), *sizes, rank, processes)
 
 
 def read_info(root: str) -> DatasetInfo:
@@ -121,29 +114,28 @@ class RowFiles:
 
     def __iter__(self) -> Iterator[SparseRows]:
         """Prefetch the next file while the caller works on one."""
-        paths = self._own_paths
         with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
-            ahead = [pool.submit(self._read, path) for path in paths[:1]]
-            for path in (*paths[1:], None):
-                block = ahead.pop().result()
-                if path is not None:
-                    ahead.append(pool.submit(self._read, path))
-                yield block
+            ahead = None
+            for path in self._own_paths:
+                following = pool.submit(self._read, path)
+                if ahead is not None:
+                    yield ahead.result()
+                ahead = following
+            if ahead is not None:
+                yield ahead.result()
 
     def _read(self, path: str) -> SparseRows:
-        return self._own(read_rows(path, self.size, self.others))
+        rows = read_rows(path, self.size, self.others)
+        if self.processes == 1:
+            return rows
+        rows = rows.take(np.flatnonzero(rows.keys % self.processes == self.rank))
+        return replace(rows, keys=rows.keys // self.processes)
 
     @property
     def _own_paths(self) -> tuple[str, ...]:
         # Shard s of n contains the keys s, s + n, ...: if n is a multiple of the processes, a file has one owner.
         one_owner = len(self.paths) % self.processes == 0
         return self.paths[self.rank :: self.processes] if one_owner else self.paths
-
-    def _own(self, rows: SparseRows) -> SparseRows:
-        if self.processes == 1:
-            return rows
-        rows = rows.take(np.flatnonzero(rows.keys % self.processes == self.rank))
-        return SparseRows(rows.keys // self.processes, rows.indptr, rows.indices, rows.values, rows.weights)
 
     def load(self) -> list[SparseRows]:
         """Return all blocks, to keep in memory; the files are read in parallel."""
@@ -168,58 +160,18 @@ def read_rows(path: str, size: int, others: int, records: int = 4096) -> SparseR
         UserError: the file is missing, truncated, damaged, or does not contain rows; or a key, an index or a value is
             wrong. The message names the file and the row.
     """
-    keys, lengths, indices, values = [], [], [], []
-    compression = "GZIP" if path.endswith(".gz") else ""
-    try:
-        for batch in tf.data.TFRecordDataset(path, compression).batch(records):
-            parsed = tf.io.parse_example(batch, _FEATURES)
-            entries, ratings = parsed[INDICES], parsed[VALUES]
-            starts, found = entries.row_splits.numpy(), entries.values.numpy()
-            if not np.array_equal(starts, ratings.row_splits.numpy()):
-                raise UserError(f"{path}: a row has more or fewer values than indices; make the dataset again")
-            keys.append(parsed[KEY].numpy())
-            lengths.append(np.diff(starts))
-            _check_range(path, found, others, "index")
-            indices.append(found.astype(np.int32))
-            values.append(ratings.values.numpy())
-    except tf.errors.NotFoundError:
-        raise UserError(f"{path} does not exist; make the dataset again") from None
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        reason = f"{path} is damaged or does not contain rows ({_short(error)})"
-        raise UserError(f"{reason}; make the dataset again") from error
-    return _assemble(path, size, keys, lengths, indices, values)
-
-
-def _assemble(path: str, size: int, keys: list, lengths: list, indices: list, values: list) -> SparseRows:
-    if not keys:
-        return SparseRows.empty(0)
-    key = np.concatenate(keys)
-    _check_range(path, key, size, "key")
-    indptr = np.zeros(len(key) + 1, np.int64)
-    np.cumsum(np.concatenate(lengths), out=indptr[1:])
-    rows = SparseRows(key, indptr, np.concatenate(indices), np.concatenate(values))
-    if np.any(np.diff(key) <= 0):
-        rows = rows.joined()
-    _check_rows(path, rows)
-    return rows
-
-
-def _check_range(path: str, found: np.ndarray, limit: int, what: str) -> None:
-    if len(found) and not 0 <= found.min() <= found.max() < limit:
-        wrong = (found < 0) | (found >= limit)
-        raise UserError(f"{path}: {what} {found[wrong][0]} is not in 0..{limit - 1}; make the dataset again")
-
-
-def _check_rows(path: str, rows: SparseRows) -> None:
-    wrong = np.flatnonzero(~np.isfinite(rows.values))
+    rows = SparseRows.concatenated(list(tfrecords.read_row_batches(path, records))).joined()
+    _check_range(path, rows.keys, size, "key")
+    _check_range(path, rows.indices, others, "index")
+    wrong, unordered = np.flatnonzero(~np.isfinite(rows.values)), rows.unordered_entry()
     if len(wrong):
         raise UserError(f"{path}: row {rows.key_of(wrong[0])} has a value that is not finite")
-    falls = np.diff(rows.indices) <= 0
-    ends = rows.indptr[1:-1] - 1  # from one row to the next the index may fall
-    falls[ends[(ends >= 0) & (ends < len(falls))]] = False
-    if falls.any():
-        raise UserError(f"{path}: the indices of row {rows.key_of(int(np.argmax(falls)))} do not ascend or repeat")
+    if unordered is not None:
+        raise UserError(f"{path}: the indices of row {rows.key_of(unordered)} do not ascend or repeat")
+    return replace(rows, indices=rows.indices.astype(np.int32))
 
 
-def _short(error: tf.errors.OpError) -> str:
-    return " ".join(json.dumps(error.message)[1:-1].replace("\\n", " ").split())[:160]
+def _check_range(path: str, numbers: np.ndarray, limit: int, name: str) -> None:
+    wrong = numbers[(numbers < 0) | (numbers >= limit)]
+    if len(wrong):
+        raise UserError(f"{path}: {name} {wrong[0]} is not in 0..{limit - 1}; make the dataset again")

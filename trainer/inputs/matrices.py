@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,33 +31,43 @@ def to_rows(matrix: Any, name: str, entry_weights: Any = None, columns: int | No
         ValueError: a wrong shape, an index that is out of range or duplicate, a value that is not finite, or a negative
             weight.
     """
+    rows, width = _checked(matrix, name)
+    if columns not in (None, width):
+        raise ValueError(f"{name} has {width} columns, not {columns}")
+    if entry_weights is None:
+        return rows, width
+    weights, weights_width = _checked(entry_weights, "entry_weights", weights=True)
+    same = all(np.array_equal(*pair) for pair in ((weights.indptr, rows.indptr), (weights.indices, rows.indices)))
+    if not same or weights_width != width:
+        raise ValueError(f"entry_weights must have the same entries as {name}")
+    return replace(rows, weights=weights.values), width
+
+
+def _checked(matrix: Any, name: str, weights: bool = False) -> tuple[SparseRows, int]:
+    """Return a matrix's rows and its number of columns, after all checks of its entries."""
     csr = _to_csr(matrix, name)
-    if columns is not None and csr.shape[1] != columns:
-        raise ValueError(f"{name} has {csr.shape[1]} columns, not {columns}")
     if max(csr.shape) > _LIMIT:
         raise ValueError(f"{name} has shape {list(csr.shape)}; at most {_LIMIT} rows or columns")
-    _check_values(csr, name)
-    weights = None
-    if entry_weights is not None:
-        weights = _to_csr(entry_weights, "entry_weights")
-        same = weights.shape == csr.shape and np.array_equal(weights.indptr, csr.indptr)
-        if not same or not np.array_equal(weights.indices, csr.indices):
-            raise ValueError(f"entry_weights must have the same entries as {name}")
-        _check_values(weights, "entry_weights", weights=True)
-    return SparseRows.from_matrix(csr, weights), csr.shape[1]
+    rows = SparseRows.from_matrix(csr)
+    if (entry := rows.unordered_entry()) is not None:
+        raise ValueError(f"{name} has entry {[rows.key_of(entry), int(rows.indices[entry])]} twice")
+    wrong = ~np.isfinite(rows.values) | (weights & (rows.values < 0))
+    if wrong.any():
+        entry = int(np.argmax(wrong))
+        rule = "a weight must be finite and not negative" if weights else "a value must be finite"
+        place = [rows.key_of(entry), int(rows.indices[entry])]
+        raise ValueError(f"{name} has {rows.values[entry]} at {place}; {rule}")
+    return rows, csr.shape[1]
 
 
 def _to_csr(matrix: Any, name: str) -> sp.csr_matrix:
-    """Return a CSR matrix with sorted indices and no duplicates; float32 values, int64 indptr."""
+    """Return a CSR matrix with sorted indices; duplicates stay."""
     if isinstance(matrix, tf.SparseTensor):
         return _from_tensor(matrix, name)
     if sp.issparse(matrix):
         csr = sp.csr_matrix(matrix, dtype=np.float32)
         csr.check_format()
-        if not csr.has_sorted_indices:
-            csr = csr.sorted_indices()
-        _check_duplicates(csr, name)
-        return csr
+        return csr if csr.has_sorted_indices else csr.sorted_indices()
     if isinstance(matrix, Iterable) and not isinstance(matrix, np.ndarray | str | bytes | tf.Tensor):
         return _from_batches(list(matrix), name)
     raise ValueError(
@@ -73,12 +84,9 @@ def _from_tensor(tensor: tf.SparseTensor, name: str) -> sp.csr_matrix:
     if len(wrong):
         raise ValueError(f"{name} has an entry at {places[wrong[0]].tolist()}, outside its shape {list(shape)}")
     order = np.lexsort((places[:, 1], places[:, 0]))
-    indptr = np.zeros(shape[0] + 1, np.int64)
-    np.cumsum(np.bincount(places[:, 0], minlength=shape[0]), out=indptr[1:])
+    indptr = np.append(0, np.cumsum(np.bincount(places[:, 0], minlength=shape[0])))
     values = tensor.values.numpy().astype(np.float32)[order]
-    csr = sp.csr_matrix((values, places[order, 1], indptr), shape)
-    _check_duplicates(csr, name)
-    return csr
+    return sp.csr_matrix((values, places[order, 1], indptr), shape)
 
 
 def _from_batches(batches: list[tf.SparseTensor], name: str) -> sp.csr_matrix:
@@ -94,29 +102,6 @@ def _from_batches(batches: list[tf.SparseTensor], name: str) -> sp.csr_matrix:
     places = tf.concat([batch.indices for batch in batches], 0)
     values = tf.concat([tf.cast(batch.values, tf.float32) for batch in batches], 0)
     return _from_tensor(tf.SparseTensor(places, values, batches[0].dense_shape), name)
-
-
-def _check_duplicates(csr: sp.csr_matrix, name: str) -> None:
-    falls = np.diff(csr.indices) <= 0
-    ends = csr.indptr[1:-1] - 1
-    falls[ends[(ends >= 0) & (ends < len(falls))]] = False
-    if falls.any():
-        entry = int(np.argmax(falls)) + 1
-        raise ValueError(f"{name} has entry {_place(csr, entry)} twice")
-
-
-def _check_values(csr: sp.csr_matrix, name: str, weights: bool = False) -> None:
-    wrong = ~np.isfinite(csr.data)
-    if weights:
-        wrong |= csr.data < 0
-    if wrong.any():
-        entry = int(np.argmax(wrong))
-        rule = "a weight must be finite and not negative" if weights else "a value must be finite"
-        raise ValueError(f"{name} has {csr.data[entry]} at {_place(csr, entry)}; {rule}")
-
-
-def _place(csr: sp.csr_matrix, entry: int) -> list[int]:
-    return [int(np.searchsorted(csr.indptr, entry, side="right")) - 1, int(csr.indices[entry])]
 
 
 def to_table(init: Any, size: int, k: int, name: str) -> np.ndarray:

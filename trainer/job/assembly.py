@@ -19,7 +19,7 @@ from trainer.als.loop import Factorization, random_table
 from trainer.als.solver import Solver
 from trainer.als.wals import Side
 from trainer.inputs import dataset_rows
-from trainer.inputs.dataset_rows import DatasetInfo, RowFiles
+from trainer.inputs.dataset_rows import DatasetInfo
 from trainer.job.early_stopping import HeldOutEntries
 
 _BYTES_PER_ENTRY = 8  # in memory, for each side: index and value
@@ -31,11 +31,8 @@ def read_blocks(settings: TrainingSettings, info: DatasetInfo, cluster: Cluster)
     blocks: list[Iterable[SparseRows]] = []
     needed = 2 * _BYTES_PER_ENTRY * info.interactions / cluster.size
     fits = needed <= (settings.memory_limit_gb * 1e9 if settings.memory_limit_gb else memory() / 2)
-    for prefix, size, others in (
-        (dataset.items_for_user, info.users, info.items),
-        (dataset.users_for_item, info.items, info.users),
-    ):
-        files = RowFiles(info.shards(prefix), size, others, cluster.rank, cluster.size)
+    for prefix in (dataset.items_for_user, dataset.users_for_item):
+        files = info.row_files(prefix, cluster.rank, cluster.size)
         blocks.append(files.load() if fits else files)
     return blocks
 
@@ -88,14 +85,13 @@ def held_out_entries(
     """
     if settings.stop_metric is None:
         return None
-    prefix, cluster = Dataset(info.root).held_out, state.cluster
-    if not info.has(prefix):
+    cluster = state.cluster
+    if info.manifest.split.kind == "none":
         raise UserError(
             f"training.stop_metric needs held-out entries, and {info.root} was made without a split; "
             "set split.kind and make the dataset again"
         )
-    files = RowFiles(info.shards(prefix), info.users, info.items, cluster.rank, cluster.size)
-    truth = SparseRows.concatenated(list(files))
+    truth = SparseRows.concatenated(list(info.row_files(Dataset(info.root).held_out, cluster.rank, cluster.size)))
     return HeldOutEntries.of(truth, state.row_blocks, users // cluster.size, settings.stop_metric, settings.patience)
 
 

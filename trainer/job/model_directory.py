@@ -14,7 +14,7 @@ from configs.errors import UserError
 from configs.settings import ColdStartSettings
 from trainer.als.loop import Factorization
 from trainer.als.wals import Side
-from trainer.inputs.dataset_rows import DatasetInfo, RowFiles
+from trainer.inputs.dataset_rows import DatasetInfo
 from trainer.job import tensorboard
 from trainer.job.checkpoints import Checkpoints
 from trainer.saved_model import export
@@ -88,7 +88,7 @@ def write(
         rows, cols, blocks = state.rows, state.cols, state.row_blocks
         if cluster.size > 1:
             rows, cols = (_read_back(one, every) for one, every in zip(files, counts, strict=True))
-            blocks = RowFiles(info.shards(dataset.items_for_user), info.users, info.items)
+            blocks = info.row_files(dataset.items_for_user)
         export.save(model.saved_model, dataset, rows, cols, blocks, state.objective, cold_start, row_weight)
         tensorboard.write_projector(model.logs, dataset, cols.table, cols.counts, catalogue)
 
