@@ -12,9 +12,9 @@ fixed table, which may be bfloat16; sums are float32.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -26,22 +26,11 @@ from trainer.als.tiles import LENGTH, Tiles, pack, slots_for
 if TYPE_CHECKING:
     from trainer.als.solver import Solver
 
-MethodName = Literal["cholesky", "cg", "block"]
-
-
-class Method(NamedTuple):
-    """The solver of some rows, for k factors: its name, steps of `cg`, and dimensions of a block of `block`."""
-
-    name: MethodName
-    k: int
-    steps: int
-    block: int
-
 
 class _Part(NamedTuple):
-    """One device's rows: their positions, and their tiles as tensors."""
+    """One device's rows: their keys, and their tiles as tensors."""
 
-    positions: np.ndarray
+    keys: np.ndarray
     tiles: Tiles
 
 
@@ -82,58 +71,58 @@ class DevicePlan:
     """Rows packed in tiles for the devices; see `trainer.als.solver.CpuPlan`.
 
     Attributes:
-        groups: each method with its rows, in one part of about equal work per device.
+        groups: a solver of one method (not `auto`) with its rows, in one part of about equal work per device.
     """
 
     rows: SparseRows
-    groups: list[tuple[Method, list[_Part]]]
-    devices: tuple[str, ...]
-    table_dtype: str
+    groups: list[tuple[Solver, list[_Part]]]
 
     @classmethod
     def of(cls, rows: SparseRows, k: int, exact: np.ndarray, solver: Solver) -> DevicePlan:
         """Return the plan for k factors; exact: bool [r]."""
-        iterative: MethodName = "block" if solver.method == "block" else "cg"
-        methods: tuple[tuple[MethodName, np.ndarray], ...] = (("cholesky", exact), (iterative, ~exact))
+        iterative = replace(solver, method="block" if solver.method == "block" else "cg")
         groups = []
-        for name, chosen in methods:
+        for of_method, chosen in ((solver.exact(), exact), (iterative, ~exact)):
             positions = np.flatnonzero(chosen & (rows.lengths > 0)).astype(np.int32)
             if len(positions):
                 parts = _pack(rows, positions, solver.slots or slots_for(k), len(solver.devices))
-                groups.append((Method(name, k, solver.steps, min(solver.block, k)), parts))
-        return cls(rows, groups, solver.devices, solver.table_dtype)
+                groups.append((of_method, parts))
+        return cls(rows, groups)
 
     def solve(self, systems: RowSystems, out: np.ndarray) -> np.ndarray:
         """Solve the rows; see `trainer.als.solver.CpuPlan.solve`."""
-        fixed = _Fixed(
-            tf.constant(systems.column_weights),
-            tf.cast(systems.table, tf.dtypes.as_dtype(self.table_dtype)),
-            tf.constant(systems.safe_diagonal),
-            tf.constant(systems.diagonal),
-            tf.constant(systems.unobserved_weight),
-        )
-        return np.sum([np.zeros(3), *(self._solve(*group, systems, fixed, out) for group in self.groups)], axis=0)
-
-    def _solve(
-        self, method: Method, parts: list[_Part], systems: RowSystems, fixed: _Fixed, out: np.ndarray
-    ) -> np.ndarray:
-        strategy, keys = _strategy_for(self.devices), [self.rows.keys[part.positions] for part in parts]
-
-        def rows_of(context: tf.distribute.InputReplicaContext | tf.distribute.ReplicaContext) -> _Rows:
-            key = keys[context.replica_id_in_sync_group]
-            return _Rows(
-                parts[context.replica_id_in_sync_group].tiles,
-                tf.constant(np.append(systems.row_weights[key], np.float32(0))),
-                tf.constant(np.append(systems.ridges[key], np.float32(1))),
-                tf.constant(np.concatenate([out[key], np.zeros((1, out.shape[1]), np.float32)])),
+        fixed, sums = None, np.zeros(3)
+        for solver, parts in self.groups:
+            fixed = fixed or _Fixed(
+                tf.constant(systems.column_weights),
+                tf.cast(systems.table, tf.dtypes.as_dtype(solver.table_dtype)),
+                tf.constant(systems.safe_diagonal),
+                tf.constant(systems.diagonal),
+                tf.constant(systems.unobserved_weight),
             )
+            sums += _solve(solver, parts, systems, fixed, out)
+        return sums
 
-        rows = strategy.experimental_distribute_values_from_function(rows_of)
-        solution = _program(method, strategy)(rows, fixed)
-        factors, sums = (strategy.experimental_local_results(value) for value in solution)
-        for key, solved in zip(keys, factors, strict=True):
-            out[key] = solved.numpy()[:-1]
-        return np.sum([of_device.numpy() for of_device in sums], axis=0)
+
+def _solve(solver: Solver, parts: list[_Part], systems: RowSystems, fixed: _Fixed, out: np.ndarray) -> np.ndarray:
+    """Solve rows by one method."""
+    strategy = _strategy_for(solver.devices)
+
+    def rows_of(context: tf.distribute.InputReplicaContext | tf.distribute.ReplicaContext) -> _Rows:
+        key, tiles = parts[context.replica_id_in_sync_group]
+        return _Rows(
+            tiles,
+            tf.constant(np.append(systems.row_weights[key], np.float32(0))),
+            tf.constant(np.append(systems.ridges[key], np.float32(1))),
+            tf.constant(np.concatenate([out[key], np.zeros((1, out.shape[1]), np.float32)])),
+        )
+
+    rows = strategy.experimental_distribute_values_from_function(rows_of)
+    solution = _program(solver, out.shape[1], strategy)(rows, fixed)
+    factors, sums = (strategy.experimental_local_results(value) for value in solution)
+    for part, solved in zip(parts, factors, strict=True):
+        out[part.keys] = solved.numpy()[:-1]
+    return np.sum([of_device.numpy() for of_device in sums], axis=0)
 
 
 @lru_cache(maxsize=4)
@@ -147,25 +136,25 @@ def _pack(rows: SparseRows, positions: np.ndarray, slots: int, parts: int) -> li
     work = np.cumsum(-(-rows.lengths[positions] // LENGTH))
     cuts = np.searchsorted(work, np.linspace(0, work[-1], parts + 1)[1:-1])
     return [
-        _Part(part, Tiles(*(tf.constant(array) for array in pack(rows, part, slots))))
+        _Part(rows.keys[part], Tiles(*(tf.constant(array) for array in pack(rows, part, slots))))
         for part in np.split(positions, cuts)
     ]
 
 
 @lru_cache(maxsize=16)
-def _program(method: Method, strategy: tf.distribute.Strategy) -> Any:
-    """Return the compiled program for all tiles of every device's part."""
+def _program(solver: Solver, k: int, strategy: tf.distribute.Strategy) -> Any:
+    """Return the compiled program for all tiles of every device's part, for k factors."""
 
     @tf.function(reduce_retracing=True, autograph=False)
     def run(rows: Any, fixed: _Fixed) -> Any:
-        return strategy.run(lambda part: _solve_part(part, fixed, method), args=(rows,))
+        return strategy.run(lambda part: _solve_part(part, fixed, solver, k), args=(rows,))
 
     return run
 
 
-def _solve_part(rows: _Rows, fixed: _Fixed, method: Method) -> tuple[tf.Tensor, tf.Tensor]:
+def _solve_part(rows: _Rows, fixed: _Fixed, solver: Solver, k: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the rows' factors, float32 [r + 1, k], and the three sums, float64 [3]."""
-    u = _factors(rows, fixed, method)
+    u = _factors(rows, fixed, solver, k)
     fit, weight = _entry_sums(rows, fixed, u)
     squares = tf.reduce_sum(tf.cast(tf.reduce_sum(u * u * fixed.diagonal, 1), tf.float64))
     ridge = tf.reduce_sum(tf.cast(rows.ridges * tf.reduce_sum(u * u, 1), tf.float64))
@@ -185,9 +174,9 @@ def _entries(rows: _Rows, fixed: _Fixed, tile: tf.Tensor) -> _Entries:
     )
 
 
-def _factors(rows: _Rows, fixed: _Fixed, method: Method) -> tf.Tensor:
+def _factors(rows: _Rows, fixed: _Fixed, solver: Solver, k: int) -> tf.Tensor:
     """Return the rows' solutions, float32 [r + 1, k]; the last row is zeros."""
-    tiles, k = rows.tiles, method.k
+    tiles = rows.tiles
     count, slots = tf.shape(tiles.indices)[0], tf.shape(tiles.indices)[1]
 
     def solve_tile(tile: tf.Tensor, carried: tf.Tensor, solved: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -202,7 +191,7 @@ def _factors(rows: _Rows, fixed: _Fixed, method: Method) -> tf.Tensor:
         left = both[:, :k] * scale[:, :, None] * scale[:, None, :] + tf.eye(k)
         # A dimension that the fixed side does not have (its D is huge) starts at 0.
         t = tf.where(scale > 1e-10, tf.gather(rows.start, row) / scale, 0.0)
-        u = _METHODS[method.name](left, both[:, k] * scale, t, method) * scale
+        u = _solved(left, both[:, k] * scale, t, solver) * scale
         solved = tf.tensor_scatter_nd_update(solved, row[:, None], u)
         carried = tf.where(tiles.goes_on[tile], both[tiles.last[tile]], tf.zeros_like(carried))
         return tile + 1, carried, solved
@@ -228,15 +217,24 @@ def _entry_sums(rows: _Rows, fixed: _Fixed, u: tf.Tensor) -> tuple[tf.Tensor, tf
     return fit, weight
 
 
-def _cholesky(left: tf.Tensor, right: tf.Tensor, t: tf.Tensor, method: Method) -> tf.Tensor:
+def _solved(left: tf.Tensor, right: tf.Tensor, t: tf.Tensor, solver: Solver) -> tf.Tensor:
+    """Return the solutions of systems, float32 [S, k]; the iterative methods improve t."""
+    if solver.method == "cg":
+        return _conjugate_gradient(left, right, t, solver.steps)
+    if solver.method == "block":
+        return _block_descent(left, right, t, solver.block)
+    return _exact(left, right)
+
+
+def _exact(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
     return tf.linalg.cholesky_solve(tf.linalg.cholesky(left), right[:, :, None])[:, :, 0]
 
 
-def _conjugate_gradient(left: tf.Tensor, right: tf.Tensor, t: tf.Tensor, method: Method) -> tf.Tensor:
+def _conjugate_gradient(left: tf.Tensor, right: tf.Tensor, t: tf.Tensor, steps: int) -> tf.Tensor:
     residual = right - tf.linalg.matvec(left, t)
     direction, norm = residual, tf.reduce_sum(residual * residual, 1)
     enough = 1e-13 * norm
-    for _ in range(method.steps):
+    for _ in range(steps):
         image = tf.linalg.matvec(left, direction)
         going = norm > enough
         step = tf.where(going, tf.math.divide_no_nan(norm, tf.reduce_sum(image * direction, 1)), 0.0)
@@ -247,14 +245,9 @@ def _conjugate_gradient(left: tf.Tensor, right: tf.Tensor, t: tf.Tensor, method:
     return t
 
 
-def _block_descent(left: tf.Tensor, right: tf.Tensor, t: tf.Tensor, method: Method) -> tf.Tensor:
-    for first in range(0, method.k, method.block):
-        end = min(first + method.block, method.k)
-        residual = right[:, first:end] - tf.linalg.matvec(left[:, first:end], t)
-        factor = tf.linalg.cholesky(left[:, first:end, first:end])
-        step = tf.linalg.cholesky_solve(factor, residual[:, :, None])[:, :, 0]
-        t = tf.concat([t[:, :first], t[:, first:end] + step, t[:, end:]], 1)
+def _block_descent(left: tf.Tensor, right: tf.Tensor, t: tf.Tensor, block: int) -> tf.Tensor:
+    for first in range(0, t.shape[1], block):
+        part = slice(first, first + block)
+        step = _exact(left[:, part, part], right[:, part] - tf.linalg.matvec(left[:, part], t))
+        t = tf.concat([t[:, :first], t[:, part] + step, t[:, first + block :]], 1)
     return t
-
-
-_METHODS = {"cholesky": _cholesky, "cg": _conjugate_gradient, "block": _block_descent}

@@ -12,32 +12,25 @@ import numpy as np
 from trainer.als.kernels.compiling import inner
 
 
-@inner
-def _add_dots(x, i, y, j, length, sums):
-    """Return sums[4 r + c] + x[i + r, :length] . y[j + c, :length] for r, c in 0..3."""
-    a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33 = sums
-    for d in range(length):
-        x0, x1, x2, x3 = x[i, d], x[i + 1, d], x[i + 2, d], x[i + 3, d]
-        y0, y1, y2, y3 = y[j, d], y[j + 1, d], y[j + 2, d], y[j + 3, d]
-        a00, a01, a02, a03 = a00 + x0 * y0, a01 + x0 * y1, a02 + x0 * y2, a03 + x0 * y3
-        a10, a11, a12, a13 = a10 + x1 * y0, a11 + x1 * y1, a12 + x1 * y2, a13 + x1 * y3
-        a20, a21, a22, a23 = a20 + x2 * y0, a21 + x2 * y1, a22 + x2 * y2, a23 + x2 * y3
-        a30, a31, a32, a33 = a30 + x3 * y0, a31 + x3 * y1, a32 + x3 * y2, a33 + x3 * y3
-    return a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33
+def _dots(sign):
+    """Compile the addition of sign x[i + r, :length] . y[j + c, :length] to sums[4 r + c], for r, c in 0..3."""
+
+    @inner
+    def add(x, i, y, j, length, sums):
+        a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33 = sums
+        for d in range(length):
+            x0, x1, x2, x3 = sign * x[i, d], sign * x[i + 1, d], sign * x[i + 2, d], sign * x[i + 3, d]
+            y0, y1, y2, y3 = y[j, d], y[j + 1, d], y[j + 2, d], y[j + 3, d]
+            a00, a01, a02, a03 = a00 + x0 * y0, a01 + x0 * y1, a02 + x0 * y2, a03 + x0 * y3
+            a10, a11, a12, a13 = a10 + x1 * y0, a11 + x1 * y1, a12 + x1 * y2, a13 + x1 * y3
+            a20, a21, a22, a23 = a20 + x2 * y0, a21 + x2 * y1, a22 + x2 * y2, a23 + x2 * y3
+            a30, a31, a32, a33 = a30 + x3 * y0, a31 + x3 * y1, a32 + x3 * y2, a33 + x3 * y3
+        return a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33
+
+    return add
 
 
-@inner
-def _subtract_dots(x, i, y, j, length, sums):
-    """Return sums[4 r + c] - x[i + r, :length] . y[j + c, :length] for r, c in 0..3."""
-    a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33 = sums
-    for d in range(length):
-        x0, x1, x2, x3 = x[i, d], x[i + 1, d], x[i + 2, d], x[i + 3, d]
-        y0, y1, y2, y3 = y[j, d], y[j + 1, d], y[j + 2, d], y[j + 3, d]
-        a00, a01, a02, a03 = a00 - x0 * y0, a01 - x0 * y1, a02 - x0 * y2, a03 - x0 * y3
-        a10, a11, a12, a13 = a10 - x1 * y0, a11 - x1 * y1, a12 - x1 * y2, a13 - x1 * y3
-        a20, a21, a22, a23 = a20 - x2 * y0, a21 - x2 * y1, a22 - x2 * y2, a23 - x2 * y3
-        a30, a31, a32, a33 = a30 - x3 * y0, a31 - x3 * y1, a32 - x3 * y2, a33 - x3 * y3
-    return a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23, a30, a31, a32, a33
+_add_dots, _subtract_dots = _dots(np.float32(1)), _dots(np.float32(-1))
 
 
 @inner

@@ -33,88 +33,72 @@ from trainer.als.kernels.compiling import compiled, inner, pasted
 KEPT = 1 << 22
 
 
-class _ExactBuffers(NamedTuple):
-    """The working memory of a call, sized for its longest row."""
+class _Buffers(NamedTuple):
+    """The working memory for the systems of a block of dimensions."""
 
-    by_entry: np.ndarray  # Z, of a row with at most k entries
-    by_dimension: np.ndarray  # Z', of a longer one
+    z: np.ndarray  # Z_B', of a row or of a piece of it
+    right: np.ndarray
     factor: np.ndarray
     gramian: np.ndarray
 
 
 @pasted
-def _exact_buffers(k, longest):
-    width = (k + 15) // 16 * 16
-    largest, piece = min(width, longest), min(longest, rows.PIECE)
-    return _ExactBuffers(
-        np.empty((largest, width), np.float32),
-        np.empty((width if longest > k else 0, piece), np.float32),
-        np.empty((largest, largest), np.float32),
-        np.empty((largest, largest), np.float32),
+def _buffers(size, longest):
+    padded = (size + 15) // 16 * 16
+    return _Buffers(
+        np.empty((padded, min(longest, rows.PIECE)), np.float32),
+        np.empty(size, np.float32),
+        np.empty((padded, padded), np.float32),
+        np.empty((padded, padded), np.float32),
     )
 
 
 @pasted
-def _solve_row(row, buffers, targets, t):
-    """Write the solution of a row to t, which is zeros; the targets are overwritten."""
-    count, k, width = len(row.columns), len(row.scale), len(t)
-    short, pieces = count <= k, count > rows.PIECE and count > k
-    if short:
-        rows.gather(row, (count + 3) // 4 * 4, width, buffers.by_entry)
-        z, right = buffers.by_entry, targets[:count]
-    else:
-        z, right, width = buffers.by_dimension, t[:k], (count + 15) // 16 * 16
-        rows.add_normal_equations(row, targets, 0, z, buffers.gramian, right)
-    factor_and_solve(z, 0 if pieces else width, buffers.gramian, pieces, buffers.factor, right)
-    if short:
-        for e in range(count):
-            for d in range(len(t)):
-                t[d] += targets[e] * z[e, d]
+def _solve_by_entries(row, z, buffers, targets, t):
+    """Write t = Z' (I + Z Z')^-1 r of a row with at most k entries; z becomes Z, the targets r are overwritten."""
+    count, width = len(row.columns), len(t)
+    rows.gather(row, (count + 3) // 4 * 4, width, z)
+    factor_and_solve(z, width, buffers.gramian, False, buffers.factor, targets[:count])
+    t[:] = 0
+    for e in range(count):
+        for d in range(width):
+            t[d] += targets[e] * z[e, d]
+
+
+@pasted
+def _solve_block(row, buffers, start, t, residuals):
+    """Solve (I + Z_B'Z_B) step = Z_B'(r - Z t) - t_B into buffers.right, and take the step.
+
+    B are the dimensions from start; t is t_B, residuals are r - Z t; buffers.z becomes Z_B' if the row is one piece.
+    """
+    size, count = len(t), len(row.columns)
+    pieces, right = count > rows.PIECE, buffers.right[:size]
+    for d in range(size):
+        right[d] = -t[d]
+    rows.add_normal_equations(row, residuals, start, buffers.z, buffers.gramian, right)
+    width = 0 if pieces else (count + 15) // 16 * 16
+    factor_and_solve(buffers.z, width, buffers.gramian, pieces, buffers.factor, right)
+    for d in range(size):
+        t[d] += right[d]
 
 
 @compiled
 def exact(entries, systems, positions, out):
     """Solve the rows at the positions exactly."""
     k, longest = systems.table.shape[1], rows.longest(entries.indptr, positions)
-    buffers, sums = _exact_buffers(k, longest), np.zeros(3)
-    roots, targets = np.empty(longest, np.float32), np.empty(longest, np.float32)
-    t, scale = np.empty((k + 15) // 16 * 16, np.float32), np.empty(k, np.float32)
+    buffers, sums = _buffers(k, longest), np.zeros(3)
+    roots, targets, scale = np.empty(longest, np.float32), np.empty(longest, np.float32), np.empty(k, np.float32)
+    t = np.empty((k + 15) // 16 * 16, np.float32)
+    z = np.empty((min(len(t), longest), len(t)), np.float32)
     for position in positions:
         row = rows.row_at(entries, systems, position, (roots, scale, targets), sums)
-        t[:] = 0
-        _solve_row(row, buffers, targets, t)
+        if len(row.columns) <= k:
+            _solve_by_entries(row, z, buffers, targets, t)
+        else:
+            t[:] = 0
+            _solve_block(row, buffers, 0, t[:k], targets)
         rows.finish(systems, row, t, targets, False, out[row.key], sums)
     return sums
-
-
-class _GradientBuffers(NamedTuple):
-    """The working memory of a call, sized for its longest row."""
-
-    z: np.ndarray
-    targets: np.ndarray  # r
-    zeros: np.ndarray
-    products: np.ndarray  # Z t
-    changes: np.ndarray  # Z direction
-    t: np.ndarray
-    residual: np.ndarray
-    direction: np.ndarray
-    image: np.ndarray  # (I + Z'Z) direction
-
-
-@pasted
-def _gradient_buffers(k, longest):
-    width = (k + 15) // 16 * 16
-    return _GradientBuffers(
-        np.empty((min(longest, max(rows.PIECE, KEPT // width)), width), np.float32),
-        np.empty(longest, np.float32),
-        np.zeros(longest, np.float32),
-        np.empty(longest, np.float32),
-        np.empty(longest, np.float32),
-        np.empty(width, np.float32),
-        np.empty(width, np.float32),
-        np.empty(width, np.float32),
-        np.empty(width, np.float32),
-    )
 
 
 @inner
@@ -138,13 +122,14 @@ def _residual(row, z, targets, x, products, out):
 
 
 @pasted
-def _improve(row, buffers, steps):
-    """Take `steps` steps from buffers.t; leave buffers.products = Z t."""
-    count, width = len(row.columns), len(buffers.t)
-    t, residual, direction, image = buffers.t, buffers.residual, buffers.direction, buffers.image
-    if count <= len(buffers.z):
-        rows.gather(row, count, width, buffers.z)
-    _residual(row, buffers.z, buffers.targets, t, buffers.products, residual)
+def _improve(row, z, targets, steps, t, products):
+    """Take `steps` steps from t, and leave products = Z t; z is working memory."""
+    count, width = len(row.columns), len(t)
+    residual, direction, image = np.empty_like(t), np.empty_like(t), np.empty_like(t)  # image: (I + Z'Z) direction
+    zeros, changes = np.zeros(count, np.float32), np.empty(count, np.float32)  # changes: Z direction
+    if count <= len(z):
+        rows.gather(row, count, width, z)
+    _residual(row, z, targets, t, products, residual)
     norm = np.float32(0)
     for d in range(width):
         residual[d] -= t[d]
@@ -154,7 +139,7 @@ def _improve(row, buffers, steps):
     for _ in range(steps):
         if norm <= enough:
             break
-        _residual(row, buffers.z, buffers.zeros, direction, buffers.changes, image)
+        _residual(row, z, zeros, direction, changes, image)
         curvature = np.float32(0)
         for d in range(width):
             image[d] = direction[d] - image[d]
@@ -167,41 +152,26 @@ def _improve(row, buffers, steps):
         for d in range(width):
             direction[d] = residual[d] + norm / before * direction[d]
         for e in range(count):
-            buffers.products[e] += step * buffers.changes[e]
+            products[e] += step * changes[e]
 
 
 @compiled
 def conjugate_gradient(entries, systems, steps, positions, out):
     """Improve the rows at the positions by `steps` steps from the values in `out`."""
     k, longest = systems.table.shape[1], rows.longest(entries.indptr, positions)
-    buffers, sums = _gradient_buffers(k, longest), np.zeros(3)
-    roots, scale = np.empty(longest, np.float32), np.empty(k, np.float32)
-    for position in positions:
-        row = rows.row_at(entries, systems, position, (roots, scale, buffers.targets), sums)
-        rows.start_from(out[row.key], scale, buffers.t)
-        _improve(row, buffers, steps)
-        rows.finish(systems, row, buffers.t, buffers.products, True, out[row.key], sums)
-    return sums
-
-
-class _BlockBuffers(NamedTuple):
-    """The working memory of a call, sized for its longest row."""
-
-    z: np.ndarray  # Z_B'
-    right: np.ndarray
-    factor: np.ndarray
-    gramian: np.ndarray
-
-
-@pasted
-def _block_buffers(block, longest):
-    padded = (block + 15) // 16 * 16
-    return _BlockBuffers(
-        np.empty((padded, min(longest, rows.PIECE)), np.float32),
-        np.empty(block, np.float32),
-        np.empty((padded, padded), np.float32),
-        np.empty((padded, padded), np.float32),
+    roots, targets, products = (
+        np.empty(longest, np.float32),
+        np.empty(longest, np.float32),
+        np.empty(longest, np.float32),
     )
+    scale, t, sums = np.empty(k, np.float32), np.empty((k + 15) // 16 * 16, np.float32), np.zeros(3)
+    z = np.empty((min(longest, max(rows.PIECE, KEPT // len(t))), len(t)), np.float32)
+    for position in positions:
+        row = rows.row_at(entries, systems, position, (roots, scale, targets), sums)
+        rows.start_from(out[row.key], scale, t)
+        _improve(row, z, targets, steps, t, products)
+        rows.finish(systems, row, t, products, True, out[row.key], sums)
+    return sums
 
 
 @inner
@@ -227,26 +197,11 @@ def _subtract_block(row, start, step, z, residuals):
                 residuals[first + e] -= step[d] * z[d, e]
 
 
-@pasted
-def _improve_block(row, buffers, start, t, residuals):
-    """Solve (I + Z_B'Z_B) step = Z_B'(r - Z t) - t_B, and take the step; t is t_B, residuals are r - Z t."""
-    size, count = len(t), len(row.columns)
-    pieces, right = count > rows.PIECE, buffers.right[:size]
-    for d in range(size):
-        right[d] = -t[d]
-    rows.add_normal_equations(row, residuals, start, buffers.z, buffers.gramian, right)
-    width = 0 if pieces else (count + 15) // 16 * 16
-    factor_and_solve(buffers.z, width, buffers.gramian, pieces, buffers.factor, right)
-    for d in range(size):
-        t[d] += right[d]
-    _subtract_block(row, start, right, buffers.z, residuals)
-
-
 @compiled
 def block_descent(entries, systems, block, positions, out):
     """Improve the rows at the positions block by block, of `block` dimensions, from the values in `out`."""
     k, longest = systems.table.shape[1], rows.longest(entries.indptr, positions)
-    buffers, sums = _block_buffers(min(block, k), longest), np.zeros(3)
+    buffers, sums = _buffers(min(block, k), longest), np.zeros(3)
     roots, residuals = np.empty(longest, np.float32), np.empty(longest, np.float32)
     t, scale = np.empty(k, np.float32), np.empty(k, np.float32)
     for position in positions:
@@ -254,6 +209,7 @@ def block_descent(entries, systems, block, positions, out):
         rows.start_from(out[row.key], scale, t)
         _subtract_predictions(row, out[row.key], residuals)
         for start in range(0, k, min(block, k)):
-            _improve_block(row, buffers, start, t[start : start + min(block, k)], residuals)
+            _solve_block(row, buffers, start, t[start : start + min(block, k)], residuals)
+            _subtract_block(row, start, buffers.right[: min(block, k - start)], buffers.z, residuals)
         rows.finish(systems, row, t, residuals, False, out[row.key], sums)
     return sums
