@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from artifacts.manifests import DatasetManifest
 from configs import cli
+from configs.explain import explain
 from configs.settings import Settings
 from pipeline import validate
 
@@ -28,6 +29,7 @@ examples:
   python -m pipeline.preprocess --config configs/local.yaml
   python -m pipeline.preprocess --config configs/local.yaml --source ga4 --input 'export/events_2024*' \\
       --dataset_dir data/ga4 --start_date 2024-01-01 --end_date 2024-01-31
+  python -m pipeline.preprocess --config configs/local.yaml --preset ga4_shop --explain_source
   python -m pipeline.preprocess --config configs/gcp.yaml --input 'bq://project.analytics_123.events_*' --dry_run
   python -m pipeline.preprocess --config configs/local.yaml --source table --input ratings.csv \\
       --set source.rating_column=stars --set rating.kind=linear --dataset_dir data/ratings
@@ -35,6 +37,11 @@ examples:
 _FLAGS = {
     "input": ("source.input", "GLOB", "files to read, local or gs://, or bq://PROJECT.DATASET.TABLE; quote it"),
     "source": ("source.kind", "ga360|ga4|table", "the kind of the files"),
+    "preset": (
+        "source.preset",
+        "NAME",
+        "what counts as interest, e.g. ga4_shop, in place of what the config says of it",
+    ),
     "start_date": ("source.start_date", "DATE", "first day of the window, e.g. 2024-01-31"),
     "end_date": ("source.end_date", "DATE", "last day of the window, inclusive"),
     "split": ("split.kind", "none|last_n|time|random", "what to hold out for evaluation (docs/evaluation.md)"),
@@ -57,6 +64,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     cli.add_flags(parser, _FLAGS, "a dataset that is")
     parser.add_argument(
+        "--explain_source", action="store_true", help="print the signals, page rules and attributes as YAML, and stop"
+    )
+    parser.add_argument(
         "--dry_run", action="store_true", help="print what would be read (for BigQuery: the SQL and the bytes) and stop"
     )
     parser.add_argument(
@@ -64,7 +74,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     args, beam_flags = parser.parse_known_args(argv)
     settings = cli.settings_with(args, _FLAGS)
-    if args.dry_run:
+    if args.explain_source:
+        print(explain(settings.source), end="")
+    elif args.dry_run:
         from pipeline.beam import options as beam_options
         from pipeline.sources import inputs
 

@@ -15,7 +15,7 @@ from configs.settings.evaluation import EvaluationSettings, ReportSettings
 from configs.settings.nightly import NightlySettings
 from configs.settings.prediction import PredictionSettings, ServingSettings
 from configs.settings.section import Section, validate
-from configs.settings.source import SourceSettings
+from configs.settings.source import OF_PRESETS, SourceSettings
 from configs.settings.training import ColdStartSettings, TrainingSettings
 
 
@@ -104,7 +104,8 @@ def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Sett
 
     Args:
         path: the file.
-        overrides: dotted keys (`source.kind`) and values that replace those of the file; a None replaces nothing.
+        overrides: dotted keys (`source.kind`) and values that replace those of the file; a None replaces nothing. A
+            preset replaces all that the file says of items but the page rules.
 
     Raises:
         UserError: the file is missing, is not YAML, or has an unknown or renamed key or a wrong value.
@@ -114,5 +115,9 @@ def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Sett
     rating, kind = tree.get("rating"), overrides.get("rating.kind")
     if isinstance(rating, dict) and kind not in (None, rating.get("kind")):
         rating.pop("scale", None)  # a scale belongs to its kind: the 3 of a median means nothing for stars
+    source = tree.get("source")
+    if isinstance(source, dict) and overrides.get("source.preset"):
+        for key in OF_PRESETS:
+            source.pop(key, None)
     yaml_files.insert(tree, overrides)
     return resolve(validate(Settings, tree, name))

@@ -13,6 +13,8 @@ from configs.settings.signals import PRESETS, PageSettings, PresetName, Signal, 
 
 _NO_IDS = ("(not set)", "NULL", "NaN", "null", "undefined")
 _NO_IDS_OF_GOOGLE, _NO_IDS_OF_PYTHON = ("(other)", "not available in demo dataset", "(data deleted)"), ("None", "nan")
+# Settings that a preset of the command line takes the place of.
+OF_PRESETS = ("kind", "signals", "attributes", "item_dimension_index", "item_parameter")
 BIGQUERY = "bq://"  # before the name of a table, as in Vertex AI
 
 
