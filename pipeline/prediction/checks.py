@@ -25,10 +25,9 @@ def check_options(options: PredictionSettings, counts: DatasetCounts) -> None:
     Raises:
         UserError: top_k is larger than what can be returned, or similar_visitors would compare too many.
     """
-    available = (
-        f"dataset of {counts.users} visitors" if options.returns_visitors else f"catalogue of {counts.items} items"
-    )
-    most = counts.users if options.returns_visitors else counts.items
+    most, available = counts.items, f"catalogue of {counts.items} items"
+    if options.returns_visitors:
+        most, available = counts.users, f"dataset of {counts.users} visitors"
     if options.top_k > most:
         raise UserError(f"top_k {options.top_k} is larger than the {available}; ask for {most} or fewer")
     if options.kind == "similar_visitors" and not options.only and counts.users > _MOST_ASKED:

@@ -16,16 +16,13 @@ import orjson
 
 from configs.settings import ServingSettings
 from serving.errors import Refusal
-from serving.models.model import DEFAULT_SIGNATURE, Arrays, K, Signature, Tensor
+from serving.models.model import DEFAULT_SIGNATURE, Arrays, Call, K, Signature, Tensor
 
 
 @dataclass(frozen=True)
-class PredictRequest:
-    """A predict request: the signature, its inputs by name, the number of rows, and the form of the answer."""
+class PredictRequest(Call):
+    """A predict request: a call, and the form of the answer."""
 
-    signature: str
-    inputs: Arrays
-    rows: int
     by_columns: bool
 
 

@@ -76,7 +76,7 @@ async def _predict(request: Request, name: str, version: int | None) -> Response
         def encode(outputs: Arrays) -> bytes:
             return codec.encode(outputs, parsed.by_columns)
 
-        return reply(await service.ask(model, parsed.signature, parsed.inputs, parsed.rows, encode))
+        return reply(await service.ask(model, parsed, encode))
 
 
 async def _read_body(request: Request, service: Service) -> bytes:

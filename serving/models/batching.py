@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from serving.errors import Refusal
-from serving.models.model import Arrays, K, Model
+from serving.models.model import Arrays, Call, K, Model
 
 # The answers of these signatures are min(k, n) wide whatever the rows, so requests with one k can share a call.
 BATCHED_SIGNATURES = {
@@ -31,9 +31,7 @@ _Key = tuple[Any, ...]
 @dataclass
 class _Job:
     model: Model
-    signature: str
-    inputs: Arrays
-    rows: int
+    call: Call
     finish: Callable[[Arrays], Any]
     future: asyncio.Future
 
@@ -53,22 +51,12 @@ class Batcher:
         self._free, self._max_rows, self._observe = threads, max_rows, observe
         self._waiting: dict[_Key, deque[_Job]] = {}  # the first key has waited longest
 
-    async def ask(
-        self,
-        model: Model,
-        signature: str,
-        inputs: Arrays,
-        rows: int,
-        finish: Callable[[Arrays], Any] = lambda outputs: outputs,
-    ) -> Any:
-        """Run a signature and return `finish(outputs)`; `finish` runs in the thread.
+    async def ask(self, model: Model, call: Call, finish: Callable[[Arrays], Any] = lambda outputs: outputs) -> Any:
+        """Return `finish(outputs)`, which runs in the thread; raise Refusal if the model refuses the inputs.
 
-        A request that is cancelled while it waits is not run.
-
-        Raises:
-            Refusal: the model refuses the inputs.
+        A call that is cancelled while it waits is not run.
         """
-        job = _Job(model, signature, inputs, rows, finish, asyncio.get_running_loop().create_future())
+        job = _Job(model, call, finish, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(_key(job), deque()).append(job)
         self._start()
         return await job.future
@@ -89,11 +77,11 @@ class Batcher:
             key, queue = next(iter(self._waiting.items()))
             del self._waiting[key]
             rows = 0
-            while queue and (not jobs or rows + queue[0].rows <= self._max_rows):
+            while queue and (not jobs or rows + queue[0].call.rows <= self._max_rows):
                 job = queue.popleft()
                 if not job.future.done():  # the caller may have cancelled
                     jobs.append(job)
-                    rows += job.rows
+                    rows += job.call.rows
             if queue:
                 self._waiting[key] = queue
             if jobs:
@@ -114,9 +102,9 @@ class Batcher:
 
 
 def _key(job: _Job) -> _Key:
-    k = job.inputs.get(K)
-    if job.signature in BATCHED_SIGNATURES and k is not None and k.ndim == 0:
-        return job.model, job.signature, int(k)
+    k = job.call.inputs.get(K)
+    if job.call.signature in BATCHED_SIGNATURES and k is not None and k.ndim == 0:
+        return job.model, job.call.signature, int(k)
     return (id(job),)
 
 
@@ -124,22 +112,22 @@ def _run(jobs: list[_Job]) -> list[Any]:
     """Run jobs as one call and return the answer or the exception of each."""
     if len(jobs) == 1:
         return [_run_alone(jobs[0])]
-    first = jobs[0]
-    joined = {name: _concatenate([job.inputs[name] for job in jobs]) for name in first.inputs}
+    model, first = jobs[0].model, jobs[0].call
+    joined = {name: _concatenate([job.call.inputs[name] for job in jobs]) for name in first.inputs}
     try:
-        outputs = first.model.run(first.signature, joined)
+        outputs = model.run(first.signature, joined)
     except Refusal:
         return [_run_alone(job) for job in jobs]  # only the job that caused it is refused
-    ends = np.cumsum([job.rows for job in jobs])
+    ends = np.cumsum([job.call.rows for job in jobs])
     return [
-        job.finish({name: value[end - job.rows : end] for name, value in outputs.items()})
+        job.finish({name: value[end - job.call.rows : end] for name, value in outputs.items()})
         for job, end in zip(jobs, ends, strict=True)
     ]
 
 
 def _run_alone(job: _Job) -> Any:
     try:
-        return job.finish(job.model.run(job.signature, job.inputs))
+        return job.finish(job.model.run(job.call.signature, job.call.inputs))
     except Refusal as refusal:
         return refusal
 

@@ -57,6 +57,15 @@ class Signature:
     outputs: dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Call:
+    """A call of a signature: its inputs by name, and their number of rows."""
+
+    signature: str
+    inputs: Arrays
+    rows: int
+
+
 class Model:
     """A loaded version. Several threads may call `run` at once."""
 
@@ -88,11 +97,7 @@ class Model:
         self.seconds = time.monotonic() - started
 
     def run(self, signature: str, inputs: Arrays) -> Arrays:
-        """Run a signature and return its outputs by name.
-
-        Raises:
-            Refusal: the graph refuses these inputs (400), or memory is short (503).
-        """
+        """Return a signature's outputs; raise Refusal if the graph refuses the inputs or memory is short (503)."""
         tensors = {name: tf.constant(value) for name, value in inputs.items()}
         try:
             outputs = self._loaded.signatures[signature](**tensors)

@@ -40,15 +40,11 @@ class Registry:
         self.directory, self.name, self._on_load = directory, name, on_load
         self.current: Model | None = None
         self._states: dict[int, State] = {}
-        self._refused: dict[int, versions.Stamp] = {}
+        self.refused: dict[int, versions.Stamp] = {}  # versions on disk that cannot be served
         self._warning = ""
 
     def model(self, number: int | None = None) -> Model:
-        """Return the live version.
-
-        Raises:
-            Refusal: no version is loaded yet (503), or the live version has another number (404).
-        """
+        """Return the live version; raise Refusal if none is loaded yet (503) or it has another number (404)."""
         current = self.current
         if current is None:
             raise Refusal(503, f"no version of {self.name} is loaded yet")
@@ -78,7 +74,7 @@ class Registry:
 
     def _load(self, number: int, path: str) -> bool:
         stamp = versions.stamp(path)
-        if self._refused.get(number) == stamp:
+        if self.refused.get(number) == stamp:
             return False
         self._states[number] = State("LOADING")
         LOG.info("version %d: loading", number)
@@ -94,7 +90,7 @@ class Registry:
             return False
         previous, self.current = self.current, model
         self._states[number] = State("AVAILABLE")
-        self._refused.pop(number, None)
+        self.refused.pop(number, None)
         self._warning = ""
         LOG.info("version %d: live (%.1f s to load)", number, model.seconds)
         if previous is not None:
@@ -104,24 +100,19 @@ class Registry:
         return True
 
     def _refuse(self, number: int, stamp: versions.Stamp, reason: str) -> None:
-        self._refused[number] = stamp
+        self.refused[number] = stamp
         self._states[number] = State("END", "FAILED_PRECONDITION", reason)
         LOG.error("version %d: refused: %s", number, reason)
 
     def _forget_removed(self, paths: dict[int, str]) -> None:
         live = self.current.number if self.current else None
         self._states = {number: state for number, state in self._states.items() if number in paths or number == live}
-        self._refused = {number: stamp for number, stamp in self._refused.items() if number in paths}
+        self.refused = {number: stamp for number, stamp in self.refused.items() if number in paths}
 
     def _warn_once(self, text: str) -> None:
         if text != self._warning:
             LOG.warning(text)
         self._warning = text
-
-    @property
-    def refused(self) -> int:
-        """Return the number of versions on disk that cannot be served."""
-        return len(self._refused)
 
     def reason(self) -> str:
         """Return the reason why no version is live, in one line."""
@@ -129,11 +120,7 @@ class Registry:
         return "; ".join(reasons) or self._warning or "still loading"
 
     def status(self, number: int | None = None) -> dict[str, Any]:
-        """Return the answer of TensorFlow Serving's status address.
-
-        Raises:
-            Refusal: the version does not exist (404).
-        """
+        """Return the answer of TensorFlow Serving's status address; raise Refusal if the version does not exist."""
         states = dict(sorted(self._states.items(), reverse=True))
         if number is not None:
             if number not in states:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -18,7 +19,7 @@ from serving.hosts import is_loopback
 from serving.metrics import Metrics
 from serving.models.batching import Batcher
 from serving.models.deletion import DeletionList
-from serving.models.model import Arrays, K, Model
+from serving.models.model import Arrays, Call, K, Model
 from serving.models.registry import Registry
 
 LOG = logging.getLogger("serving")
@@ -59,7 +60,7 @@ class Service:
         except UserError as error:
             LOG.error("%s; the list read before stays in use", error)
         self.registry.refresh()
-        self.metrics.refused.set(self.registry.refused)
+        self.metrics.refused.set(len(self.registry.refused))
 
     def _on_load(self, model: Model) -> None:
         if is_loopback(self.settings.host):  # callers from other machines must not learn visitorIds from the page
@@ -88,14 +89,7 @@ class Service:
             self._at_work -= 1
             self.metrics.at_work.set(self._at_work)
 
-    async def ask(
-        self,
-        model: Model,
-        signature: str,
-        inputs: Arrays,
-        rows: int,
-        finish: Callable[[Arrays], Any] = lambda outputs: outputs,
-    ) -> Any:
+    async def ask(self, model: Model, call: Call, finish: Callable[[Arrays], Any] = lambda outputs: outputs) -> Any:
         """Run a signature and return `finish(outputs)`; raise Refusal if the model refuses the inputs."""
         batcher = cast(Batcher, self._batcher)  # set while the server runs
 
@@ -105,16 +99,16 @@ class Service:
             return finish(outputs)
 
         async def run(inputs: Arrays) -> Arrays:
-            return await batcher.ask(model, signature, inputs, rows)
+            return await batcher.ask(model, replace(call, inputs=inputs))
 
         if self.deletion_list.ids:
-            return count_rules(await self.deletion_list.answer(run, inputs))
-        return await batcher.ask(model, signature, inputs, rows, count_rules)
+            return count_rules(await self.deletion_list.answer(run, call.inputs))
+        return await batcher.ask(model, call, count_rules)
 
     async def ask_one(self, signature: str, k: int, **ids: bytes) -> tuple[dict[str, Any], int]:
         """Run a signature for one row, cut each list of the answer to its `count`, and return the version too."""
         model = self.registry.model()
         inputs = {name: np.array([value], object) for name, value in ids.items()} | {K: np.array(k, np.int32)}
-        outputs = await self.ask(model, signature, inputs, 1)
+        outputs = await self.ask(model, Call(signature, inputs, 1))
         count = int(outputs["count"][0])
         return {name: value[0][:count] if value.ndim > 1 else value[0] for name, value in outputs.items()}, model.number

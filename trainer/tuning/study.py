@@ -86,17 +86,13 @@ class Study:
 
 
 def tune(settings: Settings, search: SearchSettings, dataset_dir: str, study_dir: str, replace: bool) -> None:
-    """Search, write `best.yaml` and print the table, also after an interrupt.
-
-    Raises:
-        UserError: a mistake that the user can correct. KeyboardInterrupt: after the table is printed.
-    """
+    """Search, write `best.yaml` and print the table; an interrupt is raised again after that."""
     study = Study(study_dir)
     with locks.claim(study_dir):
         study.make_room(replace)
         try:
             with cli.progress("searching", 60 * search.minutes if search.minutes else search.trials) as bar:
-                search_on(settings, search, dataset_dir, study, Display(bar, search))
+                _search(settings, search, dataset_dir, study, Display(bar, search))
         except KeyboardInterrupt:
             _finish(settings, search, study)
             raise
@@ -184,12 +180,8 @@ def possible_kinds(search: SearchSettings, info: DatasetInfo) -> tuple[tuple[str
     return kinds, tuple(kind for kind in wanted if kind not in able)
 
 
-def search_on(settings: Settings, search: SearchSettings, dataset_dir: str, study: Study, display: Display) -> Any:
-    """Search until the budget is spent, all trials are done, or an interrupt; return the Optuna study.
-
-    Raises:
-        UserError: a mistake that the user can correct. KeyboardInterrupt: after the workers queued their trials again.
-    """
+def _search(settings: Settings, search: SearchSettings, dataset_dir: str, study: Study, display: Display) -> None:
+    """Search until the budget is spent, all trials are done, or an interrupt."""
     info = dataset_rows.read_info(dataset_dir)
     kinds, left_out = possible_kinds(search, info)
     if left_out:
@@ -207,7 +199,6 @@ def search_on(settings: Settings, search: SearchSettings, dataset_dir: str, stud
         deadline = None if search.minutes is None else time.time() + 60 * search.minutes
         plan = Plan(study.storage, dataset_dir, settings.training, search, kinds, deadline, workers)
         _run_workers(plan, left, optuna_study, display)
-    return optuna_study
 
 
 def finished(study: optuna.Study) -> list[FrozenTrial]:

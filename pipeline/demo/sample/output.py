@@ -23,11 +23,7 @@ class OutputDirectory:
     """
 
     def __init__(self, root: str, replace: bool) -> None:
-        """Create the directory.
-
-        Raises:
-            UserError: it is not empty and may not be replaced, or it cannot be created.
-        """
+        """Create the directory; raise UserError if it is not empty and may not be replaced, or cannot be created."""
         self.root, self.names = Path(root), list[str]()
         self._staging = self.root / _STAGING
         try:

@@ -26,20 +26,15 @@ _SCROLL_MIN_DWELL_MS = 2000
 Row = dict[str, Any]
 Number = Callable[[int], Any]
 
-
-def _record(**fields: pa.DataType) -> pa.StructType:
-    return pa.struct(list(fields.items()))
-
-
 _TEXT, _INT, _FLOAT = pa.string(), pa.int64(), pa.float64()
-_HIT = _record(
-    hitNumber=_INT,
-    time=_INT,
-    type=_TEXT,
-    isInteraction=pa.bool_(),
-    page=_record(pagePath=_TEXT, pageTitle=_TEXT),
-    customDimensions=pa.list_(_record(index=_INT, value=_TEXT)),
-)
+_HIT = {
+    "hitNumber": _INT,
+    "time": _INT,
+    "type": _TEXT,
+    "isInteraction": pa.bool_(),
+    "page": pa.struct({"pagePath": _TEXT, "pageTitle": _TEXT}),
+    "customDimensions": pa.list_(pa.struct({"index": _INT, "value": _TEXT})),
+}
 GA360_SCHEMA = pa.schema(
     {
         "fullVisitorId": _TEXT,
@@ -47,18 +42,18 @@ GA360_SCHEMA = pa.schema(
         "visitId": _INT,
         "visitStartTime": _INT,
         "date": _TEXT,
-        "totals": _record(visits=_INT, hits=_INT, pageviews=_INT),
-        "hits": pa.list_(_HIT),
+        "totals": pa.struct({"visits": _INT, "hits": _INT, "pageviews": _INT}),
+        "hits": pa.list_(pa.struct(_HIT)),
         "channelGrouping": _TEXT,
     }
 )
-_VALUE = _record(string_value=_TEXT, int_value=_INT, float_value=_FLOAT, double_value=_FLOAT)
+_VALUE = {"string_value": _TEXT, "int_value": _INT, "float_value": _FLOAT, "double_value": _FLOAT}
 GA4_SCHEMA = pa.schema(
     {
         "event_date": _TEXT,
         "event_timestamp": _INT,
         "event_name": _TEXT,
-        "event_params": pa.list_(_record(key=_TEXT, value=_VALUE)),
+        "event_params": pa.list_(pa.struct({"key": _TEXT, "value": pa.struct(_VALUE)})),
         "user_id": _TEXT,
         "user_pseudo_id": _TEXT,
         "platform": _TEXT,

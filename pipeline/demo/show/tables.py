@@ -109,11 +109,7 @@ def _rows_of(visitor_ids: Sequence[str], users: Sequence[str], paths: Sequence[s
 
 
 def _recommendations(predictions: Predictions, manifest: PredictionsManifest) -> Iterator[tuple[str, RankedItems]]:
-    """Yield all visitors and their recommendations.
-
-    Raises:
-        UserError: JSON lines are missing, or one cannot be read.
-    """
+    """Yield all visitors and their recommendations; raise UserError if JSON lines are missing or cannot be read."""
     prefix = predictions.text.rpartition("/")[2]
     names = sorted(name for name in manifest.files if name.startswith(f"{prefix}-") and name.endswith(".jsonl"))
     if not names:

@@ -52,11 +52,7 @@ def check(settings: Settings) -> None:
 
 
 def load(settings: Settings, root: str, manifest: PredictionsManifest) -> None:
-    """Load the rows written at `root` into the table.
-
-    Raises:
-        UserError: the job failed. The table and the files are unchanged.
-    """
+    """Load the rows written at `root` into the table, all of them or, with a UserError, none."""
     name, service = _name(settings), Service(settings.bigquery)
     day = datetime.datetime.fromisoformat(manifest.run_time)
     paths = [join(root, file) for file in sorted(manifest.files) if file.endswith(TableWriter.suffix)]
@@ -111,11 +107,7 @@ def _one_file(paths: Sequence[str]) -> Iterator[BinaryIO]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Load the predictions of the configured kind.
-
-    Raises:
-        UserError: a mistake that the user can correct.
-    """
+    """Load the predictions of the configured kind."""
     parser = cli.parser(
         "python -m pipeline.prediction.writers.bigquery", "Loads written predictions into prediction.table again."
     )
