@@ -95,9 +95,7 @@ def test_the_keyboard_opens_explanation_and_similar_items(page, client):
     explanation = client.get(f"/explanation?visitorId={VISITOR}&contentId={item['contentId']}&k=8").json()
     assert titles(page, "#explanation") == names(explanation["explanation"])
     shares = [line["contribution"] for line in explanation["explanation"]]
-    widths = page.locator("#explanation rect").evaluate_all(
-        "all => all.map(one => parseFloat(one.getAttribute('width')))"
-    )
+    widths = page.locator("#explanation .bar").evaluate_all("all => all.map(one => parseFloat(one.style.width))")
     widest = max(map(abs, shares))
     assert widths == [pytest.approx(max(0.5, 100 * abs(share) / widest), abs=0.01) for share in shares]
     similar = client.get(f"/similar_items?contentId={item['contentId']}&k=8").json()
