@@ -23,7 +23,6 @@ setup(
         "configs": ["*.yaml", "py.typed"],
         "report": ["page.*", "py.typed"],
         "serving": ["http/page.*", "py.typed"],
-        "pipeline": ["sources/sql/*.sql", "py.typed"],
     },
     install_requires=[
         "apache-beam[gcp]==2.77.*",

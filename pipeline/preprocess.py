@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--explain_source", action="store_true", help="print the signals, page rules and attributes as YAML, and stop"
     )
     parser.add_argument(
-        "--dry_run", action="store_true", help="print what would be read (for BigQuery: the SQL and the bytes) and stop"
+        "--dry_run", action="store_true", help="print what would be read (of BigQuery also the bytes) and stop"
     )
     parser.add_argument(
         "--detach", action="store_true", help="submit the job and exit; the job's last step publishes the dataset"

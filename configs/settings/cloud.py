@@ -15,11 +15,11 @@ class BigQuerySettings(Section):
     location: str | None = None
     """Location in which jobs run, e.g. EU; unset takes the location of the tables."""
     maximum_bytes_billed: PositiveInt | None = None
-    """Most bytes that a query may read; a larger query is refused before it costs anything."""
+    """Most bytes that a run may read of tables and in queries; a larger read is refused before it costs anything."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Labels of the jobs, to tell their cost apart; added to those of cloud.labels."""
     temp_dataset: str | None = None
-    """PROJECT.DATASET for the result of a query; unset creates a dataset for the run and deletes it."""
+    """PROJECT.DATASET for a query's result; unset creates a dataset for the run and deletes it. A table needs none."""
     retry_seconds: PositiveFloat = 120
     """Seconds during which a request is repeated after errors of the service."""
     endpoint: str | None = None

@@ -143,8 +143,6 @@ def _why_no_interactions(counts: Counter[str], source: SourceSettings) -> str:
     seen = _seen(counts, seen_prefix)
     if fields and len(names) == len(fields) and not seen.keys() & set(names):
         wanted = ("custom dimension " if source.kind == "ga360" else "parameter ") + " or ".join(dict.fromkeys(names))
-        if source.in_bigquery:
-            return f"none has the {wanted}; set {setting}"
         return f"none has the {wanted}; seen were {_listed(seen)}; set {setting}"
     events = _seen(counts, SEEN_EVENT)
     if events and _matches_none(source.all_signals, events):

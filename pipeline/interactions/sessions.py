@@ -1,4 +1,4 @@
-"""The rules that turn views into interactions; pipeline/sources/sql/ has the same rules in SQL.
+"""The rules that turn views into interactions.
 
 An interaction is (visitorId, contentId, amount, time of the last view), one per pair. The amount is the summed dwell in
 ms, what the signals of a pair count, or the rating of a table. Everything here is a function of columns.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from configs.settings import RatingSettings, SourceSettings, SplitSettings
-from pipeline.sources.bigquery.pairs import BigQueryPairs
 from pipeline.sources.ga4 import Ga4
 from pipeline.sources.ga360 import Ga360
 from pipeline.sources.source import Read, Source
@@ -26,6 +25,5 @@ def source_of(
     """
     if source.kind == "table":
         return Table(source, rating, read, str(source.query or source.input) if read else None)
-    if read:
-        return BigQueryPairs(source, read)
-    return Ga360(source, split=split) if source.kind == "ga360" else Ga4(source, split)
+    made = Ga360(source, split=split) if source.kind == "ga360" else Ga4(source, split)
+    return made.reading(read, str(source.input)) if read else made

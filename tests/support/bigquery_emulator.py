@@ -2,7 +2,8 @@
 
 The emulator's Storage Read API refuses nested names in `selected_fields`, which the real service takes
 (cloud.google.com/bigquery/docs/reference/storage/rpc: ReadSession.TableReadOptions). Here it gets them: it reads the
-columns whole, then leaves the fields out that no name selects.
+columns whole, then leaves the fields out that no name selects. It also sends 65,536 rows at once, more than fit into
+its own messages where rows are wide; the real service sends a few thousand.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import pyarrow as pa
 from bqemulator.config import Settings
 from bqemulator.grpc_api import read_servicer
 from bqemulator.server import EmulatorServer
+
+_ROWS = 4096  # of a message
 
 
 class Selection(list):
@@ -56,6 +59,8 @@ def adapt() -> None:
         if selected_fields:
             kind = selected(pa.struct(list(arrow_table.schema)), selected_fields.names)
             arrow_table = arrow_table.select(list(selected_fields)).cast(pa.schema(list(kind)))
+        batches = arrow_table.to_batches(max_chunksize=_ROWS)
+        arrow_table = pa.Table.from_batches(batches, arrow_table.schema)
         return make(arrow_table=arrow_table, selected_fields=None, **more)
 
     read_servicer._selected_fields = selection

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import http.client
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from typing import Any
 
 import grpc
 import pyarrow as pa
+import pyarrow.parquet as pq
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import types
@@ -95,11 +97,16 @@ class Server:
                 timeout=60
             )
 
-    def load_exports(self, dataset: str, kind: str, paths: list[Path]) -> None:
-        """Make a table from each export file, with the name of the file."""
-        for path in paths:
-            with gzip.open(path) as file:
-                self.load(dataset, path.name.partition(".")[0], SCHEMAS[kind], [json.loads(line) for line in file])
+    def load_parquet(self, dataset: str, table: str, path: Path) -> None:
+        """Make a table from a Parquet file, with its columns as BigQuery types them."""
+        name = f"{PROJECT}.{dataset}.{table}"
+        schema = [_field(each) for each in pq.read_schema(path)]
+        shutil.copy(path, self.bucket / f"{table}.parquet")
+        with self.client as client:
+            client.create_dataset(dataset, exists_ok=True)
+            client.create_table(bigquery.Table(name, schema))
+            config = bigquery.LoadJobConfig(schema=schema, source_format="PARQUET")
+            client.load_table_from_uri(f"gs://{table}.parquet", name, job_config=config).result(timeout=300)
 
     def tables(self, dataset: str) -> list[str]:
         with self.client as client:
@@ -114,12 +121,21 @@ class Server:
             return [dict(row) for row in client.query(query).result(timeout=60)]
 
 
+def _field(field: pa.Field) -> bigquery.SchemaField:
+    repeated = pa.types.is_list(field.type)
+    kind, mode = (field.type.value_type, "REPEATED") if repeated else (field.type, "NULLABLE")
+    if pa.types.is_struct(kind):
+        return _FIELD(field.name, "RECORD", mode, fields=[_field(part) for part in kind])
+    types_of = {pa.int64(): "INTEGER", pa.float64(): "FLOAT", pa.string(): "STRING", pa.bool_(): "BOOLEAN"}
+    return _FIELD(field.name, types_of[kind], mode)
+
+
 def _whole(row: dict, schema: list[bigquery.SchemaField]) -> dict:
     """Return the row with every field of the schema, at every depth; other fields are left out."""
     whole: dict[str, Any] = {}
     for each in schema:
         value = row.get(each.name)
-        if each.mode == "REPEATED":
+        if each.mode == "REPEATED" and each.fields:
             whole[each.name] = [_whole(part, each.fields) for part in value or []]
         elif each.field_type == "RECORD":
             whole[each.name] = None if value is None else _whole(value, each.fields)
@@ -228,13 +244,21 @@ def relaying(server: Server) -> Iterator[RestRelay]:
 @dataclass
 class StreamRelay:
     """Passes streams on in batches of `rows`, from the offset asked for (which the emulator ignores). The first
-    `breaks` calls break off after `after` batches."""
+    `breaks` calls break off after `after` batches. The first sessions are refused with the codes of `refuses`."""
 
     url: str = ""
     rows: int = 100
     after: int = 3
     breaks: int = 0
     offsets: list[int] = field(default_factory=list)
+    refuses: list[grpc.StatusCode] = field(default_factory=list)
+    sessions: list[types.ReadSession] = field(default_factory=list)
+
+    def create(self, data: bytes, context: grpc.ServicerContext, upstream: grpc.Channel) -> bytes:
+        self.sessions.append(types.CreateReadSessionRequest.deserialize(data).read_session)
+        if self.refuses:
+            context.abort(self.refuses.pop(0), "refused")
+        return upstream.unary_unary(_CREATE)(data, timeout=60)
 
     def read_rows(self, data: bytes, context: grpc.ServicerContext, upstream: grpc.Channel) -> Iterator[bytes]:
         request = types.ReadRowsRequest.deserialize(data)
@@ -273,9 +297,7 @@ def relaying_streams(server: Server, **how: Any) -> Iterator[StreamRelay]:
     class Handler(grpc.GenericRpcHandler):
         def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
             if details.method == _CREATE:
-                return grpc.unary_unary_rpc_method_handler(
-                    lambda data, context: upstream.unary_unary(_CREATE)(data, timeout=60)
-                )
+                return grpc.unary_unary_rpc_method_handler(lambda data, context: relay.create(data, context, upstream))
             return grpc.unary_stream_rpc_method_handler(lambda data, context: relay.read_rows(data, context, upstream))
 
     with (

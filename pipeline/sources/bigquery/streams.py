@@ -26,19 +26,19 @@ _BROKEN = (
 )
 
 
-def read_stream(name: str, service: Service) -> Iterator[RawBatch]:
-    """Read a stream to its end.
+def read_stream(name: str, service: Service, batch_bytes: int = 1 << 26) -> Iterator[RawBatch]:
+    """Read a stream to its end, in batches that grow until they have enough rows or bytes.
 
     Raises:
         UserError: it does not exist, or broke and did not resume within bigquery.retry_seconds.
     """
-    number, held, rows = 1, [], 0
+    number, held, rows, size = 1, [], 0, 0
     for batch in _batches(name, service):
         held.append(batch)
-        rows += batch.num_rows
-        if rows >= _ROWS:
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= _ROWS or size >= batch_bytes:
             yield _raw(held, number)
-            number, held, rows = number + rows, [], 0
+            number, held, rows, size = number + rows, [], 0, 0
     if rows:
         yield _raw(held, number)
 

@@ -1,17 +1,18 @@
-"""BigQuery as a source, over REST and gRPC against an emulator: the rules in SQL equal those in Python."""
+"""BigQuery as a source, over REST and gRPC against an emulator: tables and files of the same rows are equal."""
 
 import datetime
-import gzip
 import re
 from pathlib import Path
 
+import grpc
 import pytest
 import yaml
 from google.cloud import bigquery
 
 from configs.errors import UserError
-from tests.support.bigquery_server import PROJECT, SCHEMAS, serving, settings
-from tests.support.exports import SHARED, event, hit, interactions, needs_shared, session, write_ndjson
+from pipeline.sources.bigquery import source as bigquery_source
+from tests.support.bigquery_server import PROJECT, SCHEMAS, relaying_streams, serving, settings
+from tests.support.exports import SHARED, event, hit, interactions, session, write_ndjson
 
 # Google's clients leave sockets to the collector, and the emulator's project has no quota of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::UserWarning", "ignore::DeprecationWarning")
@@ -24,40 +25,65 @@ def server(tmp_path_factory):
 
 
 def both(server, tmp_path, dataset, kind, rows, **source) -> tuple[dict, dict]:
-    """Return the interactions of the same rows by BigQuery and by a file, asserted equal, and BigQuery's account."""
+    """Return the interactions of the same rows from a table and from a file, asserted equal, and their account."""
     prefix = {"ga360": "ga_sessions_", "ga4": "events_"}[kind]
     split = source.pop("split", {})
-    server.load(dataset, f"{prefix}20240101", SCHEMAS[kind], rows)
+    if dataset not in server.datasets():
+        server.load(dataset, f"{prefix}20240101", SCHEMAS[kind], rows)
     own = {"kind": kind, "input": f"bq://{PROJECT}.{dataset}.{prefix}*"} | source
     found, counts = interactions(settings(server.settings(), own, split=split))
     path = write_ndjson(tmp_path / f"{prefix}20240101.ndjson", rows)
-    expected, _ = interactions(settings({}, own | {"input": str(path)}, split=split))
+    expected, expected_counts = interactions(settings({}, own | {"input": str(path)}, split=split))
     assert found == expected
+    assert counts == expected_counts
     return found, counts
 
 
-@needs_shared
-@pytest.mark.parametrize(("kind", "family"), [("ga360", "ga_sessions_"), ("ga4", "events_")])
-def test_sql_and_python_give_the_same_of_a_real_export(server, kind, family):
-    paths = sorted((SHARED / "lastfm" / kind).glob("*.gz"))
-    server.load_exports(f"lastfm_{kind}", kind, paths)
-    before = server.datasets()
-    made = settings(server.settings(), {"kind": kind, "input": f"bq://{PROJECT}.lastfm_{kind}.{family}*"})
-    found, counts = interactions(made)
-    expected, _ = interactions(settings({}, {"kind": kind, "input": str(SHARED / "lastfm" / kind / "*")}))
-    assert len(found) == 52_668
+GOOGLE = {
+    "ga4": (SHARED / "google" / "ga4_events.parquet", "events_20210131"),
+    "ga360": (SHARED / "google" / "ga360_sessions_20170801.parquet", "ga_sessions_20170801"),
+}
+
+
+@pytest.fixture(scope="module")
+def samples(server):
+    """Google's public samples as tables of their real schemas; GA4's also in a table per month."""
+    if not GOOGLE["ga4"][0].is_file():
+        pytest.skip("Google's samples are not on this machine (WALS_SHARED_DATA)")
+    for path, table in GOOGLE.values():
+        server.load_parquet("sample", table, path)
+    for month in ("202011", "202012", "202101"):
+        rows = f"sample.events_20210131 WHERE STARTS_WITH(event_date, '{month}')"
+        server.rows(f"CREATE TABLE sample.months_{month}28 AS SELECT * FROM {rows}")  # noqa: S608 - a constant
+    return server
+
+
+@pytest.mark.parametrize(
+    ("preset", "tables"),
+    [
+        ("ga4_shop", "months_*"),
+        ("ga4_pages", "months_*"),
+        ("ga4_articles", "months_*"),
+        ("ga360_pages", "ga_sessions_*"),
+        ("ga360_shop", "ga_sessions_*"),
+    ],
+)
+def test_googles_samples_give_the_same_from_tables_and_files(samples, preset, tables):
+    own = {"preset": preset, "input": f"bq://{PROJECT}.sample.{tables}"}
+    own |= {"item_parameter": "page_location"} if preset == "ga4_articles" else {}  # of all events
+    found, counts = interactions(settings(samples.settings(), own))
+    path = GOOGLE[preset.partition("_")[0]][0]
+    expected, expected_counts = interactions(settings({}, own | {"input": str(path)}))
     assert found == expected  # amounts and times, to the millisecond
-    with gzip.open(SHARED / "lastfm" / "interactions.csv.gz", "rt") as file:
-        lines = [line.rstrip("\n").split(",") for line in file][1:]
-    column = {"ga360": 0, "ga4": 1}[kind]
-    assert {pair: amount for pair, (amount, _) in found.items()} == {
-        (line[column].encode(), line[2].encode()): float(line[3]) for line in lines
+    assert len(found) > 1000
+    expected_counts["records.read"] -= expected_counts.pop("records.skipped.no_signal", 0)  # these stay in BigQuery
+    assert {name: counts[name] for name in counts if "seen." not in name} == {
+        name: expected_counts[name] for name in expected_counts if "seen." not in name
     }
-    assert counts["records.skipped.no_item"] == 13_611
-    assert server.datasets() == before, "the temporary dataset is removed"
+    assert not any(name.startswith("wals_temp") for name in samples.datasets())
 
 
-def test_odd_sessions_are_the_same_in_sql(server, tmp_path):
+def test_odd_sessions_are_the_same_from_a_table(server, tmp_path):
     rows = [
         session("over midnight", 5, [hit(1, 0, "x"), hit(2, 700, "y")]),
         session("over midnight", 5, [hit(3, 900, "x"), hit(4, 1000)], "20240102"),
@@ -82,25 +108,17 @@ def test_odd_sessions_are_the_same_in_sql(server, tmp_path):
     found, counts = both(server, tmp_path, "odd360", "ga360", rows)
     assert found[b"over midnight", b"x"] == (800.0, 5900)
     assert (b"dimension twice", b"later") in found
-    rejected = {name: count for name, count in counts.items() if ".rejected." in name}
-    assert rejected == {
-        "records.rejected.visitor_id_missing": 2,
-        "records.rejected.visit_id_invalid": 2,
-        "records.rejected.visit_start_time_invalid": 6,
-        "records.rejected.hit_time_invalid": 2,
-        "records.rejected.visitor_id_newline": 1,
-        "records.rejected.content_id_empty": 1,
-        "records.rejected.content_id_newline": 1,
-    }
-    both(server, tmp_path, "odd360visits", "ga360", rows, visitor_key="visit")
+    assert counts["records.rejected.visit_start_time_invalid"] == 3 and counts["hits.rejected.hit_time_invalid"] == 2
+    both(server, tmp_path, "odd360", "ga360", rows, visitor_key="visit")
     cut = {"kind": "time", "time": "1970-01-01T00:00:05.800"}
-    found, _ = both(server, tmp_path, "odd360cut", "ga360", rows, split=cut)
+    found, _ = both(server, tmp_path, "odd360", "ga360", rows, split=cut)
     assert found[b"over midnight", b"x"] == (700.0, 5000) and (b"ties", b"b", "held out") in found
-    both(server, tmp_path, "odd360bound", "ga360", rows, min_dwell_ms=20, max_dwell_ms=100, item_dimension_index=10)
+    window = {"start_date": "2024-01-02", "end_date": "2024-01-02"}
+    with pytest.raises(UserError, match=r"no table of .* is of the window"):
+        both(server, tmp_path, "odd360", "ga360", rows, **window)
 
 
-@pytest.mark.xfail(reason="tables are read by the rule of the files next", strict=False)
-def test_odd_events_are_the_same_in_sql(server, tmp_path):
+def test_odd_events_are_the_same_from_a_table(server, tmp_path):
     def param(key, **value):
         return {"key": key, "value": value}
 
@@ -141,14 +159,15 @@ def test_odd_events_are_the_same_in_sql(server, tmp_path):
     assert found[b"h", b"42"][0] == 11.0
     assert (found[b"i", b"tea"][0], found[b"n", b"x"][0]) == (8.0, 90.0)
     assert found.keys() >= {(b"p", b"9780306406157"), (b"p", b"10000000000000000")}
-    assert counts["records.rejected.content_id_inexact"] == counts["records.skipped.duplicate_event"] == 1
+    assert counts["records.rejected.content_id_inexact"] == counts["views.skipped.duplicate_event"] == 1
     assert counts["records.skipped.no_visitor_id"] == 3
     assert counts["records.skipped.no_item"] == 3
     assert counts["records.read"] == len(rows)
-    found, _ = both(server, tmp_path, "odd4users", "ga4", rows, prefer_user_id=True)
+    both(server, tmp_path, "odd4", "ga4", rows, drop_duplicate_events=False)
+    found, _ = both(server, tmp_path, "odd4", "ga4", rows, prefer_user_id=True)
     assert found[b"known", b"x"][0] == 20.0
-    found, _ = both(server, tmp_path, "odd4pages", "ga4", rows, item_parameter="page_location")
-    assert (b"a", b"https://example.com/x") in found
+    found, _ = both(server, tmp_path, "odd4", "ga4", rows, item_parameter="page_location")
+    assert (b"a", b"example.com/x") in found
 
 
 def test_a_window_leaves_other_days_and_intraday_tables_out(server):
@@ -164,7 +183,8 @@ def test_a_window_leaves_other_days_and_intraday_tables_out(server):
         ("events_20240102_backup", "copy"),
         ("eventsrest_20240102", "else"),
     ):
-        server.load("days", table, SCHEMAS["ga4"], [event("a", content, 10)])
+        day = re.search(r"\d{8}", table)[0]
+        server.load("days", table, SCHEMAS["ga4"], [event("a", content, 10, event_date=day)])
 
     def items(table="events_*", **source):
         made = settings(server.settings(), {"kind": "ga4", "input": f"bq://{PROJECT}.days.{table}"} | source)
@@ -181,6 +201,63 @@ def test_a_window_leaves_other_days_and_intraday_tables_out(server):
         items(start_date="2025-01-01")
     with pytest.raises(UserError, match="has no tables ga_sessions_YYYYMMDD; it has events_20240101"):
         items("ga_sessions_*")
+
+
+def test_only_the_columns_and_events_of_the_signals_are_read(server, tmp_path):
+    rows = [event("a", "x", 10), event("b", "y", 20, event_name="scroll"), event("c", "z", 30, event_name="it's")]
+    server.load("pruned", "events_20240101", SCHEMAS["ga4"], rows)
+    extra = bigquery.SchemaField("device", "RECORD", fields=[bigquery.SchemaField("category", "STRING")])
+    older = [field for field in SCHEMAS["ga4"] if field.name != "user_id"]
+    server.load("pruned", "events_20240102", [extra, *older], [event("d", "x", 40, event_name="scroll")])
+    signals = [{"event": ["scroll", "it's"], "item": "param.content_id", "dwell": True}]
+    source = {"kind": "ga4", "input": f"bq://{PROJECT}.pruned.events_*", "signals": signals}
+    with relaying_streams(server) as relay:
+        made = settings(server.settings(storage_endpoint=relay.url), source)
+        found, counts = interactions(made)
+    assert {visitor for visitor, _ in found} == {b"b", b"c", b"d"} and counts["records.read"] == 3
+    restriction = r"event_name IN ('it\'s', 'scroll')"
+    assert [session.read_options.row_restriction for session in relay.sessions] == [restriction] * 2
+    first, second = (set(session.read_options.selected_fields) for session in relay.sessions)
+    assert first - second in ({"user_id"}, set()) or second - first == {"user_id"}
+    assert {"event_date", "event_params.key", "event_params.value.int_value", "user_pseudo_id"} <= first & second
+    assert not any(name.startswith("device") or name == "event_params" for name in first | second)
+    said = bigquery_source.describe(settings(server.settings(), source))
+    assert f"-- its rows with {restriction}\n-- 2 tables, 2024-01-01 to 2024-01-02\n-- would read " in said
+    assert "event_params.value.string_value" in said and "SELECT" not in said
+
+
+def test_a_table_that_cannot_be_read_directly_is_read_by_a_query(server):
+    server.load("indirect", "events_20240101", SCHEMAS["ga4"], [event("a", "x", 10), event("b", None, 5)])
+    source = {"kind": "ga4", "input": f"bq://{PROJECT}.indirect.events_20240101"}
+    before = server.datasets()
+    direct = interactions(settings(server.settings(), source))
+    with relaying_streams(server, refuses=[grpc.StatusCode.INVALID_ARGUMENT]) as relay:
+        made = settings(server.settings(storage_endpoint=relay.url), source)
+        assert interactions(made) == direct
+        assert relay.sessions[0].table.endswith("/tables/events_20240101")
+        assert "/tables/interactions_" in relay.sessions[1].table
+        relay.refuses = [grpc.StatusCode.PERMISSION_DENIED]
+        with pytest.raises(UserError, match=r"events_20240101: no permission \(refused\); .*docs/permissions\.md"):
+            interactions(made)
+    assert server.datasets() == before
+
+
+def test_a_whole_table_or_view_is_read_as_arrow(server):
+    field = bigquery.SchemaField
+    schema = [field("id", "STRING"), field("price", "FLOAT"), field("tags", "STRING", "REPEATED")]
+    rows = [{"id": "a", "price": 1.5, "tags": ["x", "y"]}, {"id": "b", "price": None, "tags": []}]
+    server.load("catalogue", "items", schema, rows)
+    server.load("catalogue", "empty", schema, [])
+    server.rows("CREATE VIEW catalogue.dear AS SELECT * FROM catalogue.items WHERE price > 1")
+
+    def read(table):
+        section = settings(server.settings(), {"input": "x"}).bigquery
+        return bigquery_source.read_table(f"bq://{PROJECT}.catalogue.{table}", "dataset.catalogue", section)
+
+    assert read("items").to_pylist() == rows and read("dear").to_pylist() == rows[:1]
+    assert read("empty").num_rows == 0 and read("empty").column_names == ["id", "price", "tags"]
+    with pytest.raises(UserError, match=r"catalogue\.none: not found"):
+        read("none")
 
 
 def test_tables_views_and_own_queries_give_interactions(server, tmp_path):
