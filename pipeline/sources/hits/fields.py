@@ -1,4 +1,4 @@
-"""What hits are about: the values of a signal's or an attribute's field, by rows of hits and their products."""
+"""Look up what hits are about: the values of a signal's or an attribute's field, by rows of hits and their products."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Scopes(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What signals see: a hit, or one of its products, int64[n] each; the product is NOTHING for the hit itself."""
+    """Rows as signals see them: a hit, or one of its products, int64[n] each; NOTHING for the hit itself."""
 
     hit: np.ndarray
     product: np.ndarray
@@ -149,7 +149,7 @@ class Hits:
 
     @cached_property
     def _is_seen(self) -> np.ndarray:
-        """Whether a product is more than an impression in a list, bool[products]."""
+        """Products that are more than an impression in a list, bool[products]."""
         flags = columns.field(self._products, IS_IMPRESSION)
         if not pa.types.is_boolean(flags.type):  # text of other tools
             flags = pc.is_in(columns.ids(flags), value_set=pa.array([b"true", b"1"]))

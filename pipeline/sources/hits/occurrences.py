@@ -11,7 +11,7 @@ import pyarrow as pa
 from configs.settings import SourceSettings
 from configs.settings.signals import Signal
 from pipeline.sources import columns
-from pipeline.sources.extract import Ledger
+from pipeline.sources.extract import NO_SIGNAL, SEEN_EVENT, Ledger
 from pipeline.sources.hits.events import Events
 from pipeline.sources.hits.fields import Hits, Rows
 from pipeline.sources.hits.schema import PAGE, SCREEN
@@ -23,7 +23,7 @@ LIST = "list_of_items"
 
 
 class Occurrences(NamedTuple):
-    """What signals with one field of items have in hits [n]."""
+    """Occurrences [n] of the signals that share a field of items."""
 
     rows: Rows
     series: np.ndarray  # int16: series_of(signal, is_screen); a view lasts to the next one of its series
@@ -63,8 +63,8 @@ def find(
     matched = [kept & events.match(signal.event) for signal in source.all_signals]
     wanted = np.any(matched, axis=0)
     ledger.counts[f"{HITS}.read"] += int(kept.sum())
-    ledger.counts.update({f"seen.event.{name}": number for name, number in events.count(kept).items()})
-    ledger.skip(HITS, "no_signal", (kept & ~wanted).sum())
+    ledger.counts.update({SEEN_EVENT + name: number for name, number in events.count(kept).items()})
+    ledger.skip(HITS, NO_SIGNAL, (kept & ~wanted).sum())
     for hit in np.flatnonzero(wanted & ~has_time).tolist():
         ledger.reject(HITS, "hit_time_invalid", int(numbers[hit]), hitNumber=hits.number(hit))
     if any(signal.item.startswith("dimension.") for signal in source.all_signals):

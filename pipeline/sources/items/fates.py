@@ -1,4 +1,4 @@
-"""Which ids are items, and why the others are not."""
+"""Tell which ids are items, and why the others are not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.sources.items.missing import NO_ITEM, without_missing
 
 
 class Fate(NamedTuple):
-    """Why a row has no item: skipped, such as one without an id, or rejected."""
+    """Reason why a row has no item: skipped, such as one without an id, or rejected."""
 
     is_rejected: bool
     reason: str

@@ -1,4 +1,4 @@
-"""What an occurrence of a signal counts: its weight, its age, and one unit for dwells and counts."""
+"""Strength of an occurrence of a signal: its weight, its age, and one unit for dwells and counts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def strengths(amounts: np.ndarray, signals: np.ndarray, times_ms: np.ndarray, so
 
 
 def mixes_units(signals: Sequence[Signal]) -> bool:
-    """Return whether dwells are beside signals that count events; then a dwell is in minutes, else in ms."""
+    """Return whether dwells are next to signals that count events; then a dwell is in minutes, else in ms."""
     return len({signal.dwell for signal in signals}) > 1
 
 

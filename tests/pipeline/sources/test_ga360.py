@@ -186,7 +186,7 @@ def test_events_are_counted_by_name_and_the_others_of_a_hit_too(tmp_path):
         plain_hit(4, 9, "TRANSACTION"),
     ]
     pairs, counts = found(tmp_path, [session("a", 1, hits)], {"event": "page", "item": "product.productSKU"})
-    assert pairs == {("a", "x"): 1}, "a category that is called page is no page"
+    assert pairs == {("a", "x"): 1}, "a category that is called page is not a page"
     seen = {name.removeprefix("seen.event."): n for name, n in counts.items() if name.startswith("seen.event.")}
     assert seen == {"page": 2, "detail": 1, "add_to_cart": 1, "screen": 1}
     assert (counts["hits.skipped.no_signal"], counts["items.read"]) == (3, 1)

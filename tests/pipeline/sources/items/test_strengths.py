@@ -1,4 +1,4 @@
-"""What an occurrence counts, against the same rule in plain Python."""
+"""The strength of an occurrence, against the same rule in plain Python."""
 
 import datetime
 import math
