@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from configs.settings.section import Date, Section
-from configs.settings.signals import PRESETS, PageSettings, PresetName, Signal, problems_of_attributes
+from configs.settings.signals import ANY_EVENT, PRESETS, PageSettings, PresetName, Signal, problems_of_attributes
 
 _NO_IDS = ("(not set)", "NULL", "NaN", "null", "undefined")
 _NO_IDS_OF_GOOGLE, _NO_IDS_OF_PYTHON = ("(other)", "not available in demo dataset", "(data deleted)"), ("None", "nan")
@@ -139,6 +139,12 @@ class SourceSettings(Section):
             item = f"dimension.{self.item_dimension_index}"
             return tuple(each.model_copy(update={"item": item}) for each in PRESETS["ga360_dimension"].signals)
         return PRESETS[self.preset].signals
+
+    @property
+    def events(self) -> tuple[str, ...] | None:
+        """The names of the GA4 events that the signals count; null if any event may count, and for other kinds."""
+        names = {name for signal in self.all_signals for name in signal.event} if self.kind == "ga4" else {ANY_EVENT}
+        return None if ANY_EVENT in names else tuple(sorted(names))
 
     @property
     def item_attributes(self) -> Mapping[str, str]:

@@ -42,7 +42,10 @@ def _check_records(counts: Counter[str], source: SourceSettings) -> None:
     read, rejected = counts[f"{RECORDS}.read"], _rejected_records(counts)
     if read == 0:
         tables = "tables" if source.in_bigquery else "files"
-        raise UserError(f"{source.query or source.input}: the {tables} contain no rows")
+        of_events = (
+            f" of the signals' events ({', '.join(source.events)})" if source.in_bigquery and source.events else ""
+        )
+        raise UserError(f"{source.query or source.input}: the {tables} contain no rows{of_events}")
     if counts[f"{RECORDS}.skipped.outside_window"] == read - rejected > 0:
         days = days_seen(counts)
         raise UserError(
@@ -61,7 +64,9 @@ def _check_signals(counts: Counter[str], source: SourceSettings) -> None:
     for number, signal in enumerate(source.signals, 1):
         if seen and signal.weight > 0 and _matches_none([signal], seen):
             wanted = " or ".join(signal.event)
-            raise UserError(f"source.signals, number {number}: no event is {wanted}; the events are {_listed(seen)}")
+            raise UserError(
+                f"source.signals, number {number}: no event is {wanted}; the events read are {_listed(seen)}"
+            )
 
 
 def _matches_none(signals: Iterable[Signal], seen: Mapping[str, int]) -> bool:
@@ -146,7 +151,7 @@ def _why_no_interactions(counts: Counter[str], source: SourceSettings) -> str:
         return f"none has the {wanted}; seen were {_listed(seen)}; set {setting}"
     events = _seen(counts, SEEN_EVENT)
     if events and _matches_none(source.all_signals, events):
-        return f"no event is of a signal; the events are {_listed(events)}; set source.signals or another preset"
+        return f"no event is of a signal; the events read are {_listed(events)}; set source.signals or another preset"
     if without := sum(count for name, count in counts.items() if name.endswith(f".skipped.{WITHOUT_PATTERN}")):
         return f"source.page.pattern {source.page.pattern} matches none of {without} pages"
     skipped = by_reason(counts, "skipped")

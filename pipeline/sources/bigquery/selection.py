@@ -8,7 +8,6 @@ import pyarrow as pa
 from google.cloud.bigquery import SchemaField
 
 from configs.settings import SourceSettings
-from configs.settings.signals import ANY_EVENT
 from pipeline.sources.bigquery.names import TableName
 
 _COLUMNS = {
@@ -54,8 +53,7 @@ def needed(source: SourceSettings) -> tuple[str, ...]:
 
 def row_restriction(source: SourceSettings) -> str:
     """Return a condition that only the rows of the signals' events meet; empty where any row may count."""
-    events = {event for signal in source.all_signals for event in signal.event} if source.kind == "ga4" else {ANY_EVENT}
-    return "" if ANY_EVENT in events else f"event_name IN ({', '.join(map(_literal, sorted(events)))})"
+    return f"event_name IN ({', '.join(map(_literal, source.events))})" if source.events else ""
 
 
 def select(table: TableName, fields: Iterable[SchemaField], restriction: str) -> str:
