@@ -56,7 +56,7 @@ def _of_records(sample: Sample) -> Iterator[str]:
     if sample.unfinished:
         yield "only intraday or fresh tables match: their last day is not complete"
     if sample.share < 1:
-        yield f"a sample of {percent(sample.share)} was read: counts are of it, and fewer visitors come back in it"
+        yield f"about {percent(sample.share)} were read: counts are of it, and fewer visitors come back in it"
 
 
 def _of_lists(facts: Facts) -> Iterator[str]:

@@ -45,7 +45,7 @@ def _parts(
     sample: Sample, facts: Facts, interest: Interest | None, warnings: Sequence[str], config: str | None
 ) -> Iterator[RenderableType]:
     opened = f"{sample.files} files" if sample.opened == sample.files else f"{sample.opened} of {sample.files} files"
-    read = "all of it" if sample.share >= 1 else percent(sample.share)
+    read = "all of it" if sample.share >= 1 else f"about {percent(sample.share)}"
     name = NAMES[sample.kind]
     yield Text(f"{name[0].upper()}{name[1:]} {sample.input}", "bold")
     hits = f" with {facts.hits:,} hits" if facts.hits else ""
