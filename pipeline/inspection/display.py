@@ -60,7 +60,7 @@ def _parts(
         yield Text(f"parameters: {', '.join(shown)}" + (f", and {more} more" if more > 0 else ""))
     if facts.columns:
         yield _columns(facts)
-    if facts.candidates:
+    if any(each.carried for each in facts.candidates):
         yield ""
         yield from _candidates(facts)
     if interest is not None:
@@ -152,14 +152,15 @@ def _candidates(facts: Facts) -> Iterator[RenderableType]:
     """Yield the table of the candidates, those with many values first, and what is in place of an id."""
     numbers = ["coverage", "distinct", "visitors each"]
     table = _table("item's id", *numbers, right=numbers)
-    shown = sorted(facts.candidates, key=lambda each: each.distinct < _FEW_VALUES)[:_MOST_CANDIDATES]
+    ranked = sorted(facts.candidates, key=lambda each: each.distinct < _FEW_VALUES)
+    shown = [each for each in ranked if each.carried][:_MOST_CANDIDATES]
     for each in shown:
         table.add_row(Text(each.field), percent(each.coverage), f"{each.distinct:,}", f"{each.per_item:,.1f}")
     yield table
     for each in shown:
         if each.examples:
             yield _clipped(f"{each.field}: {', '.join(each.examples)}")
-    no_ids = [f"{each.field} {listed(each.no_ids)}" for each in shown if each.no_ids]
+    no_ids = [f"{each.field} {listed(each.no_ids)}" for each in facts.candidates if each.no_ids]
     if no_ids:
         yield Text(f"no ids: {'; '.join(no_ids[:3])}")
 

@@ -19,7 +19,6 @@ from pipeline.inspection.sampling.files import Sample
 from pipeline.inspection.sampling.kinds import NAMES
 
 SHOP_EVENTS = ("purchase", "add_to_cart", "view_item")
-_PRODUCT_EVENTS = ("purchase", "add_to_cart", "detail")
 _LEAST_COVERAGE = 0.05  # of a parameter or a dimension with the item's id
 _FEWEST_ITEMS = 10  # of a dimension: with fewer values it is a category
 _TIMES_MORE = 10  # events with an item's id in a parameter than with items, so that the shop is not the subject
@@ -70,6 +69,8 @@ def of_export(sample: Sample, facts: Facts, preset: str | None) -> Proposal:
     item = PRESETS[chosen].signals[0].item
     if "item_parameter" in source:
         item = f"param.{source['item_parameter']}"
+    if "signals" in source:
+        item = source["signals"][0]["item"]
     if "item_dimension_index" in source:
         item = f"dimension.{source['item_dimension_index']}"
     return Proposal(tree, item, (chosen, *(name for name in fitting if name != chosen)))
@@ -128,15 +129,12 @@ def _with_others(line: str, presets: tuple[str, ...]) -> str:
 def _ga4(facts: Facts) -> dict[str, dict[str, Any]]:
     """Return the presets that fit with what they need besides, the best first."""
     fitting: dict[str, dict[str, Any]] = {}
-    items, page, screen = (facts.candidate(name) for name in ("items.item_id", "page", "screen"))
+    page, screen, parameter = facts.candidate("page"), facts.candidate("screen"), _parameter(facts)
     shop = sum(event.with_items for event in facts.events if event.name in SHOP_EVENTS)
-    parameter = _parameter(facts)
     articles = {"ga4_articles": {"item_parameter": parameter.field.removeprefix("param.")}} if parameter else {}
     if parameter and parameter.carried > _TIMES_MORE * shop:
         fitting |= articles
-    if items and shop:
-        fitting["ga4_shop"] = {}
-    fitting |= articles
+    fitting |= _shop("ga4_shop", facts, ("items.item_id", "items.item_name")) | articles
     if screen and (page is None or screen.carried > page.carried):
         fitting["ga4_app"] = {}
     if page:
@@ -147,6 +145,18 @@ def _ga4(facts: Facts) -> dict[str, dict[str, Any]]:
         if fitting[preset].get("item_parameter") == "content_id":
             fitting[preset] = {}
     return fitting
+
+
+def _shop(preset: str, facts: Facts, fields: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Return a shop's preset, if its events carry items; with signals of its own if only another field has ids."""
+    signals = PRESETS[preset].signals
+    counted = {name for signal in signals for name in signal.event}
+    field = next((each for each in fields if facts.candidate(each)), None)
+    if field is None or not any(event.with_items for event in facts.events if event.name in counted):
+        return {}
+    if field == signals[0].item:
+        return {preset: {}}
+    return {preset: {"signals": [{"event": each.event[0], "item": field, "weight": each.weight} for each in signals]}}
 
 
 def _parameter(facts: Facts) -> Candidate | None:
@@ -164,9 +174,8 @@ def _parameter(facts: Facts) -> Candidate | None:
 
 def _ga360(facts: Facts) -> dict[str, dict[str, Any]]:
     fitting: dict[str, dict[str, Any]] = {}
-    product, page = facts.candidate("product.productSKU"), facts.candidate("page")
-    if product and any(event.with_items for event in facts.events if event.name in _PRODUCT_EVENTS):
-        fitting["ga360_shop"] = {}
+    page = facts.candidate("page")
+    fitting |= _shop("ga360_shop", facts, ("product.productSKU", "product.v2ProductName"))
     dimension = _dimension(facts, page)
     if dimension:
         index = int(dimension.field.removeprefix("dimension."))

@@ -93,6 +93,18 @@ def test_the_preset_that_fits_is_proposed(tmp_path, capsys, rows, preset, more):
     assert f"wrote {config}; next: python -m pipeline.preprocess --config {config}" in lines
 
 
+def test_items_without_ids_are_named_by_their_names(tmp_path, capsys):
+    rows = shop()
+    for row in rows:
+        row["items"] = [{"item_id": "(not set)", "item_name": item["item_name"]} for item in row["items"]]
+    config = tmp_path / "mine.yaml"
+    text = joined(screen(capsys, str(write_ndjson(tmp_path / "events_1.json", rows)), "--write", str(config)))
+    source = load_settings(str(config)).source
+    assert {signal.item for signal in source.all_signals} == {"items.item_name"} and source.preset == "ga4_shop"
+    assert [signal.weight for signal in source.all_signals] == [10, 4, 1]
+    assert "all 14 12 4" in text and "no ids: items.item_id (not set) 14" in text
+
+
 def test_a_preset_can_be_chosen_if_it_fits(tmp_path, capsys):
     export = str(write_ndjson(tmp_path / "events_1.json", shop()))
     assert "  preset: ga4_pages  # or ga4_shop" in screen(capsys, export, "--preset", "ga4_pages")

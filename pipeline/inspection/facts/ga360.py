@@ -54,7 +54,7 @@ def facts_of(sample: Sample) -> Facts:
         events=_events(hits),
         duplicates=repeats(visitors, visits, starts),
     )
-    facts.candidates = [each for each in _candidates(batches, hits, visitors, names) if each.carried]
+    facts.candidates = [each for each in _candidates(batches, hits, visitors, names) if each.carried or each.no_ids]
     return facts
 
 

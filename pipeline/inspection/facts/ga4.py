@@ -154,4 +154,4 @@ def _candidates(params: _Parameters, items: Entries, visitors: np.ndarray, names
         if name == "page":
             ids = PageRules(PageSettings(), ()).of(ids).ids.dictionary_decode()
         found.append(measure(name, event, visitors[event], ids, names, events))
-    return [each for each in found if each.carried]
+    return [each for each in found if each.carried or each.no_ids]

@@ -102,7 +102,7 @@ class Facts:
 
     def candidate(self, name: str) -> Candidate | None:
         """Return the candidate with a field; None if no event carries it."""
-        return next((each for each in self.candidates if each.field == name), None)
+        return next((each for each in self.candidates if each.field == name and each.carried), None)
 
 
 def measure(
