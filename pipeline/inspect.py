@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from artifacts import storage
 from configs import cli
 from configs.errors import UserError
+from configs.settings import BigQuerySettings
 from configs.settings.signals import PRESETS
 
 _EPILOG = """\
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"{args.write} exists already; name another file for --write, or pass --replace")
     from pipeline.inspection import inspection  # Arrow takes half a second to import, for which `--help` does not wait
 
-    seen = inspection.inspect(args.export, args.preset, args.write)
+    seen = inspection.inspect(args.export, args.preset, args.write, BigQuerySettings(project=args.project))
     seen.show()
     if args.write:
         if seen.config is None:
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("export", metavar="EXPORT", help="glob of files, local or gs://, or bq://PROJECT.DATASET.TABLE; quote it")
     add("--preset", choices=sorted(PRESETS), help="propose this preset instead of the one that fits best")
+    add("--project", metavar="ID", help="bq://: the project that pays for the reads (default: that of the credentials)")
     add("--write", metavar="YAML", help="write the proposed config")
     add("--replace", action="store_true", help="replace a config that is already there")
     return parser

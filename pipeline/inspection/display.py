@@ -44,12 +44,13 @@ def about(sample: Sample, facts: Facts) -> str:
 def _parts(
     sample: Sample, facts: Facts, interest: Interest | None, warnings: Sequence[str], config: str | None
 ) -> Iterator[RenderableType]:
-    opened = f"{sample.files} files" if sample.opened == sample.files else f"{sample.opened} of {sample.files} files"
+    of = f"{sample.opened} of " if sample.opened < sample.files else ""
+    opened = f"{of}{sample.files} {sample.unit}{'s' if sample.files > 1 else ''}"
     read = "all of it" if sample.share >= 1 else f"about {percent(sample.share)}"
     name = NAMES[sample.kind]
     yield Text(f"{name[0].upper()}{name[1:]} {sample.input}", "bold")
     hits = f" with {facts.hits:,} hits" if facts.hits else ""
-    yield f"{facts.rows:,} {facts.unit}{hits} in {'1 file' if sample.files == 1 else opened}, {read} read"
+    yield f"{facts.rows:,} {facts.unit}{hits} in {opened}, {read} read"
     yield _summary(facts, interest)
     yield ""
     if facts.events:

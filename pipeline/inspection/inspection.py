@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from configs.errors import UserError
+from configs.settings import BIGQUERY, BigQuerySettings
 from pipeline.inspection import advice, display, proposal
 from pipeline.inspection.facts import ga4, ga360, table
 from pipeline.inspection.facts.measures import Facts
@@ -34,18 +35,21 @@ class Inspection:
         display.show(self.sample, self.facts, self.interest, self.warnings, self.config)
 
 
-def inspect(export: str, preset: str | None = None, path: str | None = None) -> Inspection:
+def inspect(
+    export: str, preset: str | None = None, path: str | None = None, bigquery: BigQuerySettings | None = None
+) -> Inspection:
     """Look at an export.
 
     Args:
         export: glob of files, or tables of BigQuery.
         preset: to propose in place of the one that fits best.
         path: of the config that will be written.
+        bigquery: where the tables are read; a project in them is named in the config.
 
     Raises:
         UserError: the export cannot be read, or `preset` does not fit it.
     """
-    sample = files.take(export)
+    sample = _sample(export, bigquery or BigQuerySettings())
     roles = None
     if sample.kind == "table":
         facts, roles = table.facts_of(sample)
@@ -59,6 +63,8 @@ def inspect(export: str, preset: str | None = None, path: str | None = None) -> 
         if preset:
             raise
         return Inspection(sample, facts, None, None, [*facts.notes, str(error)], None, str(error))
+    if bigquery and bigquery.project and sample.unit == "table":
+        proposed.tree["bigquery"] = {"project": bigquery.project}
     interest = interest_of(sample, proposed.settings, max(1, len(facts.days)))
     if roles:
         warnings = advice.of_table(facts, sample, roles, interest)
@@ -66,3 +72,11 @@ def inspect(export: str, preset: str | None = None, path: str | None = None) -> 
         warnings = advice.of_export(facts, sample, proposed, interest)
     config = proposal.text_of(proposed, display.about(sample, facts), path)
     return Inspection(sample, facts, proposed, interest, list(warnings), config)
+
+
+def _sample(export: str, bigquery: BigQuerySettings) -> Sample:
+    if not export.startswith(BIGQUERY):
+        return files.take(export)
+    from pipeline.inspection.sampling import tables  # Google's clients take a second to import
+
+    return tables.take(export, bigquery)

@@ -102,7 +102,7 @@ def test_items_without_ids_are_named_by_their_names(tmp_path, capsys):
     source = load_settings(str(config)).source
     assert {signal.item for signal in source.all_signals} == {"items.item_name"} and source.preset == "ga4_shop"
     assert [signal.weight for signal in source.all_signals] == [10, 4, 1]
-    assert "all 14 12 4" in text and "no ids: items.item_id (not set) 14" in text
+    assert "all 13 12 4" in text and "no ids: items.item_id (not set) 14" in text
 
 
 def test_a_preset_can_be_chosen_if_it_fits(tmp_path, capsys):

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import pyarrow.parquet
@@ -24,6 +24,7 @@ from pipeline.sources.input_files import Input, match_files
 
 MOST_BYTES = 1 << 28
 _BYTES_PER_FILE = 1 << 22  # at least: more files are not opened
+_Named = TypeVar("_Named")
 _BLOCK_BYTES, _BATCH_ROWS = 1 << 20, 4096
 
 
@@ -33,7 +34,7 @@ class Sample:
 
     batches: path and records. columns: the names of the first file's; texts: those that it has as text, if it is
     Parquet. files: how many match, and `opened` of them were opened, `blank` of these without records. share: of the
-    bytes that were read. unfinished: whether only intraday or fresh tables match.
+    bytes that were read. unit: file or table. unfinished: whether only intraday or fresh tables match.
     """
 
     input: str
@@ -46,6 +47,7 @@ class Sample:
     share: float = 0.0
     texts: frozenset[str] = frozenset()
     unfinished: bool = False
+    unit: str = "file"
 
     @property
     def rows(self) -> int:
@@ -69,7 +71,7 @@ def take(input_: str, most_bytes: int = MOST_BYTES, bytes_per_file: int = _BYTES
         UserError: no file matches, the files are of several kinds, one cannot be read, or none has records.
     """
     files, unfinished = _matching(input_)
-    chosen = _evenly(files.files, max(1, most_bytes // bytes_per_file))
+    chosen = evenly(files.files, max(1, most_bytes // bytes_per_file))
     sample, first, left = Sample(input_, "table", (), len(files.files), unfinished=unfinished), "", float(most_bytes)
     parts = []
     for number, path in enumerate(chosen):
@@ -104,7 +106,8 @@ def _matching(input_: str) -> tuple[Input, bool]:
     return match_files(SourceSettings(kind="ga4", input=input_, include_intraday=True)), True
 
 
-def _evenly(paths: Sequence[str], most: int) -> list[str]:
+def evenly(paths: Sequence[_Named], most: int) -> list[_Named]:
+    """Return some of the paths or tables, from the first to the last."""
     places = np.unique(np.linspace(0, len(paths) - 1, min(most, len(paths))).round().astype(int))
     return [paths[place] for place in places]
 

@@ -10,6 +10,9 @@ import yaml
 from google.cloud import bigquery
 
 from configs.errors import UserError
+from configs.settings import BigQuerySettings
+from pipeline.inspection import inspection
+from pipeline.inspection.sampling import tables
 from pipeline.sources.bigquery import source as bigquery_source
 from tests.support.bigquery_server import PROJECT, SCHEMAS, relaying_streams, serving, settings
 from tests.support.exports import SHARED, event, hit, interactions, session, write_ndjson
@@ -320,3 +323,29 @@ def test_the_queries_of_the_page_give_what_it_says(server, tmp_path):
     server.load("page", "by_visitor", [bigquery.SchemaField(*each) for each in kinds.items()], given)
     found = server.rows(best.replace("PROJECT.recommendations", f"{PROJECT}.page"))
     assert found == [{"visitorId": "a", "items": ["c1", "c2", "c3"]}]
+
+
+@pytest.mark.parametrize("kind", ["ga4", "ga360"])
+def test_inspect_sees_the_same_in_tables_as_in_files(samples, kind):
+    url = f"bq://{PROJECT}.sample.{'months_*' if kind == 'ga4' else 'ga_sessions_*'}"
+    table = inspection.inspect(url, bigquery=BigQuerySettings(**samples.settings()))
+    file = inspection.inspect(str(GOOGLE[kind][0]))
+    for seen in (table, file):
+        seen.facts.candidates = [each._replace(examples=()) for each in seen.facts.candidates]  # ties, in any order
+    assert table.facts == file.facts and table.interest.windows == file.interest.windows
+    assert table.proposal.presets == file.proposal.presets and table.sample.share == 1
+    assert "bigquery:\n  project: test-project\n" in table.config
+
+
+def test_inspect_reads_evenly_chosen_tables(server):
+    rows = [event(f"v{visitor}", "i1", 100, event_name="page_view") for visitor in range(3)]
+    for day in range(1, 6):
+        server.load("inspected", f"events_2024010{day}", SCHEMAS["ga4"], rows)
+    url, service = f"bq://{PROJECT}.inspected.events_*", BigQuerySettings(**server.settings())
+    sample = tables.take(url, service, most_bytes=3 << 24)
+    assert (sample.files, sample.opened, sample.rows) == (5, 3, 9) and sample.share == pytest.approx(0.6)
+    assert [path[-2:] for path, _ in sample.batches] == ["01", "03", "05"]
+    server.rows(f"CREATE VIEW `{PROJECT}.inspected.viewed` AS SELECT * FROM inspected.events_20240101")  # noqa: S608
+    for name, said in {"viewed": "is a view", "nothing": "not found"}.items():
+        with pytest.raises(UserError, match=said):
+            tables.take(f"bq://{PROJECT}.inspected.{name}", service)
