@@ -79,24 +79,28 @@ def test_the_last_items_of_each_visitor(n, min_items):
     assert counts[splits.VISITORS] == len(who) and counts[splits.WITHOUT] == 41 - len(who)
 
 
+def mixed(code: int) -> int:
+    """Return SplitMix64's mix in Python's integers."""
+    mask = (1 << 64) - 1
+    code = (code ^ code >> 30) * 0xBF58476D1CE4E5B9 & mask
+    code = (code ^ code >> 27) * 0x94D049BB133111EB & mask
+    return code ^ code >> 31
+
+
+def hashed(name: bytes, seed: int) -> int:
+    """Return FNV-1a, seeded and mixed, in Python's integers."""
+    code = 0xCBF29CE484222325 ^ seed
+    for byte in name:
+        code = (code ^ byte) * 0x100000001B3 & (1 << 64) - 1
+    return mixed(code)
+
+
 @pytest.mark.parametrize("share", [0.2, 0.29, 0.9])
 def test_a_share_of_each_visitor_by_a_hash(share):
-    rows, mask = views(), (1 << 64) - 1
-
-    def mix(code: int) -> int:
-        code = (code ^ code >> 30) * 0xBF58476D1CE4E5B9 & mask
-        code = (code ^ code >> 27) * 0x94D049BB133111EB & mask
-        return code ^ code >> 31
-
     def plain(visitor: bytes, content: bytes, seed: int) -> int:
-        codes = []
-        for name in (visitor, content):
-            code = 0xCBF29CE484222325 ^ seed
-            for byte in name:
-                code = (code ^ byte) * 0x100000001B3 & mask
-            codes.append(mix(code))
-        return mix(codes[0] * 0x9E3779B97F4A7C15 + codes[1] & mask)
+        return mixed(hashed(visitor, seed) * 0x9E3779B97F4A7C15 + hashed(content, seed) & (1 << 64) - 1)
 
+    rows = views()
     pairs, expected = combined(rows), set()
     for visitor in {visitor for visitor, _ in pairs}:
         own = sorted((content for who, content in pairs if who == visitor), key=lambda c: plain(visitor, c, 7))
@@ -107,6 +111,15 @@ def test_a_share_of_each_visitor_by_a_hash(share):
     random.Random(1).shuffle(rows)
     assert set(divided(rows, kind="random", share=share, seed=7)[1]) == expected
     assert set(divided(rows, kind="random", share=share, seed=8)[1]) != expected
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_ids_are_hashed_together_as_each_alone(count):
+    """Also among many, of which few are long."""
+    rng = np.random.default_rng(0)
+    names = [rng.bytes(5000 if number % 100 == 1 else number % 40) for number in range(count)]
+    codes = splits.hash_ids(pa.array(names).dictionary_encode(), seed=9)
+    assert codes.tolist() == [hashed(name, 9) for name in names]
 
 
 def test_a_hash_is_spread_evenly():
