@@ -15,6 +15,7 @@ ENGINES := data/engines
 DEBIAN := chromium fonts-dejavu-core
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+unexport PYTHONDONTWRITEBYTECODE  # images set it; each process of the tests would compile the project again
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST))

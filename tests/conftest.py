@@ -14,11 +14,15 @@ settings.load_profile("house")
 
 
 def pytest_collection_finish() -> None:
-    """Make Beam's pipelines faster where a test imports Beam."""
+    """Make the pipelines faster where a test imports Beam and TF-Transform."""
     if "apache_beam" in sys.modules:
         from tests.support import fast_beam
 
         fast_beam.install()
+    if "tensorflow_transform.beam" in sys.modules:
+        from tests.support import fast_tft
+
+        fast_tft.install()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """Nights of the sample by the real commands, each disturbed in its own way, and as many quiet ones.
 
 Three nights here, all seven by `make night-test` (WALS_SEVEN_NIGHTS=1), which takes two minutes of processor time.
-The steps run in this process, which has Beam and TensorFlow loaded once; those that SIGKILL ends have their own.
+The steps run in this process, which has Beam and TensorFlow loaded once; those that SIGKILL ends have their own. The
+models have no graphs, which no step reads.
 """
 
 from __future__ import annotations
@@ -241,6 +242,7 @@ DISTURBANCES = [
 ]
 
 
+@pytest.mark.usefixtures("without_graphs")
 def test_disturbed_nights_end_like_quiet_ones(tmp_path, export):
     disturbances, days = DISTURBANCES[:NIGHTS], DAYS[:NIGHTS]
     quiet, troubled = Site(tmp_path / "quiet", export), Site(tmp_path / "troubled", export)

@@ -15,6 +15,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import GoogleCloudOptions, WorkerOptions
 from apache_beam.portability.api import beam_runner_api_pb2
+from apache_beam.runners.portability import stager
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms import environments
 from apache_beam.utils import retry
@@ -242,6 +243,7 @@ class Service(http_server.Handler):
     ],
 )
 def test_what_dataflow_refuses_is_one_line(bucket, tmp_path, monkeypatch, caplog, refuse, said, asked):
+    monkeypatch.setattr(stager.Stager, "_create_stage_submission_env_dependencies", lambda _: [])  # it runs pip
     monkeypatch.setattr(retry.Clock, "sleep", lambda *_: None)
     monkeypatch.setattr(time, "sleep", lambda _, pause=time.sleep: pause(0.01))
     own = made(tmp_path, container_image="image")

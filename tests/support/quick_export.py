@@ -1,7 +1,7 @@
 """Trainings that write no graphs: tracing and saving the signatures of a SavedModel takes four seconds.
 
-For tests of what a training computes, keeps and resumes. The directory of the SavedModel has its assets and a file in
-place of the graphs, so a warm start cannot begin from such a model. What a SavedModel answers is in
+For tests of what a training computes, keeps and resumes. The directory of the SavedModel has its assets, a file in
+place of the graphs, and the tables from which a warm start begins. What a SavedModel answers is in
 tests/trainer/saved_model/.
 """
 
@@ -14,13 +14,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorflow as tf
 
 from artifacts.paths import Dataset
+from artifacts.sparse_rows import SparseRows
+from configs.settings import ColdStartSettings
+from ranking.fold_in import Objective, Projection
+from trainer.als import wals
 from trainer.saved_model import export
 
 
-def _save(path: str, dataset: Dataset, rows: Any, cols: Any, blocks: Iterable[Any], *_: Any) -> None:
-    list(blocks)  # the export reads the users' rows
+def _save(
+    path: str,
+    dataset: Dataset,
+    rows: wals.Side,
+    cols: wals.Side,
+    blocks: Iterable[SparseRows],
+    objective: Objective,
+    settings: ColdStartSettings,
+    *_: Any,
+) -> None:
+    histories = SparseRows.stacked(list(blocks), rows.size)
+    users = export._answering(rows, histories, Projection(cols.table, cols.weights, objective), settings)
+    tables = tf.train.Checkpoint(users=tf.Variable(users), items=tf.Variable(cols.table))
+    tables.write(str(Path(path) / "variables" / "variables"))
     assets = Path(path) / "assets"
     assets.mkdir(parents=True)
     for vocabulary in (dataset.vocab_users, dataset.vocab_items):

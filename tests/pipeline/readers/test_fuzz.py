@@ -28,7 +28,7 @@ from pipeline.sources.events.schema import SCHEMA as GA4_SCHEMA
 from pipeline.sources.select import source_of
 from tests.support import wild
 
-EXAMPLES = int(os.environ.get("WALS_FUZZ_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("WALS_FUZZ_EXAMPLES", "40"))
 fuzzed = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
