@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import socket
 from urllib.parse import quote_from_bytes
@@ -19,6 +20,7 @@ from serving.models.model import Model
 from tests.support.served import settings
 
 ONE = {"visitorId": ["v0"], "k": 1}
+EXAMPLES = int(os.environ.get("WALS_FUZZ_EXAMPLES", "80"))
 
 
 def nested(value, depth: int):
@@ -55,7 +57,7 @@ FIELDS = ("visitorId", "contentId", "contentIds", "ratings", "indices", "values"
 ROWS = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, VALUES | DEEP | BROAD))
 
 
-@hypothesis_settings(max_examples=300)
+@hypothesis_settings(max_examples=EXAMPLES)
 @given(
     st.sampled_from(["recommend", "recommend_from_history", "audience", "similar_items", "explanation", "project"]),
     ROWS,
@@ -67,7 +69,7 @@ def test_no_json_value_of_any_field_is_a_fault_of_the_server(model, signature, r
     _ask(model, json.dumps(body).encode())
 
 
-@hypothesis_settings(max_examples=300)
+@hypothesis_settings(max_examples=EXAMPLES)
 @given(
     st.binary()
     | st.recursive(SCALARS, lambda values: st.dictionaries(st.text(), values)).map(json.dumps).map(str.encode)
@@ -76,7 +78,7 @@ def test_no_bytes_are_a_fault_of_the_server(model, body):
     _ask(model, body)
 
 
-@hypothesis_settings(max_examples=300)
+@hypothesis_settings(max_examples=EXAMPLES)
 @given(st.dictionaries(st.sampled_from(["signature_name", "inputs", "instances", "x"]), VALUES | DEEP | BROAD))
 def test_no_fields_of_a_request_are_a_fault_of_the_server(model, body):
     _ask(model, json.dumps(body).encode())
@@ -92,7 +94,7 @@ def _ask(model: Model, body: bytes) -> None:
         json.loads(codec.encode(outputs, request.by_columns))
 
 
-@hypothesis_settings(max_examples=300)
+@hypothesis_settings(max_examples=EXAMPLES)
 @given(
     st.lists(st.tuples(st.sampled_from([b"visitorId", b"k", b"x"]), st.binary(max_size=80)), max_size=4),
     st.binary(max_size=20),
@@ -123,7 +125,7 @@ CUT = st.builds(
 )
 
 
-@hypothesis_settings(max_examples=200)
+@hypothesis_settings(max_examples=EXAMPLES)
 @given(st.binary(max_size=200) | CUT | st.lists(CUT, max_size=3).map(b"".join))
 def test_no_bytes_on_a_connection_are_a_fault_of_the_server(world, sent):
     address = world.client.base_url.host, world.client.base_url.port
