@@ -17,7 +17,7 @@ from configs.settings import EvaluationSettings, TrainingSettings
 from tests.support import quick_export, ranx_metrics
 from tests.support.datasets import write_dataset, write_items
 from trainer import evaluate as command
-from trainer.evaluation import baselines, evaluation, gate, intervals, verdicts
+from trainer.evaluation import baselines, evaluation, gate, intervals
 from trainer.evaluation import metrics as measures
 from trainer.evaluation.baselines import ItemKnn
 from trainer.evaluation.intervals import Cell
@@ -351,7 +351,7 @@ def test_a_difference_must_lie_above_zero_to_beat():
 )
 def test_a_model_that_loses_is_said_to_lose(other, difference, verdict, overlap):
     cells = {baselines.WALS: {"recall@5": Cell(0.2, 0.17, 0.23)}, baselines.KNN: {"recall@5": other}}
-    (found,) = verdicts.verdicts(cells, {baselines.KNN: {"recall@5": difference}}, 5)
+    (found,) = evaluation.verdicts(cells, {baselines.KNN: {"recall@5": difference}}, 5)
     assert (found.verdict, found.intervals_overlap) == (verdict, overlap)
     opening = {"ahead": "WALS is ahead of item kNN", "behind": "WALS is behind item kNN"}.get(
         verdict, "No significant difference between WALS and item kNN"

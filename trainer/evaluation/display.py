@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from configs import cli
 from trainer.evaluation.evaluation import Evaluation
@@ -25,14 +25,12 @@ def show(evaluation: Evaluation, rules: Sequence[Rule]) -> None:
     """Print the tables: all metrics, differences, by activity, and the gate."""
     console = Console()
     confidence = f"{100 * evaluation.about['settings']['confidence']:g} %"
-    table = Table(
-        title=f"{evaluation.about['model']['root']} on {evaluation.pairs:,} pairs held out of {evaluation.users:,} "
+    table = _table(
+        f"{evaluation.about['model']['root']} on {evaluation.pairs:,} pairs held out of {evaluation.users:,} "
         f"visitors ({evaluation.about['dataset']['split']['kind']}); {confidence} intervals",
-        title_justify="left",
+        "metric",
+        *evaluation.cells,
     )
-    table.add_column("metric")
-    for name in evaluation.cells:
-        table.add_column(name, justify="right")
     for metric in _metrics(evaluation):
         table.add_row(metric, *_cells([cells.get(metric) for cells in evaluation.cells.values()], metric))
     console.print(table)
@@ -44,6 +42,11 @@ def show(evaluation: Evaluation, rules: Sequence[Rule]) -> None:
     for rule in rules:
         mark = "[green]passed[/green]" if rule.passed else "[red]failed[/red]"
         console.print(f"gate {mark}: {rule.summary}", highlight=False, soft_wrap=True)
+
+
+def _table(title: str, first: str, *others: str) -> Table:
+    """Return a table with these columns; all but the first are on the right."""
+    return Table(first, *(Column(name, justify="right") for name in others), title=title, title_justify="left")
 
 
 def _metrics(evaluation: Evaluation) -> list[str]:
@@ -70,10 +73,7 @@ def _show_differences(console: Console, evaluation: Evaluation) -> None:
     if not evaluation.differences:
         return
     most = max(evaluation.about["settings"]["k"])
-    table = Table(title="WALS minus the others, paired by visitor", title_justify="left")
-    table.add_column("metric")
-    for name in evaluation.differences:
-        table.add_column(name, justify="right")
+    table = _table("WALS minus the others, paired by visitor", "metric", *evaluation.differences)
     for metric in (f"recall@{most}", f"ndcg@{most}"):
         cells = [cells[metric] for cells in evaluation.differences.values()]
         table.add_row(metric, *(f"{cell.value:+.4f} [dim]{cell.low:+.4f} to {cell.high:+.4f}[/dim]" for cell in cells))
@@ -87,11 +87,8 @@ def _show_differences(console: Console, evaluation: Evaluation) -> None:
 
 def _show_activity(console: Console, evaluation: Evaluation) -> None:
     metric = f"recall@{max(evaluation.about['settings']['k'])}"
-    table = Table(title=f"{metric} by the items that a visitor has in train", title_justify="left")
-    table.add_column("items")
-    table.add_column("visitors", justify="right")
-    for name in evaluation.by_activity:
-        table.add_column(name, justify="right")
+    title = f"{metric} by the items that a visitor has in train"
+    table = _table(title, "items", "visitors", *evaluation.by_activity)
     for group, users in evaluation.activity.items():
         cells = [groups[group][metric] for groups in evaluation.by_activity.values()]
         table.add_row(group, f"{users:,}", *_cells(cells, metric))

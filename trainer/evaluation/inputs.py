@@ -14,7 +14,7 @@ from configs.errors import UserError
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo
 
-_ENTRIES = 1 << 22  # of the lists that are in memory at once, per system: 32 MB
+_ENTRIES = 1 << 20  # of the lists that are in memory at once, per system: 8 MB, and as much per metric
 
 
 @dataclass(frozen=True)

@@ -65,41 +65,23 @@ def of_lists(lists: np.ndarray, truth: SparseRows, ks: np.ndarray, information: 
         ks: int64 [ks], ascending, the greatest of them k.
         information: float64 [m], -log2 of the share of visitors who have each item.
     """
-    values = np.empty((len(lists), len(ks), len(Columns._fields)))
-    _judge(lists, truth.indptr, truth.indices, ks, information, Columns.of(values))
-    return values
-
-
-@numba.njit(**STRICT)
-def _judge(lists, indptr, truth, ks, information, out):
-    """Fill `out`, float64 [b, ks] each."""
-    for row in range(len(lists)):
-        own = truth[indptr[row] : indptr[row + 1]]
-        hits, first, precisions, gain, ideal, total, recommended, column = 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0
-        for position in range(lists.shape[1]):
-            item, rank = lists[row, position], position + 1.0
-            discount = 1 / np.log2(rank + 1)
-            if position < len(own):
-                ideal += discount
-            if item >= 0:
-                total += information[item]
-                recommended += 1
-                match = np.searchsorted(own, item)
-                if match < len(own) and own[match] == item:
-                    hits += 1
-                    first = max(first, 1 / rank)
-                    precisions += hits / rank
-                    gain += discount
-            if position + 1 == ks[column]:
-                out.precision[row, column] = hits / rank
-                out.recall[row, column] = hits / len(own)
-                out.hit_rate[row, column] = min(hits, 1)
-                out.mrr[row, column] = first
-                out.map[row, column] = precisions / len(own)
-                out.ndcg[row, column] = gain / ideal
-                out.information[row, column] = total
-                out.recommendations[row, column] = recommended
-                column += 1
+    last, ranks, held_out = ks - 1, np.arange(1, lists.shape[1] + 1), truth.lengths[:, None]
+    given, discounts = lists >= 0, 1 / np.log2(ranks + 1)
+    first_cell = np.arange(len(lists)) * len(information)  # a cell of users and items as one number
+    cells, of_truth = first_cell[:, None] + lists, np.repeat(first_cell, truth.lengths) + truth.indices
+    hits = given & (np.append(of_truth, -1)[np.searchsorted(of_truth, cells)] == cells)
+    counts = hits.cumsum(1)
+    columns = Columns(
+        precision=counts[:, last] / ks,
+        recall=counts[:, last] / held_out,
+        hit_rate=counts[:, last] > 0,
+        mrr=(hits / ranks).max(1, keepdims=True) * (counts[:, last] > 0),
+        map=(hits * counts / ranks).cumsum(1)[:, last] / held_out,
+        ndcg=(hits * discounts).cumsum(1)[:, last] / discounts.cumsum()[np.minimum(ks, held_out) - 1],
+        information=np.where(given, information[lists], 0).cumsum(1)[:, last],
+        recommendations=given.cumsum(1)[:, last],
+    )
+    return np.stack(columns, axis=-1, dtype=np.float64)
 
 
 @numba.njit(**STRICT)
