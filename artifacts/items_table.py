@@ -9,15 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from artifacts import storage
-from artifacts.names import (
-    CONTENT_ID,
-    FIRST_TIME_MS,
-    LAST_TIME_MS,
-    POPULARITY,
-    RECENT_POPULARITY,
-    VISITORS,
-)
+from artifacts import names, storage
 from configs.errors import UserError
 
 _REMEDY = "rerun python -m pipeline.preprocess --replace"
@@ -44,14 +36,14 @@ class ItemsTable:
 
     table: pa.Table
 
-    visitors = _Column(VISITORS)  # int64 [m], visitors who have the item
-    popularity = _Column(POPULARITY, np.float32)  # [m], visitors, or their sum decayed by the age of the view
+    visitors = _Column(names.VISITORS)  # int64 [m], visitors who have the item
+    popularity = _Column(names.POPULARITY, np.float32)  # [m], visitors, or their sum decayed by the age of the view
     # float64 [m], ms since 1970 of the first and the last interaction; NaN without one, or if the dataset has no times
-    first_time_ms = _Column(FIRST_TIME_MS, float)
-    last_time_ms = _Column(LAST_TIME_MS, float)
+    first_time_ms = _Column(names.FIRST_TIME_MS, float)
+    last_time_ms = _Column(names.LAST_TIME_MS, float)
 
     @classmethod
-    def read(cls, path: str, size: int | None = None, columns: tuple[str, ...] = (CONTENT_ID,)) -> ItemsTable:
+    def read(cls, path: str, size: int | None = None, columns: tuple[str, ...] = (names.CONTENT_ID,)) -> ItemsTable:
         """Read the table.
 
         Args:
@@ -87,10 +79,10 @@ class ItemsTable:
     @property
     def content_ids(self) -> list[str]:
         """The contentId of each itemId."""
-        return self.table[CONTENT_ID].to_pylist()
+        return self.table[names.CONTENT_ID].to_pylist()
 
     @property
     def recent_popularity(self) -> np.ndarray | None:
         """float64 [m], visitors decayed by the age of the view; None if the dataset has no times."""
-        column = self.table[RECENT_POPULARITY]
+        column = self.table[names.RECENT_POPULARITY]
         return None if column.null_count else column.to_numpy()

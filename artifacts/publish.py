@@ -20,7 +20,6 @@ from artifacts.storage import is_remote, locks
 from configs.errors import UserError, recognise
 
 _REPLACED = ".replaced"
-_LEFTOVERS = "beam-temp-"  # directories that Beam's own sinks forget if a bundle was retried
 
 
 @contextlib.contextmanager
@@ -123,13 +122,6 @@ def _recover(root: str) -> None:
         storage.remove(aside)
     else:
         os.rename(aside, root)
-
-
-def remove_leftovers(root: str) -> None:
-    """Remove the temporary directories that Beam's own sinks forget if a bundle was retried."""
-    for name in storage.list_directories(root):
-        if name.startswith(_LEFTOVERS):
-            storage.remove(join(root, name))
 
 
 def refuse_occupied(root: str, kind: str, replace: bool) -> None:

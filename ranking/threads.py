@@ -43,9 +43,7 @@ def blas_threads(count: int) -> AbstractContextManager:
     return _blas().limit(limits=count, user_api="blas")
 
 
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
+_blas = cache(ThreadpoolController)
 
 
 @cache

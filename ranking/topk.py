@@ -37,14 +37,14 @@ class _Block(NamedTuple):
     Attributes:
         users: float32 [b, d]. items: float32 [n, d].
         starts: int64 [b + 1]; user r is not given the items left_out[starts[r]:starts[r + 1]].
-        left_out: int [nnz]. longest: the greatest norm of an item.
+        left_out: int [nnz]. errors: float64 [b], bounds on the distance between a rough score and the exact one.
     """
 
     users: np.ndarray
     items: np.ndarray
     starts: np.ndarray
     left_out: np.ndarray
-    longest: float
+    errors: np.ndarray
 
 
 def top_k(users: np.ndarray, items: np.ndarray, left_out: SparseRows, k: int, tile: Tile = TILE) -> Best:
@@ -56,16 +56,30 @@ def top_k(users: np.ndarray, items: np.ndarray, left_out: SparseRows, k: int, ti
         users: float32 [b, d]. items: float32 [n, d]. Both must be finite.
         left_out: b rows of the items that each user is not given, such as those that the user has already.
     """
-    best, longest = Best.empty(len(users), k), _longest(items)
+    best, errors = Best.empty(len(users), k), _errors(users, items)
 
     def answer(start: int) -> None:
         rows = slice(start, start + tile.users)
         starts = left_out.indptr[start : start + tile.users + 1]
-        block = _Block(users[rows], items, starts, left_out.indices, longest)
+        block = _Block(users[rows], items, starts, left_out.indices, errors[rows])
         _settle(block, _candidates(block, k, tile.items), best.rows(rows))
 
     threads.each(answer, range(0, len(users), tile.users))
     return best
+
+
+def _errors(users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Return a bound on the distance between each user's rough scores and the exact ones, float64 [b].
+
+    In any order, d products summed in float32 err by at most about d 2^-24 |u| |v| (Higham, Accuracy and Stability of
+    Numerical Algorithms, 3.5); the rounding adds one part, and numbers next to 0 the last term.
+    """
+    products = _norms(users) * _norms(items).max(initial=0)
+    return np.where(products > 0, 1.01 * (users.shape[1] + 2) * (2.0**-24 * products + 2.0**-126), 0)
+
+
+def _norms(table: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.einsum("ij,ij->i", table, table, dtype=np.float64))
 
 
 def _candidates(block: _Block, k: int, width: int) -> Best:
@@ -114,7 +128,7 @@ def _settle(block, candidates, best):
             if index >= 0:
                 offer(_exact_score(users[row], items[index]), index, scores, indices)
         # An item that is not a candidate has at most the worst candidate's score, give or take the error.
-        error, worst = _error(users[row], block.longest), candidates.scores[row, 0]
+        error, worst = block.errors[row], candidates.scores[row, 0]
         incomplete = candidates.indices.shape[1] < len(items) and worst > -np.inf
         if incomplete and error > 0 and scores[0] <= worst + error:
             _look_again(block, row, error, scores, indices)
@@ -150,30 +164,3 @@ def _rough_score(user, item):
     for d in range(len(user)):
         total += user[d] * item[d]
     return total
-
-
-@numba.njit(**STRICT)
-def _error(user, longest):
-    """Return a bound on the distance between a rough score and the exact one.
-
-    In any order, d products summed in float32 err by at most about d 2^-24 |u| |v| (Higham, Accuracy and Stability of
-    Numerical Algorithms, 3.5); the rounding adds one part, and numbers next to 0 the last term.
-    """
-    dimensions, square = len(user), 0.0
-    for d in range(dimensions):
-        square += np.float64(user[d]) ** 2
-    if square == 0 or longest == 0:
-        return 0.0
-    return 1.01 * (dimensions + 2) * (2.0**-24 * np.sqrt(square) * longest + 2.0**-126)
-
-
-@numba.njit(**STRICT)
-def _longest(items):
-    """Return the greatest norm of a row, float64."""
-    greatest = 0.0
-    for index in range(items.shape[0]):
-        square = 0.0
-        for d in range(items.shape[1]):
-            square += np.float64(items[index, d]) ** 2
-        greatest = max(greatest, square)
-    return np.sqrt(greatest)

@@ -39,7 +39,10 @@ def take_summary(staging: str) -> Any:
 def remove_temporary(staging: str) -> None:
     """Remove the job's temporary files, and what bundles left behind that ran twice."""
     storage.remove(join(staging, TEMPORARY))
-    publish.remove_leftovers(Dataset(staging).rejected)
+    rejected = Dataset(staging).rejected
+    for name in storage.list_directories(rejected):
+        if name.startswith("beam-temp-"):  # a directory that Beam's own sink forgets if a bundle was retried
+            storage.remove(join(rejected, name))
 
 
 def write_manifest(manifest: Manifest, root: str) -> None:

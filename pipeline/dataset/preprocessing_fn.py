@@ -13,22 +13,7 @@ import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from artifacts.names import (
-    AMOUNT,
-    CONTENT_ID,
-    ITEM_COUNT,
-    ITEM_ID,
-    ITEM_PLACE,
-    MEDIAN,
-    RATING,
-    TIME_MS,
-    USER_ID,
-    VISITOR_COUNT,
-    VISITOR_ID,
-    VISITOR_PLACE,
-    VOCAB_ITEMS,
-    VOCAB_USERS,
-)
+from artifacts import names
 from configs.settings import DatasetSettings, RatingSettings
 from pipeline.beam.block_store import BlockStore
 from pipeline.dataset import vocabulary_analyzer
@@ -40,8 +25,8 @@ _DTYPES = {pa.large_binary(): tf.string, pa.int64(): tf.int64, pa.float32(): tf.
 FEATURE_SPEC = {
     field.name: tf.io.RaggedFeature(_DTYPES[field.type.value_type], row_splits_dtype=tf.int64) for field in BLOCK
 }
-_VISITORS = (VISITOR_ID, VISITOR_COUNT, VISITOR_PLACE)
-_ITEMS = (CONTENT_ID, ITEM_COUNT, ITEM_PLACE)
+_VISITORS = (names.VISITOR_ID, names.VISITOR_COUNT, names.VISITOR_PLACE)
+_ITEMS = (names.CONTENT_ID, names.ITEM_COUNT, names.ITEM_PLACE)
 _QUANTILE_ERROR = 1e-4  # the error of the median's rank, as a share of the interactions
 
 Tensors = dict[str, tf.Tensor | tf.RaggedTensor]
@@ -58,29 +43,29 @@ def make_preprocessing_fn(
     """
 
     def preprocessing_fn(inputs: Tensors) -> Tensors:
-        amounts = inputs[AMOUNT]
+        amounts = inputs[names.AMOUNT]
         median = tft.quantiles(amounts.values, num_buckets=2, epsilon=_QUANTILE_ERROR)[0, 0]
-        users = _encode(inputs, _VISITORS, VOCAB_USERS, dataset.min_items_per_user, store)
-        items = _encode(inputs, _ITEMS, VOCAB_ITEMS, dataset.min_users_per_item, store)
+        users = _encode(inputs, _VISITORS, names.VOCAB_USERS, dataset.min_items_per_user, store)
+        items = _encode(inputs, _ITEMS, names.VOCAB_ITEMS, dataset.min_users_per_item, store)
         ratings = rate(amounts.values, median, rating)
         if rating.half_life_days and last_day:
-            ratings *= decay(inputs[TIME_MS].values, last_day, rating.half_life_days)
-        encoded = {USER_ID: users, ITEM_ID: items, RATING: ratings}
+            ratings *= decay(inputs[names.TIME_MS].values, last_day, rating.half_life_days)
+        encoded = {names.USER_ID: users, names.ITEM_ID: items, names.RATING: ratings}
         outputs: Tensors = {
             name: tf.RaggedTensor.from_row_splits(values, amounts.row_splits, validate=False)
             for name, values in encoded.items()
         }
-        outputs[TIME_MS] = inputs[TIME_MS]
-        outputs[MEDIAN] = tf.fill([amounts.nrows()], median)
+        outputs[names.TIME_MS] = inputs[names.TIME_MS]
+        outputs[names.MEDIAN] = tf.fill([amounts.nrows()], median)
         return outputs
 
     return preprocessing_fn
 
 
 def _encode(
-    inputs: Mapping[str, tf.RaggedTensor], names: Sequence[str], vocabulary: str, least: int, store: BlockStore
+    inputs: Mapping[str, tf.RaggedTensor], features: Sequence[str], vocabulary: str, least: int, store: BlockStore
 ) -> tf.Tensor:
-    """Return the index of each interaction's id, int64[n]; names: of the features of ids, counts and places."""
-    ids, counts, places = (inputs[name].values for name in names)
+    """Return the index of each interaction's id, int64[n]; features: ids, counts and places."""
+    ids, counts, places = (inputs[name].values for name in features)
     asset = vocabulary_analyzer.vocabulary(ids, counts, vocabulary, least, store)
     return tf.gather(tft.apply_vocabulary(ids, asset, default_value=-1), places)

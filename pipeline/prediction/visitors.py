@@ -101,14 +101,12 @@ def _checked_rows(path: str, plan: Plan, shard: int) -> Iterator[SparseRows]:
 
 def _problem(batch: SparseRows, plan: Plan, shard: int, last: int) -> str | None:
     """Return what is wrong with rows that follow the key `last`."""
-    keys, indices, falls = batch.keys, batch.indices, np.diff(batch.indices) <= 0
-    starts = batch.indptr[1:-1]
-    falls[starts[(starts > 0) & (starts < len(indices))] - 1] = False  # from one row to the next
+    keys, indices = batch.keys, batch.indices
     if (np.diff(keys, prepend=last) <= 0).any() or (keys % plan.user_shards != shard).any() or keys[-1] >= plan.users:
         return "rows of other visitors, or rows in another order"
     if len(indices) and not 0 <= indices.min() <= indices.max() < plan.items:
         return "items that are not in the vocabulary"
-    if falls.any():
+    if batch.unordered_entry() is not None:
         return "a row whose items repeat or do not ascend"
     return None if np.isfinite(batch.values).all() else "ratings that are not finite"
 

@@ -92,7 +92,7 @@ def test_candidates_are_the_best_across_tiles_so_that_a_second_look_is_rare():
     rng = np.random.default_rng(6)
     u, v = (rng.standard_normal((n, 8), np.float32) for n in (50, 5000))
     nothing = SparseRows.empty(50)
-    block = topk._Block(u, v, nothing.indptr, nothing.indices, topk._longest(v))
+    block = topk._Block(u, v, nothing.indptr, nothing.indices, topk._errors(u, v))
     places, scores = topk._candidates(block, 10, 2048)
     np.testing.assert_allclose(scores, np.take_along_axis(exact(u, v), places, 1), atol=1e-5)
     best = topk.top_k(u, v, nothing, 10)[0]

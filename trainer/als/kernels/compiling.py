@@ -29,13 +29,9 @@ def compiled(function: Callable) -> Any:
     Numba itself compares only the file of the cached function, not the files of the functions that it calls.
     """
     dispatcher = numba.njit(**_OPTIONS, cache=True)(function)
-    dispatcher._cache._cache_file._source_stamp = _sources()
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    dispatcher._cache._cache_file._source_stamp = crc32c(b"".join(path.read_bytes() for path in sources))
     return dispatcher
-
-
-def _sources() -> int:
-    """Return a checksum of this package's source."""
-    return crc32c(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
 
 
 @intrinsic
