@@ -36,6 +36,8 @@ def of_export(facts: Facts, sample: Sample, proposal: Proposal, interest: Intere
 def of_table(facts: Facts, sample: Sample, roles: Roles, interest: Interest) -> Iterator[str]:
     """Yield the warnings about a table."""
     yield from _of_records(sample)
+    if not sample.header:
+        yield "the first line has numbers, not names: the columns are called column1, column2 and so on"
     if roles.guessed:
         yield "the columns of visitors and items are guessed from their places: check them"
     if roles.answers:

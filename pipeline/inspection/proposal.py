@@ -89,6 +89,8 @@ def of_table(sample: Sample, roles: Roles) -> Proposal:
         )
     source: dict[str, Any] = {"kind": "table", "input": sample.input}
     source |= {"visitor_column": roles.visitor, "item_column": roles.item}
+    if not sample.header:
+        source["csv"] = {"header": False}
     if roles.time:
         source["time_column"] = roles.time
     if roles.time_unit not in (None, "auto", "ms"):

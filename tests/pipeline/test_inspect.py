@@ -130,6 +130,18 @@ def test_a_table_without_visitors_has_a_screen_but_no_config(tmp_path, capsys):
     assert not (tmp_path / "c.yaml").exists()
 
 
+def test_a_table_without_names_is_proposed_as_one(tmp_path, capsys):
+    path, config = tmp_path / "u.data", tmp_path / "c.yaml"
+    rows = [f"{user}\t{10 + (user * 7 + n) % 40}\t{1 + n % 5}\t{881250949 + n}" for user in range(20) for n in range(9)]
+    path.write_text("\n".join(rows) + "\n")
+    text = joined(screen(capsys, str(path), "--write", str(config)))
+    made = load_settings(str(config))
+    source = made.source
+    assert (source.visitor_column, source.item_column, source.rating_column) == ("column1", "column2", "column3")
+    assert (source.time_column, source.time_unit, source.csv.header) == ("column4", "s", False)
+    assert len(interactions(made)[0]) == 180 and "guessed from their places" in text
+
+
 def test_names_that_yaml_would_misread_are_quoted(tmp_path, capsys):
     path, config = tmp_path / "a: b # c.csv", tmp_path / "c.yaml"
     path.write_text("User: id,on\nu1,i1\nu2,i2\n")

@@ -24,6 +24,7 @@ _NAMES = {
 }
 _WORD = re.compile(r"[^a-z0-9]+")
 _MOST = 0.95  # of the values of a column, so that it is one of times or numbers
+_UNNAMED, _FEW = re.compile(r"column\d+"), 11  # values of a rating in a file without names
 _MOST_RATINGS = 200  # distinct values of a rating
 
 
@@ -150,6 +151,9 @@ def _roles(looks: Sequence[_Look]) -> Roles:
     rest = [look for look in usable if look is not time]
     rating = _best("rating", [look for look in rest if len(look.texts) <= _MOST_RATINGS])
     duration = _best("duration", [look for look in rest if look.is_numeric and look is not rating])
+    if all(_UNNAMED.fullmatch(look.name) for look in looks):
+        few = [look for look in usable[2:] if look is not time and look.is_numeric and len(look.texts) > 1]
+        rating = min((look for look in few if len(look.texts) <= _FEW), key=lambda look: len(look.texts), default=None)
     rest = [look for look in rest if look not in (rating, duration) and look not in times_]
     visitor = _best("visitor", rest)
     item = _best("item", [look for look in rest if look is not visitor])

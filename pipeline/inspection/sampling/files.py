@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet
 
 from configs.errors import UserError
-from configs.settings import SourceSettings
+from configs.settings import CsvSettings, SourceSettings
 from pipeline.inspection.sampling import schemas
 from pipeline.inspection.sampling.kinds import NAMES, Kind, Layout, layout_of
 from pipeline.readers.csv_rows import CsvReader
@@ -34,7 +34,7 @@ class Sample:
 
     batches: path and records. columns: the names of the first file's; texts: those that it has as text, if it is
     Parquet. files: how many match, and `opened` of them were opened, `blank` of these without records. share: of the
-    bytes that were read. unit: file or table. unfinished: whether only intraday or fresh tables match.
+    bytes that were read. unit: file or table. header: of CSV. unfinished: whether only intraday or fresh tables match.
     """
 
     input: str
@@ -48,6 +48,7 @@ class Sample:
     texts: frozenset[str] = frozenset()
     unfinished: bool = False
     unit: str = "file"
+    header: bool = True
 
     @property
     def rows(self) -> int:
@@ -81,11 +82,13 @@ def take(input_: str, most_bytes: int = MOST_BYTES, bytes_per_file: int = _BYTES
                 sample.blank += 1
                 continue
             if not first:
-                first, sample.kind, sample.columns, sample.texts = path, layout.kind, layout.columns, layout.texts
+                first, sample.kind, sample.columns = path, layout.kind, layout.columns
+                sample.texts, sample.header = layout.texts, layout.header
             elif layout.kind != sample.kind:
                 kinds = f"{first} is a {NAMES[sample.kind]}, {path} a {NAMES[layout.kind]}"
                 raise UserError(f"{input_} matches files of several kinds: {kinds}; name those of one")
-            read, part = _read(file, head, path, Layout(sample.kind, sample.columns), left / (len(chosen) - number))
+            expected = Layout(sample.kind, sample.columns, header=sample.header)
+            read, part = _read(file, head, path, expected, left / (len(chosen) - number))
             left -= read.bytes
             sample.batches += read.batches
             parts.append(part)
@@ -144,7 +147,7 @@ def _batches(file: BinaryIO, head: bytes, path: str, layout: Layout, most_bytes:
     block_bytes = int(min(_BLOCK_BYTES, max(most_bytes / 2, 1)))
     if layout.kind == "table":
         names = list(layout.columns)
-        reader = CsvReader(names, block_bytes=block_bytes)
+        reader = CsvReader(names, CsvSettings(header=layout.header), block_bytes=block_bytes)
         return TableReader(names, reader, batch_rows=_BATCH_ROWS).batches(file, head, path)
     schema = schemas.GA4 if layout.kind == "ga4" else schemas.GA360
     ndjson = NdjsonReader(schema, block_bytes=block_bytes, bytes_before_compiling=math.inf)

@@ -110,8 +110,7 @@ ODD = {
     "an image": ({"a.png": b"\x89PNG\r\n\x1a\n" + bytes(50)}, "but an image"),
     "binary": ({"a.bin": bytes(range(256)) * 4}, "is not an export or a table"),
     "one column": ({"a.csv": b"user\nu1\nu2\n"}, "as CSV it has one column"),
-    "no header": ({"a.csv": b"u1,7,5\nu2,8,1\n"}, "has no header"),
-    "UTF-16": ({"a.csv": "user,item\na,b\n".encode("utf-16")}, "UTF-16"),
+    "UTF-16": ({"a.json": '{"event_name": "a"}'.encode("utf-16")}, "UTF-16; write it in UTF-8"),
     "mixed kinds": ({"a.json": EVENT, "b.json": SESSION}, "files of several kinds"),
     "truncated gzip": ({"a.json.gz": gzip.compress(EVENT * 5000)[:-20]}, "a.json.gz"),
     "damaged Parquet": ({"a.parquet": b"PAR1" + bytes(40)}, "cannot be read"),
@@ -138,6 +137,23 @@ def test_complaints_are_counted(tmp_path):
     rows = [*events(5), b'{"event_name": "x', b'{"event_name": 1}x']
     sample = files.take(str(write_ndjson(tmp_path / "a.json", rows)))
     assert sample.rows == 5 and sum(sample.complaints.values()) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "columns", "header"),
+    [
+        (b"user;item;at\nu1;i1;2024-01-01\n", ("user", "item", "at"), True),
+        (b"user\titem\nu1\ti1\n", ("user", "item"), True),
+        ("user,item\nu1,i1\n".encode("utf-16"), ("user", "item"), True),
+        (b"u1,7,5\nu2,8,1\n", ("column1", "column2", "column3"), False),
+        (b"196\t242\t3\t881250949\n186\t302\t3\t891717742\n", tuple(f"column{n}" for n in range(1, 5)), False),
+    ],
+)
+def test_tables_of_other_dialects_are_read(tmp_path, data, columns, header):
+    (tmp_path / "a.csv").write_bytes(data)
+    sample = files.take(str(tmp_path / "a.csv"))
+    assert (sample.kind, sample.columns, sample.header) == ("table", columns, header)
+    assert sample.rows == data.count(b"\n") - header
 
 
 def test_dates_of_parquet_are_columns_of_a_table(tmp_path):
