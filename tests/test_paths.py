@@ -176,6 +176,8 @@ def test_a_result_file_is_checked_before_the_work(tmp_path, monkeypatch, module)
         ("days", None, "only directories do"),
         ("days/*/*", ["part-0"], None),
         ("days/**", ["part-0"], None),
+        ("days/**/part-*", ["part-0"], None),
+        ("days/events_20240105/**/part-*", ["part-0"], None),
         ("linked/*/*", ["part-0"], None),
         ("s3://bucket/x*", None, "its scheme is not supported"),
         ("file:///x*", None, "its scheme is not supported"),

@@ -22,12 +22,15 @@ class StoredFile(NamedTuple):
     crc32c: str | None = None
 
 
-_TOKENS = re.compile(r"\*\*|\[!?\]?[^]]*\]|.", re.DOTALL)
-_WILDCARDS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+_TOKENS = re.compile(r"\*\*/|\*\*|\[!?\]?[^]]*\]|.", re.DOTALL)
+_WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 def compiled(pattern: str) -> re.Pattern[str]:
-    """Return an expression for the paths of a pattern: `*` and `?` do not match `/`, `**` does; `[!ab]` is a set."""
+    """Return an expression for the paths of a pattern.
+
+    `*` and `?` do not match `/`, `**` does; `**/` is any number of directories; `[!ab]` is a set.
+    """
     return re.compile("".join(map(_expression, _TOKENS.findall(pattern))), re.DOTALL)
 
 
@@ -37,7 +40,7 @@ def fixed_part(pattern: str) -> str:
 
 
 def _expression(token: str) -> str:
-    if len(token) > 2:  # a set
+    if token.startswith("[") and len(token) > 2:  # a set
         negated = token.startswith("[!")
         return f"(?!/)[{'^' * negated}{re.escape(token[1 + negated : -1])}]".replace(r"\-", "-")
     return _WILDCARDS.get(token) or re.escape(token)

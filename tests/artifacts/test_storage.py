@@ -86,7 +86,7 @@ GLOBS = {  # of the files below, as Beam's FileSystems.match reads the patterns
     "**": ["a/1/deep/x.json", "a/1/manifest.json", "a/1/part", "a/2/part", "b"],
     "a/**.json": ["a/1/deep/x.json", "a/1/manifest.json"],
     "a/**/*.json": ["a/1/deep/x.json", "a/1/manifest.json"],
-    "a/1/**/*.json": ["a/1/deep/x.json"],
+    "a/1/**/*.json": ["a/1/deep/x.json", "a/1/manifest.json"],
     "a/1**part": ["a/1/part"],
     "none/**": [],
 }
