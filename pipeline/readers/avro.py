@@ -9,6 +9,8 @@ from typing import Any, BinaryIO, cast
 import fastavro
 import pyarrow as pa
 
+from pipeline.readers.json_lines import as_binary, conform
+
 _MOST_BYTES = 1 << 28  # of a block; BigQuery's rows have 100 MB at most
 _NULL = "null"
 _LOGICAL = {
@@ -22,6 +24,7 @@ _LEAVES = {
     "long": pa.int64(),
     "int": pa.int64(),
     "double": pa.float64(),
+    "bytes": pa.binary(),
     "float": pa.float64(),
     "boolean": pa.bool_(),
 }
@@ -99,7 +102,11 @@ def _refuse_hostile(avro: Any, known: dict[str, bool]) -> bool:
 
 
 def _from_records(records: list[Any], target: pa.StructType) -> pa.RecordBatch:
-    return pa.RecordBatch.from_struct_array(pa.array(records, type=target))
+    try:
+        array = pa.array(records, type=target)
+    except pa.ArrowException:  # text and numbers in one field, by a union
+        array = pa.array([conform(record, target, "record") for record in records], type=as_binary(target))
+    return pa.RecordBatch.from_struct_array(array)
 
 
 def _project(avro: Any, wanted: pa.DataType) -> Any:

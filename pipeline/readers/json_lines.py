@@ -42,7 +42,7 @@ def parse(lines: list[bytes], schema: pa.Schema) -> tuple[pa.RecordBatch, list[i
                 continue
         records.append(record)
         positions.append(position)
-    return pa.RecordBatch.from_struct_array(pa.array(records, type=_as_binary(target))), positions, malformed
+    return pa.RecordBatch.from_struct_array(pa.array(records, type=as_binary(target))), positions, malformed
 
 
 def _by_arrow(line: bytes, schema: pa.Schema) -> Any:
@@ -93,10 +93,16 @@ def conform(value: Any, target: pa.DataType, name: str) -> Any:
         return [conform(item, target.value_type, name) for item in value]
     if isinstance(value, dict | list):
         raise ValueError(f"{name} is not a plain value")
+    return _plain(value, target, name)
+
+
+def _plain(value: Any, target: pa.DataType, name: str) -> Any:
     if pa.types.is_floating(target):
         return _float(value, name)
     if pa.types.is_boolean(target):
         return _boolean(value, name)
+    if isinstance(value, bytes) or not pa.types.is_string(target):  # of Avro
+        return value
     text = value if isinstance(value, str) else _text(value, name)
     try:
         return text.encode("utf-8", "surrogateescape")
@@ -139,9 +145,10 @@ def _text(value: Any, name: str) -> str:
     return json.dumps(value)
 
 
-def _as_binary(target: pa.DataType) -> pa.DataType:
+def as_binary(target: pa.DataType) -> pa.DataType:
+    """Return a type with binary in place of text."""
     if pa.types.is_struct(target):
-        return pa.struct([pa.field(item.name, _as_binary(item.type)) for item in target])
+        return pa.struct([pa.field(item.name, as_binary(item.type)) for item in target])
     if pa.types.is_list(target):
-        return pa.list_(_as_binary(target.value_type))
+        return pa.list_(as_binary(target.value_type))
     return pa.binary() if pa.types.is_string(target) else target

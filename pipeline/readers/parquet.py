@@ -8,6 +8,8 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet
 
+from pipeline.readers.records import type_name
+
 _LIST_WRAPPERS = {"list", "element", "item", "array", "bag", "array_element"}
 
 
@@ -15,9 +17,10 @@ def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordB
     """Yield the records of a file, at most `rows` at a time, with the nested fields that a schema names.
 
     Raises:
-        ValueError: the file has none of the fields.
+        ValueError: the file has none of the fields, or records in another form.
     """
     parquet = pyarrow.parquet.ParquetFile(file)
+    _refuse_flat(parquet.schema_arrow, schema)
     wanted = set(_leaves(pa.struct(list(schema)), ()))
     paths = [parquet.schema.column(index).path for index in range(len(parquet.schema))]
     kept = [path for path in paths if tuple(p for p in path.split(".") if p not in _LIST_WRAPPERS) in wanted]
@@ -25,6 +28,16 @@ def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordB
         raise ValueError(f"the file has none of the columns {', '.join(schema.names)}; check source.input, source.kind")
     for batch in parquet.iter_batches(batch_size=rows, columns=kept):
         yield without_views(batch)
+
+
+def _refuse_flat(written: pa.Schema, wanted: pa.Schema) -> None:
+    """Raise ValueError if a column of records is another type in the file, which would read as one without records."""
+    for item in wanted:
+        if pa.types.is_list(item.type) and item.name in written.names:
+            kind = written.field(item.name).type
+            is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+            if not (pa.types.is_null(kind) or (is_list and pa.types.is_struct(kind.value_type))):
+                raise ValueError(f"{item.name} is {type_name(kind)}, and not a list of records as Google exports it")
 
 
 def without_views(batch: pa.RecordBatch) -> pa.RecordBatch:

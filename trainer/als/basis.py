@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from configs.errors import UserError
 from ranking import threads
 from ranking.machine import cores
 
@@ -31,7 +32,13 @@ class Basis:
 
     @classmethod
     def of(cls, gramian: np.ndarray) -> Basis:
-        """Return the basis of a float64 [k, k] Gramian."""
+        """Return the basis of a float64 [k, k] Gramian.
+
+        Raises:
+            UserError: it is not finite, because the ratings are too large for float32.
+        """
+        if not np.isfinite(gramian).all():
+            raise UserError("the factors exceed float32, because ratings are too large; set rating.scale to less")
         with threads.blas_threads(cores() if len(gramian) > 512 else 1):
             eigenvalues, vectors = np.linalg.eigh(gramian)
         return cls(vectors, np.maximum(eigenvalues, 0.0))

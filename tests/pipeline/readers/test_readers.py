@@ -15,7 +15,7 @@ from pipeline.readers.ndjson import NdjsonReader
 from pipeline.readers.records import without_values
 from pipeline.sources import ga4, ga360, table
 from pipeline.sources.select import source_of
-from tests.support.exports import event, hit, session, write_ndjson
+from tests.support.exports import event, hit, interactions, session, settings, write_ndjson
 
 
 def read(path, schema=ga360.SCHEMA, **sizes):
@@ -356,3 +356,19 @@ def test_text_of_any_layout_is_read(tmp_path, kind):
 )
 def test_a_message_loses_the_values_in_it(error):
     assert "example" not in without_values(error) and len(without_values(error)) > 20
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (pa.array(['[{"key": "content_id"}]']), "event_params is string, and not a list of records"),
+        (pa.array([[("content_id", "tea")]], pa.map_(pa.string(), pa.string())), "event_params is map, and not a list"),
+        (pa.array([["content_id"]]), "event_params is list, and not a list of records"),
+        (pa.array([{"content_id": "tea"}]), "event_params is struct, and not a list of records"),
+    ],
+)
+def test_event_params_of_another_form_are_refused(tmp_path, column, said):
+    columns = {"event_date": ["20240101"], "event_timestamp": [1], "user_pseudo_id": ["ann"], "event_params": column}
+    pyarrow.parquet.write_table(pa.table(columns), tmp_path / "in")
+    with pytest.raises(UserError, match=said):
+        interactions(settings(tmp_path / "out", tmp_path / "in", "ga4"))

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artifacts.sparse_rows import SparseRows
+from configs.errors import UserError
 from tests.support.oracles import DenseWals
 from trainer.als import wals
+from trainer.als.basis import Basis
 from trainer.als.batches import Batches
 from trainer.als.kernels import solvers
 from trainer.als.solver import Solver
@@ -308,3 +310,8 @@ def test_auto_for_large_k_solves_long_rows_by_conjugate_gradient():
     found = run(oracle, start, Solver(steps=30), sweeps=1)[0]
     expected = oracle.solve_rows(start[1])
     assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
+
+
+def test_a_gramian_that_is_not_finite_says_what_to_change():
+    with pytest.raises(UserError, match=r"ratings are too large; set rating.scale"):
+        Basis.of(np.array([[np.inf, 0], [0, 1]]))
