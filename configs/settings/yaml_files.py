@@ -52,10 +52,18 @@ def read(path: str, name: str, example: str) -> dict[str, Any]:
     except RecursionError:
         raise UserError(f"{name} is nested too deeply") from None
     except _INVALID as error:
-        raise UserError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{name} is not YAML: {_without_line(error)}") from None
     if not isinstance(tree, dict):
         raise UserError(f"{name} contains no settings by name; see {example} for one")
     return tree
+
+
+def _without_line(error: Exception) -> str:
+    """Return what is wrong and where, without the line itself, which can name visitors."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
 
 
 def _read_bytes(path: str) -> bytes:

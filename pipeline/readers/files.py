@@ -125,7 +125,7 @@ def _named(batches: Iterator[RawBatch], path: str, formats: str) -> Iterator[Raw
         raise UserError(f"{path} has no column {error.name}{_hint(error)}") from None
     except Exception as error:  # the libraries raise exceptions of any type where bytes are damaged
         message = without_values(error)
-        raise UserError(f"{path}, after record {last}: {message}; export the file again") from error
+        raise UserError(f"{path}, after record {last}: {message}; export the file again") from None
 
 
 def _hint(error: MissingColumnError) -> str:

@@ -28,8 +28,14 @@ class RawBatch:
     dialect: str | None = None
 
 
+def type_name(kind: pa.DataType) -> str:
+    """Return the name of a type without the names of its fields, which can be ids."""
+    return re.sub(r"<.*", "", str(kind), flags=re.DOTALL)
+
+
 def without_values(error: BaseException) -> str:
     """Return an error's message in one line, without the values in quotes or behind a colon: they can be ids."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = re.sub(r"(?<!\w)('[^']*'|\"[^\"]*\")", "...", text)
+    text = re.sub(r"\b(struct|map|list)<.*>", r"\1", text)
     return re.sub(r"\b(parse|parsing|invalid value|Could not convert)\b.*", r"\1 a value", text)

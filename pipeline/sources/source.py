@@ -13,7 +13,7 @@ import pyarrow as pa
 from configs.errors import UserError
 from configs.settings import SourceSettings
 from pipeline.interactions import bots, sessions
-from pipeline.readers.records import RawBatch, without_values
+from pipeline.readers.records import RawBatch, type_name, without_values
 from pipeline.sources.extract import Extract
 
 Read = Callable[[str], Iterator[RawBatch]]
@@ -60,10 +60,10 @@ class Source(ABC):
         try:
             return self._rows_of(raw, self._label or path)
         except pa.ArrowException as error:
-            types = ", ".join(f"{field.name} {field.type}" for field in raw.columns.schema)
+            types = ", ".join(f"{field.name} {type_name(field.type)}" for field in raw.columns.schema)
             raise UserError(
                 f"{path} has a column of a wrong type ({without_values(error)}); its columns are {types}"
-            ) from error
+            ) from None
 
     def shrink(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Return fewer rows that mean the same, before they are shuffled."""

@@ -97,9 +97,9 @@ def _rows_of(visitor_ids: Sequence[str], users: Sequence[str], paths: Sequence[s
     """Return visitors' rows of items_for_user; a key's shard is the key modulo the number of shards."""
     keys = {name: key for key, name in enumerate(users)}
     rows: list[Row] = []
-    for name in dict.fromkeys(visitor_ids):
+    for number, name in enumerate(dict.fromkeys(visitor_ids), 1):
         if name not in keys:
-            raise UserError(f"visitor {name} is not in {root}, which has {len(users)} visitors; check the id")
+            raise UserError(f"{root} has {len(users)} visitors, but not number {number} of --visitor_id; check the id")
         key = keys[name]
         row = next((row for row in map(Row._make, read_rows(paths[key % len(paths)])) if row.key == key), None)
         if row is None:
@@ -125,8 +125,8 @@ def _recommendations(predictions: Predictions, manifest: PredictionsManifest) ->
                     record = orjson.loads(line)
                     entries = sorted(record["recommendations"], key=lambda entry: entry["rank"])
                     yield record["visitorId"], [(entry["contentId"], float(entry["score"])) for entry in entries]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise UserError(f"{path}, line {number} is not a prediction ({error!r}); predict again") from error
+                except (ValueError, KeyError, TypeError):
+                    raise UserError(f"{path}, line {number} is not a prediction; predict again") from None
 
 
 def _table(visitor: str, favourite: str, history: RankedItems, recommended: RankedItems, titles: Catalogue) -> Table:
