@@ -37,7 +37,7 @@ class NdjsonReader:
         self,
         schema: pa.Schema,
         *,
-        block_bytes: int = 1 << 22,
+        block_bytes: int = 1 << 23,
         bytes_before_compiling: float = 1 << 27,
         max_line_bytes: int = 1 << 28,
     ):
