@@ -12,6 +12,13 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
+_LONGEST = ("test_storage_end_to_end.py", "test_seven.py", "test_notebook.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first, so that at the end no worker waits for another."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
+
 
 def pytest_collection_finish() -> None:
     """Make the pipelines faster where a test imports Beam and TF-Transform."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import functools
 import io
 import json
 import os
@@ -92,12 +91,18 @@ class _Server:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.lock = threading.Lock()
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        command = [sys.executable, "-m", "tests.support.forkserver", str(theirs.fileno())]
-        environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}  # a fork cannot use what CUDA set up before it
         with theirs:
-            descriptors = {"stdin": subprocess.DEVNULL, "pass_fds": [theirs.fileno()]}
-            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, **descriptors)
+            self._launch(theirs)
         atexit.register(self.close)
+
+    def _launch(self, connection: socket.socket) -> None:
+        command = [sys.executable, "-m", "tests.support.forkserver", str(connection.fileno())]
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}  # a fork cannot use what CUDA set up before it
+        descriptors = {"stdin": subprocess.DEVNULL, "pass_fds": [connection.fileno()]}
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, **descriptors)
+
+    def _wait(self) -> int:
+        return self.process.wait()
 
     def start(self, request: Mapping[str, Any], descriptors: Sequence[int]) -> int:
         """Return the process id of a new process."""
@@ -107,18 +112,43 @@ class _Server:
             self.socket.sendall(data[sent:])
             answer = self.socket.recv(32)
         if not answer:
-            raise RuntimeError(f"the fork server ended with status {self.process.wait()}")
+            raise RuntimeError(f"the fork server ended with status {self._wait()}")
         return int(answer)
 
     def close(self) -> None:
         """End the server."""
         self.socket.close()
-        self.process.wait()
+        self._wait()
 
 
-@functools.cache
+class _Fork(_Server):
+    """A server that is a fork of this process."""
+
+    def _launch(self, connection: socket.socket) -> None:
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                self.socket.close()
+                serve(connection)
+            finally:
+                os._exit(0)
+
+    def _wait(self) -> int:
+        return os.waitpid(self.pid, 0)[1]
+
+
+_servers: list[_Server] = []
+
+
 def _server() -> _Server:
-    return _Server()
+    if not _servers:
+        _servers.append(_Server())
+    return _servers[0]
+
+
+def fork_here() -> None:
+    """Start the server from this process, which was itself forked with the libraries, and has one thread."""
+    _servers.append(_Fork())
 
 
 def _import_libraries() -> None:
