@@ -17,7 +17,6 @@ from pipeline.sources.extract import column, known_ids
 from pipeline.sources.items.pages import PageRules, Pages
 
 NOTHING = -1
-NO_AMOUNT = "no_amount"
 _ENGAGEMENT, _LOCATION = "engagement_time_msec", "page_location"
 _SCREENS = ("firebase_screen", "firebase_screen_class")
 _SHOWN = 100  # bytes of a name

@@ -12,11 +12,9 @@ from configs.settings import SourceSettings
 from configs.settings.signals import Signal
 from pipeline.interactions.columns import ID
 from pipeline.sources import columns
-from pipeline.sources.events.fields import NO_AMOUNT, NOTHING, Fields, Rows
+from pipeline.sources.events.fields import NOTHING, Fields, Rows
 from pipeline.sources.extract import faults
-from pipeline.sources.items.missing import without_missing
-
-LIST = "list_of_items"
+from pipeline.sources.items.missing import LIST, NO_AMOUNT, without_missing
 
 
 class Occurrences(NamedTuple):

@@ -116,7 +116,7 @@ class Hits:
     def amounts(self, amount: str, rows: Rows) -> np.ndarray:
         """Return what each row counts before its weight, float64[n]; below 0 where that is not a number.
 
-        A product without quantity counts 1, and an event without value 0.
+        A product without quantity counts 1; an event without value is left out, with -inf.
         """
         if amount == "count":
             return np.ones(len(rows.hit))
@@ -125,7 +125,7 @@ class Hits:
         numbers, sound = columns.floats(values)
         missing = values.is_null().to_numpy(zero_copy_only=False)
         numbers[~sound] = -1
-        numbers[missing] = 1 if is_quantity else 0
+        numbers[missing] = 1 if is_quantity else -np.inf
         return numbers
 
     def _of_hits(self, parent: str, child: str, rows: Rows) -> pa.Array:

@@ -16,10 +16,10 @@ from pipeline.sources.hits.events import Events
 from pipeline.sources.hits.fields import Hits, Rows
 from pipeline.sources.hits.schema import PAGE, SCREEN
 from pipeline.sources.items.fates import Fate, fates
+from pipeline.sources.items.missing import LIST, NO_AMOUNT
 from pipeline.sources.items.pages import EXCLUDED, NOT_INCLUDED, WITHOUT_PATTERN, Pages
 
 HITS, ITEMS = "hits", "items"  # units of the account
-LIST = "list_of_items"
 
 
 class Occurrences(NamedTuple):
@@ -132,6 +132,7 @@ def _occurrences(
 def _others(found: _Candidates, pages: Pages | None) -> Iterator[tuple[Fate, np.ndarray]]:
     """Yield reasons apart from the id, and the rows that have them, bool[n]; a later one counts."""
     yield Fate(True, "amount_invalid"), found.amount < 0
+    yield Fate(False, NO_AMOUNT), np.isneginf(found.amount)
     if pages:
         for reason in (NOT_INCLUDED, EXCLUDED, WITHOUT_PATTERN):
             yield Fate(False, reason), pages.reasons == reason

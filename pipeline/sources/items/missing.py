@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 NO_ITEM, NOT_AN_ID = "no_item", "not_an_id."
+# Why an occurrence counts nothing although it has an item.
+LIST, NO_AMOUNT = "list_of_items", "no_amount"
 
 
 def without_missing(ids: pa.DictionaryArray, names: Iterable[str]) -> tuple[pa.DictionaryArray, np.ndarray]:

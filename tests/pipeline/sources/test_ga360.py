@@ -215,6 +215,18 @@ def test_lists_impressions_and_names_that_are_no_ids_are_counted(tmp_path):
     }
 
 
+def test_events_without_a_number_are_counted(tmp_path):
+    values = [{"eventValue": "3"}, {}, {"eventValue": "-1"}, {"eventValue": "0"}]
+    hits = [
+        plain_hit(n, n, "EVENT", eventInfo={"eventCategory": "Video", "eventLabel": "x"} | value)
+        for n, value in enumerate(values)
+    ]
+    signal = {"event": "Video", "item": "event.eventLabel", "amount": "event.eventValue", "weight": 2}
+    pairs, counts = found(tmp_path, [session("a", 1, hits)], signal)
+    assert pairs == {("a", "x"): 6}
+    assert counts["items.skipped.no_amount"] == counts["items.rejected.amount_invalid"] == 1
+
+
 def test_pages_that_the_rules_leave_out_are_counted(tmp_path):
     paths = ["/a", "/basket", "/b", "/search?q=1", None]
     hits = [plain_hit(n, n * 10, page={"pagePath": path}) for n, path in enumerate(paths)]
