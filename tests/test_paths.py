@@ -162,7 +162,7 @@ def test_a_result_file_is_checked_before_the_work(tmp_path, monkeypatch, module)
     flag = "--output_json" if module is evaluate else "--output"
     with pytest.raises(UserError, match=r"c.yaml/x cannot be written"):
         module.main(["--config", "c.yaml", flag, "c.yaml/x"])
-    with pytest.raises(UserError, match="none"):  # a file in the working directory is no mistake
+    with pytest.raises(UserError, match="none"):  # a file in the working directory is right
         module.main(["--config", "c.yaml", flag, "e.json"])
     assert os.listdir(tmp_path) == ["c.yaml"]
 
