@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 
+import fastavro
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from configs.settings import RatingSettings, SourceSettings
 from pipeline.interactions.columns import from_bytes, to_bytes
+from pipeline.sources.events.schema import schema_of
 from pipeline.sources.select import source_of
 from tests.support.exports import SHARED, event, write_ndjson
 
@@ -20,6 +25,8 @@ VIEW, BUY = (
     {"event": "view_item", "item": "items.item_id"},
     {"event": "purchase", "item": "items.item_id", "weight": 10},
 )
+
+PAGE = {"event": "*", "item": "page", "dwell": True}
 
 
 def read(path, **given_settings):
@@ -278,3 +285,41 @@ def test_google_s_sample_gives_the_pairs_of_duckdb(event, pairs, visitors, items
     assert amounts == {(visitor, item): float(amount) for visitor, item, amount in rows}
     assert (len(rows), len({row[0] for row in rows}), len({row[1] for row in rows})) == (pairs, visitors, items)
     assert rejects == [] and counts["records.read"] == 24_219
+
+
+def as_extract(value):
+    """Return a value as bq extract writes it in JSON: integers as text, no nulls."""
+    if isinstance(value, dict):
+        return {name: as_extract(part) for name, part in value.items() if part is not None}
+    if isinstance(value, list):
+        return [as_extract(part) for part in value]
+    return str(value) if isinstance(value, int) else value
+
+
+def avro_type(kind: pa.DataType, name: str) -> dict | list:
+    if pa.types.is_list(kind):
+        return {"type": "array", "items": avro_type(kind.value_type, name)}
+    if pa.types.is_struct(kind):
+        fields = [{"name": field.name, "type": avro_type(field.type, f"{name}_{field.name}")} for field in kind]
+        return {"type": "record", "name": name, "fields": fields}
+    return ["null", "long" if pa.types.is_integer(kind) else "double" if pa.types.is_floating(kind) else "string"]
+
+
+@needs_sample
+def test_renderings_of_google_s_sample_give_the_same(tmp_path):
+    wanted = schema_of(SourceSettings(preset="ga4_shop")).names + ["event_params"]
+    table = pq.read_table(SAMPLE, columns=[name for name in wanted if name != "batch_event_index"])
+    table = table.filter(pc.is_in(table["event_name"], value_set=pa.array(["purchase", "add_to_cart", "view_item"])))
+    rows = table.slice(0, 900).to_pylist()
+    pq.write_table(table.slice(0, 900), tmp_path / "parquet")
+    write_ndjson(tmp_path / "json", [as_extract(row) for row in rows])
+    write_ndjson(tmp_path / "numbers.gz", rows)
+    with (tmp_path / "avro").open("wb") as file:
+        fastavro.writer(file, avro_type(pa.struct(list(table.schema)), "event"), rows, codec="deflate")
+    for given_settings in ({"preset": "ga4_shop"}, {"preset": "ga4_pages", "signals": [VIEW, PAGE]}):
+        first = read(tmp_path / "parquet", **given_settings)
+        assert len(first[0]) > 100 and not first[1]
+        for name in ("json", "numbers.gz", "avro"):
+            amounts, rejects, counts, values = read(tmp_path / name, **given_settings)
+            assert (amounts, rejects, counts) == first[:3]
+            assert sorted(map(str, values)) == sorted(map(str, first[3]))
