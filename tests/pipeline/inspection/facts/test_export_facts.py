@@ -107,14 +107,14 @@ def test_consent_users_and_visitors_of_several_days(tmp_path):
     yes, no = ({"privacy_info": {"analytics_storage": answer}} for answer in ("Yes", "No"))
     rows = [
         event("v1", "i1", 5, event_name="page_view", user_id="u1", **yes),
-        event("v1", "i1", 5, event_name="page_view", event_date="20240102", user_id="0", **yes),
+        event("v1", "i1", 0, event_name="page_view", event_date="20240102", user_id="0", **yes),
         event(None, "i2", 5, event_name="page_view", user_id="undefined", **no),
         event("", "i2", None, event_name="page_view", user_id="", **yes),
     ]
     facts = ga4_facts(tmp_path, rows)
     assert (facts.rows, facts.visitors, facts.returning, facts.anonymous, facts.users) == (4, 1, 1, 0.5, 0.25)
     assert facts.consent == {"Yes": 0.75, "No": 0.25} and facts.days == ["20240101", "20240102"]
-    assert facts.events[0].engaged == 0.75
+    assert facts.events[0].engaged == 0.5
 
 
 def test_an_example_needs_several_visitors_and_no_address(tmp_path):
@@ -150,3 +150,18 @@ def test_dimensions_of_sessions_count_for_each_page_of_theirs(tmp_path):
     found = {each.field: (each.carried, each.of, each.distinct) for each in facts.candidates}
     assert found["dimension.7"] == (2, 4, 1) and found["dimension.10"] == (3, 4, 1)
     assert (facts.hits, facts.duplicates, facts.visitors) == (5, 1, 2)
+
+
+def test_products_in_lists_are_not_of_interest(tmp_path):
+    """Those of no action, and impressions next to an action."""
+    shown = {"productSKU": "shown", "isImpression": True}
+    hits = [
+        hit(1, 0) | {"eCommerceAction": {"action_type": "0"}, "product": [{"productSKU": "listed"}]},
+        hit(2, 1) | {"product": [{"productSKU": "listed"}]},
+        hit(3, 2) | {"eCommerceAction": {"action_type": "2"}, "product": [{"productSKU": "seen"}, shown]},
+    ]
+    path = write_ndjson(tmp_path / "ga_sessions_20240101.json", [session("v1", 1, hits)])
+    facts = ga360.facts_of(files.take(str(path)))
+    assert (facts.candidate("product.productSKU").carried, facts.candidate("product.productSKU").distinct) == (1, 1)
+    events = {each.name: (each.events, each.with_items) for each in facts.events}
+    assert events == {"page": (3, 1), "detail": (1, 1), "(lists of products)": (3, 3)}
