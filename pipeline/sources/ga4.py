@@ -84,14 +84,15 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules) 
         and item; amounts may be 0 or below.
     """
     ledger = open_ledger(raw, path)
-    of_name, (batch, numbers, names), visitors = _events_of_signals(raw, source, ledger)
+    matched, (batch, numbers, names), visitors = _events_of_signals(raw, source, ledger)
+    is_counted = np.any(matched, axis=0, keepdims=True)[0]
     stamps, has_stamp = times.since_1970(column(batch, "event_timestamp"), "us")
     reasons = faults("visitor_id", visitors)
     reasons[~has_stamp] = "event_timestamp_invalid"
     fields = Fields(batch, source, rules)
-    ledger.counts.update({SEEN_PARAMETER + name: number for name, number in fields.names.items()})
-    found = occurrences.find(fields, list(of_name[:, _codes(names)]), source)
-    found = _accounted(found, reasons, visitors, numbers, ledger)
+    ledger.counts.update({SEEN_PARAMETER + name: number for name, number in fields.names(is_counted).items()})
+    found = occurrences.find(fields, list(matched), source)
+    found = _accounted(found, is_counted, reasons, visitors, numbers, ledger)
     times_ms = stamps // 1000
     of_row = times_ms[found.rows.event]
     described = {name: fields.described(field, found.rows) for name, field in source.item_attributes.items()}
@@ -121,26 +122,27 @@ class _Events(NamedTuple):
 
 
 class _OfSignals(NamedTuple):
-    """The signals of each name (`_signals_of_names`), the events of signals, and their visitors."""
+    """The events of each signal, bool[signals, n], of some events; and their visitors, null where there is none."""
 
-    of_name: np.ndarray
+    matched: np.ndarray
     events: _Events
     visitors: pa.DictionaryArray
 
 
 def _events_of_signals(raw: RawBatch, source: SourceSettings, ledger: Ledger) -> _OfSignals:
-    """Return the events of visitors in the window that a signal names; count the others."""
+    """Return the events of visitors in the window that a signal names, and at most as many others; count those."""
     inside = within_window(times.days(column(raw.columns, "event_date")), source, ledger, raw.numbers)
     names = columns.coded_ids(column(raw.columns, "event_name"))
     events = _Events(raw.columns, raw.numbers, names).filter(inside)
     of_name = _signals_of_names(events.names, source, ledger)
     wanted = np.any(of_name, axis=0, keepdims=True)[0, _codes(events.names)]
     ledger.skip(RECORDS, NO_SIGNAL, (~wanted).sum())
-    events = events.filter(wanted)
+    if wanted.sum() * 2 < len(wanted):  # to copy the others' fields takes longer than to look past a few events
+        events, wanted = events.filter(wanted), np.ones(int(wanted.sum()), bool)
     visitors = _visitors(events.batch, source)
     has_visitor = visitors.is_valid().to_numpy(zero_copy_only=False)
-    ledger.skip(RECORDS, "no_visitor_id", (~has_visitor).sum())
-    return _OfSignals(of_name, events.filter(has_visitor), visitors.filter(pa.array(has_visitor)))
+    ledger.skip(RECORDS, "no_visitor_id", (wanted & ~has_visitor).sum())
+    return _OfSignals(of_name[:, _codes(events.names)] & has_visitor, events, visitors)
 
 
 def _signals_of_names(names: pa.DictionaryArray, source: SourceSettings, ledger: Ledger) -> np.ndarray:
@@ -169,15 +171,22 @@ def _visitors(batch: pa.RecordBatch, source: SourceSettings) -> pa.DictionaryArr
 
 
 def _accounted(
-    found: Occurrences, reasons: np.ndarray, visitors: pa.Array, numbers: np.ndarray, ledger: Ledger
+    found: Occurrences,
+    is_counted: np.ndarray,
+    reasons: np.ndarray,
+    visitors: pa.Array,
+    numbers: np.ndarray,
+    ledger: Ledger,
 ) -> Occurrences:
     """Return the occurrences that count; account for the others, and for the events.
 
     An event that is invalid, or whose id is, is rejected whole; of its items, only those that are invalid.
 
     Args:
+        is_counted: the events of signals and visitors, bool[events].
         reasons: why an event is invalid, object[events]; the occurrences' reasons are added.
     """
+    reasons[~is_counted] = None
     event, of_items = found.rows.event, found.of_items
     is_skipped = found.skips != None  # noqa: E711 - elementwise
     is_bad = (found.faults != None) & ~is_skipped  # noqa: E711 - elementwise
@@ -192,7 +201,7 @@ def _accounted(
     skips[event[is_bad]] = "no_valid_item"
     skips[event[is_skipped]] = found.skips[is_skipped]
     used[event[~is_bad & ~is_skipped]] = True
-    _skip(ledger, RECORDS, skips[sound & ~used])
+    _skip(ledger, RECORDS, skips[is_counted & sound & ~used])
     if of_items.any():
         of_sound = of_items & sound[event]
         ledger.counts[f"{_ITEMS}.read"] += int(of_sound.sum())

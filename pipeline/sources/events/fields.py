@@ -108,10 +108,10 @@ class Fields:
         missing = values.is_null().to_numpy(zero_copy_only=False)
         return Amounts(numbers.astype(np.float64), np.zeros(len(missing), bool), ~sound & ~missing)
 
-    @property
-    def names(self) -> Counter[str]:
-        """The number of parameters by name."""
-        numbers = np.bincount(self._keys[self._keys != NOTHING], minlength=len(self._names)).tolist()
+    def names(self, events: np.ndarray) -> Counter[str]:
+        """Return the number of parameters of some events, bool[events], by name."""
+        keys = self._keys[(self._keys != NOTHING) & events[self._event_of_parameter]]
+        numbers = np.bincount(keys, minlength=len(self._names)).tolist()
         return Counter({shown(name): number for name, number in zip(self._names, numbers, strict=True)})
 
     def _of_events(self, field: str) -> pa.Array:
