@@ -1,4 +1,4 @@
-"""Text files that people make: lists of ids, one per line, and tables of ids with weights or titles.
+"""Text files of users: lists of ids, one per line, and tables of ids with weights or titles.
 
 All have one rule: UTF-8 or UTF-16, with or without a byte order mark; lines end in any system's way; and an id counts
 as it is written and without quotes and blanks around it.

@@ -12,6 +12,7 @@ import sys
 import traceback
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import fastavro
 import pyarrow as pa
@@ -59,7 +60,7 @@ def run(main, *argv) -> None:
 
 # Files of a table, of GA360 and of GA4, each with something wrong at or next to a marked id.
 SOUND = f"visitorId,contentId,stars,day\n{MARK},{MARK},5,2024-01-05\n"
-TABLES = {
+TABLES: dict[str, Any] = {
     "no header": f"{MARK},tea,5\n",
     "JSON": json.dumps({"visitorId": MARK}) + "\n",
     "a header of marks": f"{MARK},{MARK},{MARK}\n{MARK},{MARK},5\n",
@@ -175,7 +176,7 @@ def test_avro(tmp_path, capfd, caplog):
 
     record = {"type": "record", "name": "mark", "fields": [{"name": "x", "type": "string"}]}
     enum = {"type": "enum", "name": "mark", "symbols": ["ann"]}
-    kinds = [
+    kinds: list[tuple[Any, Any]] = [
         ("string", MARK),
         (record, {"x": MARK}),
         (["string", "long"], MARK),
@@ -225,7 +226,7 @@ def world(tmp_path_factory):
     return root
 
 
-LISTS = {
+LISTS: dict[str, Any] = {
     "unknown": f"{MARK}\n",
     "weights": f"{MARK},1\n{MARK},{MARK}\n",
     "a catalogue": f"contentId,title,category\n{MARK},{MARK}\n",

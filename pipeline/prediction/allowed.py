@@ -36,7 +36,7 @@ def check(options: PredictionSettings, dataset: Dataset, items: int, catalogue_p
 
 
 def _listed(options: PredictionSettings, known: set[bytes]) -> dict[str, int]:
-    counts = {}
+    counts: dict[str, int] = {}
     for name in ("allow", "block"):
         if path := getattr(options, name):
             ids = id_lists.IdList.read(path, f"prediction.{name}")

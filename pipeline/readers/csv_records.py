@@ -21,7 +21,7 @@ csv.field_size_limit(1 << 28)
 
 
 class Dialect(NamedTuple):
-    """What separates values, what is around them, and what is before a quote within them; "" is nothing."""
+    """The characters between values, around them, and before a quote within them; "" is nothing."""
 
     delimiter: str = ","
     quote: str = '"'

@@ -10,7 +10,7 @@ import codecs
 import csv
 import itertools
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -59,14 +59,15 @@ class CsvReader:
         self._block_bytes, self._max_record_bytes = block_bytes, max_record_bytes
 
     def read(self, file: BinaryIO) -> Iterator[RawBatch]:
-        """Yield the rows of a file; nothing where it is blank. The first batch says in which dialect the file is.
+        """Yield the rows of a file; nothing where it is blank. The first batch has the file's dialect.
 
         Raises:
             MissingColumnError: the header lacks one of the columns.
             ValueError: a line is longer than any row can be.
         """
         number, layout, rest, encoding = 1, None, b"", self._encoding(file)
-        blocks = whole_lines(_Recoded(file, encoding) if encoding else file, self._block_bytes, 1 << 28)
+        text = cast(BinaryIO, _Recoded(file, encoding)) if encoding else file
+        blocks = whole_lines(text, self._block_bytes, 1 << 28)
         block = next(blocks, None)
         while block is not None:
             following, first = next(blocks, None), layout is None

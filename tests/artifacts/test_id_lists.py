@@ -1,4 +1,4 @@
-"""Lists, weights and catalogues as people and systems write them: all are read by one rule."""
+"""Lists, weights and catalogues as any system writes them: all are read by one rule."""
 
 import io
 import sys
