@@ -12,10 +12,10 @@ from configs.settings.section import Section, as_date
 
 
 class RatingSettings(Section):
-    """The formula that turns a dwell in ms, or a rating of a table, into the rating that the model is trained on."""
+    """The formula that turns a dwell in ms, a count or a table's rating into the rating to train on."""
 
     kind: Literal["median", "log", "linear", "binary", "ordinal"] = "median"
-    """Formula of the rating. median: min(cap, scale x dwell / median dwell); log: log(1 + dwell / epsilon); linear:
+    """Formula of the rating. median: min(cap, scale x amount / median amount); log: log(1 + amount / epsilon); linear:
     scale x amount; binary: 1; ordinal: the number that `ordinal` maps an answer to."""
     scale: PositiveFloat | None = None
     """Factor of median and linear. Unset is 0.3 for median, as in Google's course, and 1 for linear; 3 is better for
@@ -23,7 +23,7 @@ class RatingSettings(Section):
     cap: PositiveFloat = 1.0
     """median: largest possible rating."""
     epsilon: PositiveFloat = 1000.0
-    """log: dwell in ms that the dwell is divided by."""
+    """log: what the amount is divided by, such as a dwell of 1000 ms; for signals that count, set 1."""
     ordinal: dict[str, float] = Field(default_factory=dict)
     """ordinal: the rating of each answer in source.rating_column, e.g. {good: 5, bad: 1}."""
     half_life_days: PositiveFloat | None = None

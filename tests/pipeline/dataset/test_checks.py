@@ -23,3 +23,47 @@ from pipeline.dataset.checks import check_counts
 def test_no_rows_are_no_rows_of_the_events_that_tables_are_asked_for(source, said):
     with pytest.raises(UserError, match=said):
         check_counts(Counter(), Settings.model_validate({"source": source}), "rejected")
+
+
+SEEN = {"records.read": 9, "seen.event.page_view": 6, "seen.event.scroll": 3}
+BUY = {"event": "purchse", "item": "items.item_id"}
+
+
+def refusal(counts: dict, **source) -> str:
+    settings = Settings.model_validate({"source": {"kind": "ga4", "input": "x"} | source})
+    with pytest.raises(UserError) as error:
+        check_counts(Counter(counts), settings, "rejected")
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_signal_that_matches_no_event_is_an_error_even_beside_others():
+    signals = [{"event": "page_view", "item": "page"}, BUY]
+    said = refusal(SEEN | {"pairs.read": 5, "pairs.used": 5}, signals=signals)
+    assert said == "source.signals, number 2: no event is purchse; the events read are page_view (6), scroll (3)"
+
+
+@pytest.mark.parametrize("changes", [{"weight": -1}, {"event": ["purchse", "scroll"]}, {"event": "*"}])
+def test_what_takes_away_or_has_another_event_may_match_none(changes):
+    settings = Settings.model_validate(
+        {"source": {"kind": "ga4", "signals": [{"event": "scroll", "item": "page"}, BUY | changes]}}
+    )
+    check_counts(Counter(SEEN | {"pairs.read": 5, "pairs.used": 5}), settings, "rejected")
+
+
+def test_a_preset_none_of_whose_events_is_there():
+    said = refusal(SEEN | {"records.skipped.no_signal": 9}, preset="ga4_shop")
+    assert said.startswith(
+        "no interactions in 9 rows: no event is of a signal; the events read are page_view (6), scroll (3)"
+    )
+
+
+def test_a_pattern_that_no_page_matches():
+    page = {"pattern": "/article/([0-9]+)"}
+    said = refusal(SEEN | {"records.skipped.page_without_pattern": 9}, preset="ga4_pages", page=page)
+    assert said == "no interactions in 9 rows: source.page.pattern /article/([0-9]+) matches none of 9 pages"
+
+
+def test_a_parameter_that_is_not_there():
+    said = refusal(SEEN | {"records.skipped.no_item": 9, "seen.parameter.sku": 4}, item_parameter="id")
+    assert said == "no interactions in 9 rows: none has the parameter id; seen were sku (4); set source.item_parameter"
