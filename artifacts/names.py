@@ -15,6 +15,7 @@ TIME_MS = "time_ms"  # of the last view, since 1970
 USER_ID = "userId"
 ITEM_ID = "itemId"
 RATING = "rating"
+WEIGHT = "weight"  # E, if the dataset has weights
 
 # Vocabularies in the transform_fn's assets; line n is the id of index n.
 VOCAB_USERS = "vocab_users"
@@ -35,6 +36,7 @@ HELD_OUT = "held_out"
 KEY = "key"
 INDICES = "indices"
 VALUES = "values"
+WEIGHTS = "weights"  # E, if the dataset has weights
 
 # A block of interactions on its way through TFT: a row of lists. Each visitor and item is in it once;
 # interaction i is of visitorId[visitor_place[i]] and contentId[item_place[i]].

@@ -53,28 +53,40 @@ class SparseRows:
 
     @classmethod
     def concatenated(cls, blocks: Sequence[SparseRows]) -> SparseRows:
-        """Return the rows of all blocks, one after the other; entries must not have weights of their own."""
+        """Return the rows of all blocks, one after the other."""
         blocks = [*blocks, cls.empty(0)]
         indptr = np.append(0, np.cumsum(np.concatenate([block.lengths for block in blocks])))
         columns = ([getattr(block, name) for block in blocks] for name in ("keys", "indices", "values"))
         keys, indices, values = (np.concatenate(column) for column in columns)
-        return cls(keys, indptr, indices, values)
+        return cls(keys, indptr, indices, values, cls._weights_of(blocks))
 
     @classmethod
     def stacked(cls, blocks: Sequence[SparseRows], size: int) -> SparseRows:
         """Return all rows of a side, keyed 0 .. size - 1 in order; a key that is in no block has an empty row.
 
-        Each key must be in at most one block, and entries must not have weights of their own.
+        Each key must be in at most one block.
         """
         lengths = np.zeros(size, np.int64)
         for block in blocks:
             lengths[block.keys] = block.lengths
         indptr = np.append(0, np.cumsum(lengths))
         indices, values = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
+        weights, given = cls._weights_of(blocks), 0
+        stacked_weights = np.empty_like(weights)
         for block in blocks:
             entries = np.repeat(indptr[block.keys] - block.indptr[:-1], block.lengths) + np.arange(block.entries)
             indices[entries], values[entries] = block.indices, block.values
-        return cls(np.arange(size, dtype=np.int64), indptr, indices, values)
+            if len(weights):
+                stacked_weights[entries] = weights[given : given + block.entries]
+                given += block.entries
+        return cls(np.arange(size, dtype=np.int64), indptr, indices, values, stacked_weights)
+
+    @staticmethod
+    def _weights_of(blocks: Sequence[SparseRows]) -> np.ndarray:
+        """Return the weights of all entries, one block after the other; empty if no block has any."""
+        if not any(len(block.weights) for block in blocks):
+            return _NO_WEIGHTS
+        return np.concatenate([block.entry_weights for block in blocks])
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -83,6 +95,11 @@ class SparseRows:
     def entries(self) -> int:
         """Number of entries in all rows."""
         return len(self.indices)
+
+    @property
+    def entry_weights(self) -> np.ndarray:
+        """float32 [nnz], E; ones if the entries have no weights of their own."""
+        return self.weights if len(self.weights) else np.ones(self.entries, np.float32)
 
     @cached_property
     def lengths(self) -> np.ndarray:

@@ -25,7 +25,7 @@ import pyarrow as pa
 from tfx_bsl.coders import example_coder
 
 from artifacts.checksums import crc32c
-from artifacts.names import INDICES, KEY, VALUES
+from artifacts.names import INDICES, KEY, VALUES, WEIGHTS
 from artifacts.sparse_rows import SparseRows
 from artifacts.storage import open_to_read
 from configs.errors import UserError
@@ -155,7 +155,10 @@ def _decode(decoder: example_coder.ExamplesToRecordBatchDecoder, batch: list[byt
     if not indices.value_lengths().equals(values.value_lengths()):
         raise UserError(f"{path}: a row has more or fewer values than indices; make the dataset again")
     indptr = np.append(0, np.cumsum(indices.value_lengths().fill_null(0), dtype=np.int64))
-    return SparseRows(_flat(keys), indptr, _flat(indices), _flat(values))
+    weights = _flat(columns.column(WEIGHTS)) if WEIGHTS in columns.schema.names else np.zeros(0, np.float32)
+    if len(weights) not in (0, indptr[-1]):
+        raise UserError(f"{path}: a row has more or fewer weights than indices; make the dataset again")
+    return SparseRows(_flat(keys), indptr, _flat(indices), _flat(values), weights)
 
 
 def _flat(column: pa.LargeListArray) -> np.ndarray:
@@ -164,6 +167,8 @@ def _flat(column: pa.LargeListArray) -> np.ndarray:
 
 def encode(rows: SparseRows) -> tuple[bytes, np.ndarray]:
     """Serialize each row as a tf.train.Example with `key` int64[1], `indices` int64[n], `values` float[n].
+
+    If the entries have weights of their own, `weights` float[n] follows.
 
     Returns:
         The Examples, concatenated, and the offsets at which they begin: int64[n + 1].
@@ -176,6 +181,10 @@ def encode(rows: SparseRows) -> tuple[bytes, np.ndarray]:
         _Feature(KEY, _INT64_LIST, _varint_lengths(rows.keys)),
         _Feature(VALUES, _FLOAT_LIST, 4 * counts),
     ]
+    floats = {VALUES: rows.values}
+    if len(rows.weights):
+        features.append(_Feature(WEIGHTS, _FLOAT_LIST, 4 * counts))
+        floats[WEIGHTS] = rows.weights
     body = sum(1 + _varint_lengths(feature.entry) + feature.entry for feature in features)
     begins = np.concatenate([[0], np.cumsum(1 + _varint_lengths(body) + body)])
     out = np.zeros(begins[-1], np.uint8)
@@ -184,9 +193,9 @@ def encode(rows: SparseRows) -> tuple[bytes, np.ndarray]:
     cursor.put_varints(body)
     for feature in features:
         cursor.put_head(feature)
-        if feature.name == VALUES:
-            starts = np.repeat(cursor.at - 4 * rows.indptr[:-1], counts) + 4 * np.arange(len(rows.values))
-            raw = rows.values.astype("<f4", copy=False).view(np.uint8).reshape(-1, 4)
+        if feature.name in floats:
+            starts = np.repeat(cursor.at - 4 * rows.indptr[:-1], counts) + 4 * np.arange(rows.entries)
+            raw = floats[feature.name].astype("<f4", copy=False).view(np.uint8).reshape(-1, 4)
             for byte in range(4):
                 out[starts + byte] = raw[:, byte]
         elif feature.name == KEY:

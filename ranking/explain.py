@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from artifacts.sparse_rows import SparseRows
 from ranking.fold_in import Projection
 from ranking.heap import Best
 
 
-def contributions(
-    projection: Projection, indices: np.ndarray, ratings: np.ndarray, row_weight: float, wanted: np.ndarray
-) -> np.ndarray:
+def contributions(projection: Projection, row: SparseRows, row_weight: float, wanted: np.ndarray) -> np.ndarray:
     """Return the contribution of each of a visitor's n items to the scores of w others: float64 [w, n].
 
-    v_i . u = sum_j (w0 + R C_j) a_j v_i' A^-1 v_j, with A the left side of the visitor's system (`fold_in`); a row sums
-    to the score of the visitor's projected factors.
+    v_i . u = sum_j (w0 + R C_j E_j) a_j v_i' A^-1 v_j, with A the left side of the visitor's system (`fold_in`). A
+    row sums to the score of the visitor's projected factors.
 
     Args:
-        indices: int [n], the visitor's items. ratings: float32 [n], a. row_weight: R. wanted: int [w], items.
+        row: one row, the visitor's items, ratings a and weights E. row_weight: R. wanted: int [w], items.
     """
+    indices, ratings = row.indices, row.values
     scale = 1 / np.sqrt(projection.shared + projection.ridges(np.array([len(indices)]))[0])
     own, asked = ((projection.items[rows].astype(np.float64) @ projection.basis) * scale for rows in (indices, wanted))
-    weights = row_weight * projection.weights[indices]
+    weights = row_weight * projection.weights[indices] * row.entry_weights
     if len(indices) < len(scale):
         roots = np.sqrt(weights)
         inner = np.eye(len(indices)) + roots[:, None] * (own @ own.T) * roots

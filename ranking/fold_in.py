@@ -2,12 +2,12 @@
 
 It solves what WALS's sweep over users solves (docs/wals.md); the sums are over the n_i items that visitor i has:
 
-    (w0 G + lambda_i I + R_i sum C_j v_j v_j') u_i = sum (w0 + R_i C_j) a_j v_j,    G = V'V,
+    (w0 G + lambda_i I + R_i sum C_j E_j v_j v_j') u_i = sum (w0 + R_i C_j E_j) a_j v_j,    G = V'V,
     lambda_i = lambda (n_i + w0 m)^nu
 
 In the basis Q of G = Q diag(l) Q' the part that all rows share is the diagonal D_i = w0 l + lambda_i. With
-Y = V Q D_i^(-1/2), of the row's items only, W = R_i C and r = (w0 + W) a, the answer is u = Q D_i^(-1/2) t, with t from
-the smaller of two systems:
+Y = V Q D_i^(-1/2), of the row's items only, W = R_i C E and r = (w0 + W) a, the answer is u = Q D_i^(-1/2) t, with t
+from the smaller of two systems:
 
     t = Y' h,  (Y Y' + W^-1) h = W^-1 r    of n_i numbers;        (I + Y' W Y) t = Y' r    of d numbers.
 
@@ -42,7 +42,8 @@ class _System(NamedTuple):
     """Rows to solve, as the kernels read them.
 
     Attributes:
-        starts: int64 [b + 1]. columns: int64 [nnz], rows of `table`. ratings: float32 [nnz].
+        starts: int64 [b + 1]. columns: int64 [nnz], rows of `table`. ratings: float32 [nnz]. entry_weights: float32
+            [nnz], E.
         row_weights: float64 [b], R. ridges: float64 [b], lambda_i.
         table: float64 [m', d], the factors of the items that the rows have, in the basis. weights: float64 [m'], C.
         shared: float64 [d], w0 l. w0: the weight of what was not observed.
@@ -51,6 +52,7 @@ class _System(NamedTuple):
     starts: np.ndarray
     columns: np.ndarray
     ratings: np.ndarray
+    entry_weights: np.ndarray
     row_weights: np.ndarray
     ridges: np.ndarray
     table: np.ndarray
@@ -97,6 +99,7 @@ class Projection:
             starts=rows.indptr,
             columns=columns,
             ratings=rows.values,
+            entry_weights=rows.entry_weights,
             row_weights=row_weights.astype(np.float64),
             ridges=self.ridges(rows.lengths),
             table=table,
@@ -153,7 +156,7 @@ def _by_entries(row, system, scratch, out):
     w0, row_weight = system.w0, system.row_weights[row]
     for e in range(n):
         column = system.columns[low + e]
-        own = row_weight * system.weights[column]
+        own = row_weight * system.weights[column] * system.entry_weights[low + e]
         weight = max(own, 1e-12 * w0 + 1e-30)  # an entry of weight 0 stays in the system
         root = np.sqrt(weight)
         right[e] = (w0 + own) * system.ratings[low + e] / root
@@ -188,7 +191,7 @@ def _by_dimensions(row, system, scratch, out):
         left[c, c] = 1
     for entry in range(system.starts[row], system.starts[row + 1]):
         column = system.columns[entry]
-        weight = system.row_weights[row] * system.weights[column]
+        weight = system.row_weights[row] * system.weights[column] * system.entry_weights[entry]
         target = (system.w0 + weight) * system.ratings[entry]
         for c in range(d):
             out[c] = scale[c] * system.table[column, c]

@@ -108,7 +108,7 @@ class DatasetManifest(Manifest):
     COMMAND: ClassVar = "python -m pipeline.preprocess --replace"
 
     kind: Literal["dataset"] = "dataset"
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     created: str
     seconds: float
     counts: DatasetCounts

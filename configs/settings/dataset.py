@@ -26,6 +26,9 @@ class RatingSettings(Section):
     """log: what the amount is divided by, such as a dwell of 1000 ms; for signals that count, set 1."""
     ordinal: dict[str, float] = Field(default_factory=dict)
     """ordinal: the rating of each answer in source.rating_column, e.g. {good: 5, bad: 1}."""
+    weight: Literal["none", "log"] | None = None
+    """Weight of a pair in the loss, next to its rating. none: 1; log: log2(1 + amount / median amount). Unset is log if
+    signals count events, and none for dwell and tables."""
     half_life_days: PositiveFloat | None = None
     """Days before source.end_date after which a rating counts half; unset counts all ratings equally."""
 

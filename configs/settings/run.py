@@ -62,6 +62,8 @@ class Settings(Section):
         rated = is_table and source.rating_column
         if rated and rating.kind in ("median", "log"):
             yield f"rating.kind {rating.kind} is for dwell; with rating_column use linear, binary or ordinal"
+        if rating.weight == "log" and rated:
+            yield "rating.weight log is for amounts; a rating_column has none"
         if rating.kind == "ordinal" and not rated:
             yield "rating.kind ordinal needs a table with source.rating_column"
         if rating.half_life_days and source.end_date is None:
@@ -80,8 +82,9 @@ class Settings(Section):
 def resolve(settings: Settings) -> Settings:
     """Return the settings with every value filled in that follows from others.
 
-    `source.start_date` follows from `source.window_days` and `source.end_date`, `split.time` from `split.days`, and the
-    project and the labels of BigQuery from those of `cloud`. Resolving twice is the same as resolving once.
+    `source.start_date` follows from `source.window_days` and `source.end_date`, `split.time` from `split.days`,
+    `rating.weight` from the signals, and the project and the labels of BigQuery from those of `cloud`. Resolving twice
+    is the same as resolving once.
     """
     source, split, bigquery, end = settings.source, settings.split, settings.bigquery, settings.source.end_date
     changes: dict[str, Any] = {
@@ -90,6 +93,9 @@ def resolve(settings: Settings) -> Settings:
             "labels": settings.cloud.labels | bigquery.labels,
         }
     }
+    if settings.rating.weight is None:
+        counts = source.kind != "table" and not all(signal.dwell for signal in source.all_signals)
+        changes["rating"] = {"weight": "log" if counts else "none"}
     if source.window_days is not None and end is not None:
         changes["source"] = {"start_date": end - datetime.timedelta(days=source.window_days - 1)}
     if split.days is not None and end is not None:

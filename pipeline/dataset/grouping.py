@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from artifacts.names import ITEM_ID, RATING, USER_ID
+from artifacts.names import ITEM_ID, RATING, USER_ID, WEIGHT
 from artifacts.sparse_rows import SparseRows
 from pipeline.interactions import columns
 from pipeline.interactions.blocks import values_of
@@ -21,6 +21,7 @@ SIDES = (ITEMS_FOR_USER, USERS_FOR_ITEM)
 _SHARD_INTERACTIONS = 2_000_000  # sorted and encoded at once: about 150 MB of a worker's memory
 _MOST_SHARDS = 10_000
 _ENTRIES = pa.schema({"key": pa.int64(), "index": pa.int64(), "value": pa.float32()})
+_WEIGHED_ENTRIES = _ENTRIES.append(pa.field("weight", pa.float32()))
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,12 @@ class Sizes:
 
 
 class EncodedInteractions(NamedTuple):
-    """Interactions by index: users int64[n], items int64[n], ratings float32[n]."""
+    """Interactions by index: users int64[n], items int64[n], ratings float32[n]; weights float32[n] or None."""
 
     users: np.ndarray
     items: np.ndarray
     ratings: np.ndarray
+    weights: np.ndarray | None = None
 
 
 def shards_for(interactions: int, chosen: int | None) -> int:
@@ -57,27 +59,30 @@ def used_interactions(block: pa.RecordBatch) -> tuple[EncodedInteractions, dict[
         "pairs.skipped.below_min_items_per_user": int((users < 0).sum()),
         "pairs.skipped.below_min_users_per_item": int(((users >= 0) & (items < 0)).sum()),
     }
-    return EncodedInteractions(users[used], items[used], ratings[used].astype(np.float32)), skipped
+    weights = values_of(block, WEIGHT)[used].astype(np.float32) if WEIGHT in block.schema.names else None
+    return EncodedInteractions(users[used], items[used], ratings[used].astype(np.float32), weights), skipped
 
 
 def partition(
     interactions: EncodedInteractions, shards: int, sides: Iterable[str] = SIDES
 ) -> Iterator[tuple[tuple[str, int], pa.RecordBatch]]:
     """Yield ((side, shard), entries): on each side, an interaction's shard is its key modulo `shards`."""
-    users, items, ratings = interactions
+    users, items, ratings, weights = interactions
+    others = [pa.array(ratings)] if weights is None else [pa.array(ratings), pa.array(weights)]
+    schema = _ENTRIES if weights is None else _WEIGHED_ENTRIES
     for side in sides:
         keys, indices = (items, users) if side == USERS_FOR_ITEM else (users, items)
-        batch = pa.RecordBatch.from_arrays([pa.array(keys), pa.array(indices), pa.array(ratings)], schema=_ENTRIES)
+        batch = pa.RecordBatch.from_arrays([pa.array(keys), pa.array(indices), *others], schema=schema)
         for shard, entries in columns.split(batch, keys % shards):
             yield (side, shard), entries
 
 
 def group(entries: pa.Table) -> SparseRows:
     """Return all rows of one shard, keys and indices ascending; there is at least one entry."""
-    keys, indices, values = (column.to_numpy() for column in entries.columns)
+    keys, indices, values, *weights = (column.to_numpy() for column in entries.columns)
     most_indices = int(indices.max()) + 1
     pairs, order = columns.sorted_with_order(keys * most_indices + indices)
     keys = pairs // most_indices
     indices, values = pairs - keys * most_indices, values[order]
     starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    return SparseRows(keys[starts], np.append(starts, len(keys)), indices, values)
+    return SparseRows(keys[starts], np.append(starts, len(keys)), indices, values, *(each[order] for each in weights))

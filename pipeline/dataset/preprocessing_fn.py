@@ -17,7 +17,7 @@ from artifacts import names
 from configs.settings import DatasetSettings, RatingSettings
 from pipeline.beam.block_store import BlockStore
 from pipeline.dataset import vocabulary_analyzer
-from pipeline.dataset.ratings import decay, rate
+from pipeline.dataset.ratings import decay, rate, weigh
 from pipeline.interactions.blocks import BLOCK
 
 # A list of ids or numbers is ragged; as a sparse one it would add coordinates of 16 bytes per number.
@@ -39,7 +39,7 @@ def make_preprocessing_fn(
 
     Its input is one block, the features of FEATURE_SPEC with shape [1, None]. It returns `userId` int64, `itemId` int64
     and `rating` float32, [1, interactions], with -1 for an id that a minimum count left out; `time_ms` int64
-    [1, interactions], unchanged; and `median` float32 [1].
+    [1, interactions], unchanged; `median` float32 [1]; and, by `rating.weight`, `weight` float32 [1, interactions].
     """
 
     def preprocessing_fn(inputs: Tensors) -> Tensors:
@@ -51,6 +51,8 @@ def make_preprocessing_fn(
         if rating.half_life_days and last_day:
             ratings *= decay(inputs[names.TIME_MS].values, last_day, rating.half_life_days)
         encoded = {names.USER_ID: users, names.ITEM_ID: items, names.RATING: ratings}
+        if rating.weight == "log":
+            encoded[names.WEIGHT] = weigh(amounts.values, median)
         outputs: Tensors = {
             name: tf.RaggedTensor.from_row_splits(values, amounts.row_splits, validate=False)
             for name, values in encoded.items()

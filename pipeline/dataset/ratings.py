@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 
 import tensorflow as tf
 
@@ -19,6 +20,11 @@ def rate(amounts: tf.Tensor, median: tf.Tensor, settings: RatingSettings) -> tf.
     if settings.kind == "binary":
         return tf.ones_like(amounts)
     return settings.factor * amounts  # linear; ordinal answers are ratings already
+
+
+def weigh(amounts: tf.Tensor, median: tf.Tensor) -> tf.Tensor:
+    """Return the weights E float32[n] of entries in the loss: log2(1 + amount / median), so 1 for the median."""
+    return tf.math.log1p(amounts / median) / math.log(2)
 
 
 def decay(times_ms: tf.Tensor, last_day: datetime.date, half_life_days: float) -> tf.Tensor:

@@ -124,7 +124,7 @@ def _explain(plan: Plan, items: Items, block: Visitors, best: Best) -> Reasons |
     for row in np.flatnonzero((block.rules != cold_start.POPULARITY) & (block.rows.lengths > 0)).tolist():
         own = block.rows.between(row, row + 1)
         answers = best.indices[row][best.indices[row] >= 0]
-        shares = explain.contributions(items.projection, own.indices, own.values, block.weights[row], answers)
+        shares = explain.contributions(items.projection, own, block.weights[row], answers)
         first = explain.greatest(shares, own.indices, plan.options.explanation)
         reasons.items[row, : len(answers), : first.indices.shape[1]] = first.indices
         reasons.contributions[row, : len(answers), : first.indices.shape[1]] = first.scores

@@ -53,6 +53,16 @@ def test_blocks_in_any_order_are_put_together(dense):
     assert len(SparseRows.concatenated([])) == 0
 
 
+def test_weights_follow_their_entries(dense):
+    rows = SparseRows.from_matrix(sp.csr_matrix(dense), sp.csr_matrix(dense * 3))
+    blocks = [rows.take(np.arange(start, ROWS, 3)) for start in (2, 0, 1)]
+    for put_together in (SparseRows.stacked(blocks, ROWS), SparseRows.concatenated(blocks).joined()):
+        np.testing.assert_array_equal(put_together.weights, put_together.values * 3)
+    mixed = SparseRows.concatenated([rows_of(dense), rows])
+    np.testing.assert_array_equal(mixed.weights, np.append(np.ones(rows.entries), rows.weights))
+    assert not len(SparseRows.stacked([rows_of(dense)], ROWS).weights)
+
+
 def test_rows_of_one_key_are_joined(dense):
     rows = rows_of(np.where(np.arange(COLUMNS) < 8, dense, 0))
     rest = rows_of(np.where(np.arange(COLUMNS) < 8, 0, dense))

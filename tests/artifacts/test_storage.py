@@ -73,7 +73,7 @@ def test_a_busy_storage_is_asked_again(flaky, bucket, tmp_path):
     assert {method for method, _ in flaky} == {"GET", "POST", "PUT", "DELETE"} and len(flaky) > 10
 
 
-MANIFEST = b'{"kind": "dataset", "schema_version": 2}'
+MANIFEST = b'{"kind": "dataset", "schema_version": 3}'
 GLOBS = {  # of the files below, as Beam's FileSystems.match reads the patterns
     "a/*/part": ["a/1/part", "a/2/part"],
     "a/1/*": ["a/1/manifest.json", "a/1/part"],

@@ -1,5 +1,8 @@
 """Rows as tf.train.Example in TFRecord files: TensorFlow reads what is written, byte for byte as it would write it."""
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -39,6 +42,36 @@ def test_bytes_are_those_of_deterministic_serialisation(table):
         features["indices"].int64_list.SetInParent()
         features["values"].float_list.SetInParent()
         assert data[begin:end] == example.SerializeToString(deterministic=True)
+
+
+@given(tables.filter(lambda table: any(row for _, row in table)))
+def test_weights_are_a_feature_of_their_own(table):
+    rows = rows_of(table)
+    rows = replace(rows, weights=np.arange(rows.entries, dtype=np.float32))
+    data, begins = tfrecords.encode(rows)
+    for number, (begin, end) in enumerate(itertools.pairwise(begins.tolist())):
+        example = tf.train.Example.FromString(data[begin:end])
+        assert example.SerializeToString(deterministic=True) == data[begin:end]
+        weights = example.features.feature["weights"].float_list.value
+        assert list(weights) == list(range(rows.indptr[number], rows.indptr[number + 1]))
+
+
+def test_weights_round_trip_in_pieces_and_without_entries(tmp_path):
+    rows = rows_of([(0, [(1, 1.0), (2, 2.0), (7, 3.0)]), (1, []), (5, [(0, 4.0)])])
+    rows = replace(rows, weights=np.array([0.5, 0, 2, 8], np.float32))
+    path = tmp_path / "rows"
+    path.write_bytes(tfrecords.frame(*_encoded(rows.cut(2))))
+    (read,) = tfrecords.read_row_batches(str(path))
+    assert read.keys.tolist() == [0, 1, 5] and read.weights.tolist() == [0.5, 0, 2, 8]
+    example = tf.train.Example()
+    for name, values in (("values", [1.0, 2.0]), ("weights", [1.0])):
+        example.features.feature[name].float_list.value.extend(values)
+    example.features.feature["indices"].int64_list.value.extend([0, 1])
+    example.features.feature["key"].int64_list.value.append(0)
+    record = example.SerializeToString()
+    path.write_bytes(tfrecords.frame(record, [0, len(record)]))
+    with pytest.raises(UserError, match="more or fewer weights than indices"):
+        list(tfrecords.read_row_batches(str(path)))
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])

@@ -145,7 +145,7 @@ def test_settings_are_resolved_by_a_function_and_once_is_enough(tmp_path):
     found = resolve(raw)
     assert str(found.source.start_date) == "2024-01-01" and str(found.split.time) == "2024-01-30 00:00:00"
     assert (found.bigquery.project, found.bigquery.labels) == ("p", {"a": "1", "b": "3"})
-    assert resolve(found) == found and resolve(Settings()) == Settings()
+    assert resolve(found) == found and resolve(resolve(Settings())) == resolve(Settings())
     assert load_settings(write(tmp_path, json.dumps(tree))) == found
     assert resolve(Settings.model_validate(found.model_dump())) == found, "as a night passes them to its steps"
 

@@ -28,7 +28,7 @@ def test_short_and_long_rows_solve_their_systems(lam, nu):
     wanted = np.array([2, 40])
     for number in (0, 1, 3):
         row = rows.between(number, number + 1)
-        shares = explain.contributions(projection, row.indices, row.values, row_weights[number], wanted)
+        shares = explain.contributions(projection, row, row_weights[number], wanted)
         np.testing.assert_allclose(shares.sum(1), factors[number] @ items[wanted].T, atol=1e-5)
 
 
@@ -39,17 +39,23 @@ def test_weights_may_be_zero_and_rows_in_any_order(longest, w0):
     lengths = rng.integers(0, longest + 1, n)
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     columns = np.concatenate([np.sort(rng.choice(m, length, replace=False)) for length in lengths])
-    rows = SparseRows(np.arange(n), indptr, columns.astype(np.int32), rng.random(len(columns)).astype("f"))
+    ratings, own = rng.random(len(columns)).astype("f"), rng.choice([0, 0.5, 3], len(columns)).astype("f")
+    rows = SparseRows(np.arange(n), indptr, columns.astype(np.int32), ratings, own)
     items = rng.normal(size=(m, d)).astype("f")
     row_weights, weights = (rng.choice([0, 0.5, 2], size).astype("f") for size in (n, m))
     wanted = np.arange(n)[::-2]
-    solved = Projection(items, weights, Objective(w0, 0.3, 0.5)).solve(rows.take(wanted), row_weights[wanted])
+    projection = Projection(items, weights, Objective(w0, 0.3, 0.5))
+    solved = projection.solve(rows.take(wanted), row_weights[wanted])
     for number, factors in zip(wanted, solved, strict=True):
         row = rows.between(number, number + 1)
-        v, w = items[row.indices].astype(float), row_weights[number].astype(float) * weights[row.indices]
+        v = items[row.indices].astype(float)
+        w = row_weights[number].astype(float) * weights[row.indices] * row.weights
         ridge = 0.3 * max(row.entries + w0 * m, 1e-30) ** 0.5
         left = w0 * items.T.astype(float) @ items + ridge * np.eye(d) + (v.T * w) @ v
-        np.testing.assert_allclose(factors, np.linalg.solve(left, ((w0 + w) * row.values) @ v), atol=1e-5)
+        right = ((w0 + w) * row.values)[:, None] * v
+        np.testing.assert_allclose(factors, np.linalg.solve(left, right.sum(0)), atol=1e-5)
+        shares = explain.contributions(projection, row, row_weights[number], np.array([2, 20]))
+        np.testing.assert_allclose(shares, items[[2, 20]] @ np.linalg.solve(left, right.T), atol=1e-5)
 
 
 def test_the_greatest_contributions_come_first_and_ties_go_to_the_lower_item():

@@ -164,6 +164,8 @@ def read_rows(path: str, size: int, others: int, records: int = 4096) -> SparseR
     _check_range(path, rows.keys, size, "key")
     _check_range(path, rows.indices, others, "index")
     wrong, unordered = np.flatnonzero(~np.isfinite(rows.values)), rows.unordered_entry()
+    if not ((rows.weights >= 0) & (rows.weights < np.inf)).all():
+        raise UserError(f"{path} has a weight that is negative or not finite; make the dataset again")
     if len(wrong):
         raise UserError(f"{path}: row {rows.key_of(wrong[0])} has a value that is not finite")
     if unordered is not None:

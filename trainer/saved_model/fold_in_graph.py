@@ -26,12 +26,16 @@ class FoldIn(tf.Module):
     def factors(
         self, history: tf.RaggedTensor, ratings: tf.RaggedTensor, row_weights: tf.Tensor, rows: tf.Tensor
     ) -> tf.Tensor:
-        """Return the factors float32 [rows, d] of some rows of a history int64 [b, (items)], with R float32 [b]."""
+        """Return the factors float32 [rows, d] of some rows of a history int64 [b, (items)], with R float32 [b].
+
+        The entries' own weights E are 1.
+        """
         splits = history.row_splits
 
         def one(row: tf.Tensor) -> tf.Tensor:
             entries = slice(splits[row], splits[row + 1])
-            left, factors, weights = self._system(history.values[entries], row_weights[row])
+            items = history.values[entries]
+            left, factors, weights = self._system(items, tf.fill(tf.shape(items), row_weights[row]))
             given = tf.cast(ratings.values[entries], tf.float64)
             right = tf.linalg.matvec(factors, weights * given, transpose_a=True)
             return tf.cast(_solve(left, right), tf.float32)
@@ -39,34 +43,37 @@ class FoldIn(tf.Module):
         return tf.map_fn(one, rows, fn_output_signature=tf.TensorSpec(self.items.shape[1:], tf.float32))
 
     def contributions(
-        self, history: tf.RaggedTensor, ratings: tf.RaggedTensor, row_weights: tf.Tensor, wanted: tf.Tensor
+        self, history: tf.RaggedTensor, ratings: tf.RaggedTensor, weights: tf.RaggedTensor, wanted: tf.Tensor
     ) -> tf.RaggedTensor:
         """Return the contribution of each item of a history to the score of one wanted item per row: float64 [b, (n)].
 
-        v_i . u = sum_j (w0 + R C_j) a_j v_i' A^-1 v_j, with A the left side of the row's system.
+        v_i . u = sum_j (w0 + R C_j E_j) a_j v_i' A^-1 v_j, with A the left side of the row's system; weights: R E.
         """
         splits = history.row_splits
 
         def one(row: tf.Tensor) -> tf.RaggedTensor:
             entries = slice(splits[row], splits[row + 1])
-            left, factors, weights = self._system(history.values[entries], row_weights[row])
+            left, factors, full = self._system(history.values[entries], weights.values[entries])
             item = tf.cast(tf.gather(self.items, tf.maximum(wanted[row], 0)), tf.float64)
             given = tf.cast(ratings.values[entries], tf.float64)
-            shares = weights * given * tf.linalg.matvec(factors, _solve(left, item))
+            shares = full * given * tf.linalg.matvec(factors, _solve(left, item))
             return tf.RaggedTensor.from_tensor(shares[None, :])
 
         kind = tf.RaggedTensorSpec([1, None], tf.float64)
         shares = tf.map_fn(one, tf.range(history.nrows()), fn_output_signature=kind)
         return tf.RaggedTensor.from_row_splits(shares.flat_values, splits)
 
-    def _system(self, items: tf.Tensor, row_weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Return the parts of (w0 G + lambda_i I + R_i sum C_j v_j v_j') u = sum (w0 + R_i C_j) a_j v_j.
+    def _system(self, items: tf.Tensor, own: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return the parts of (w0 G + lambda_i I + sum R_i C_j E_j v_j v_j') u = sum (w0 + R_i C_j E_j) a_j v_j.
+
+        Args:
+            items: int64 [n]. own: float32 [n], R_i E_j.
 
         Returns:
-            The left side float64 [d, d], the factors v_j float64 [n, d] and the weights w0 + R_i C_j float64 [n].
+            The left side float64 [d, d], the factors v_j float64 [n, d] and the weights w0 + R_i C_j E_j float64 [n].
         """
         factors = tf.cast(tf.gather(self.items, items), tf.float64)
-        weights = tf.cast(row_weight, tf.float64) * tf.cast(tf.gather(self.item_weights, items), tf.float64)
+        weights = tf.cast(own, tf.float64) * tf.cast(tf.gather(self.item_weights, items), tf.float64)
         w0, nu = self._objective.unobserved_weight, self._objective.frequency_exponent
         frequency = tf.cast(tf.size(items), tf.float64) + w0 * self.items.shape[0]
         ridge = self._objective.regularization_coeff * tf.maximum(frequency, 1e-30) ** nu + self._floor

@@ -70,6 +70,7 @@ class Recommender(tf.Module):
         self.splits = _constant("splits", tables.histories.indptr)
         self.history = _constant("history", tables.histories.indices)
         self.ratings = _constant("ratings", tables.histories.values)
+        self.entry_weights = _constant("entry_weights", tables.histories.weights)
         self.owner_splits = _constant("owner_splits", tables.owners.indptr)
         self.owners = _constant("owners", tables.owners.indices)
         self.fold_in = FoldIn(self.items, projection)
@@ -106,6 +107,12 @@ class Recommender(tf.Module):
         """Return the items int64 and the ratings float32 of each user, [b, (n)]; an empty row for -1."""
         entries = topk_graph.rows_of(self.splits, users)
         return _wide(topk_graph.take(entries, self.history)), topk_graph.take(entries, self.ratings)
+
+    def _entry_weights(self, users: tf.Tensor, ratings: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Return E float32 of each user's items, [b, (n)]."""
+        if not self.entry_weights.shape[0]:
+            return tf.ones_like(ratings)
+        return topk_graph.take(topk_graph.rows_of(self.splits, users), self.entry_weights)
 
     def _default_row_weights(self, rows: tf.Tensor) -> tf.Tensor:
         return tf.fill([rows], tf.constant(self._default_row_weight, tf.float32))
@@ -182,7 +189,7 @@ class Recommender(tf.Module):
         users = tf.where(items >= 0, users, NONE)
         history, ratings = self._histories(users)
         most, each = _counts(k, tf.shape(users)[0])
-        weights = tf.gather(self.user_weights, tf.maximum(users, 0))
+        weights = tf.gather(self.user_weights, tf.maximum(users, 0))[:, None] * self._entry_weights(users, ratings)
         shares = self.fold_in.contributions(history, ratings, weights, items)
         answer = _answer("contentIds", self.item_ids, *topk_graph.best_of_each(history, shares, most), each)
         answer["contributions"] = answer.pop("scores")

@@ -57,7 +57,8 @@ def split(rows: SparseRows, settings: ValidationSettings) -> Split:
 def _keep(rows: SparseRows, chosen: np.ndarray) -> SparseRows:
     """Return the rows with the chosen entries only; chosen: bool [nnz]."""
     indptr = np.append(0, np.cumsum(chosen))[rows.indptr]
-    return SparseRows(rows.keys, indptr, rows.indices[chosen], rows.values[chosen])
+    weights = rows.weights[chosen] if len(rows.weights) else rows.weights
+    return SparseRows(rows.keys, indptr, rows.indices[chosen], rows.values[chosen], weights)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifacts.names import ITEM_ID, RATING, USER_ID
+from artifacts.names import ITEM_ID, RATING, USER_ID, WEIGHT
 from pipeline.dataset import grouping
 
 pairs = st.dictionaries(
@@ -16,16 +16,19 @@ pairs = st.dictionaries(
 )
 
 
-def encoded(interactions: dict) -> pa.RecordBatch:
+def encoded(interactions: dict, weighs: bool = False) -> pa.RecordBatch:
+    """Return a block; where it has weights, that of an interaction is twice its rating."""
     users, items = zip(*interactions, strict=True)
-    columns = pa.array(users, pa.int64()), pa.array(items, pa.int64()), pa.array(list(interactions.values()))
+    ratings = np.array(list(interactions.values()))
+    columns = [pa.array(users, pa.int64()), pa.array(items, pa.int64()), pa.array(ratings)]
+    columns += [pa.array(2 * ratings)] if weighs else []
     arrays = [pa.LargeListArray.from_arrays(pa.array([0, len(column)]), column) for column in columns]
-    return pa.RecordBatch.from_arrays(arrays, [USER_ID, ITEM_ID, RATING])
+    return pa.RecordBatch.from_arrays(arrays, [USER_ID, ITEM_ID, RATING, WEIGHT][: len(arrays)])
 
 
 @given(pairs)
 def test_what_a_minimum_count_left_out_is_counted_once_the_visitor_first(interactions):
-    (users, items, ratings), skipped = grouping.used_interactions(encoded(interactions))
+    (users, items, ratings, _), skipped = grouping.used_interactions(encoded(interactions))
     kept = [(user, item, np.float32(rating)) for (user, item), rating in interactions.items() if min(user, item) >= 0]
     assert list(zip(users.tolist(), items.tolist(), ratings.tolist(), strict=True)) == kept
     assert ratings.dtype == np.float32
@@ -35,17 +38,18 @@ def test_what_a_minimum_count_left_out_is_counted_once_the_visitor_first(interac
     }
 
 
-@given(pairs, st.integers(1, 5))
-def test_every_row_is_whole_in_the_shard_of_its_key_on_both_sides(interactions, shards):
-    used, _ = grouping.used_interactions(encoded(interactions))
+@given(pairs, st.integers(1, 5), st.booleans())
+def test_every_row_is_whole_in_the_shard_of_its_key_on_both_sides(interactions, shards, weighs):
+    used, _ = grouping.used_interactions(encoded(interactions, weighs))
     expected: dict = {side: defaultdict(dict) for side in grouping.SIDES}
-    for user, item, rating in zip(*(column.tolist() for column in used), strict=True):
+    for user, item, rating in zip(*(column.tolist() for column in used[:3]), strict=True):
         expected[grouping.ITEMS_FOR_USER][user][item] = rating
         expected[grouping.USERS_FOR_ITEM][item][user] = rating
     found: dict = {side: {} for side in grouping.SIDES}
     for (side, shard), entries in grouping.partition(used, shards):
         rows = grouping.group(pa.Table.from_batches([entries, entries.slice(0, 0)]))
         assert rows.keys.tolist() == sorted(rows.keys.tolist())
+        assert rows.weights.tolist() == (2 * rows.values if weighs else rows.weights[:0]).tolist()
         for row, key in enumerate(rows.keys.tolist()):
             assert key % shards == shard
             part = slice(rows.indptr[row], rows.indptr[row + 1])

@@ -43,8 +43,8 @@ DAMAGE = {
     "no model": (lambda d, m: (m / "manifest.json").unlink(), "model is not a finished model"),
     "no dataset": (lambda d, m: (d / "manifest.json").unlink(), "dataset is not a finished dataset"),
     "old dataset": (
-        lambda d, m: replace(d / "manifest.json", '"schema_version": 2', '"schema_version": 0'),
-        "dataset/manifest.json has schema version 0, this code reads 2",
+        lambda d, m: replace(d / "manifest.json", '"schema_version": 3', '"schema_version": 0'),
+        "dataset/manifest.json has schema version 0, this code reads 3",
     ),
     "old model": (
         lambda d, m: replace(m / "manifest.json", '"schema_version": 2', '"schema_version": 0'),

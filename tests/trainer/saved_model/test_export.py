@@ -46,7 +46,10 @@ class World:
         counts = np.bincount(self.matrix.indices, minlength=ITEMS)
         cols = wals.Side(self.items, counts, self.weights, ITEMS)
         self.user_weights = rows.weights
-        blocks = [SparseRows.from_matrix(self.matrix).take(np.arange(s, USERS, 3)) for s in (2, 0, 1)]
+        self.entry_weights = self.matrix.copy()
+        self.entry_weights.data = rng.choice(np.array([0.25, 1, 3], "f"), self.matrix.nnz)
+        histories = SparseRows.from_matrix(self.matrix, self.entry_weights)
+        blocks = [histories.take(np.arange(s, USERS, 3)) for s in (2, 0, 1)]
         self.path = str(root / "saved_model")
         export.save(self.path, dataset, rows, cols, blocks, OBJECTIVE, settings, STRANGER)
         self.signatures = tf.saved_model.load(self.path).signatures
@@ -110,10 +113,11 @@ def test_strangers_get_what_is_popular_in_the_order_of_count_and_item_id(world):
 
 def projected(world, n, row=None, weight=None):
     row = world.matrix[n] if row is None else row
+    own = world.entry_weights[n].toarray()[0] if weight is None else np.ones(ITEMS)  # those of a request are 1
     dense, weight = row.toarray(), weight or world.user_weights[n]
-    # W_ij of the row is w0 + R C_j; lambda_i = lambda (n + w0 m)^nu
+    # W_ij of the row is w0 + R C_j E_ij; lambda_i = lambda (n + w0 m)^nu
     ridge = OBJECTIVE.regularization_coeff * (row.nnz + OBJECTIVE.unobserved_weight * ITEMS) ** 0.5
-    oracle = DenseWals(dense != 0, dense, np.array([weight]), world.weights, OBJECTIVE.unobserved_weight, ridge)
+    oracle = DenseWals(dense != 0, dense, np.array([weight]), world.weights * own, OBJECTIVE.unobserved_weight, ridge)
     return oracle.solve_rows(world.items.astype(np.float64))[0].astype("f")
 
 

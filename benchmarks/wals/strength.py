@@ -1,0 +1,155 @@
+"""Where the strength of a signal belongs: in the value, in the entry's weight, or in both. RetailRocket.
+
+    python -m benchmarks.wals.strength [--trials 40] [--write]
+
+Views, carts and buys of 2,174 visitors; the truth is one held-out purchase each. Each way of using the signals gets the
+same number of random settings. They are judged by the last purchase in train of each visitor with two or more, which is
+held out for that with its views and carts, since test's purchases have none either. The best settings of each way are
+then trained on all of train and measured on test: once each. Items that the visitor bought in train are no candidates;
+items that were only seen are. Differences are paired, with 95 % intervals by a bootstrap over visitors.
+
+The amount of a pair is views + `cart` carts + `buy` buys. Its value is min(1, scale x amount / median amount), or 1.
+Its weight E is log2(1 + amount / median amount), as rating.weight has it, or 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from benchmarks.support import machine
+
+WAYS = ("purchases alone", "one weight for all", "value", "weight", "value and weight")
+FACTORS, PASSES, K = 64, 8, 20
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one trial; `ridge` is lambda_i of a mean row."""
+
+    cart: float
+    buy: float
+    scale: float
+    w0: float
+    ridge: float
+    nu: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Settings:
+        return cls(
+            cart=float(rng.choice([2, 4, 8])),
+            buy=float(rng.choice([5, 10, 20, 40])),
+            scale=float(np.exp(rng.uniform(np.log(0.05), np.log(1.5)))),
+            w0=float(np.exp(rng.uniform(np.log(0.002), np.log(0.3)))),
+            ridge=float(np.exp(rng.uniform(np.log(0.1), np.log(5)))),
+            nu=float(rng.choice([0.0, 0.5, 1.0])),
+        )
+
+
+def read() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the events of train (visitor, item, time, kind) and the held-out purchases (visitor, item), as codes."""
+    root = machine.shared_data() / "retailrocket"
+    parts = [pd.read_csv(root / f"{kind}.csv.gz").assign(kind=kind) for kind in ("view", "cart", "buy")]
+    events, test = pd.concat(parts, ignore_index=True), pd.read_csv(root / "test.csv.gz")
+    visitors = {name: code for code, name in enumerate(sorted(set(events.visitorId) | set(test.visitorId)))}
+    items = {name: code for code, name in enumerate(sorted(set(events.contentId) | set(test.contentId)))}
+    for table in (events, test):
+        table["visitor"], table["item"] = table.visitorId.map(visitors), table.contentId.map(items)
+    return events, test
+
+
+def hold_out(events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return train without all events of the item that each visitor with two or more bought last, and these pairs."""
+    bought = events[events.kind == "buy"].groupby(["visitor", "item"], as_index=False).time.max()
+    bought = bought[bought.groupby("visitor").item.transform("size") > 1].sort_values(["visitor", "time", "item"])
+    last = bought.groupby("visitor", as_index=False).last()[["visitor", "item"]]
+    marked = events.merge(last.assign(held=True), on=["visitor", "item"], how="left")
+    return events[marked.held.isna().to_numpy()], last
+
+
+def matrices(events: pd.DataFrame, way: str, settings: Settings, shape: tuple[int, int]) -> tuple[sp.csr_matrix, ...]:
+    """Return values A and weights E, float32 [visitors, items] with the same entries."""
+    used = events[events.kind == "buy"] if way == "purchases alone" else events
+    weight = used.kind.map({"view": 1.0, "cart": settings.cart, "buy": settings.buy}).to_numpy()
+    amounts = sp.coo_matrix((weight, (used.visitor, used.item)), shape).tocsr()
+    ones = amounts.copy()
+    ones.data = np.ones_like(ones.data)
+    values, weights = ones.astype(np.float32), ones.astype(np.float32)
+    if "value" in way:
+        values.data = np.minimum(1, settings.scale * amounts.data / np.median(amounts.data)).astype(np.float32)
+    if way.endswith("weight"):
+        weights.data = np.log2(1 + amounts.data / np.median(amounts.data)).astype(np.float32)
+    return values, weights
+
+
+def lists(events: pd.DataFrame, way: str, settings: Settings, shape: tuple[int, int]) -> np.ndarray:
+    """Train and return the best K items of each visitor, int64 [visitors, K]; none that was bought in train."""
+    from artifacts.sparse_rows import SparseRows
+    from ranking.topk import top_k
+    from trainer import WALSMatrixFactorization
+
+    values, weights = matrices(events, way, settings, shape)
+    mean = values.nnz / shape[0] + settings.w0 * shape[1]
+    model = WALSMatrixFactorization(
+        embedding_dimension=FACTORS,
+        unobserved_weight=settings.w0,
+        regularization_coeff=settings.ridge / mean**settings.nu,
+        frequency_exponent=settings.nu,
+        seed=0,
+    ).fit(values, passes=PASSES, entry_weights=weights)
+    bought = events[events.kind == "buy"].drop_duplicates(["visitor", "item"])
+    seen = sp.csr_matrix((np.ones(len(bought), np.float32), (bought.visitor, bought.item)), shape)
+    seen.sort_indices()
+    return top_k(model.get_row_factors(), model.get_col_factors(), SparseRows.from_matrix(seen), K).indices
+
+
+def score(best: np.ndarray, truth: pd.DataFrame) -> np.ndarray:
+    """Return recall@20 and NDCG@20 of each held-out purchase, float64 [n, 2]."""
+    hits = best[truth.visitor] == truth.item.to_numpy()[:, None]
+    found, rank = hits.any(1), hits.argmax(1)
+    return np.column_stack([found, np.where(found, 1 / np.log2(rank + 2), 0)])
+
+
+def interval(differences: np.ndarray) -> list[float]:
+    """Return mean and 95 % interval of paired differences [n], by a bootstrap over visitors."""
+    rng = np.random.default_rng(0)
+    means = [differences[rng.integers(0, len(differences), len(differences))].mean() for _ in range(RESAMPLES)]
+    return [float(differences.mean()), *map(float, np.quantile(means, [0.025, 0.975]))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=40, help="settings for each way")
+    parser.add_argument("--write", action="store_true", help="write benchmarks/results/signal_strength.json")
+    arguments = parser.parse_args()
+    events, test = read()
+    shape = (int(max(events.visitor.max(), test.visitor.max())) + 1, int(max(events.item.max(), test.item.max())) + 1)
+    train, held = hold_out(events)
+    print(f"{machine.describe()}: {shape[0]} visitors, {shape[1]} items, {len(held)} purchases held out to choose by")
+    scores, rows = {}, []
+    for way in WAYS:
+        rng = np.random.default_rng(1)  # the same settings for each way
+        trials = [Settings.draw(rng) for _ in range(arguments.trials)]
+        found = [score(lists(train, way, settings, shape), held).mean(0).sum() for settings in trials]
+        best = trials[int(np.argmax(found))]
+        scores[way] = score(lists(events, way, best, shape), test)
+        recall, ndcg = scores[way].mean(0)
+        rows.append({"way": way, "recall": recall, "ndcg": ndcg, "held_out_sum": max(found), "settings": vars(best)})
+        print(f"{way:20}  recall@20 {recall:.4f}  NDCG@20 {ndcg:.4f}  held out {max(found):.4f}  {best}", flush=True)
+    for row in rows:
+        for base in ("purchases alone", "one weight for all"):
+            differences = scores[row["way"]] - scores[base]
+            row[f"over {base}"] = {"recall": interval(differences[:, 0]), "ndcg": interval(differences[:, 1])}
+    for row in rows:
+        print(row["way"], {name: row[name] for name in row if name.startswith("over")})
+    if arguments.write:
+        machine.save("signal_strength", {"rows": rows, "trials": arguments.trials})
+
+
+if __name__ == "__main__":
+    main()
