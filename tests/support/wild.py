@@ -96,10 +96,22 @@ parameters = st.fixed_dictionaries(
 )
 
 
+_item_texts = ("item_id", "item_name", "item_brand", "item_variant", "item_category", "coupon", "item_list_id")
+item_lines = st.fixed_dictionaries(
+    {},
+    optional={name: items for name in _item_texts}
+    | {"quantity": st.sampled_from(["2", 2, None, "0", 1.5, "-1"])}
+    | {name: st.none() | numbers | st.integers(0, 99) for name in ("price", "price_in_usd")},
+)
+
+
 @st.composite
 def sound_event(draw: Any) -> dict[str, Any]:
     row = event(draw(visitors | st.none()), draw(items), draw(st.none() | clocks))
     row["event_params"] += draw(st.lists(parameters, max_size=3))
+    row |= {"event_name": draw(st.sampled_from(["purchase", "view_item", None])), "batch_event_index": "1"}
+    if draw(st.booleans()):
+        row["items"] = draw(st.lists(item_lines, max_size=3))
     return row
 
 
