@@ -99,7 +99,7 @@ parameters = st.fixed_dictionaries(
 _item_texts = ("item_id", "item_name", "item_brand", "item_variant", "item_category", "coupon", "item_list_id")
 item_lines = st.fixed_dictionaries(
     {},
-    optional={name: items for name in _item_texts}
+    optional=dict.fromkeys(_item_texts, items)
     | {"quantity": st.sampled_from(["2", 2, None, "0", 1.5, "-1"])}
     | {name: st.none() | numbers | st.integers(0, 99) for name in ("price", "price_in_usd")},
 )
