@@ -89,6 +89,9 @@ $(SAMPLE): | setup
 sample: setup  ## make a sample export in data/export
 	@$(BIN)/python -m pipeline.sample --output_dir $(SAMPLE) --replace $(ARGS)
 
+inspect: setup  ## look at an export: ARGS="'export/events_*' --write data/mine.yaml"
+	@$(BIN)/python -m pipeline.inspect $(ARGS)
+
 pipeline: setup  ## Google Analytics export -> dataset
 	@$(BIN)/python -m pipeline.preprocess --config $(CONFIG) $(ARGS)
 
