@@ -16,7 +16,7 @@ class RatingSettings(Section):
 
     kind: Literal["median", "log", "linear", "binary", "ordinal"] = "median"
     """Formula of the rating. median: min(cap, scale x amount / median amount); log: log(1 + amount / epsilon); linear:
-    scale x amount; binary: 1; ordinal: the number that `ordinal` maps an answer to."""
+    scale x amount; binary: 1, also without dwell; ordinal: the number that `ordinal` maps an answer to."""
     scale: PositiveFloat | None = None
     """Factor of median and linear. Unset is 0.3 for median, as in Google's course, and 1 for linear; 3 is better for
     median, which reaches the cap at a third of the median dwell."""

@@ -139,14 +139,19 @@ def above_zero(pairs: pa.Table) -> tuple[pa.Table, Counter[str]]:
     return kept, Counter({"pairs.skipped.not_above_0": pairs.num_rows - kept.num_rows})
 
 
-def bound_dwell(pairs: pa.Table, least_ms: float, greatest_ms: float | None) -> tuple[pa.Table, Counter[str]]:
+def bound_dwell(
+    pairs: pa.Table, least_ms: float, greatest_ms: float | None, keeps_views: bool = False
+) -> tuple[pa.Table, Counter[str]]:
     """Keep pairs with a dwell above 0 and at least `least_ms`; cap it at `greatest_ms`.
+
+    Args:
+        keeps_views: keep pairs with a dwell of 0 too, unless `least_ms` is greater.
 
     Returns:
         the kept pairs, and how many were dropped and capped.
     """
     amounts = pairs[AMOUNT].to_numpy()
-    dwelt = amounts > 0
+    dwelt = amounts >= 0 if keeps_views else amounts > 0
     kept = dwelt & (amounts >= least_ms)
     counts = Counter(
         {

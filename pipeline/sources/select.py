@@ -24,6 +24,9 @@ def source_of(
         UserError: the settings do not fit the source.
     """
     if source.kind == "table":
-        return Table(source, rating, read, str(source.query or source.input) if read else None)
-    made = Ga360(source, split=split) if source.kind == "ga360" else Ga4(source, split)
-    return made.reading(read, str(source.input)) if read else made
+        made: Source = Table(source, rating, read, str(source.query or source.input) if read else None)
+    else:
+        made = Ga360(source, split=split) if source.kind == "ga360" else Ga4(source, split)
+        made = made.reading(read, str(source.input)) if read else made
+    made.keeps_views = rating.kind == "binary"
+    return made

@@ -35,6 +35,7 @@ class Source(ABC):
             schema: the fields of an export that the source reads, nested; null for a table of columns.
         """
         self.settings, self.read, self._label, self.schema = settings, read, label, schema
+        self.keeps_views = False  # of no dwell; they are sound where every rating is 1
 
     def reading(self, read: Read, label: str) -> Self:
         """Return the same source with another way to read, such as BigQuery's streams in place of files."""
@@ -86,4 +87,5 @@ class Source(ABC):
         pairs = sessions.sum_pairs(interactions)
         if not self.settings.counts_dwell:
             return sessions.above_zero(pairs)
-        return sessions.bound_dwell(pairs, self.settings.min_dwell_ms, self.settings.max_dwell_ms)
+        least_ms, greatest_ms = self.settings.min_dwell_ms, self.settings.max_dwell_ms
+        return sessions.bound_dwell(pairs, least_ms, greatest_ms, self.keeps_views)

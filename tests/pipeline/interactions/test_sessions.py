@@ -79,6 +79,8 @@ def test_bounds_drop_and_cap_and_count():
         "pairs.skipped.below_min_dwell": 2,
         "pairs.capped_at_max_dwell": 1,
     }
+    views, counts = sessions.bound_dwell(pairs, 0, None, keeps_views=True)
+    assert views["contentId"].to_pylist() == names and not any(counts.values())
 
 
 ratings = st.lists(

@@ -45,6 +45,16 @@ def read(path, **given_settings):
     return amounts, rejects, counts + duplicates + dropped, values
 
 
+def test_views_without_dwell_count_where_every_rating_is_one(tmp_path):
+    path = write_ndjson(tmp_path / "e.json", [event("ann", "tea"), event("ann", "cup", 7), event("bob", "tea")])
+    for kind, pairs in (("binary", 3), ("median", 1)):
+        source = source_of(SourceSettings(kind="ga4"), RatingSettings(kind=kind))
+        events, _ = source.interactions(
+            pa.Table.from_batches([source.extract(raw, "e").table for raw in source.read(str(path))])
+        )
+        assert source.combine(events)[0].num_rows == pairs
+
+
 def shown(counts: Counter) -> dict[str, int]:
     return {name: number for name, number in counts.items() if not name.startswith("seen.")}
 
