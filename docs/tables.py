@@ -295,6 +295,32 @@ def evaluate_scale() -> str:
     return table(("visitors", "processor s", "peak memory, GB"), rows)
 
 
+def signal_strength() -> str:
+    """Return the ways to use the strength of signals on two data sets."""
+    found = results("signal_strength")
+    rows = []
+    for name in ("RetailRocket", "Google's GA4 sample"):
+        for row in found[name]["rows"]:
+            over = row["over one weight"]
+            differs = row["way"] != "one weight for all"
+            rows.append(
+                (
+                    name,
+                    row["way"],
+                    _number(row["recall"], 4),
+                    _signed(over["recall"]) if differs else None,
+                    _number(row["ndcg"], 4),
+                    _signed(over["ndcg"]) if differs else None,
+                )
+            )
+    return table(("data", "use of the signals", "recall@20", "over one weight", "NDCG@20", "over one weight"), rows)
+
+
+def _signed(values: list[float]) -> str:
+    value, low, high = values
+    return f"{value:+.4f} ({low:+.4f} to {high:+.4f})"
+
+
 def dataset_quality() -> str:
     columns = ("last.fm", "last.fm, binary", "sample")
     rows = (
@@ -326,5 +352,6 @@ TABLES: dict[str, Callable[[], str]] = {
         serve_load,
         evaluate_scale,
         dataset_quality,
+        signal_strength,
     )
 }

@@ -1,12 +1,15 @@
-"""Where the strength of a signal belongs: in the value, in the entry's weight, or in both. RetailRocket.
+"""Where the strength of a signal belongs: in the value, in the entry's weight, or in both.
 
-    python -m benchmarks.wals.strength [--trials 40] [--write]
+    python -m benchmarks.wals.strength [--trials 30] [--write]
 
-Views, carts and buys of 2,174 visitors; the truth is one held-out purchase each. Each way of using the signals gets the
-same number of random settings. They are judged by the last purchase in train of each visitor with two or more, which is
-held out for that with its views and carts, since test's purchases have none either. The best settings of each way are
-then trained on all of train and measured on test: once each. Items that the visitor bought in train are no candidates;
-items that were only seen are. Differences are paired, with 95 % intervals by a bootstrap over visitors.
+RetailRocket: views, carts and buys of 2,174 visitors, and a published held-out purchase of each. Google's public GA4
+sample: view_item, add_to_cart and purchase; the truth is the last item that each visitor with three or more bought.
+
+Each way of using the signals gets the same number of random settings. They are judged by the last purchase left in
+train of each visitor with two or more, which is held out for that with its views and carts, since test's purchases have
+none either. The best settings of each way are then trained on all of train and measured on test: once each. Items that
+the visitor bought in train are no candidates; items that were only seen are. Differences are paired, with 95 %
+intervals by a bootstrap over visitors.
 
 The amount of a pair is views + `cart` carts + `buy` buys. Its value is min(1, scale x amount / median amount), or 1.
 Its weight E is log2(1 + amount / median amount), as rating.weight has it, or 1.
@@ -51,25 +54,47 @@ class Settings:
         )
 
 
-def read() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the events of train (visitor, item, time, kind) and the held-out purchases (visitor, item), as codes."""
+def retailrocket() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the events of train (visitorId, contentId, time, kind) and the held-out purchases."""
     root = machine.shared_data() / "retailrocket"
     parts = [pd.read_csv(root / f"{kind}.csv.gz").assign(kind=kind) for kind in ("view", "cart", "buy")]
-    events, test = pd.concat(parts, ignore_index=True), pd.read_csv(root / "test.csv.gz")
-    visitors = {name: code for code, name in enumerate(sorted(set(events.visitorId) | set(test.visitorId)))}
-    items = {name: code for code, name in enumerate(sorted(set(events.contentId) | set(test.contentId)))}
-    for table in (events, test):
-        table["visitor"], table["item"] = table.visitorId.map(visitors), table.contentId.map(items)
-    return events, test
+    return pd.concat(parts, ignore_index=True), pd.read_csv(root / "test.csv.gz")
 
 
-def hold_out(events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return train without all events of the item that each visitor with two or more bought last, and these pairs."""
-    bought = events[events.kind == "buy"].groupby(["visitor", "item"], as_index=False).time.max()
-    bought = bought[bought.groupby("visitor").item.transform("size") > 1].sort_values(["visitor", "time", "item"])
-    last = bought.groupby("visitor", as_index=False).last()[["visitor", "item"]]
-    marked = events.merge(last.assign(held=True), on=["visitor", "item"], how="left")
-    return events[marked.held.isna().to_numpy()], last
+def google_ga4() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the same of Google's sample: the last item of those who bought three or more is held out."""
+    path = machine.shared_data() / "google" / "ga4_events.parquet"
+    table = pd.read_parquet(path, columns=["user_pseudo_id", "event_timestamp", "event_name", "items"])
+    kinds = {"view_item": "view", "add_to_cart": "cart", "purchase": "buy"}
+    rows = [
+        (visitor, item["item_id"], time, kinds[event])
+        for visitor, time, event, items in table.itertuples(index=False)
+        if event in kinds and items is not None
+        for item in items
+        if item["item_id"] not in (None, "", "(not set)")
+    ]
+    return hold_out(pd.DataFrame(rows, columns=["visitorId", "contentId", "time", "kind"]), least=3)
+
+
+def hold_out(events: pd.DataFrame, least: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return train without all events of the item that each visitor with `least` or more bought last; and these pairs."""
+    pair = ["visitorId", "contentId"]
+    bought = events[events.kind == "buy"].groupby(pair, as_index=False).time.max()
+    bought = bought[bought.groupby("visitorId").contentId.transform("size") >= least]
+    last = bought.sort_values(["visitorId", "time", "contentId"]).groupby("visitorId", as_index=False).last()[pair]
+    marked = events.merge(last.assign(held=True), on=pair, how="left")
+    return events[marked.held.isna().to_numpy()].reset_index(drop=True), last
+
+
+def coded(tables: list[pd.DataFrame]) -> tuple[int, int]:
+    """Add to each table the codes of its visitors and items; return how many there are."""
+    sizes = []
+    for name, code in (("visitorId", "visitor"), ("contentId", "item")):
+        codes = {value: number for number, value in enumerate(sorted({v for t in tables for v in t[name]}))}
+        sizes.append(len(codes))
+        for table in tables:
+            table[code] = table[name].map(codes)
+    return sizes[0], sizes[1]
 
 
 def matrices(events: pd.DataFrame, way: str, settings: Settings, shape: tuple[int, int]) -> tuple[sp.csr_matrix, ...]:
@@ -124,31 +149,36 @@ def interval(differences: np.ndarray) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=40, help="settings for each way")
+    parser.add_argument("--trials", type=int, default=30, help="settings for each way")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/signal_strength.json")
     arguments = parser.parse_args()
-    events, test = read()
-    shape = (int(max(events.visitor.max(), test.visitor.max())) + 1, int(max(events.item.max(), test.item.max())) + 1)
-    train, held = hold_out(events)
-    print(f"{machine.describe()}: {shape[0]} visitors, {shape[1]} items, {len(held)} purchases held out to choose by")
+    figures: dict = {"trials": arguments.trials, "factors": FACTORS, "passes": PASSES}
+    for name, read in (("RetailRocket", retailrocket), ("Google's GA4 sample", google_ga4)):
+        figures[name] = compare(name, *read(), arguments.trials)
+    if arguments.write:
+        machine.save("signal_strength", figures)
+
+
+def compare(name: str, events: pd.DataFrame, test: pd.DataFrame, trials: int) -> dict:
+    """Return the figures of each way on one data set."""
+    train, held = hold_out(events, least=2)
+    shape = coded([events, test, train, held])
+    print(f"{name}: {shape[0]} visitors, {shape[1]} items, {len(test)} in test, {len(held)} to choose by", flush=True)
     scores, rows = {}, []
     for way in WAYS:
         rng = np.random.default_rng(1)  # the same settings for each way
-        trials = [Settings.draw(rng) for _ in range(arguments.trials)]
-        found = [score(lists(train, way, settings, shape), held).mean(0).sum() for settings in trials]
-        best = trials[int(np.argmax(found))]
+        tried = [Settings.draw(rng) for _ in range(trials)]
+        sums = [float(score(lists(train, way, settings, shape), held).mean(0).sum()) for settings in tried]
+        best = tried[int(np.argmax(sums))]
         scores[way] = score(lists(events, way, best, shape), test)
-        recall, ndcg = scores[way].mean(0)
-        rows.append({"way": way, "recall": recall, "ndcg": ndcg, "held_out_sum": max(found), "settings": vars(best)})
-        print(f"{way:20}  recall@20 {recall:.4f}  NDCG@20 {ndcg:.4f}  held out {max(found):.4f}  {best}", flush=True)
+        recall, ndcg = map(float, scores[way].mean(0))
+        rows.append({"way": way, "recall": recall, "ndcg": ndcg, "held_out_sum": max(sums), "settings": vars(best)})
+        print(f"{way:20}  recall@20 {recall:.4f}  NDCG@20 {ndcg:.4f}  held out {max(sums):.4f}  {best}", flush=True)
     for row in rows:
-        for base in ("purchases alone", "one weight for all"):
-            differences = scores[row["way"]] - scores[base]
-            row[f"over {base}"] = {"recall": interval(differences[:, 0]), "ndcg": interval(differences[:, 1])}
-    for row in rows:
-        print(row["way"], {name: row[name] for name in row if name.startswith("over")})
-    if arguments.write:
-        machine.save("signal_strength", {"rows": rows, "trials": arguments.trials})
+        differences = scores[row["way"]] - scores["one weight for all"]
+        row["over one weight"] = {"recall": interval(differences[:, 0]), "ndcg": interval(differences[:, 1])}
+        print(row["way"], row["over one weight"])
+    return {"visitors": shape[0], "items": shape[1], "test": len(test), "held_out": len(held), "rows": rows}
 
 
 if __name__ == "__main__":
