@@ -77,7 +77,7 @@ def google_ga4() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def hold_out(events: pd.DataFrame, least: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return train without all events of the item that each visitor with `least` or more bought last; and these pairs."""
+    """Return train without all events of the last item of each visitor who bought `least` or more, and these pairs."""
     pair = ["visitorId", "contentId"]
     bought = events[events.kind == "buy"].groupby(pair, as_index=False).time.max()
     bought = bought[bought.groupby("visitorId").contentId.transform("size") >= least]
