@@ -43,22 +43,29 @@ class ItemsTable:
     last_time_ms = _Column(names.LAST_TIME_MS, float)
 
     @classmethod
-    def read(cls, path: str, size: int | None = None, columns: tuple[str, ...] = (names.CONTENT_ID,)) -> ItemsTable:
+    def read(
+        cls,
+        path: str,
+        size: int | None = None,
+        columns: tuple[str, ...] = (names.CONTENT_ID,),
+        optional: tuple[str, ...] = (),
+    ) -> ItemsTable:
         """Read the table.
 
         Args:
             size: how many items it must have; None accepts what is there.
-            columns: those to read, names of `artifacts.names`.
+            columns: those to read, names of `artifacts.names`. optional: those to read if the table has them.
 
         Raises:
             UserError: the file does not exist, is damaged, has another size, or lacks a column.
         """
         try:
             with storage.open_to_read(path) as file, pq.ParquetFile(file) as parquet:
-                missing = set(columns) - set(parquet.schema_arrow.names)
+                known = parquet.schema_arrow.names
+                missing = set(columns) - set(known)
                 if missing:
                     raise UserError(f"{path} has no column {min(missing)}; {_REMEDY}")
-                table = parquet.read(columns=list(columns))
+                table = parquet.read(columns=[*columns, *(name for name in optional if name in known)])
         except FileNotFoundError:
             raise UserError(f"{path} does not exist; {_REMEDY}") from None
         except (OSError, pa.ArrowInvalid) as error:

@@ -26,6 +26,8 @@ VISITORS = "visitors"  # int64, those who have the item
 POPULARITY = "popularity"  # float64: visitors, or their sum decayed by the age of the view
 RECENT_POPULARITY = "recent_popularity"  # float64: always decayed; null if the dataset has no times
 MEAN_RATING = "mean_rating"  # float64
+TITLE = "title"  # attributes, where the data or a catalogue has them
+CATEGORY = "category"
 FIRST_TIME_MS = "first_time_ms"  # int64 ms since 1970, of the first and the last of its interactions
 LAST_TIME_MS = "last_time_ms"
 

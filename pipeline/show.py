@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     if args.visitors < 1:
         raise UserError(f"--visitors {args.visitors}: show at least one")
-    settings = cli.settings_from(args, {"dataset_dir": args.dataset_dir, "predictions_dir": args.predictions_dir})
+    flags = {name: getattr(args, name) for name in ("dataset_dir", "predictions_dir", "catalogue")}
+    settings = cli.settings_from(args, flags)
     dataset = Dataset(cli.required(settings.dataset_dir, "dataset_dir"))
     predictions = Predictions(cli.required(settings.predictions_dir, "predictions_dir"))
     console = Console()
@@ -32,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from pipeline.demo.show import tables  # it takes a second to import, for which `--help` does not wait
 
-    tables.show(dataset, predictions, args.catalogue, args.visitor_id or args.visitors, console)
+    visitors, required = args.visitor_id or args.visitors, args.catalogue is not None
+    tables.show(dataset, predictions, settings.catalogue, visitors, console, catalogue_required=required)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,11 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--dataset_dir", metavar="DIR", help="the dataset, if not the config's")
     add("--predictions_dir", metavar="DIR", help="the predictions, if not the config's")
-    add(
-        "--catalogue",
-        metavar="CSV",
-        help="contentId, title, category (default: data/export/catalogue.csv if it exists)",
-    )
+    add("--catalogue", metavar="CSV", help="titles and categories that win over the dataset's (default: the config's)")
     add("--visitors", type=int, default=5, metavar="N", help="number of visitors to choose (default: 5)")
     add("--visitor_id", nargs="+", default=[], metavar="ID", help="show these visitors instead")
     return parser

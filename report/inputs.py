@@ -1,4 +1,4 @@
-"""Inputs of the report: manifests, factors, rows, vocabularies, catalogue and evaluation."""
+"""Inputs of the report: manifests, factors, rows, vocabularies, titles and evaluation."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Inputs:
     examples: list[visitors.Example]
 
     def title(self, item: str) -> str:
-        """Return an item's title, or its contentId if the catalogue does not have it."""
+        """Return an item's title, or its contentId if that is unknown."""
         return self.catalogue.get(item, (item, ""))[0]
 
     def category(self, item: str) -> str:
@@ -69,9 +69,7 @@ def read(settings: Settings, need_catalogue: bool, need_evaluation: bool) -> Inp
     trained = ModelManifest.read(model.manifest)
     described = _read_dataset(dataset, model, trained)
     evaluation, unmeasured = _read_evaluation(settings.report.evaluation, need_evaluation, trained)
-    path, names = settings.catalogue, {}
-    if path and (need_catalogue or storage.exists(path)):
-        names = catalogue.read(path)
+    names = catalogue.of_dataset(dataset, settings.catalogue, need_catalogue)
     items, rows = Vocabulary.read(dataset.vocab_items).texts(), read_rows(dataset)
     categories = [names.get(item, ("", ""))[1] for item in items]
     chosen = visitors.choose(rows.candidates, categories, settings.report.visitors)

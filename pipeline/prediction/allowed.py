@@ -28,7 +28,7 @@ def check(options: PredictionSettings, dataset: Dataset, items: int, catalogue_p
     """
     if options.max_per_category is not None or options.max_age_days is not None or options.allow or options.block:
         ids = Vocabulary.read(dataset.vocab_items).ids
-        categories(options, ids, catalogue_path)
+        categories(options, ids, dataset, catalogue_path)
         if not allowed_items(options, ids, ItemsTable.read(dataset.items, items, COLUMNS)).any():
             raise UserError("prediction.allow, block and max_age_days leave no items; widen them")
         return _listed(options, set(ids))
@@ -67,21 +67,23 @@ def allowed_items(options: PredictionSettings, ids: Sequence[bytes], items: Item
     return allowed
 
 
-def categories(options: PredictionSettings, ids: Sequence[bytes], catalogue_path: str | None) -> np.ndarray | None:
+def categories(
+    options: PredictionSettings, ids: Sequence[bytes], dataset: Dataset, catalogue_path: str | None
+) -> np.ndarray | None:
     """Return int32 [m], by itemId: a number for each category, -1 without one; None without max_per_category.
 
     Raises:
-        UserError: the catalogue is unset, missing, or has none of the items.
+        UserError: no item has a category, or the catalogue cannot be read.
     """
     if options.max_per_category is None:
         return None
-    if not catalogue_path:
-        raise UserError("prediction.max_per_category needs a catalogue; set catalogue in the config")
-    known = catalogue.read(catalogue_path)
-    if not any(name.decode() in known for name in ids):
-        raise UserError(
-            f"no item of the dataset is in catalogue {catalogue_path}: write the contentIds as in the export"
-        )
+    known = catalogue.of_dataset(dataset, catalogue_path)
     numbers: dict[str, int] = {"": -1}
     names = [known.get(name.decode(), ("", ""))[1] for name in ids]
+    if not any(names):
+        where = f", nor has catalogue {catalogue_path}" if catalogue_path else ""
+        raise UserError(
+            f"prediction.max_per_category: no item of {dataset.root} has a category{where}; "
+            "set source.attributes or a catalogue with the contentIds of the export, and make the dataset again"
+        )
     return np.array([numbers.setdefault(name, len(numbers) - 1) for name in names], np.int32)

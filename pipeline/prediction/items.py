@@ -43,7 +43,7 @@ class Items:
         self._table_row = np.full(len(ids), -1, np.int64)
         self._table_row[self.allowed_ids] = np.arange(len(self.allowed_ids))
         self._popularity = described.popularity[self.allowed_ids]
-        categories = allowed.categories(options, ids, plan.catalogue)
+        categories = allowed.categories(options, ids, plan.dataset, plan.catalogue)
         self._cap = None
         if categories is not None and options.max_per_category is not None:
             self._cap = Cap(categories[self.allowed_ids], options.max_per_category)

@@ -15,11 +15,12 @@ from playwright.sync_api import sync_playwright
 
 from artifacts.checksums import FileDescription
 from artifacts.manifests import DatasetManifest, Days, ModelManifest
+from artifacts.paths import Dataset
 from configs import cli
 from configs.settings import TrainingSettings
 from ranking import examples
 from report import charts, item_map, page, visitors
-from tests.support.datasets import write_dataset
+from tests.support.datasets import write_dataset, write_items
 from trainer.job import training_job
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
@@ -180,11 +181,15 @@ def test_without_evaluation_catalogue_and_times(tmp_path, world, capsys):
     assert run(tmp_path) == 0
     text = (tmp_path / "r.html").read_text()
     assert "Not evaluated yet" in text and "has no times" in text and '"c7"' in text
+    titles = {"title": [f"Known {n}" for n in range(ITEMS)], "category": ["Go", "Tea"] * HALF}
+    write_items(Dataset(str(dataset)), [f"c{n}" for n in range(ITEMS)], np.ones(ITEMS), **titles)
     (tmp_path / "earlier.json").write_text(json.dumps(evaluation("0" * 64)))
     assert (
         run(tmp_path, "--set", f"report.evaluation={tmp_path}/earlier.json") == 0
     )  # only the config names it: not shown
-    assert "is of another model. Run make evaluate." in (tmp_path / "r.html").read_text()
+    text = (tmp_path / "r.html").read_text()
+    assert "is of another model. Run make evaluate." in text
+    assert all(name in text for name in ('"Known 7"', '"Go"', '"Tea"')), "titles and categories of the dataset"
     assert "is of another model. Run make evaluate." in capsys.readouterr().out
 
 

@@ -57,12 +57,10 @@ def write_projector(
 
     Args:
         factors: float32 [m, k]. visitors: int64 [m], of each item.
-        path: a catalogue with titles and categories; without one, or if it does not exist, the items have no titles.
+        path: a catalogue, whose titles and categories win over the dataset's; it need not exist.
     """
     ids = Vocabulary.read(dataset.vocab_items).texts()
-    names = {}
-    if path is not None and storage.exists(path):
-        names = catalogue.read(path)
+    names = catalogue.of_dataset(dataset, path)
     lines, header = [], ["contentId", "visitors", *(["title", "category"] if names else [])]
     chosen = np.argsort(-visitors, kind="stable")[:_MOST]
     for item in chosen.tolist():

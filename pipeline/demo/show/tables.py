@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import orjson
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +19,6 @@ from configs.errors import UserError
 from pipeline.demo.show.choice import Share, choose
 from ranking.examples import Row, favourite
 
-CATALOGUE = "data/export/catalogue.csv"
 _ITEMS = 6  # per list
 _WIDTH = 90
 
@@ -34,14 +32,16 @@ def show(
     visitors: int | Sequence[str],
     console: Console,
     *,
+    catalogue_required: bool = False,
     everybody_up_to: int = 20_000,
     candidates: int = 2000,
 ) -> None:
     """Print tables of some visitors.
 
     Args:
-        catalogue_path: of the catalogue; None reads CATALOGUE if it exists.
+        catalogue_path: of the catalogue, whose titles and categories win over the dataset's; None for none.
         visitors: ids, or a number of visitors with different tastes to choose.
+        catalogue_required: whether it must exist.
         everybody_up_to: the number of visitors up to which all are counted for the last line.
         candidates: the number of visitors to choose from, where not all are counted.
 
@@ -50,7 +50,7 @@ def show(
     """
     manifest = DatasetManifest.read(dataset.manifest)
     answers = PredictionsManifest.read(predictions.manifest)
-    titles = catalogue.read(catalogue_path or CATALOGUE) if catalogue_path or storage.exists(CATALOGUE) else {}
+    titles = catalogue.of_dataset(dataset, catalogue_path, catalogue_required)
     users = Vocabulary.read(dataset.vocab_users).texts()
     items = Vocabulary.read(dataset.vocab_items).texts()
     categories = [titles.get(item, ("", ""))[1] for item in items]
@@ -59,7 +59,7 @@ def show(
     paths = [shard_name(dataset.items_for_user, shard, shards, suffix) for shard in range(shards)]
     of_visitor: dict[str, str] = {}  # favourite categories, where all visitors are counted
     if isinstance(visitors, int):
-        everybody = bool(titles) and len(users) <= everybody_up_to
+        everybody = any(categories) and len(users) <= everybody_up_to
         all_rows = (Row(*row) for path in paths for row in read_rows(path))
         rows, favourites = choose(all_rows, categories, visitors, everybody, candidates)
         of_visitor = {users[key]: category for key, category in favourites.items()}
@@ -84,11 +84,12 @@ def show(
             zip((items[index] for index in row.indices), row.values.tolist(), strict=True),
         )
         read = sorted(history, key=lambda entry: (-entry[1], entry[0]))
-        table = _table(visitor, favourite(row, categories), read, recommended.get(visitor, []), titles)
+        recommendations = recommended.get(visitor, [])
+        table = _table(visitor, favourite(row, categories), read, recommendations, titles, any(categories))
         table.width = min(_WIDTH, console.width)
         console.print(table)
     if not titles:
-        console.print(f"No catalogue at {escape(catalogue_path or CATALOGUE)}: items are shown by their ids.")
+        console.print("Neither the dataset nor a catalogue has titles: items are shown by their ids.")
     if text := share.text():
         console.print(text)
 
@@ -129,14 +130,21 @@ def _recommendations(predictions: Predictions, manifest: PredictionsManifest) ->
                     raise UserError(f"{path}, line {number} is not a prediction; predict again") from None
 
 
-def _table(visitor: str, favourite: str, history: RankedItems, recommended: RankedItems, titles: Catalogue) -> Table:
+def _table(
+    visitor: str,
+    favourite: str,
+    history: RankedItems,
+    recommended: RankedItems,
+    titles: Catalogue,
+    with_categories: bool,
+) -> Table:
     """Return one visitor's table; recommended categories that the visitor has read are green."""
     most = f", most of {_printable(favourite)}" if favourite else ""
     title = Text.assemble("Visitor ", (_printable(visitor)[:60], "bold"), f": {len(history)} items read{most}")
     table = Table(title=title, title_justify="left", title_style="")
     table.add_column("", no_wrap=True)
     table.add_column("rating", justify="right", no_wrap=True)
-    if titles:
+    if with_categories:
         table.add_column("category", no_wrap=True)
     table.add_column("item", no_wrap=True, overflow="ellipsis", ratio=1)
     read = {titles[item][1] for item, _ in history if item in titles}
@@ -145,10 +153,10 @@ def _table(visitor: str, favourite: str, history: RankedItems, recommended: Rank
         for number, (item, value) in enumerate(ranked[:_ITEMS]):
             name, category = titles.get(item, (item, ""))
             cells = [Text("" if number else heading), Text(f"{value:.3f}")]
-            cells += [Text(_printable(category), "green" if category in read else "")] if titles else []
+            cells += [Text(_printable(category), "green" if category in read else "")] if with_categories else []
             table.add_row(*cells, Text(_printable(name)))
         if not ranked:
-            table.add_row(heading, *[""] * (2 if titles else 1), Text("nothing", "dim"))
+            table.add_row(heading, *[""] * (2 if with_categories else 1), Text("nothing", "dim"))
     return table
 
 

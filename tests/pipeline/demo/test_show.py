@@ -12,10 +12,12 @@ from rich.console import Console
 from artifacts import checksums, tfrecords
 from artifacts.paths import Dataset, Predictions, shard_name
 from artifacts.sparse_rows import SparseRows
+from artifacts.vocabulary import Vocabulary
 from configs import cli
 from configs.errors import UserError
 from pipeline import show
 from pipeline.demo.show import tables
+from tests.support.datasets import write_items
 from tests.support.manifests import dataset_manifest, model_manifest, predictions_manifest
 
 CATEGORIES = ("Chess", "Film", "Music")
@@ -76,9 +78,15 @@ class World:
         predictions_manifest(files=empty(*(f"predictions-0000{shard}-of-00002.jsonl" for shard in range(2)))).write(
             self.predictions.manifest
         )
+        self.write_titles()
         lines = [f"{item},{title},{category}\n" for item, (title, category) in CATALOGUE.items()]
         self.catalogue.write_text("contentId,title,category\n" + "".join(lines))
         return self
+
+    def write_titles(self, **more) -> None:
+        """Write items.parquet with more columns, such as title and category."""
+        ids = Vocabulary.read(self.dataset.vocab_items).texts()
+        write_items(self.dataset, ids, np.ones(len(ids)), **more)
 
     def line(self, user: str) -> str:
         entries = [
@@ -176,11 +184,20 @@ def test_ids_stand_for_titles_where_there_is_no_catalogue_or_it_does_not_know_th
     text = small.print(catalogue=False, visitors=1)
     assert "Title" not in text
     assert "c00" in text
-    assert "No catalogue at data/export/catalogue.csv" in text
+    assert "Neither the dataset nor a catalogue has titles" in text
     small.catalogue.write_text("contentId,title,category\nc01,Known,Chess\n")
     text = small.print(visitors=1)
     assert "Known" in text
     assert "c00" in text
+
+
+def test_without_a_catalogue_titles_and_categories_are_the_datasets(small):
+    titles, categories = zip(*CATALOGUE.values(), strict=True)
+    small.write_titles(title=titles, category=categories)
+    assert small.print(catalogue=False) == small.print()
+    small.write_titles(title=[*titles[:3], None, *titles[4:]])
+    text = small.print(catalogue=False, visitors=1)
+    assert "Title of c00" in text and "c03" in text and "category" not in text
 
 
 def test_ids_and_titles_cannot_spoil_the_table(world):
@@ -239,12 +256,12 @@ def test_the_command_takes_paths_from_config_and_flags(small, capsys):
     assert cli.run(show.main, flags) == 0
     assert capsys.readouterr().out.count("Visitor ") == 2
     assert cli.run(show.main, [*flags, "--visitor_id", "nobody"]) == 2
-    assert capsys.readouterr().err.startswith("error: visitor nobody is not in ")
+    assert "has 9 visitors, but not number 1 of --visitor_id" in capsys.readouterr().err
     assert cli.run(show.main, [*flags, "--predictions_dir", "elsewhere"]) == 2
     assert "elsewhere is not a finished predictions" in capsys.readouterr().err
     assert cli.run(show.main, [*flags[:4], "--catalogue", "absent.csv"]) == 2
     assert capsys.readouterr().err == "error: catalogue absent.csv does not exist; check the path\n"
-    small.catalogue.write_text("contentId,name\n")
+    small.catalogue.write_text("id,name\n")
     assert cli.run(show.main, flags) == 2
-    assert "has no column title" in capsys.readouterr().err
+    assert "has no column contentId" in capsys.readouterr().err
     assert cli.run(show.main, [*flags, "--visitors", "0"]) == 2

@@ -19,7 +19,7 @@ from configs.settings import PredictionSettings, Settings
 from pipeline import batch_predict
 from pipeline.beam import finalize, progress
 from pipeline.interactions import columns
-from pipeline.prediction import audiences, job, plan, visitors
+from pipeline.prediction import allowed, audiences, job, plan, visitors
 from pipeline.prediction.asked import Asked
 from tests.support.datasets import write_items
 from tests.support.manifests import describe_below
@@ -166,6 +166,15 @@ def test_no_category_takes_more_than_its_share(plain, tmp_path, kinds):
     predict(plain.root, tmp_path / "out", catalogue=tmp_path / "catalogue.csv", top_k=12, max_per_category=3)
     expected = best(plain.scores(), plain.item_ids, plain.has, 12, category=category, most=3)
     assert recommended(tmp_path / "out") == dict(zip(plain.visitors, expected, strict=True))
+
+
+def test_categories_are_the_datasets_and_those_of_a_catalogue_win(tmp_path):
+    dataset, ids, options = Dataset(str(tmp_path)), ["a", "b", "c", "d"], PredictionSettings(max_per_category=1)
+    write_items(dataset, ids, np.ones(4), category=["Tea", None, "Film", "Tea"])
+    coded = [name.encode() for name in ids]
+    assert allowed.categories(options, coded, dataset, str(tmp_path / "none.csv")).tolist() == [0, -1, 1, 0]
+    (tmp_path / "some.csv").write_text("contentId,title,category\na,A,Film\nb,B,Go\nc,C,\n")
+    assert allowed.categories(options, coded, dataset, str(tmp_path / "some.csv")).tolist() == [0, 1, 0, 2]
 
 
 def test_only_those_listed_are_answered_and_unknown_ids_get_what_is_popular(plain, tmp_path):
@@ -317,7 +326,7 @@ def write(path: Path, text: str) -> str:
         ({"only": "/nowhere"}, r"prediction.only /nowhere does not exist"),
         ({"block": "EMPTY"}, "has no ids; write one per line"),
         ({"allow": "UNKNOWN"}, "leave no items; widen them"),
-        ({"max_per_category": 1}, "needs a catalogue; set catalogue"),
+        ({"max_per_category": 1}, "has a category; set source.attributes or a catalogue"),
         ({"kind": "similar_items", "only": "UNKNOWN"}, "has no id of the dataset"),
         ({"kind": "audiences", "top_k": 151}, "top_k 151 is larger than the dataset of 150 visitors"),
         ({"kind": "audiences", "only": "ONE", "max_age_days": 1}, "nothing is left to answer"),

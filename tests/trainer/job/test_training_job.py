@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from artifacts.checksums import digest_of
 from artifacts.paths import Dataset, Model
 from configs import cli
 from tests.support import forkserver
-from tests.support.datasets import write_dataset
+from tests.support.datasets import write_dataset, write_items
 from tests.support.oracles import DenseWals
 from trainer import task
 from trainer.inputs import dataset_rows
@@ -146,6 +147,11 @@ def test_files_for_the_embedding_projector(trained, tmp_path, matrix, dataset):
     assert lines[0] == "contentId\tvisitors\ttitle\tcategory"
     assert lines[1] == f"c{order[0]}\t{visitors[order[0]]}\ta title of two lines\tFilm"
     assert lines[2].split("\t")[2] == f"c{order[1]}" and len(lines) == M + 1
+    titled = Dataset(str(shutil.copytree(dataset, tmp_path / "titled")))
+    write_items(titled, [f"c{item}" for item in range(M)], visitors, title=[f"Title {item}" for item in range(M)])
+    tensorboard.write_projector(str(tmp_path), titled, factors, visitors, None)
+    lines = (tmp_path / "metadata.tsv").read_text().splitlines()
+    assert lines[1:] == [f"c{item}\t{visitors[item]}\tTitle {item}\t" for item in order]
 
 
 def killed_after(monkeypatch, sweeps):
