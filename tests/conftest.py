@@ -8,6 +8,9 @@ import sys
 import pytest
 from hypothesis import HealthCheck, settings
 
+# The workers of the suite share the cores: a thread of scikit-learn that spins takes them from another.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # The time of an example is not a fault: other work may run on the machine.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
