@@ -85,5 +85,5 @@ def test_preprocess_train_and_predict_with_everything_on_gs(tmp_path):
     for name in equal:
         assert there[name] == expected[name].read_bytes(), name
     seen = [urllib.parse.unquote(each) for each in server.seen]  # of TensorFlow, which alone comes by the proxy
-    for said in ("GET .*dataset/items_for_user-", "PUT .*name=model/saved_model/"):
+    for said in ("GET .*dataset.partial/tmp/tftransform_tmp", "PUT .*name=model/saved_model/"):
         assert any(re.match(said, each) for each in seen), (said, seen)
