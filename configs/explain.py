@@ -1,4 +1,4 @@
-"""What the settings of a source mean, spelled out: the YAML that `pipeline.preprocess --explain_source` prints."""
+"""The settings of a source, spelled out: the YAML that `pipeline.preprocess --explain_source` prints."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ _FLAGS = {
     "preset": (
         "source.preset",
         "NAME",
-        "what counts as interest, e.g. ga4_shop, in place of what the config says of it",
+        "what counts as interest, e.g. ga4_shop, in place of the config's settings for it",
     ),
     "start_date": ("source.start_date", "DATE", "first day of the window, e.g. 2024-01-31"),
     "end_date": ("source.end_date", "DATE", "last day of the window, inclusive"),

@@ -1,4 +1,4 @@
-"""Where the strength of a signal belongs: in the value, in the entry's weight, or in both.
+"""Compare signals whose strength is in the value, in the entry's weight, or in both.
 
     python -m benchmarks.wals.strength [--trials 30] [--write]
 
@@ -8,7 +8,7 @@ sample: view_item, add_to_cart and purchase; the truth is the last item that eac
 Each way of using the signals gets the same number of random settings. They are judged by the last purchase left in
 train of each visitor with two or more, which is held out for that with its views and carts, since test's purchases have
 none either. The best settings of each way are then trained on all of train and measured on test: once each. Items that
-the visitor bought in train are no candidates; items that were only seen are. Differences are paired, with 95 %
+the visitor bought in train are left out; items that were only seen are candidates. Differences are paired, with 95 %
 intervals by a bootstrap over visitors.
 
 The amount of a pair is views + `cart` carts + `buy` buys. Its value is min(1, scale x amount / median amount), or 1.

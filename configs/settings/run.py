@@ -111,7 +111,7 @@ def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Sett
     Args:
         path: the file.
         overrides: dotted keys (`source.kind`) and values that replace those of the file; a None replaces nothing. A
-            preset replaces all that the file says of items but the page rules.
+            preset replaces all settings of items in the file but the page rules.
 
     Raises:
         UserError: the file is missing, is not YAML, or has an unknown or renamed key or a wrong value.

@@ -23,7 +23,7 @@ GA360_PRODUCT_FIELDS = (
     *("localProductPrice", "productCouponCode", "productListName"),
 )
 NUMBERS = ("items.price", "items.price_in_usd", "product.productPrice", "product.localProductPrice")
-# Columns of items.parquet that are no attributes.
+# Columns of items.parquet that are not attributes.
 RESERVED = ("visitors", "popularity", "recent_popularity", "mean_rating", "first_time_ms", "last_time_ms")
 _FIELDS = {
     "ga4": (
@@ -168,7 +168,7 @@ def problems_of_attributes(attributes: Mapping[str, str], kind: str) -> Iterator
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             yield f"attributes: {name} is not a name of lower-case letters, digits and _"
         if name in RESERVED:
-            yield f"attributes: {name} is a column of items.parquet; give the attribute another name"
+            yield f"attributes: {name} is a column of items.parquet; choose another name"
         if not _is_one_of(field, _FIELDS[kind]):
             yield f"attributes.{name}: {field} is not a field of {kind} (known: {', '.join(_FIELDS[kind])})"
 

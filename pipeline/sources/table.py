@@ -51,7 +51,7 @@ class Table(Source):
         """Return one row per pair: the last rating, or the summed dwell.
 
         Raises:
-            UserError: there are no times, and a pair has different ratings of which none is known to be the last.
+            UserError: the table has no times, and a pair has different ratings of which none is known to be the last.
         """
         if not self.settings.rating_column:
             return super().combine(interactions)

@@ -1,4 +1,4 @@
-"""A preset spelled out means the same; --preset wins over what the file says of items."""
+"""A preset spelled out means the same; --preset wins over the file's settings of items."""
 
 import pytest
 import yaml

@@ -18,7 +18,7 @@ from pipeline.sources.items.missing import LIST, NO_AMOUNT, without_missing
 
 
 class Occurrences(NamedTuple):
-    """What signals are in events [m].
+    """The occurrences of signals in events [m].
 
     item: ID, null where there is none. amount: float64, before the weight. signal: int64, its place in
     source.all_signals. skips: why an occurrence counts nothing; faults: why it is invalid; object, None elsewhere.
@@ -39,7 +39,7 @@ class Occurrences(NamedTuple):
 
     @property
     def of_items(self) -> np.ndarray:
-        """Whether each is of one of the event's items, bool[m]."""
+        """Return bool[m]: the occurrence is of one of the event's items."""
         return self.rows.item != NOTHING
 
 

@@ -35,7 +35,7 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 class Pages(NamedTuple):
     """The pages of some rows.
 
-    ids: pipeline.interactions.columns.ID, null where there is no URL or the page is left out. reasons: why a page is
+    ids: pipeline.interactions.columns.ID, null where the URL is missing or the page is left out. reasons: why a page is
     left out, object[n], None elsewhere.
     """
 

@@ -1,4 +1,4 @@
-"""What GA4's signals count: next to the same rule in plain Python, and to DuckDB over Google's sample."""
+"""The amounts of GA4's signals, next to the same rule in plain Python, and to DuckDB over Google's sample."""
 
 from __future__ import annotations
 
