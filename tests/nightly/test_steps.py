@@ -11,7 +11,7 @@ import pytest
 
 from artifacts.manifests import InputTable, LiveVersion
 from artifacts.paths import Night
-from configs.settings import Settings
+from configs.settings import Settings, Signal
 from configs.settings.section import keys_of, section_of
 from nightly import attempt
 from nightly.steps.commands import NAMES, STEPS
@@ -27,8 +27,11 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         source.duration_column source.rating_column source.time_column source.time_unit source.missing_ids
         source.min_dwell_ms source.max_dwell_ms source.max_views_a_day source.max_items_a_day
         source.max_reject_fraction source.csv.delimiter source.csv.quote source.csv.escape source.csv.encoding
-        source.csv.header
-        rating.kind rating.scale rating.cap rating.epsilon rating.ordinal rating.half_life_days
+        source.csv.header source.preset source.signals source.attributes source.attribute_rule
+        source.page.same_hosts source.page.keep_host source.page.keep_parameters source.page.lower_case_path
+        source.page.include source.page.exclude source.page.pattern
+        rating.kind rating.scale rating.cap rating.epsilon rating.ordinal rating.weight
+        rating.half_life_days
         dataset.min_items_per_user dataset.min_users_per_item dataset.shards dataset.gzip
         dataset.popularity_half_life_days
         privacy.hash_key_file privacy.hash_key_env privacy.deleted_visitors
@@ -105,9 +108,11 @@ def another(annotation: Any, value: Any) -> Any:
     if kind is tuple:
         return (*(value or ()), another(typing.get_args(annotation)[0], None))
     if kind is dict:
-        return value | {"x": 1.5 if typing.get_args(annotation)[1] is float else "y"}
+        return (value or {}) | {"x": 1.5 if typing.get_args(annotation)[1] is float else "y"}
     if annotation in (datetime.date, datetime.datetime):
         return annotation(2024, 1, 7)
+    if annotation is Signal:
+        return Signal(event=("page",), item="page")
     if annotation is bool:
         return not value
     return f"{value}x" if annotation is str else annotation((value or 0) + 1)
@@ -173,8 +178,10 @@ def test_every_setting_that_names_a_file_of_ids_or_weights_is_known():
     words = ("file with one", "csv file with the columns visitorid", "csv file with the columns contentid,")
     named = set()
     for key in keys_of(Settings):
-        section, _, name = key.rpartition(".")
-        model = section_of(Settings.model_fields[section].annotation) if section else Settings
+        *sections, name = key.split(".")
+        model = Settings
+        for section in sections:
+            model = section_of(model.model_fields[section].annotation)
         if str(model.model_fields[name].description).lower().startswith(words):
             named.add(key)
     assert named == {*FILES, "serving.deleted_visitors", "catalogue"}, "these two change no step"

@@ -23,7 +23,7 @@ _SHOWN = 100  # bytes of a name
 
 
 class Rows(NamedTuple):
-    """The places that signals look at: an event, or one of its items, int64[m] each; the item is NOTHING for the event itself."""
+    """The places of values: an event and one of its items, int64[m] each; NOTHING for the event itself."""
 
     event: np.ndarray
     item: np.ndarray
@@ -33,7 +33,7 @@ class Rows(NamedTuple):
 
 
 class Amounts(NamedTuple):
-    """The amounts of rows before their weight, float64[m]; where a value is missing, bool[m], and where it is invalid."""
+    """The amounts of rows before their weight, float64[m]; where a value is missing or invalid, bool[m] each."""
 
     values: np.ndarray
     missing: np.ndarray
