@@ -93,7 +93,7 @@ class Signal(Section):
 class PageSettings(Section):
     """Rules that make one item's id of all URLs of a page; they apply to `page`, in the order given here.
 
-    Always left out are scheme, user, default port, fragment, a slash or index.html, .htm, .php at the end; hosts are in
+    Always left out are scheme, user, default port, a slash or index.html, .htm, .php at the end; hosts are in
     lower case, percent-encodings in one spelling. Expressions see what is left of a page: example.com/article/12.
     """
 
@@ -103,6 +103,8 @@ class PageSettings(Section):
     """False leaves out the host, so that the id is the path; GA360's pages never have a host."""
     keep_parameters: tuple[str, ...] | Literal["all"] | None = None
     """Parameters of the query that are part of the id, or all. Unset is none, and all for preset ga360_pages."""
+    keep_fragment: bool = False
+    """True: what follows # is part of the id, as in single-page apps whose pages are /#/article/12."""
     lower_case_path: bool = False
     """True: the path is case-insensitive."""
     include: tuple[str, ...] = ()

@@ -28,7 +28,8 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         source.min_dwell_ms source.max_dwell_ms source.max_views_a_day source.max_items_a_day
         source.max_reject_fraction source.csv.delimiter source.csv.quote source.csv.escape source.csv.encoding
         source.csv.header source.preset source.signals source.attributes source.attribute_rule
-        source.page.same_hosts source.page.keep_host source.page.keep_parameters source.page.lower_case_path
+        source.page.same_hosts source.page.keep_host source.page.keep_parameters source.page.keep_fragment
+        source.page.lower_case_path
         source.page.include source.page.exclude source.page.pattern
         rating.kind rating.scale rating.cap rating.epsilon rating.ordinal rating.weight
         rating.half_life_days

@@ -25,7 +25,7 @@ from pipeline.sources import columns
 NOT_INCLUDED, EXCLUDED, WITHOUT_PATTERN = "page_not_included", "page_excluded", "page_without_pattern"
 
 _CACHED = 1 << 16  # distinct pages per process
-_URL = re.compile(rb"(?s)(?:([a-z][a-z0-9+.-]*)://([^/?#]*))?([^?#]*)(?:\?([^#]*))?", re.IGNORECASE)
+_URL = re.compile(rb"(?s)(?:([a-z][a-z0-9+.-]*)://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.IGNORECASE)
 _DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 _END_OF_PATH = re.compile(rb"(?:/+(?:index\.(?:html?|php))?)+\Z")
 _TO_NORMALISE = re.compile(rb"%([0-9A-Fa-f]{2})|[^!#$&-;=?-Z\[\]_a-z~\r\n]")  # a line end is a fault of the id
@@ -49,6 +49,7 @@ class _Url(NamedTuple):
     same_hosts: frozenset[bytes]
     keep_host: bool
     parameters: frozenset[bytes] | Literal["all"]
+    keep_fragment: bool
     lower_case_path: bool
 
 
@@ -68,6 +69,7 @@ class PageRules:
             frozenset(label.lower().encode() for label in page.same_hosts),
             page.keep_host,
             parameters if parameters == "all" else frozenset(_normal(name.encode()) for name in parameters),
+            page.keep_fragment,
             page.lower_case_path,
         )
         self._include, self._exclude, self._pattern = page.include, page.exclude, page.pattern
@@ -81,7 +83,8 @@ class PageRules:
         """Return the ids of pages."""
         coded = urls.dictionary_encode() if not pa.types.is_dictionary(urls.type) else urls
         addresses = columns.ids(coded.dictionary)
-        if not self._url.parameters:  # then few addresses are left, and only those are looked at one by one
+        if not (self._url.parameters or self._url.keep_fragment):
+            # Then few addresses are left, and only those are looked at one by one.
             addresses = pc.replace_substring_regex(addresses, r"(?s)[?#].*", b"")
         distinct = addresses.dictionary_encode()
         pages = pa.array([_page(url, self._url) for url in distinct.dictionary.to_pylist()], pa.string())
@@ -145,7 +148,7 @@ def _check(setting: str, expression: str, groups: bool = False) -> None:
 @lru_cache(maxsize=_CACHED)
 def _page(url: bytes | None, rules: _Url) -> bytes | None:
     """Return the id of the page of a URL or of a path; None if it has neither host nor path."""
-    scheme, host, path, query = _URL.match((url or b"").strip(b" \t")).groups()  # type: ignore[union-attr]
+    scheme, host, path, query, fragment = _URL.match((url or b"").strip(b" \t")).groups()  # type: ignore[union-attr]
     if not (host or path):
         return None
     path = _lower(path) if rules.lower_case_path else _normal(path)
@@ -156,6 +159,8 @@ def _page(url: bytes | None, rules: _Url) -> bytes | None:
         parts = filter(None, _normal(query).split(b"&"))
         kept = [p for p in parts if rules.parameters == "all" or p.partition(b"=")[0] in rules.parameters]
         page += b"?" + b"&".join(sorted(kept)) if kept else b""
+    if fragment and rules.keep_fragment:
+        page += b"#" + _normal(fragment)
     return page
 
 

@@ -52,6 +52,13 @@ def test_parameters_that_are_kept_are_sorted_and_others_are_left_out():
     assert pages_of(urls, "all")[:2] == [b"x.org/a?id=7&utm=1&v=A", b"x.org/a?id=7&v=A"]
 
 
+def test_the_fragment_is_a_page_of_a_single_page_app():
+    urls = ["https://app.example/#/tea", "https://app.example/?a=1#!/p%6ft", "https://app.example/#", "/x#/tea"]
+    ids = [b"app.example/#/tea", b"app.example/#!/pot", b"app.example/", b"/x#/tea"]
+    assert pages_of(urls, keep_fragment=True) == ids
+    assert pages_of(urls) == [b"app.example/"] * 3 + [b"/x"]
+
+
 def test_the_host_and_the_case_of_the_path_can_be_left_out():
     urls = ["https://www.x.org/A%41%c3", "https://y.org/aa%C3"]
     assert pages_of(urls, keep_host=False, lower_case_path=True) == [b"/aa%C3"] * 2
