@@ -19,7 +19,10 @@ def without_missing(ids: pa.DictionaryArray, names: Iterable[str]) -> tuple[pa.D
         ids: pipeline.interactions.columns.ID, with nulls.
         names: SourceSettings.names_of_no_id.
     """
-    reason_of = {b"": NO_ITEM, None: NO_ITEM} | {name.encode(): NOT_AN_ID + name for name in names if name}
+    reason_of: dict[bytes | None, str] = {b"": NO_ITEM, None: NO_ITEM}
+    for name in filter(None, names):
+        # The page rules percent-encode a space.
+        reason_of |= dict.fromkeys((name.encode(), name.replace(" ", "%20").encode()), NOT_AN_ID + name)
     reasons = np.array([*(reason_of.get(value) for value in ids.dictionary.to_pylist()), NO_ITEM], object)
     codes = ids.indices.fill_null(len(reasons) - 1).to_numpy()
     missing = (reasons != None)[codes]  # noqa: E711 - elementwise

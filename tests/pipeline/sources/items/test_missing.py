@@ -15,6 +15,7 @@ from pipeline.sources.items.missing import without_missing
             [b"a", None, None, None, b"a"],
             [None, "no_item", "no_item", "not_an_id.(not set)", None],
         ),
+        ([b"(not%20set)", b"(not%20)"], [None, b"(not%20)"], ["not_an_id.(not set)", None]),  # by the page rules
         ([b"b", b"a"], [b"b", b"a"], [None, None]),
         ([None], [None], ["no_item"]),
         ([], [], []),
