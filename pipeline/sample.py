@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.sample",
         description="Make a sample of Google Analytics exports: visits to an imaginary magazine, whose readers have "
-        "favourite topics. The same flags produce the same bytes.",
+        "favourite topics, or to its shop. The same flags produce the same bytes.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
@@ -49,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--interactions", type=_whole(1, 100 * _LIMIT), help="approximate number of pairs of visitor and item")
     add("--start_date", type=_date, default=datetime.date(2024, 1, 1), help="first day, YYYY-MM-DD")
     add("--seed", type=_whole(0, 2**63 - 1), default=42, help="another seed makes other visitors")
-    add("--layouts", nargs="+", choices=LAYOUTS, default=["ga360", "ga4"], help="layouts to write")
-    add("--formats", nargs="+", choices=list(FORMATS), default=["ndjson"], help="file formats of ga360 and ga4")
+    add("--layouts", nargs="+", choices=LAYOUTS, default=["ga360", "ga4"], help="layouts, some named for a preset")
+    add("--formats", nargs="+", choices=list(FORMATS), default=["ndjson"], help="file formats, but of table")
     add("--files_per_day", type=_whole(1, 48), default=1, help="number of files per day")
     add("--replace", action="store_true", help="replace an earlier sample; other files are kept")
     return parser

@@ -11,11 +11,20 @@ from dataclasses import dataclass
 
 from pipeline.demo.sample.catalogue import Catalogue, visitor_ids
 from pipeline.demo.sample.formats import FORMATS, RowWriter
+from pipeline.demo.sample.layouts import Ga4Pages, Ga4Shop, Ga360Pages, Ga360Shop
 from pipeline.demo.sample.output import OutputDirectory
 from pipeline.demo.sample.rows import Block, Ga4, Ga360
 from pipeline.demo.sample.visits import Size, activity, make_steps
 
-EXPORTS: dict[str, type[Ga360 | Ga4]] = {"ga360": Ga360, "ga4": Ga4}
+_MAGAZINE: dict[str, type[Ga360 | Ga4]] = {"ga360": Ga360, "ga4": Ga4}
+# The others are named for the presets that read them.
+EXPORTS = {
+    **_MAGAZINE,
+    "ga360_pages": Ga360Pages,
+    "ga4_pages": Ga4Pages,
+    "ga360_shop": Ga360Shop,
+    "ga4_shop": Ga4Shop,
+}
 _SESSIONS_AT_ONCE = 1000
 
 
@@ -72,7 +81,8 @@ def write_exports(
                         sessions = block.sessions(day, part, len(parts))
                         written = _write(layouts[layout, form], block, sessions, writers[layout, form, day, part])
                         if form == plan.formats[0]:
-                            counts.update(written)
+                            prefix = "" if layout in _MAGAZINE else f"{layout} "
+                            counts.update({prefix + name: count for name, count in written.items()})
                     of_day[day].update(counts)
                     yield counts
         for day, counts in of_day.items():

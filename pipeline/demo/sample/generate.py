@@ -1,4 +1,4 @@
-"""A sample: Google Analytics exports of an imaginary magazine.
+"""A sample: Google Analytics exports of an imaginary magazine and its shop.
 
 Visitors have favourite categories and topics; items and visitors are long-tailed; and the visits contain what real ones
 do: home pages, events, repeated views, views spread over visits and days, last pages without dwell. All layouts and

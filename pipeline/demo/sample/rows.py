@@ -17,11 +17,12 @@ from pipeline.demo.sample.catalogue import Catalogue
 from pipeline.demo.sample.visits import HOME, Steps
 
 SUBSCRIBER, CATEGORY, ITEM = 4, 7, 10  # indices of the GA360 custom dimensions
-_SITE = "https://example.com"
-_SUFFIXES = ("?utm_source=newsletter", "?utm_source=social#comments")
+SITE = "https://example.com"
+SUFFIXES = ("?utm_source=newsletter", "?utm_source=social#comments")
 _CHANNELS = ("Direct", "Organic Search", "Social", "Email", "Referral")
 _ANONYMOUS_SHIFT_S = 3600
 _SCROLL_MIN_DWELL_MS = 2000
+DRAWS = 1000
 
 Row = dict[str, Any]
 Number = Callable[[int], Any]
@@ -68,7 +69,7 @@ class Block:
         """Draw the details from `seed`, the sample's seed and the number of the block."""
         rng = np.random.default_rng([seed[0], 4, seed[1]])
         sessions, views = len(steps.visitor), len(steps.session)
-        self._steps, self.visitor_ids = steps, visitor_ids
+        self._steps, self.visitor_ids, self.seed = steps, visitor_ids, seed
         self.visitor = steps.visitor.tolist()
         self.visit_number = steps.visit_number.tolist()
         self.start_s = steps.start_s.tolist()
@@ -79,10 +80,11 @@ class Block:
         self.page_ms = steps.page_ms.tolist()
         scrolls = (rng.random(views) < 0.2) & (steps.dwell_ms >= _SCROLL_MIN_DWELL_MS)
         self.scroll_ms = np.where(scrolls, steps.dwell_ms // 2, 0).tolist()  # 0: no such event
-        self.campaign = np.where(rng.random(views) < 0.06, rng.integers(len(_SUFFIXES), size=views), -1).tolist()
+        self.campaign = np.where(rng.random(views) < 0.06, rng.integers(len(SUFFIXES), size=views), -1).tolist()
         self.channel = rng.integers(len(_CHANNELS), size=sessions).tolist()
         self.subscriber = (rng.random(len(visitor_ids)) < 0.3).tolist()
         self.anonymous = (rng.random(sessions) < 0.02).tolist()
+        self.draw = rng.integers(DRAWS, size=views).tolist()  # decides on what a layout varies
 
     def views(self, session: int) -> range:
         """Return the views of a session."""
@@ -115,7 +117,10 @@ class Ga360:
         number = self._number
         for session in sessions:
             visitor = block.visitor[session]
-            hits = self._hits(block, session, self._subscriber[block.subscriber[visitor]])
+            hits = [
+                {"hitNumber": number(position), "time": number(time_ms), **hit}
+                for position, (time_ms, hit) in enumerate(self._timeline(block, session), 1)
+            ]
             start_s = number(block.start_s[session])
             pages = sum(hit["type"] == "PAGE" for hit in hits)
             yield {
@@ -134,37 +139,31 @@ class Ga360:
         """Return the number of sessions and hits in the rows."""
         return {"sessions": len(rows), "hits": sum(len(row["hits"]) for row in rows)}
 
-    def _hits(self, block: Block, session: int, subscriber: Row) -> list[Row]:
-        hits: list[Row] = []
-
-        def add(time_ms: int, kind: str, page: Row, dimensions: list[Row]) -> None:
-            hits.append(
-                {
-                    "hitNumber": self._number(len(hits) + 1),
-                    "time": self._number(time_ms),
-                    "type": kind,
-                    "isInteraction": True,
-                    "page": page,
-                    "customDimensions": dimensions,
-                }
-            )
-
+    def _timeline(self, block: Block, session: int) -> Iterator[tuple[int, Row]]:
+        """Yield the hits of a visit in the order of time: ms since its start, and what is not number and time."""
+        subscriber = self._subscriber[block.subscriber[block.visitor[session]]]
         for view in block.views(session):
             item, time_ms = block.item[view], block.page_ms[view]
             if item == HOME:
-                add(time_ms, "PAGE", self._home, [subscriber])
+                yield time_ms, self._hit("PAGE", self._home, [subscriber])
                 continue
             if home_ms := block.home_ms[view]:
-                add(time_ms - home_ms, "PAGE", self._home, [subscriber])
-            page = self._pages[item]
-            if (campaign := block.campaign[view]) >= 0:
-                query = _SUFFIXES[campaign].partition("#")[0]
-                page = {"pagePath": page["pagePath"] + query, "pageTitle": page["pageTitle"]}
-            dimensions = [subscriber, self._categories[item], self._ids[item]]
-            add(time_ms, "PAGE", page, dimensions)
+                yield time_ms - home_ms, self._hit("PAGE", self._home, [subscriber])
+            page, dimensions = self._page(block, view), [subscriber, self._categories[item], self._ids[item]]
+            yield time_ms, self._hit("PAGE", page, dimensions)
             if scroll_ms := block.scroll_ms[view]:
-                add(time_ms + scroll_ms, "EVENT", page, dimensions)
-        return hits
+                yield time_ms + scroll_ms, self._hit("EVENT", page, dimensions)
+
+    def _page(self, block: Block, view: int) -> Row:
+        page = self._pages[block.item[view]]
+        if (campaign := block.campaign[view]) >= 0:
+            query = SUFFIXES[campaign].partition("#")[0]
+            page = {"pagePath": page["pagePath"] + query, "pageTitle": page["pageTitle"]}
+        return page
+
+    @staticmethod
+    def _hit(kind: str, page: Row, dimensions: list[Row]) -> Row:
+        return {"type": kind, "isInteraction": True, "page": page, "customDimensions": dimensions}
 
 
 class Ga4:
@@ -174,11 +173,11 @@ class Ga4:
 
     def __init__(self, catalogue: Catalogue, number: Number) -> None:
         self._number = number
-        self._paths = [_SITE + path for path in _paths(catalogue)]
-        self._locations = [_text("page_location", path) for path in self._paths]
-        self._titles = [_text("page_title", title) for title in catalogue.titles]
-        self._ids = [_text("content_id", content_id) for content_id in catalogue.content_ids]
-        self._home = [_text("page_location", f"{_SITE}/"), _text("page_title", "Home")]
+        self._paths = _paths(catalogue)
+        self._locations = [text("page_location", SITE + path) for path in self._paths]
+        self._titles = [text("page_title", title) for title in catalogue.titles]
+        self._ids = [text("content_id", content_id) for content_id in catalogue.content_ids]
+        self._home = [text("page_location", f"{SITE}/"), text("page_title", "Home")]
 
     def rows(self, block: Block, sessions: Iterable[int]) -> Iterator[Row]:
         """Yield one row per event. A visit without consent copies another, an hour earlier and without its visitor."""
@@ -198,38 +197,42 @@ class Ga4:
         return {"events": len(rows), "events without consent": sum("user_pseudo_id" not in row for row in rows)}
 
     def _events(self, block: Block, session: int, start_s: int, session_id: list[Row], ids: Row) -> Iterator[Row]:
-        date, number = _date(start_s), 0
-
-        def event(time_ms: int, name: str, params: list[Row]) -> Row:
-            nonlocal number
-            number += 1
-            return {
+        date = _date(start_s)
+        for number, (time_ms, event) in enumerate(self._timeline(block, session, session_id)):
+            yield {
                 "event_date": date,
                 # The microseconds keep the events of a visit in order.
-                "event_timestamp": self._number((start_s * 1000 + time_ms) * 1000 + number - 1),
-                "event_name": name,
-                "event_params": session_id + params,
+                "event_timestamp": self._number((start_s * 1000 + time_ms) * 1000 + number),
+                **event,
                 **ids,
             }
 
-        for view in block.views(session):
-            item, time_ms, home_ms = block.item[view], block.page_ms[view], block.home_ms[view]
-            page = self._home if item == HOME else self._page(item, block.campaign[view])
-            if not number and session_id:
-                yield event(0, "session_start", (self._home if home_ms else page)[:2])
-            if home_ms:
-                yield event(time_ms - home_ms, "page_view", self._home)
-                yield event(time_ms, "user_engagement", [*self._home, self._engaged(home_ms)])
-            yield event(time_ms, "page_view", page)
-            if scroll_ms := block.scroll_ms[view]:
-                yield event(time_ms + scroll_ms, "scroll", [*page, self._engaged(scroll_ms)])
-            if dwell_ms := block.dwell_ms[view]:
-                yield event(time_ms + dwell_ms, "user_engagement", [*page, self._engaged(dwell_ms - scroll_ms)])
+    def _timeline(self, block: Block, session: int, session_id: list[Row]) -> Iterator[tuple[int, Row]]:
+        """Yield the events of a visit in the order of time: ms since its start, and name and parameters."""
 
-    def _page(self, item: int, campaign: int) -> list[Row]:
+        def event(name: str, params: list[Row]) -> Row:
+            return {"event_name": name, "event_params": session_id + params}
+
+        views = block.views(session)
+        for view in views:
+            item, time_ms, home_ms = block.item[view], block.page_ms[view], block.home_ms[view]
+            page = self._home if item == HOME else self._page(block, view)
+            if view == views.start and session_id:
+                yield 0, event("session_start", (self._home if home_ms else page)[:2])
+            if home_ms:
+                yield time_ms - home_ms, event("page_view", self._home)
+                yield time_ms, event("user_engagement", [*self._home, self._engaged(home_ms)])
+            yield time_ms, event("page_view", page)
+            if scroll_ms := block.scroll_ms[view]:
+                yield time_ms + scroll_ms, event("scroll", [*page, self._engaged(scroll_ms)])
+            if dwell_ms := block.dwell_ms[view]:
+                yield time_ms + dwell_ms, event("user_engagement", [*page, self._engaged(dwell_ms - scroll_ms)])
+
+    def _page(self, block: Block, view: int) -> list[Row]:
+        item, campaign = block.item[view], block.campaign[view]
         location = self._locations[item]
         if campaign >= 0:
-            location = _text("page_location", self._paths[item] + _SUFFIXES[campaign])
+            location = text("page_location", SITE + self._paths[item] + SUFFIXES[campaign])
         return [location, self._titles[item], self._ids[item]]
 
     def _engaged(self, ms: int) -> Row:
@@ -244,7 +247,7 @@ def pseudo_id(full_visitor_id: str) -> str:
     return f"{full_visitor_id[:10]}.{full_visitor_id[10:]}"
 
 
-def _text(key: str, value: str) -> Row:
+def text(key: str, value: str) -> Row:
     return {"key": key, "value": {"string_value": value}}
 
 

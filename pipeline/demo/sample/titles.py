@@ -92,6 +92,7 @@ _ENDINGS = (
     "our readers reply|ten years later|the long read|an interview|a podcast|the sceptic's view|"
     "pictures of the week|questions and answers|a day in the field"
 )
+_WARES = "mug|poster|tea towel|notebook|tote bag|jigsaw|calendar|T-shirt"
 
 TOPICS: dict[str, list[list[str]]] = {}  # by category, the subjects of each topic
 _TEMPLATES: dict[str, list[str]] = {}
@@ -115,3 +116,12 @@ def title(category: str, topic: int, number: int) -> str:
     endings = ["", *(f": {ending}" for ending in _ENDINGS.split("|"))]
     part, ending = divmod(round_, len(endings))
     return text + endings[ending] + (f", part {part + 1}" if part else "")
+
+
+def product(category: str, topic: int, number: int) -> str:
+    """Return the name of product 0, 1, 2, ... of a topic, such as "Sourdough mug"; no two names are equal."""
+    subjects, wares = TOPICS[category][topic], _WARES.split("|")
+    round_, nth = divmod(number, len(subjects))
+    edition, ware = divmod(round_, len(wares))
+    name = f"{subjects[nth][0].upper()}{subjects[nth][1:]} {wares[(ware + nth) % len(wares)]}"
+    return name + (f", edition {edition + 1}" if edition else "")
