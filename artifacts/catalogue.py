@@ -1,8 +1,18 @@
-"""Titles and categories of items: of a dataset's items.parquet, and of the catalogue, a CSV of the site."""
+"""Titles and categories of items: of a dataset's items.parquet, and of the catalogue, the site's own table of items.
+
+A catalogue has a row per item: its contentId, and any other columns. It is a CSV, JSON lines (.jsonl, .ndjson, .json),
+Parquet (.parquet) or a table of BigQuery, which only preprocessing reads; that joins all of its columns to the dataset.
+"""
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
+import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from artifacts import id_lists, storage
 from artifacts.items_table import ItemsTable
@@ -11,6 +21,7 @@ from artifacts.paths import Dataset
 from configs.errors import UserError
 
 COLUMNS = (CONTENT_ID, TITLE, CATEGORY)
+_BIGQUERY = "bq://"
 
 Catalogue = dict[str, tuple[str, str]]  # title and category by contentId; an item without a title has its id as title
 
@@ -19,29 +30,20 @@ def of_dataset(dataset: Dataset, path: str | None, required: bool = False) -> Ca
     """Return titles and categories: of a catalogue, or else of the dataset's items.parquet.
 
     Args:
-        path: of the catalogue, local or gs://; None for none.
-        required: whether it must exist.
+        path: of the catalogue; None for none. A table of BigQuery has been joined to items.parquet already.
+        required: whether it must be a file that exists.
 
     Raises:
         UserError: the catalogue (see `read`) or items.parquet cannot be read.
     """
     names = of_items(dataset.items)
-    return overlaid(names, read(path)) if path and (required or storage.exists(path)) else names
+    return overlaid(names, read(path)) if path and (required or is_file(path)) else names
 
 
 def of_items(path: str) -> Catalogue:
     """Return the titles and categories in an items.parquet, without the items that have neither."""
     table = ItemsTable.read(path, optional=(TITLE, CATEGORY)).table
-    return titles_of(table[CONTENT_ID].to_pylist(), table)
-
-
-def titles_of(ids: list[str], table: pa.Table) -> Catalogue:
-    """Return the titles and categories of ids [n] from a table [n] that may have these columns; null is unknown."""
-    titles, categories = (
-        table[name].cast(pa.string()).fill_null("").to_pylist() if name in table.column_names else [""] * len(ids)
-        for name in (TITLE, CATEGORY)
-    )
-    rows = zip(ids, titles, categories, strict=True)
+    rows = zip(*(_texts_or_empty(table, name) for name in COLUMNS), strict=True)
     return {item: (title or item, category) for item, title, category in rows if title or category}
 
 
@@ -57,22 +59,142 @@ def overlaid(names: Catalogue, above: Catalogue) -> Catalogue:
 def read(path: str) -> Catalogue:
     """Return title and category by contentId; of rows with one contentId, the last counts.
 
+    Raises:
+        UserError: see `read_table`.
+    """
+    table = read_table(path)
+    result: Catalogue = {}
+    for item, title, category in zip(*(_texts_or_empty(table, name) for name in COLUMNS), strict=True):
+        for name in (item.strip(), item):  # as in any list of ids
+            result[name] = title or name, category
+    result.pop("", None)
+    return result
+
+
+def in_bigquery(path: str) -> bool:
+    """Return whether a catalogue is a table of BigQuery."""
+    return path.startswith(_BIGQUERY)
+
+
+def is_file(path: str) -> bool:
+    """Return whether a catalogue is a file that exists."""
+    return not in_bigquery(path) and storage.exists(path)
+
+
+def read_table(path: str) -> pa.Table:
+    """Return the columns of a file, see `checked`; those of a CSV are text.
+
     Args:
         path: local or gs://.
 
     Raises:
-        UserError: the file cannot be read (`id_lists.rows`), lacks a column, or has rows of different lengths.
+        UserError: the file cannot be read or is not of its kind, or see `checked`.
     """
+    if in_bigquery(path):
+        raise UserError(f"catalogue {path}: only pipeline.preprocess reads tables of BigQuery; name a file here")
+    ending = path.rpartition(".")[2].lower()
+    if ending == "parquet":
+        table = _parquet(path)
+    elif ending in ("jsonl", "ndjson", "json"):
+        table = _json_lines(path)
+    else:
+        table = _csv(path)
+    return checked(table, path)
+
+
+def checked(table: pa.Table, path: str) -> pa.Table:
+    """Return a catalogue with contentId, title and category as text; empty text is null.
+
+    Raises:
+        UserError: it has no contentId, a column twice, or one of these columns is not text or numbers.
+    """
+    names = table.column_names
+    if CONTENT_ID not in names:
+        raise UserError(f"catalogue {path} has no column contentId: name the column of the items' ids so")
+    if len(set(names)) < len(names) or "" in names:
+        raise UserError(f"catalogue {path} has a column twice or one without a name; each needs its own")
+    columns = {}
+    for name in names:
+        column = table[name].combine_chunks()
+        columns[name] = as_text(column, f"catalogue {path}, column {name}") if name in COLUMNS else _plain(column)
+    return pa.table(columns)
+
+
+def as_text(column: pa.Array, where: str) -> pa.Array:
+    """Return values as text, null where empty; a number that is whole has no fraction.
+
+    Args:
+        where: the column, for the message.
+
+    Raises:
+        UserError: the values are neither text nor numbers, or text that is not UTF-8.
+    """
+    column = _plain(column)
+    try:
+        texts = column.cast(pa.string())
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        raise UserError(f"{where} is {column.type}; write it as text in UTF-8 or as numbers") from None
+    if pa.types.is_decimal(column.type):
+        texts = pc.replace_substring_regex(texts, r"\.0+$", "")
+    return _plain(texts)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """Return values without dictionary, and null in place of empty text."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_null(column.type) or pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        column = column.cast(pa.string())
+    if pa.types.is_string(column.type):
+        column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+    return column
+
+
+def _texts_or_empty(table: pa.Table, name: str) -> list[str]:
+    if name not in table.column_names:
+        return [""] * table.num_rows
+    return table[name].cast(pa.string()).fill_null("").to_pylist()
+
+
+def _csv(path: str) -> pa.Table:
     rows = id_lists.rows(path, "catalogue")
     header = [name.strip() for name in next(rows, ("", []))[1]]
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        raise UserError(f"catalogue {path} has no column {missing[0]}: its first line must be {','.join(COLUMNS)}")
-    item, title, category = map(header.index, COLUMNS)
-    result: Catalogue = {}
+    values: list[list[str]] = []
     for where, row in rows:
         if len(row) != len(header):
             raise UserError(f"{where} has {len(row)} columns where {len(header)} are due; quote values with commas")
-        for name in (row[item].strip(), row[item]):  # as in any list of ids
-            result[name] = row[title] or name, row[category]
-    return result
+        values.append(row)
+    columns = zip(*values, strict=True) if values else ([] for _ in header)
+    return pa.table([pa.array(column, pa.string()) for column in columns], names=header)
+
+
+def _json_lines(path: str) -> pa.Table:
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(id_lists.read_text(path, "catalogue").split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = orjson.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise UserError(f"catalogue {path}, line {number} is not a JSON object; write one object per line")
+        rows.append(row)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: _array([row.get(name) for row in rows]) for name in names})
+
+
+def _array(values: list[Any]) -> pa.Array:
+    """Return values of JSON as an array; those of several types as text."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+        texts = (value if isinstance(value, str | None) else orjson.dumps(value).decode() for value in values)
+        return pa.array(texts, pa.string())
+
+
+def _parquet(path: str) -> pa.Table:
+    try:
+        return pq.ParquetFile(io.BytesIO(id_lists.read_file(path, "catalogue"))).read()
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"catalogue {path} cannot be read: {' '.join(str(error).split())}; write it again") from None

@@ -31,13 +31,17 @@ def read_text(path: str, setting: str) -> str:
     Raises:
         UserError: the file does not exist, cannot be read, or is neither UTF-8 nor UTF-16.
     """
+    return decode(read_file(path, setting), f"{setting} {path}")
+
+
+def read_file(path: str, setting: str) -> bytes:
+    """Return the bytes of a file; raise UserError if it does not exist or cannot be read."""
     try:
-        data = read_bytes(path)
+        return read_bytes(path)
     except FileNotFoundError:
         raise UserError(f"{setting} {path} does not exist; check the path") from None
     except OSError as error:
         raise UserError(f"{setting} {path} cannot be read: {error.strerror or error}") from error
-    return decode(data, f"{setting} {path}")
 
 
 def decode(data: bytes, file: str) -> str:

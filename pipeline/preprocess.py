@@ -47,6 +47,7 @@ _FLAGS = {
     "split": ("split.kind", "none|last_n|time|random", "what to hold out for evaluation (docs/evaluation.md)"),
     "test_input": ("split.test_input", "GLOB", "files like those of --input that are held out entirely"),
     "dataset_dir": ("dataset_dir", "DIR", "where to write the dataset, local or gs://"),
+    "catalogue": ("catalogue", "FILE", "contentId and any columns, which win over the attributes of the data"),
     **validate.BASELINE,
 }
 
@@ -83,19 +84,24 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(inputs.describe(settings))
         print(beam_options.describe(beam_options.from_settings(settings, beam_flags)))
     elif args.detach:
-        submit(settings, beam_flags, args.replace)
+        submit(settings, beam_flags, args.replace, args.catalogue is not None)
     else:
-        preprocess(settings, beam_flags, args.replace)
+        preprocess(settings, beam_flags, args.replace, need_catalogue=args.catalogue is not None)
 
 
 def preprocess(
-    settings: Settings, beam_flags: Sequence[str], replace: bool, sizes: Sizes | None = None
+    settings: Settings,
+    beam_flags: Sequence[str],
+    replace: bool,
+    sizes: Sizes | None = None,
+    need_catalogue: bool = False,
 ) -> DatasetManifest:
     """Make the dataset that the settings describe, and return its manifest.
 
     Args:
         replace: whether to replace a dataset that exists there already.
         sizes: of blocks and records, for tests.
+        need_catalogue: whether the file `catalogue` must exist.
 
     Raises:
         UserError: a setting, the input or the output needs the user's attention. GateError: the dataset differs too
@@ -109,13 +115,16 @@ def preprocess(
     from pipeline.dataset.grouping import Sizes
     from pipeline.dataset.manifest import Job
     from pipeline.sources import inputs
+    from pipeline.sources.items import catalogue
 
     started = time.time()
     root = cli.required(settings.dataset_dir, "dataset_dir")
     publish.refuse_wildcards(root)
     options, test_files = _check(settings, beam_flags)
+    table = inputs.read_catalogue(settings, need_catalogue)
     with publish.staged(root, "dataset", replace) as staging, inputs.opened(settings) as files:
-        job = Job(settings, files, test_files, root, staging, started, sizes or Sizes())
+        joined = catalogue.stage(table, join(staging, finalize.TEMPORARY))
+        job = Job(settings, files, test_files, root, staging, started, joined, sizes or Sizes())
         with progress.waiting(f"preprocessing {len(files.files)} {'streams' if files.read else 'files'}"):
             result = transforms.run(job, options, partial(finalize.write_summary, path=join(staging, finalize.SUMMARY)))
         manifest = job.make_manifest(finalize.take_summary(staging))
@@ -126,7 +135,7 @@ def preprocess(
     return manifest
 
 
-def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None:
+def submit(settings: Settings, beam_flags: Sequence[str], replace: bool, need_catalogue: bool = False) -> None:
     """Submit the job that makes the dataset, and do not wait for it; its own last step publishes the dataset.
 
     Raises:
@@ -134,23 +143,27 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool) -> None
     """
     _import_libraries()
     from artifacts import publish, storage
+    from artifacts.paths import join
     from artifacts.storage import locks
-    from pipeline.beam.finalize import PublishFromWorker
+    from pipeline.beam.finalize import TEMPORARY, PublishFromWorker
     from pipeline.dataset import transforms
     from pipeline.dataset.manifest import Job
     from pipeline.sources import inputs
+    from pipeline.sources.items import catalogue
 
     started, run = time.time(), uuid.uuid4().hex[:12]
     root = publish.target_of(cli.required(settings.dataset_dir, "dataset_dir"))
     publish.refuse_wildcards(root)
     options, test_files = _check(settings, beam_flags)
+    table = inputs.read_catalogue(settings, need_catalogue)
     with locks.claim(root):
         publish.refuse_occupied(root, "dataset", replace)
     staging = f"{root}.partial-{run}"
     storage.make_directory(staging)
     try:
         with inputs.opened(settings, keep=True) as files:
-            job = Job(settings, files, test_files, root, staging, started)
+            joined = catalogue.stage(table, join(staging, TEMPORARY))
+            job = Job(settings, files, test_files, root, staging, started, joined)
             transforms.run(job, options, PublishFromWorker(job.make_manifest, root, staging, run, replace), wait=False)
     except BaseException:
         storage.remove(staging)

@@ -101,6 +101,8 @@ class DatasetManifest(Manifest):
         bigquery: what the query's job reports; null for files.
         csv_dialects: number of CSV files by their dialect, as it was set or detected.
         deletion_list: its lines, and how many of them were found; null without a list.
+        attributes: of the items: how many have each, how many had several values, how many were not numbers.
+        catalogue: its rows, how many were found, and how many items have one; null without a catalogue.
         visitors_hashed_with: the name of the key that hashed the visitorIds; null if they were not hashed.
         steps: rows and bytes of each step. compared: with the last good dataset. run: the Dataflow run that made it.
     """
@@ -123,6 +125,8 @@ class DatasetManifest(Manifest):
     bigquery: dict[str, int] | None = None
     csv_dialects: dict[str, int] = Field(default_factory=dict)
     deletion_list: dict[str, int] | None = None
+    attributes: dict[str, int] = Field(default_factory=dict)
+    catalogue: dict[str, int] | None = None
     visitors_hashed_with: str | None = None
     settings: DatasetSections
     steps: dict[str, dict[str, int]] = Field(default_factory=dict)

@@ -52,7 +52,8 @@ class Settings(Section):
     similar_visitors_dir: str | None = None
     """Directory that prediction.kind similar_visitors is written to, local or gs://."""
     catalogue: str | None = None
-    """CSV file with the columns contentId, title and category, to show items by their titles."""
+    """Table of items with the column contentId and any others, which win over the attributes of the data: a CSV,
+    .jsonl or .parquet file, or bq://PROJECT.DATASET.TABLE."""
     beam: dict[str, str | int | float | bool | list[str]] = Field(default_factory=dict)
     """Beam's own pipeline options by name, e.g. runner or temp_location; flags override them."""
 

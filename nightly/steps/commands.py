@@ -18,7 +18,7 @@ class Preprocess(Step):
     name = "preprocess"
     module = "pipeline.preprocess"
     output = attrgetter("dataset")
-    settings = frozenset({"source", "rating", "dataset", "split", "privacy"})
+    settings = frozenset({"source", "rating", "dataset", "split", "privacy", "catalogue"})
     manifest = DatasetManifest
 
     def flags(self, plan: Plan) -> tuple[str, ...]:

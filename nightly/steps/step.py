@@ -25,6 +25,7 @@ FILES = (
     "prediction.only",
     "prediction.allow",
     "prediction.block",
+    "catalogue",
 )
 _LEASE_SECONDS = 360.0  # a lock on gs:// lapses sooner if nobody renews it
 

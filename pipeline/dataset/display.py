@@ -18,11 +18,14 @@ def show(root: str, manifest: DatasetManifest) -> None:
     rows += [(f"skipped: {reason}", count) for reason, count in manifest.skipped.items()]
     rows += [(f"CSV files: {dialect}", count) for dialect, count in manifest.csv_dialects.items()]
     rows += [(f"deletion list: {name}", count) for name, count in (manifest.deletion_list or {}).items()]
+    rows += [(f"catalogue: {name.replace('_', ' ')}", count) for name, count in (manifest.catalogue or {}).items()]
     if manifest.median is not None:
         rows.append(("median", f"{manifest.median:,.0f}"))
     if manifest.days.first:
         rows.append(("days", f"{manifest.days.first} - {manifest.days.last}"))
     cli.print_table(f"dataset {root}", [*rows, ("seconds", f"{manifest.seconds:.1f}")])
+    if manifest.catalogue and not manifest.catalogue["items"]:
+        print("no item of the dataset is in the catalogue: write its contentIds as in the export")
 
 
 def show_comparison(comparison: Comparison | None) -> None:

@@ -39,7 +39,7 @@ from configs.settings import Settings
 from pipeline.beam.counters import StepCounter
 from pipeline.interactions import columns
 from pipeline.interactions.blocks import values_of
-from pipeline.sources.items import attributes
+from pipeline.sources.items import attributes, catalogue
 
 _SHARDS = 16  # of the items, summed in parallel
 _RATINGS = "ratings"  # their sum
@@ -62,13 +62,14 @@ class WriteItems(beam.PTransform):
     """Encoded one-row record batches -> (name, description) of items.parquet, which it writes; counts on the side.
 
     transform_fn: the path of TFT's transform_fn, whose assets contain the vocabulary. attributes: their values, see
-    pipeline.sources.items.attributes.
+    pipeline.sources.items.attributes. catalogue: the path of the table that joins them, None without one.
     """
 
     path: str
     transform_fn: beam.PCollection
     attributes: beam.PCollection
     settings: Settings
+    catalogue: str | None = None
 
     def expand(self, blocks: beam.PCollection) -> beam.PCollection:
         half_life_ms = self.settings.dataset.recent_half_life_days * DAY_MS
@@ -92,6 +93,8 @@ class WriteItems(beam.PTransform):
         source, decays = self.settings.source, self.settings.dataset.popularity_half_life_days is not None
         table = items_table(ids, add_up(shards, half_life_ms), half_life_ms, decays, source.has_times)
         chosen = attributes.choose(values, pa.array(ids, pa.binary()), source.item_attributes, source.attribute_rule)
+        if self.catalogue:
+            chosen = catalogue.join(ids, chosen, catalogue.read_staged(self.catalogue))
         for name, column in zip(chosen.table.column_names, chosen.table.columns, strict=True):
             table = table.append_column(name, column)
         data = ItemsTable(table).to_bytes()

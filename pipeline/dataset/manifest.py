@@ -22,6 +22,7 @@ from pipeline.dataset.grouping import SIDES, Sizes
 from pipeline.interactions import splits
 from pipeline.sources import privacy
 from pipeline.sources.input_files import Input
+from pipeline.sources.items import catalogue
 from pipeline.sources.table import DIALECT
 
 
@@ -30,7 +31,7 @@ class Job:
     """One run of preprocessing: its settings, the files that it reads, and where its dataset goes.
 
     files, test_files: of train and of a test set given as files. root: the dataset's directory. staging: the directory
-    where the job writes it. started: seconds since 1970.
+    where the job writes it. started: seconds since 1970. catalogue: the path where the job put it (`catalogue.stage`).
     """
 
     settings: Settings
@@ -39,6 +40,7 @@ class Job:
     root: str
     staging: str
     started: float
+    catalogue: str | None = None
     sizes: Sizes = Sizes()  # noqa: RUF009 - frozen
 
     def make_manifest(self, summary: Summary) -> DatasetManifest:
@@ -77,6 +79,8 @@ class Job:
             files=files,
             csv_dialects={name.removeprefix(DIALECT): n for name, n in counts.items() if name.startswith(DIALECT)},
             deletion_list=_found_of_list(counts, settings.privacy),
+            attributes=_below(counts, "attributes"),
+            catalogue=_below(counts, catalogue.COUNTS) if self.catalogue else None,
             visitors_hashed_with=key_name(privacy.rules(settings.privacy)[0]),
             settings=DatasetSections(
                 source=settings.source, rating=settings.rating, split=settings.split, dataset=settings.dataset
@@ -95,6 +99,10 @@ class Job:
 
     def _name(self, path: str) -> str:
         return path.removeprefix(f"{self.staging}/")
+
+
+def _below(counts: Counter[str], name: str) -> dict[str, int]:
+    return {key.removeprefix(f"{name}."): count for key, count in sorted(counts.items()) if key.startswith(f"{name}.")}
 
 
 def _found_of_list(counts: Counter[str], settings: PrivacySettings) -> dict[str, int] | None:

@@ -79,7 +79,9 @@ def build(pipeline: beam.Pipeline, job: Job, store: BlockStore, last: Callable[[
     graph = transform_fn | "WriteTransformFn" >> WriteTransformFn(dataset.transform_fn, temporary)
     rows = encoded | "Rows" >> WriteRows(job.staging, pairs, settings.dataset, store, SIDES, job.sizes)
     test_rows = interactions.held_out | "HeldOut" >> WriteHeldOut(job, pairs, encode)
-    items = encoded | "Items" >> WriteItems(dataset.items, transform_fn[0], interactions.attributes, settings)
+    items = encoded | "Items" >> WriteItems(
+        dataset.items, transform_fn[0], interactions.attributes, settings, job.catalogue
+    )
     statistics = encoded | "Statistics" >> beam.Map(dataset_statistics.count, settings.rating, timed)
 
     pipeline | "Finish" >> Finish(

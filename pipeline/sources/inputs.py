@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import pyarrow as pa
+
+from artifacts import catalogue as catalogues
 from configs.settings import Settings
 from pipeline.sources.input_files import Input, match_files
+from pipeline.sources.items import catalogue
 
 
 @contextlib.contextmanager
@@ -37,3 +41,28 @@ def describe(settings: Settings) -> str:
     files = match_files(settings.source)
     more = [f"and {len(files.files) - 10} more"] if len(files.files) > 10 else []
     return "\n".join([*files.files[:10], *more, f"would read {files.size:,} bytes in {len(files.files)} files"])
+
+
+def read_catalogue(settings: Settings, required: bool = False) -> pa.Table | None:
+    """Return the table that joins the items' attributes; None without one.
+
+    Args:
+        required: whether a file must exist. Otherwise a line states that it does not.
+
+    Raises:
+        UserError: it cannot be read, or has columns that items.parquet cannot have.
+    """
+    path = settings.catalogue
+    if path is None:
+        return None
+    if catalogues.in_bigquery(path):
+        from pipeline.sources.bigquery import source
+
+        table = catalogues.checked(source.read_table(path, "catalogue", settings.bigquery), path)
+    elif required or catalogues.is_file(path):
+        table = catalogues.read_table(path)
+    else:
+        print(f"catalogue {path} does not exist; the items keep the attributes of the data")
+        return None
+    catalogue.check(table, path, settings.source)
+    return table

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import csv
+from pyarrow import parquet as pq
 
 from artifacts import catalogue
 from artifacts.paths import Dataset
@@ -41,3 +46,54 @@ def test_only_a_catalogue_that_is_required_must_exist(dataset, tmp_path):
     assert catalogue.of_dataset(dataset, absent) == catalogue.of_dataset(dataset, None)
     with pytest.raises(UserError, match=r"absent\.csv does not exist"):
         catalogue.of_dataset(dataset, absent, required=True)
+
+
+ROWS = [("tea", "Green tea", "Drinks", 2.5), ("water", "", "Drinks", None), ("film", "A film", "", 9.0)]
+NAMES = ("contentId", "title", "category", "price")
+WRITERS = {
+    "csv": lambda path, table: csv.write_csv(table, path),
+    "jsonl": lambda path, table: path.write_text("\n".join(map(json.dumps, table.to_pylist())) + "\n"),
+    "parquet": lambda path, table: pq.write_table(table, path),
+}
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_each_format_has_the_same_names_and_no_column_but_the_ids_is_needed(tmp_path, form):
+    path = tmp_path / f"c.{form}"
+    table = pa.table(dict(zip(NAMES, zip(*ROWS, strict=True), strict=True)))
+    WRITERS[form](path, table)
+    assert catalogue.read(str(path)) == {item: (title or item, category) for item, title, category, _ in ROWS}
+    prices = catalogue.read_table(str(path))["price"].to_pylist()
+    assert prices == ["2.5", None, "9"] if form == "csv" else [2.5, None, 9.0]
+    WRITERS[form](path, table.select(["price", "contentId", "category"]))
+    assert catalogue.read(str(path)) == {item: (item, category) for item, _, category, _ in ROWS}
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.decimal128(21, 2)])
+def test_ids_that_are_numbers(tmp_path, kind):
+    pq.write_table(pa.table({"contentId": pa.array([12, 7]).cast(kind), "title": [1, 2]}), tmp_path / "c.parquet")
+    assert catalogue.read(str(tmp_path / "c.parquet")) == {"12": ("1", ""), "7": ("2", "")}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("c.jsonl", b'{"contentId": "tea"}\n\n["tea"]\n', "line 3 is not a JSON object; write one object per line"),
+        ("c.jsonl", b'{"contentId": "tea"', "line 1 is not a JSON object"),
+        ("c.jsonl", b"", "has no column contentId"),
+        ("c.parquet", b"contentId,tea", "c.parquet cannot be read"),
+        ("c.csv", b"contentId,size,size\ntea,1,2\n", "has a column twice"),
+        ("c.csv", b"contentId,,size\ntea,1,2\n", "or one without a name"),
+    ],
+)
+def test_files_that_are_not_catalogues_are_refused_in_a_line(tmp_path, name, data, said):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError, match=said) as error:
+        catalogue.read(str(tmp_path / name))
+    assert "tea" not in str(error.value).replace("test", "") and len(str(error.value).splitlines()) == 1
+
+
+def test_a_table_of_bigquery_is_in_the_dataset_already(dataset):
+    assert catalogue.of_dataset(dataset, "bq://p.d.t") == catalogue.of_dataset(dataset, None)
+    with pytest.raises(UserError, match=r"only pipeline\.preprocess reads tables of BigQuery"):
+        catalogue.of_dataset(dataset, "bq://p.d.t", required=True)

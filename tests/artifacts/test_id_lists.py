@@ -167,7 +167,7 @@ def test_a_catalogue_as_any_system_writes_it(tmp_path, name):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (b"Contentid,Title,Category\ntea,T,D\n", "has no column contentId: its first line must be contentId,title,"),
+        (b"Contentid,Title,Category\ntea,T,D\n", "has no column contentId: name the column of the items' ids so"),
         (b"contentId;title;category\ntea;T;D\n", "has no column contentId"),
         (b"", "has no column contentId"),
         (b"contentId,title,category\ntea,T\n", "line 2 has 2 columns where 3 are due"),

@@ -35,7 +35,7 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         rating.half_life_days
         dataset.min_items_per_user dataset.min_users_per_item dataset.shards dataset.gzip
         dataset.popularity_half_life_days
-        privacy.hash_key_file privacy.hash_key_env privacy.deleted_visitors
+        privacy.hash_key_file privacy.hash_key_env privacy.deleted_visitors catalogue
     """,
     ("preprocess",): """
         split.kind split.n split.time split.days split.share split.seed split.min_items split.test_input
@@ -82,7 +82,7 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         nightly.directory nightly.warm_start nightly.validate_dataset nightly.catch_up_days nightly.keep
         nightly.keep_failed nightly.step_timeout_minutes nightly.textfile nightly.serve nightly.bigquery_view
         nightly.vertex_model
-        dataset_dir model_dir predictions_dir audiences_dir similar_items_dir similar_visitors_dir catalogue beam
+        dataset_dir model_dir predictions_dir audiences_dir similar_items_dir similar_visitors_dir beam
     """,
 }
 EXPECTED = {key: steps for steps, keys in REPEATED_BY.items() for key in keys.split()}
@@ -157,8 +157,9 @@ def test_a_setting_repeats_the_steps_that_depend_on_it(night, key):
 
 @pytest.mark.parametrize("key", FILES)
 def test_the_bytes_of_a_file_repeat_the_steps_that_depend_on_it(night, tmp_path, key):
-    section, name = key.split(".")
-    settings = Settings.model_validate({section: {name: str(tmp_path / "ids.txt")}})
+    section, _, name = key.partition(".")
+    path = str(tmp_path / "ids.txt")
+    settings = Settings.model_validate({section: {name: path} if name else path})
 
     def identities() -> list[str]:
         return [step.identity(Plan(settings, night, "config.yaml", TABLES, PARENT)) for step in STEPS]
@@ -176,7 +177,12 @@ def test_the_bytes_of_a_file_repeat_the_steps_that_depend_on_it(night, tmp_path,
 
 
 def test_every_setting_that_names_a_file_of_ids_or_weights_is_known():
-    words = ("file with one", "csv file with the columns visitorid", "csv file with the columns contentid,")
+    words = (
+        "file with one",
+        "csv file with the columns visitorid",
+        "csv file with the columns contentid,",
+        "table of items with",
+    )
     named = set()
     for key in keys_of(Settings):
         *sections, name = key.split(".")
@@ -185,7 +191,7 @@ def test_every_setting_that_names_a_file_of_ids_or_weights_is_known():
             model = section_of(model.model_fields[section].annotation)
         if str(model.model_fields[name].description).lower().startswith(words):
             named.add(key)
-    assert named == {*FILES, "serving.deleted_visitors", "catalogue"}, "these two change no step"
+    assert named == {*FILES, "serving.deleted_visitors"}, "this one changes no step"
 
 
 def test_inputs_repeat_the_steps_that_depend_on_them(night, tmp_path):

@@ -39,13 +39,19 @@ def made_rows(seed=3, pairs=300):
 def test_items_are_what_a_plain_sum_says(tmp_path, half_life):
     rows = made_rows()
     layout = {"min_items_per_user": 3, "min_users_per_item": 2, "popularity_half_life_days": half_life}
-    made = make_dataset(tmp_path / "d", export(tmp_path / "in", rows), "ga4", dataset=layout, rating={"kind": "linear"})
+    (tmp_path / "c.csv").write_text("contentId,shelf\nc3,A\nc1,B\nunknown,C\nc3,D\n")
+    sections = {"dataset": layout, "rating": {"kind": "linear"}, "catalogue": str(tmp_path / "c.csv")}
+    made = make_dataset(tmp_path / "d", export(tmp_path / "in", rows), "ga4", **sections)
     dataset = Dataset(str(tmp_path / "d"))
     users, items = (set(Vocabulary.read(path).ids) for path in (dataset.vocab_users, dataset.vocab_items))
     kept = [(n, *row) for n, row in enumerate(rows) if row[0].encode() in users and row[1].encode() in items]
     now = max(day for *_, day in kept)
     table = pq.read_table(dataset.items)
     assert table["contentId"].to_pylist() == [name.decode() for name in Vocabulary.read(dataset.vocab_items).ids]
+    shelves = dict(zip(table["contentId"].to_pylist(), table["shelf"].to_pylist(), strict=True))
+    assert shelves == dict.fromkeys(shelves) | {"c3": "D", "c1": "B"}
+    counted = {"rows": 4, "rows_found": 3, "rows_without_id": 0, "rows_repeated": 1, "items": 2}
+    assert made["catalogue"] == counted and not list((tmp_path / "d").glob("**/catalogue*"))
     assert made["files"]["items.parquet"]["records"] == made["counts"]["items"] == table.num_rows
     for row in table.to_pylist():
         own = [(100 + n, day) for n, _, content, day in kept if content == row["contentId"]]

@@ -13,6 +13,7 @@ from configs.errors import UserError
 from configs.settings import BigQuerySettings
 from pipeline.inspection import inspection
 from pipeline.inspection.sampling import tables
+from pipeline.sources import inputs
 from pipeline.sources.bigquery import source as bigquery_source
 from tests.support.bigquery_server import PROJECT, SCHEMAS, relaying_streams, serving, settings
 from tests.support.exports import SHARED, event, hit, interactions, session, write_ndjson
@@ -247,8 +248,8 @@ def test_a_table_that_cannot_be_read_directly_is_read_by_a_query(server):
 
 def test_a_whole_table_or_view_is_read_as_arrow(server):
     field = bigquery.SchemaField
-    schema = [field("id", "STRING"), field("price", "FLOAT"), field("tags", "STRING", "REPEATED")]
-    rows = [{"id": "a", "price": 1.5, "tags": ["x", "y"]}, {"id": "b", "price": None, "tags": []}]
+    schema = [field("contentId", "STRING"), field("price", "FLOAT"), field("tags", "STRING", "REPEATED")]
+    rows = [{"contentId": "a", "price": 1.5, "tags": ["x", "y"]}, {"contentId": "b", "price": None, "tags": []}]
     server.load("catalogue", "items", schema, rows)
     server.load("catalogue", "empty", schema, [])
     server.rows("CREATE VIEW catalogue.dear AS SELECT * FROM catalogue.items WHERE price > 1")
@@ -258,7 +259,10 @@ def test_a_whole_table_or_view_is_read_as_arrow(server):
         return bigquery_source.read_table(f"bq://{PROJECT}.catalogue.{table}", "dataset.catalogue", section)
 
     assert read("items").to_pylist() == rows and read("dear").to_pylist() == rows[:1]
-    assert read("empty").num_rows == 0 and read("empty").column_names == ["id", "price", "tags"]
+    assert read("empty").num_rows == 0 and read("empty").column_names == ["contentId", "price", "tags"]
+    made = settings(server.settings(), {"input": "x"})
+    made = made.model_copy(update={"catalogue": f"bq://{PROJECT}.catalogue.items"})
+    assert inputs.read_catalogue(made).to_pylist() == rows
     with pytest.raises(UserError, match=r"catalogue\.none: not found"):
         read("none")
 
