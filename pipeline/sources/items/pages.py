@@ -84,8 +84,9 @@ class PageRules:
         coded = urls.dictionary_encode() if not pa.types.is_dictionary(urls.type) else urls
         addresses = columns.ids(coded.dictionary)
         if not (self._url.parameters or self._url.keep_fragment):
-            # Then few addresses are left, and only those are looked at one by one.
-            addresses = pc.replace_substring_regex(addresses, r"(?s)[?#].*", b"")
+            # Then few addresses are left, and only those are looked at one by one. The mark keeps a space before it,
+            # which is part of the path; at the end of an address it is not.
+            addresses = pc.replace_substring_regex(addresses, r"(?s)[?#].*", b"?")
         distinct = addresses.dictionary_encode()
         pages = pa.array([_page(url, self._url) for url in distinct.dictionary.to_pylist()], pa.string())
         pages, reasons = self._chosen(pages)

@@ -158,6 +158,7 @@ def urls(draw) -> str:
     st.sampled_from([None, ("www", "m", "amp"), ()]),
 )
 @example(["https://www.x.org/a/index.html/index.php?v=2&id=1#c"], ("id",), True, ("www",))
+@example(["/ #", "/ "], (), False, None)
 def test_pages_are_those_of_urllib(addresses, parameters, lower, same_hosts):
     rules = {"lower_case_path": lower, "keep_host": same_hosts is not None, "same_hosts": same_hosts or ()}
     expected = [by_urllib(url, parameters, lower, same_hosts) for url in addresses]
