@@ -112,7 +112,7 @@ class SourceSettings(Section):
     max_dwell_ms: PositiveFloat | None = None
     """A greater summed dwell, such as of a tab left open, is capped at this and counted."""
     max_views_a_day: PositiveInt | None = None
-    """A visitor with more views (GA4: events with an item) on a day in UTC is a bot: left out, counted."""
+    """A visitor with more views (each item of an event is one) on a day in UTC is a bot: left out, counted."""
     max_items_a_day: PositiveInt | None = None
     """A visitor with more distinct items on a day in UTC is a bot: left out, counted."""
     max_reject_fraction: float = Field(0.01, ge=0, le=1)
