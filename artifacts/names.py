@@ -31,6 +31,10 @@ CATEGORY = "category"
 FIRST_TIME_MS = "first_time_ms"  # int64 ms since 1970, of the first and the last of its interactions
 LAST_TIME_MS = "last_time_ms"
 
+# The file of a SavedModel with the titles and categories of its items, where the dataset has some. TensorFlow Serving
+# ignores its folder.
+SERVED_ITEMS = "assets.extra/items.parquet"
+
 # The side of a dataset with the rows of users that a split keeps from training.
 HELD_OUT = "held_out"
 

@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--dataset_dir", metavar="DIR", help="the dataset, if not the config's")
     add("--predictions_dir", metavar="DIR", help="the predictions, if not the config's")
-    add("--catalogue", metavar="CSV", help="titles and categories that win over the dataset's (default: the config's)")
+    add("--catalogue", metavar="FILE", help="titles and categories that win over the dataset's (default: the config's)")
     add("--visitors", type=int, default=5, metavar="N", help="number of visitors to choose (default: 5)")
     add("--visitor_id", nargs="+", default=[], metavar="ID", help="show these visitors instead")
     return parser

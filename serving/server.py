@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from artifacts import catalogue, storage
+from artifacts import catalogue
 from configs import cli
 from configs.settings import Settings
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--directory", metavar="DIR", help="directory of NAME/VERSION, local or gs://")
     parser.add_argument("--host", help="address to listen on; 0.0.0.0 accepts other machines")
     parser.add_argument("--port", metavar="N", help="port to listen on; 0 takes a free one")
-    parser.add_argument("--catalogue", metavar="CSV", help="contentId, title, category (default: the config's)")
+    parser.add_argument("--catalogue", metavar="FILE", help="titles that win over the model's (default: the config's)")
     args = parser.parse_args(argv)
     flags = {f"serving.{name}": getattr(args, name) for name in ("directory", "host", "port")}
     settings = cli.settings_from(args, flags | {"catalogue": args.catalogue})
@@ -84,10 +84,11 @@ def prepare(settings: Settings, required_catalogue: bool = False) -> tuple[uvico
 
 
 def _read_catalogue(path: str | None, required: bool) -> catalogue.Catalogue:
-    if path is None:
+    """Return the names in a file; a table of BigQuery has come with the model already."""
+    if path is None or (not required and catalogue.in_bigquery(path)):
         return {}
-    if not required and not storage.exists(path):
-        logging.getLogger("serving").warning("catalogue %s does not exist; items are shown by their ids", path)
+    if not required and not catalogue.is_file(path):
+        logging.getLogger("serving").warning("catalogue %s does not exist; items have the model's titles", path)
         return {}
     return catalogue.read(path)
 

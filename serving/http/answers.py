@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from pydantic import BaseModel, Field, create_model
 
+from artifacts.catalogue import Catalogue
 from configs.settings import ServingSettings
 from serving.errors import Refusal
 from serving.http import openapi
@@ -78,17 +79,17 @@ class Address(NamedTuple):
     async def answer(self, service: Service, query: Query) -> dict[str, Any]:
         """Answer a request; raise Refusal if the query is not valid, or no version is loaded yet."""
         ids = {name: query.id(name) for name in self.ids}
-        outputs, version = await service.ask_one(self.signature, query.k(), **ids)
+        outputs, model = await service.ask_one(self.signature, query.k(), **ids)
         fields = {name: outputs[name] for name in self.fields}
-        return {**ids, **fields, "modelVersion": version, self.name: self._list(service, outputs)}
+        return {**ids, **fields, "modelVersion": model.number, self.name: self._list(model.titles, outputs)}
 
-    def _list(self, service: Service, outputs: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return entries with rank, id and value, and with title and category if the catalogue has the item."""
+    def _list(self, names: Catalogue, outputs: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return entries with rank, id and value, and with title and category if the item has names."""
         id_name, value_name = self.entries
         entries, ids_and_values = [], (outputs[f"{name}s"] for name in self.entries)
         for rank, (entry_id, value) in enumerate(zip(*ids_and_values, strict=True), 1):
             entry = {"rank": rank, id_name: entry_id, value_name: value}
-            if id_name == "contentId" and (titles := service.catalogue.get(entry_id.decode("utf-8", "replace"))):
+            if id_name == "contentId" and (titles := names.get(entry_id.decode("utf-8", "replace"))):
                 entry["title"], entry["category"] = titles
             entries.append(entry)
         return entries

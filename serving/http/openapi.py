@@ -28,7 +28,7 @@ class Error(BaseModel):
 
 
 class Item(BaseModel):
-    """An item of a list, with title and category if the catalogue has them."""
+    """An item of a list, with title and category if they are known."""
 
     rank: int
     contentId: Id  # noqa: N815 - the field's name in the answer

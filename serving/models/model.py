@@ -14,9 +14,11 @@ import tensorflow as tf
 from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 
-from artifacts import storage
-from artifacts.names import VOCAB_ITEMS, VOCAB_USERS
+from artifacts import catalogue, storage
+from artifacts.catalogue import Catalogue
+from artifacts.names import SERVED_ITEMS, VOCAB_ITEMS, VOCAB_USERS
 from artifacts.paths import join
+from configs.errors import UserError
 from serving.errors import Refusal, UnusableError
 from serving.models import versions
 
@@ -93,6 +95,7 @@ class Model:
                 raise UnusableError(f"it has no signature {name}; train the model again")
         self._check_vocabularies()
         self._warm_up()
+        self.titles = self._read_titles()
         self.examples: list[bytes] = []  # visitors that the page offers
         self.seconds = time.monotonic() - started
 
@@ -140,6 +143,16 @@ class Model:
                 if line := file.readline().removesuffix(b"\n"):
                     visitors.append(line)
         return list(dict.fromkeys(visitors))[:most]
+
+    def _read_titles(self) -> Catalogue:
+        """Return the titles and categories that came with the version; none of an older trainer's."""
+        path = join(self.path, SERVED_ITEMS)
+        if not storage.exists(path):
+            return {}
+        try:
+            return catalogue.of_items(path)
+        except UserError as error:
+            raise UnusableError(f"its {SERVED_ITEMS} cannot be read; copy the version again") from error
 
     def _asset(self, name: str) -> str:
         return join(self.path, "assets", name)

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from artifacts.catalogue import Catalogue
+from artifacts.catalogue import Catalogue, overlaid
 from configs.errors import UserError
 from configs.settings import ServingSettings
 from serving.errors import Refusal
@@ -29,7 +29,11 @@ class Service:
     """The state of one server; it belongs to one event loop once it has started."""
 
     def __init__(self, settings: ServingSettings, catalogue: Catalogue | None = None):
-        """Read the deletion list; raise UserError if it cannot be read."""
+        """Read the deletion list; raise UserError if it cannot be read.
+
+        Args:
+            catalogue: titles and categories that win over those of a version.
+        """
         self.settings, self.catalogue, self.metrics = settings, catalogue or {}, Metrics()
         self.deletion_list = DeletionList(settings.deleted_visitors)
         self.registry = Registry(settings.directory, settings.name, self._on_load)
@@ -63,6 +67,7 @@ class Service:
         self.metrics.refused.set(len(self.registry.refused))
 
     def _on_load(self, model: Model) -> None:
+        model.titles = overlaid(model.titles, self.catalogue)
         if is_loopback(self.settings.host):  # callers from other machines must not learn visitorIds from the page
             model.examples = model.sample_visitors(self.settings.example_visitors)
         self.metrics.version.set(model.number)
@@ -105,10 +110,10 @@ class Service:
             return count_rules(await self.deletion_list.answer(run, call.inputs))
         return await batcher.ask(model, call, count_rules)
 
-    async def ask_one(self, signature: str, k: int, **ids: bytes) -> tuple[dict[str, Any], int]:
-        """Run a signature for one row, cut each list of the answer to its `count`, and return the version too."""
+    async def ask_one(self, signature: str, k: int, **ids: bytes) -> tuple[dict[str, Any], Model]:
+        """Run a signature for one row, cut each list of the answer to its `count`, and return the model too."""
         model = self.registry.model()
         inputs = {name: np.array([value], object) for name, value in ids.items()} | {K: np.array(k, np.int32)}
         outputs = await self.ask(model, Call(signature, inputs, 1))
         count = int(outputs["count"][0])
-        return {name: value[0][:count] if value.ndim > 1 else value[0] for name, value in outputs.items()}, model.number
+        return {name: value[0][:count] if value.ndim > 1 else value[0] for name, value in outputs.items()}, model

@@ -11,7 +11,7 @@ import pytest
 
 from configs.errors import UserError
 from serving import server
-from tests.support.served import predict, running, settings, to_json, wait
+from tests.support.served import known_as, predict, running, settings, to_json, wait
 
 USERS = 1_000
 
@@ -101,6 +101,22 @@ def test_get_addresses_return_titles_and_take_ids_of_any_bytes(world):
     answer = world.client.get("/explanation?visitorId=v7919&contentId=c0&k=50").json()
     assert sum(line["contribution"] for line in answer["explanation"]) == pytest.approx(answer["score"], abs=1e-5)
     assert {line["contentId"] for line in answer["explanation"]} == {line["contentId"] for line in history["history"]}
+
+
+def test_titles_come_with_the_model_and_those_of_the_catalogue_win(world):
+    lines = []
+    for item in ("c0", "c7919", "c5831", "c3743", "c1655", "a&b=c+d%"):
+        lines += world.client.get(f"/similar_items?contentId={quoted(item.encode())}&k=50").json()["similar_items"]
+    found = {line["contentId"]: line for line in lines if isinstance(line["contentId"], str)}
+    assert len(found) > 100 and {"c0", "c7919"} <= found.keys()
+    for item, line in found.items():
+        title, category = known_as(item)
+        if item == "c0":
+            title, category = "A title, of <c0>", "News"
+        elif item == "c7919":
+            category = "Books"
+        names = {"title": title or item, "category": category or ""} if title or category else {}
+        assert line == {name: line[name] for name in ("rank", "contentId", "score")} | names
 
 
 @pytest.mark.parametrize("item", [b"c7919", b"caf\xc3\xa9", b"\xff\xfe", b"nothing"])

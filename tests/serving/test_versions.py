@@ -15,6 +15,7 @@ import httpx
 import pytest
 import tensorflow as tf
 
+from artifacts.names import SERVED_ITEMS
 from configs.errors import UserError
 from serving import publish
 from serving.models import versions
@@ -98,6 +99,9 @@ def damage(path: Path, how: str) -> None:
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(bytes(data))
+    elif how == "odd":
+        path.parent.mkdir()
+        path.write_bytes(b"PAR1")
     else:
         path.unlink()
 
@@ -116,6 +120,7 @@ def damage(path: Path, how: str) -> None:
         (False, "variables/variables.data-00000-of-00001", "gone", "cannot load"),
         (False, "assets/vocab_users", "gone", "cannot load"),
         (False, "assets/vocab_users", "cut", "vocab_users"),
+        (False, SERVED_ITEMS, "odd", "items.parquet cannot be read; copy the version again"),
     ],
 )
 def test_what_is_not_whole_is_refused_and_named(models, tmp_path, manifest, name, how, reason):

@@ -21,7 +21,7 @@ from artifacts.paths import Dataset, Model
 from artifacts.sparse_rows import SparseRows
 from configs.settings import ColdStartSettings, Settings
 from serving import server
-from tests.support.datasets import write_dataset
+from tests.support.datasets import write_dataset, write_items
 from tests.support.manifests import dataset_manifest, model_manifest
 from trainer.als import wals
 from trainer.saved_model import export
@@ -39,11 +39,20 @@ def write_model(root: Path, users: int, items: int, seed: int = 5) -> Path:
     names = [[*ODD, *(b"%s%d" % (letter, n * 7919 % 10_007) for n in range(size - len(ODD)))]
              for letter, size in ((b"v", users), (b"c", items))]  # fmt: skip
     dataset = Dataset(write_dataset(root / "dataset", matrix, *names))
+    items_ids = [name.decode("utf-8", "replace") for name in names[1]]
+    titles, categories = zip(*map(known_as, items_ids), strict=True)
+    write_items(dataset, items_ids, matrix.getnnz(0), title=titles, category=categories)
     user_side, item_side = [wals.Side(rng.normal(size=(n, 5)).astype("f"), matrix.getnnz(axis), np.ones(n, "f"), n)
              for n, axis in ((users, 1), (items, 0))]  # fmt: skip
     model, cold = Model(str(root / "model")), ColdStartSettings()
     export.save(model.saved_model, dataset, user_side, item_side, [SparseRows.from_matrix(matrix)], OBJECTIVE, cold)
     return _with_manifest(model, seed, users, items, matrix.nnz)
+
+
+def known_as(item: str) -> tuple[str | None, str | None]:
+    """Return title and category of an item of `write_model`; odd ids and some others have neither."""
+    number = int(item[1:]) if item.startswith("c") and item[1:].isdigit() else 0
+    return f"Item {number}" if number % 2 else None, f"Shelf {number % 3}" if number % 3 else None
 
 
 def _with_manifest(model: Model, number: int, users: int, items: int, interactions: int) -> Path:

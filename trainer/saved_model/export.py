@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
+from artifacts import storage
 from artifacts.items_table import ItemsTable
-from artifacts.names import POPULARITY
-from artifacts.paths import Dataset
+from artifacts.names import CATEGORY, POPULARITY, SERVED_ITEMS, TITLE
+from artifacts.paths import Dataset, join
 from artifacts.sparse_rows import SparseRows
 from artifacts.vocabulary import iterate_ids
 from configs.errors import UserError
@@ -56,6 +57,7 @@ def save(
     )
     module = Recommender(tables, projection, settings)
     tf.saved_model.save(module, path, signatures=signatures(module))
+    _write_titles(join(path, SERVED_ITEMS), dataset)
 
 
 def signatures(module: Recommender) -> dict:
@@ -73,6 +75,13 @@ def signatures(module: Recommender) -> dict:
         "history": module.history_of,
         "project": module.project,
     }
+
+
+def _write_titles(path: str, dataset: Dataset) -> None:
+    """Write contentId, title and category of the items, if the dataset has titles or categories."""
+    items = ItemsTable.read(dataset.items, optional=(TITLE, CATEGORY))
+    if items.table.num_columns > 1:
+        storage.write_bytes(path, items.to_bytes())
 
 
 def _answering(

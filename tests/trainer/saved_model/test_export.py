@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
 import tensorflow as tf
@@ -17,7 +18,7 @@ from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from configs.settings import ColdStartSettings
 from ranking import cold_start, topk
-from tests.support.datasets import write_dataset
+from tests.support.datasets import write_dataset, write_items
 from tests.support.oracles import DenseWals
 from trainer.als import wals
 from trainer.saved_model import export
@@ -51,6 +52,8 @@ class World:
         histories = SparseRows.from_matrix(self.matrix, self.entry_weights)
         blocks = [histories.take(np.arange(s, USERS, 3)) for s in (2, 0, 1)]
         self.path = str(root / "saved_model")
+        self.titles = [f"Title {n}" if n % 2 else None for n in range(ITEMS)]
+        write_items(dataset, [name.decode("utf-8", "replace") for name in self.item_ids], counts, title=self.titles)
         export.save(self.path, dataset, rows, cols, blocks, OBJECTIVE, settings, STRANGER)
         self.signatures = tf.saved_model.load(self.path).signatures
 
@@ -285,6 +288,12 @@ def test_it_loads_with_tensorflow_alone_and_describes_itself(world, tmp_path):
     assert done.returncode == 0, done.stderr
     expected = world.ask("recommend", visitorId=["café".encode()], k=3)["contentIds"]
     assert json.loads(done.stdout) == [[name.decode("latin1") for name in row] for row in expected.tolist()]
+
+
+def test_titles_go_with_the_model(cold):
+    table = pq.read_table(f"{cold.path}/assets.extra/items.parquet")
+    names = [name.decode("utf-8", "replace") for name in cold.item_ids]
+    assert table.to_pydict() == {"contentId": names, "title": cold.titles}
 
 
 def test_vocabularies_that_do_not_fit_are_refused(tmp_path):
