@@ -23,9 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser("python -m report.page", description, epilog=_EPILOG)
     parser.add_argument("--dataset_dir", metavar="DIR", help="the dataset (default: the config's)")
     parser.add_argument("--model_dir", metavar="DIR", help="the model (default: the config's)")
-    parser.add_argument(
-        "--catalogue", metavar="FILE", help="titles that win over the data's (default: the config's)"
-    )
+    parser.add_argument("--catalogue", metavar="FILE", help="titles that win over the data's (default: the config's)")
     parser.add_argument("--evaluation_json", metavar="JSON", help="what trainer.evaluate wrote with --output_json")
     parser.add_argument("--output", metavar="HTML", help="the file to write (default: report.output)")
     args = parser.parse_args(argv)
