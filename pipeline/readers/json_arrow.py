@@ -81,6 +81,16 @@ def integer(name: str) -> pa.Field:
     return pa.field(name, pa.string(), metadata={b"integer": b"yes"})
 
 
+def price(name: str) -> pa.Field:
+    """Return a field of numbers that describe an item: text in its place is NaN, and does not cost the record."""
+    return pa.field(name, pa.float64(), metadata={b"price": b"yes"})
+
+
+def is_price(item: pa.Field) -> bool:
+    """Return whether a field is marked as a price."""
+    return (item.metadata or {}).get(b"price") == b"yes"
+
+
 def is_integer(item: pa.Field) -> bool:
     """Return whether a field is marked as an integer."""
     return (item.metadata or {}).get(b"integer") == b"yes"

@@ -86,7 +86,7 @@ def conform(value: Any, target: pa.DataType, name: str) -> Any:
     if pa.types.is_struct(target):
         if not isinstance(value, dict):
             raise ValueError(f"{name} is not an object")
-        return {item.name: conform(value.get(item.name), item.type, item.name) for item in target}
+        return {item.name: _member(value.get(item.name), item) for item in target}
     if pa.types.is_list(target):
         if not isinstance(value, list):
             raise ValueError(f"{name} is not a list")
@@ -94,6 +94,13 @@ def conform(value: Any, target: pa.DataType, name: str) -> Any:
     if isinstance(value, dict | list):
         raise ValueError(f"{name} is not a plain value")
     return _plain(value, target, name)
+
+
+def _member(value: Any, item: pa.Field) -> Any:
+    """Return the value of an object's field; of a price that is text NaN, and null where the text is empty."""
+    if json_arrow.is_price(item) and isinstance(value, str) and not _NUMBER.fullmatch(value):
+        return _NOT_FINITE.get(value, math.nan) if value else None
+    return conform(value, item.type, item.name)
 
 
 def _plain(value: Any, target: pa.DataType, name: str) -> Any:

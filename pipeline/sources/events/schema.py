@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from configs.settings import SourceSettings
 from configs.settings.signals import GA4_ITEM_FIELDS, NUMBERS
-from pipeline.readers.json_arrow import integer
+from pipeline.readers.json_arrow import integer, price
 
 ITEM, QUANTITY = "items.", "quantity"
 VALUE_FIELDS = ("string_value", "int_value", "float_value", "double_value")
@@ -56,7 +56,7 @@ def _of_value(name: str) -> pa.Field:
 def _of_item(name: str) -> pa.Field:
     if name == QUANTITY:
         return integer(name)
-    return pa.field(name, pa.float64() if ITEM + name in NUMBERS else pa.string())
+    return price(name) if ITEM + name in NUMBERS else pa.field(name, pa.string())
 
 
 SCHEMA = _schema((*GA4_ITEM_FIELDS, QUANTITY), has_parameters=True)

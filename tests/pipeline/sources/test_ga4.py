@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 
 import fastavro
@@ -173,6 +174,20 @@ def test_a_column_of_another_kind_is_one_line(tmp_path):
     rows = [event("a", None, event_name="purchase", items='[{"item_id": "x"}]'), bought("purchase", {"item_id": "x"})]
     amounts, rejects, _, _ = read(write_ndjson(tmp_path / "in", rows), signals=[BUY])
     assert (amounts, rejects) == ({("a", "x"): 10.0}, ["malformed"])
+
+
+def test_a_price_that_is_text_costs_the_price_and_not_the_purchase(tmp_path):
+    prices = ["9,99 EUR", "", "7.5", 3, math.nan, None]
+    rows = [bought("purchase", {"item_id": str(place), "price": price}) for place, price in enumerate(prices)]
+    amounts, rejects, _, values = read(write_ndjson(tmp_path / "in", rows), preset="ga4_shop")
+    assert (len(amounts), rejects) == (len(prices), [])
+    # The first one is counted as attributes.not_a_number.
+    assert {(row["contentId"], row["value"]) for row in values} == {
+        (b"0", b"nan"),
+        (b"2", b"7.5"),
+        (b"3", b"3"),
+        (b"4", b"nan"),
+    }
 
 
 FIELDS = ["items.item_id", "items.item_name", "param.sku", "page"]
