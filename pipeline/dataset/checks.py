@@ -12,10 +12,12 @@ from configs.settings import Settings, Signal, SourceSettings, SplitSettings
 from configs.settings.signals import ANY_EVENT
 from pipeline.interactions import splits
 from pipeline.sources.extract import NO_SIGNAL, RECORDS, SEEN_EVENT, SEEN_PARAMETER, TIME_UNIT
+from pipeline.sources.items.missing import NO_ITEM
 from pipeline.sources.items.pages import WITHOUT_PATTERN
 from pipeline.sources.privacy import DELETION_LIST, VIEWS
 
 _SHOWN = 10
+_NOTHING_FOUND = (f".{NO_SIGNAL}", f".{NO_ITEM}")
 _VISITOR_FIELD = {"ga360": "fullVisitorId", "ga4": "user_pseudo_id"}
 
 
@@ -146,6 +148,7 @@ def _why_no_interactions(counts: Counter[str], source: SourceSettings) -> str:
     fields = [signal.item for signal in source.all_signals] if source.kind != "table" else []
     names = [field.removeprefix(prefix) for field in fields if field.startswith(prefix)]
     seen = _seen(counts, seen_prefix)
+    setting = "source.signals" if source.signals else setting
     if fields and len(names) == len(fields) and not seen.keys() & set(names):
         wanted = ("custom dimension " if source.kind == "ga360" else "parameter ") + " or ".join(dict.fromkeys(names))
         return f"none has the {wanted}; seen were {_listed(seen)}; set {setting}"
@@ -154,8 +157,12 @@ def _why_no_interactions(counts: Counter[str], source: SourceSettings) -> str:
         return f"no event is of a signal; the events read are {_listed(events)}; set source.signals or another preset"
     if without := sum(count for name, count in counts.items() if name.endswith(f".skipped.{WITHOUT_PATTERN}")):
         return f"source.page.pattern {source.page.pattern} matches none of {without} pages"
-    skipped = by_reason(counts, "skipped")
-    return ", ".join(f"{reason} {count}" for reason, count in skipped.items()) or "all were rejected"
+    lost = Counter(by_reason(counts, "skipped")) + Counter(by_reason(counts, "rejected"))
+    reasons = ", ".join(f"{reason} {count}" for reason, count in lost.most_common()) or "none is left"
+    if fields and lost.total() and all(reason.endswith(_NOTHING_FOUND) or ".not_an_id." in reason for reason in lost):
+        looked = " or ".join(dict.fromkeys(fields))
+        reasons += f"; {looked} contains no item's id: python -m pipeline.inspect shows which fields do"
+    return reasons
 
 
 def _listed(seen: dict[str, int]) -> str:

@@ -67,3 +67,23 @@ def test_a_pattern_that_no_page_matches():
 def test_a_parameter_that_is_not_there():
     said = refusal(SEEN | {"records.skipped.no_item": 9, "seen.parameter.sku": 4}, item_parameter="id")
     assert said == "no interactions in 9 rows: none has the parameter id; seen were sku (4); set source.item_parameter"
+
+
+def test_a_parameter_of_a_signal_is_set_there():
+    signals = [{"event": "*", "item": "param.id"}]
+    said = refusal(SEEN | {"records.skipped.no_item": 9, "seen.parameter.sku": 4}, signals=signals)
+    assert said == "no interactions in 9 rows: none has the parameter id; seen were sku (4); set source.signals"
+
+
+def test_a_field_without_an_id_is_named():
+    counts = SEEN | {"records.skipped.no_signal": 6, "records.skipped.not_an_id.(not set)": 3}
+    assert refusal(counts, signals=[{"event": "scroll", "item": "items.item_brand"}]) == (
+        "no interactions in 9 rows: records.no_signal 6, records.not_an_id.(not set) 3; items.item_brand contains no "
+        "item's id: python -m pipeline.inspect shows which fields do"
+    )
+
+
+def test_rejected_items_are_a_reason_too():
+    counts = SEEN | {"records.skipped.no_valid_item": 9, "items.rejected.amount_invalid": 12}
+    said = refusal(counts, signals=[{"event": "scroll", "item": "items.item_id", "amount": "quantity"}])
+    assert said == "no interactions in 9 rows: items.amount_invalid 12, records.no_valid_item 9"
