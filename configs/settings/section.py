@@ -24,6 +24,9 @@ RENAMED = {
     "similar_contents_dir": "similar_items_dir",
 }
 
+# Shapes of values in the words of YAML, by the type of pydantic's error.
+_SHAPES = {"tuple_type": "a list", "model_type": "a mapping, KEY: VALUE", "dict_type": "a mapping, KEY: VALUE"}
+
 
 class Section(BaseModel):
     """Settings that belong together; the text after a setting describes it.
@@ -92,6 +95,8 @@ def _describe(finding: Any, model: type[BaseModel]) -> str:
     message = finding["msg"].removeprefix("Value error, ")
     if kind.startswith("date") and kind.endswith("_parsing"):
         message = f"{value} is not a date ({finding['ctx']['error']}); write it as 2024-01-31"
+    elif kind in _SHAPES:
+        message = f"must be {_SHAPES[kind]}"
     elif kind == "string_type" and isinstance(value, (bool, int, float)):
         message = f"{value} must be text; put it in quotes"
     return f"{key or 'settings'}: {message}"

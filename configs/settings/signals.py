@@ -12,6 +12,9 @@ from configs.settings.section import Section
 
 ANY_EVENT = "*"
 
+# A smaller weight would be rounded away (pipeline.sources.items.strengths), a sum of greater ones exceed float32.
+_LEAST_WEIGHT, _GREATEST_WEIGHT = 1e-6, 1e6
+
 # Fields of GA4's items[] and of GA360's hits.product that name or describe an item.
 GA4_ITEM_FIELDS = (
     *("item_id", "item_name", "item_brand", "item_variant", "item_category", "item_category2", "item_category3"),
@@ -51,7 +54,7 @@ def _as_tuple(value: Any) -> Any:
 class Signal(Section):
     """One kind of interest: events, the field with the item's id, and the amount of each occurrence."""
 
-    event: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    event: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_as_tuple), Field(min_length=1)]
     """Name of a GA4 event, or a list of names; * is any. GA360: page, screen, detail, click, add_to_cart,
     remove_from_cart, checkout, purchase, or a hit's event category."""
     item: str
@@ -84,6 +87,8 @@ class Signal(Section):
     def _problems(self) -> Iterator[str]:
         if self.weight == 0:
             yield "a weight of 0 counts nothing; remove the signal"
+        elif not _LEAST_WEIGHT <= abs(self.weight) <= _GREATEST_WEIGHT:
+            yield f"a weight of {self.weight} is too small or too large; weights are relative, such as 1, 4 and 10"
         if self.dwell and self.weight < 0:
             yield "the weight of a dwell must be above 0"
         if self.dwell and self.amount != "count":
