@@ -11,7 +11,7 @@ from configs.errors import UserError
 from configs.settings import Settings, Signal, SourceSettings, SplitSettings
 from configs.settings.signals import ANY_EVENT
 from pipeline.interactions import splits
-from pipeline.sources.extract import NO_SIGNAL, RECORDS, SEEN_EVENT, SEEN_PARAMETER, TIME_UNIT
+from pipeline.sources.extract import NO_SIGNAL, RECORDS, SEEN_EVENT, SEEN_PARAMETER, SEEN_SIGNAL, TIME_UNIT
 from pipeline.sources.items.missing import NO_ITEM
 from pipeline.sources.items.pages import WITHOUT_PATTERN
 from pipeline.sources.privacy import DELETION_LIST, VIEWS
@@ -61,13 +61,19 @@ def _check_records(counts: Counter[str], source: SourceSettings) -> None:
 
 
 def _check_signals(counts: Counter[str], source: SourceSettings) -> None:
-    """Raise UserError where a signal that the settings spell out and that adds interest matches no event."""
-    seen = _seen(counts, SEEN_EVENT)
+    """Raise UserError where a signal that the settings spell out and that adds interest has no event, or no id."""
+    seen, with_id = _seen(counts, SEEN_EVENT), +Counter(_seen(counts, SEEN_SIGNAL))
     for number, signal in enumerate(source.signals, 1):
-        if seen and signal.weight > 0 and _matches_none([signal], seen):
-            wanted = " or ".join(signal.event)
+        if not seen or signal.weight < 0:
+            continue
+        wanted, name = " or ".join(signal.event), f"source.signals, number {number}"
+        if _matches_none([signal], seen):
+            raise UserError(f"{name}: no event is {wanted}; the events read are {_listed(seen)}")
+        if with_id and str(number) not in with_id:  # that of no signal is another error
+            wanted = "event" if ANY_EVENT in signal.event else wanted
             raise UserError(
-                f"source.signals, number {number}: no event is {wanted}; the events read are {_listed(seen)}"
+                f"{name}: no {wanted} of a visitor has an item's id in {signal.item}; python -m pipeline.inspect shows "
+                "which fields have one"
             )
 
 

@@ -19,6 +19,7 @@ from pipeline.sources import columns
 # All sources count records; parts of records, such as the hits of a session, are counted apart.
 RECORDS = "records"
 SEEN_EVENT, SEEN_PARAMETER = "seen.event.", "seen.parameter."  # numbers by name
+SEEN_SIGNAL = "seen.signal."  # numbers of ids found, by the signal's number
 NO_SIGNAL = "no_signal"  # why an event is skipped that no signal names
 TIME_UNIT = "seen.time_unit."  # numbers by the unit in which they would be times from 1990 to 2099
 
@@ -61,6 +62,11 @@ class Ledger:
             row = {name: column[place].as_py() for name, column in table.items() if column is not None}
             self.reject(unit, reasons[place], int(numbers[place]), **row)
         return sound
+
+    def found_ids(self, signals: np.ndarray) -> None:
+        """Count ids by the signal that found them, int64[n], its place in source.all_signals."""
+        for place, count in enumerate(np.bincount(signals).tolist(), 1):
+            self.counts[f"{SEEN_SIGNAL}{place}"] += count
 
     def skip(self, unit: str, reason: str, count: int) -> None:
         """Count rows that are sound but not needed."""

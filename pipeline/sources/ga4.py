@@ -92,6 +92,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules) 
     fields = Fields(batch, source, rules)
     ledger.counts.update({SEEN_PARAMETER + name: number for name, number in fields.names(is_counted).items()})
     found = occurrences.find(fields, list(matched), source)
+    ledger.found_ids(found.signal[found.item.is_valid().to_numpy(zero_copy_only=False)])
     found = _accounted(found, is_counted, reasons, visitors, numbers, ledger)
     times_ms = stamps // 1000
     of_row = times_ms[found.rows.event]

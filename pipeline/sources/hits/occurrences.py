@@ -108,6 +108,8 @@ def _occurrences(
     # A code per row: that of its id, or of a null, or behind them that of another reason to have no item.
     codes = ids.indices.fill_null(len(ids.dictionary)).to_numpy().copy()
     outcomes = fates(ids.dictionary, source.names_of_no_id)
+    is_id = np.array([fate is None or fate.is_rejected for fate in outcomes])[codes]
+    ledger.found_ids(signals_of(found.series[is_id]))
     for fate, rows in _others(found, pages):
         codes[rows] = len(outcomes)
         outcomes.append(fate)

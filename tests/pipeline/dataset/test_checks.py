@@ -43,6 +43,18 @@ def test_a_signal_that_matches_no_event_is_an_error_even_beside_others():
     assert said == "source.signals, number 2: no event is purchse; the events read are page_view (6), scroll (3)"
 
 
+def test_a_signal_that_finds_no_id_is_an_error_next_to_others():
+    signals = [{"event": "page_view", "item": "page"}, {"event": "scroll", "item": "param.nope"}]
+    found = SEEN | {"pairs.read": 5, "pairs.used": 5, "seen.signal.1": 6, "seen.signal.2": 0}
+    assert refusal(found, signals=signals) == (
+        "source.signals, number 2: no scroll of a visitor has an item's id in param.nope; python -m pipeline.inspect "
+        "shows which fields have one"
+    )
+    signals[1] |= {"weight": -1}
+    source = {"kind": "ga4", "signals": signals}
+    check_counts(Counter(found), Settings.model_validate({"source": source}), "rejected")
+
+
 @pytest.mark.parametrize("changes", [{"weight": -1}, {"event": ["purchse", "scroll"]}, {"event": "*"}])
 def test_what_takes_away_or_has_another_event_may_match_none(changes):
     settings = Settings.model_validate(

@@ -213,6 +213,7 @@ def test_lists_impressions_and_names_that_are_no_ids_are_counted(tmp_path):
         "items.rejected.content_id_newline": 1,
         "items.rejected.amount_invalid": 1,
     }
+    assert counts["seen.signal.1"] == 5  # of lists and of rejected items too
 
 
 def test_events_without_a_number_are_counted(tmp_path):

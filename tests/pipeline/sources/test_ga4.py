@@ -176,6 +176,13 @@ def test_a_column_of_another_kind_is_one_line(tmp_path):
     assert (amounts, rejects) == ({("a", "x"): 10.0}, ["malformed"])
 
 
+def test_ids_are_counted_by_their_signal(tmp_path):
+    rows = [bought("view_item", {"item_id": "x"}, {"item_id": "(not set)"}), bought("purchase", {"item_id": "y"})]
+    signals = [VIEW | {"max_items": 1}, BUY | {"item": "param.nope"}, VIEW | {"event": "*"}]
+    _, _, counts, _ = read(write_ndjson(tmp_path / "in", rows), signals=signals)
+    assert [counts[f"seen.signal.{number}"] for number in (1, 2, 3)] == [1, 0, 2]
+
+
 def test_a_price_that_is_text_costs_the_price_and_not_the_purchase(tmp_path):
     prices = ["9,99 EUR", "", "7.5", 3, math.nan, None]
     rows = [bought("purchase", {"item_id": str(place), "price": price}) for place, price in enumerate(prices)]
