@@ -1,7 +1,7 @@
 """Lines of JSON objects -> Arrow columns, by one compiled pass over the bytes.
 
 The pass accepts the lines that an export normally contains. It gives up a block in which a line has an escape in a
-field that is read, a number of another kind than its field, a key twice, or is not JSON; `pipeline.readers.ndjson`
+name, a surrogate, a number of another kind than its field, a key twice, or is not JSON; `pipeline.readers.ndjson`
 reads that block by its other parsers. The records are the same by either way, except that
 integers are int64 here. Fields that nobody asked for are skipped, but checked to be JSON.
 """

@@ -30,6 +30,11 @@ _POWERS = np.array([10.0**power for power in range(23)])  # those that a float64
 # Bytes that end a run of plain ones in a string.
 _STOPS = np.isin(np.arange(256), [*range(_SPACE), _QUOTE, _ESCAPE])
 
+# What a backslash and another byte mean, 0 where that is no escape.
+_SHORT = np.zeros(256, np.uint8)
+_SHORT[list(b'"/\\bfnrt')] = list(b'"/\\\b\f\n\r\t')
+_UNICODE = 117  # u
+
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
@@ -38,9 +43,52 @@ def copy_texts(data, spans, text):
     """Concatenate the strings at spans, SPAN[rows]."""
     to = 0
     for row in range(len(spans)):
-        for at in range(spans[row].start, spans[row].start + spans[row].length):
+        start, length = spans[row].start, spans[row].length
+        if start < 0:  # with escapes
+            to = _unescape(data, ~start, text, to, to + length)
+            continue
+        for at in range(start, start + length):
             text[np.uint64(to)] = _byte(data, at)
             to += 1
+
+
+@compiled
+def _unescape(data, at, text, to, end):
+    """Write a string of sound escapes that begins at `at` to text[to:end]; return `end`."""
+    while to < end:
+        code, width = int(_byte(data, at)), 1
+        at += 1
+        if code == _ESCAPE:
+            code = int(_byte(data, at))
+            at += 1
+            if code == _UNICODE:
+                code = 0
+                for place in range(at, at + 4):
+                    code = 16 * code + _hex(_byte(data, place))
+                at += 4
+                width = _width(code)
+            else:
+                code = int(_SHORT[code])
+        if width == 1:
+            text[np.uint64(to)] = code
+        elif width == 2:
+            text[np.uint64(to)], text[np.uint64(to + 1)] = 0xC0 | code >> 6, 0x80 | code & 0x3F
+        else:
+            text[np.uint64(to)], text[np.uint64(to + 1)] = 0xE0 | code >> 12, 0x80 | code >> 6 & 0x3F
+            text[np.uint64(to + 2)] = 0x80 | code & 0x3F
+        to += width
+    return to
+
+
+@compiled
+def _hex(digit):
+    return digit - 48 if digit <= 57 else (digit & 0xDF) - 55
+
+
+@compiled
+def _width(code):
+    """Return the number of bytes of a character in UTF-8, below U+10000."""
+    return 1 if code < 0x80 else 2 if code < 0x800 else 3
 
 
 @compiled
@@ -72,26 +120,32 @@ def _is_hex(code):
 
 @compiled
 def _text(data, at):
-    """Return the position behind a string that begins at `at`; -1 where it is not one or has a surrogate."""
+    """Return the position behind a string that begins at `at`, and by how many bytes escapes lengthen it.
+
+    The position is -1 where it is not a string or has a surrogate.
+    """
+    longer = 0
     while True:
         while not _STOPS[_byte(data, at)]:
             at += 1
         if _byte(data, at) == _QUOTE:
-            return at + 1
+            return at + 1, longer
         if _byte(data, at) != _ESCAPE:
-            return -1
+            return -1, 0
         code = _byte(data, at + 1)
-        if code == 117:  # u
-            for digit in range(2, 6):
-                if not _is_hex(_byte(data, at + digit)):
-                    return -1
-            if (_byte(data, at + 2) == 68 or _byte(data, at + 2) == 100) and _byte(data, at + 3) >= 56:
-                return -1  # D8.. and above
-            at += 6
-        elif code in (34, 47, 92, 98, 102, 110, 114, 116):
-            at += 2
+        if code == _UNICODE:
+            value = 0
+            for place in range(at + 2, at + 6):
+                if not _is_hex(_byte(data, place)):
+                    return -1, 0
+                value = 16 * value + _hex(_byte(data, place))
+            if 0xD800 <= value < 0xE000:
+                return -1, 0
+            at, longer = at + 6, longer + 6 - _width(value)
+        elif _SHORT[code]:
+            at, longer = at + 2, longer + 1
         else:
-            return -1
+            return -1, 0
 
 
 @compiled
@@ -158,7 +212,7 @@ def _key(data, at):
     at = _space(data, at)
     if _byte(data, at) != _QUOTE:
         return -1
-    at = _text(data, at + 1)
+    at, _ = _text(data, at + 1)
     if at < 0:
         return -1
     at = _space(data, at)
@@ -173,7 +227,7 @@ def _skip(data, at):  # noqa: C901 - one loop is the fastest
         at = _space(data, at)
         code = _byte(data, at)
         if code == _QUOTE:
-            at = _text(data, at + 1)
+            at, _ = _text(data, at + 1)
         elif code in (_OPEN, _OPEN_LIST):
             at = _space(data, at + 1)
             if _byte(data, at) == (_CLOSE if code == _OPEN else _CLOSE_LIST):
@@ -249,7 +303,8 @@ class Layout(NamedTuple):
 class Cells(NamedTuple):
     """The values of all nodes, [slot, row]."""
 
-    strings: np.ndarray  # SPAN: where a string is in the data; the length is -1 for null
+    # SPAN: where a string is in the data, and how long without escapes; ~start if it has some, a length of -1 for null.
+    strings: np.ndarray
     integers: np.ndarray  # int64; NULL for null
     floats: np.ndarray  # float64; NaN for null
     booleans: np.ndarray  # int8: 0 or 1; -1 for null
@@ -400,9 +455,12 @@ def scan(data, layout, cells):  # noqa: C901 - one loop is the fastest
             if code == 110:  # null
                 at = _null(data, at)
             elif kind == STRING and code == _QUOTE:
-                end = _plain(data, at + 1)
-                strings[slot, row].start, strings[slot, row].length = at + 1, end - at - 1
-                at = end + 1 if end >= 0 else -1
+                start = at + 1
+                at, longer = _text(data, start)
+                strings[slot, row].start, strings[slot, row].length = (
+                    ~start if longer else start,
+                    at - 1 - start - longer,
+                )
             elif kind == INTEGER:
                 at, integers[slot, row] = _integer(data, at)
             elif kind == FLOAT:
