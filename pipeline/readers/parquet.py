@@ -16,16 +16,19 @@ _LIST_WRAPPERS = {"list", "element", "item", "array", "bag", "array_element"}
 def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
     """Yield the records of a file, at most `rows` at a time, with the nested fields that a schema names.
 
+    Text comes dictionary-encoded, as it is in the file: to decode it takes half of the time of reading.
+
     Raises:
         ValueError: the file has none of the fields, or records in another form.
     """
-    parquet = pyarrow.parquet.ParquetFile(file)
-    _refuse_flat(parquet.schema_arrow, schema)
+    metadata = pyarrow.parquet.read_metadata(file)
     wanted = set(_leaves(pa.struct(list(schema)), ()))
-    paths = [parquet.schema.column(index).path for index in range(len(parquet.schema))]
+    paths = [metadata.schema.column(index).path for index in range(len(metadata.schema))]
     kept = [path for path in paths if tuple(p for p in path.split(".") if p not in _LIST_WRAPPERS) in wanted]
     if not kept:
         raise ValueError(f"the file has none of the columns {', '.join(schema.names)}; check source.input, source.kind")
+    parquet = pyarrow.parquet.ParquetFile(file, metadata=metadata, read_dictionary=kept)
+    _refuse_flat(parquet.schema_arrow, schema)
     for batch in parquet.iter_batches(batch_size=rows, columns=kept):
         yield without_views(batch)
 

@@ -30,6 +30,7 @@ class RawBatch:
 
 def type_name(kind: pa.DataType) -> str:
     """Return the name of a type without the names of its fields, which can be ids."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return re.sub(r"<.*", "", str(kind), flags=re.DOTALL)
 
 

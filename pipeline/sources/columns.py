@@ -83,10 +83,10 @@ def _ids_of_floats(column: pa.FloatingPointArray) -> pa.BinaryArray:
 
 
 def coded_ids(column: pa.Array) -> pa.DictionaryArray:
-    """Return ids as pipeline.interactions.columns.ID."""
+    """Return ids as pipeline.interactions.columns.ID; of a long dictionary, such as a file's, only what is used."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
-    if pa.types.is_dictionary(column.type):
+    if pa.types.is_dictionary(column.type) and len(column.dictionary) <= len(column):
         return pa.DictionaryArray.from_arrays(column.indices.cast(pa.int32()), ids(column.dictionary))
     return ids(column).dictionary_encode()
 

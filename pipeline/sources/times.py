@@ -70,7 +70,6 @@ def units(column: pa.Array) -> Counter[str]:
 
 def days(column: pa.Array) -> pa.DictionaryArray:
     """Return dates as YYYYMMDD, from YYYYMMDD as text or number, ISO 8601 text, or dates; null where there is none."""
-    column = columns.plain(column)
     if pa.types.is_temporal(column.type):
         column = pc.strftime(column.cast(pa.timestamp("s"), safe=False), format="%Y%m%d").cast(pa.binary())
     coded = columns.coded_ids(column)

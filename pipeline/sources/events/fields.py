@@ -112,7 +112,7 @@ class Fields:
         """Return the number of parameters of some events, bool[events], by name."""
         keys = self._keys[(self._keys != NOTHING) & events[self._event_of_parameter]]
         numbers = np.bincount(keys, minlength=len(self._names)).tolist()
-        return Counter({shown(name): number for name, number in zip(self._names, numbers, strict=True)})
+        return +Counter({shown(name): number for name, number in zip(self._names, numbers, strict=True)})
 
     def _of_events(self, field: str) -> pa.Array:
         """Return a field of each event, binary or ID [events]."""

@@ -41,7 +41,8 @@ def collect(
     item_codes = items.indices.fill_null(0).to_numpy().astype(np.int64)
     batches = []
     for name, column in fields.items():
-        values = _texts(column).dictionary_encode()
+        is_coded = pa.types.is_dictionary(column.type)
+        values = columns.coded_ids(column) if is_coded else _texts(column).dictionary_encode()
         is_value = pc.invert(pc.is_in(values.dictionary, value_set=none)).to_numpy(zero_copy_only=False)
         codes = values.indices.fill_null(len(is_value)).to_numpy()
         rows = np.flatnonzero(np.append(is_value, False)[codes] & has_item)

@@ -314,6 +314,15 @@ def test_google_s_sample_has_the_pairs_that_sql_finds(tmp_path, preset, query, f
     assert (len(pairs), len({visitor for visitor, _ in pairs}), len({item for _, item in pairs})) == figures
 
 
+def decoded(kind: pa.DataType) -> pa.DataType:
+    """Return a type without dictionaries, which the writers of the sample do not know."""
+    if pa.types.is_struct(kind):
+        return pa.struct([item.with_type(decoded(item.type)) for item in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(decoded(kind.value_type))
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
 @needs_sample
 @pytest.mark.parametrize("preset", ["ga360_pages", "ga360_shop"])
 def test_google_s_sample_gives_the_same_bytes_in_every_format(tmp_path, preset):
@@ -321,7 +330,7 @@ def test_google_s_sample_gives_the_same_bytes_in_every_format(tmp_path, preset):
     batches = [raw.columns for raw in ExportReader(ga360.SCHEMA).read(str(SAMPLE))]
     found = {}
     for name, (make, suffix) in FORMATS.items():
-        writer = make(str(tmp_path / name) + suffix, batches[0].schema)
+        writer = make(str(tmp_path / name) + suffix, pa.schema(list(decoded(pa.struct(list(batches[0].schema))))))
         for batch in batches:
             writer.write(batch.to_pylist())
         writer.close()
