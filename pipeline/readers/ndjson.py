@@ -61,7 +61,7 @@ class NdjsonReader:
         """
         number, checked = 1, False
         for block in whole_lines(file, self._block_bytes, self._max_line_bytes):
-            if not checked and (checked := bool(block.strip())):
+            if not checked and (checked := not block.isspace()):
                 _check_format(block)
             records, positions, malformed = self.parse(block)
             lines = count_lines(block)

@@ -71,6 +71,14 @@ def test_ids_are_the_sites_ids(name):
     assert columns.faults_of_ids(columns.ids(column)).tolist() == [None] * len(expected)
 
 
+def test_of_a_dictionary_longer_than_its_rows_only_the_used_ids_are_kept():
+    whole = pa.array(["a", "b", "c", None, "b"]).dictionary_encode()
+    part = whole.slice(3)
+    assert columns.coded_ids(whole).to_pylist() == [b"a", b"b", b"c", None, b"b"]
+    assert columns.coded_ids(part).to_pylist() == [None, b"b"]
+    assert columns.coded_ids(part).dictionary.to_pylist() == [b"b"]
+
+
 @pytest.mark.parametrize("value", [1.2345678901234568e16, 2.0**53 + 2, 1e18, 1e300, float("inf"), -(2.0**60)])
 def test_floats_that_may_have_lost_digits_are_no_ids(value):
     assert columns.faults_of_ids(columns.ids(pa.array([value, 1.0]))).tolist() == ["inexact", None]
