@@ -59,7 +59,7 @@ def moved_figures(before: Figures, after: Figures, settings: ValidationSettings)
         low, high = sorted((old, new))
         if low <= 0 or high / low - 1 > bound:
             change = f"{new / old - 1:+.0%}" if old else "from 0"
-            yield f"{name} {old:,.0f} -> {new:,.0f} ({change}; validation.{name} {bound:g})"
+            yield f"{name} {readable(old)} -> {readable(new)} ({change}; validation.{name} {bound:g})"
 
 
 def _figures(manifest: DatasetManifest) -> Figures:
@@ -71,3 +71,8 @@ def _changed(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
         for key, value in values.items():
             if before[section][key] != value and key not in _OF_WINDOW:
                 yield f"{section}.{key}"
+
+
+def readable(value: float) -> str:
+    """Return a number such as 12,345 ms of dwell, or 0.884 of counts with a half-life."""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"

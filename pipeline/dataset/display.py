@@ -7,6 +7,7 @@ from rich.table import Table
 
 from artifacts.manifests import Comparison, DatasetManifest
 from configs import cli
+from pipeline.dataset.comparison import readable
 
 
 def show(root: str, manifest: DatasetManifest) -> None:
@@ -20,7 +21,7 @@ def show(root: str, manifest: DatasetManifest) -> None:
     rows += [(f"deletion list: {name}", count) for name, count in (manifest.deletion_list or {}).items()]
     rows += [(f"catalogue: {name.replace('_', ' ')}", count) for name, count in (manifest.catalogue or {}).items()]
     if manifest.median is not None:
-        rows.append(("median", f"{manifest.median:,.0f}"))
+        rows.append(("median", readable(manifest.median)))
     if manifest.days.first:
         rows.append(("days", f"{manifest.days.first} - {manifest.days.last}"))
     cli.print_table(f"dataset {root}", [*rows, ("seconds", f"{manifest.seconds:.1f}")])
@@ -38,5 +39,5 @@ def show_comparison(comparison: Comparison | None) -> None:
     for name in ("users", "items", "interactions", "median"):
         then, now = getattr(comparison, name)
         change = f"{now / then - 1:+.1%}" if then and now else ""
-        table.add_row(name, *(f"{value:,.0f}" if value is not None else "" for value in (then, now)), change)
+        table.add_row(name, *(readable(value) if value is not None else "" for value in (then, now)), change)
     Console().print(table)

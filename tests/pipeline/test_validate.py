@@ -52,6 +52,12 @@ def test_bounds_are_factors_either_way(then, now, moved):
     assert not list(comparison.moved_figures(figures, figures | {"users": 99}, ValidationSettings(users=None)))
 
 
+def test_medians_of_counts_are_told_apart():
+    figures = {"users": 1, "items": 1, "interactions": 1, "median": 0.9}
+    (line,) = comparison.moved_figures(figures, figures | {"median": 0.25}, ValidationSettings())
+    assert line.startswith("median 0.9 -> 0.25 (")
+
+
 def test_a_figure_that_was_none_or_is_none_has_moved():
     figures = {"users": 0, "items": 5, "interactions": 1, "median": 7.0}
     found = list(comparison.moved_figures(figures, figures | {"users": 3, "items": 0}, ValidationSettings()))
