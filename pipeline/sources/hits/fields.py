@@ -95,7 +95,9 @@ class Hits:
         if name not in MICROS:
             return values
         numbers, is_number = columns.floats(values)
-        return pa.array(numbers / 1e6, mask=~is_number)
+        # Text is NaN, which is counted as attributes.not_a_number.
+        prices = pa.array(np.where(is_number, numbers / 1e6, np.nan))
+        return pc.if_else(values.is_valid(), prices, pa.scalar(None, pa.float64()))
 
     def pages(self, rows: Rows) -> Pages:
         """Return the pages of rows under the page rules; GA360's path has no host."""

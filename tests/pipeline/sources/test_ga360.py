@@ -346,6 +346,19 @@ def test_google_s_sample_gives_the_same_bytes_in_every_format(tmp_path, preset):
     assert {name for _, name, *_ in found["avro"][1]} == ({b"title"} if preset == "ga360_pages" else SHOP_ATTRIBUTES)
 
 
+def test_a_price_that_is_text_is_counted_and_costs_nothing_else(tmp_path):
+    prices = {"a": "9500000", "b": "9 EUR", "c": None}
+    hits = [action(1, 0, 6, *(product(sku, productPrice=price) for sku, price in prices.items()))]
+    source = source_of(SourceSettings(preset="ga360_shop", input="x"), RatingSettings())
+    (raw,) = source.read(str(write_ndjson(tmp_path / "in", [session("v", 1, hits)])))
+    extract = source.extract(raw, "in")
+    chosen = choose(
+        [to_bytes(extract.attributes)], pa.array([b"a", b"b", b"c"]), {"price": "product.productPrice"}, "last"
+    )
+    assert (extract.table.num_rows, chosen.table["price"].to_pylist()) == (3, [9.5, None, None])
+    assert chosen.counts["attributes.not_a_number.price"] == 1
+
+
 @needs_sample
 def test_google_s_sample_names_its_products(tmp_path):
     duckdb = pytest.importorskip("duckdb")
