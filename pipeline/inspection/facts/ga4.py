@@ -21,7 +21,6 @@ from pipeline.sources.items.pages import PageRules
 PAGE, SCREENS = "page_location", ("firebase_screen", "firebase_screen_class")
 _ENGAGEMENT = "engagement_time_msec"
 _ITEM_FIELDS = ("item_id", "item_name")
-_LISTS = {"event_params", "items"}
 _NOT_USERS = ("0", "")  # user_ids of who is not signed in
 _VALUES = ("string_value", "int_value", "float_value", "double_value")
 # Parameters that Google's tags send, and names of other things than items.
@@ -71,8 +70,6 @@ def facts_of(sample: Sample) -> Facts:
     facts.events = _events(event_names, texts, items, engaged)
     facts.parameters = _coverage(params, len(visitors))
     facts.candidates = list(_candidates(params, items, visitors, names))
-    texts = sorted(_LISTS & sample.texts)
-    facts.notes += [f"{name} is text, not a list: export the tables as BigQuery has them" for name in texts]
     return facts
 
 

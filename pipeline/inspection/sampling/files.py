@@ -32,9 +32,9 @@ _BLOCK_BYTES, _BATCH_ROWS = 1 << 20, 4096
 class Sample:
     """Records of an export.
 
-    batches: path and records. columns: the names of the first file's; texts: those that it has as text, if it is
-    Parquet. files: how many match, and `opened` of them were opened, `blank` of these without records. share: of the
-    bytes that were read. unit: file or table. header: of CSV. unfinished: whether only intraday or fresh tables match.
+    batches: path and records. columns: the names of the first file's. files: how many match, and `opened` of them were
+    opened, `blank` of these without records. share: of the bytes that were read. unit: file or table. header: of CSV.
+    unfinished: whether only intraday or fresh tables match.
     """
 
     input: str
@@ -45,7 +45,6 @@ class Sample:
     opened: int = 0
     blank: int = 0
     share: float = 0.0
-    texts: frozenset[str] = frozenset()
     unfinished: bool = False
     unit: str = "file"
     header: bool = True
@@ -83,7 +82,7 @@ def take(input_: str, most_bytes: int = MOST_BYTES, bytes_per_file: int = _BYTES
                 continue
             if not first:
                 first, sample.kind, sample.columns = path, layout.kind, layout.columns
-                sample.texts, sample.header = layout.texts, layout.header
+                sample.header = layout.header
             elif layout.kind != sample.kind:
                 kinds = f"{first} is a {NAMES[sample.kind]}, {path} a {NAMES[layout.kind]}"
                 raise UserError(f"{input_} matches files of several kinds: {kinds}; name those of one")

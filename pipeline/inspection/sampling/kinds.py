@@ -17,7 +17,6 @@ from pipeline.readers.csv_records import Dialect, first_record
 from pipeline.readers.json_lines import loads
 from pipeline.readers.opening import AVRO, OTHER_FORMATS, PARQUET, UTF_16, whole_lines
 from pipeline.readers.records import FormatError, without_values
-from pipeline.sources import columns
 
 Kind = Literal["ga360", "ga4", "table"]
 NAMES: dict[Kind, str] = {"ga4": "GA4 export", "ga360": "GA360 export", "table": "table"}
@@ -30,12 +29,11 @@ _HEAD_BYTES = 1 << 20
 class Layout(NamedTuple):
     """The kind of a file, null where it is blank.
 
-    texts: columns that a Parquet file has as text. header: true if the first line of CSV names the columns.
+    header: true if the first line of CSV names the columns.
     """
 
     kind: Kind | None
     columns: tuple[str, ...]
-    texts: frozenset[str] = frozenset()
     header: bool = True
 
 
@@ -50,9 +48,8 @@ def layout_of(file: BinaryIO, head: bytes, path: str) -> Layout:
             raise UserError(f"{path} is not an export or a table but {name}")
     try:
         if head.startswith(PARQUET):
-            schema = pyarrow.parquet.ParquetFile(file).schema_arrow
-            texts = frozenset(field.name for field in schema if columns.is_text(field.type))
-            return Layout(kind_of(schema.names), tuple(schema.names), texts)
+            names = pyarrow.parquet.ParquetFile(file).schema_arrow.names
+            return Layout(kind_of(names), tuple(names))
         if head.startswith(AVRO):
             written = fastavro.reader(file).writer_schema
             fields = [field["name"] for field in written.get("fields", ())] if isinstance(written, dict) else []

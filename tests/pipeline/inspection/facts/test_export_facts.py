@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from configs.errors import UserError
 from pipeline.inspection.facts import ga4, ga360
 from pipeline.inspection.sampling import files
 from tests.support.exports import SHARED, event, hit, needs_shared, session, write_ndjson
@@ -132,11 +133,11 @@ def test_names_that_are_no_ids_are_counted_by_name(tmp_path):
     assert (found.carried, found.distinct) == (2, 2)
 
 
-def test_items_that_are_text_are_noted(tmp_path):
+def test_items_that_are_text_are_refused(tmp_path):
     table = pa.table({"event_name": ["purchase"], "user_pseudo_id": ["v"], "items": ['[{"item_id": "a"}]']})
     pq.write_table(table, tmp_path / "a.parquet")
-    facts = ga4.facts_of(files.take(str(tmp_path / "a.parquet")))
-    assert facts.notes and facts.candidates == []
+    with pytest.raises(UserError, match="items is string, and not a list of records as Google exports it"):
+        files.take(str(tmp_path / "a.parquet"))
 
 
 def test_dimensions_of_sessions_count_for_each_page_of_theirs(tmp_path):
