@@ -30,7 +30,7 @@ _POWERS = np.array([10.0**power for power in range(23)])  # those that a float64
 # Bytes that end a run of plain ones in a string.
 _STOPS = np.isin(np.arange(256), [*range(_SPACE), _QUOTE, _ESCAPE])
 
-# What a backslash and another byte mean, 0 where that is no escape.
+# What a backslash and another byte mean; 0 where they are not an escape.
 _SHORT = np.zeros(256, np.uint8)
 _SHORT[list(b'"/\\bfnrt')] = list(b'"/\\\b\f\n\r\t')
 _UNICODE = 117  # u
