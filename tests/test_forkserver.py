@@ -68,7 +68,11 @@ def test_a_signal_ends_it_and_output_so_far_is_there(start):
 
 @BOTH
 def test_an_interrupt_is_a_keyboard_interrupt_and_a_new_session_a_group(start, tmp_path):
-    code = "import time\ntry: print(flush=True); time.sleep(600)\nexcept KeyboardInterrupt: print('interrupted')"
+    code = """import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background of a shell ignores it
+try: print(flush=True); time.sleep(600)
+except KeyboardInterrupt: print('interrupted')
+"""
     command = [sys.executable, "-c", code]
     with start.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         process.stdout.readline()
