@@ -11,8 +11,13 @@ from hypothesis import HealthCheck, settings
 # The workers of the suite share the cores: a thread of scikit-learn that spins takes them from another.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# The time of an example is not a fault: other work may run on the machine.
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The time of an example is not a fault: other work may run on the machine. WALS_EXAMPLES asks for more of them.
+settings.register_profile(
+    "house",
+    deadline=None,
+    max_examples=int(os.environ.get("WALS_EXAMPLES", "50")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("house")
 
 _LONGEST = ("test_storage_end_to_end.py", "test_seven.py", "test_notebook.py")
