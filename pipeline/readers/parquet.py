@@ -29,8 +29,10 @@ def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordB
         raise ValueError(f"the file has none of the columns {', '.join(schema.names)}; check source.input, source.kind")
     parquet = pyarrow.parquet.ParquetFile(file, metadata=metadata, read_dictionary=kept)
     _refuse_flat(parquet.schema_arrow, schema)
-    for batch in parquet.iter_batches(batch_size=rows, columns=kept):
-        yield without_views(batch)
+    # A batch with the dictionaries of two row groups would have nested text of two chunks, which Arrow does not build.
+    for group in range(metadata.num_row_groups):
+        for batch in parquet.iter_batches(batch_size=rows, row_groups=[group], columns=kept):
+            yield without_views(batch)
 
 
 def _refuse_flat(written: pa.Schema, wanted: pa.Schema) -> None:

@@ -43,6 +43,21 @@ def test_blocks_of_any_size_give_the_same_records(tmp_path, size):
     assert numbers == list(range(1, 21))
 
 
+@pytest.mark.parametrize("rows", [1, 3, 20])
+def test_parquet_of_several_row_groups_is_read_whole(tmp_path, rows):
+    sessions = [session(str(n), n, [hit(1, 0, f"item {n}"), hit(2, 5, f"item {n // 2}")]) for n in range(20)]
+    # The dictionary of a row group is full at once, so that the rest of its text is written plain.
+    table = pa.Table.from_pylist(sessions)
+    pyarrow.parquet.write_table(table, tmp_path / "p", row_group_size=rows, dictionary_pagesize_limit=8)
+    raws = list(ExportReader(ga360.SCHEMA).read(str(tmp_path / "p")))
+    assert [number for raw in raws for number in raw.numbers] == list(range(1, 21))
+    views = [view for raw in raws for view in ga360.extract(raw, "p", SourceSettings()).table.to_pylist()]
+    items = [f"item {n // part}".encode() for n in range(20) for part in (1, 2)]
+    assert [(view["visitorId"], view["contentId"]) for view in views] == [
+        (str(n // 2).encode(), item) for n, item in enumerate(items)
+    ]
+
+
 def test_integers_as_json_numbers_and_as_strings_give_the_same(tmp_path):
     plain = session("1", 5, [hit(1, 20, "x")])
     numbers = json.loads(json.dumps(plain))
