@@ -9,6 +9,7 @@ import numpy as np
 
 from artifacts.sparse_rows import SparseRows
 from ranking.heap import STRICT, Best
+from ranking.neighbourhood import Term
 from ranking.topk import top_k
 
 _ENTRIES = 1 << 20  # of the longer lists that are in memory at once
@@ -32,7 +33,14 @@ def no_cap(items: int) -> Cap:
 
 
 def capped_top_k(
-    users: np.ndarray, items: np.ndarray, left_out: SparseRows, k: int, cap: Cap, entries: int = _ENTRIES
+    users: np.ndarray,
+    items: np.ndarray,
+    left_out: SparseRows,
+    k: int,
+    cap: Cap,
+    entries: int = _ENTRIES,
+    *,
+    term: Term | None = None,
 ) -> Best:
     """Return what `topk.top_k` returns, skipping items that exceed the cap of their category.
 
@@ -43,7 +51,7 @@ def capped_top_k(
         rows, still_unfilled = max(1, entries // length), []
         for start in range(0, len(unfilled), rows):
             part = unfilled[start : start + rows]
-            longer = top_k(users[part], items, left_out.take(part), length)
+            longer = top_k(users[part], items, left_out.take(part), length, term=term and term.take(part))
             filled, shorter = np.empty(len(part), np.bool_), Best.empty(len(part), k)
             _within_cap(longer, cap, shorter, filled)
             best.indices[part], best.scores[part] = shorter

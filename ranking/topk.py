@@ -1,4 +1,6 @@
-"""Exact top K on the CPU: the items of the greatest u . v for each user, without a table of all scores.
+"""Exact top K on the CPU: the items of the greatest scores for each user, without a table of all scores.
+
+A score is u . v, and what the neighbourhood adds to it, if there is one (`ranking.neighbourhood`).
 
 A tile of scores is one matrix product in float32, and a compiled pass over it keeps the best of each user in a heap.
 BLAS rounds a score differently by processor and by its position in a tile, so that equal items would not tie and
@@ -17,6 +19,7 @@ import numpy as np
 from artifacts.sparse_rows import SparseRows
 from ranking import threads
 from ranking.heap import FAST, STRICT, Best, offer, sift, sort
+from ranking.neighbourhood import Addends, Term
 
 _SPARE = 6  # candidates beyond k + k / 8; with fewer, more users need a second look
 
@@ -38,6 +41,7 @@ class _Block(NamedTuple):
         users: float32 [b, d]. items: float32 [n, d].
         starts: int64 [b + 1]; user r is not given the items left_out[starts[r]:starts[r + 1]].
         left_out: int [nnz]. errors: float64 [b], bounds on the distance between a rough score and the exact one.
+        addends: what the neighbourhood adds, in tiles of `width` items.
     """
 
     users: np.ndarray
@@ -45,24 +49,38 @@ class _Block(NamedTuple):
     starts: np.ndarray
     left_out: np.ndarray
     errors: np.ndarray
+    addends: Addends
+    width: int
 
 
-def top_k(users: np.ndarray, items: np.ndarray, left_out: SparseRows, k: int, tile: Tile = TILE) -> Best:
+def top_k(
+    users: np.ndarray,
+    items: np.ndarray,
+    left_out: SparseRows,
+    k: int,
+    tile: Tile = TILE,
+    *,
+    term: Term | None = None,
+) -> Best:
     """Return the k best items of each user; of equal scores, the lower index comes first.
 
-    A score is the float64 dot product, rounded to float32; two scores that are equal as float32 tie.
+    A score is the float64 dot product and the neighbourhood's addend, rounded to float32; two scores that are equal as
+    float32 tie.
 
     Args:
         users: float32 [b, d]. items: float32 [n, d]. Both must be finite.
         left_out: b rows of the items that each user is not given, such as those that the user has already.
+        term: of these users, over the items of the table; None adds nothing.
     """
     best, errors = Best.empty(len(users), k), _errors(users, items)
 
     def answer(start: int) -> None:
-        rows = slice(start, start + tile.users)
-        starts = left_out.indptr[start : start + tile.users + 1]
-        block = _Block(users[rows], items, starts, left_out.indices, errors[rows])
-        _settle(block, _candidates(block, k, tile.items), best.rows(rows))
+        rows = slice(start, min(start + tile.users, len(users)))
+        addends = _addends(term, rows, len(items), tile.items)
+        bounds = errors[rows] if term is None else _with_addends(errors[rows], addends, users.shape[1])
+        starts = left_out.indptr[rows.start : rows.stop + 1]
+        block = _Block(users[rows], items, starts, left_out.indices, bounds, addends, tile.items)
+        _settle(block, _candidates(block, k), best.rows(rows))
 
     threads.each(answer, range(0, len(users), tile.users))
     return best
@@ -78,13 +96,29 @@ def _errors(users: np.ndarray, items: np.ndarray) -> np.ndarray:
     return np.where(products > 0, 1.01 * (users.shape[1] + 2) * (2.0**-24 * products + 2.0**-126), 0)
 
 
+def _addends(term: Term | None, rows: slice, items: int, width: int) -> Addends:
+    return (
+        Addends.none(rows.stop - rows.start, -(-items // width)) if term is None else term.addends(rows, items, width)
+    )
+
+
+def _with_addends(errors: np.ndarray, addends: Addends, dimensions: int) -> np.ndarray:
+    """Return bounds that also cover an addend a, float64 [b].
+
+    A rough score adds a as float32 to a product that is at most |u| |v|: two roundings, and a part of each sum more in
+    the rounding of the exact score. (d + 2) / 2 of the products' bound are more than the one part that |u| |v| lacks.
+    """
+    share = (dimensions + 3) / (dimensions + 2)
+    return share * errors + 1.01 * (4 * 2.0**-24 * addends.greatest + 2.0**-126)
+
+
 def _norms(table: np.ndarray) -> np.ndarray:
     return np.sqrt(np.einsum("ij,ij->i", table, table, dtype=np.float64))
 
 
-def _candidates(block: _Block, k: int, width: int) -> Best:
+def _candidates(block: _Block, k: int) -> Best:
     """Return heaps of the best by BLAS's scores, the worst on top."""
-    users, items = block.users, block.items
+    users, items, width = block.users, block.items, block.width
     heaps = Best.empty(len(users), min(len(items), k + _SPARE + k // 8))
     space = np.empty(len(users) * width, np.float32)
     for first in range(0, len(items), width):
@@ -101,6 +135,9 @@ def _keep_best(tile, first, block, heaps):
     rows, width = tile.shape
     for row in range(rows):
         scores, indices = heaps.scores[row], heaps.indices[row]
+        bounds = block.addends.starts[row, first // block.width :]
+        for entry in range(bounds[0], bounds[1]):
+            tile[row, block.addends.indices[entry] - first] += np.float32(block.addends.values[entry])
         for entry in range(block.starts[row], block.starts[row + 1]):
             column = block.left_out[entry] - first
             if 0 <= column < width:
@@ -126,7 +163,7 @@ def _settle(block, candidates, best):
         scores, indices = best.scores[row], best.indices[row]
         for index in candidates.indices[row]:
             if index >= 0:
-                offer(_exact_score(users[row], items[index]), index, scores, indices)
+                offer(_exact_score(users[row], items[index], _addend(block, row, index)), index, scores, indices)
         # An item that is not a candidate has at most the worst candidate's score, give or take the error.
         error, worst = block.errors[row], candidates.scores[row, 0]
         incomplete = candidates.indices.shape[1] < len(items) and worst > -np.inf
@@ -139,23 +176,35 @@ def _settle(block, candidates, best):
 def _look_again(block, row, error, scores, indices):
     """Fill a user's heap from all items: too many scores are too close together."""
     user, items = block.users[row], block.items
-    skip = np.zeros(len(items), np.bool_)
+    skip, addends = np.zeros(len(items), np.bool_), np.zeros(len(items))
     for entry in range(block.starts[row], block.starts[row + 1]):
         skip[block.left_out[entry]] = True
+    for entry in range(block.addends.starts[row, 0], block.addends.starts[row, -1]):
+        addends[block.addends.indices[entry]] = block.addends.values[entry]
     scores[:] = -np.inf
     indices[:] = -1
     for index in range(len(items)):
-        if not skip[index] and _rough_score(user, items[index]) + error >= scores[0]:
-            offer(_exact_score(user, items[index]), index, scores, indices)
+        if not skip[index] and _rough_score(user, items[index]) + np.float32(addends[index]) + error >= scores[0]:
+            offer(_exact_score(user, items[index], addends[index]), index, scores, indices)
 
 
 @numba.njit(**STRICT)
-def _exact_score(user, item):
-    """Return u . v in float64, summed in order, rounded to float32."""
+def _addend(block, row, index):
+    """Return what the neighbourhood adds to the score of an item."""
+    tile = index // block.width
+    for entry in range(block.addends.starts[row, tile], block.addends.starts[row, tile + 1]):
+        if block.addends.indices[entry] == index:
+            return block.addends.values[entry]
+    return 0.0
+
+
+@numba.njit(**STRICT)
+def _exact_score(user, item, addend):
+    """Return u . v in float64, summed in order, and the addend, rounded to float32."""
     total = 0.0
     for d in range(len(user)):
         total += np.float64(user[d]) * np.float64(item[d])  # exact: 24 + 24 bits
-    return np.float32(total)
+    return np.float32(total + addend)
 
 
 @numba.njit(**FAST)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from artifacts.sparse_rows import SparseRows
 from ranking import topk
+from ranking.neighbourhood import Addends
 
 
 def exact(users, items):
@@ -92,8 +93,9 @@ def test_candidates_are_the_best_across_tiles_so_that_a_second_look_is_rare():
     rng = np.random.default_rng(6)
     u, v = (rng.standard_normal((n, 8), np.float32) for n in (50, 5000))
     nothing = SparseRows.empty(50)
-    block = topk._Block(u, v, nothing.indptr, nothing.indices, topk._errors(u, v))
-    places, scores = topk._candidates(block, 10, 2048)
+    addends = Addends.none(50, 3)
+    block = topk._Block(u, v, nothing.indptr, nothing.indices, topk._errors(u, v), addends, 2048)
+    places, scores = topk._candidates(block, 10)
     np.testing.assert_allclose(scores, np.take_along_axis(exact(u, v), places, 1), atol=1e-5)
     best = topk.top_k(u, v, nothing, 10)[0]
     assert all(set(row) < set(chosen) for row, chosen in zip(best.tolist(), places.tolist(), strict=True))

@@ -1,0 +1,168 @@
+"""The neighbourhood: what the items of a visitor say about other items directly, next to the factors.
+
+    score(u, j) = u . v_j + gamma * sum of B_ij over the visitor's items i
+
+B is sparse, m x m: row i contains the items most related to item i, and how much (`trainer.neighbourhood`).
+
+The sum is exact. All values of B are whole multiples of one power of two, at most 2^24 of them each, so that float64
+adds up to 2^29 of them without rounding, in any order: NumPy, Numba and TensorFlow have the same sum. It is multiplied
+by gamma in float64, added to the float64 dot product, and the result is rounded to float32 once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from artifacts.sparse_rows import SparseRows
+from ranking.heap import STRICT, Best
+
+_BITS = 24  # of a float32
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """The term of a model with m items.
+
+    Attributes:
+        related: B: m rows by itemId, the related items, and the values float32 that `on_a_grid` returns.
+        gamma: the weight of the term, at least 0.
+    """
+
+    related: SparseRows
+    gamma: float
+
+    def renumbered(self, new: np.ndarray) -> Neighbourhood:
+        """Return the term over a part of the items as answers: new[j] in place of item j, -1 to leave it out."""
+        return replace(self, related=self.related.renumbered(new))
+
+    def contributions(self, items: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        """Return gamma B_ij float64 [w, n] for a visitor's items i int [n] and w others j int [w]."""
+        rows, table = self.related.take(items), np.zeros((len(wanted), len(items)))
+        owners = np.repeat(np.arange(len(items)), rows.lengths)
+        for row, item in enumerate(wanted):
+            same = rows.indices == item
+            table[row, owners[same]] = rows.values[same]
+        return self.gamma * table
+
+
+@dataclass(frozen=True)
+class Term:
+    """A neighbourhood and the rows of b visitors: what each of them has."""
+
+    neighbourhood: Neighbourhood
+    histories: SparseRows
+
+    def take(self, positions: np.ndarray) -> Term:
+        """Return the term of some of the visitors, int64 [r]."""
+        return replace(self, histories=self.histories.take(positions))
+
+    def addends(self, rows: slice, items: int, width: int) -> Addends:
+        """Return what the term adds to the scores of some visitors with all `items`, by tiles of `width` items."""
+        related, histories = self.neighbourhood.related, self.histories
+        starts = histories.indptr[rows.start : rows.stop + 1]
+        matrix = _Matrix(related.indptr, related.indices, related.values)
+        return Addends(*_add_up(matrix, starts, histories.indices, self.neighbourhood.gamma, _Sizes(items, width)))
+
+
+class Addends(NamedTuple):
+    """What is added to the scores of b visitors, in tiles of items; what is not listed is 0.
+
+    Attributes:
+        starts: int64 [b, tiles + 1]; the entries starts[r, t] : starts[r, t + 1] are of visitor r and tile t.
+        indices: int32 [nnz], items, in no order within a tile. values: float64 [nnz], above 0.
+        greatest: float64 [b], each visitor's greatest value; 0 without one.
+    """
+
+    starts: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    greatest: np.ndarray
+
+    @classmethod
+    def none(cls, rows: int, tiles: int) -> Addends:
+        """Return nothing to add, for b visitors."""
+        starts = np.zeros((rows, tiles + 1), np.int64)
+        return cls(starts, np.zeros(0, np.int32), np.zeros(0), np.zeros(rows))
+
+
+class _Sizes(NamedTuple):
+    """Items of the table, and items of a tile."""
+
+    items: int
+    width: int
+
+
+class _Matrix(NamedTuple):
+    """B as the kernel reads it: starts int64 [m + 1], indices int32 [nnz], values float32 [nnz]."""
+
+    starts: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+
+
+@numba.njit(**STRICT)
+def _add_up(matrix, starts, histories, gamma, sizes):
+    """Return the fields of `Addends` for the rows starts[r] : starts[r + 1] of `histories`."""
+    rows, tiles, width = len(starts) - 1, (sizes.items + sizes.width - 1) // sizes.width, sizes.width
+    most = _most_entries(matrix, starts, histories, sizes.items)
+    bounds, indices, values = np.zeros((rows, tiles + 1), np.int64), np.empty(most, np.int32), np.empty(most)
+    greatest, totals, reached = np.zeros(rows), np.zeros(sizes.items), np.empty(sizes.items, np.int32)
+    free = np.empty(tiles, np.int64)  # of each tile, the position of its next entry
+    for row in range(rows):
+        count, ends = 0, bounds[row, 1:]
+        for item in histories[starts[row] : starts[row + 1]]:
+            for entry in range(matrix.starts[item], matrix.starts[item + 1]):
+                other = matrix.indices[entry]
+                if totals[other] == 0:
+                    reached[count] = other
+                    count += 1
+                    ends[other // width] += 1
+                totals[other] += matrix.values[entry]
+        bounds[row, 0] = bounds[row - 1, tiles] if row else 0
+        for tile in range(tiles):
+            free[tile] = bounds[row, tile]
+            ends[tile] += free[tile]
+        for other in reached[:count]:
+            position, value = free[other // width], gamma * totals[other]
+            indices[position], values[position], totals[other] = other, value, 0
+            free[other // width] += 1
+            greatest[row] = max(greatest[row], value)
+    last = bounds[rows - 1, tiles] if rows else 0
+    return bounds, indices[:last], values[:last], greatest
+
+
+@numba.njit(**STRICT)
+def _most_entries(matrix, starts, histories, items):
+    """Return a number that the entries of all rows do not exceed."""
+    most = 0
+    for row in range(len(starts) - 1):
+        entries = 0
+        for item in histories[starts[row] : starts[row + 1]]:
+            entries += matrix.starts[item + 1] - matrix.starts[item]
+        most += min(entries, items)
+    return most
+
+
+def on_a_grid(nearest: Best, power: float = 1.0) -> SparseRows:
+    """Return B from the most related items of each: their relations to a power, rounded to multiples of one number.
+
+    That number is the power of two of which the greatest relation is less than 2^24 times as much; what rounds to 0 is
+    left out.
+
+    Args:
+        nearest: m rows, relations float32 above 0.
+    """
+    size, kept = len(nearest.indices), nearest.indices >= 0
+    values = np.where(kept, nearest.scores, 0).astype(np.float64) ** power
+    unit = 2.0 ** (int(np.frexp(values.max(initial=0))[1]) - _BITS)
+    values = np.rint(values / unit) * unit
+    kept &= values > 0
+    order = np.argsort(np.where(kept, nearest.indices, size), axis=1, kind="stable")
+    rows = np.take_along_axis(kept, order, 1)
+    indices, values = (np.take_along_axis(table, order, 1)[rows] for table in (nearest.indices, values))
+    indptr = np.append(0, np.cumsum(kept.sum(1)))
+    return SparseRows(np.arange(size), indptr, indices.astype(np.int32), values.astype(np.float32))
