@@ -17,9 +17,10 @@ from ranking import popularity, threads
 from ranking.heap import STRICT, Best, offer, sort
 from ranking.topk import top_k
 from trainer.inputs.dataset_rows import DatasetInfo
+from trainer.neighbourhood import related
 
 WALS, POPULAR, RECENT, KNN = "WALS", "popularity", "time-decayed popularity", "item kNN"
-_AT_ONCE = 512  # items, or users, of a piece of work of item kNN
+_AT_ONCE = 512  # users of a piece of work of item kNN
 
 
 class System(ABC):
@@ -94,14 +95,7 @@ class ItemKnn(System):
     @classmethod
     def of(cls, rows: SparseRows, items: int, count: int) -> ItemKnn:
         """Return the `count` nearest of each item; rows: all users, keyed 0 .. n - 1 in order."""
-        owners, near = rows.transpose(items), Best.empty(items, count)
-
-        def find(first: int) -> None:
-            part = near.rows(slice(first, first + _AT_ONCE))
-            _neighbours(first, owners.indptr, owners.indices, rows.indptr, rows.indices, part)
-
-        threads.each(find, range(0, items, _AT_ONCE))
-        return cls(near)
+        return cls(related.nearest(rows, items, count))
 
     def top(self, keys: np.ndarray, seen: SparseRows, k: int) -> np.ndarray:
         """Return the k items of the greatest summed cosines to what each user has, without those."""
@@ -126,35 +120,6 @@ def baselines(info: DatasetInfo, items: ItemsTable, names: Sequence[str], neighb
         rows = SparseRows.stacked(info.row_files(Dataset(info.root).items_for_user).load(), info.users)
         systems[KNN] = ItemKnn.of(rows, info.items, min(neighbours, info.items))
     return systems
-
-
-@numba.njit(**STRICT)
-def _neighbours(first, owner_starts, owners, item_starts, items, near):
-    """Fill `near` with the nearest items of the items first, first + 1, ...
-
-    Args:
-        owner_starts: int64 [m + 1], owners: who has each item.
-        item_starts: int64 [n + 1], items: what each user has.
-    """
-    size = len(owner_starts) - 1
-    together, reached = np.zeros(size, np.int32), np.empty(size, np.int32)
-    for row in range(len(near.indices)):
-        item, count = first + row, 0
-        for entry in range(owner_starts[item], owner_starts[item + 1]):
-            user = owners[entry]
-            for other in items[item_starts[user] : item_starts[user + 1]]:
-                if together[other] == 0:
-                    reached[count] = other
-                    count += 1
-                together[other] += 1
-        norm = np.sqrt(np.float64(owner_starts[item + 1] - owner_starts[item]))
-        for other in reached[:count]:
-            if other != item:
-                length = np.sqrt(np.float64(owner_starts[other + 1] - owner_starts[other]))
-                cosine = np.float32(together[other] / (norm * length))
-                offer(cosine, other, near.scores[row], near.indices[row])
-            together[other] = 0
-        sort(near.scores[row], near.indices[row])
 
 
 @numba.njit(**STRICT)
