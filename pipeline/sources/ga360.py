@@ -115,7 +115,7 @@ def _visits(
     batch: pa.RecordBatch, numbers: np.ndarray, source: SourceSettings, ledger: Ledger
 ) -> tuple[_Visits, np.ndarray]:
     """Return the sessions, and which of them are sound, bool[n]; reject the others."""
-    visitors = known_ids(columns.ids(column(batch, "fullVisitorId")), source)
+    visitors = known_ids(columns.coded_ids(column(batch, "fullVisitorId")), source)
     visit_ids, has_visit = columns.integers(column(batch, "visitId"))
     starts, has_start = times.since_1970(column(batch, "visitStartTime"), "s")
     visit_numbers, has_number = columns.integers(column(batch, "visitNumber"))
@@ -124,12 +124,12 @@ def _visits(
     reasons[~has_visit] = "visit_id_invalid"
     if source.visitor_key == "visit":
         reasons[~has_number] = "visit_number_invalid"
-        visitors = pc.binary_join_element_wise(
-            visitors, pa.array(visit_numbers).cast(pa.string()).cast(pa.binary()), b"-"
-        )
+        numbers_of_visits = pa.array(visit_numbers).cast(pa.string()).cast(pa.binary())
+        visitors = pc.binary_join_element_wise(visitors.dictionary_decode(), numbers_of_visits, b"-")
+        visitors = visitors.dictionary_encode()
     reasons[visitors.is_null().to_numpy(zero_copy_only=False)] = "visitor_id_missing"
     sound = ledger.reject_where(RECORDS, reasons, numbers, visitorId=visitors)
-    return _Visits(columns.coded_ids(visitors), visit_ids, starts * 1000), sound
+    return _Visits(visitors, visit_ids, starts * 1000), sound
 
 
 def _table(

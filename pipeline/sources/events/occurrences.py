@@ -68,8 +68,8 @@ def _of_item(
     rows = Rows(*(_joined([each.rows[side] for each in counted]) for side in (0, 1)))
     amounts, places, skips, wrong = (_joined(column) for column in zip(*(each[1:] for each in counted), strict=True))
     if item == "page":
-        ids, reasons = fields.pages(rows)
-        skips = _first(skips, reasons)
+        pages = fields.pages(rows)
+        ids, skips = pages.ids, _first(skips, pages.reasons)
     else:
         ids = columns.coded_ids(fields.values(item, rows))
     ids, missing = without_missing(ids, source.names_of_no_id)

@@ -17,7 +17,7 @@ from pipeline.sources.hits.fields import Hits, Rows
 from pipeline.sources.hits.schema import PAGE, SCREEN
 from pipeline.sources.items.fates import Fate, fates
 from pipeline.sources.items.missing import LIST, NO_AMOUNT
-from pipeline.sources.items.pages import EXCLUDED, NOT_INCLUDED, WITHOUT_PATTERN, Pages
+from pipeline.sources.items.pages import REASONS, Pages
 
 HITS, ITEMS = "hits", "items"  # units of the account
 
@@ -105,30 +105,32 @@ def _occurrences(
     """Return the candidates that have an item, and views without one; account for the others."""
     pages = hits.pages(found.rows) if item == PAGE else None
     ids = pages.ids if pages else columns.coded_ids(hits.values(item, found.rows))
-    # A code per row: that of its id, or of a null, or behind them that of another reason to have no item.
-    codes = ids.indices.fill_null(len(ids.dictionary)).to_numpy().copy()
-    outcomes = fates(ids.dictionary, source.names_of_no_id)
-    is_id = np.array([fate is None or fate.is_rejected for fate in outcomes])[codes]
-    ledger.found_ids(signals_of(found.series[is_id]))
-    for fate, rows in _others(found, pages):
-        codes[rows] = len(outcomes)
-        outcomes.append(fate)
-    ledger.counts[f"{ITEMS}.read"] += len(codes)
-    counts = np.bincount(codes, minlength=len(outcomes)).tolist()
-    for outcome, count in zip(outcomes, counts, strict=True):
-        if outcome and not outcome.is_rejected:
-            ledger.skip(ITEMS, outcome.reason, count)
-    is_rejected = np.array([bool(outcome and outcome.is_rejected) for outcome in outcomes])[codes]
-    for row in np.flatnonzero(is_rejected).tolist():
-        hit, fate = found.rows.hit[row], outcomes[codes[row]]
+    codes = ids.indices.fill_null(len(ids.dictionary)).to_numpy()
+    kinds, of_id = fates(ids.dictionary, source.names_of_no_id)
+    fate = of_id[codes]  # of each row, a place in `kinds`
+    ledger.found_ids(signals_of(found.series[_is_id(kinds)[fate]]))
+    for kind, rows in _others(found, pages):
+        fate[rows] = len(kinds)
+        kinds.append(kind)
+    ledger.counts[f"{ITEMS}.read"] += len(fate)
+    for kind, count in zip(kinds, np.bincount(fate, minlength=len(kinds)).tolist(), strict=True):
+        if kind and not kind.is_rejected:
+            ledger.skip(ITEMS, kind.reason, count)
+    has_item = fate == 0
+    for row in np.flatnonzero(_is_id(kinds)[fate] & ~has_item).tolist():
+        hit = found.rows.hit[row]
         whole = {"contentId": ids[row].as_py(), "hitNumber": hits.number(hit)}
-        ledger.reject(ITEMS, fate.reason, int(numbers[hit]), **whole)
+        ledger.reject(ITEMS, kinds[fate[row]].reason, int(numbers[hit]), **whole)
 
-    has_item = np.array([outcome is None for outcome in outcomes])[codes]
     kept = np.flatnonzero(has_item | np.isnan(found.amount))  # a view without item ends the one before
     coded = pa.array(np.where(has_item, codes, 0)[kept].astype(np.int32), mask=~has_item[kept])
     item_of_row = pa.DictionaryArray.from_arrays(coded, ids.dictionary)
     return Occurrences(found.rows.take(kept), found.series[kept], found.amount[kept], item_of_row)
+
+
+def _is_id(kinds: list[Fate | None]) -> np.ndarray:
+    """Return which kinds are of an item or of a rejected id, bool[kinds]."""
+    return np.array([kind is None or kind.is_rejected for kind in kinds])
 
 
 def _others(found: _Candidates, pages: Pages | None) -> Iterator[tuple[Fate, np.ndarray]]:
@@ -136,6 +138,7 @@ def _others(found: _Candidates, pages: Pages | None) -> Iterator[tuple[Fate, np.
     yield Fate(True, "amount_invalid"), found.amount < 0
     yield Fate(False, NO_AMOUNT), np.isneginf(found.amount)
     if pages:
-        for reason in (NOT_INCLUDED, EXCLUDED, WITHOUT_PATTERN):
-            yield Fate(False, reason), pages.reasons == reason
+        for place, reason in enumerate(REASONS):
+            if reason:
+                yield Fate(False, reason), pages.left_out == place
     yield Fate(False, LIST), found.is_list

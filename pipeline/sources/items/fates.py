@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.sources import columns
-from pipeline.sources.items.missing import NO_ITEM, without_missing
+from pipeline.sources.items.missing import reasons_of
 
 
 class Fate(NamedTuple):
@@ -19,17 +19,25 @@ class Fate(NamedTuple):
     reason: str
 
 
-def fates(ids: pa.BinaryArray, names: Iterable[str]) -> list[Fate | None]:
-    """Return the fate of each distinct id, None for an item; and behind them that of a null.
+class Fates(NamedTuple):
+    """What becomes of distinct ids [n]."""
+
+    kinds: list[Fate | None]  # the first is None, that of an item
+    of_id: np.ndarray  # int64[n + 1]: the place in `kinds` of each id's, and behind them of a null's
+
+
+def fates(ids: pa.BinaryArray, names: Iterable[str]) -> Fates:
+    """Return the fates of distinct ids.
 
     Args:
         names: SourceSettings.names_of_no_id.
     """
-    each = pa.DictionaryArray.from_arrays(pa.array(np.arange(len(ids), dtype=np.int32)), ids)
-    _, missing = without_missing(each, names)
-    faults = columns.faults_of_ids(ids)
-    found = [
-        Fate(False, why) if why else Fate(True, f"content_id_{fault}") if fault else None
-        for why, fault in zip(missing, faults, strict=True)
-    ]
-    return [*found, Fate(False, NO_ITEM)]
+    kinds: list[Fate | None] = [None]
+    of_id = np.zeros(len(ids) + 1, np.int64)
+    missing = reasons_of(ids, names)
+    faults = np.append(columns.faults_of_ids(ids), np.array([None]))
+    for is_rejected, reasons, prefix in ((True, faults, "content_id_"), (False, missing, "")):
+        for reason in sorted(set(reasons[reasons != None])):  # noqa: E711 - elementwise
+            of_id[reasons == reason] = len(kinds)
+            kinds.append(Fate(is_rejected, prefix + reason))
+    return Fates(kinds, of_id)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 NO_ITEM, NOT_AN_ID = "no_item", "not_an_id."
 # Why an occurrence counts nothing although it has an item.
@@ -19,11 +20,7 @@ def without_missing(ids: pa.DictionaryArray, names: Iterable[str]) -> tuple[pa.D
         ids: pipeline.interactions.columns.ID, with nulls.
         names: SourceSettings.names_of_no_id.
     """
-    reason_of: dict[bytes | None, str] = {b"": NO_ITEM, None: NO_ITEM}
-    for name in filter(None, names):
-        # The page rules percent-encode a space.
-        reason_of |= dict.fromkeys((name.encode(), name.replace(" ", "%20").encode()), NOT_AN_ID + name)
-    reasons = np.array([*(reason_of.get(value) for value in ids.dictionary.to_pylist()), NO_ITEM], object)
+    reasons = reasons_of(ids.dictionary, names)
     codes = ids.indices.fill_null(len(reasons) - 1).to_numpy()
     missing = (reasons != None)[codes]  # noqa: E711 - elementwise
     if not missing.any():
@@ -31,3 +28,13 @@ def without_missing(ids: pa.DictionaryArray, names: Iterable[str]) -> tuple[pa.D
     return pa.DictionaryArray.from_arrays(
         pa.array(np.where(missing, 0, codes), pa.int32(), mask=missing), ids.dictionary
     ), reasons[codes]
+
+
+def reasons_of(ids: pa.BinaryArray, names: Iterable[str]) -> np.ndarray:
+    """Return why each of some ids [n], and behind them a null, is not one, object[n + 1]; None for an id."""
+    reason_of: dict[bytes | None, str] = {b"": NO_ITEM, None: NO_ITEM}
+    for name in filter(None, names):
+        # The page rules percent-encode a space.
+        reason_of |= dict.fromkeys((name.encode(), name.replace(" ", "%20").encode()), NOT_AN_ID + name)
+    places = pc.index_in(ids, value_set=pa.array(list(reason_of), pa.binary())).fill_null(len(reason_of)).to_numpy()
+    return np.array([*reason_of.values(), None], object)[np.append(places, 0)]

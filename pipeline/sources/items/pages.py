@@ -22,7 +22,9 @@ from configs.errors import UserError
 from configs.settings import PageSettings
 from pipeline.sources import columns
 
-NOT_INCLUDED, EXCLUDED, WITHOUT_PATTERN = "page_not_included", "page_excluded", "page_without_pattern"
+# Why a page is left out; the first is that of a page that is not.
+REASONS = (None, "page_not_included", "page_excluded", "page_without_pattern")
+_NOT_INCLUDED, _EXCLUDED, _WITHOUT_PATTERN = range(1, len(REASONS))
 
 _CACHED = 1 << 16  # distinct pages per process
 _URL = re.compile(rb"(?s)(?:([a-z][a-z0-9+.-]*)://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.IGNORECASE)
@@ -35,12 +37,17 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 class Pages(NamedTuple):
     """The pages of some rows.
 
-    ids: pipeline.interactions.columns.ID, null where the URL is missing or the page is left out. reasons: why a page is
-    left out, object[n], None elsewhere.
+    ids: pipeline.interactions.columns.ID, null where the URL is missing or the page is left out. left_out: why it is,
+    int8[n], a place in REASONS.
     """
 
     ids: pa.DictionaryArray
-    reasons: np.ndarray
+    left_out: np.ndarray
+
+    @property
+    def reasons(self) -> np.ndarray:
+        """Why a page is left out, object[n]; None elsewhere."""
+        return np.array(REASONS, object)[self.left_out]
 
 
 class _Url(NamedTuple):
@@ -89,32 +96,30 @@ class PageRules:
             addresses = pc.replace_substring_regex(addresses, r"(?s)[?#].*", b"?")
         distinct = addresses.dictionary_encode()
         pages = pa.array([_page(url, self._url) for url in distinct.dictionary.to_pylist()], pa.string())
-        pages, reasons = self._chosen(pages)
+        pages, left_out = self._chosen(pages)
         coded_pages = pages.cast(pa.binary()).dictionary_encode()
         # From the row to its address, from there to the address without its query, from there to the page.
         of_row = pc.take(distinct.indices, coded.indices)
-        missing = np.append(reasons, np.array([None], object))
         return Pages(
             pa.DictionaryArray.from_arrays(coded_pages.indices.take(of_row), coded_pages.dictionary),
-            missing[of_row.fill_null(len(reasons)).to_numpy()],
+            np.append(left_out, np.int8(0))[of_row.fill_null(len(left_out)).to_numpy()],
         )
 
     def _chosen(self, pages: pa.StringArray) -> tuple[pa.StringArray, np.ndarray]:
-        """Return the ids of distinct pages, null where a page is left out, and the reason there, object[n]."""
-        urls, reasons = pages, np.full(len(pages), None, object)
+        """Return the ids of distinct pages, null where a page is left out, and why, int8[n], a place in REASONS."""
+        urls, left_out = pages, np.zeros(len(pages), np.int8)
         if self._pattern is not None:
             # The expression matches the whole page if the pattern matches within it, and the groups are the same.
             firsts = pc.replace_substring_regex(pages, f"(?s:^.*?)(?:{self._pattern})(?s:.*)$", r"\1")
             has_id = _matches(pages, (self._pattern,)) & _true(pc.not_equal(firsts, ""))
-            reasons[~has_id] = WITHOUT_PATTERN
+            left_out[~has_id] = _WITHOUT_PATTERN
             pages = firsts
         if self._exclude:
-            reasons[_matches(urls, self._exclude)] = EXCLUDED
+            left_out[_matches(urls, self._exclude)] = _EXCLUDED
         if self._include:
-            reasons[~_matches(urls, self._include)] = NOT_INCLUDED
-        reasons[~_true(urls.is_valid())] = None
-        kept = pa.array(reasons == None)  # noqa: E711 - elementwise
-        return pc.if_else(kept, pages, pa.scalar(None, pa.string())), reasons
+            left_out[~_matches(urls, self._include)] = _NOT_INCLUDED
+        left_out[~_true(urls.is_valid())] = 0
+        return pc.if_else(pa.array(left_out == 0), pages, pa.scalar(None, pa.string())), left_out
 
 
 def _matches(pages: pa.StringArray, expressions: tuple[str, ...]) -> np.ndarray:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from configs.errors import UserError
 from configs.settings import PageSettings
-from pipeline.sources.items.pages import EXCLUDED, NOT_INCLUDED, WITHOUT_PATTERN, PageRules
+from pipeline.sources.items.pages import REASONS, PageRules
 
 
 def pages_of(urls: list, parameters=(), **page) -> list:
@@ -70,7 +70,8 @@ def test_pages_that_are_not_items_are_left_out_with_a_reason():
     urls = ["/article/12-a", "/story/7", "/story/old/7", "/home", "/article/x", "/article/y", None, "/article/12-a"]
     found = PageRules(page, ()).of(pa.array(urls))
     assert found.ids.to_pylist() == [b"12", b"7", None, None, None, None, None, b"12"]
-    reasons = [None, None, EXCLUDED, NOT_INCLUDED, WITHOUT_PATTERN, WITHOUT_PATTERN, None, None]
+    _, not_included, excluded, without_pattern = REASONS
+    reasons = [None, None, excluded, not_included, without_pattern, without_pattern, None, None]
     assert found.reasons.tolist() == reasons
 
 
