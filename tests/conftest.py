@@ -23,6 +23,18 @@ settings.load_profile("house")
 _LONGEST = ("test_storage_end_to_end.py", "test_seven.py", "test_notebook.py")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--processor-times", metavar="FILE", help="write the processor time of each test and fixture")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    path = config.getoption("processor_times")
+    if path:
+        from tests.support.processor_times import ProcessorTimes
+
+        config.pluginmanager.register(ProcessorTimes(path))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest tests first, so that at the end no worker waits for another."""
     items.sort(key=lambda item: item.path.name not in _LONGEST)
