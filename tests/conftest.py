@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Generator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from configs import cli
+from tests.support import forkserver
 
 # The workers of the suite share the cores: a thread of scikit-learn that spins takes them from another.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -23,6 +28,10 @@ settings.load_profile("house")
 _LONGEST = ("test_storage_end_to_end.py", "test_seven.py", "test_notebook.py")
 
 
+# Keras 3 imports Matplotlib and scikit-learn; the jobs do without it (configs.cli.import_tensorflow).
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--processor-times", metavar="FILE", help="write the processor time of each test and fixture")
 
@@ -33,6 +42,16 @@ def pytest_configure(config: pytest.Config) -> None:
         from tests.support.processor_times import ProcessorTimes
 
         config.pluginmanager.register(ProcessorTimes(path))
+    if hasattr(config, "workerinput"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a fork cannot use what CUDA set up before it
+        forkserver.import_libraries()
+        forkserver.fork_here()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    with cli.quiet_imports():
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,7 +5,8 @@
 `Popen` and `run` behave as those of `subprocess`: the process has its own arguments, directory, environment,
 descriptors, session, signals and exit status. A server, one for each pytest process, imports the libraries (not
 this project's modules) and forks for each command. The fork's parent ends at once, so that the pytest process, a
-subreaper, adopts the fork and can wait for it.
+subreaper, adopts the fork and can wait for it. A worker of the suite, which imports the libraries for its own tests,
+makes the server by a fork of itself.
 
 What an interpreter reads before its first line is the server's: the hash seed, the warning filters, and what the
 libraries read from the environment while they are imported. The processes have no GPU. A test that is about those,
@@ -15,7 +16,9 @@ or about the imports, uses `subprocess`.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
+import faulthandler
 import io
 import json
 import os
@@ -128,7 +131,7 @@ class _Fork(_Server):
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                self.socket.close()
+                _leave_parent(connection)
                 serve(connection)
             finally:
                 os._exit(0)
@@ -147,11 +150,22 @@ def _server() -> _Server:
 
 
 def fork_here() -> None:
-    """Start the server from this process, which was itself forked with the libraries, and has one thread."""
+    """Make the server by a fork of this process, which has the libraries and no other thread that uses them."""
     _servers.append(_Fork())
 
 
-def _import_libraries() -> None:
+def _leave_parent(connection: socket.socket) -> None:
+    """Close what a fork has of its parent: all files but the connection and the standard ones, and pytest's hooks."""
+    faulthandler.disable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("_pytest.")]
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor > 2 and descriptor != connection.fileno():
+            with contextlib.suppress(OSError):  # the one of the listing
+                os.close(descriptor)
+
+
+def import_libraries() -> None:
     """Import the libraries of the jobs; no TensorFlow context and no gRPC channel, whose threads no fork would have."""
     from configs.cli import import_tensorflow
 
@@ -273,5 +287,5 @@ def _status_of(args: Sequence[str]) -> int:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as client:
-        _import_libraries()
+        import_libraries()
         serve(client)
