@@ -126,7 +126,7 @@ class Recommender(tf.Module):
     ) -> dict[str, tf.Tensor]:
         most, each = _counts(k, tf.shape(factors)[0])
         instead = rules.popularity, self.popularity.value()
-        items, scores = topk_graph.best(factors, self.items, history, most, instead)
+        items, scores = topk_graph.best_instead(factors, self.items.value(), history, most, instead)
         rule = tf.where(rules.factors, cold_start.FACTORS, cold_start.PROJECTION)
         rule = tf.where(rules.popularity, cold_start.POPULARITY, rule)
         return _answer("contentIds", self.item_ids, items, scores, each) | {"rule": rule}
@@ -148,7 +148,7 @@ class Recommender(tf.Module):
         factors = tf.where(known[:, None], tf.gather(self.items, tf.maximum(items, 0)), self.mean_item[None, :])
         owners = _wide(topk_graph.take(topk_graph.rows_of(self.owner_splits, items), self.owners))
         most, each = _counts(k, tf.shape(items)[0])
-        users, scores = topk_graph.best(factors, self.users, owners, most)
+        users, scores = topk_graph.best(factors, self.users.value(), owners, most)
         rule = tf.where(known, cold_start.FACTORS, cold_start.MEAN_ITEM)
         return _answer("visitorIds", self.visitor_ids, users, scores, each) | {"rule": rule}
 
@@ -179,7 +179,8 @@ class Recommender(tf.Module):
         known = tf.maximum(indices, 0)
         most, each = _counts(k, tf.shape(indices)[0])
         itself = tf.RaggedTensor.from_tensor(known[:, None])
-        best, scores = topk_graph.best(topk_graph.rows(table, known, norms), table, itself, most, norms=norms)
+        search = topk_graph.rows(table, known, norms), table.value(), itself, most
+        best, scores = topk_graph.best(*search) if norms is None else topk_graph.best_by_cosine(*search, norms.value())
         return _answer(called, ids, best, scores, tf.where(indices >= 0, each, 0))
 
     @_signature(_VISITORS, _ITEMS, _K)
@@ -189,7 +190,8 @@ class Recommender(tf.Module):
         users = tf.where(items >= 0, users, NONE)
         history, ratings = self._histories(users)
         most, each = _counts(k, tf.shape(users)[0])
-        weights = tf.gather(self.user_weights, tf.maximum(users, 0))[:, None] * self._entry_weights(users, ratings)
+        own, entries = self._entry_weights(users, ratings), tf.gather(users, ratings.value_rowids())
+        weights = own.with_values(own.values * tf.gather(self.user_weights, tf.maximum(entries, 0)))
         shares = self.fold_in.contributions(history, ratings, weights, items)
         answer = _answer("contentIds", self.item_ids, *topk_graph.best_of_each(history, shares, most), each)
         answer["contributions"] = answer.pop("scores")

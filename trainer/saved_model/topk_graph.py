@@ -63,7 +63,35 @@ class _Search(NamedTuple):
     replaced: tf.Tensor
 
 
-def best(
+# The signatures share these graphs, whose shapes are unknown: tracing them is most of the time of an export.
+_TABLE, _LEFT_OUT = tf.TensorSpec([None, None], tf.float32), tf.RaggedTensorSpec([None, None], tf.int64)
+_SPECS = (_TABLE, _TABLE, _LEFT_OUT, tf.TensorSpec([], tf.int32))
+_INSTEAD = (tf.TensorSpec([None], tf.bool), tf.TensorSpec([None], tf.float32))
+
+
+@tf.function(input_signature=_SPECS, autograph=False)
+def best(queries: tf.Tensor, table: tf.Tensor, left_out: tf.RaggedTensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return what `_best` does, by the products of queries and rows."""
+    return _best(queries, table, left_out, k)
+
+
+@tf.function(input_signature=(*_SPECS, _INSTEAD), autograph=False)
+def best_instead(
+    queries: tf.Tensor, table: tf.Tensor, left_out: tf.RaggedTensor, k: tf.Tensor, instead: tuple[tf.Tensor, tf.Tensor]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return what `_best` does, if other scores replace those of some queries."""
+    return _best(queries, table, left_out, k, instead)
+
+
+@tf.function(input_signature=(*_SPECS, tf.TensorSpec([None], tf.float64)), autograph=False)
+def best_by_cosine(
+    queries: tf.Tensor, table: tf.Tensor, left_out: tf.RaggedTensor, k: tf.Tensor, norms: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return what `_best` does, with rows at length 1."""
+    return _best(queries, table, left_out, k, norms=norms)
+
+
+def _best(
     queries: tf.Tensor,
     table: tf.Tensor,
     left_out: tf.RaggedTensor,
