@@ -10,6 +10,7 @@ VISITOR_ID = "visitorId"
 CONTENT_ID = "contentId"
 AMOUNT = "amount"  # dwell in ms, or the rating a table gives
 TIME_MS = "time_ms"  # of the last view, since 1970
+AGAIN = "again"  # whether the item may be recommended to the visitor again; only if a signal allows it
 
 # Encoded columns, from the transform_fn.
 USER_ID = "userId"
@@ -42,7 +43,7 @@ HELD_OUT = "held_out"
 KEY = "key"
 INDICES = "indices"
 VALUES = "values"
-WEIGHTS = "weights"  # E, if the dataset has weights
+WEIGHTS = "weights"  # E, if the dataset has weights; AGAIN is a feature too, if a signal allows it
 
 # A block of interactions on its way through TFT: a row of lists. Each visitor and item is in it once;
 # interaction i is of visitorId[visitor_place[i]] and contentId[item_place[i]].

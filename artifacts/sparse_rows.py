@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse
 
 _NO_WEIGHTS = np.zeros(0, np.float32)
+_NO_MARKS = np.zeros(0, bool)
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class SparseRows:
         indptr: int64 [r + 1]; row i has the entries indptr[i] : indptr[i + 1].
         indices: int32 [nnz] (int64 as a file has them), columns, ascending in a row. values: float32 [nnz].
         weights: float32 [nnz], the entries' own weights E, or empty if all are 1.
+        again: bool [nnz], whether the entry may be recommended to its user again, or empty if none may.
     """
 
     keys: np.ndarray
@@ -28,6 +30,7 @@ class SparseRows:
     indices: np.ndarray
     values: np.ndarray
     weights: np.ndarray = field(default_factory=lambda: _NO_WEIGHTS)
+    again: np.ndarray = field(default_factory=lambda: _NO_MARKS)
 
     @classmethod
     def from_matrix(cls, matrix: scipy.sparse.csr_matrix, weights: scipy.sparse.csr_matrix | None = None) -> SparseRows:
@@ -58,7 +61,7 @@ class SparseRows:
         indptr = np.append(0, np.cumsum(np.concatenate([block.lengths for block in blocks])))
         columns = ([getattr(block, name) for block in blocks] for name in ("keys", "indices", "values"))
         keys, indices, values = (np.concatenate(column) for column in columns)
-        return cls(keys, indptr, indices, values, cls._weights_of(blocks))
+        return cls(keys, indptr, indices, values, cls._weights_of(blocks), cls._marks_of(blocks))
 
     @classmethod
     def stacked(cls, blocks: Sequence[SparseRows], size: int) -> SparseRows:
@@ -71,15 +74,16 @@ class SparseRows:
             lengths[block.keys] = block.lengths
         indptr = np.append(0, np.cumsum(lengths))
         indices, values = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
-        weights, given = cls._weights_of(blocks), 0
-        stacked_weights = np.empty_like(weights)
+        optional, given = [cls._weights_of(blocks), cls._marks_of(blocks)], 0
+        stacked = [np.empty_like(column) for column in optional]
         for block in blocks:
             entries = np.repeat(indptr[block.keys] - block.indptr[:-1], block.lengths) + np.arange(block.entries)
             indices[entries], values[entries] = block.indices, block.values
-            if len(weights):
-                stacked_weights[entries] = weights[given : given + block.entries]
-                given += block.entries
-        return cls(np.arange(size, dtype=np.int64), indptr, indices, values, stacked_weights)
+            for column, source in zip(stacked, optional, strict=True):
+                if len(source):
+                    column[entries] = source[given : given + block.entries]
+            given += block.entries
+        return cls(np.arange(size, dtype=np.int64), indptr, indices, values, *stacked)
 
     @staticmethod
     def _weights_of(blocks: Sequence[SparseRows]) -> np.ndarray:
@@ -87,6 +91,13 @@ class SparseRows:
         if not any(len(block.weights) for block in blocks):
             return _NO_WEIGHTS
         return np.concatenate([block.entry_weights for block in blocks])
+
+    @staticmethod
+    def _marks_of(blocks: Sequence[SparseRows]) -> np.ndarray:
+        """Return `again` of all entries, one block after the other; empty if no block has any."""
+        if not any(len(block.again) for block in blocks):
+            return _NO_MARKS
+        return np.concatenate([block.again if len(block.again) else np.zeros(block.entries, bool) for block in blocks])
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -123,7 +134,7 @@ class SparseRows:
         return int(self.keys[np.searchsorted(self.indptr, entry, side="right") - 1])
 
     def transpose(self, columns: int) -> SparseRows:
-        """Return the columns as rows; keys must be 0 .. r - 1 in order."""
+        """Return the columns as rows, without `again`, which is about users; keys must be 0 .. r - 1 in order."""
         # SciPy counts instead of sorting, which would need an int64 for every entry: more memory than the entries.
         indptr = self.indptr.astype(np.int32) if self.entries <= np.iinfo(np.int32).max else self.indptr
 
@@ -159,15 +170,15 @@ class SparseRows:
 
     def _entries(self, low: int, high: int, keys: np.ndarray, indptr: np.ndarray) -> SparseRows:
         """Return rows of the entries low .. high - 1, as views."""
-        return SparseRows(keys, indptr, self.indices[low:high], self.values[low:high], self.weights[low:high])
+        columns = (column[low:high] for column in (self.indices, self.values, self.weights, self.again))
+        return SparseRows(keys, indptr, *columns)
 
     def take(self, positions: np.ndarray) -> SparseRows:
         """Return the rows at the given positions, in that order."""
         lengths = self.lengths[positions]
         indptr = np.append(0, np.cumsum(lengths))
         entries = np.repeat(self.indptr[positions] - indptr[:-1], lengths) + np.arange(indptr[-1])
-        weights = self.weights[entries] if len(self.weights) else _NO_WEIGHTS
-        return SparseRows(self.keys[positions], indptr, self.indices[entries], self.values[entries], weights)
+        return self._chosen(entries, self.keys[positions], indptr)
 
     def at(self, keys: np.ndarray) -> SparseRows:
         """Return the rows with these keys, in that order; an empty row for a key that is not there."""
@@ -199,6 +210,17 @@ class SparseRows:
         """Return the rows with new[i] in place of each column i, without the entries for which it is -1."""
         columns = new[self.indices]
         kept = columns >= 0
-        indptr = np.append(0, np.cumsum(kept))[self.indptr]
-        weights = self.weights[kept] if len(self.weights) else _NO_WEIGHTS
-        return SparseRows(self.keys, indptr, columns[kept].astype(np.int32), self.values[kept], weights)
+        return replace(self.keep(kept), indices=columns[kept].astype(np.int32))
+
+    def keep(self, kept: np.ndarray) -> SparseRows:
+        """Return the same rows with only some of their entries, bool [nnz]."""
+        return self._chosen(kept, self.keys, np.append(0, np.cumsum(kept))[self.indptr])
+
+    def left_out(self) -> SparseRows:
+        """Return what a user's recommendations leave out: the entries that may not be recommended again."""
+        return self.keep(~self.again) if len(self.again) else self
+
+    def _chosen(self, entries: np.ndarray, keys: np.ndarray, indptr: np.ndarray) -> SparseRows:
+        """Return rows of the chosen entries: their positions, or bool [nnz]."""
+        optional = (column[entries] if len(column) else column for column in (self.weights, self.again))
+        return SparseRows(keys, indptr, self.indices[entries], self.values[entries], *optional)

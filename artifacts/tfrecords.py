@@ -25,7 +25,7 @@ import pyarrow as pa
 from tfx_bsl.coders import example_coder
 
 from artifacts.checksums import crc32c
-from artifacts.names import INDICES, KEY, VALUES, WEIGHTS
+from artifacts.names import AGAIN, INDICES, KEY, VALUES, WEIGHTS
 from artifacts.sparse_rows import SparseRows
 from artifacts.storage import open_to_read
 from configs.errors import UserError
@@ -158,7 +158,10 @@ def _decode(decoder: example_coder.ExamplesToRecordBatchDecoder, batch: list[byt
     weights = _flat(columns.column(WEIGHTS)) if WEIGHTS in columns.schema.names else np.zeros(0, np.float32)
     if len(weights) not in (0, indptr[-1]):
         raise UserError(f"{path}: a row has more or fewer weights than indices; make the dataset again")
-    return SparseRows(_flat(keys), indptr, _flat(indices), _flat(values), weights)
+    again = _flat(columns.column(AGAIN)).astype(bool) if AGAIN in columns.schema.names else np.zeros(0, bool)
+    if len(again) not in (0, indptr[-1]):
+        raise UserError(f"{path}: a row has more or fewer of `{AGAIN}` than indices; make the dataset again")
+    return SparseRows(_flat(keys), indptr, _flat(indices), _flat(values), weights, again)
 
 
 def _flat(column: pa.LargeListArray) -> np.ndarray:
@@ -168,7 +171,8 @@ def _flat(column: pa.LargeListArray) -> np.ndarray:
 def encode(rows: SparseRows) -> tuple[bytes, np.ndarray]:
     """Serialize each row as a tf.train.Example with `key` int64[1], `indices` int64[n], `values` float[n].
 
-    If the entries have weights of their own, `weights` float[n] follows.
+    If the entries have weights of their own, `weights` float[n] follows; if some may be recommended again, `again`
+    int64[n] comes first, 1 for such an entry.
 
     Returns:
         The Examples, concatenated, and the offsets at which they begin: int64[n + 1].
@@ -185,6 +189,8 @@ def encode(rows: SparseRows) -> tuple[bytes, np.ndarray]:
     if len(rows.weights):
         features.append(_Feature(WEIGHTS, _FLOAT_LIST, 4 * counts))
         floats[WEIGHTS] = rows.weights
+    if len(rows.again):
+        features.insert(0, _Feature(AGAIN, _INT64_LIST, counts))
     body = sum(1 + _varint_lengths(feature.entry) + feature.entry for feature in features)
     begins = np.concatenate([[0], np.cumsum(1 + _varint_lengths(body) + body)])
     out = np.zeros(begins[-1], np.uint8)
@@ -200,6 +206,9 @@ def encode(rows: SparseRows) -> tuple[bytes, np.ndarray]:
                 out[starts + byte] = raw[:, byte]
         elif feature.name == KEY:
             _put_varints(out, cursor.at, rows.keys)
+        elif feature.name == AGAIN:
+            starts = np.repeat(cursor.at - rows.indptr[:-1], counts) + np.arange(rows.entries)
+            out[starts] = rows.again
         else:
             starts = np.repeat(cursor.at - index_ends[rows.indptr[:-1]], counts) + index_ends[:-1]
             _put_varints(out, starts, rows.indices)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -22,7 +24,8 @@ from ranking.fold_in import Objective
 from tests.support.exports import event, make_dataset, write_ndjson
 from tests.support.predicted import predict, write_model
 from trainer.als import wals
-from trainer.evaluation.baselines import Factors, Popular
+from trainer.evaluation import metrics
+from trainer.evaluation.baselines import Factors, ItemKnn, Popular
 from trainer.evaluation.inputs import HeldOut
 from trainer.inputs import dataset_rows
 from trainer.saved_model import export
@@ -33,18 +36,27 @@ VISITORS, ITEMS, K = 60, 40, 12
 class World:
     """A dataset made from an export, and a model whose factors are small whole numbers, so that most scores tie."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, marked: bool = False):
+        """Make it; marked: a pair is viewed, bought or both, and what was only viewed may be recommended again."""
         rng = np.random.default_rng(1)
         # Ids in no order, so that neither the order of their bytes nor that of the export is the order of the itemIds.
         visitors = [f"v{n * 7919 % 1009}" for n in range(VISITORS)]
         items = [f"c{n * 7919 % 1013}" for n in range(ITEMS)]
         self.views = {(v, i): n for n, (v, i) in enumerate((v, i) for v in visitors for i in items)}
         self.views = {pair: n for pair, n in self.views.items() if rng.random() < 0.1 + 0.3 * (n % 3 == 0)}
-        rows = [event(v, i, 100, event_timestamp=str(10**15 + n * 10**7)) for (v, i), n in self.views.items()]
+        self.bought = {(v.encode(), i.encode()) for (v, i), n in self.views.items() if n % 5 in (0, 1)}
+        rows = [
+            event(v, i, 100, event_timestamp=str(10**15 + n * 10**7), event_name=name)
+            for (v, i), n in self.views.items()
+            for name in (("buy",), ("look", "buy"), ("look",), ("look", "look"), ("look",))[n % 5]
+        ]
         write_ndjson(root / "events", rows)
         layout = {"split": {"kind": "last_n", "n": 1}, "dataset": {"shards": 3}}
+        if marked:
+            signals = [{"event": "look", "recommend_again": True}, {"event": "buy", "weight": 3}]
+            layout["source"] = {"signals": [signal | {"item": "param.content_id"} for signal in signals]}
         make_dataset(root / "dataset", root / "events", "ga4", **layout)
-        made = DatasetManifest.read(Dataset(str(root / "dataset")).manifest)
+        self.made = made = DatasetManifest.read(Dataset(str(root / "dataset")).manifest)
         write_model(root / "model", made, np.random.default_rng(2), k=2)
         self.root, self.dataset, self.model = root, Dataset(str(root / "dataset")), Model(str(root / "model"))
         self.visitors, self.items = (
@@ -72,7 +84,7 @@ class World:
 
     def predicted(self, kind: str, asked: str, entries: str, entry: str, **options) -> dict[bytes, list[bytes]]:
         """Return the lists of batch prediction, by who was asked."""
-        out = self.root / f"{kind}-{options.get('metric')}"
+        out = self.root / f"{kind}-{options.get('metric')}-{options.get('include_seen')}"
         predict(self.root, out, kind=kind, top_k=K, formats=["jsonl"], **options)
         lines = [json.loads(line) for path in out.glob("*.jsonl") for line in path.read_text().splitlines()]
         return {line[asked].encode(): [one[entry].encode() for one in line[entries]] for line in lines}
@@ -89,6 +101,11 @@ def world(tmp_path_factory):
     return World(tmp_path_factory.mktemp("world"))
 
 
+@pytest.fixture(scope="module")
+def marked_world(tmp_path_factory):
+    return World(tmp_path_factory.mktemp("marked"), marked=True)
+
+
 def by_sorting(scores: np.ndarray, left_out: list[set[int]]) -> list[list[int]]:
     """Return the K greatest of each row, ties by the lower index."""
     order = [
@@ -97,13 +114,74 @@ def by_sorting(scores: np.ndarray, left_out: list[set[int]]) -> list[list[int]]:
     return [row[:K] for row in order]
 
 
+def histories(world: World) -> list[set[int]]:
+    """Return the items that each user has in train."""
+    return [set(world.rows.indices[a:b]) for a, b in zip(world.rows.indptr, world.rows.indptr[1:], strict=False)]
+
+
+def bought(world: World) -> list[set[int]]:
+    """Return the items that each user bought in train, by the export."""
+    pairs = world.bought
+    return [
+        {item for item in own if (world.visitors[user], world.items[item]) in pairs}
+        for user, own in enumerate(histories(world))
+    ]
+
+
 def test_evaluation_batch_prediction_and_saved_model_give_the_same_lists(world):
-    seen = [set(world.rows.indices[a:b]) for a, b in zip(world.rows.indptr, world.rows.indptr[1:], strict=False)]
+    check_lists(world, histories(world))
+
+
+def test_they_leave_out_what_was_bought_and_recommend_again_what_was_viewed(marked_world):
+    world, left_out = marked_world, bought(marked_world)
+    check_lists(world, left_out)
+    check_audiences(world, left_out)
+    again = sum(len(own - out) for own, out in zip(histories(world), left_out, strict=True))
+    assert world.made.recommended_again == again > 100
+    everything = world.predicted("recommendations", "visitorId", "recommendations", "contentId", include_seen=True)
+    rated = [user for user, own in enumerate(histories(world)) if own]
+    expected = by_sorting(world.users @ world.item_factors.T, [set()] * len(world.visitors))
+    for user in rated:
+        assert everything[world.visitors[user]] == [world.items[item] for item in expected[user]]
+
+
+def test_item_knn_and_popularity_recommend_again_what_was_viewed(marked_world):
+    world, left_out, everybody = marked_world, bought(marked_world), np.arange(len(marked_world.visitors))
+    owners = [set() for _ in world.items.ids]
+    for user, own in enumerate(histories(world)):
+        for item in own:
+            owners[item].add(user)
+    together = np.array([[len(a & b) / math.sqrt(len(a) * len(b)) for b in owners] for a in owners], np.float32)
+    np.fill_diagonal(together, 0)
+    totals = np.array([together[sorted(own)].sum(axis=0) if own else 0 * together[0] for own in histories(world)])
+    knn = ItemKnn.of(world.rows, len(owners), len(owners)).top(everybody, world.rows, K)
+    for user, items in enumerate(knn.tolist()):
+        own = [item for item in items if item >= 0]
+        best = sorted(set(np.flatnonzero(totals[user]).tolist()) - left_out[user], key=lambda n: -totals[user][n])[:K]
+        assert not set(own) & left_out[user] and len(own) == len(best)
+        np.testing.assert_allclose(totals[user][own], totals[user][best], rtol=1e-5)
+    counts = np.array([len(own) for own in owners])
+    popular = Popular(counts).top(everybody, world.rows, K).tolist()
+    assert popular == by_sorting(np.repeat(counts[None].astype(float), len(everybody), 0), left_out)
+
+
+def test_held_out_metrics_of_training_leave_out_the_same(marked_world):
+    world, left_out = marked_world, bought(marked_world)
+    truth = SparseRows.stacked([block.truth for block in HeldOut.read(world.dataset.root).blocks()], len(left_out))
+    lists = by_sorting(world.users @ world.item_factors.T, left_out)
+    hits = [set(lists[user]) & set(truth.indices[a:b]) for user, (a, b) in enumerate(itertools.pairwise(truth.indptr))]
+    measured = metrics.of_factors(world.users, world.item_factors, truth, world.rows, K)
+    assert measured.users == np.count_nonzero(truth.lengths)
+    assert measured.recall == pytest.approx(sum(map(len, hits)) / measured.users)
+
+
+def check_lists(world: World, seen: list[set[int]]) -> None:
+    """Compare evaluation, batch prediction and the SavedModel with sorted scores, without what was `seen`."""
     scores = world.users @ world.item_factors.T
     expected = by_sorting(scores, seen)
     ties = [np.unique(row[lists]).size < K for row, lists in zip(scores, expected, strict=True)]
     assert np.mean(ties) > 0.9  # nearly every list has equal scores
-    rated = [user for user in range(len(world.visitors)) if seen[user]]
+    rated = np.flatnonzero(world.rows.lengths).tolist()
     lists = {world.visitors[user]: [world.items[item] for item in expected[user]] for user in rated}
     assert len(lists) > VISITORS - 5
 
@@ -137,13 +215,17 @@ def test_popularity_is_in_one_order_too(world):
     assert predicted == {b"nobody": names}
 
 
-def test_visitors_of_equal_scores_are_in_the_order_of_the_user_ids(world):
-    owners = world.rows.transpose(len(world.items))
-    without = [set(owners.indices[a:b]) for a, b in zip(owners.indptr, owners.indptr[1:], strict=False)]
+def check_audiences(world: World, seen: list[set[int]]) -> None:
+    """Compare batch prediction and the SavedModel with sorted scores without the users who are not given the item."""
+    without = [{user for user, own in enumerate(seen) if item in own} for item in range(len(world.items))]
     expected = by_sorting(world.item_factors @ world.users.T, without)
     lists = {world.items[n]: [world.visitors[user] for user in row] for n, row in enumerate(expected)}
     assert world.predicted("audiences", "contentId", "audience", "visitorId") == lists
     assert world.served("audience", "contentId", world.items.ids, "visitorIds") == lists
+
+
+def test_visitors_of_equal_scores_are_in_the_order_of_the_user_ids(world):
+    check_audiences(world, histories(world))
     for kind, asked, table, ids in (
         ("similar_items", "contentId", world.item_factors, world.items.ids),
         ("similar_visitors", "visitorId", world.users, world.visitors.ids),

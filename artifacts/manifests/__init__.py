@@ -96,6 +96,7 @@ class DatasetManifest(Manifest):
     Attributes:
         created: when, ISO 8601 in UTC. seconds: how long it took.
         rejected, skipped: rows, hits or pairs by reason, the most frequent first.
+        recommended_again: interactions with an item that may be recommended again; null if no signal allows it.
         median: of the amounts, in ms for a dwell; null if the ratings need none.
         shards: number of files of each side, by the prefix of their names.
         bigquery: what the query's job reports; null for files.
@@ -118,6 +119,7 @@ class DatasetManifest(Manifest):
     skipped: dict[str, int]
     split: SplitAccount
     capped_at_max_dwell: int
+    recommended_again: int | None = None
     median: float | None
     days: Days
     shards: dict[str, int]

@@ -69,6 +69,8 @@ class Signal(Section):
     """The amount of an occurrence: count (1), quantity, param.NAME of GA4, or event.eventValue of GA360."""
     half_life_days: PositiveFloat | None = None
     """Days before source.end_date after which an occurrence counts half; unset counts all equally."""
+    recommend_again: bool = False
+    """True: the item may be recommended to the visitor again, unless a signal without this found it too."""
 
     def problems(self, kind: str) -> Iterator[str]:
         """Yield what is wrong with the signal for a source of a kind."""

@@ -62,8 +62,9 @@ class SourceSettings(Section):
     preset: PresetName | None = None
     """GA: signals, attributes and page rules that fit a kind of property; --explain_source prints them."""
     signals: tuple[Signal, ...] = ()
-    """GA: what counts as interest, a list of event, item, weight, max_items, dwell, amount and half_life_days. Unset is
-    that of the preset; without preset, the dwell on item_parameter or item_dimension_index."""
+    """GA: what counts as interest, a list of event, item, weight, max_items, dwell, amount, half_life_days and
+    recommend_again. Unset is that of the preset; without preset, the dwell on item_parameter or
+    item_dimension_index."""
     page: PageSettings = PageSettings()
     """Rules that make one item of all URLs of a page: same_hosts, keep_host, keep_parameters, lower_case_path, include,
     exclude, pattern."""
@@ -166,6 +167,11 @@ class SourceSettings(Section):
         if self.kind == "table":
             return self.duration_column is not None
         return all(signal.dwell for signal in self.all_signals)
+
+    @property
+    def recommends_again(self) -> bool:
+        """True if a signal lets its items be recommended again, so that pairs are marked."""
+        return self.kind != "table" and any(signal.recommend_again for signal in self.all_signals)
 
     @property
     def filters_bots(self) -> bool:

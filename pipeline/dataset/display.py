@@ -15,6 +15,8 @@ def show(root: str, manifest: DatasetManifest) -> None:
     rows: list[tuple[str, int | str]] = [(name.replace("_", " "), count) for name, count in manifest.counts]
     if manifest.split.kind != "none":
         rows += [(f"split: {name.replace('_', ' ')}", value) for name, value in manifest.split]
+    if manifest.recommended_again is not None:
+        rows.append(("may be recommended again", manifest.recommended_again))
     rows += [(f"rejected: {reason}", count) for reason, count in manifest.rejected.items()]
     rows += [(f"skipped: {reason}", count) for reason, count in manifest.skipped.items()]
     rows += [(f"CSV files: {dialect}", count) for dialect, count in manifest.csv_dialects.items()]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from artifacts.names import ITEM_ID, RATING, USER_ID, WEIGHT
+from artifacts.names import AGAIN, ITEM_ID, RATING, USER_ID, WEIGHT
 from artifacts.sparse_rows import SparseRows
 from pipeline.interactions import columns
 from pipeline.interactions.blocks import values_of
@@ -20,8 +20,6 @@ SIDES = (ITEMS_FOR_USER, USERS_FOR_ITEM)
 
 _SHARD_INTERACTIONS = 2_000_000  # sorted and encoded at once: about 150 MB of a worker's memory
 _MOST_SHARDS = 10_000
-_ENTRIES = pa.schema({"key": pa.int64(), "index": pa.int64(), "value": pa.float32()})
-_WEIGHED_ENTRIES = _ENTRIES.append(pa.field("weight", pa.float32()))
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,16 @@ class Sizes:
 
 
 class EncodedInteractions(NamedTuple):
-    """Interactions by index: users int64[n], items int64[n], ratings float32[n]; weights float32[n] or None."""
+    """Interactions by index: users int64[n], items int64[n], ratings float32[n].
+
+    weights float32[n] and again bool[n] are None in a dataset without.
+    """
 
     users: np.ndarray
     items: np.ndarray
     ratings: np.ndarray
     weights: np.ndarray | None = None
+    again: np.ndarray | None = None
 
 
 def shards_for(interactions: int, chosen: int | None) -> int:
@@ -59,30 +61,41 @@ def used_interactions(block: pa.RecordBatch) -> tuple[EncodedInteractions, dict[
         "pairs.skipped.below_min_items_per_user": int((users < 0).sum()),
         "pairs.skipped.below_min_users_per_item": int(((users >= 0) & (items < 0)).sum()),
     }
-    weights = values_of(block, WEIGHT)[used].astype(np.float32) if WEIGHT in block.schema.names else None
-    return EncodedInteractions(users[used], items[used], ratings[used].astype(np.float32), weights), skipped
+    weights, again = (
+        values_of(block, name)[used].astype(kind) if name in block.schema.names else None
+        for name, kind in ((WEIGHT, np.float32), (AGAIN, bool))
+    )
+    return EncodedInteractions(users[used], items[used], ratings[used].astype(np.float32), weights, again), skipped
 
 
 def partition(
     interactions: EncodedInteractions, shards: int, sides: Iterable[str] = SIDES
 ) -> Iterator[tuple[tuple[str, int], pa.RecordBatch]]:
-    """Yield ((side, shard), entries): on each side, an interaction's shard is its key modulo `shards`."""
-    users, items, ratings, weights = interactions
-    others = [pa.array(ratings)] if weights is None else [pa.array(ratings), pa.array(weights)]
-    schema = _ENTRIES if weights is None else _WEIGHED_ENTRIES
+    """Yield ((side, shard), entries): on each side, an interaction's shard is its key modulo `shards`.
+
+    What may be recommended again is written to the users' rows alone, of which recommendations are made.
+    """
+    users, items, ratings, weights, again = interactions
     for side in sides:
         keys, indices = (items, users) if side == USERS_FOR_ITEM else (users, items)
-        batch = pa.RecordBatch.from_arrays([pa.array(keys), pa.array(indices), *others], schema=schema)
-        for shard, entries in columns.split(batch, keys % shards):
-            yield (side, shard), entries
+        entries = {"key": keys, "index": indices, "value": ratings, "weights": weights}
+        entries["again"] = again if side == ITEMS_FOR_USER else None
+        batch = pa.RecordBatch.from_pydict({name: pa.array(v) for name, v in entries.items() if v is not None})
+        for shard, part in columns.split(batch, keys % shards):
+            yield (side, shard), part
 
 
 def group(entries: pa.Table) -> SparseRows:
-    """Return all rows of one shard, keys and indices ascending; there is at least one entry."""
-    keys, indices, values, *weights = (column.to_numpy() for column in entries.columns)
+    """Return all rows of one shard, keys and indices ascending; there is at least one entry.
+
+    Args:
+        entries: key, index and value; others have the names of attributes of SparseRows.
+    """
+    keys, indices, values, *others = (column.to_numpy() for column in entries.columns)
     most_indices = int(indices.max()) + 1
     pairs, order = columns.sorted_with_order(keys * most_indices + indices)
     keys = pairs // most_indices
     indices, values = pairs - keys * most_indices, values[order]
     starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    return SparseRows(keys[starts], np.append(starts, len(keys)), indices, values, *(each[order] for each in weights))
+    optional = dict(zip(entries.column_names[3:], (column[order] for column in others), strict=True))
+    return SparseRows(keys[starts], np.append(starts, len(keys)), indices, values, **optional)

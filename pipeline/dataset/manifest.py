@@ -19,6 +19,7 @@ from pipeline.beam.finalize import Summary
 from pipeline.dataset import comparison, dataset_statistics
 from pipeline.dataset.checks import by_reason, check_counts, days_seen
 from pipeline.dataset.grouping import SIDES, Sizes
+from pipeline.dataset.row_files import AGAIN_PAIRS
 from pipeline.interactions import splits
 from pipeline.sources import privacy
 from pipeline.sources.input_files import Input
@@ -71,6 +72,7 @@ class Job:
             skipped=by_reason(counts, "skipped"),
             split=_split_account(counts, settings),
             capped_at_max_dwell=counts["pairs.capped_at_max_dwell"],
+            recommended_again=counts[AGAIN_PAIRS] if settings.source.recommends_again else None,
             median=summary["median"],
             days=Days(**days_seen(counts)),
             shards={side: sum(name.startswith(side) for name in files) for side in sides},

@@ -18,13 +18,9 @@ from configs.settings import DatasetSettings, RatingSettings
 from pipeline.beam.block_store import BlockStore
 from pipeline.dataset import vocabulary_analyzer
 from pipeline.dataset.ratings import decay, rate, weigh
-from pipeline.interactions.blocks import BLOCK
 
 # A list of ids or numbers is ragged; as a sparse one it would add coordinates of 16 bytes per number.
 _DTYPES = {pa.large_binary(): tf.string, pa.int64(): tf.int64, pa.float32(): tf.float32}
-FEATURE_SPEC = {
-    field.name: tf.io.RaggedFeature(_DTYPES[field.type.value_type], row_splits_dtype=tf.int64) for field in BLOCK
-}
 _VISITORS = (names.VISITOR_ID, names.VISITOR_COUNT, names.VISITOR_PLACE)
 _ITEMS = (names.CONTENT_ID, names.ITEM_COUNT, names.ITEM_PLACE)
 _QUANTILE_ERROR = 1e-4  # the error of the median's rank, as a share of the interactions
@@ -32,14 +28,22 @@ _QUANTILE_ERROR = 1e-4  # the error of the median's rank, as a share of the inte
 Tensors = dict[str, tf.Tensor | tf.RaggedTensor]
 
 
+def feature_spec(block: pa.Schema) -> dict[str, tf.io.RaggedFeature]:
+    """Return the features of a block, BLOCK or MARKED_BLOCK of pipeline.interactions.blocks."""
+    return {
+        field.name: tf.io.RaggedFeature(_DTYPES[field.type.value_type], row_splits_dtype=tf.int64) for field in block
+    }
+
+
 def make_preprocessing_fn(
     rating: RatingSettings, dataset: DatasetSettings, store: BlockStore, last_day: datetime.date | None = None
 ) -> Callable[[Tensors], Tensors]:
     """Return the preprocessing_fn; ratings decay with their age at the end of `last_day` (UTC).
 
-    Its input is one block, the features of FEATURE_SPEC with shape [1, None]. It returns `userId` int64, `itemId` int64
-    and `rating` float32, [1, interactions], with -1 for an id that a minimum count left out; `time_ms` int64
-    [1, interactions], unchanged; `median` float32 [1]; and, by `rating.weight`, `weight` float32 [1, interactions].
+    Its input is one block, the features of `feature_spec` with shape [1, None]. It returns `userId` int64, `itemId`
+    int64 and `rating` float32, [1, interactions], with -1 for an id that a minimum count left out; `time_ms` int64
+    [1, interactions], unchanged, and `again`, if the block has it; `median` float32 [1]; and, by `rating.weight`,
+    `weight` float32 [1, interactions].
     """
 
     def preprocessing_fn(inputs: Tensors) -> Tensors:
@@ -57,7 +61,7 @@ def make_preprocessing_fn(
             name: tf.RaggedTensor.from_row_splits(values, amounts.row_splits, validate=False)
             for name, values in encoded.items()
         }
-        outputs[names.TIME_MS] = inputs[names.TIME_MS]
+        outputs |= {name: inputs[name] for name in (names.TIME_MS, names.AGAIN) if name in inputs}
         outputs[names.MEDIAN] = tf.fill([amounts.nrows()], median)
         return outputs
 

@@ -19,10 +19,19 @@ from artifacts.sparse_rows import SparseRows
 from configs.settings import DatasetSettings
 from pipeline.beam.block_store import BlockStore
 from pipeline.beam.counters import StepCounter
-from pipeline.dataset.grouping import SIDES, Sizes, group, partition, shards_for, used_interactions
+from pipeline.dataset.grouping import (
+    SIDES,
+    EncodedInteractions,
+    Sizes,
+    group,
+    partition,
+    shards_for,
+    used_interactions,
+)
 from pipeline.interactions.blocks import values_of
 
 COUNTS = "counts"
+AGAIN_PAIRS = "pairs.recommended_again"
 
 
 @dataclass(frozen=True)
@@ -76,13 +85,19 @@ class _Partition(beam.DoFn):
     def process(self, block: pa.RecordBatch, shards: int) -> Iterator[object]:
         interactions, skipped = used_interactions(block)
         self._encoded.add(len(interactions.users), block.nbytes)
-        yield TaggedOutput(COUNTS, Counter(skipped, **{"pairs.used": len(interactions.users)}))
+        yield TaggedOutput(COUNTS, Counter(skipped, **counted(interactions)))
         yield TaggedOutput(MEDIAN, float(values_of(block, MEDIAN)[0]))
         for key, entries in partition(interactions, shards, self._sides):
             yield key, self._store.put(entries, self._grouped)
 
     def teardown(self) -> None:
         self._store.close()
+
+
+def counted(interactions: EncodedInteractions) -> dict[str, int]:
+    """Return how many interactions there are, and how many of an item that may be recommended again."""
+    again = 0 if interactions.again is None else int(interactions.again.sum())
+    return {"pairs.used": len(interactions.users), AGAIN_PAIRS: again}
 
 
 class _WriteShard(beam.DoFn):

@@ -31,16 +31,11 @@ from pipeline.dataset import dataset_statistics, item_statistics
 from pipeline.dataset.grouping import SIDES
 from pipeline.dataset.item_statistics import WriteItems
 from pipeline.dataset.manifest import Job
-from pipeline.dataset.preprocessing_fn import FEATURE_SPEC, make_preprocessing_fn
+from pipeline.dataset.preprocessing_fn import feature_spec, make_preprocessing_fn
 from pipeline.dataset.row_files import RowFiles, WriteRows
 from pipeline.interactions import splits
-from pipeline.interactions.blocks import BLOCK
+from pipeline.interactions.blocks import BLOCK, MARKED_BLOCK
 from pipeline.sources.read_interactions import ReadInteractions
-
-_SCHEMA = DatasetMetadata.from_feature_spec(FEATURE_SPEC).schema
-_ADAPTER = tensor_adapter.TensorAdapterConfig(
-    BLOCK, tensor_representation_util.InferTensorRepresentationsFromMixedSchema(_SCHEMA)
-)
 
 
 def run(job: Job, options: PipelineOptions, last: Callable[[Summary], object], wait: bool = True) -> PipelineResult:
@@ -72,7 +67,7 @@ def build(pipeline: beam.Pipeline, job: Job, store: BlockStore, last: Callable[[
     pairs = counts | "CountPairs" >> beam.Map(lambda counts: counts["pairs.read"])
 
     transform_fn = interactions.blocks | "Learn" >> LearnTransformFn(settings, store, temporary)
-    encode = Encode(transform_fn, store, temporary)
+    encode = Encode(transform_fn, settings, store, temporary)
     encoded = interactions.blocks | "Encode" >> encode
 
     rejects = interactions.rejects | "WriteRejects" >> beam.io.WriteToText(join(dataset.rejected, "rejected"), ".jsonl")
@@ -106,7 +101,7 @@ class LearnTransformFn(beam.PTransform):
         preprocessing_fn = make_preprocessing_fn(rating, dataset, self.store, last_day)
         blocks = references | "Load" >> beam.Map(self.store.get_block).with_output_types(pa.RecordBatch)
         with tft_beam.Context(temp_dir=self.temporary):
-            return (blocks, _ADAPTER) | "Analyze" >> tft_beam.AnalyzeDataset(preprocessing_fn)
+            return (blocks, _adapter(self.settings)) | "Analyze" >> tft_beam.AnalyzeDataset(preprocessing_fn)
 
 
 @dataclass
@@ -117,6 +112,7 @@ class Encode(beam.PTransform):
     """
 
     transform_fn: Any
+    settings: Settings
     store: BlockStore
     temporary: str
 
@@ -125,8 +121,16 @@ class Encode(beam.PTransform):
         blocks = references | "Wait" >> beam.Reshuffle() | "Load" >> load
         with tft_beam.Context(temp_dir=self.temporary):
             transform = tft_beam.TransformDataset(output_record_batches=True)
-            encoded, _ = ((blocks, _ADAPTER), self.transform_fn) | "Transform" >> transform
+            encoded, _ = ((blocks, _adapter(self.settings)), self.transform_fn) | "Transform" >> transform
         return encoded | "Batches" >> beam.Map(lambda pair: pair[0]).with_output_types(pa.RecordBatch)
+
+
+def _adapter(settings: Settings) -> tensor_adapter.TensorAdapterConfig:
+    """Return how TFT reads the blocks of a source."""
+    block = MARKED_BLOCK if settings.source.recommends_again else BLOCK
+    schema = DatasetMetadata.from_feature_spec(feature_spec(block)).schema
+    representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(schema)
+    return tensor_adapter.TensorAdapterConfig(block, representations)
 
 
 @dataclass

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from artifacts.names import (
+    AGAIN,
     AMOUNT,
     CONTENT_ID,
     ITEM_COUNT,
@@ -32,18 +33,20 @@ BLOCK = pa.schema(
         TIME_MS: _INTEGERS,
     }
 )
+MARKED_BLOCK = BLOCK.append(pa.field(AGAIN, _INTEGERS))  # 1 for an item that may be recommended again
 
 
 def make_blocks(pairs: pa.Table, size: int) -> Iterator[pa.RecordBatch]:
     """Cut interactions (one row per pair) into blocks of at most `size` interactions."""
+    schema = MARKED_BLOCK if AGAIN in pairs.schema.names else BLOCK
     for start in range(0, pairs.num_rows, size):
         part = pairs.slice(start, size)
         amounts, times = part[AMOUNT].to_numpy().astype(np.float32), part[TIME_MS].to_numpy()
-        columns = [
-            pa.array(values) for values in (*_by_id(part[VISITOR_ID]), *_by_id(part[CONTENT_ID]), amounts, times)
-        ]
+        marks = [part[AGAIN].to_numpy().astype(np.int64)] if schema is MARKED_BLOCK else []
+        values = *_by_id(part[VISITOR_ID]), *_by_id(part[CONTENT_ID]), amounts, times, *marks
+        columns = [pa.array(column) for column in values]
         rows = [pa.LargeListArray.from_arrays(pa.array([0, len(column)], pa.int64()), column) for column in columns]
-        yield pa.RecordBatch.from_arrays(rows, schema=BLOCK)
+        yield pa.RecordBatch.from_arrays(rows, schema=schema)
 
 
 def _by_id(column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray, np.ndarray]:

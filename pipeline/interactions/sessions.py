@@ -12,10 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifacts.names import AMOUNT, CONTENT_ID, TIME_MS, VISITOR_ID
+from artifacts.names import AGAIN, AMOUNT, CONTENT_ID, TIME_MS, VISITOR_ID
 from pipeline.interactions.columns import ID, sorted_with_order
 
 INTERACTIONS = pa.schema({VISITOR_ID: ID, CONTENT_ID: ID, AMOUNT: pa.float64(), TIME_MS: pa.int64()})
+
+# Of a source that marks the items that may be recommended again; the last column of its tables.
+MARK = pa.field(AGAIN, pa.bool_())
 
 # The same with a hash of what tells one event from another, of the same visitor and item.
 EVENT = "event"
@@ -82,7 +85,7 @@ def _repeats(keys: np.ndarray) -> np.ndarray:
 
 
 def distinct(events: pa.Table) -> pa.Table:
-    """Return columns of INTERACTIONS, without exact duplicates.
+    """Return columns of INTERACTIONS, and the mark if there is one, without exact duplicates.
 
     Args:
         events: columns of EVENTS, one row per event; all of some visitors.
@@ -92,7 +95,7 @@ def distinct(events: pa.Table) -> pa.Table:
     hashes = events[EVENT].to_numpy()
     order = np.lexsort((hashes, pairs))
     is_repeated = (pairs[order][1:] == pairs[order][:-1]) & (hashes[order][1:] == hashes[order][:-1])
-    rows = events.select(INTERACTIONS.names)
+    rows = events.drop_columns([EVENT])
     if not is_repeated.any():
         return rows
     is_first = np.ones(len(order), bool)
@@ -101,7 +104,10 @@ def distinct(events: pa.Table) -> pa.Table:
 
 
 def sum_pairs(table: pa.Table) -> pa.Table:
-    """Return one row per pair of visitor and item: summed amounts, the latest time; ordered by visitor and item."""
+    """Return one row per pair of visitor and item: summed amounts, the latest time; ordered by visitor and item.
+
+    An item may be recommended again if each row of the pair allows it.
+    """
     if not table.num_rows:
         return table
     visitors, of_visitor = _ranks(table[VISITOR_ID])
@@ -110,7 +116,7 @@ def sum_pairs(table: pa.Table) -> pa.Table:
     pairs, order = sorted_with_order(pairs)  # stable: sums of fractions do not depend on the processor's sort
     starts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]]))
     firsts = pairs[starts]
-    return pa.table(
+    summed = pa.table(
         {
             VISITOR_ID: _coded(firsts // len(items), visitors),
             CONTENT_ID: _coded(firsts % len(items), items),
@@ -119,6 +125,10 @@ def sum_pairs(table: pa.Table) -> pa.Table:
         },
         schema=INTERACTIONS,
     )
+    if AGAIN not in table.schema.names:
+        return summed
+    again = np.logical_and.reduceat(table[AGAIN].to_numpy()[order], starts)
+    return summed.append_column(MARK, pa.array(again))
 
 
 def last_of_pairs(table: pa.Table) -> pa.Table:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifacts.names import CONTENT_ID, TIME_MS, VISITOR_ID
+from artifacts.names import AGAIN, CONTENT_ID, TIME_MS, VISITOR_ID
 from configs.settings import SplitSettings
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -68,8 +68,12 @@ def on_each_side(rows: pa.Table, combine: Callable[[pa.Table], pa.Table], split:
 
 
 def apart(train: pa.Table, counts: Counter[str], held_out: pa.Table, more: Counter[str]) -> Division:
-    """Remove the pairs of train from the held-out pairs of the same visitors, and count them."""
-    known = shared(held_out, train)
+    """Remove the pairs that train has from the held-out pairs of the same visitors, and count them.
+
+    A pair of train whose item may be recommended again stays held out too: to recommend it would be right.
+    """
+    left_out = train.filter(pc.invert(train[AGAIN])) if AGAIN in train.schema.names else train
+    known = shared(held_out, left_out)
     held_out = held_out.filter(pa.array(~known))
     account = Counter({IN_TRAIN: int(known.sum())})
     return Division(train, held_out, counts + more + account + _account(train, held_out))
@@ -77,7 +81,8 @@ def apart(train: pa.Table, counts: Counter[str], held_out: pa.Table, more: Count
 
 def shared(pairs: pa.Table, others: pa.Table) -> np.ndarray:
     """Return which of the pairs are also among the others, bool[n]."""
-    both, numbers = pa.concat_tables([pairs, others]), np.zeros(len(pairs) + len(others), np.int64)
+    both = pa.concat_tables([table.select([VISITOR_ID, CONTENT_ID]) for table in (pairs, others)])
+    numbers = np.zeros(len(both), np.int64)
     for name in (VISITOR_ID, CONTENT_ID):
         codes = both[name].combine_chunks()
         numbers = numbers * max(len(codes.dictionary), 1) + codes.indices.to_numpy()

@@ -93,8 +93,8 @@ def _left_out(plan: Plan, asked: Asked, block: Visitors) -> SparseRows:
     elif plan.options.include_seen:
         return SparseRows.empty(len(asked.ids))
     else:
-        positions = asked.positions(block.rows.indices)
-        rows = np.repeat(np.arange(len(block)), block.rows.lengths)
+        own = block.rows.left_out()
+        positions, rows = asked.positions(own.indices), np.repeat(np.arange(len(block)), own.lengths)
     kept = np.flatnonzero(positions >= 0)
     kept = kept[np.argsort(positions[kept], kind="stable")]
     indptr = np.searchsorted(positions[kept], np.arange(len(asked.ids) + 1))

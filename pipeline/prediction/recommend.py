@@ -98,7 +98,7 @@ def recommendations(plan: Plan, items: Items, shard: int, only: frozenset[bytes]
 
 def _recommend(plan: Plan, items: Items, block: Visitors) -> Answers:
     options, best = plan.options, Best.empty(len(block), plan.options.top_k)
-    left_out = SparseRows.empty(len(block)) if options.include_seen else block.rows
+    left_out = SparseRows.empty(len(block)) if options.include_seen else block.rows.left_out()
     by_popularity = block.rules == cold_start.POPULARITY
     known, unknown = np.flatnonzero(~by_popularity), np.flatnonzero(by_popularity)
     if len(known):

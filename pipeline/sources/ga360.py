@@ -18,7 +18,7 @@ from artifacts.names import AMOUNT, TIME_MS
 from configs.settings import SourceSettings, SplitSettings
 from pipeline.interactions import sessions, splits
 from pipeline.interactions.columns import ID
-from pipeline.interactions.sessions import INTERACTIONS, SERIES, VIEWS
+from pipeline.interactions.sessions import INTERACTIONS, MARK, SERIES, VIEWS
 from pipeline.readers.files import ExportReader
 from pipeline.readers.records import RawBatch
 from pipeline.sources import columns, times
@@ -28,7 +28,7 @@ from pipeline.sources.hits.occurrences import Occurrences, find, signals_of
 from pipeline.sources.hits.schema import SCHEMA, schema_of
 from pipeline.sources.items import attributes
 from pipeline.sources.items.pages import PageRules
-from pipeline.sources.items.strengths import strengths
+from pipeline.sources.items.strengths import marks, strengths
 from pipeline.sources.source import Source
 
 __all__ = ["SCHEMA", "Ga360", "extract"]
@@ -65,13 +65,14 @@ class Ga360(Source):
 
     def interactions(self, rows: pa.Table) -> tuple[pa.Table, Counter[str]]:
         """Return one row per occurrence of a signal; of a view, with its dwell."""
-        if rows.schema.equals(INTERACTIONS):
+        if not rows.schema.equals(VIEWS):
             return rows, Counter()
         views = sessions.dwell(rows)
         signals = signals_of(views[SERIES].to_numpy())
         amounts = strengths(views[AMOUNT].to_numpy(), signals, views[TIME_MS].to_numpy(), self.settings)
-        index = INTERACTIONS.get_field_index(AMOUNT)
-        return views.select(INTERACTIONS.names).set_column(index, AMOUNT, pa.array(amounts)), Counter()
+        index, again = INTERACTIONS.get_field_index(AMOUNT), marks(signals, self.settings)
+        table = views.select(INTERACTIONS.names).set_column(index, AMOUNT, pa.array(amounts))
+        return (table if again is None else table.append_column(MARK, pa.array(again))), Counter()
 
 
 def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules | None = None) -> Extract:
@@ -84,7 +85,8 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules |
         rules: those of source.page, if they are made already.
 
     Returns:
-        columns of pipeline.interactions.sessions.VIEWS if a signal counts dwells, else of INTERACTIONS.
+        columns of pipeline.interactions.sessions.VIEWS if a signal counts dwells, else of INTERACTIONS, and the mark if
+        a signal has it.
     """
     ledger = open_ledger(raw, path)
     inside = within_window(times.days(column(raw.columns, "date")), source, ledger, raw.numbers)
@@ -144,8 +146,12 @@ def _table(
     taken, times_ms = pa.array(session), visits.start[session] + time[hit]
     visitor = visits.visitor.take(taken)
     if not any(signal.dwell for signal in source.all_signals):
-        amount = strengths(amount, signals_of(series), times_ms, source)
-        return pa.RecordBatch.from_arrays([visitor, item, pa.array(amount), pa.array(times_ms)], schema=INTERACTIONS)
+        signals = signals_of(series)
+        amount, again = strengths(amount, signals, times_ms, source), marks(signals, source)
+        rows = [visitor, item, pa.array(amount), pa.array(times_ms)]
+        if again is None:
+            return pa.RecordBatch.from_arrays(rows, schema=INTERACTIONS)
+        return pa.RecordBatch.from_arrays([*rows, pa.array(again)], schema=INTERACTIONS.append(MARK))
     numbers, _ = columns.integers(columns.field(hits.flat, "hitNumber"))
     views = [visits.number[session], time[hit], numbers[hit], visits.start[session]]
     amounts = pa.array(amount, mask=np.isnan(amount))

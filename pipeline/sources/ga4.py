@@ -13,7 +13,7 @@ from configs.settings import SourceSettings, SplitSettings
 from configs.settings.signals import ANY_EVENT
 from pipeline.interactions import sessions, splits
 from pipeline.interactions.columns import sorted_with_order
-from pipeline.interactions.sessions import EVENTS, INTERACTIONS
+from pipeline.interactions.sessions import EVENTS, INTERACTIONS, MARK
 from pipeline.readers.files import ExportReader
 from pipeline.readers.records import RawBatch
 from pipeline.sources import columns, times
@@ -37,7 +37,7 @@ from pipeline.sources.extract import (
 from pipeline.sources.items import attributes
 from pipeline.sources.items.missing import NO_ITEM
 from pipeline.sources.items.pages import PageRules
-from pipeline.sources.items.strengths import strengths
+from pipeline.sources.items.strengths import marks, strengths
 from pipeline.sources.source import Source
 
 _ITEMS = "items"  # the unit of the account for the elements of items[]
@@ -80,8 +80,8 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules) 
         rules: those of source.page.
 
     Returns:
-        columns of pipeline.interactions.sessions.EVENTS, or of INTERACTIONS if duplicates are kept, one row per event
-        and item; amounts may be 0 or below.
+        columns of pipeline.interactions.sessions.EVENTS, or of INTERACTIONS if duplicates are kept, and the mark if a
+        signal has it, one row per event and item; amounts may be 0 or below.
     """
     ledger = open_ledger(raw, path)
     matched, (batch, numbers, names), visitors = _events_of_signals(raw, source, ledger)
@@ -99,12 +99,16 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules) 
     described = {name: fields.described(field, found.rows) for name, field in source.item_attributes.items()}
     values = attributes.collect(found.item, of_row, described, source.names_of_no_id) if described else None
     amounts = strengths(found.amount, found.signal, of_row, source)
-    event, item, amounts = _summed(found.rows.event, found.item, amounts)
+    again = marks(found.signal, source)
+    event, item, amounts, again = _summed(_OfEvents(found.rows.event, found.item, amounts, again))
     arrays = [visitors.take(pa.array(event)), item, pa.array(amounts), pa.array(times_ms[event])]
     if source.drop_duplicate_events:
         hashes = _hashes(batch, names, stamps, source)[event]
         arrays.append(pa.array(splits.mix(hashes ^ amounts.view(np.uint64))))
-    table = pa.RecordBatch.from_arrays(arrays, schema=EVENTS if source.drop_duplicate_events else INTERACTIONS)
+    schema = EVENTS if source.drop_duplicate_events else INTERACTIONS
+    if again is not None:
+        arrays, schema = [*arrays, pa.array(again)], schema.append(MARK)
+    table = pa.RecordBatch.from_arrays(arrays, schema=schema)
     return Extract(table, ledger.rejects, ledger.counts, values)
 
 
@@ -217,24 +221,28 @@ def _skip(ledger: Ledger, unit: str, reasons: np.ndarray) -> None:
         ledger.skip(unit, reason, number)
 
 
-class _Summed(NamedTuple):
-    """One row per event and item: the row of the event int64[m], the item, and what it counts float64[m]."""
+class _OfEvents(NamedTuple):
+    """The row of the event int64[m], the item, what it counts float64[m], and whether it may be recommended again."""
 
     event: np.ndarray
     item: pa.DictionaryArray
     amounts: np.ndarray
+    again: np.ndarray | None  # bool[m]
 
 
-def _summed(event: np.ndarray, item: pa.DictionaryArray, amounts: np.ndarray) -> _Summed:
-    """Sum what an event counts for an item: by several lines of it, or several signals."""
+def _summed(found: _OfEvents) -> _OfEvents:
+    """Return one row per event and item, summed over the lines of the event that name the item, and over signals."""
+    event, item, amounts, again = found
     if (event[1:] > event[:-1]).all():
-        return _Summed(event, item, amounts)
+        return found
     size = max(len(item.dictionary), 1)
     keys, order = sorted_with_order(event * size + item.indices.to_numpy())
     starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
     codes = pa.array((keys[starts] % size).astype(np.int32))
     items = pa.DictionaryArray.from_arrays(codes, item.dictionary)
-    return _Summed(keys[starts] // size, items, np.add.reduceat(amounts[order], starts))
+    if again is not None:
+        again = np.logical_and.reduceat(again[order], starts)
+    return _OfEvents(keys[starts] // size, items, np.add.reduceat(amounts[order], starts), again)
 
 
 def _hashes(batch: pa.RecordBatch, names: pa.DictionaryArray, stamps: np.ndarray, source: SourceSettings) -> np.ndarray:

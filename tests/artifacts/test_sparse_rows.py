@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -61,6 +63,25 @@ def test_weights_follow_their_entries(dense):
     mixed = SparseRows.concatenated([rows_of(dense), rows])
     np.testing.assert_array_equal(mixed.weights, np.append(np.ones(rows.entries), rows.weights))
     assert not len(SparseRows.stacked([rows_of(dense)], ROWS).weights)
+
+
+def test_marks_follow_their_entries_and_choose_what_is_left_out(dense):
+    marked = (np.arange(dense.size).reshape(dense.shape) % 3 == 0) & (dense > 0)  # may be recommended again
+    plain = rows_of(dense)
+    rows = replace(plain, again=marked[dense > 0])
+    blocks = [rows.take(np.arange(start, ROWS, 3)) for start in (2, 0, 1)]
+    parts = [SparseRows.concatenated([rows.between(0, 4), rows.between(4, ROWS)]), rows.at(np.arange(ROWS))]
+    for whole in (SparseRows.stacked(blocks, ROWS), SparseRows.concatenated(blocks).joined(), *parts):
+        np.testing.assert_array_equal(to_dense(replace(whole, values=whole.again.astype("f"))) > 0, marked)
+        np.testing.assert_array_equal(to_dense(whole.left_out()), np.where(marked, 0, dense))
+    assert plain.left_out() is plain and not len(rows.left_out().again[rows.left_out().again])
+    mixed = SparseRows.concatenated([plain, rows])
+    np.testing.assert_array_equal(mixed.again, np.append(np.zeros(rows.entries, bool), rows.again))
+    pieces = SparseRows.concatenated(list(rows.pieces(2)))
+    np.testing.assert_array_equal(pieces.joined().again, rows.again)
+    np.testing.assert_array_equal(rows.cut(2).joined().again, rows.again)
+    new = np.where(np.arange(COLUMNS) % 2, np.arange(COLUMNS), -1)
+    np.testing.assert_array_equal(rows.renumbered(new).again, rows.again[rows.indices % 2 == 1])
 
 
 def test_rows_of_one_key_are_joined(dense):

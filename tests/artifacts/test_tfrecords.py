@@ -74,6 +74,35 @@ def test_weights_round_trip_in_pieces_and_without_entries(tmp_path):
         list(tfrecords.read_row_batches(str(path)))
 
 
+@given(tables.filter(lambda table: any(row for _, row in table)))
+def test_what_may_be_recommended_again_is_a_feature_of_its_own(table):
+    rows = rows_of(table)
+    rows = replace(rows, again=np.arange(rows.entries) % 3 == 1)
+    data, begins = tfrecords.encode(rows)
+    for number, (begin, end) in enumerate(itertools.pairwise(begins.tolist())):
+        example = tf.train.Example.FromString(data[begin:end])
+        assert example.SerializeToString(deterministic=True) == data[begin:end]
+        part = range(rows.indptr[number], rows.indptr[number + 1])
+        assert list(example.features.feature["again"].int64_list.value) == [entry % 3 == 1 for entry in part]
+
+
+def test_marks_round_trip_in_pieces_and_without_entries(tmp_path):
+    rows = rows_of([(0, [(1, 1.0), (2, 2.0), (7, 3.0)]), (1, []), (5, [(0, 4.0)])])
+    rows = replace(rows, again=np.array([True, False, True, False]), weights=np.arange(4, dtype=np.float32))
+    path = tmp_path / "rows"
+    path.write_bytes(tfrecords.frame(*_encoded(rows.cut(2))))
+    (read,) = tfrecords.read_row_batches(str(path))
+    assert read.again.tolist() == [True, False, True, False] and read.weights.tolist() == [0, 1, 2, 3]
+    example = tf.train.Example()
+    for name, numbers in (("key", [0]), ("indices", [0, 1]), ("again", [1])):
+        example.features.feature[name].int64_list.value.extend(numbers)
+    example.features.feature["values"].float_list.value.extend([1.0, 2.0])
+    record = example.SerializeToString()
+    path.write_bytes(tfrecords.frame(record, [0, len(record)]))
+    with pytest.raises(UserError, match="more or fewer of `again` than indices"):
+        list(tfrecords.read_row_batches(str(path)))
+
+
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_files_round_trip_and_tensorflow_reads_them(tmp_path, suffix):
     import gzip

@@ -31,7 +31,11 @@ class System(ABC):
 
     @abstractmethod
     def top(self, keys: np.ndarray, seen: SparseRows, k: int) -> np.ndarray:
-        """Return itemIds int64 [b, k] for users int64 [b], best first, without those in `seen`; -1 after the last."""
+        """Return itemIds int64 [b, k] for users int64 [b], best first; -1 after the last.
+
+        Args:
+            seen: the items of each user, without those that may be recommended again among the answers.
+        """
 
 
 class Factors(System):
@@ -67,7 +71,7 @@ class Factors(System):
         return self._rows[np.searchsorted(self._keys, keys)]
 
     def top(self, keys: np.ndarray, seen: SparseRows, k: int) -> np.ndarray:
-        return top_k(self.rows(keys), self.items, seen, k).indices
+        return top_k(self.rows(keys), self.items, seen.left_out(), k).indices
 
 
 class Popular(System):
@@ -79,7 +83,7 @@ class Popular(System):
         self._order = popularity.order(self._values)
 
     def top(self, keys: np.ndarray, seen: SparseRows, k: int) -> np.ndarray:
-        return popularity.first_k(self._order, self._values, seen, k).indices
+        return popularity.first_k(self._order, self._values, seen.left_out(), k).indices
 
 
 class ItemKnn(System):
@@ -98,12 +102,13 @@ class ItemKnn(System):
         return cls(related.nearest(rows, items, count))
 
     def top(self, keys: np.ndarray, seen: SparseRows, k: int) -> np.ndarray:
-        """Return the k items of the greatest summed cosines to what each user has, without those."""
-        best = Best.empty(len(seen), k)
+        """Return the k items of the greatest summed cosines to what each user has, without what is left out."""
+        best, left_out = Best.empty(len(seen), k), seen.left_out()
 
         def answer(first: int) -> None:
             part = slice(first, first + _AT_ONCE)
-            _sum_up(self.near, seen.indptr[first : first + _AT_ONCE + 1], seen.indices, best.rows(part))
+            starts = (rows.indptr[first : first + _AT_ONCE + 1] for rows in (seen, left_out))
+            _sum_up(self.near, *starts, seen.indices, left_out.indices, best.rows(part))
 
         threads.each(answer, range(0, len(seen), _AT_ONCE))
         return best.indices
@@ -123,14 +128,14 @@ def baselines(info: DatasetInfo, items: ItemsTable, names: Sequence[str], neighb
 
 
 @numba.njit(**STRICT)
-def _sum_up(near, starts, seen, best):
-    """Fill `best` by the summed cosines of what each user has to its neighbours."""
+def _sum_up(near, starts, left_out_starts, seen, left_out, best):
+    """Fill `best` by the summed cosines of what each user has to its neighbours, without what is left out."""
     size = len(near.indices)
-    totals, reached, mine = np.zeros(size, np.float32), np.empty(size, np.int32), np.zeros(size, np.bool_)
+    totals, reached, skip = np.zeros(size, np.float32), np.empty(size, np.int32), np.zeros(size, np.bool_)
     for row in range(len(best.indices)):
-        own, count = seen[starts[row] : starts[row + 1]], 0
-        for item in own:
-            mine[item] = True
+        own, count = left_out[left_out_starts[row] : left_out_starts[row + 1]], 0
+        skip[own] = True
+        for item in seen[starts[row] : starts[row + 1]]:
             for number in range(near.indices.shape[1]):
                 other = near.indices[item, number]
                 if other < 0:
@@ -140,9 +145,8 @@ def _sum_up(near, starts, seen, best):
                     count += 1
                 totals[other] += near.scores[item, number]
         for other in reached[:count]:
-            if not mine[other]:
+            if not skip[other]:
                 offer(totals[other], other, best.scores[row], best.indices[row])
             totals[other] = 0
-        for item in own:
-            mine[item] = False
+        skip[own] = False
         sort(best.scores[row], best.indices[row])

@@ -121,16 +121,16 @@ class FactorMetrics(NamedTuple):
 def of_factors(
     users: np.ndarray, items: np.ndarray, held_out: SparseRows, seen: SparseRows, k: int = 20
 ) -> FactorMetrics:
-    """Return recall@k and NDCG@k of factors over all items, without those of `seen`: the figures of trainer.evaluate.
+    """Return recall@k and NDCG@k of factors over all items that `seen` does not leave out, as trainer.evaluate does.
 
     Args:
         users: float32 [n, d]. items: float32 [m, d], in the same coordinates.
         held_out, seen: rows keyed 0 .. n - 1 in order.
     """
-    rated, totals = np.flatnonzero(held_out.lengths), np.zeros(len(Columns._fields))
+    rated, totals, left_out = np.flatnonzero(held_out.lengths), np.zeros(len(Columns._fields)), seen.left_out()
     for start in range(0, len(rated), _USERS):
         block = rated[start : start + _USERS]
-        lists = top_k(users[block], items, seen.take(block), k).indices
+        lists = top_k(users[block], items, left_out.take(block), k).indices
         totals += of_lists(lists, held_out.take(block), np.array([k]), np.zeros(len(items))).sum(axis=(0, 1))
     means = Columns.of(totals / max(len(rated), 1))
     return FactorMetrics(float(means.recall), float(means.ndcg), len(rated))

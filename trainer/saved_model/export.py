@@ -35,7 +35,7 @@ def save(
 
     Args:
         rows, cols: the users' and the items' side, in the same coordinates.
-        blocks: the users' rows. The model contains them: what users have is not recommended to them.
+        blocks: the users' rows. The model contains them: what they leave out is not recommended to users.
         default_row_weight: R of visitors that were not in the training data.
 
     Raises:
@@ -50,7 +50,7 @@ def save(
         user_weights=rows.weights,
         default_row_weight=default_row_weight,
         histories=histories,
-        owners=histories.transpose(cols.size),
+        owners=histories.left_out().transpose(cols.size),
         popularity=ItemsTable.read(dataset.items, cols.size, (POPULARITY,)).popularity,
         vocab_users=dataset.vocab_users,
         vocab_items=dataset.vocab_items,

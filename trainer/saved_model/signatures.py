@@ -30,7 +30,8 @@ class Tables:
     Attributes:
         users: float32 [u, d], the factors that answer; projected ones for visitors with few ratings.
         user_weights: float32 [u], R. default_row_weight: R of a visitor that was not in the training data.
-        histories: the items of each visitor, and the ratings. owners: the visitors of each item.
+        histories: the items of each visitor, and the ratings.
+        owners: the visitors of each item to whom it is not recommended again.
         popularity: float32 [m], the scores if popularity answers.
         vocab_users, vocab_items: paths of the vocabularies.
     """
@@ -71,17 +72,18 @@ class Recommender(tf.Module):
         self.history = _constant("history", tables.histories.indices)
         self.ratings = _constant("ratings", tables.histories.values)
         self.entry_weights = _constant("entry_weights", tables.histories.weights)
+        self.again = _constant("again", tables.histories.again)
         self.owner_splits = _constant("owner_splits", tables.owners.indptr)
         self.owners = _constant("owners", tables.owners.indices)
         self.fold_in = FoldIn(self.items, projection)
 
     @_signature(_VISITORS, _K)
     def recommend(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the best items for each visitor, without those that the visitor has."""
+        """Return the best items for each visitor, without those that the visitor has and may not be given again."""
         users = self.visitor_ids.indices(visitor_ids)
         history, _ = self._histories(users)
         factors = tf.gather(self.users, tf.maximum(users, 0))
-        return self._recommend(self._rules(users >= 0, history), factors, history, k)
+        return self._recommend(self._rules(users >= 0, history), factors, self._left_out(users, history), k)
 
     @_signature(*_HISTORY, _K)
     def recommend_from_history(self, content_ids: tf.Tensor, ratings: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -114,6 +116,13 @@ class Recommender(tf.Module):
             return tf.ones_like(ratings)
         return topk_graph.take(topk_graph.rows_of(self.splits, users), self.entry_weights)
 
+    def _left_out(self, users: tf.Tensor, history: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Return the items of each user's history that may not be recommended again, [b, (n)]."""
+        if not self.again.shape[0]:
+            return history
+        again = topk_graph.take(topk_graph.rows_of(self.splits, users), self.again)
+        return tf.ragged.boolean_mask(history, tf.logical_not(again))
+
     def _default_row_weights(self, rows: tf.Tensor) -> tf.Tensor:
         return tf.fill([rows], tf.constant(self._default_row_weight, tf.float32))
 
@@ -122,11 +131,11 @@ class Recommender(tf.Module):
         return cold_start.rules(known, history.row_lengths(), self._site_ratings, *limits)
 
     def _recommend(
-        self, rules: cold_start.Rules, factors: tf.Tensor, history: tf.RaggedTensor, k: tf.Tensor
+        self, rules: cold_start.Rules, factors: tf.Tensor, left_out: tf.RaggedTensor, k: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         most, each = _counts(k, tf.shape(factors)[0])
         instead = rules.popularity, self.popularity.value()
-        items, scores = topk_graph.best_instead(factors, self.items.value(), history, most, instead)
+        items, scores = topk_graph.best_instead(factors, self.items.value(), left_out, most, instead)
         rule = tf.where(rules.factors, cold_start.FACTORS, cold_start.PROJECTION)
         rule = tf.where(rules.popularity, cold_start.POPULARITY, rule)
         return _answer("contentIds", self.item_ids, items, scores, each) | {"rule": rule}
@@ -142,7 +151,7 @@ class Recommender(tf.Module):
 
     @_signature(_ITEMS, _K)
     def audience(self, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the visitors with the greatest scores for each item, without those who have it."""
+        """Return the visitors with the greatest scores for each item, without those to whom it is not recommended."""
         items = self.item_ids.indices(content_ids)
         known = items >= 0
         factors = tf.where(known[:, None], tf.gather(self.items, tf.maximum(items, 0)), self.mean_item[None, :])

@@ -51,14 +51,7 @@ def split(rows: SparseRows, settings: ValidationSettings) -> Split:
     users = np.unique(owner[held])
     order = np.argsort(hashes(settings.seed + 1, users, np.zeros_like(users)), kind="stable")
     scored = held & np.isin(owner, users[order[: settings.users]])
-    return Split(_keep(rows, ~held), _keep(rows, scored))
-
-
-def _keep(rows: SparseRows, chosen: np.ndarray) -> SparseRows:
-    """Return the rows with the chosen entries only; chosen: bool [nnz]."""
-    indptr = np.append(0, np.cumsum(chosen))[rows.indptr]
-    weights = rows.weights[chosen] if len(rows.weights) else rows.weights
-    return SparseRows(rows.keys, indptr, rows.indices[chosen], rows.values[chosen], weights)
+    return Split(rows.keep(~held), rows.keep(scored))
 
 
 @dataclass(frozen=True)

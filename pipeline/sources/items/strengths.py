@@ -1,4 +1,4 @@
-"""Strength of an occurrence of a signal: its weight, its age, and one unit for dwells and counts."""
+"""Strength of an occurrence of a signal: its weight, its age, and one unit for dwells and counts; and its mark."""
 
 from __future__ import annotations
 
@@ -38,6 +38,17 @@ def strengths(amounts: np.ndarray, signals: np.ndarray, times_ms: np.ndarray, so
                 age_ms = np.maximum(end_ms - times_ms[rows], 0)
                 counted[rows] *= np.exp2(-age_ms / (signal.half_life_days * DAY_MS))
     return np.round(counted * _STEPS) / _STEPS
+
+
+def marks(signals: np.ndarray, source: SourceSettings) -> np.ndarray | None:
+    """Return which occurrences let their item be recommended again, bool[n]; None if no signal does.
+
+    Args:
+        signals: int64[n]: the place of each occurrence's signal in source.all_signals.
+    """
+    if not source.recommends_again:
+        return None
+    return np.array([signal.recommend_again for signal in source.all_signals])[signals]
 
 
 def mixes_units(signals: Sequence[Signal]) -> bool:

@@ -28,7 +28,7 @@ def encoded(interactions: dict, weighs: bool = False) -> pa.RecordBatch:
 
 @given(pairs)
 def test_what_a_minimum_count_left_out_is_counted_once_the_visitor_first(interactions):
-    (users, items, ratings, _), skipped = grouping.used_interactions(encoded(interactions))
+    (users, items, ratings, *_), skipped = grouping.used_interactions(encoded(interactions))
     kept = [(user, item, np.float32(rating)) for (user, item), rating in interactions.items() if min(user, item) >= 0]
     assert list(zip(users.tolist(), items.tolist(), ratings.tolist(), strict=True)) == kept
     assert ratings.dtype == np.float32
@@ -74,3 +74,14 @@ def test_one_side_alone_is_partitioned_where_one_is_asked_for():
 )
 def test_a_shard_has_no_more_interactions_than_a_worker_sorts_at_once(interactions, chosen, shards):
     assert grouping.shards_for(interactions, chosen) == shards
+
+
+@given(pairs, st.integers(1, 5))
+def test_what_may_be_recommended_again_is_in_the_rows_of_users_alone(interactions, shards):
+    used, _ = grouping.used_interactions(encoded(interactions))
+    again = (used.users + used.items) % 3 == 0
+    for (side, _), entries in grouping.partition(used._replace(again=again), shards):
+        rows = grouping.group(pa.Table.from_batches([entries]))
+        users = np.repeat(rows.keys, rows.lengths)
+        expected = (users + rows.indices) % 3 == 0 if side == grouping.ITEMS_FOR_USER else np.zeros(0, bool)
+        assert rows.again.tolist() == expected.tolist()

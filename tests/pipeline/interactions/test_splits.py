@@ -324,3 +324,22 @@ def test_the_test_files_have_no_window(tmp_path):
     tree = {"kind": "ga4", "input": f"{tmp_path}/events_20240101", "end_date": "2024-01-01"}
     settings = Settings.model_validate({"source": tree, "split": {"test_input": f"{tmp_path}/events_20240105"}})
     assert input_files.match_test_files(settings).files == [f"{tmp_path}/events_20240105"]
+
+
+def test_what_may_be_recommended_again_is_held_out_though_train_has_it():
+    """Views after the cut of an item that only unmarked rows of train rule out."""
+    rng = random.Random(3)
+    rows = [(*row, rng.random() < 0.7) for row in views()]
+    table = to_table([row[:4] for row in rows]).append_column(sessions.MARK, pa.array([row[4] for row in rows]))
+    cut = 15_000
+    train, held_out, counts = splits.divide(table, combine, SplitSettings(kind="time", time="1970-01-01T00:00:15Z"))
+    before = {row[:2]: [] for row in rows if row[3] < cut}
+    for row in rows:
+        if row[3] < cut:
+            before[row[:2]].append(row[4])
+    after = {row[:2] for row in rows if row[3] >= cut}
+    ruled_out = {pair for pair, marks in before.items() if not all(marks)}
+    marked = {(row["visitorId"], row["contentId"]) for row in train.to_pylist() if row["again"]}
+    assert as_pairs(train).keys() == before.keys() and marked == before.keys() - ruled_out
+    assert as_pairs(held_out).keys() == after - ruled_out and after & marked
+    assert counts[splits.IN_TRAIN] == len(after & ruled_out) > 0
