@@ -31,7 +31,7 @@ class Tables:
         users: float32 [u, d], the factors that answer; projected ones for visitors with few ratings.
         user_weights: float32 [u], R. default_row_weight: R of a visitor that was not in the training data.
         histories: the items of each visitor, and the ratings.
-        owners: the visitors of each item to whom it is not recommended again.
+        owners: the visitors of each item that may not be recommended to them again.
         popularity: float32 [m], the scores if popularity answers.
         vocab_users, vocab_items: paths of the vocabularies.
     """
@@ -151,7 +151,7 @@ class Recommender(tf.Module):
 
     @_signature(_ITEMS, _K)
     def audience(self, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the visitors with the greatest scores for each item, without those to whom it is not recommended."""
+        """Return the visitors with the greatest scores for each item, without those whose history leaves it out."""
         items = self.item_ids.indices(content_ids)
         known = items >= 0
         factors = tf.where(known[:, None], tf.gather(self.items, tf.maximum(items, 0)), self.mean_item[None, :])

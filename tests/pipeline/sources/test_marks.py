@@ -1,4 +1,4 @@
-"""What may be recommended again, by the signals that found it, against plain Python over the same export."""
+"""Marks of what may be recommended again, by the signals that found it, against plain Python over the same export."""
 
 from __future__ import annotations
 
