@@ -1,16 +1,19 @@
 """A forked process behaves as one that `subprocess` starts; each test asks both."""
 
+import multiprocessing.util
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
 from tests.support import forkserver
 
 BOTH = pytest.mark.parametrize("start", [subprocess, forkserver], ids=["subprocess", "forkserver"])
+_FACTS = "__import__('os').getpid(), 'tensorflow' in __import__('sys').modules"
 SAY = """
 import os, sys
 print(sys.argv, os.getcwd(), os.environ.get("COLOUR"), sorted(os.environ) == sorted(set(os.environ)), __name__)
@@ -106,6 +109,13 @@ def test_time_that_runs_out_kills_it(start):
     with pytest.raises(subprocess.TimeoutExpired):
         start.run([sys.executable, "-c", "import time; time.sleep(600)"], timeout=0.2)
     assert time.monotonic() - started < 60
+
+
+def test_multiprocessing_spawns_by_it(monkeypatch):
+    monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", forkserver.spawn)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        pid, has_libraries = pool.submit(eval, _FACTS).result()
+    assert pid != os.getpid() and has_libraries
 
 
 def test_the_libraries_are_there_and_this_projects_modules_are_not():

@@ -19,6 +19,7 @@ import atexit
 import contextlib
 import ctypes
 import faulthandler
+import fcntl
 import io
 import json
 import os
@@ -38,6 +39,7 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).parents[2]
 _PR_SET_CHILD_SUBREAPER = 36
 _MESSAGE_BYTES = 1 << 20
+_MOST_DESCRIPTORS = 16
 
 
 class Popen(subprocess.Popen):
@@ -54,14 +56,9 @@ class Popen(subprocess.Popen):
     ) -> None:  # fmt: skip
         if args[0] != sys.executable or executable or preexec_fn or pass_fds or shell or process_group != -1:
             raise ValueError("the fork server runs Python alone, without preexec_fn, pass_fds, shell or process_group")
-        request = {
-            "args": [os.fspath(arg) for arg in args[1:]],
-            "cwd": os.fspath(cwd or Path.cwd()),
-            "environment": dict(os.environ if env is None else env),
-            "new_session": start_new_session,
-        }
-        descriptors = [own if pipe == -1 else pipe for own, pipe in enumerate((p2cread, c2pwrite, errwrite))]
-        self.pid = _server().start(request, descriptors)
+        pipes = enumerate((p2cread, c2pwrite, errwrite))
+        descriptors = {own: own if pipe == -1 else pipe for own, pipe in pipes}
+        self.pid = _server().start(_request(args[1:], cwd, env, start_new_session), descriptors)
         self._child_created = True
         self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
 
@@ -87,6 +84,20 @@ def run(
     return done
 
 
+def spawn(executable: str | bytes, args: Sequence[str], descriptors: Sequence[int]) -> int:
+    """Start Python as `multiprocessing.util.spawnv_passfds` does: a test of `spawn` puts this in its place."""
+    return _server().start(_request(args[1:]), {number: number for number in (0, 1, 2, *descriptors)})
+
+
+def _request(args: Sequence[Any], cwd: Any = None, env: Any = None, new_session: bool = False) -> dict[str, Any]:
+    return {
+        "args": [os.fsdecode(arg) for arg in args],
+        "cwd": os.fspath(cwd or Path.cwd()),
+        "environment": dict(os.environ if env is None else env),
+        "new_session": new_session,
+    }
+
+
 class _Server:
     """The client's end of a server process."""
 
@@ -107,11 +118,11 @@ class _Server:
     def _wait(self) -> int:
         return self.process.wait()
 
-    def start(self, request: Mapping[str, Any], descriptors: Sequence[int]) -> int:
-        """Return the process id of a new process."""
+    def start(self, request: Mapping[str, Any], descriptors: Mapping[int, int]) -> int:
+        """Return the process id of a new process; descriptors: its own, and ours that they are."""
         with self.lock:
-            data = json.dumps(request).encode() + b"\n"
-            sent = socket.send_fds(self.socket, [data[:_MESSAGE_BYTES]], descriptors)
+            data = json.dumps({**request, "descriptors": list(descriptors)}).encode() + b"\n"
+            sent = socket.send_fds(self.socket, [data[:_MESSAGE_BYTES]], list(descriptors.values()))
             self.socket.sendall(data[sent:])
             answer = self.socket.recv(32)
         if not answer:
@@ -182,8 +193,9 @@ def import_libraries() -> None:
 
 def serve(connection: socket.socket) -> None:
     """Fork a process for each request until the client's end is closed."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # multiprocessing starts its first process with signals blocked
     while True:
-        data, descriptors, _, _ = socket.recv_fds(connection, _MESSAGE_BYTES, 3)
+        data, descriptors, _, _ = socket.recv_fds(connection, _MESSAGE_BYTES, _MOST_DESCRIPTORS)
         if not data:
             return
         while not data.endswith(b"\n"):
@@ -219,11 +231,13 @@ def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> NoReturn:
     try:
         if request["new_session"]:
             os.setsid()
-        for own, descriptor in enumerate(descriptors):
-            os.dup2(descriptor, own)
+        above = max(*request["descriptors"], *descriptors) + 1  # so that none is overwritten before it is moved
+        moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, above) for descriptor in descriptors]
         for descriptor in descriptors:
-            if descriptor > 2:
-                os.close(descriptor)
+            os.close(descriptor)
+        for own, descriptor in zip(request["descriptors"], moved, strict=True):
+            os.dup2(descriptor, own)
+            os.close(descriptor)
         os.chdir(request["cwd"])
         os.environ.clear()
         os.environ.update(request["environment"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing.util
 import os
 import signal
 import sqlite3
@@ -49,7 +50,21 @@ workers: 1
 trials: 1000
 """
 
-pytestmark = pytest.mark.usefixtures("without_graphs")
+# A search whose workers need not import TensorFlow either.
+SEARCH = """
+import multiprocessing.util, runpy
+from tests.support import forkserver
+forkserver.fork_here()
+multiprocessing.util.spawnv_passfds = forkserver.spawn
+runpy.run_module("trainer.tune", run_name="__main__", alter_sys=True)
+"""
+
+pytestmark = pytest.mark.usefixtures("without_graphs", "forked_workers")
+
+
+@pytest.fixture
+def forked_workers(monkeypatch):
+    monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", forkserver.spawn)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +163,7 @@ def test_trials_below_the_median_are_given_up(tmp_path, files, capsys):
 
 def test_a_killed_search_is_gone_on_with(tmp_path, files):
     """A real SIGKILL while two workers are at it; trials that were begun are begun again."""
-    command = [sys.executable, "-m", "trainer.tune", *files, "--trials=100000", "--workers=2"]
+    command = [sys.executable, "-c", SEARCH, *files, "--trials=100000", "--workers=2"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     first = forkserver.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.time() + 90
@@ -177,7 +192,7 @@ def _count(tmp_path) -> int:
 
 
 def test_time_ends_a_search_and_what_was_begun_is_put_back(tmp_path, files):
-    (tmp_path / "s.yaml").write_text(SPACE + "minutes: 0.12\n")
+    (tmp_path / "s.yaml").write_text(SPACE + "minutes: 0.03\n")
     assert cli.run(tune.main, files) in (0, 2)  # on a slow machine no trial may have come to its end
     assert not [t for t in study_of(tmp_path).trials if t.state.name == "RUNNING"]
 
