@@ -29,10 +29,21 @@ def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordB
         raise ValueError(f"the file has none of the columns {', '.join(schema.names)}; check source.input, source.kind")
     parquet = pyarrow.parquet.ParquetFile(file, metadata=metadata, read_dictionary=kept)
     _refuse_flat(parquet.schema_arrow, schema)
+    kept = [path for path in kept if _has_values(metadata, paths.index(path))] or kept
     # A batch with the dictionaries of two row groups would have nested text of two chunks, which Arrow does not build.
     for group in range(metadata.num_row_groups):
         for batch in parquet.iter_batches(batch_size=rows, row_groups=[group], columns=kept):
             yield without_views(batch)
+
+
+def _has_values(metadata: pyarrow.parquet.FileMetaData, column: int) -> bool:
+    """Return whether a column may have values; many of an export's do not, and take as long to read as others."""
+    for group in range(metadata.num_row_groups):
+        chunk = metadata.row_group(group).column(column)
+        known = chunk.statistics
+        if known is None or known.has_min_max or not known.has_null_count or known.null_count < chunk.num_values:
+            return True
+    return False
 
 
 def _refuse_flat(written: pa.Schema, wanted: pa.Schema) -> None:

@@ -58,6 +58,23 @@ def test_parquet_of_several_row_groups_is_read_whole(tmp_path, rows):
     ]
 
 
+def test_parquet_columns_without_values_are_not_read(tmp_path):
+    fields = {"customDimensions": [{"index": 10, "value": "x"}], "product": [{"customDimensions": [{}]}]}
+    sessions = [{"date": "20240101", "visitId": n, "visitNumber": None, "hits": [fields]} for n in (1, None)]
+    hit = [("customDimensions", pa.list_(pa.struct([("index", pa.int64()), ("value", pa.string())])))]
+    hit += [("product", pa.list_(pa.struct(hit)))]
+    schema = pa.schema([("date", pa.string()), ("visitId", pa.int64()), ("visitNumber", pa.int64())])
+    schema = schema.append(pa.field("hits", pa.list_(pa.struct(hit))))
+    pyarrow.parquet.write_table(pa.Table.from_pylist(sessions, schema), tmp_path / "p", row_group_size=1)
+    (first, second) = ExportReader(ga360.SCHEMA).read(str(tmp_path / "p"))
+    assert first.columns.schema.names == ["date", "visitId", "hits"]
+    assert first.columns.schema.field("hits").type.value_type.names == ["customDimensions"]
+    assert second.columns["visitId"].to_pylist() == [None]
+    pyarrow.parquet.write_table(pa.table({"visitId": pa.nulls(1, pa.int64())}), tmp_path / "n")
+    (only,) = ExportReader(ga360.SCHEMA).read(str(tmp_path / "n"))
+    assert only.columns.to_pylist() == [{"visitId": None}]
+
+
 def test_integers_as_json_numbers_and_as_strings_give_the_same(tmp_path):
     plain = session("1", 5, [hit(1, 20, "x")])
     numbers = json.loads(json.dumps(plain))
