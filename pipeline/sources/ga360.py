@@ -168,6 +168,6 @@ def _attributes(
     batches = []
     for part in parts:
         times_ms = visits.start[hits.session[part.rows.hit]] + time[part.rows.hit]
-        fields = {name: hits.described(field, part.rows) for name, field in source.item_attributes.items()}
+        fields = hits.described(source.item_attributes, part.rows)
         batches.append(attributes.collect(part.item, times_ms, fields, source.names_of_no_id))
     return batches[0] if len(batches) == 1 else attributes.add_up(pa.Table.from_batches(batches))

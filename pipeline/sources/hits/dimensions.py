@@ -15,7 +15,7 @@ NOTHING = -1
 
 
 class Chosen(NamedTuple):
-    """The values of one dimension. place: int64[owners + 1], that of each owner's value; NOTHING without, and last."""
+    """The values of one dimension. place: int32[owners + 1], that of each owner's value; NOTHING without, and last."""
 
     values: pa.BinaryArray
     place: np.ndarray
@@ -32,6 +32,11 @@ class Dimensions:
         self._owner = np.zeros(0, np.int64) if has_none else parents(lists)
         self._index, self._has_index = columns.integers(columns.field(flat, "index"))
         self._value = columns.field(flat, "value")
+        self._chosen: dict[int, Chosen] = {}
+
+    def __len__(self) -> int:
+        """Return the number of values, of all dimensions and owners."""
+        return len(self._index)
 
     def seen(self, kept: np.ndarray) -> Counter[int]:
         """Return how many of the owners that are kept, bool[owners], have each index."""
@@ -40,6 +45,11 @@ class Dimensions:
 
     def choose(self, index: int) -> Chosen:
         """Return the values of one index; the greatest where an owner has several."""
+        if index not in self._chosen:
+            self._chosen[index] = self._choose(index)
+        return self._chosen[index]
+
+    def _choose(self, index: int) -> Chosen:
         at = np.flatnonzero(self._has_index & (self._index == index))
         values = columns.ids(self._value.take(pa.array(at)))
         rows = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
@@ -47,14 +57,14 @@ class Dimensions:
         if (owner[1:] == owner[:-1]).any():
             order = sorted(range(len(rows)), key=lambda row: (owner[row], values[rows[row]].as_py()))
             rows, owner = rows[order], owner[order]
-        place = np.full(self._size + 1, NOTHING)
+        place = np.full(self._size + 1, NOTHING, np.int32)
         place[owner] = rows
         return Chosen(values, place)
 
 
 def parents(lists: pa.Array) -> np.ndarray:
     """Return the list that each item is in, int64[items]."""
-    return pc.list_parent_indices(lists).to_numpy().astype(np.int64)
+    return pc.list_parent_indices(lists).to_numpy().astype(np.int64, copy=False)
 
 
 def taken(values: pa.Array, places: np.ndarray) -> pa.Array:

@@ -24,7 +24,6 @@ _ACTIONS = {
     b"7": "refund",
 }
 _KNOWN = (*_TYPES.values(), *_ACTIONS.values())
-_NO_NAME = -1
 _SHOWN = 100  # characters of a category
 
 
@@ -36,14 +35,16 @@ class Events:
         types = columns.coded_ids(columns.field(hits, "type"))
         actions = columns.coded_ids(columns.field(columns.field(hits, "eCommerceAction"), "action_type"))
         categories = columns.coded_ids(columns.field(columns.field(hits, "eventInfo"), "eventCategory"))
-        self._actions = _codes(actions, {name: _KNOWN.index(event) for name, event in _ACTIONS.items()})
-        self._types = _codes(types, {name: _KNOWN.index(event) for name, event in _TYPES.items()})
-        if b"EVENT" in types.dictionary.to_pylist():
-            codes = categories.indices.fill_null(_NO_NAME).to_numpy()
-            is_event = (_codes(types, {b"EVENT": 0}) == 0) & (codes != _NO_NAME)
-            self._types = np.where(is_event, codes + len(_KNOWN), self._types)
         values = categories.dictionary.to_pylist()
         self._categories = [value.decode("utf-8", "backslashreplace") for value in values]
+        # The code of a name, int32[hits]; behind all names, that of a hit without one.
+        self._no_name = np.int32(len(_KNOWN) + len(values))
+        self._actions = self._codes(actions, {name: _KNOWN.index(event) for name, event in _ACTIONS.items()})
+        self._types = self._codes(types, {name: _KNOWN.index(event) for name, event in _TYPES.items()})
+        if b"EVENT" in types.dictionary.to_pylist():
+            codes = categories.indices.fill_null(len(values)).to_numpy() + np.int32(len(_KNOWN))
+            is_event = self._codes(types, {b"EVENT": 0}) == 0
+            self._types = np.where(is_event, codes, self._types)
 
     def are_of(self, event: str) -> np.ndarray:
         """Return which hits are of a type, bool[hits]: page or screen."""
@@ -58,20 +59,19 @@ class Events:
             return np.ones(len(self._types), bool)
         own = [name in events for name in _KNOWN]
         others = [name in events and name not in _KNOWN for name in self._categories]
-        wanted = np.array([*own, *others, False])  # the last one for _NO_NAME
+        wanted = np.array([*own, *others, False])  # the last one for no name
         return wanted[self._types] | wanted[self._actions]
 
     def count(self, kept: np.ndarray) -> Counter[str]:
         """Return the number of hits by name, of those that are kept, bool[hits]."""
         seen: Counter[str] = Counter()
-        for codes in (self._types[kept], self._actions[kept]):
-            numbers = np.bincount(codes[codes != _NO_NAME], minlength=len(_KNOWN) + len(self._categories)).tolist()
-            for name, number in zip((*_KNOWN, *self._categories), numbers, strict=True):
+        for codes in (self._types, self._actions):
+            numbers = np.bincount(codes if kept.all() else codes[kept], minlength=self._no_name + 1).tolist()
+            for name, number in zip((*_KNOWN, *self._categories), numbers, strict=False):
                 seen[name[:_SHOWN]] += number
         return +seen
 
-
-def _codes(values: pa.DictionaryArray, codes: dict[bytes, int]) -> np.ndarray:
-    """Return the code of each value, int64[n]; _NO_NAME where it has none."""
-    of_value = np.array([*(codes.get(value, _NO_NAME) for value in values.dictionary.to_pylist()), _NO_NAME])
-    return of_value[values.indices.fill_null(len(of_value) - 1).to_numpy()]
+    def _codes(self, values: pa.DictionaryArray, codes: dict[bytes, int]) -> np.ndarray:
+        """Return the code of each value, int32[n]."""
+        of_value = [*(codes.get(value, self._no_name) for value in values.dictionary.to_pylist()), self._no_name]
+        return np.array(of_value, np.int32)[values.indices.fill_null(len(of_value) - 1).to_numpy()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -55,13 +56,17 @@ class Hits:
         Args:
             hits: bool[hits]. A hit without the products that an item needs has a row without product.
         """
-        product = np.flatnonzero(hits[self._hit_of_product] & self._is_of_product(item))
+        product = np.flatnonzero(self._is_of_product(item))
+        if not len(product):
+            alone_at = np.flatnonzero(hits)
+            return Rows(alone_at, np.full(len(alone_at), NOTHING))
         hit = self._hit_of_product[product]
+        product, hit = product[hits[hit]], hit[hits[hit]]
         alone = hits.copy()
         alone[hit] = False
         alone_at = np.flatnonzero(alone)
-        if not len(product):
-            return Rows(alone_at, np.full(len(alone_at), NOTHING))
+        if not len(alone_at):
+            return Rows(hit, product)
         rows = Rows(np.append(hit, alone_at), np.append(product, np.full(len(alone_at), NOTHING)))
         return rows.take(np.argsort(rows.hit, kind="stable"))
 
@@ -82,22 +87,21 @@ class Hits:
         }[kind]
         return self._of_hits(parent, child, rows)
 
-    def described(self, field: str, rows: Rows) -> pa.Array:
-        """Return the value of an attribute's field in each row, text or numbers [n].
+    def described(self, fields: Mapping[str, str], rows: Rows) -> dict[str, pa.Array]:
+        """Return the values of the attributes' fields in each row, text or numbers [n].
 
         A product's field describes an item of another kind where the hit has just one product. Prices are in units of
         the currency, not in millionths.
         """
-        kind, _, name = field.partition(".")
-        if kind != "product":
-            return self.values(field, rows)
-        values = self.values(field, Rows(rows.hit, np.where(rows.product < 0, self._only[rows.hit], rows.product)))
-        if name not in MICROS:
-            return values
-        numbers, is_number = columns.floats(values)
-        # Text is NaN, which is counted as attributes.not_a_number.
-        prices = pa.array(np.where(is_number, numbers / 1e6, np.nan))
-        return pc.if_else(values.is_valid(), prices, pa.scalar(None, pa.float64()))
+        alone = rows.product == NOTHING
+        whole = Rows(rows.hit, np.where(alone, self._only[rows.hit], rows.product)) if alone.any() else rows
+        values = {}
+        for name, field in fields.items():
+            is_product = field.startswith("product.")
+            values[name] = self.values(field, whole if is_product else rows)
+            if is_product and field.removeprefix("product.") in MICROS:
+                values[name] = _prices(values[name])
+        return values
 
     def pages(self, rows: Rows) -> Pages:
         """Return the pages of rows under the page rules; GA360's path has no host."""
@@ -112,8 +116,10 @@ class Hits:
         sessions = np.zeros(len(self._sessions), bool)
         sessions[self.session[hits]] = True
         of_product, of_hit, of_session = self.dimensions
-        kept = hits[self._hit_of_product] & self._is_seen
-        return of_product.seen(kept) + of_hit.seen(hits) + of_session.seen(sessions)
+        numbers = of_hit.seen(hits) + of_session.seen(sessions)
+        if len(of_product):
+            numbers += of_product.seen(hits[self._hit_of_product] & self._is_seen)
+        return numbers
 
     def amounts(self, amount: str, rows: Rows) -> np.ndarray:
         """Return what each row counts before its weight, float64[n]; below 0 where that is not a number.
@@ -174,10 +180,20 @@ class Hits:
             return self._is_seen
         if kind == "dimension":
             return self._is_seen & (self.dimensions.product.choose(int(name)).place[:-1] != NOTHING)
-        return np.zeros(len(self._hit_of_product), bool)
+        return np.zeros(0, bool)
 
     def _dimension(self, index: int, rows: Rows) -> pa.Array:
         """Return a dimension in the narrowest scope that has it: the product, the hit, or the session."""
         owners = (rows.product, rows.hit, self.session[rows.hit])
-        chosen = (dimensions.choose(index) for dimensions in self.dimensions)
-        return pc.coalesce(*(taken(one.values, one.place[owner]) for one, owner in zip(chosen, owners, strict=True)))
+        chosen = [dimensions.choose(index) for dimensions in self.dimensions]
+        scopes = [(one, owner) for one, owner in zip(chosen, owners, strict=True) if len(one.values)]
+        if not scopes:
+            return pa.nulls(len(rows.hit), pa.binary())
+        return pc.coalesce(*(taken(one.values, one.place[owner]) for one, owner in scopes))
+
+
+def _prices(micros: pa.Array) -> pa.Array:
+    """Return prices of millionths, float64; text is NaN, which is counted as attributes.not_a_number."""
+    numbers, is_number = columns.floats(micros)
+    prices = pa.array(np.where(is_number, numbers / 1e6, np.nan))
+    return pc.if_else(micros.is_valid(), prices, pa.scalar(None, pa.float64()))

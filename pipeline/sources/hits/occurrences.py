@@ -109,9 +109,9 @@ def _occurrences(
     kinds, of_id = fates(ids.dictionary, source.names_of_no_id)
     fate = of_id[codes]  # of each row, a place in `kinds`
     ledger.found_ids(signals_of(found.series[_is_id(kinds)[fate]]))
-    for kind, rows in _others(found, pages):
+    for other, rows in _others(found, pages):
         fate[rows] = len(kinds)
-        kinds.append(kind)
+        kinds.append(other)
     ledger.counts[f"{ITEMS}.read"] += len(fate)
     for kind, count in zip(kinds, np.bincount(fate, minlength=len(kinds)).tolist(), strict=True):
         if kind and not kind.is_rejected:

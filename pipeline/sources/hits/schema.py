@@ -22,14 +22,13 @@ _EVENT_FIELDS = ("eventCategory", "eventAction", "eventLabel", VALUE)
 def schema_of(source: SourceSettings) -> pa.Schema:
     """Return the fields that the signals and attributes of a source need; others cost bytes and time."""
     fields = {signal.item for signal in source.all_signals} | set(source.item_attributes.values())
-    fields |= {signal.amount for signal in source.all_signals}
-    has_products = any(field.startswith("product.") for field in fields) or "quantity" in fields
+    fields |= {f"product.{QUANTITY}" if s.amount == "quantity" else s.amount for s in source.all_signals}
     has_dimensions = any(field.startswith("dimension.") for field in fields)
     products = [field.partition(".")[2] for field in fields if field.startswith("product.")]
     return _schema(
         dimensions=has_dimensions,
         page=[name for name, field in (("pagePath", PAGE), ("pageTitle", "page_title")) if field in fields],
-        products=[*sorted(products), QUANTITY, IS_IMPRESSION] if has_products or has_dimensions else [],
+        products=[*sorted(products), IS_IMPRESSION] if products or has_dimensions else [],
         groups=[f"contentGroup{field[-1]}" for field in sorted(fields) if field.startswith("content_group.")],
         event=sorted({"eventCategory", *(field.partition(".")[2] for field in fields if field.startswith("event."))}),
         screen=SCREEN in fields,

@@ -15,6 +15,7 @@ from configs.settings.signals import NUMBERS
 from pipeline.interactions import columns as shuffled
 from pipeline.interactions.columns import ID
 from pipeline.sources import columns
+from pipeline.sources.items.pairs import NOTHING, count_pairs
 
 NAME, VALUE, _ROWS = "name", "value", "rows"
 # One row per item, attribute and value: how many rows had the value, and the time of the last one.
@@ -37,33 +38,23 @@ def collect(
     """
     items = columns.coded_ids(items)
     none = pa.array([b"", *(name.encode() for name in missing)], pa.binary())
-    has_item = items.is_valid().to_numpy(zero_copy_only=False)
-    item_codes = items.indices.fill_null(0).to_numpy().astype(np.int64)
+    item_codes = items.indices.fill_null(NOTHING).to_numpy()
     batches = []
     for name, column in fields.items():
-        is_coded = pa.types.is_dictionary(column.type)
-        values = columns.coded_ids(column) if is_coded else _texts(column).dictionary_encode()
+        values = columns.coded_ids(column) if pa.types.is_dictionary(column.type) else _coded_texts(column)
         is_value = pc.invert(pc.is_in(values.dictionary, value_set=none)).to_numpy(zero_copy_only=False)
-        codes = values.indices.fill_null(len(is_value)).to_numpy()
-        rows = np.flatnonzero(np.append(is_value, False)[codes] & has_item)
-        # One number per item and value: this takes a tenth of the time of add_up, which joins batches.
-        pairs, order = shuffled.sorted_with_order(item_codes[rows] * len(is_value) + codes[rows])
-        starts = np.flatnonzero(np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)])
-        firsts = pairs[starts]
+        codes = values.indices.fill_null(NOTHING).to_numpy()
+        pairs = count_pairs(item_codes, codes, is_value, times_ms)
         arrays = [
-            _coded(firsts // max(len(is_value), 1), items.dictionary),
-            _coded(np.zeros(len(starts)), pa.array([name.encode()])),
-            _coded(firsts % max(len(is_value), 1), values.dictionary),
-            pa.array(np.diff(np.append(starts, len(pairs)))),
-            pa.array(np.maximum.reduceat(times_ms[rows][order], starts) if len(starts) else np.zeros(0, np.int64)),
+            pa.DictionaryArray.from_arrays(pa.array(item_codes[pairs.first]), items.dictionary),
+            pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(pairs.first), np.int32)), pa.array([name.encode()])),
+            pa.DictionaryArray.from_arrays(pa.array(codes[pairs.first]), values.dictionary),
+            pa.array(pairs.rows),
+            pa.array(pairs.last_ms),
         ]
         batches.append(pa.RecordBatch.from_arrays(arrays, schema=VALUES))
     table = pa.Table.from_batches(batches, VALUES).unify_dictionaries().combine_chunks()
     return (table.to_batches() or [pa.RecordBatch.from_pylist([], schema=VALUES)])[0]
-
-
-def _coded(codes: np.ndarray, values: pa.Array) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), values)
 
 
 def add_up(values: pa.Table) -> pa.RecordBatch:
@@ -125,12 +116,13 @@ def _placed(own: pa.Table, items: np.ndarray, is_first: np.ndarray, size: int) -
     return own[VALUE].combine_chunks().take(pa.array(place, mask=place < 0))
 
 
-def _texts(column: pa.Array) -> pa.Array:
-    """Return values as text in bytes; a float that is a whole number has no fraction."""
-    column = columns.plain(column)
-    if pa.types.is_binary(column.type) or pa.types.is_null(column.type):
-        return column.cast(pa.binary())
-    return column.cast(pa.string()).cast(pa.binary())
+def _coded_texts(column: pa.Array) -> pa.DictionaryArray:
+    """Return values as text in bytes, each distinct one once; a float that is a whole number has no fraction."""
+    coded = columns.plain(column).dictionary_encode()
+    texts = coded.dictionary
+    if not (pa.types.is_binary(texts.type) or pa.types.is_null(texts.type)):
+        texts = texts.cast(pa.string())
+    return pa.DictionaryArray.from_arrays(coded.indices, texts.cast(pa.binary()))
 
 
 def _typed(texts: pa.Array, field: str) -> pa.Array:

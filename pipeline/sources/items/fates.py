@@ -20,7 +20,7 @@ class Fate(NamedTuple):
 
 
 class Fates(NamedTuple):
-    """What becomes of distinct ids [n]."""
+    """Fates of distinct ids [n]."""
 
     kinds: list[Fate | None]  # the first is None, that of an item
     of_id: np.ndarray  # int64[n + 1]: the place in `kinds` of each id's, and behind them of a null's

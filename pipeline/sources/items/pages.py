@@ -47,7 +47,7 @@ class Pages(NamedTuple):
 
     @property
     def reasons(self) -> np.ndarray:
-        """Why a page is left out, object[n]; None elsewhere."""
+        """Return why pages are left out, object[n]; None for the others."""
         return np.array(REASONS, object)[self.left_out]
 
 

@@ -275,8 +275,11 @@ def test_only_the_fields_that_are_needed_are_read():
     pages = leaves(pa.struct(list(schema_of(SourceSettings(preset="ga360_pages")))))
     assert sorted(pages) == sorted([*visit, *hit, "hits.page.pagePath", "hits.page.pageTitle"])
     shop = leaves(pa.struct(list(schema_of(SourceSettings(preset="ga360_shop", attributes={})))))
-    products = ["hits.product.productSKU", "hits.product.productQuantity", "hits.product.isImpression"]
+    products = ["hits.product.productSKU", "hits.product.isImpression"]
     assert sorted(shop) == sorted([*visit, *hit, *products])
+    bought = [{"event": "purchase", "item": "product.productSKU", "amount": "quantity"}]
+    counted = leaves(pa.struct(list(schema_of(SourceSettings(kind="ga360", signals=bought, attributes={})))))
+    assert sorted(counted) == sorted([*shop, "hits.product.productQuantity"])
     assert set(shop) | set(pages) < set(leaves(pa.struct(list(ga360.SCHEMA))))
 
 
