@@ -53,6 +53,22 @@ def tables_of(settings: Settings, date: datetime.date) -> list[InputTable]:
     return [table for _, table in window]
 
 
+def table_of_catalogue(settings: Settings) -> InputTable | None:
+    """Return the table of BigQuery that is the catalogue, None if it is a file or there is none.
+
+    Raises:
+        UserError: BigQuery has no such table, or refuses the request.
+    """
+    url = settings.catalogue or ""
+    if not url.startswith(BIGQUERY):
+        return None
+    name = url.removeprefix(BIGQUERY)
+    if len(name.rsplit(".", 2)) < 3:
+        raise UserError(f"catalogue {url}: write it as {BIGQUERY}PROJECT.DATASET.TABLE")
+    with bigquery_client(settings.bigquery) as client:
+        return _as_input(client.get_table(name))
+
+
 def _tables(url: str, settings: BigQuerySettings) -> Iterator[InputTable]:
     """Yield the table of bq://PROJECT.DATASET.TABLE, or with `*` all tables of that prefix."""
     dataset, _, table = url.removeprefix(BIGQUERY).rpartition(".")
@@ -60,10 +76,12 @@ def _tables(url: str, settings: BigQuerySettings) -> Iterator[InputTable]:
         for listed in client.list_tables(dataset):
             matches = listed.table_id == table or (table.endswith("*") and listed.table_id.startswith(table[:-1]))
             if matches:
-                details = client.get_table(listed.reference)
-                changed = details.modified.isoformat() if details.modified else details.etag
-                path = f"{BIGQUERY}{listed.reference}"
-                yield InputTable(path=path, bytes=details.num_bytes, changed=changed)
+                yield _as_input(client.get_table(listed.reference))
+
+
+def _as_input(table: Any) -> InputTable:
+    changed = table.modified.isoformat() if table.modified else table.etag
+    return InputTable(path=f"{BIGQUERY}{table.reference}", bytes=table.num_bytes, changed=changed)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 from artifacts.manifests import DatasetManifest, ModelManifest, PredictionsManifest
 from artifacts.paths import Night
 from configs.settings import Settings
+from nightly import inputs
 from nightly.runs import outputs
 from nightly.steps.step import Plan, Step
 
@@ -25,7 +26,8 @@ class Preprocess(Step):
         return ("--dataset_dir", self.output(plan.night), "--replace")
 
     def inputs(self, plan: Plan) -> Any:
-        return [table.model_dump() for table in plan.tables]
+        catalogue = inputs.table_of_catalogue(plan.settings)  # a file's checksum is among those of the settings
+        return [table.model_dump() for table in (*plan.tables, *([catalogue] if catalogue else []))]
 
 
 class Train(Step):

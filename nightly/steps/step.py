@@ -13,7 +13,7 @@ from artifacts.checksums import digest_of
 from artifacts.manifests import InputTable, LiveVersion, Manifest
 from artifacts.paths import Night
 from artifacts.storage import locks
-from configs.settings import Settings
+from configs.settings import BIGQUERY, Settings
 from nightly.runs import outputs
 from nightly.steps.process import GRACE_SECONDS
 
@@ -95,7 +95,9 @@ def select(settings: Settings, keys: Collection[str]) -> dict[str, Any]:
     tree = settings.model_dump(mode="json")
     del tree["training"]["warm_start"]  # the night sets it to the live model, whatever the config has
     paths = {key: _value(tree, key) for key in FILES if key.partition(".")[0] in keys}
-    checksums_of_files = {key: _checksum(path) for key, path in paths.items() if path}
+    # A table is among a step's inputs.
+    files = {key: path for key, path in paths.items() if path and not path.startswith(BIGQUERY)}
+    checksums_of_files = {key: _checksum(path) for key, path in files.items()}
     return {key: _value(tree, key) for key in keys} | {"files": checksums_of_files}
 
 

@@ -11,9 +11,12 @@ from google.cloud import aiplatform_v1 as vertex
 from google.cloud import bigquery
 
 from artifacts.manifests import LiveVersion
+from artifacts.paths import Night
 from configs.errors import UserError
 from configs.settings import Settings, resolve
 from nightly import destinations, inputs
+from nightly.steps.commands import Preprocess
+from nightly.steps.step import Plan
 from tests.support.bigquery_server import PROJECT, SCHEMAS, serving
 from tests.support.nights import write_output
 
@@ -48,6 +51,23 @@ def test_the_tables_of_the_window_and_a_date_without_one(server):
     nowhere = settings(server, source={"kind": "ga4", "input": f"bq://{PROJECT}.nowhere.events_*"})
     with pytest.raises(UserError, match=r"nothing of the window matches bq://test-project.nowhere.events_\*"):
         inputs.tables_of(nowhere, datetime.date(2024, 1, 3))
+
+
+def test_a_catalogue_in_a_table_repeats_the_dataset_when_it_is_written_again(server, tmp_path):
+    server.rows("CREATE SCHEMA shop")
+
+    def identity(name: str = "shop.items") -> str:
+        chosen = settings(server, catalogue=f"bq://{PROJECT}.{name}")
+        return Preprocess().identity(Plan(chosen, Night(str(tmp_path)), "config", [], None))
+
+    server.rows("CREATE TABLE shop.items AS SELECT 'x' contentId")
+    before = identity()
+    assert identity() == before
+    server.rows("CREATE OR REPLACE TABLE shop.items AS SELECT 'x' contentId, 'new' title")
+    assert identity() != before
+    for name, why in {"shop.nothing": "not found", "items": "write it as bq://PROJECT.DATASET.TABLE"}.items():
+        with pytest.raises(UserError, match=why):
+            identity(name)
 
 
 def version(tmp_path, day: int) -> LiveVersion:
