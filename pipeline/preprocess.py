@@ -76,12 +76,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, beam_flags = parser.parse_known_args(argv)
     settings = cli.settings_with(args, _FLAGS)
     if args.explain_source:
+        from pipeline.sources import inputs
+
+        inputs.check(settings)
         print(explain(settings.source), end="")
     elif args.dry_run:
         from pipeline.beam import options as beam_options
         from pipeline.sources import inputs
 
+        inputs.check(settings)
         print(inputs.describe(settings))
+        if catalogue := inputs.describe_catalogue(settings, args.catalogue is not None):
+            print(catalogue)
         print(beam_options.describe(beam_options.from_settings(settings, beam_flags)))
     elif args.detach:
         submit(settings, beam_flags, args.replace, args.catalogue is not None)

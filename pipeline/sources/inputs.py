@@ -11,6 +11,7 @@ from artifacts import catalogue as catalogues
 from configs.settings import Settings
 from pipeline.sources.input_files import Input, match_files
 from pipeline.sources.items import catalogue
+from pipeline.sources.select import source_of
 
 
 @contextlib.contextmanager
@@ -30,6 +31,15 @@ def opened(settings: Settings, keep: bool = False) -> Iterator[Input]:
 
     with source.opened(settings, keep) as stream_input:
         yield stream_input
+
+
+def check(settings: Settings) -> None:
+    """Check the rules of the source, without its input.
+
+    Raises:
+        UserError: such as an expression of the page rules that RE2 refuses.
+    """
+    source_of(settings.source, settings.rating, settings.split)
 
 
 def describe(settings: Settings) -> str:
@@ -66,3 +76,21 @@ def read_catalogue(settings: Settings, required: bool = False) -> pa.Table | Non
         return None
     catalogue.check(table, path, settings.source)
     return table
+
+
+def describe_catalogue(settings: Settings, required: bool = False) -> str | None:
+    """Return what a job would join, after the checks of `read_catalogue`; of a table of BigQuery, no rows are read."""
+    path = settings.catalogue
+    if path and catalogues.in_bigquery(path):
+        from pipeline.sources.bigquery import source
+
+        names, size = source.columns_of(path, "catalogue", settings.bigquery)
+        table = catalogues.checked(pa.table({name: pa.nulls(0) for name in names}), path)
+        catalogue.check(table, path, settings.source)
+        return f"catalogue {path}: {table.num_columns} columns; would read {size:,} bytes"
+    read = read_catalogue(settings, required)
+    if read is None:
+        return None
+    repeated = catalogue.repeated(read)
+    more = f"; {repeated:,} rows repeat a contentId, of which the last counts" if repeated else ""
+    return f"catalogue {path}: {read.num_rows:,} rows, {read.num_columns} columns{more}"

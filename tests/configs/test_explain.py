@@ -3,11 +3,13 @@
 import pytest
 import yaml
 
+from configs import cli
 from configs.errors import UserError
 from configs.explain import explain
 from configs.settings import Settings, SourceSettings, load_settings
 from configs.settings.signals import PRESETS
 from pipeline import preprocess
+from tests.support.documents import ROOT
 
 
 def meaning(source: SourceSettings) -> tuple:
@@ -62,3 +64,18 @@ def test_a_preset_of_the_command_line_wins_over_what_the_file_says_of_items(tmp_
     assert (meaning(source), source.input) == (meaning(alone), "x")
     assert load_settings(str(config)).source.preset == "ga360_pages"
     assert Settings().source.preset is None
+
+
+def test_an_expression_that_re2_refuses_is_not_explained(tmp_path, capsys):
+    flags = [
+        "--config",
+        str(ROOT / "configs/local.yaml"),
+        "--preset",
+        "ga4_pages",
+        "--set",
+        "source.page.pattern=/a/(?=x)(.*)",
+        "--explain_source",
+    ]
+    assert cli.run(preprocess.main, flags) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.startswith("error: source.page.pattern") and err.count("\n") == 1

@@ -11,7 +11,7 @@ import contextlib
 import datetime
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pyarrow as pa
@@ -133,6 +133,20 @@ def describe(settings: Settings) -> str:
     return "\n".join(lines)
 
 
+def columns_of(url: str, setting: str, settings: BigQuerySettings) -> tuple[list[str], int]:
+    """Return the names of a table's or view's columns, and the bytes that `read_table` would read.
+
+    Raises:
+        UserError: it does not exist or cannot be read.
+    """
+    service = Service(settings)
+    try:
+        part = _whole(names.parse(url, setting), service)
+    finally:
+        service.close()
+    return list(part.columns), part.size
+
+
 def read_table(url: str, setting: str, settings: BigQuerySettings) -> pa.Table:
     """Return all columns and rows of a table or view, such as a catalogue's.
 
@@ -144,14 +158,18 @@ def read_table(url: str, setting: str, settings: BigQuerySettings) -> pa.Table:
     """
     service = Service(settings)
     try:
-        name = names.parse(url, setting)
-        with explained(url):
-            found = service.jobs.get_table(str(name), retry=service.retry)
-        part = _open(name, found, found.schema, "", service)
-        with _sessions((part,), service, keep=False) as (session,):
+        with _sessions((_whole(names.parse(url, setting), service),), service, keep=False) as (session,):
             return sessions.read_all(session, service)
     finally:
         service.close()
+
+
+def _whole(name: TableName, service: Service) -> Part:
+    """Return a table or view with all of its columns."""
+    with explained(str(name)):
+        found = service.jobs.get_table(str(name), retry=service.retry)
+    part = _open(name, found, found.schema, "", service)
+    return replace(part, columns=tuple(field.name for field in found.schema))
 
 
 def _single(source: SourceSettings) -> DayTables:

@@ -41,6 +41,15 @@ def check(table: pa.Table, path: str, source: SourceSettings) -> None:
                 as_text(table[name].combine_chunks(), where)
 
 
+def repeated(table: pa.Table) -> int:
+    """Return how many rows of a catalogue have the contentId of another."""
+    return _repeated(table[CONTENT_ID].combine_chunks())
+
+
+def _repeated(names: pa.Array) -> int:
+    return len(names) - names.null_count - pc.count_distinct(names).as_py()
+
+
 def stage(table: pa.Table | None, directory: str) -> str | None:
     """Write a catalogue where the workers of a job can read it, and return its path; None without one."""
     if table is None:
@@ -98,7 +107,7 @@ def _rows(ids: pa.Array, names: pa.Array) -> tuple[np.ndarray, Counter[str]]:
         "rows": len(names),
         "rows_found": int(known.sum()),
         "rows_without_id": names.null_count,
-        "rows_repeated": len(names) - names.null_count - pc.count_distinct(names).as_py(),
+        "rows_repeated": _repeated(names),
         "items": int((last >= 0).sum()),
     }
     return last, Counter({f"{COUNTS}.{name}": number for name, number in counts.items()})

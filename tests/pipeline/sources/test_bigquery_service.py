@@ -183,6 +183,13 @@ def test_a_dry_run_prints_what_would_be_read_and_makes_nothing(server, tmp_path,
     assert f"-- the table bq://{PROJECT}.dry.ga_sessions_* by the Storage Read API\n" in said
     assert "hits.customDimensions.index" in said and "-- 1 tables, 2024-01-01 to 2024-01-01\n-- would read " in said
     assert (server.datasets(), server.tables("dry")) == before and not (tmp_path / "out").exists()
+    server.rows("CREATE TABLE dry.items AS SELECT 'x' contentId, 1.5 margin")
+    server.rows("CREATE TABLE dry.nameless AS SELECT 'x' id")
+    preprocess.main([*flags, "--catalogue", f"bq://{PROJECT}.dry.items"])
+    assert f"catalogue bq://{PROJECT}.dry.items: 2 columns; would read " in capsys.readouterr().out
+    for name, why in {"nameless": "has no column contentId", "missing": "not found"}.items():
+        with pytest.raises(UserError, match=why):
+            preprocess.main([*flags, "--catalogue", f"bq://{PROJECT}.dry.{name}"])
 
 
 def test_pipeline_then_train_says_what_each_would_do(server, tmp_path):

@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts import catalogue as catalogues
+from configs import cli
 from configs.errors import UserError
 from configs.settings import Settings
+from pipeline import preprocess
 from pipeline.sources import inputs
 from pipeline.sources.items import catalogue
 from pipeline.sources.items.attributes import Chosen
+from tests.support.documents import ROOT
 
 ITEMS = ["tea", "cup", " pot"]
 DATA = {"title": ["Tea", None, "Pot"], "price": [1.0, 2.0, None]}
@@ -106,3 +109,32 @@ def test_a_file_that_does_not_exist_is_a_line_unless_it_is_required(tmp_path, ca
     assert said.endswith("c.csv does not exist; the items keep the attributes of the data\n") and said.count("\n") == 1
     with pytest.raises(UserError, match=r"c\.csv does not exist; check the path"):
         inputs.read_catalogue(settings, required=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "said"),
+    [
+        (None, 2, "error: catalogue {path} does not exist"),
+        ("id,title\n1,a\n", 2, "error: catalogue {path} has no column contentId"),
+        ("contentId,title\n1,a\n1,b\n2,c\n1,d\n", 0, "{path}: 4 rows, 2 columns; 2 rows repeat a contentId"),
+        ("contentId,title\n1,a\n2,c\n", 0, "{path}: 2 rows, 2 columns\n"),
+    ],
+)
+def test_a_dry_run_checks_the_catalogue(tmp_path, capsys, content, status, said):
+    path = tmp_path / "c.csv"
+    if content:
+        path.write_text(content)
+    (tmp_path / "in.csv").write_text("visitorId,contentId\na,b\n")
+    flags = [
+        "--config",
+        str(ROOT / "configs/local.yaml"),
+        "--source",
+        "table",
+        "--input",
+        str(tmp_path / "in.csv"),
+        "--catalogue",
+        str(path),
+        "--dry_run",
+    ]
+    assert cli.run(preprocess.main, flags) == status
+    assert said.format(path=path) in "".join(capsys.readouterr())
