@@ -9,7 +9,7 @@ from pipeline.inspection.facts.measures import Candidate, Facts
 from pipeline.inspection.facts.table import Roles
 from pipeline.inspection.proposal import SHOP_EVENTS, Proposal
 from pipeline.inspection.sampling.files import Sample
-from pipeline.inspection.windows import BOT_VIEWS_A_DAY, Interest
+from pipeline.inspection.windows import BOT_VIEWS_A_DAY, WINDOWS, Interest
 
 _FEW_RETURN, _FEW_SEVERAL = 0.1, 0.2
 _MANY_LISTS, _LONG_LIST = 0.5, 4
@@ -21,8 +21,7 @@ def of_export(facts: Facts, sample: Sample, proposal: Proposal, interest: Intere
     """Yield the warnings about an export."""
     yield from facts.notes
     yield from _of_records(sample)
-    if len(facts.days) > 1 and facts.returning < _FEW_RETURN * facts.visitors:
-        yield f"{percent(facts.returning / facts.visitors)} of the visitors come back on another day: widen the window"
+    yield from _of_returning(facts)
     if facts.anonymous >= _MANY_ANONYMOUS:
         yield f"{percent(facts.anonymous)} of the {facts.unit} have no visitor (no consent): they do not count"
     if proposal.presets[0].endswith("_shop"):
@@ -44,8 +43,7 @@ def of_table(facts: Facts, sample: Sample, roles: Roles, interest: Interest) -> 
         yield "the answers in rating.ordinal are in the order of the alphabet: set their numbers"
     if roles.duration:
         yield f"{roles.duration} must be in ms"
-    if facts.days and len(facts.days) > 1 and facts.returning < _FEW_RETURN * facts.visitors:
-        yield f"{percent(facts.returning / facts.visitors)} of the visitors come back on another day: widen the window"
+    yield from _of_returning(facts)
     yield from (warning for candidate in facts.candidates for warning in _of_items(candidate))
     yield from _of_interest(interest)
 
@@ -59,6 +57,16 @@ def _of_records(sample: Sample) -> Iterator[str]:
         yield "only intraday or fresh tables match: their last day is not complete"
     if sample.share < 1:
         yield f"about {percent(sample.share)} were read: counts are of it, and fewer visitors come back in it"
+
+
+def _of_returning(facts: Facts) -> Iterator[str]:
+    days = len(facts.days or ())
+    if days > 1 and facts.returning < _FEW_RETURN * facts.visitors:
+        share = f"{percent(facts.returning / facts.visitors)} of the visitors come back on another day"
+        if days < WINDOWS[-1]:
+            yield f"{share}: widen the window"
+        else:
+            yield f"{share} of {days}: more days will hardly help"
 
 
 def _of_lists(facts: Facts) -> Iterator[str]:

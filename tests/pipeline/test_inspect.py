@@ -172,6 +172,14 @@ def test_windows_and_warnings(tmp_path, capsys):
         assert said in text
 
 
+def test_few_who_come_back_in_a_long_window_do_not_call_for_a_longer_one(tmp_path, capsys):
+    rows = [shop_event(n, "view_item", [f"i{n % 3}"]) for n in range(180)]
+    for n, row in enumerate(rows):
+        row["event_date"] = f"{datetime.date(2024, 1, 1) + datetime.timedelta(days=n // 2):%Y%m%d}"
+    text = joined(screen(capsys, str(write_ndjson(tmp_path / "events_1.json", rows))))
+    assert "! 0 % of the visitors come back on another day of 90: more days will hardly help" in text
+
+
 def test_a_bot_is_suspected(tmp_path, capsys):
     rows = [event("bot", f"c{n}", 5, event_name="page_view", event_timestamp=str(10**15 + n)) for n in range(600)]
     rows += [event(f"v{n}", "c1", 5, event_name="page_view") for n in range(5)]
