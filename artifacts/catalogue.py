@@ -57,11 +57,7 @@ def overlaid(names: Catalogue, above: Catalogue) -> Catalogue:
 
 
 def read(path: str) -> Catalogue:
-    """Return title and category by contentId; of rows with one contentId, the last counts.
-
-    Raises:
-        UserError: see `read_table`.
-    """
+    """Return title and category by contentId, of the rows of `read_table`; of rows with one contentId, the last."""
     table = read_table(path)
     result: Catalogue = {}
     for item, title, category in zip(*(_texts_or_empty(table, name) for name in COLUMNS), strict=True):
@@ -82,10 +78,7 @@ def is_file(path: str) -> bool:
 
 
 def read_table(path: str) -> pa.Table:
-    """Return the columns of a file, see `checked`; those of a CSV are text.
-
-    Args:
-        path: local or gs://.
+    """Return the columns of a file, local or gs://, see `checked`; those of a CSV are text.
 
     Raises:
         UserError: the file cannot be read or is not of its kind, or see `checked`.
@@ -123,11 +116,7 @@ def checked(table: pa.Table, path: str) -> pa.Table:
 def as_text(column: pa.Array, where: str) -> pa.Array:
     """Return values as text, null where empty; a number that is whole has no fraction.
 
-    Args:
-        where: the column, for the message.
-
-    Raises:
-        UserError: the values are neither text nor numbers, or text that is not UTF-8.
+    Raise UserError, which begins with `where`, if they are neither text nor numbers, or text that is not UTF-8.
     """
     column = _plain(column)
     try:

@@ -21,33 +21,12 @@ def crc32c(data: bytes) -> int:
     return google_crc32c.value(data)
 
 
-class Checksum:
-    """A running CRC-32C and count of bytes.
-
-    Attributes:
-        bytes: how many there were so far.
-    """
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        self._crc = google_crc32c.Checksum()
-
-    def update(self, data: bytes) -> None:
-        """Add bytes."""
-        self.bytes += len(data)
-        self._crc.update(data)
-
-    def hexdigest(self) -> str:
-        """Return the CRC-32C of all bytes so far, 8 hexadecimal digits."""
-        return self._crc.hexdigest().decode()
-
-
 class SummedFile(io.RawIOBase):
     """A file that passes its bytes on to another one and computes their checksum; it does not close the other one."""
 
     def __init__(self, file: BinaryIO):
         super().__init__()
-        self._file, self.checksum = file, Checksum()
+        self._file, self._crc, self._bytes = file, google_crc32c.Checksum(), 0
 
     def writable(self) -> bool:
         return True
@@ -55,11 +34,16 @@ class SummedFile(io.RawIOBase):
     def write(self, data: Any) -> int:
         data = bytes(data)
         self._file.write(data)
-        self.checksum.update(data)
+        self._crc.update(data)
+        self._bytes += len(data)
         return len(data)
 
     def tell(self) -> int:
-        return self.checksum.bytes
+        return self._bytes
+
+    def hexdigest(self) -> str:
+        """Return the CRC-32C of all bytes so far, 8 hexadecimal digits."""
+        return self._crc.hexdigest().decode()
 
 
 class FileDescription(BaseModel):
@@ -83,16 +67,13 @@ class FileDescription(BaseModel):
 
 
 def describe(path: str, **counts: int) -> FileDescription:
-    """Return size and checksum of a file, read in blocks; counts: `records`, `interactions`.
-
-    Raises:
-        OSError: the file does not exist or cannot be read.
-    """
-    checksum = Checksum()
+    """Return size and checksum of a file, read in blocks; counts: `records`, `interactions`; raise OSError."""
+    crc, size = google_crc32c.Checksum(), 0
     with storage.open_to_read(path) as file:
         while block := file.read(_BLOCK_BYTES):
-            checksum.update(block)
-    return FileDescription(bytes=checksum.bytes, crc32c=checksum.hexdigest(), **counts)
+            crc.update(block)
+            size += len(block)
+    return FileDescription(bytes=size, crc32c=crc.hexdigest().decode(), **counts)
 
 
 def describe_bytes(data: bytes, **counts: int) -> FileDescription:
@@ -116,19 +97,13 @@ def problems(root: str, files: Mapping[str, FileDescription], check_bytes: bool 
     """
     listed = storage.list_files(root)
     for name, expected in sorted(files.items()):
-        if name not in listed:
+        file = listed.get(name)
+        if file is None:
             yield f"{name} is missing"
-        elif problem := difference(listed[name], expected, check_bytes):
-            yield f"{name} {problem}"
-
-
-def difference(file: storage.StoredFile, expected: FileDescription, check_bytes: bool = True) -> str | None:
-    """Return how a listed file differs from its description, None if it does not."""
-    if file.bytes != expected.bytes:
-        return f"has {file.bytes} bytes where the manifest has {expected.bytes}"
-    if check_bytes and (file.crc32c or describe(file.path).crc32c) != expected.crc32c:
-        return "is damaged: its checksum is not the manifest's"
-    return None
+        elif file.bytes != expected.bytes:
+            yield f"{name} has {file.bytes} bytes where the manifest has {expected.bytes}"
+        elif check_bytes and (file.crc32c or describe(file.path).crc32c) != expected.crc32c:
+            yield f"{name} is damaged: its checksum is not the manifest's"
 
 
 def digest_of(value: Any) -> str:

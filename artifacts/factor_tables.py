@@ -32,11 +32,7 @@ def write_table(prefix: str, table: np.ndarray, shards: int, rank: int = 0, proc
 
 
 def count_shards(prefix: str) -> int:
-    """Return the number of shards of a table.
-
-    Raises:
-        UserError: there are none, or some are missing.
-    """
+    """Return the number of shards of a table; raise UserError if there are none, or some are missing."""
     paths = [file.path for file in storage.glob(f"{prefix}-?????-of-?????.npy")]
     if not paths:
         raise UserError(f"no factors at {prefix}-*; check the model's path")
@@ -72,11 +68,7 @@ def read_table(prefix: str, shards: int | None = None, rows: int | None = None) 
 
 
 def read_shard(prefix: str, shard: int, shards: int, rows: int) -> np.ndarray:
-    """Read one shard, float32 [rows, k].
-
-    Raises:
-        UserError: as `read_blocks`.
-    """
+    """Read one shard, float32 [rows, k], as `read_blocks` does."""
     blocks = list(read_blocks(prefix, shard, shards, rows, max(rows, 1)))
     return blocks[0] if blocks else np.zeros((0, 0), np.float32)
 
@@ -85,10 +77,8 @@ def read_blocks(prefix: str, shard: int, shards: int, rows: int, size: int) -> G
     """Read one shard of a table, float32 [size, k] at a time.
 
     Args:
-        prefix: for example `Model.user_factors`.
         shard, shards: row r of the shard has the index shard + r * shards.
-        rows: how many the shard must have.
-        size: rows of a block.
+        rows: how many the shard must have. size: rows of a block.
 
     Raises:
         UserError: the file is missing, damaged or of another shape, or a factor is not finite.
@@ -134,18 +124,11 @@ def write_array(path: str, array: np.ndarray) -> int:
     with storage.open_to_write(path) as file:
         summed = SummedFile(file)
         np.lib.format.write_array(summed, array, allow_pickle=False)
-    return int(summed.checksum.hexdigest(), 16)
+    return int(summed.hexdigest(), 16)
 
 
 def read_array(path: str, checksum: int | None = None) -> np.ndarray:
-    """Read a .npy file.
-
-    Args:
-        checksum: the CRC-32C that its bytes must have.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
+    """Read a .npy file; raise UserError if it is missing or damaged, or its CRC-32C is not `checksum`."""
     try:
         data = storage.read_bytes(path)
         if checksum is not None and crc32c(data) != checksum:

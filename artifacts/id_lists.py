@@ -23,10 +23,7 @@ _HEADERS = {b"visitorid", b"contentid", b"fullvisitorid", b"user_pseudo_id", b"u
 
 
 def read_text(path: str, setting: str) -> str:
-    """Return the text of a file.
-
-    Args:
-        setting: the setting whose value is the path, for messages.
+    """Return the text of the file that a setting names.
 
     Raises:
         UserError: the file does not exist, cannot be read, or is neither UTF-8 nor UTF-16.
@@ -47,11 +44,7 @@ def read_file(path: str, setting: str) -> bytes:
 def decode(data: bytes, file: str) -> str:
     """Return the text of a file's bytes, without a byte order mark.
 
-    Args:
-        file: the file's name, for the message.
-
-    Raises:
-        UserError: it is neither UTF-8 nor UTF-16 with a byte order mark.
+    Raise UserError, which begins with `file`, if it is neither UTF-8 nor UTF-16 with a byte order mark.
     """
     try:
         text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
@@ -64,11 +57,7 @@ def decode(data: bytes, file: str) -> str:
 
 
 def rows(path: str, setting: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield the rows of a CSV file without blank lines, each after its place, for messages.
-
-    Raises:
-        UserError: see `read_text`; or the file is not a CSV.
-    """
+    """Yield the rows of a CSV file without blank lines, each after its place; raise UserError if it is not a CSV."""
     reader = csv.reader(io.StringIO(read_text(path, setting), newline=""), strict=True)
     while True:
         try:
@@ -105,11 +94,7 @@ class IdList:
 
     @classmethod
     def read(cls, path: str, setting: str) -> IdList:
-        """Read a list.
-
-        Raises:
-            UserError: see `read_text`; or the file has no ids.
-        """
+        """Read a list by `read_text`; raise UserError if the file has no ids."""
         ids = cls.parse(read_text(path, setting))
         if not ids.lines:
             raise UserError(f"{setting} {path} has no ids; write one per line")

@@ -56,11 +56,7 @@ def staged(root: str, kind: str, replace: bool) -> Iterator[str]:
 
 
 def target_of(path: str) -> str:
-    """Return the place of an output: a symbolic link stays, and what it names is written.
-
-    Raises:
-        UserError: the path is the root of the file system, or a link to itself.
-    """
+    """Return the place of an output: a symbolic link stays, and what it names is written."""
     path = path.rstrip("/")
     if not path:
         raise UserError("/ cannot be an output; name a directory below it")
@@ -77,11 +73,7 @@ def refuse_wildcards(path: str) -> None:
 
 
 def check_file(path: str) -> None:
-    """Check, before the work for it, that a file can be written.
-
-    Raises:
-        UserError: the path names a directory, or no file can be made there.
-    """
+    """Raise UserError, before the work for a file, if its path names a directory, or no file can be made there."""
     if storage.is_directory(path) or path.endswith("/"):
         raise UserError(f"{path} is a directory; name a file")
     if is_remote(path):
@@ -125,11 +117,7 @@ def _recover(root: str) -> None:
 
 
 def refuse_occupied(root: str, kind: str, replace: bool) -> None:
-    """Check that an output of a kind may be written to a root.
-
-    Raises:
-        UserError: the root is a file, or is not empty and may not be replaced.
-    """
+    """Raise UserError if an output of a kind may not be written to a root: a file, or a directory that is in use."""
     if not is_remote(root) and os.path.exists(root) and not os.path.isdir(root):
         raise UserError(f"{root} is a file; name a directory for the {noun(kind)}")
     if not storage.list_files(root):

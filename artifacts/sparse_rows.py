@@ -65,10 +65,7 @@ class SparseRows:
 
     @classmethod
     def stacked(cls, blocks: Sequence[SparseRows], size: int) -> SparseRows:
-        """Return all rows of a side, keyed 0 .. size - 1 in order; a key that is in no block has an empty row.
-
-        Each key must be in at most one block.
-        """
+        """Return all rows of a side, keyed 0 .. size - 1 in order; each key is in one block, or its row is empty."""
         lengths = np.zeros(size, np.int64)
         for block in blocks:
             lengths[block.keys] = block.lengths

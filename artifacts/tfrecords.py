@@ -96,11 +96,7 @@ def read_rows(path: str) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
 
 
 def read_records(path: str) -> Iterator[bytes]:
-    """Yield the records of a TFRecord file and check their checksums.
-
-    Raises:
-        UserError: the file is missing, truncated or damaged, naming the record.
-    """
+    """Yield the records of a TFRecord file, as bytes whose checksums were right; raises as `read_row_batches`."""
     number = 0
     try:
         with contextlib.ExitStack() as stack:
@@ -169,13 +165,10 @@ def _flat(column: pa.LargeListArray) -> np.ndarray:
 
 
 def encode(rows: SparseRows) -> tuple[bytes, np.ndarray]:
-    """Serialize each row as a tf.train.Example with `key` int64[1], `indices` int64[n], `values` float[n].
+    """Return each row as a tf.train.Example, concatenated, and the offsets at which they begin, int64[n + 1].
 
-    If the entries have weights of their own, `weights` float[n] follows; if some may be recommended again, `again`
-    int64[n] comes first, 1 for such an entry.
-
-    Returns:
-        The Examples, concatenated, and the offsets at which they begin: int64[n + 1].
+    Features: `key` int64[1], `indices` int64[n], `values` float[n]; `weights` float[n] if the entries have some; and
+    first, if some may be recommended again, `again` int64[n], 1 for such an entry.
     """
     counts = rows.lengths
     index_lengths = _varint_lengths(rows.indices)

@@ -29,14 +29,7 @@ class Vocabulary:
 
     @classmethod
     def read(cls, path: str, size: int | None = None) -> Vocabulary:
-        """Read a vocabulary.
-
-        Args:
-            size: how many ids it must have.
-
-        Raises:
-            UserError: the file does not exist, or has another number of ids.
-        """
+        """Read a vocabulary; raise UserError if the file does not exist, or has not `size` ids."""
         vocabulary = cls(list(iterate_ids(path)))
         if size is not None and len(vocabulary) != size:
             raise UserError(f"{path} has {len(vocabulary)} ids where the dataset has {size}; make the dataset again")
@@ -68,10 +61,7 @@ class Vocabulary:
 def iterate_ids(path: str, first: int = 0, step: int = 1, block_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:
     """Yield the ids of the indices first, first + step, ..., without keeping them all in memory.
 
-    Only a newline ends an id: blanks at its end belong to it.
-
-    Raises:
-        UserError: the file does not exist.
+    Only a newline ends an id: blanks at its end belong to it. Raise UserError if the file does not exist.
     """
     try:
         file = open_to_read(path)

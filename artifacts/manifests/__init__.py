@@ -154,10 +154,7 @@ class TrainedOn(Part):
 
 
 class SweepRecord(Part):
-    """One sweep: its number from 1, the loss and the root weighted squared error after it, and its time.
-
-    The odd sweeps solve rows.
-    """
+    """One sweep: its number, from 1 (odd ones solve rows); loss and root weighted squared error after it; its time."""
 
     sweep: int
     loss: float
@@ -281,11 +278,7 @@ class PredictionsManifest(Manifest):
 
 
 def read_any(root: str) -> Manifest:
-    """Read the manifest of a finished output of any kind.
-
-    Raises:
-        UserError: the root has no manifest, or one that this code cannot read.
-    """
+    """Read the manifest of an output of any kind; raise UserError if it has none, or one of another version."""
     path = join(root, MANIFEST)
     text = read_text(path, f"{root} is not a finished output (no {MANIFEST} in it); check the path")
     kind = kind_of(text)

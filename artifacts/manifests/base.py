@@ -60,10 +60,7 @@ class Manifest(Part):
 
     @classmethod
     def parse(cls, text: str | bytes, path: str) -> Self:
-        """Check the text of a manifest and return it.
-
-        Args:
-            path: where the text is from, for messages.
+        """Check the text of a manifest and return it; `path` is where the text is from.
 
         Raises:
             UserError: it is not JSON, or of another kind or schema version, or incomplete, or it names a file outside
@@ -94,11 +91,7 @@ class Manifest(Part):
         return manifest
 
     def write(self, path: str) -> None:
-        """Write the manifest, which makes the output whole: the last file of an output.
-
-        Raises:
-            OSError: it cannot be written.
-        """
+        """Write the manifest, the last file of an output, which makes the output whole."""
         storage.write_bytes(path, self.to_json().encode())
         self._content = None  # the fields may have changed since it was read
 
@@ -120,14 +113,7 @@ class Manifest(Part):
 
 
 def read_text(path: str, missing: str) -> bytes:
-    """Return the text of a manifest.
-
-    Args:
-        missing: the error if it does not exist.
-
-    Raises:
-        UserError: it does not exist, or cannot be read.
-    """
+    """Return the text of a manifest; raise UserError, with the text `missing` if it does not exist."""
     try:
         text = storage.read_if_exists(path)
     except OSError as error:
@@ -159,11 +145,7 @@ def _with_article(kind: str) -> str:
 
 
 def refuse_other_kind(root: str, text: bytes, kind: str) -> None:
-    """Check that the manifest in a directory is of a kind.
-
-    Raises:
-        UserError: it is of another kind, or not a manifest.
-    """
+    """Raise UserError if the manifest in a directory is of another kind, or not a manifest."""
     actual = kind_of(text)
     if actual != kind:
         contained = _with_article(actual) if actual else "something else"

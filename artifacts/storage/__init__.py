@@ -30,11 +30,7 @@ def is_remote(path: str) -> bool:
 
 
 def storage_of(path: str) -> Storage:
-    """Return the adapter that serves a path.
-
-    Raises:
-        UserError: the URL's scheme is not gs://.
-    """
+    """Return the adapter that serves a path; raise UserError if it is a URL of another service."""
     if not is_remote(path):
         return _LOCAL
     if not path.startswith(_REMOTE):

@@ -29,12 +29,7 @@ _MANIFEST = "manifest.json"
 
 @contextlib.contextmanager
 def _errors(path: str) -> Iterator[None]:
-    """Turn the client's errors into those of `open`.
-
-    Raises:
-        FileNotFoundError: the object or its bucket does not exist.
-        OSError: the service refuses or fails, in one line.
-    """
+    """Turn the client's errors into those of `open`: FileNotFoundError, or another OSError of one line."""
     try:
         yield
     except NotFound:

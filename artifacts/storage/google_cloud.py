@@ -59,31 +59,15 @@ def no_credentials(said: str) -> str:
 def explained(
     what: str, say: Callable[[Exception], str] = advice, more: tuple[type[Exception], ...] = ()
 ) -> Iterator[None]:
-    """Turn errors of Google's clients into one line.
-
-    Args:
-        what: the subject of the line. say: returns what went wrong, and what to do about it.
-        more: errors to turn besides those of Google's clients.
-
-    Raises:
-        UserError: the line.
-    """
-    caught: tuple[type[Exception], ...] = (GoogleAuthError, exceptions.GoogleAPIError, *more)
+    """Turn errors of Google's clients, and `more`, into a UserError of one line: `what`, and what `say` returns."""
     try:
         yield
-    except caught as error:
+    except (GoogleAuthError, exceptions.GoogleAPIError, *more) as error:
         raise UserError(f"{what}: {say(error)}") from error
 
 
 def check_bucket(url: str, region: str, setting: str) -> None:
-    """Check that a bucket exists and is near the region that works with it.
-
-    Args:
-        setting: the name of the setting whose value is `url`.
-
-    Raises:
-        UserError: it does not exist, is elsewhere, or cannot be read.
-    """
+    """Raise UserError unless the bucket that a setting names exists and is near the region that works with it."""
     from google.cloud import storage  # others who explain errors need no client of it
 
     name = url.removeprefix("gs://").partition("/")[0]
@@ -100,12 +84,9 @@ def check_bucket(url: str, region: str, setting: str) -> None:
 
 
 def vertex_client(kind: Any, endpoint: str | None, region: str) -> Any:
-    """Return a client of Vertex AI.
+    """Return a client of Vertex AI, of a class such as `aiplatform_v1.ModelServiceClient`.
 
-    Args:
-        kind: the class of the client, e.g. `aiplatform_v1.ModelServiceClient`.
-        endpoint: the address of the service, http:// for a private server without TLS; None for the region's own.
-        region: e.g. europe-west1.
+    endpoint: the address of the service, http:// for a private server without TLS; None for the region's own.
     """
     if endpoint and endpoint.startswith(_PLAIN):
         import grpc

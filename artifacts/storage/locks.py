@@ -63,11 +63,7 @@ def _file(path: str, root: str) -> Iterator[None]:
 
 
 def _locked(path: str) -> int:
-    """Open and lock a file, and return its descriptor.
-
-    Raises:
-        BlockingIOError: another process has the lock.
-    """
+    """Open and lock a file, and return its descriptor; raise BlockingIOError if another process has the lock."""
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
         try:

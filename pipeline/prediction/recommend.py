@@ -77,10 +77,10 @@ def write(plan: Plan, root: str, shard: int, shards: int, blocks: Iterable[Answe
         for writer in writers:
             writer.finish()
     described, records = {}, counts["answered"]
-    for path, checksum in zip(paths, (file.checksum for file in files), strict=True):
-        description = FileDescription(bytes=checksum.bytes, crc32c=checksum.hexdigest(), records=records)
+    for path, file in zip(paths, files, strict=True):
+        description = FileDescription(bytes=file.tell(), crc32c=file.hexdigest(), records=records)
         described[path.rpartition("/")[2]] = description
-        _COUNTER.add(records, checksum.bytes)
+        _COUNTER.add(records, file.tell())
     return Written(described, counts)
 
 

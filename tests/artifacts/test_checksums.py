@@ -1,6 +1,7 @@
 """Checksums against published values, and what differs from a manifest."""
 
 import hashlib
+import io
 
 import pytest
 
@@ -13,10 +14,11 @@ RFC_3720 = {bytes(32): 0x8A9136AA, b"\xff" * 32: 0x62A8AB43, bytes(range(32)): 0
 @pytest.mark.parametrize("data", RFC_3720)
 def test_crc32c_is_that_of_the_rfc(data, tmp_path):
     assert checksums.crc32c(data) == RFC_3720[data]
-    running = checksums.Checksum()
+    written = io.BytesIO()
+    running = checksums.SummedFile(written)
     for byte in data:
-        running.update(bytes([byte]))
-    assert (running.bytes, running.hexdigest()) == (32, f"{RFC_3720[data]:08x}")
+        running.write(bytes([byte]))
+    assert (running.tell(), running.hexdigest(), written.getvalue()) == (32, f"{RFC_3720[data]:08x}", data)
     storage.write_bytes(str(tmp_path / "file"), data)
     described = checksums.describe(str(tmp_path / "file"), records=3)
     assert described == checksums.describe_bytes(data, records=3)
