@@ -11,7 +11,6 @@ from configs.settings import Settings
 from nightly.runs import live, outputs, record
 from nightly.runs.record import Record
 from nightly.steps import commands
-from nightly.steps.step import select
 
 
 def open_attempt(
@@ -77,4 +76,4 @@ def version_of(run: Record, settings: Settings) -> LiveVersion:
 
 def _identity(settings: Settings, tables: list[InputTable]) -> str:
     """Return a digest of everything that changes what a night puts live."""
-    return digest_of([[table.model_dump() for table in tables], select(settings, commands.SETTINGS)])
+    return digest_of([[table.model_dump() for table in tables], commands.select(settings, commands.SETTINGS)])

@@ -1,7 +1,8 @@
-"""The files or tables of a night's window, each with a value that changes when it is written again."""
+"""The window of a night: its last day, and its files or tables, each with a value that changes with every write."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import datetime
 from collections.abc import Iterator
@@ -10,12 +11,23 @@ from typing import Any
 from artifacts import storage
 from artifacts.manifests import InputTable
 from artifacts.names import FINAL, day_table_of_path, tables_to_read
+from configs import cli
 from configs.errors import UserError
 from configs.settings import BIGQUERY, BigQuerySettings, Settings
 
 
 class NoTableError(UserError):
     """The date has no table yet: wait for the export, or run another date."""
+
+
+def settings_of(args: argparse.Namespace, date: datetime.date | None = None) -> Settings:
+    """Return the settings of a date's night, by default yesterday's."""
+    return cli.settings_from(args, {"source.end_date": str(date or yesterday())})
+
+
+def yesterday() -> datetime.date:
+    """Return the last day that has ended, in UTC."""
+    return datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
 
 
 def tables_of(settings: Settings, date: datetime.date) -> list[InputTable]:

@@ -17,9 +17,8 @@ from nightly import destinations, inputs, retention
 from nightly.attempt import new_attempt, open_attempt, version_of
 from nightly.runs import figures, live, outputs, record
 from nightly.runs.record import Record
-from nightly.steps.commands import NAMES, PROMOTE, STEPS
+from nightly.steps.commands import NAMES, PROMOTE, STEPS, Plan, Step
 from nightly.steps.process import Execute, execute
-from nightly.steps.step import Plan, Step
 
 
 class StepError(UserError):

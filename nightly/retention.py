@@ -10,7 +10,7 @@ from artifacts.paths import Nights
 from artifacts.storage import locks
 from configs import cli
 from configs.settings import NightlySettings
-from nightly import dates
+from nightly import inputs
 from nightly.runs import live, record
 
 _EPILOG = """\
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--dry_run", action="store_true", help="only print the runs that would be removed")
     args = parser.parse_args(argv)
-    settings = dates.settings_of(args).nightly
+    settings = inputs.settings_of(args).nightly
     nights = Nights(settings.directory)
     with locks.claim(settings.directory):
         if args.dry_run:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from artifacts.paths import Nights
 from configs import cli
-from nightly import dates, destinations
+from nightly import destinations, inputs
 from nightly.runs import live
 from nightly.steps.process import Execute, execute
 
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None, execute: Execute = execute) -> None:
         "--to", metavar="DATE", help="date or name of the version to go back to; all newer versions are withdrawn"
     )
     args = parser.parse_args(argv)
-    settings = dates.settings_of(args)
+    settings = inputs.settings_of(args)
     withdrawn, version = live.withdraw(Nights(settings.nightly.directory), args.to)
     destinations.follow(settings, version, execute, print)
     print(f"{version.name} is live; withdrawn: {', '.join(withdrawn) or 'none'}")

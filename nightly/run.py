@@ -12,7 +12,7 @@ from artifacts.paths import Nights
 from artifacts.storage import locks
 from configs import cli
 from configs.errors import UserError
-from nightly import dates, night
+from nightly import inputs, night
 from nightly.runs import live, record
 from nightly.steps.commands import NAMES
 from nightly.steps.process import Execute, execute
@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None, execute: Execute = execute) -> None:
     parser.add_argument("--date", metavar="DATE", help="last day of the window, e.g. 2024-01-31; default: yesterday")
     parser.add_argument("--only", choices=NAMES, help="run one step alone, for a scheduler that starts each step")
     args = parser.parse_args(argv)
-    date = dates.parse(args.date) if args.date else dates.yesterday()
-    settings = dates.settings_of(args, date)
+    date = _parse_date(args.date) if args.date else inputs.yesterday()
+    settings = inputs.settings_of(args, date)
     if settings.nightly.textfile:
         publish.check_file(settings.nightly.textfile)
     with locks.claim(settings.nightly.directory):
@@ -51,10 +51,18 @@ def main(argv: Sequence[str] | None = None, execute: Execute = execute) -> None:
             for missed in missed_dates(Nights(settings.nightly.directory), date, settings.nightly.catch_up_days):
                 print(f"{missed} was missed, or did not end: it is run first")
                 try:
-                    night.Runner(dates.settings_of(args, missed), execute).run()
+                    night.Runner(inputs.settings_of(args, missed), execute).run()
                 except UserError as error:  # tonight's is run all the same
                     print(f"{missed} is left out: {error}", file=sys.stderr)
         night.Runner(settings, execute, only=args.only).run()
+
+
+def _parse_date(text: str) -> datetime.date:
+    """Return the date of 2024-01-31 or 20240131; raise UserError if it is not a date."""
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"--date {text} is not a date; write it as 2024-01-31") from None
 
 
 def missed_dates(nights: Nights, date: datetime.date, days: int) -> list[datetime.date]:

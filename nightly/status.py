@@ -15,7 +15,7 @@ from artifacts.manifests import AliasManifest, LiveVersion
 from artifacts.paths import Nights
 from configs import cli
 from configs.errors import UserError
-from nightly import dates
+from nightly import inputs
 from nightly.runs import live, record
 
 _METRIC = "recall@20"  # the metric that the table shows
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="print the live version and the runs as one JSON object")
     parser.add_argument("--max_age_days", type=float, metavar="N", help="fail if the live version is older")
     args = parser.parse_args(argv)
-    nights = Nights(dates.settings_of(args).nightly.directory)
+    nights = Nights(inputs.settings_of(args).nightly.directory)
     alias = live.read(nights)
     runs = [_describe(run, alias) for run in record.load_all(nights)[-args.runs :]]
     if args.json:

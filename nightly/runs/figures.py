@@ -5,8 +5,10 @@ No figure contains the id of a visitor or of an item.
 
 from __future__ import annotations
 
+import datetime
 import json
 import time
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,16 +17,31 @@ from scipy.special import entr
 from artifacts import storage
 from artifacts.items_table import ItemsTable
 from artifacts.manifests import DatasetManifest, Manifest, ModelManifest, PredictionsManifest
-from artifacts.names import CONTENT_ID, VISITORS
+from artifacts.names import CONTENT_ID, DAY_SECONDS, VISITORS
 from artifacts.paths import Dataset, Model, Night, Nights, Output, Predictions
 from configs.settings import NightlySettings
-from nightly.runs import live, prometheus, record
+from nightly.runs import live, record
 from nightly.runs.record import Record
 
 _LINES = 1000  # lines that runs.jsonl keeps: three years of nights
 _WALS = "WALS"  # the name of our model among the systems of an evaluation
 _PREDICTION_COUNTS = ("visitors", "recommendations")
 _ABOUT = ("name", "date", "status", "message")  # what the manifest of a run already has
+_STATUSES = (record.PROMOTED, record.GATE_FAILED, record.FAILED, record.NO_TABLE, record.NOT_PROMOTED)
+_HELP = {
+    "rows_read": "Rows of the export in the window.",
+    "rows_rejected": "Rows that could not be used.",
+    "interactions": "Pairs of visitor and item.",
+    "users": "Visitors in the training data.",
+    "items": "Items in the training data.",
+    "visitors": "Visitors with predictions.",
+    "recommendations": "Recommendations written.",
+    "loss": "Loss after the last sweep.",
+    "rwse": "Root weighted squared error after the last sweep.",
+    "sweeps": "Sweeps of the training.",
+    "rating_drift": "Jensen-Shannon divergence of the ratings from those of the live model's dataset, in bits.",
+    "item_drift": "Jensen-Shannon divergence of the visitors by item from those of the live model's dataset, in bits.",
+}
 
 M = TypeVar("M", bound=Manifest)
 
@@ -37,7 +54,7 @@ def write(settings: NightlySettings, nights: Nights, run: Record) -> None:
     text = b"".join(old + b"\n" for old in earlier) + json.dumps(line).encode() + b"\n"
     storage.write_bytes(nights.figures, text)
     if settings.textfile:
-        storage.write_bytes(settings.textfile, prometheus.to_text(line))
+        storage.write_bytes(settings.textfile, to_text(line))
 
 
 def describe(nights: Nights, run: Record) -> dict[str, Any]:
@@ -50,7 +67,7 @@ def describe(nights: Nights, run: Record) -> dict[str, Any]:
         "status": run.status,
         "message": run.manifest.message,
         "live": version.name if version else None,
-        "live_age_seconds": round(time.time() - prometheus.end_of_day(version.date)) if version else None,
+        "live_age_seconds": round(time.time() - end_of_day(version.date)) if version else None,
         "seconds": {name: step.seconds for name, step in run.manifest.steps.items() if step.seconds is not None},
     }
     if dataset := _finished(DatasetManifest, Dataset(night.dataset)):
@@ -119,3 +136,38 @@ def _visitors_of_items(dataset: Dataset) -> dict[Any, float]:
         return {}
     items = ItemsTable.read(dataset.items, columns=(CONTENT_ID, VISITORS))
     return dict(zip(items.content_ids, items.visitors.tolist(), strict=True))
+
+
+def to_text(line: dict[str, Any]) -> bytes:
+    """Return the gauges of a run's figures, for the textfile collector of Prometheus' node exporter."""
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+    registry = CollectorRegistry()
+
+    def gauge(name: str, text: str, value: float | None) -> None:
+        if value is not None:
+            Gauge(f"wals_nightly_{name}", text, registry=registry).set(value)
+
+    def gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> None:
+        if values:
+            metric = Gauge(f"wals_nightly_{name}", text, [label], registry=registry)
+            for key, value in values.items():
+                metric.labels(key).set(value)
+
+    ended = datetime.datetime.fromisoformat(line["time"]).timestamp()
+    gauge("last_run_timestamp_seconds", "Time at which the last run ended.", ended)
+    statuses = {status: float(status == line["status"]) for status in _STATUSES}
+    gauges("status", "1 for the outcome of the last run.", "status", statuses)
+    live_end = end_of_day(line["live"].rpartition(".")[0]) if line["live"] else None
+    gauge("live_data_timestamp_seconds", "End of the live version's window.", live_end)
+    gauges("step_seconds", "Time of each step.", "step", line["seconds"])
+    for name, text in _HELP.items():
+        gauge(name, text, line.get(name))
+    gauges("rejected", "Rejected rows by reason.", "reason", line.get("rejected", {}))
+    gauges("quality", "Metrics on held-out data.", "metric", line["quality"])
+    return generate_latest(registry)
+
+
+def end_of_day(date: str) -> float:
+    """Return the end of a day in UTC, as seconds since 1970."""
+    return datetime.datetime.fromisoformat(date).replace(tzinfo=datetime.UTC).timestamp() + DAY_SECONDS

@@ -13,7 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from scipy.spatial.distance import jensenshannon
 
-from nightly.runs import figures, prometheus
+from nightly.runs import figures
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -84,7 +84,7 @@ def test_the_dashboard_and_the_rules_ask_for_what_there_is(site, tmp_path):
 
 
 def test_statuses_that_the_rules_know_are_those_of_a_run():
-    source = prometheus.to_text({"time": "2024-01-01", "status": "failed", "live": None, "seconds": {}, "quality": {}})
+    source = figures.to_text({"time": "2024-01-01", "status": "failed", "live": None, "seconds": {}, "quality": {}})
     known = re.findall(r'status="([^"]+)"', source.decode())
     asked = re.findall(r'status="([^"]+)"', " ".join(expressions().values()))
     assert asked and set(asked) <= set(known)

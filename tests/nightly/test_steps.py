@@ -14,8 +14,7 @@ from artifacts.paths import Night
 from configs.settings import Settings, Signal
 from configs.settings.section import keys_of, section_of
 from nightly import attempt
-from nightly.steps.commands import NAMES, STEPS
-from nightly.steps.step import FILES, Plan
+from nightly.steps.commands import FILES, NAMES, STEPS, Plan
 from tests.support.nights import write_output
 
 # A setting that is not in this table fails the test: decide which steps it repeats, and add it to the right line.
