@@ -27,14 +27,9 @@ Catalogue = dict[str, tuple[str, str]]  # title and category by contentId; an it
 
 
 def of_dataset(dataset: Dataset, path: str | None, required: bool = False) -> Catalogue:
-    """Return titles and categories: of a catalogue, or else of the dataset's items.parquet.
+    """Return titles and categories: those of a catalogue win over items.parquet; if `required`, it must exist.
 
-    Args:
-        path: of the catalogue; None for none. A table of BigQuery has been joined to items.parquet already.
-        required: whether it must be a file that exists.
-
-    Raises:
-        UserError: the catalogue (see `read`) or items.parquet cannot be read.
+    A catalogue that is a table of BigQuery has been joined to items.parquet already.
     """
     names = of_items(dataset.items)
     return overlaid(names, read(path)) if path and (required or is_file(path)) else names
@@ -80,8 +75,7 @@ def is_file(path: str) -> bool:
 def read_table(path: str) -> pa.Table:
     """Return the columns of a file, local or gs://, see `checked`; those of a CSV are text.
 
-    Raises:
-        UserError: the file cannot be read or is not of its kind, or see `checked`.
+    Raise UserError if it cannot be read or is not of its kind, or see `checked`.
     """
     if in_bigquery(path):
         raise UserError(f"catalogue {path}: only pipeline.preprocess reads tables of BigQuery; name a file here")
@@ -98,8 +92,7 @@ def read_table(path: str) -> pa.Table:
 def checked(table: pa.Table, path: str) -> pa.Table:
     """Return a catalogue with contentId, title and category as text; empty text is null.
 
-    Raises:
-        UserError: it has no contentId, a column twice, or one of these columns is not text or numbers.
+    Raise UserError if it has no contentId, or a column twice, or one of these columns is not text or numbers.
     """
     names = table.column_names
     if CONTENT_ID not in names:

@@ -89,11 +89,7 @@ def describe_all(root: str) -> dict[str, FileDescription]:
 def problems(root: str, files: Mapping[str, FileDescription], check_bytes: bool = True) -> Iterator[str]:
     """Yield what is wrong with the files below a directory, one line per file that is missing or damaged.
 
-    On gs:// the service's own checksums are compared, and nothing is downloaded.
-
-    Args:
-        files: what must be there, by name.
-        check_bytes: whether checksums are compared; sizes always are.
+    Sizes are always compared; checksums, if `check_bytes`, on gs:// those of the service, so nothing is downloaded.
     """
     listed = storage.list_files(root)
     for name, expected in sorted(files.items()):

@@ -18,13 +18,10 @@ _REMEDY = "train again"
 
 
 def write_table(prefix: str, table: np.ndarray, shards: int, rank: int = 0, processes: int = 1) -> None:
-    """Write the shards of a table.
+    """Write the shards of a table, float [n, k], with a prefix such as `Model.user_factors`.
 
-    Of several processes each writes the shards of its own rows; `shards` is then a multiple of `processes`.
-
-    Args:
-        prefix: for example `Model.user_factors`.
-        table: float [n, k], the rows rank, rank + processes, ... of the whole table.
+    Of several processes each writes the shards of its own rows, rank, rank + processes, ... of the whole table;
+    `shards` is then a multiple of `processes`.
     """
     for shard in range(rank, shards, processes):
         part = table[shard // processes :: shards // processes]
@@ -45,11 +42,7 @@ def count_shards(prefix: str) -> int:
 def read_table(prefix: str, shards: int | None = None, rows: int | None = None) -> np.ndarray:
     """Read a whole table, float32 [rows, k]; besides it, one block is in memory.
 
-    Args:
-        shards, rows: how many the table must have; None accepts what is there.
-
-    Raises:
-        UserError: a shard is missing, damaged or of another shape, or a factor is not finite.
+    shards, rows: how many the table must have; None accepts what is there. Raises as `read_blocks`.
     """
     shards = count_shards(prefix) if shards is None else shards
     if rows is None:
@@ -74,14 +67,9 @@ def read_shard(prefix: str, shard: int, shards: int, rows: int) -> np.ndarray:
 
 
 def read_blocks(prefix: str, shard: int, shards: int, rows: int, size: int) -> Generator[np.ndarray, None, None]:
-    """Read one shard of a table, float32 [size, k] at a time.
+    """Read one shard of a table, float32 [size, k] at a time; its row r has the index shard + r * shards.
 
-    Args:
-        shard, shards: row r of the shard has the index shard + r * shards.
-        rows: how many the shard must have. size: rows of a block.
-
-    Raises:
-        UserError: the file is missing, damaged or of another shape, or a factor is not finite.
+    Raise UserError if the file is missing, damaged, or not of `rows` rows, or if a factor is not finite.
     """
     path = shard_name(prefix, shard, shards, ".npy")
     try:

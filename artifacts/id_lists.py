@@ -23,11 +23,7 @@ _HEADERS = {b"visitorid", b"contentid", b"fullvisitorid", b"user_pseudo_id", b"u
 
 
 def read_text(path: str, setting: str) -> str:
-    """Return the text of the file that a setting names.
-
-    Raises:
-        UserError: the file does not exist, cannot be read, or is neither UTF-8 nor UTF-16.
-    """
+    """Return the text of the file that a setting names; raise UserError if it cannot be read, or see `decode`."""
     return decode(read_file(path, setting), f"{setting} {path}")
 
 

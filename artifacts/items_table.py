@@ -28,11 +28,7 @@ class _Column:
 
 @dataclass(frozen=True)
 class ItemsTable:
-    """The table, by columns.
-
-    Attributes:
-        table: as in the file; columns that were not asked for are missing.
-    """
+    """The table, by columns: `table` is as in the file, without the columns that were not asked for."""
 
     table: pa.Table
 
@@ -50,14 +46,9 @@ class ItemsTable:
         columns: tuple[str, ...] = (names.CONTENT_ID,),
         optional: tuple[str, ...] = (),
     ) -> ItemsTable:
-        """Read the table.
+        """Read columns of the table, names of `artifacts.names`, and the optional ones if it has them.
 
-        Args:
-            size: how many items it must have; None accepts what is there.
-            columns: those to read, names of `artifacts.names`. optional: those to read if the table has them.
-
-        Raises:
-            UserError: the file does not exist, is damaged, has another size, or lacks a column.
+        Raise UserError if the file does not exist, is damaged, lacks a column, or has not `size` items.
         """
         try:
             with storage.open_to_read(path) as file, pq.ParquetFile(file) as parquet:

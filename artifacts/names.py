@@ -96,11 +96,9 @@ def _day_table(match: re.Match[str]) -> DayTable | None:
 
 
 def tables_to_read(tables: Sequence[DayTable | None], unfinished: bool) -> list[bool]:
-    """Return which tables to read so that each event counts once.
+    """Return which tables to read so that each event counts once; None is not the table of a day, and always read.
 
-    Args:
-        tables: None for what is not the table of a day, which is always read.
-        unfinished: read the fresh or else the intraday table of a day that has no final one.
+    unfinished: read the fresh or else the intraday table of a day that has no final one.
     """
     best: dict[datetime.date, int] = {}
     for table in tables:

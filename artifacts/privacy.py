@@ -21,8 +21,7 @@ _LEAST_BYTES = 16  # of a key: shorter ones can be guessed
 def read_key(settings: PrivacySettings) -> bytes | None:
     """Return the key that the settings name; None if ids are not hashed.
 
-    Raises:
-        UserError: the key is missing or too short. The message never contains the key.
+    Raise UserError if it is missing or too short; the message never contains the key.
     """
     if settings.hash_key_file:
         setting = f"privacy.hash_key_file {settings.hash_key_file}"
@@ -54,12 +53,9 @@ def key_name(key: bytes | None) -> str | None:
 
 
 def read_deleted(settings: PrivacySettings, key: bytes | None) -> dict[bytes, int]:
-    """Return the ids of the deletion list and, with a key, their hashes, with their lines; empty without a list.
+    """Return the ids of the deletion list, which may be empty, and with a key their hashes, with their lines.
 
     So a list of ids and a list of their hashes have the same effect.
-
-    Raises:
-        UserError: the list cannot be read. A list may be empty.
     """
     if not settings.deleted_visitors:
         return {}

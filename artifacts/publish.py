@@ -26,14 +26,8 @@ _REPLACED = ".replaced"
 def staged(root: str, kind: str, replace: bool) -> Iterator[str]:
     """Lock an output and yield a directory to write it to; publish that directory at the end, or remove it on an error.
 
-    Args:
-        root: where the output goes.
-        kind: the kind that its manifest names.
-        replace: whether an earlier output of this kind may be replaced.
-
-    Raises:
-        UserError: `root` is not empty and may not be replaced, or another run is at work on it.
-        MachineError: the disk is full or fails, or memory is used up.
+    Raise UserError if `root` is not empty, unless `replace` is set and it contains an output of this kind, or if
+    another run is at work on it; MachineError if the disk is full or fails, or memory is used up.
     """
     root = target_of(root)
     with locks.claim(root):

@@ -69,8 +69,7 @@ def _masked(crc: Any) -> Any:
 def read_row_batches(path: str, batch_size: int = 8192) -> Iterator[SparseRows]:
     """Yield the rows of a file, `batch_size` records at a time, the pieces of a long row joined; `.gz` is unpacked.
 
-    Raises:
-        UserError: the file is missing, truncated or damaged, naming the record.
+    Raise UserError, naming the record, if the file is missing, truncated or damaged.
     """
     pending: SparseRows | None = None  # its last row may continue in the next batch
     decoder, records = example_coder.ExamplesToRecordBatchDecoder(), read_records(path)

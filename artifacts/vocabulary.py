@@ -16,12 +16,9 @@ _BLOCK_BYTES = 1 << 20  # split into lines at once, which take several times as 
 class Vocabulary:
     """The ids of users or items in the order of their indices.
 
-        >>> vocabulary = Vocabulary([b"x", b"y"])
-        >>> vocabulary[1], vocabulary.index(b"y"), len(vocabulary)
-        (b'y', 1, 2)
-
-    Attributes:
-        ids: the id of each index.
+    >>> vocabulary = Vocabulary([b"x", b"y"])
+    >>> vocabulary[1], vocabulary.index(b"y"), len(vocabulary)
+    (b'y', 1, 2)
     """
 
     def __init__(self, ids: Sequence[bytes]):

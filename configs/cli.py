@@ -42,11 +42,12 @@ def parser(prog: str, description: str, **kwargs: Any) -> argparse.ArgumentParse
     return result
 
 
-def add_flags(parser_: argparse.ArgumentParser, flags: Flags, output: str) -> None:
-    """Add a job's own flags, and `--replace` for its output."""
+def add_flags(parser_: argparse.ArgumentParser, flags: Flags, output: str | None = None) -> None:
+    """Add a job's own flags, and `--replace` if it has an output that may be replaced."""
     for name, (_, metavar, text) in flags.items():
         parser_.add_argument(f"--{name}", metavar=metavar, help=text)
-    parser_.add_argument("--replace", action="store_true", help=f"replace {output} already there")
+    if output:
+        parser_.add_argument("--replace", action="store_true", help=f"replace {output} already there")
 
 
 def settings_with(args: argparse.Namespace, flags: Flags) -> Settings:

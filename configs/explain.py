@@ -11,11 +11,7 @@ from configs.settings import Signal, SourceSettings
 
 
 def explain(source: SourceSettings) -> str:
-    """Return the signals, page rules and attributes of a source as YAML that means the same without the preset.
-
-    Raises:
-        UserError: the source is a table, which has none of them.
-    """
+    """Return the signals, page rules and attributes of a source as YAML that means the same without the preset."""
     if source.kind == "table":
         raise UserError("kind table has columns in place of signals; --explain_source is for kind ga4 and ga360")
     parameters = source.page_parameters

@@ -23,8 +23,7 @@ LIVE = "live"  # the alias in Vertex AI
 def follow(settings: Settings, version: LiveVersion, execute: Execute, say: Callable[[str], None]) -> None:
     """Update every destination that the settings name to the live version; a second call changes nothing.
 
-    Raises:
-        UserError: a destination could not be changed; the version is live all the same.
+    Raise UserError if a destination could not be changed; the version is live all the same.
     """
     if settings.nightly.serve:
         _publish(settings, version, execute, say)

@@ -33,9 +33,7 @@ def yesterday() -> datetime.date:
 def tables_of(settings: Settings, date: datetime.date) -> list[InputTable]:
     """Return the files or tables of the window that ends with `date`.
 
-    Raises:
-        NoTableError: the date itself has no table, or nothing matches at all.
-        UserError: the settings name no input, or BigQuery refuses the request.
+    Raise NoTableError if the date itself has no table, UserError if the settings name no input.
     """
     source = settings.source
     if source.query:

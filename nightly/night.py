@@ -43,10 +43,8 @@ class Runner:
     def run(self) -> Record:
         """Run the steps of the date that are still to do, and return the record of the run.
 
-        Raises:
-            StepError: a step failed.
-            GateError: the model did not pass the gate.
-            UserError: the date has no table, or a file of the nights is damaged.
+        Raise StepError if a step failed, GateError if the model did not pass the gate, UserError if the date has no
+        table, or a file of the nights is damaged.
         """
         run = self._open()
         try:

@@ -14,11 +14,7 @@ from configs.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Hash the ids of standard input, one per line, with the key of the settings.
-
-    Raises:
-        UserError: the settings name no key, it cannot be read, or the ids are not text in UTF-8 or UTF-16.
-    """
+    """Hash the ids of standard input, one per line, with the key of the settings."""
     parser = cli.parser(
         "python -m pipeline.hash_ids",
         "Write the hash of each visitorId of standard input, one per line: to look a visitor up, or to make the list "

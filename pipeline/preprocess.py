@@ -53,11 +53,7 @@ _FLAGS = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the flags and run the job.
-
-    Raises:
-        UserError: a setting, the input or the output needs the user's attention. GateError: see `preprocess`.
-    """
+    """Parse the flags and run the job."""
     parser = cli.parser(
         "python -m pipeline.preprocess",
         "Read Google Analytics exports or a table; write vocabularies, group-by TFRecords and the transform_fn.",
@@ -104,14 +100,7 @@ def preprocess(
 ) -> DatasetManifest:
     """Make the dataset that the settings describe, and return its manifest.
 
-    Args:
-        replace: whether to replace a dataset that exists there already.
-        sizes: of blocks and records, for tests.
-        need_catalogue: whether the file `catalogue` must exist.
-
-    Raises:
-        UserError: a setting, the input or the output needs the user's attention. GateError: the dataset differs too
-            much from the last good one.
+    `sizes` of blocks and records are for tests. Raise GateError if the dataset differs too much from the last good one.
     """
     _import_libraries()
     from artifacts import publish
@@ -142,11 +131,7 @@ def preprocess(
 
 
 def submit(settings: Settings, beam_flags: Sequence[str], replace: bool, need_catalogue: bool = False) -> None:
-    """Submit the job that makes the dataset, and do not wait for it; its own last step publishes the dataset.
-
-    Raises:
-        UserError: a setting, the input or the output needs the user's attention. Later errors are in the job's log.
-    """
+    """Submit the job that makes the dataset, and do not wait for it; its own last step publishes the dataset."""
     _import_libraries()
     from artifacts import publish, storage
     from artifacts.paths import join

@@ -10,19 +10,14 @@ from collections.abc import Callable, Sequence
 from artifacts.storage import is_remote
 from configs import cli
 from configs.errors import UserError
-from pipeline.demo.sample.export import Plan
 from pipeline.demo.sample.formats import FORMATS
-from pipeline.demo.sample.generate import LAYOUTS, make_sample, size_from
+from pipeline.demo.sample.generate import LAYOUTS, Plan, make_sample, size_from
 
 _LIMIT = 100_000_000
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the flags, write the sample, and print its numbers.
-
-    Raises:
-        UserError: the sizes do not fit together, or the directory is not empty or cannot be written.
-    """
+    """Parse the flags, write the sample, and print its numbers."""
     args = _parser().parse_args(argv)
     if is_remote(args.output_dir):
         raise UserError(f"--output_dir {args.output_dir}: name a local directory")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -15,37 +14,31 @@ from configs.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the flags and print the tables.
-
-    Raises:
-        UserError: the dataset or the predictions do not exist or are not finished, or a visitor is unknown.
-    """
-    args = _parser().parse_args(argv)
+    """Parse the flags and print the tables."""
+    parser = cli.parser("python -m pipeline.show", "Show what some visitors read, and what is recommended to them.")
+    flags = {
+        "dataset_dir": ("dataset_dir", "DIR", "the dataset, if not the config's"),
+        "predictions_dir": ("predictions_dir", "DIR", "the predictions, if not the config's"),
+        "catalogue": ("catalogue", "FILE", "titles and categories that win over the dataset's (default: the config's)"),
+    }
+    cli.add_flags(parser, flags)
+    add = parser.add_argument
+    add("--visitors", type=int, default=5, metavar="N", help="number of visitors to choose (default: 5)")
+    add("--visitor_id", nargs="+", default=[], metavar="ID", help="show these visitors instead")
+    args = parser.parse_args(argv)
     if args.visitors < 1:
         raise UserError(f"--visitors {args.visitors}: show at least one")
-    flags = {name: getattr(args, name) for name in ("dataset_dir", "predictions_dir", "catalogue")}
-    settings = cli.settings_from(args, flags)
+    settings = cli.settings_with(args, flags)
     dataset = Dataset(cli.required(settings.dataset_dir, "dataset_dir"))
     predictions = Predictions(cli.required(settings.predictions_dir, "predictions_dir"))
     console = Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(width=100)  # a log has no width of its own
 
-    from pipeline.demo.show import tables  # it takes a second to import, for which `--help` does not wait
+    from pipeline.demo import show  # it takes a second to import, for which `--help` does not wait
 
     visitors, required = args.visitor_id or args.visitors, args.catalogue is not None
-    tables.show(dataset, predictions, settings.catalogue, visitors, console, catalogue_required=required)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = cli.parser("python -m pipeline.show", "Show what some visitors read, and what is recommended to them.")
-    add = parser.add_argument
-    add("--dataset_dir", metavar="DIR", help="the dataset, if not the config's")
-    add("--predictions_dir", metavar="DIR", help="the predictions, if not the config's")
-    add("--catalogue", metavar="FILE", help="titles and categories that win over the dataset's (default: the config's)")
-    add("--visitors", type=int, default=5, metavar="N", help="number of visitors to choose (default: 5)")
-    add("--visitor_id", nargs="+", default=[], metavar="ID", help="show these visitors instead")
-    return parser
+    show.show(dataset, predictions, settings.catalogue, visitors, console, catalogue_required=required)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,7 @@ BASELINE = {"baseline": ("validation.baseline", "DIR", "the last good dataset; a
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Compare two finished datasets.
-
-    Raises:
-        GateError: they differ too much. UserError: one of them cannot be read.
-    """
+    """Compare two finished datasets; raise GateError if they differ too much."""
     parser = cli.parser(
         "python -m pipeline.validate", "Compare a dataset with the last good one by the bounds of `validation:`."
     )

@@ -13,11 +13,7 @@ from configs.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Check each directory and print the result.
-
-    Raises:
-        UserError: one of them is not finished, or is damaged.
-    """
+    """Check each directory and print the result; raise UserError if one is not finished, or is damaged."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.verify",
         description="Check datasets, models and predictions against their manifests: the size and checksum of each "

@@ -19,17 +19,13 @@ from ranking.examples import Row
 from report import visitors
 from trainer.inputs import dataset_rows
 
-_BINS = 30
-
 
 @dataclass(frozen=True)
 class RowStatistics:
-    """Statistics of the users' rows, with a histogram of the ratings."""
+    """Statistics of the users' rows."""
 
     users_per_item: np.ndarray  # int64 [items]
     items_per_user: np.ndarray  # int64 [users]
-    edges: np.ndarray  # float64 [bins + 1]
-    counts: np.ndarray  # int64 [bins]
     candidates: list[Row]  # that may be shown as examples
 
 
@@ -41,7 +37,7 @@ class Inputs:
     model_dir: str
     dataset: DatasetManifest
     model: ModelManifest
-    statistics: dict[str, Any]  # the dataset's statistics.json, {} if it has none
+    statistics: dict[str, Any]  # the dataset's statistics.json
     rows: RowStatistics
     item_factors: np.ndarray  # float32 [items, k]
     items: list[str]  # contentIds by itemId
@@ -62,8 +58,7 @@ class Inputs:
 def read(settings: Settings, need_catalogue: bool, need_evaluation: bool) -> Inputs:
     """Read all inputs; the catalogue and the evaluation may be missing unless they are needed.
 
-    Raises:
-        UserError: the model, its dataset or a needed file is missing, or the inputs do not belong together.
+    Raise UserError if another file is missing, or the inputs do not belong together.
     """
     dataset, model = Dataset(str(settings.dataset_dir)), Model(str(settings.model_dir))
     trained = ModelManifest.read(model.manifest)
@@ -78,7 +73,7 @@ def read(settings: Settings, need_catalogue: bool, need_evaluation: bool) -> Inp
         model_dir=model.root,
         dataset=described,
         model=trained,
-        statistics=json.loads(storage.read_bytes(dataset.statistics)) if "statistics.json" in described.files else {},
+        statistics=json.loads(storage.read_bytes(dataset.statistics)),
         rows=rows,
         item_factors=factor_tables.read_table(model.item_factors),
         items=items,
@@ -126,18 +121,11 @@ def _read_evaluation(path: str | None, required: bool, model: ModelManifest) -> 
 
 
 def read_rows(dataset: Dataset) -> RowStatistics:
-    """Read the users' rows twice, first for the range of the ratings; one file is in memory at a time."""
+    """Read the users' rows; one file is in memory at a time."""
     info = dataset_rows.read_info(dataset.root)
-    blocks = dataset_rows.RowFiles(info.shards(dataset.items_for_user), info.users, info.items)
-    users_per_item, items_per_user = np.zeros(info.items, np.int64), np.zeros(info.users, np.int64)
-    low, high, candidates = np.inf, -np.inf, []
-    for block in blocks:
-        users_per_item += np.bincount(block.indices, minlength=info.items)
-        items_per_user[block.keys] += block.lengths
-        if block.entries:
-            low, high = min(low, block.values.min()), max(high, block.values.max())
-        candidates += visitors.candidates(block)
-    low = 0.0 if 0 < low < 0.1 * high else low  # a range that starts near 0 starts at 0
-    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
-    counts = np.sum([np.histogram(block.values, edges)[0] for block in blocks], axis=0)
-    return RowStatistics(users_per_item, items_per_user, edges, counts, candidates)
+    statistics = RowStatistics(np.zeros(info.items, np.int64), np.zeros(info.users, np.int64), [])
+    for block in info.row_files(dataset.items_for_user):
+        statistics.users_per_item[:] += np.bincount(block.indices, minlength=info.items)
+        statistics.items_per_user[block.keys] += block.lengths
+        statistics.candidates.extend(visitors.candidates(block))
+    return statistics

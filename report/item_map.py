@@ -19,11 +19,7 @@ class Map(NamedTuple):
 
 
 def draw(factors: np.ndarray, users_per_item: np.ndarray, most: int) -> Map:
-    """Place the most popular items by t-SNE with cosine distances, or by PCA if there are few items.
-
-    Args:
-        factors: float32 [items, k]. users_per_item: int64 [items]. most: number of items to place.
-    """
+    """Place the `most` popular items by t-SNE with cosine distances, or by PCA if there are few items."""
     norms = np.linalg.norm(factors.astype(np.float64), axis=1)
     popular = np.argsort(-users_per_item, kind="stable")
     items = popular[norms[popular] > 0][:most]

@@ -21,15 +21,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse the flags and write the report."""
     description = "Write one HTML file on a dataset, a model and its quality."
     parser = cli.parser("python -m report.page", description, epilog=_EPILOG)
-    parser.add_argument("--dataset_dir", metavar="DIR", help="the dataset (default: the config's)")
-    parser.add_argument("--model_dir", metavar="DIR", help="the model (default: the config's)")
-    parser.add_argument("--catalogue", metavar="FILE", help="titles that win over the data's (default: the config's)")
-    parser.add_argument("--evaluation_json", metavar="JSON", help="what trainer.evaluate wrote with --output_json")
-    parser.add_argument("--output", metavar="HTML", help="the file to write (default: report.output)")
+    flags = {
+        "dataset_dir": ("dataset_dir", "DIR", "the dataset (default: the config's)"),
+        "model_dir": ("model_dir", "DIR", "the model (default: the config's)"),
+        "catalogue": ("catalogue", "FILE", "titles that win over the data's (default: the config's)"),
+        "evaluation_json": ("report.evaluation", "JSON", "what trainer.evaluate wrote with --output_json"),
+        "output": ("report.output", "HTML", "the file to write (default: report.output)"),
+    }
+    cli.add_flags(parser, flags)
     args = parser.parse_args(argv)
-    flags = {name: getattr(args, name) for name in ("dataset_dir", "model_dir", "catalogue")}
-    flags |= {"report.output": args.output, "report.evaluation": args.evaluation_json}
-    settings = cli.settings_from(args, flags)
+    settings = cli.settings_with(args, flags)
     cli.required(settings.dataset_dir, "dataset_dir")
     cli.required(settings.model_dir, "model_dir")
     publish.check_file(settings.report.output)

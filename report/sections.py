@@ -29,7 +29,7 @@ def data_charts(inputs: Inputs) -> dict[str, str | None]:
 
 def by_day(inputs: Inputs) -> str | None:
     """Return a chart of the interactions per day, None if the dataset has no times."""
-    days = inputs.statistics.get("interactions_by_day") or {}
+    days = inputs.statistics["interactions_by_day"]
     names = sorted(days)
     if not names:
         return None
@@ -40,11 +40,9 @@ def by_day(inputs: Inputs) -> str | None:
 
 def ratings(inputs: Inputs) -> str:
     """Return a histogram of the ratings."""
-    edges, counts = inputs.rows.edges, inputs.rows.counts
-    if inputs.statistics.get("ratings"):
-        edges, counts = (np.asarray(inputs.statistics["ratings"][name]) for name in ("edges", "counts"))
+    edges, counts = (inputs.statistics["ratings"][name] for name in ("edges", "counts"))
     tips = [f"{low:.3g} to {high:.3g}: {n:,}" for low, high, n in zip(edges[:-1], edges[1:], counts, strict=True)]
-    return bars([number(edge) for edge in edges[:-1]], counts.tolist(), "Ratings", "interactions", tips, "rating")
+    return bars([number(edge) for edge in edges[:-1]], counts, "Ratings", "interactions", tips, "rating")
 
 
 def long_tail(inputs: Inputs) -> str:

@@ -53,11 +53,7 @@ def candidates(block: SparseRows) -> list[Row]:
 
 
 def choose(rows: Iterable[Row], categories: Sequence[str], count: int) -> list[Row]:
-    """Choose `count` visitors with as many different favourite categories as possible.
-
-    Args:
-        categories: by itemId, "" where unknown.
-    """
+    """Choose `count` visitors with as many different favourite categories as possible; categories: by itemId, or ""."""
     groups: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
         groups[favourite(row, categories)].append(row)

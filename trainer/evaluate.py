@@ -23,11 +23,7 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the job.
-
-    Raises:
-        UserError: a mistake that the user can correct. GateError: the model is not as good as required.
-    """
+    """Run the job; raise GateError if the model is not as good as required."""
     args = _parser().parse_args(argv)
     flags = {"dataset_dir": args.dataset_dir, "model_dir": args.model_dir}
     settings = cli.settings_from(args, flags)

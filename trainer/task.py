@@ -19,11 +19,7 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the flags and run the job.
-
-    Raises:
-        UserError: a mistake that the user can correct.
-    """
+    """Parse the flags and run the job."""
     parser = cli.parser(
         "python -m trainer.task",
         "Train a model on a dataset; write its factors, its SavedModel and its manifest.",

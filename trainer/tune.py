@@ -29,11 +29,7 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the flags and run the search.
-
-    Raises:
-        UserError: a mistake that the user can correct.
-    """
+    """Parse the flags and run the search."""
     parser = _parser()
     args, others = parser.parse_known_args(argv)
     settings = cli.settings_from(args, {"dataset_dir": args.dataset_dir})
@@ -91,11 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def vertex_params(flags: Sequence[str], search: SearchSettings) -> dict[str, Any]:
-    """Return the parameters of a trial from the flags that Vertex AI appends.
-
-    Raises:
-        UserError: a value is missing or wrong, or a flag is not a setting of the space.
-    """
+    """Return the parameters of a trial from the flags that Vertex AI appends; raise UserError if one is wrong."""
     from trainer.tuning import vertex as hypertune
 
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)

@@ -46,13 +46,9 @@ class Manifest(Part):
 
     @classmethod
     def read(cls, path: str) -> Self:
-        """Read the manifest of a finished output.
+        """Read the manifest of a finished output; raise UserError if there is none, or see `parse`.
 
-        Args:
-            path: the manifest itself, for example `Dataset(root).manifest`.
-
-        Raises:
-            UserError: it does not exist, or this code cannot read the output that it describes.
+        path: the manifest itself, for example `Dataset(root).manifest`.
         """
         root = path.removesuffix(f"/{MANIFEST}")
         missing = f"{root} is not a finished {noun(cls.kinds()[0])} (no {MANIFEST} in it)"
@@ -62,9 +58,8 @@ class Manifest(Part):
     def parse(cls, text: str | bytes, path: str) -> Self:
         """Check the text of a manifest and return it; `path` is where the text is from.
 
-        Raises:
-            UserError: it is not JSON, or of another kind or schema version, or incomplete, or it names a file outside
-                its directory.
+        Raise UserError if it is not JSON, is of another kind or schema version, is incomplete, or names a file outside
+        its directory.
         """
         remedy = f"rerun {cls.COMMAND}"
         try:

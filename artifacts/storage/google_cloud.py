@@ -60,9 +60,10 @@ def explained(
     what: str, say: Callable[[Exception], str] = advice, more: tuple[type[Exception], ...] = ()
 ) -> Iterator[None]:
     """Turn errors of Google's clients, and `more`, into a UserError of one line: `what`, and what `say` returns."""
+    caught: tuple[type[Exception], ...] = (GoogleAuthError, exceptions.GoogleAPIError, *more)
     try:
         yield
-    except (GoogleAuthError, exceptions.GoogleAPIError, *more) as error:
+    except caught as error:
         raise UserError(f"{what}: {say(error)}") from error
 
 

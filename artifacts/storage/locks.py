@@ -24,9 +24,7 @@ def claim(root: str, patience_s: float = 0.0) -> Iterator[None]:
 
     On a disk the operating system releases the lock when the process ends, however it ends. On gs:// the lock is a
     lease: an object that the run keeps renewing, and that another run takes over after five minutes without renewal.
-
-    Raises:
-        UserError: another run has the lock, the directory cannot be written, or its scheme is not gs://.
+    Raise UserError if another run has the lock, or the directory cannot be written.
     """
     storage_of(root)  # refuses a URL of another service
     path, deadline = root.rstrip("/") + _SUFFIX, time.monotonic() + patience_s

@@ -11,12 +11,11 @@ from pydantic import Field
 from configs.settings import yaml_files
 from configs.settings.cloud import BigQuerySettings, CloudSettings, DataflowSettings, VertexSettings
 from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSettings, SplitSettings, ValidationSettings
-from configs.settings.evaluation import EvaluationSettings, ReportSettings
 from configs.settings.nightly import NightlySettings
 from configs.settings.prediction import PredictionSettings, ServingSettings
 from configs.settings.section import Section, validate
 from configs.settings.source import OF_PRESETS, SourceSettings
-from configs.settings.training import ColdStartSettings, TrainingSettings
+from configs.settings.training import ColdStartSettings, EvaluationSettings, ReportSettings, TrainingSettings
 
 
 class Settings(Section):
@@ -107,15 +106,10 @@ def resolve(settings: Settings) -> Settings:
 
 
 def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Return the resolved settings of a YAML file, local or gs://.
+    """Return the resolved settings of a YAML file, local or gs://; raise UserError if a key or a value is wrong.
 
-    Args:
-        path: the file.
-        overrides: dotted keys (`source.kind`) and values that replace those of the file; a None replaces nothing. A
-            preset replaces all settings of items in the file but the page rules.
-
-    Raises:
-        UserError: the file is missing, is not YAML, or has an unknown or renamed key or a wrong value.
+    overrides: dotted keys (`source.kind`) and values that replace those of the file; a None replaces nothing. A preset
+    replaces all settings of items in the file but the page rules.
     """
     name, overrides = f"config {path}", overrides or {}
     tree = yaml_files.read(path, name, "configs/local.yaml")

@@ -37,9 +37,8 @@ _Loader.yaml_implicit_resolvers = {
 def read(path: str, name: str, example: str) -> dict[str, Any]:
     """Return the mapping of a YAML file, local or gs://, with or without a BOM; an empty file is an empty mapping.
 
-    Raises:
-        UserError: the file cannot be read, is not YAML, has a key twice, or is not a mapping. The message starts with
-            `name` and refers to `example`, a file of the same kind.
+    Raise UserError if it cannot be read, is not YAML, has a key twice, or is not a mapping. The message starts with
+    `name` and refers to `example`, a file of the same kind.
     """
     try:
         tree = yaml.load(_read_bytes(path).removeprefix(b"\xef\xbb\xbf"), _Loader) or {}  # noqa: S506 - a SafeLoader

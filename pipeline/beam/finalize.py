@@ -67,11 +67,7 @@ class PublishFromWorker:
     replace: bool
 
     def __call__(self, summary: Summary) -> None:
-        """Publish the dataset.
-
-        Raises:
-            UserError: the dataset is of no use or damaged, or its place is taken. GateError: see `make_manifest`.
-        """
+        """Publish the dataset; raise UserError if it is of no use or damaged, or its place is taken."""
         with locks.claim(self.root):
             if self._is_published():
                 return

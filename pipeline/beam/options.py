@@ -33,8 +33,7 @@ _IN_TRACEBACK = re.compile(r"^(?:configs\.errors\.)?UserError: (.*)$", re.MULTIL
 def from_settings(settings: Settings, argv: Sequence[str]) -> PipelineOptions:
     """Return Beam's options from the settings' `beam:` and from the command line, which wins.
 
-    Raises:
-        UserError: an option is unknown to Beam, or Dataflow needs one that is not set.
+    Raise UserError if an option is unknown to Beam, or Dataflow needs one that is not set.
     """
     flags: list[str] = []
     for name, value in settings.beam.items():
@@ -58,11 +57,7 @@ def _is_dataflow(options: PipelineOptions) -> bool:
 
 
 def _dataflow_flags(settings: Settings, explicit: Mapping[str, object]) -> list[str]:
-    """Return the sections `cloud` and `dataflow` as Beam's options; `explicit` are those of `beam` and the flags.
-
-    Raises:
-        UserError: an option that Dataflow needs is not set.
-    """
+    """Return the sections `cloud` and `dataflow` as Beam's options; `explicit` are those of `beam` and the flags."""
     cloud, dataflow = settings.cloud, settings.dataflow
     for name in ("project", "region", "temp_location"):
         if not (getattr(cloud, name) or explicit[name]):
@@ -94,11 +89,7 @@ def _dataflow_flags(settings: Settings, explicit: Mapping[str, object]) -> list[
 
 
 def check_bucket(options: PipelineOptions) -> None:
-    """Check, before the job costs anything, that Dataflow's staging bucket is in the region of its workers.
-
-    Raises:
-        UserError: it is not, or it does not exist.
-    """
+    """Raise UserError, before the job costs anything, unless Dataflow's staging bucket is in its workers' region."""
     if not _is_dataflow(options):
         return
     from artifacts.storage import google_cloud
@@ -125,8 +116,7 @@ def shared_folder(options: PipelineOptions, folder: str) -> str | None:
 def run(build: Callable[[beam.Pipeline], object], options: PipelineOptions, wait: bool = True) -> PipelineResult:
     """Build a pipeline, run it to its end or only start it, and return the runner's result.
 
-    Raises:
-        UserError: one was raised while building or in a worker, or Dataflow refused or failed the job.
+    Raise UserError if one was raised while building or in a worker, or if Dataflow refused or failed the job.
     """
     logging.getLogger("apache_beam.runners.common").addFilter(_needs_traceback)
     try:

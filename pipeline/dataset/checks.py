@@ -22,14 +22,10 @@ _VISITOR_FIELD = {"ga360": "fullVisitorId", "ga4": "user_pseudo_id"}
 
 
 def check_counts(counts: Counter[str], settings: Settings, rejected_dir: str) -> None:
-    """Refuse a run whose counts show that its dataset is of no use.
+    """Raise UserError if the counts of a run, by dotted name, show that its dataset is of no use.
 
-    Args:
-        counts: from all steps, by dotted name. rejected_dir: the directory of the rejected rows.
-
-    Raises:
-        UserError: the input is empty, from another window or of another kind; too much of it was rejected; or nothing
-            is left to train on or to hold out.
+    The input is empty, from another window or of another kind; too much of it was rejected, as files in `rejected_dir`
+    show; or nothing is left to train on or to hold out.
     """
     _check_time_unit(counts)
     _check_records(counts, settings.source)

@@ -17,22 +17,14 @@ _OF_WINDOW = ("input", "start_date", "end_date")  # settings that change every n
 
 
 def read_baseline(settings: ValidationSettings) -> DatasetManifest | None:
-    """Read the manifest of the last good dataset; None where no baseline is set.
-
-    Raises:
-        UserError: it cannot be read.
-    """
+    """Read the manifest of the last good dataset; None where no baseline is set."""
     return DatasetManifest.read(Dataset(settings.baseline).manifest) if settings.baseline else None
 
 
 def compare(manifest: DatasetManifest, settings: ValidationSettings, root: str) -> Comparison | None:
-    """Compare a dataset with the baseline; return both figures, or None without a baseline.
+    """Compare the dataset in `root` with the baseline; return both figures, or None without a baseline.
 
-    Args:
-        root: the dataset's directory, for the message.
-
-    Raises:
-        GateError: a figure moved further than its bound. UserError: the baseline cannot be read.
+    Raise GateError if a figure moved further than its bound.
     """
     baseline = read_baseline(settings)
     if baseline is None:

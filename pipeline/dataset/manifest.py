@@ -47,8 +47,7 @@ class Job:
     def make_manifest(self, summary: Summary) -> DatasetManifest:
         """Return the manifest from the job's summary (`counts`, `median` and `files`), and write the statistics.
 
-        Raises:
-            UserError: the dataset is of no use. GateError: it differs too much from the last good one.
+        Raise UserError if the dataset is of no use, GateError if it differs too much from the last good one.
         """
         settings, dataset = self.settings, Dataset(self.staging)
         counts: Counter[str] = Counter(summary["counts"])

@@ -114,7 +114,8 @@ class _WriteShard(beam.DoFn):
         (side, shard), references = element
         references = [reference for reference in references if reference]
         rows = (group(self._store.get(references)) if references else SparseRows.empty(0)).cut(self._sizes.record)
-        data = b"".join(_records(rows, self._sizes.batch))
+        encoded = map(tfrecords.encode, rows.split(self._sizes.batch))
+        data = b"".join(tfrecords.frame(examples, begins.tolist()) for examples, begins in encoded)
         if self._compressed:
             data = gzip.compress(data, compresslevel=6, mtime=0)  # no time stamp: same rows, same bytes
         name = shard_name(side, shard, shards, ".gz" if self._compressed else "")
@@ -126,9 +127,3 @@ class _WriteShard(beam.DoFn):
 def _step(name: str, sides: tuple[str, ...]) -> str:
     """Return a step's name in the manifest; steps of held-out rows have names of their own."""
     return name if sides == SIDES else "_".join((*sides, name))
-
-
-def _records(rows: SparseRows, entries_at_once: int) -> Iterator[bytes]:
-    for block in rows.split(entries_at_once):
-        data, begins = tfrecords.encode(block)
-        yield tfrecords.frame(data, begins.tolist())

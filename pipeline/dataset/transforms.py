@@ -45,12 +45,7 @@ def run(job: Job, options: PipelineOptions, last: Callable[[Summary], object], w
 
 
 def build(pipeline: beam.Pipeline, job: Job, store: BlockStore, last: Callable[[Summary], object]) -> None:
-    """Build the pipeline that writes a dataset's files below `job.staging`.
-
-    Args:
-        store: passes blocks from step to step.
-        last: a worker calls it with the job's summary when all files are written.
-    """
+    """Build the pipeline that writes a dataset's files; `last` gets its summary, on a worker, when all are written."""
     settings, dataset, temporary = job.settings, Dataset(job.staging), join(job.staging, TEMPORARY)
     timed = settings.source.has_times
     interactions = pipeline | "Interactions" >> ReadInteractions(

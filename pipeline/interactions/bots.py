@@ -24,8 +24,7 @@ class Kept(NamedTuple):
 def leave_out(rows: pa.Table, source: SourceSettings) -> Kept:
     """Leave out all rows of visitors that exceed `max_views_a_day` or `max_items_a_day` on any day, in UTC.
 
-    Args:
-        rows: columns of pipeline.interactions.sessions.INTERACTIONS, one row per view; all views of some visitors.
+    rows: columns of pipeline.interactions.sessions.INTERACTIONS, one row per view; all views of some visitors.
     """
     if not source.filters_bots or not rows.num_rows:
         return Kept(rows, [], Counter())

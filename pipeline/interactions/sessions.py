@@ -46,14 +46,9 @@ def dwell(views: pa.Table) -> pa.Table:
 
     LEAD(hits.time) OVER (PARTITION BY fullVisitorId, visitId ORDER BY hits.time, hits.hitNumber) - hits.time
 
-    Several items of one page are seen as long as the page.
-
-    Args:
-        views: columns of VIEWS; all pages of a visitor, in any order.
-
-    Returns:
-        columns of INTERACTIONS and SERIES, one row per item of a view; the amount is 0 on a session's last page. Rows
-        that have an amount keep it.
+    From columns of VIEWS, all pages of a visitor in any order, come columns of INTERACTIONS and SERIES, one row per
+    item of a view. The amount is 0 on a session's last page; several items of one page are seen as long as the page;
+    rows that have an amount keep it.
     """
     visitors = views[VISITOR_ID].combine_chunks().indices.to_numpy()
     names = (VISIT_ID, SERIES, HIT_TIME_MS, HIT_NUMBER)
@@ -87,8 +82,7 @@ def _repeats(keys: np.ndarray) -> np.ndarray:
 def distinct(events: pa.Table) -> pa.Table:
     """Return columns of INTERACTIONS, and the mark if there is one, without exact duplicates.
 
-    Args:
-        events: columns of EVENTS, one row per event; all of some visitors.
+    events: columns of EVENTS, one row per event; all of some visitors.
     """
     visitors, items = (events[name].combine_chunks() for name in (VISITOR_ID, CONTENT_ID))
     pairs = visitors.indices.to_numpy().astype(np.int64) * len(items.dictionary) + items.indices.to_numpy()
@@ -152,13 +146,9 @@ def above_zero(pairs: pa.Table) -> tuple[pa.Table, Counter[str]]:
 def bound_dwell(
     pairs: pa.Table, least_ms: float, greatest_ms: float | None, keeps_views: bool = False
 ) -> tuple[pa.Table, Counter[str]]:
-    """Keep pairs with a dwell above 0 and at least `least_ms`; cap it at `greatest_ms`.
+    """Keep pairs with a dwell above 0, or of 0 too if `keeps_views`, and at least `least_ms`; cap it at `greatest_ms`.
 
-    Args:
-        keeps_views: keep pairs with a dwell of 0 too, unless `least_ms` is greater.
-
-    Returns:
-        the kept pairs, and how many were dropped and capped.
+    Return the kept pairs, and how many were dropped and capped.
     """
     amounts = pairs[AMOUNT].to_numpy()
     dwelt = amounts >= 0 if keeps_views else amounts > 0

@@ -41,11 +41,9 @@ class Division(NamedTuple):
 
 
 def divide(rows: pa.Table, combine: Combine, split: SplitSettings) -> Division:
-    """Divide all rows of some visitors.
+    """Divide all rows of some visitors, columns of pipeline.interactions.sessions.INTERACTIONS, one row per view.
 
-    Args:
-        rows: columns of pipeline.interactions.sessions.INTERACTIONS, one row per view.
-        combine: rows -> one row per pair, with the account.
+    combine: rows -> one row per pair, with the account.
     """
     if split.kind == "time":
         # Views, not pairs: a pair viewed on both sides stays in train with its earlier views.

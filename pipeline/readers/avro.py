@@ -48,9 +48,8 @@ class _Bounded(io.RawIOBase):
 def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
     """Yield the records of a file, at most `rows` at a time, with the fields that an Arrow schema names.
 
-    Raises:
-        ValueError: the file claims what no export does: blocks of any length, or records that take no bytes.
-        Exception: any of fastavro's, where bytes are damaged.
+    Raise ValueError if the file claims what no export does: blocks of any length, or records that take no bytes; or any
+    of fastavro's exceptions, where bytes are damaged.
     """
     bounded = cast(BinaryIO, _Bounded(file))
     written = fastavro.reader(bounded).writer_schema
@@ -74,8 +73,7 @@ def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordB
 def _refuse_hostile(avro: Any, known: dict[str, bool]) -> bool:
     """Return whether a value of this schema takes no bytes; `known` has the answer for each named type.
 
-    Raises:
-        ValueError: the items of an array take none, so that it can have any length; or a type contains itself.
+    Raise ValueError if items of an array take none, so that it can have any length, or if a type contains itself.
     """
     if isinstance(avro, list):
         for branch in avro:

@@ -60,11 +60,7 @@ class Record(NamedTuple):
 
 
 def fields(record: bytes, dialect: Dialect, strict: bool = False) -> list[bytes]:
-    """Return the fields of one record.
-
-    Raises:
-        csv.Error: there is more than one record; or, if strict, a quoted field is not closed or text follows it.
-    """
+    """Return the fields of one record; raise csv.Error if there is more than one, or, if strict, a wrong quote."""
     rows = list(csv.reader([record.decode("latin-1")], strict=strict, **dialect.options))
     if len(rows) != 1:
         raise csv.Error("a line end within the row")
@@ -84,15 +80,11 @@ def first_record(block: bytes, dialect: Dialect) -> tuple[bytes, bytes]:
 
 
 def records(block: bytes, dialect: Dialect, columns: int, max_bytes: int, is_last: bool) -> tuple[list[Record], bytes]:
-    """Split a block of whole lines into records; return what may continue in the next block as well.
+    """Split a block of whole lines into records; return what may continue in the next block, unless it is the last.
 
-    A line with an odd number of quotes begins a record of several lines if a later line ends it, so that all together
-    are one row. It is malformed if the quote is never closed, or if the lines between are rows by themselves.
-
-    Args:
-        columns: of a row.
-        max_bytes: of a record of several lines.
-        is_last: nothing follows the block.
+    A line with an odd number of quotes begins a record of several lines, of at most `max_bytes`, if a later line ends
+    it, so that all together are one row. It is malformed if the quote is never closed, or if the lines between are rows
+    by themselves.
     """
     data = np.frombuffer(block, np.uint8)
     quotes = dialect.quotes(data)

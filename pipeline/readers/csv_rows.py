@@ -19,7 +19,7 @@ import pyarrow.csv
 from configs.settings import CsvSettings
 from pipeline.readers.csv_records import Dialect, Record, fields, first_record, records
 from pipeline.readers.opening import UTF_16, is_utf8, whole_lines
-from pipeline.readers.records import RawBatch
+from pipeline.readers.records import MissingColumnError, Parsed, RawBatch
 
 _UNCLOSED = "a quote is opened and not closed"
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}  # of delimiters to try, the first first
@@ -30,12 +30,6 @@ class _Layout(NamedTuple):
 
     dialect: Dialect
     header: list[str]
-
-
-class _Parsed(NamedTuple):
-    columns: pa.RecordBatch
-    positions: np.ndarray  # int64[rows]: of each row among the records
-    malformed: list[tuple[int, str]]
 
 
 class CsvReader:
@@ -49,21 +43,14 @@ class CsvReader:
         block_bytes: int = 1 << 23,
         max_record_bytes: int = 1 << 20,
     ):
-        """Read columns.
-
-        Args:
-            settings: what is known of the dialect.
-            max_record_bytes: a quote that is not closed within as many bytes, if its record spans lines, is an error.
-        """
+        """Read columns; a quote of several lines that is not closed within `max_record_bytes` is an error."""
         self._names, self._settings = names, settings or CsvSettings()
         self._block_bytes, self._max_record_bytes = block_bytes, max_record_bytes
 
     def read(self, file: BinaryIO) -> Iterator[RawBatch]:
         """Yield the rows of a file; nothing where it is blank. The first batch has the file's dialect.
 
-        Raises:
-            MissingColumnError: the header lacks one of the columns.
-            ValueError: a line is longer than any row can be.
+        Raise MissingColumnError if the header lacks a column, ValueError if a line is longer than any row can be.
         """
         number, layout, rest, encoding = 1, None, b"", self._encoding(file)
         text = cast(BinaryIO, _Recoded(file, encoding)) if encoding else file
@@ -94,11 +81,7 @@ class CsvReader:
         return "utf-16" if start in UTF_16 else None
 
     def _layout(self, block: bytes) -> tuple[_Layout | None, bytes]:
-        """Return the layout by the first record of a file, None where the block is blank, and the rows of the block.
-
-        Raises:
-            MissingColumnError: the columns are in it by no dialect.
-        """
+        """Return the layout by the first record of a file, None where the block is blank, and the rows of the block."""
         settings, layouts = self._settings, []
         delimiters = [settings.delimiter] if settings.delimiter else list(_NAMES)
         quotes = ['"', "'"] if settings.quote is None else [settings.quote]
@@ -122,7 +105,7 @@ class CsvReader:
         parts += [f"escape {dialect.escape}"] if dialect.escape else []
         return ", ".join([*parts, "header" if self._settings.header else "no header"])
 
-    def _parse(self, parts: list[Record], layout: _Layout) -> _Parsed:
+    def _parse(self, parts: list[Record], layout: _Layout) -> Parsed:
         """Parse records in order; parts without data are malformed."""
         whole = [part for part in parts if part.data is not None]
         expected = sum(part.records for part in whole)
@@ -132,18 +115,13 @@ class CsvReader:
             parsed = self._by_record(whole, layout)
         if len(whole) == len(parts):
             return parsed
-        ordinals, unclosed, position = [], [], 0
-        for part in parts:
-            if part.data is None:
-                unclosed.append((position, _UNCLOSED))
-            else:
-                ordinals.append(np.arange(position, position + part.records))
-            position += part.records
-        of_record = np.concatenate([*ordinals, np.zeros(0, np.int64)])
+        has_data = np.repeat([part.data is not None for part in parts], [part.records for part in parts])
+        of_record, without = np.flatnonzero(has_data), np.flatnonzero(~has_data)
+        unclosed = [(position, _UNCLOSED) for position in without.tolist()]
         malformed = [(int(of_record[position]), complaint) for position, complaint in parsed.malformed]
-        return _Parsed(parsed.columns, of_record[parsed.positions], sorted(malformed + unclosed))
+        return Parsed(parsed.columns, of_record[parsed.positions], sorted(malformed + unclosed))
 
-    def _by_arrow(self, data: bytes, layout: _Layout, expected: int) -> _Parsed | None:
+    def _by_arrow(self, data: bytes, layout: _Layout, expected: int) -> Parsed | None:
         """Return the rows by Arrow's parser; None where it does not take each record as one row."""
         malformed: list[tuple[int, str]] = []
         dialect, header = layout
@@ -153,7 +131,7 @@ class CsvReader:
             return "skip"
 
         if not data:
-            return _Parsed(self._empty(), np.zeros(0, np.int64), [])
+            return Parsed(self._empty(), np.zeros(0, np.int64), [])
         if not is_utf8(data):  # Arrow would decode the rows that it sets aside
             return None
         try:
@@ -181,9 +159,9 @@ class CsvReader:
             return None
         positions = np.delete(np.arange(expected), [position for position, _ in malformed])
         batches = table.combine_chunks().to_batches()
-        return _Parsed(batches[0] if batches else self._empty(), positions, malformed)
+        return Parsed(batches[0] if batches else self._empty(), positions, malformed)
 
-    def _by_record(self, parts: list[Record], layout: _Layout) -> _Parsed:
+    def _by_record(self, parts: list[Record], layout: _Layout) -> Parsed:
         """Return the rows by Python's parser, which any bytes leave to the next record."""
         rows, positions, malformed, position = [], [], [], 0
         dialect, header = layout
@@ -204,7 +182,7 @@ class CsvReader:
                 position += 1
         columns = [pa.array(column, pa.binary()) for column in zip(*rows, strict=True)]
         batch = pa.RecordBatch.from_arrays(columns, self._names) if rows else self._empty()
-        return _Parsed(batch, np.array(positions, np.int64), malformed)
+        return Parsed(batch, np.array(positions, np.int64), malformed)
 
     def _empty(self) -> pa.RecordBatch:
         return pa.RecordBatch.from_arrays([pa.array([], pa.binary()) for _ in self._names], self._names)
@@ -224,14 +202,6 @@ class _Recoded:
             if text := self._decoder.decode(data):
                 return text.encode("utf-8", self._errors)
         return self._decoder.decode(b"", final=True).encode("utf-8", self._errors)
-
-
-class MissingColumnError(ValueError):
-    """A file has no such column."""
-
-    def __init__(self, name: str, names: list[str]):
-        super().__init__(name)
-        self.name, self.names = name, names
 
 
 def _complaint(actual: int, expected: int) -> str:

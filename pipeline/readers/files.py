@@ -5,6 +5,7 @@ The first bytes of a file tell its format, not its name. Only the fields that a 
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -14,72 +15,66 @@ import pyarrow.parquet
 
 from configs.errors import UserError
 from pipeline.readers import avro, parquet
-from pipeline.readers.csv_rows import CsvReader, MissingColumnError
+from pipeline.readers.csv_rows import CsvReader
 from pipeline.readers.ndjson import NdjsonReader
 from pipeline.readers.opening import AVRO, OTHER_FORMATS, PARQUET, opened
-from pipeline.readers.records import FormatError, RawBatch, without_values
+from pipeline.readers.records import FormatError, MissingColumnError, RawBatch, without_values
 
 _BATCH_ROWS = 1 << 15
-_EXPORT, _TABLE = "newline-delimited JSON, Avro or Parquet", "CSV or Parquet"
 
 
-class ExportReader:
+class _Reader(abc.ABC):
+    """Reads files of some formats."""
+
+    formats: str  # their names
+    binary: tuple[bytes, ...]  # the first bytes of those that are not text
+
+    def read(self, path: str) -> Iterator[RawBatch]:
+        """Yield the records of a file; none where it is empty.
+
+        Raise UserError if it has none of the formats, lacks a column, or cannot be read to its end, naming the record.
+        """
+        with opened(path) as (file, head):
+            yield from self.batches(file, head, path)
+
+    def batches(self, file: BinaryIO, head: bytes, path: str) -> Iterator[RawBatch]:
+        """Yield the records of an open file, as `read` does; file, head: of `pipeline.readers.opening.opened`."""
+        for start, name in OTHER_FORMATS.items():
+            if head.startswith(start) and start not in self.binary:
+                raise UserError(f"{path} is not {self.formats} but {name}")
+        yield from _named(self._batches(file, head), path, self.formats)
+
+    @abc.abstractmethod
+    def _batches(self, file: BinaryIO, head: bytes) -> Iterator[RawBatch]:
+        """Return the records of a file that begins with `head`."""
+
+
+class ExportReader(_Reader):
     """Reads the files of a Google Analytics export: NDJSON, Avro or Parquet."""
+
+    formats, binary = "newline-delimited JSON, Avro or Parquet", (AVRO, PARQUET)
 
     def __init__(self, schema: pa.Schema, ndjson: NdjsonReader | None = None, batch_rows: int = _BATCH_ROWS):
         """Read the fields of a schema, nested; its leaves are strings where files have strings or integers."""
         self._schema, self._ndjson, self._batch_rows = schema, ndjson or NdjsonReader(schema), batch_rows
 
-    def read(self, path: str) -> Iterator[RawBatch]:
-        """Yield the records of a file.
-
-        Raises:
-            UserError: the file has none of the formats, or cannot be read to its end; the message names the record.
-        """
-        with opened(path) as (file, head):
-            yield from self.batches(file, head, path)
-
-    def batches(self, file: BinaryIO, head: bytes, path: str) -> Iterator[RawBatch]:
-        """Yield the records of an open file, as `read` does.
-
-        Args:
-            file, head: of `pipeline.readers.opening.opened`.
-        """
-        if head.startswith(AVRO):
-            yield from _numbered(avro.batches(file, self._schema, self._batch_rows), path, _EXPORT)
-        elif head.startswith(PARQUET):
-            yield from _numbered(parquet.batches(file, self._schema, self._batch_rows), path, _EXPORT)
-        else:
-            _refuse_other(head, path, _EXPORT)
-            yield from _named(self._ndjson.read(file), path, _EXPORT)
+    def _batches(self, file: BinaryIO, head: bytes) -> Iterator[RawBatch]:
+        for start, module in ((AVRO, avro), (PARQUET, parquet)):
+            if head.startswith(start):
+                return _numbered(module.batches(file, self._schema, self._batch_rows))
+        return self._ndjson.read(file)
 
 
-class TableReader:
+class TableReader(_Reader):
     """Reads columns of CSV and Parquet files; the first two, the ids, may come dictionary-encoded."""
+
+    formats, binary = "CSV or Parquet", (PARQUET,)
 
     def __init__(self, names: list[str], csv: CsvReader | None = None, batch_rows: int = 8 * _BATCH_ROWS):
         self._names, self._csv, self._batch_rows = names, csv or CsvReader(names), batch_rows
 
-    def read(self, path: str) -> Iterator[RawBatch]:
-        """Yield the rows of a file; none where it is empty.
-
-        Raises:
-            UserError: the file is neither, lacks one of the columns, or cannot be read to its end.
-        """
-        with opened(path) as (file, head):
-            yield from self.batches(file, head, path)
-
-    def batches(self, file: BinaryIO, head: bytes, path: str) -> Iterator[RawBatch]:
-        """Yield the rows of an open file, as `read` does.
-
-        Args:
-            file, head: of `pipeline.readers.opening.opened`.
-        """
-        if head.startswith(PARQUET):
-            yield from _numbered(self._parquet(file), path, _TABLE)
-        else:
-            _refuse_other(head, path, _TABLE)
-            yield from _named(self._csv.read(file), path, _TABLE)
+    def _batches(self, file: BinaryIO, head: bytes) -> Iterator[RawBatch]:
+        return _numbered(self._parquet(file)) if head.startswith(PARQUET) else self._csv.read(file)
 
     def _parquet(self, file: BinaryIO) -> Iterator[pa.RecordBatch]:
         table = pyarrow.parquet.ParquetFile(file, read_dictionary=self._names[:2])
@@ -91,21 +86,11 @@ class TableReader:
             yield parquet.without_views(batch)
 
 
-def _refuse_other(head: bytes, path: str, formats: str) -> None:
-    """Raise UserError if the first bytes of a file are those of another format."""
-    for start, name in OTHER_FORMATS.items():
-        if head.startswith(start):
-            raise UserError(f"{path} is not {formats} but {name}")
-
-
-def _numbered(batches: Iterator[pa.RecordBatch], path: str, formats: str) -> Iterator[RawBatch]:
-    def raw() -> Iterator[RawBatch]:
-        number = 1
-        for batch in batches:
-            yield RawBatch(batch, np.arange(number, number + batch.num_rows))
-            number += batch.num_rows
-
-    return _named(raw(), path, formats)
+def _numbered(batches: Iterator[pa.RecordBatch]) -> Iterator[RawBatch]:
+    number = 1
+    for batch in batches:
+        yield RawBatch(batch, np.arange(number, number + batch.num_rows))
+        number += batch.num_rows
 
 
 def _named(batches: Iterator[RawBatch], path: str, formats: str) -> Iterator[RawBatch]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.json
@@ -17,7 +15,7 @@ def parse(block: bytes, schema: pa.Schema) -> pa.RecordBatch | None:
     Integers are all strings, as bq extract writes them, or all numbers.
     """
     lines = _regular_lines(block)
-    for variant in (schema, with_integers(schema)) if lines else ():
+    for variant in (schema, pa.schema([with_integers(item) for item in schema])) if lines else ():
         try:
             return _parse(block, lines, variant)
         except (pa.ArrowInvalid, UnicodeDecodeError):
@@ -58,22 +56,16 @@ def _parse(block: bytes, lines: int, schema: pa.Schema) -> pa.RecordBatch:
     return batch
 
 
-def with_integers(schema: pa.Schema) -> pa.Schema:
-    """Return the schema of an export whose integers are JSON numbers; only marked fields change."""
-
-    def convert(item: pa.Field) -> pa.Field:
-        return item.with_type(_map_leaves(item, convert))
-
-    return pa.schema([convert(item) for item in schema])
-
-
-def _map_leaves(item: pa.Field, convert: Callable[[pa.Field], pa.Field]) -> pa.DataType:
+def with_integers(item: pa.Field) -> pa.Field:
+    """Return a field of an export whose integers are JSON numbers; only marked fields change."""
     kind = item.type
     if pa.types.is_struct(kind):
-        return pa.struct([convert(child) for child in kind])
-    if pa.types.is_list(kind):
-        return pa.list_(convert(kind.value_field))
-    return pa.int64() if is_integer(item) else kind
+        kind = pa.struct([with_integers(child) for child in kind])
+    elif pa.types.is_list(kind):
+        kind = pa.list_(with_integers(kind.value_field))
+    elif is_integer(item):
+        kind = pa.int64()
+    return item.with_type(kind)
 
 
 def integer(name: str) -> pa.Field:

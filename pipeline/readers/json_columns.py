@@ -118,8 +118,7 @@ def nodes_of(schema: pa.Schema) -> Nodes:
 def parse(block: bytes, schema: pa.Schema) -> pa.RecordBatch | None:
     """Return the records of a block, one object per line, with or without a last line end; None to give up.
 
-    Args:
-        schema: structs, lists of structs, strings, floats, booleans; strings marked as integers (json_arrow.integer).
+    The schema has structs, lists of structs, strings, floats, booleans, and strings marked as integers.
     """
     nodes = nodes_of(schema)
     if not nodes.supported or len(block) > _MAX_BYTES:

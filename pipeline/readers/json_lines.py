@@ -10,9 +10,11 @@ import math
 import re
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.readers import json_arrow
+from pipeline.readers.records import Parsed
 
 _ESCAPE = len("\\u0000")
 _NUMBER = re.compile(r"-?(?:[0-9]+(?:[.][0-9]*)?|[.][0-9]+)(?:[eE][-+]?[0-9]+)?")
@@ -21,8 +23,8 @@ _EXACT, _MAX_WHOLE, _ROUND = 1 << 53, 10**18, 1000  # as pipeline.sources.column
 _decode = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) < 4300 else digits).decode
 
 
-def parse(lines: list[bytes], schema: pa.Schema) -> tuple[pa.RecordBatch, list[int], list[tuple[int, str]]]:
-    """Return the records of some lines, their positions, and position and complaint of each bad line.
+def parse(lines: list[bytes], schema: pa.Schema) -> Parsed:
+    """Return the records of some lines.
 
     Strings and integers become binary, so that any bytes of an id reach the check of ids; others keep their type.
     """
@@ -42,7 +44,8 @@ def parse(lines: list[bytes], schema: pa.Schema) -> tuple[pa.RecordBatch, list[i
                 continue
         records.append(record)
         positions.append(position)
-    return pa.RecordBatch.from_struct_array(pa.array(records, type=as_binary(target))), positions, malformed
+    batch = pa.RecordBatch.from_struct_array(pa.array(records, type=as_binary(target)))
+    return Parsed(batch, np.array(positions, np.int64), malformed)
 
 
 def _by_arrow(line: bytes, schema: pa.Schema) -> Any:
@@ -68,19 +71,13 @@ def is_cut(line: bytes) -> bool:
 def loads(line: bytes) -> Any:
     """Decode a line; bytes that are not UTF-8 become surrogates, and reach the check of ids unchanged.
 
-    Raises:
-        ValueError: the line is not JSON.
-        RecursionError: it is nested too deeply.
+    Raise ValueError if the line is not JSON, RecursionError if it is nested too deeply.
     """
     return _decode(line.decode("utf-8", "surrogateescape"))
 
 
 def conform(value: Any, target: pa.DataType, name: str) -> Any:
-    """Return a value in the shape of a type, strings and integers as bytes.
-
-    Raises:
-        ValueError: the shape differs, e.g. an object where a list is due.
-    """
+    """Return a value in the shape of a type, strings and integers as bytes; raise ValueError if it has another."""
     if value is None:
         return None
     if pa.types.is_struct(target):
@@ -140,11 +137,7 @@ def _boolean(value: Any, name: str) -> bool:
 
 
 def _text(value: Any, name: str) -> str:
-    """Return a number, true or false as text; a whole float as an integer.
-
-    Raises:
-        ValueError: the digits of the integer are not certain, see pipeline.sources.columns.
-    """
+    """Return a number, true or false as text; a whole float as an integer, unless its digits are not certain."""
     if isinstance(value, float) and value.is_integer():
         if abs(value) > _EXACT and (abs(value) >= _MAX_WHOLE or value % _ROUND):
             raise ValueError(f"{name} is a float that may have lost digits")

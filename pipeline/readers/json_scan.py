@@ -367,11 +367,7 @@ def _member(data, start, end, names, members, node):
 
 @compiled
 def scan(data, layout, cells):  # noqa: C901 - one loop is the fastest
-    """Fill the cells; return whether the pass reached the end of the data.
-
-    Args:
-        data: uint8[bytes]: one object per line; the last byte is a line end.
-    """
+    """Fill the cells from uint8[bytes], one object per line, a line end last; return whether it reached the end."""
     # Each access to an array in a tuple counts a reference, so that the loop takes the arrays out of the tuples first.
     names, members, nodes, groups = layout.names, layout.members, layout.nodes, layout.groups
     strings, integers, floats = cells.strings, cells.integers, cells.floats

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.readers import json_arrow, json_lines
 from pipeline.readers.opening import count_lines, whole_lines
-from pipeline.readers.records import FormatError, RawBatch
+from pipeline.readers.records import FormatError, Parsed, RawBatch
 
 _OBJECT = re.compile(rb"^[ \t]*\{[^\n]*", re.MULTILINE)
 _ARRAY = "an array; write one object per line"
-
-
-class Parsed(NamedTuple):
-    """The records of a block; their positions among its lines int64[records]; position and complaint of bad lines."""
-
-    records: pa.RecordBatch
-    positions: np.ndarray
-    malformed: list[tuple[int, str]]
 
 
 class NdjsonReader:
@@ -41,11 +33,9 @@ class NdjsonReader:
         bytes_before_compiling: float = 1 << 27,
         max_line_bytes: int = 1 << 28,
     ):
-        """Read the fields of a schema.
+        """Read the fields of a schema, whose string leaves also accept integers, which bq extract writes as strings.
 
-        Args:
-            schema: the fields; string leaves also accept integers, which bq extract writes as strings.
-            max_line_bytes: a longer line is an error; BigQuery's rows have 100 MB at most.
+        A line above `max_line_bytes` is an error; BigQuery's rows have 100 MB at most.
         """
         self._schema = schema
         self._block_bytes, self._max_line_bytes = block_bytes, max_line_bytes
@@ -54,10 +44,8 @@ class NdjsonReader:
     def read(self, file: BinaryIO) -> Iterator[RawBatch]:
         """Yield the records of a file, one batch per block.
 
-        Raises:
-            EOFError: the last line has no line end and ends within its JSON: the file is truncated.
-            FormatError: the file is not lines of objects.
-            ValueError: a line is longer than a record of an export can be.
+        Raise EOFError if the last line ends within its JSON: the file is truncated; FormatError if the file is not
+        lines of objects; ValueError if a line is longer than a record of an export can be.
         """
         number, checked = 1, False
         for block in whole_lines(file, self._block_bytes, self._max_line_bytes):
@@ -74,17 +62,16 @@ class NdjsonReader:
     def parse(self, block: bytes) -> Parsed:
         """Parse whole lines."""
         self._bytes_read += len(block)
+        batch = None
         if self._bytes_read > self._bytes_before_compiling:
             from pipeline.readers import json_columns  # Numba takes a second to import, and the pass some to compile
 
             batch = json_columns.parse(block, self._schema)
-            if batch is not None:
-                return Parsed(batch, np.arange(batch.num_rows), [])
-        batch = json_arrow.parse(block, self._schema)
+        if batch is None:
+            batch = json_arrow.parse(block, self._schema)
         if batch is not None:
             return Parsed(batch, np.arange(batch.num_rows), [])
-        records, positions, malformed = json_lines.parse(block.removesuffix(b"\n").split(b"\n"), self._schema)
-        return Parsed(records, np.array(positions, np.int64), malformed)
+        return json_lines.parse(block.removesuffix(b"\n").split(b"\n"), self._schema)
 
 
 def _check_format(block: bytes) -> None:

@@ -35,12 +35,8 @@ _BOM, UTF_16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 def opened(path: str, bomb_bytes: int = 1 << 30, bomb_ratio: int = 300) -> Iterator[tuple[BinaryIO, bytes]]:
     """Open a file and decompress gzip; return it at its start, with its first bytes.
 
-    Args:
-        bomb_bytes, bomb_ratio: a file that decompresses to more bytes than both allow is an error when it is read.
-            An export shrinks to a tenth, not to a thousandth.
-
-    Raises:
-        UserError: the file does not exist or cannot be read.
+    Raise UserError if it cannot be read. A file that decompresses to more than `bomb_bytes`, and to more than
+    `bomb_ratio` times its size, is an error when it is read: an export shrinks to a tenth, not to a thousandth.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -76,11 +72,7 @@ class GzipFile(igzip.IGzipFile):
         self._bomb_bytes, self._bomb_ratio = bomb_bytes, bomb_ratio
 
     def read(self, size: int | None = -1) -> bytes:
-        """Read decompressed bytes.
-
-        Raises:
-            UserError: the file is a bomb.
-        """
+        """Read decompressed bytes; raise UserError if the file is a bomb."""
         data = super().read(size)
         if self.tell() > self._bomb_bytes and self.tell() > self._bomb_ratio * self.packed.tell():
             raise UserError(
@@ -92,11 +84,8 @@ class GzipFile(igzip.IGzipFile):
 def whole_lines(file: BinaryIO, block_bytes: int, max_line_bytes: int) -> Iterator[bytes]:
     """Yield whole lines with their line ends, a block at a time; the file's last line may have none.
 
-    A byte order mark is skipped. The line ends of old Macs, lone carriage returns, are replaced.
-
-    Raises:
-        FormatError: the file is UTF-16.
-        ValueError: a line is longer than `max_line_bytes`.
+    A byte order mark is skipped. The line ends of old Macs, lone carriage returns, are replaced. Raise FormatError if
+    the file is UTF-16, ValueError if a line is longer than `max_line_bytes`.
     """
     rest = [file.read(len(_BOM)).removeprefix(_BOM)]
     if rest[0].startswith(UTF_16):

@@ -16,10 +16,8 @@ _LIST_WRAPPERS = {"list", "element", "item", "array", "bag", "array_element"}
 def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
     """Yield the records of a file, at most `rows` at a time, with the nested fields that a schema names.
 
-    Text comes dictionary-encoded, as it is in the file: to decode it takes half of the time of reading.
-
-    Raises:
-        ValueError: the file has none of the fields, or records in another form.
+    Text comes dictionary-encoded, as it is in the file: to decode it takes half of the time of reading. Raise
+    ValueError if the file has none of the fields, or records in another form.
     """
     metadata = pyarrow.parquet.read_metadata(file)
     wanted = set(_leaves(pa.struct(list(schema)), ()))

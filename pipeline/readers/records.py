@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,14 @@ import pyarrow as pa
 
 class FormatError(ValueError):
     """A file has another format than its reader; the message names the other format if it is known."""
+
+
+class MissingColumnError(ValueError):
+    """A file has no such column; names: those that it has."""
+
+    def __init__(self, name: str, names: list[str]):
+        super().__init__(name)
+        self.name, self.names = name, names
 
 
 @dataclass
@@ -26,6 +35,14 @@ class RawBatch:
     numbers: np.ndarray
     malformed: list[tuple[int, str]] = field(default_factory=list)
     dialect: str | None = None
+
+
+class Parsed(NamedTuple):
+    """The records of a block, with their positions in it, int64[rows]; position and complaint of each bad one."""
+
+    columns: pa.RecordBatch
+    positions: np.ndarray
+    malformed: list[tuple[int, str]]
 
 
 def type_name(kind: pa.DataType) -> str:

@@ -80,11 +80,7 @@ async def _predict(request: Request, name: str, version: int | None) -> Response
 
 
 async def _read_body(request: Request, service: Service) -> bytes:
-    """Read the whole body, within half of a request's time.
-
-    Raises:
-        Refusal: the body is too large (413), late (408) or incomplete (400).
-    """
+    """Read the whole body, within half of a request's time; raise Refusal if it is too large, late or incomplete."""
     most, body = service.settings.max_body_bytes, bytearray()
     too_large = Refusal(413, f"the body is larger than {most:,} bytes")
     length = request.headers.get("content-length", "0")

@@ -33,11 +33,7 @@ class Middleware:
     """
 
     def __init__(self, app: Any, service: Service, fast_path: FastPath):
-        """Wrap an application.
-
-        Args:
-            fast_path: (method, path) -> the path's label in metrics, and its handler.
-        """
+        """Wrap an application; fast_path: (method, path) -> the path's label in metrics, and its handler."""
         self._app, self._metrics, self._fast_path = app, service.metrics, fast_path
         host, names = service.settings.host, service.settings.allowed_hosts
         allowed = (*names, *LOOPBACK, host) if is_loopback(host) else names

@@ -13,7 +13,6 @@ import pytest
 import scipy.sparse as sp
 from playwright.sync_api import sync_playwright
 
-from artifacts.checksums import FileDescription
 from artifacts.manifests import DatasetManifest, Days, ModelManifest
 from artifacts.paths import Dataset
 from configs import cli
@@ -38,10 +37,10 @@ def world(tmp_path_factory):
     dataset = write_dataset(root / "dataset", matrix, users=[b"secret-%d" % number for number in range(USERS)])
     path, days = Path(dataset) / "manifest.json", {"2024-01-30": 400, "2024-01-31": 405}
     manifest = DatasetManifest.read(str(path))
-    manifest.files["statistics.json"] = FileDescription(bytes=0, crc32c="00000000")
     manifest.rejected, manifest.days = {"records.id_empty": 3}, Days(first="20240130", last="20240131")
     manifest.write(str(path))
-    (path.parent / "statistics.json").write_text(json.dumps({"interactions_by_day": days}))
+    ratings = {"kind": "linear", "edges": [0.0, 0.5, 1.25], "counts": [400, 405]}
+    (path.parent / "statistics.json").write_text(json.dumps({"interactions_by_day": days, "ratings": ratings}))
     training_job.train(TrainingSettings(embedding_dimension=4, max_sweeps=6), dataset, str(root / "model"), False)
     titles = [HOSTILE if number == 3 else f"Title {number}" for number in range(ITEMS)]
     quoted = ['"' + title.replace('"', '""') + '"' for title in titles]
@@ -169,18 +168,15 @@ def test_without_evaluation_catalogue_and_times(tmp_path, world, capsys):
         shutil.copytree(world / "model", tmp_path / "m"),
         shutil.copytree(world / "dataset", tmp_path / "d"),
     )
-    manifest = DatasetManifest.read(str(dataset / "manifest.json"))
-    del manifest.files["statistics.json"]
-    manifest.write(str(dataset / "manifest.json"))
-    trained = ModelManifest.read(str(model / "manifest.json"))
-    trained.dataset.fingerprint = manifest.fingerprint()
-    trained.write(str(model / "manifest.json"))
+    statistics = json.loads((dataset / "statistics.json").read_text()) | {"interactions_by_day": {}}
+    (dataset / "statistics.json").write_text(json.dumps(statistics))
     (tmp_path / "c.yaml").write_text(
         f"dataset_dir: {dataset}\nmodel_dir: {model}\nreport: {{output: {tmp_path}/r.html}}\n"
     )
     assert run(tmp_path) == 0
     text = (tmp_path / "r.html").read_text()
     assert "Not evaluated yet" in text and "has no times" in text and '"c7"' in text
+    assert 'data-tip="0 to 0.5: 400"' in text and 'data-tip="0.5 to 1.25: 405"' in text
     titles = {"title": [f"Known {n}" for n in range(ITEMS)], "category": ["Go", "Tea"] * HALF}
     write_items(Dataset(str(dataset)), [f"c{n}" for n in range(ITEMS)], np.ones(ITEMS), **titles)
     (tmp_path / "earlier.json").write_text(json.dumps(evaluation("0" * 64)))

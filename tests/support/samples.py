@@ -6,8 +6,7 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.demo.sample.export import Plan
-from pipeline.demo.sample.generate import make_sample, size_from
+from pipeline.demo.sample.generate import Plan, make_sample, size_from
 
 DAY = datetime.date(2024, 1, 1)
 GA = Plan(("ga360", "ga4"), ("ndjson",), 1)

@@ -52,11 +52,7 @@ class DatasetInfo:
         return self.manifest.fingerprint()
 
     def shards(self, prefix: str) -> tuple[str, ...]:
-        """Return the paths of one side's files, in order; prefix: `Dataset.items_for_user` or `users_for_item`.
-
-        Raises:
-            UserError: the manifest lists none.
-        """
+        """Return the paths of one side's files, in order; prefix: `Dataset.items_for_user` or `users_for_item`."""
         name = prefix.rsplit("/", 1)[1]
         paths = tuple(join(self.root, file) for file in sorted(self.manifest.files) if file.startswith(f"{name}-"))
         if not paths:
@@ -72,11 +68,7 @@ class DatasetInfo:
 
 
 def read_info(root: str) -> DatasetInfo:
-    """Read a dataset's manifest, and check the files that training reads.
-
-    Raises:
-        UserError: the directory has no manifest of this schema version, or a file is missing or damaged.
-    """
+    """Read a dataset's manifest; raise UserError if a file that training reads is missing or damaged."""
     manifest = DatasetManifest.read(Dataset(root).manifest)
     _check_files(Dataset(root), manifest.all_files())
     return DatasetInfo(root, manifest)
@@ -153,12 +145,8 @@ def count(blocks: Iterable[SparseRows], size: int) -> np.ndarray:
 def read_rows(path: str, size: int, others: int, records: int = 4096) -> SparseRows:
     """Read one file of rows with keys below `size` and indices below `others`; return them sorted by key.
 
-    Args:
-        records: parsed at once.
-
-    Raises:
-        UserError: the file is missing, truncated, damaged, or does not contain rows; or a key, an index or a value is
-            wrong. The message names the file and the row.
+    records: parsed at once. Raise UserError, naming the file and the row, if the file is missing or damaged, or a key,
+    an index or a value is wrong.
     """
     rows = SparseRows.concatenated(list(tfrecords.read_row_batches(path, records))).joined()
     _check_range(path, rows.keys, size, "key")

@@ -18,18 +18,11 @@ _LIMIT = np.iinfo(np.int32).max
 def to_rows(matrix: Any, name: str, entry_weights: Any = None, columns: int | None = None) -> tuple[SparseRows, int]:
     """Convert a scipy.sparse matrix, a tf.SparseTensor, or SparseTensors that each contain some of the rows.
 
-    Stored entries count as observed, also with the value 0.
+    Return rows keyed 0 .. n - 1 in order, and the number of columns, which must be `columns` unless that is None.
+    Stored entries count as observed, also with the value 0. entry_weights: E, of the same kind, shape and entries as
+    `matrix`, or None.
 
-    Args:
-        entry_weights: E, of the same kind, shape and entries as `matrix`, or None.
-        columns: the columns that it must have, or None.
-
-    Returns:
-        Rows keyed 0 .. n - 1 in order, and the number of columns.
-
-    Raises:
-        ValueError: a wrong shape, an index that is out of range or duplicate, a value that is not finite, or a negative
-            weight.
+    Raise ValueError if a shape is wrong, an index out of range or duplicate, a value not finite, or a weight negative.
     """
     rows, width = _checked(matrix, name)
     if columns not in (None, width):
@@ -105,11 +98,7 @@ def _from_batches(batches: list[tf.SparseTensor], name: str) -> sp.csr_matrix:
 
 
 def to_table(init: Any, size: int, k: int, name: str) -> np.ndarray:
-    """Return the start values as a new float32 [size, k] array.
-
-    Raises:
-        ValueError: the array has another shape, or a value that is not finite.
-    """
+    """Return the start values as a new float32 [size, k] array; raise ValueError if their shape or a value is wrong."""
     table = np.array(init, np.float32, order="C")
     if table.shape != (size, k):
         raise ValueError(f"{name} has shape {list(table.shape)}, not [{size}, {k}]")

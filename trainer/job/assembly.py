@@ -47,13 +47,9 @@ def assemble(
 ) -> Factorization:
     """Return a fit with these settings before its first sweep.
 
-    Args:
-        blocks: the users' rows and the items' rows of this process; any entries of the dataset.
-        sizes: users and items, over all processes.
-        threads: that solve rows; None for one per core.
-
-    Raises:
-        UserError: a weights file is wrong, or TensorFlow does not have one of the devices.
+    blocks: the users' rows and the items' rows of this process; any entries of the dataset. sizes: users and items,
+    over all processes. threads: that solve rows; None for one per core. Raise UserError if a weights file is wrong, or
+    TensorFlow does not have one of the devices.
     """
     sides, k = [], settings.embedding_dimension
     for number, size in enumerate(sizes):
@@ -78,11 +74,7 @@ def assemble(
 def held_out_entries(
     settings: TrainingSettings, info: DatasetInfo, state: Factorization, users: int = 10_000
 ) -> HeldOutEntries | None:
-    """Return the entries on which training.stop_metric is measured, of at most `users` users; None if it is unset.
-
-    Raises:
-        UserError: the dataset was made without a split.
-    """
+    """Return the entries on which training.stop_metric is measured, of at most `users` users; None if it is unset."""
     if settings.stop_metric is None:
         return None
     cluster = state.cluster

@@ -46,11 +46,7 @@ class CheckpointState(BaseModel):
 
     @classmethod
     def read(cls, directory: str) -> CheckpointState:
-        """Read the state of a checkpoint.
-
-        Raises:
-            DamagedError: it cannot be read, or differs from what was written.
-        """
+        """Read the state of a checkpoint; raise DamagedError if it cannot be read, or differs from what was written."""
         path = join(directory, _STATE)
         try:
             state = cls.model_validate_json(storage.read_bytes(path))
@@ -103,11 +99,8 @@ class Checkpoints:
     def restore(self, state: Factorization, say: Callable[[str], None] = print) -> int:
         """Restore the newest checkpoint; return the number of its sweeps, 0 if there is none.
 
-        A damaged checkpoint is named by `say`, and the one before it is restored.
-
-        Raises:
-            UserError: the checkpoint belongs to another dataset, other settings or other shapes, and is left alone; or
-                all are damaged.
+        A damaged checkpoint is named by `say`, and the one before it is restored. Raise UserError if all are damaged,
+        or if the checkpoint belongs to another dataset, other settings or other shapes; it is then left alone.
         """
         saved = self._saved()
         for sweeps in reversed(saved):

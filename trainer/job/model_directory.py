@@ -33,9 +33,6 @@ def make_ready(model: Model, checkpoints: Checkpoints, replace: bool) -> None:
     """Refuse a directory with other files in it; remove an earlier model if `replace`, and what a killed run left.
 
     A checkpoint stays: `Checkpoints.restore` decides whether the training may continue from it.
-
-    Raises:
-        UserError: the directory is a file, contains something else, or contains a model and `replace` is not set.
     """
     root = model.root.rstrip("/")
     if not storage.exists(root):
@@ -67,9 +64,7 @@ def write(
 ) -> None:
     """Write the factors, by all processes; then the SavedModel and the projector's files, by the first.
 
-    Args:
-        row_weight: R of visitors that were not in the training data.
-        catalogue: path of a CSV with titles, for TensorBoard's projector.
+    row_weight: R of visitors that were not in the training data. catalogue: a file with titles, for the projector.
     """
     dataset, cluster = Dataset(info.root), state.cluster
     files = (

@@ -14,10 +14,8 @@ class Preemption:
     """Notes a SIGTERM while its block runs: it sets `told`.
 
     The training then saves a checkpoint and calls `leave`. If it has not done so after 15 seconds, the process ends
-    with the last pass's checkpoint.
-
-    Args:
-        at_once: end at once, without a checkpoint: one of several workers needs all of them.
+    with the last pass's checkpoint. With `at_once` it ends at once, without a checkpoint: one of several workers needs
+    all of them.
     """
 
     def __init__(self, at_once: bool = False):
@@ -37,11 +35,7 @@ class Preemption:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def leave(self) -> None:
-        """End the process with status 143, as a SIGTERM does.
-
-        Raises:
-            SystemExit: always.
-        """
+        """End the process with status 143, as a SIGTERM does."""
         raise SystemExit(STATUS)
 
     def _tell(self, number: int, frame: FrameType | None) -> None:

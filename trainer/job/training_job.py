@@ -39,12 +39,8 @@ def train(
 ) -> ModelManifest:
     """Train on a dataset, write the model, its manifest last, and return the manifest.
 
-    Args:
-        catalogue: path of a CSV with titles, for TensorBoard's projector.
-        cluster: by default the processes that TF_CONFIG names.
-
-    Raises:
-        UserError: the dataset, the model directory, a checkpoint or a weights file does not fit.
+    catalogue: a file with titles, for TensorBoard's projector. cluster: by default the processes that TF_CONFIG names.
+    Raise UserError if the dataset, the model directory, a checkpoint or a weights file does not fit.
     """
     cluster, model_dir = cluster or tf_collectives.from_environment(), publish.target_of(model_dir)
     publish.refuse_wildcards(model_dir)
@@ -73,7 +69,7 @@ class TrainingJob:
         self._info = cluster.agree(lambda: read_info(dataset_dir, cluster))
         self._origin = cluster.agree(lambda: warm_start.choose(settings, model.root, self._info.rating))
         self._checkpoints = Checkpoints(model.checkpoints, self._identity())
-        self.sweeps = self._origin.sweeps(settings)
+        self.sweeps = warm_start.sweeps(self._origin, settings)
 
     def make_ready(self, replace: bool) -> None:
         """Check and clear the model's directory; see `model_directory.make_ready`."""
@@ -86,7 +82,7 @@ class TrainingJob:
         settings, model, info = self._settings, self._model, self._info
         state = self._assemble(display)
         held_out = self._cluster.agree(lambda: assembly.held_out_entries(settings, info, state))
-        display.say(self._origin.describe())
+        display.say(warm_start.describe(self._origin))
         start = warm_start.carry_over(self._origin, state, Dataset(info.root))
         resumed = self._resume(state, display)
         summaries = Summaries(model.logs, self._cluster.rank)
@@ -193,11 +189,7 @@ class _Watch:
 
 
 def read_info(dataset_dir: str, cluster: Cluster) -> DatasetInfo:
-    """Read the dataset's manifest.
-
-    Raises:
-        UserError: the dataset does not exist, or several workers cannot share its shards evenly.
-    """
+    """Read the dataset's manifest; raise UserError if several workers cannot share its shards evenly."""
     info = dataset_rows.read_info(dataset_dir)
     for prefix in (Dataset(info.root).items_for_user, Dataset(info.root).users_for_item):
         if (shards := len(info.shards(prefix))) % cluster.size:

@@ -7,7 +7,6 @@ factors in their order.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -42,83 +41,59 @@ _SAME = (
 )
 
 
-@dataclass(frozen=True)
-class Start:
-    """The start of a fit: an earlier model, or a cold start.
-
-    Attributes:
-        model: directory of the earlier model; None if the settings name none.
-        digest: of its manifest; None for a cold start. cold: why the start is cold although a model is named.
-    """
-
-    model: str | None = None
-    digest: str | None = None
-    cold: str | None = None
-
-    @property
-    def warm(self) -> bool:
-        return self.digest is not None
-
-    def sweeps(self, settings: TrainingSettings) -> int:
-        """Return the sweeps of the fit; by default a warm one has a third of the passes."""
-        if not self.warm:
-            return settings.max_sweeps
-        return settings.warm_start_sweeps or 2 * max(1, settings.max_sweeps // 6)
-
-    def describe(self) -> str:
-        """Return a description of one line."""
-        if self.warm:
-            return f"warm start from {self.model}"
-        return f"cold start: {self.cold}" if self.cold else "cold start"
-
-
-def choose(settings: TrainingSettings, model_dir: str, rating: RatingSettings) -> Start:
+def choose(settings: TrainingSettings, model_dir: str, rating: RatingSettings) -> StartAccount:
     """Return the start: warm if the named model is finished and has the same objective and ratings.
 
-    Raises:
-        UserError: the model is in the directory of the new model, or its manifest cannot be read.
+    Raise UserError if it is in the directory of the new model, or its manifest cannot be read.
     """
     root = settings.warm_start
     if root is None:
-        return Start()
+        return StartAccount()
     if root.rstrip("/") == model_dir.rstrip("/"):
         raise UserError(f"training.warm_start is {root}, the directory of the new model; name another model_dir")
     if not storage.exists(Model(root).manifest):
-        return Start(root, cold=f"{root} is not a finished model")
+        return StartAccount(model=root, cold=f"{root} is not a finished model")
     manifest = ModelManifest.read(Model(root).manifest)
     for name in _SAME:
         before, now = getattr(manifest.settings, name), getattr(settings, name)
         if before != now:
-            return Start(root, cold=f"{root} was trained with {name} {before}, now {now}")
+            return StartAccount(model=root, cold=f"{root} was trained with {name} {before}, now {now}")
     for name, now in rating:
         before = getattr(manifest.dataset.rating, name)
         if before != now:
-            return Start(root, cold=f"{root} was trained with rating.{name} {before}, now {now}")
-    return Start(root, manifest.digest())
+            return StartAccount(model=root, cold=f"{root} was trained with rating.{name} {before}, now {now}")
+    return StartAccount(model=root, digest=manifest.digest())
 
 
-def carry_over(start: Start, state: Factorization, dataset: Dataset) -> StartAccount:
+def sweeps(start: StartAccount, settings: TrainingSettings) -> int:
+    """Return the sweeps of the fit; by default a warm one has a third of the passes."""
+    if start.digest is None:
+        return settings.max_sweeps
+    return settings.warm_start_sweeps or 2 * max(1, settings.max_sweeps // 6)
+
+
+def describe(start: StartAccount) -> str:
+    """Return a description of one line."""
+    if start.digest is not None:
+        return f"warm start from {start.model}"
+    return f"cold start: {start.cold}" if start.cold else "cold start"
+
+
+def carry_over(start: StartAccount, state: Factorization, dataset: Dataset) -> StartAccount:
     """Put the earlier factors into the tables of a fit before its first sweep; return the account for the manifest.
 
     An id keeps the factors with which the earlier model answers, also if its index changed. New items are projected
     from the users that remain, then new users from all items; an item that no remaining user has starts with zeros.
-
-    Raises:
-        UserError: the model's tables do not fit its ids.
     """
-    if not start.warm or start.model is None:
-        return StartAccount(model=start.model, cold=start.cold)
+    if start.digest is None or start.model is None:
+        return start
     saved, cluster = Model(start.model).saved_model, state.cluster
     new_users = _carry(saved, VOCAB_USERS, "users", dataset.vocab_users, state.rows, cluster)
     new_items = _carry(saved, VOCAB_ITEMS, "items", dataset.vocab_items, state.cols, cluster)
     _project(new_items, state.cols, state.rows, state.col_blocks, state)
     _project(new_users, state.rows, state.cols, state.row_blocks, state)
-    return StartAccount(
-        model=start.model,
-        digest=start.digest,
-        users=_count(new_users, state.cluster),
-        items=_count(new_items, state.cluster),
-    )
+    counts = {"users": _count(new_users, cluster), "items": _count(new_items, cluster)}
+    return start.model_copy(update=counts)
 
 
 def _count(new: np.ndarray, cluster: Cluster) -> CarriedOver:
@@ -130,8 +105,7 @@ def _count(new: np.ndarray, cluster: Cluster) -> CarriedOver:
 def _carry(saved: str, vocabulary: str, table: str, current: str, side: wals.Side, cluster: Cluster) -> np.ndarray:
     """Fill a side's table, with zeros for new ids; return the new ones of this process's rows, bool [n_own].
 
-    Args:
-        vocabulary, table: the SavedModel's asset and variable. current: path of the new dataset's vocabulary.
+    vocabulary, table: the SavedModel's asset and variable. current: path of the new dataset's vocabulary.
     """
     earlier, factors = Vocabulary.read(join(saved, "assets", vocabulary)), _variable(saved, table)
     if factors.shape != (len(earlier), side.table.shape[1]):

@@ -24,11 +24,7 @@ def possible(stored: RatingSettings) -> tuple[str, ...]:
 def convert(values: np.ndarray, stored: RatingSettings, wanted: RatingSettings, median: float | None) -> np.ndarray:
     """Return float32 [n] ratings of the kind `wanted` from float32 [n] ratings of the kind `stored`.
 
-    Args:
-        median: of the dwells, from the dataset's manifest.
-
-    Raises:
-        UserError: the conversion is not possible.
+    median: of the dwells, from the dataset's manifest. Raise UserError if the conversion is not possible.
     """
     if wanted == stored:
         return values

@@ -46,11 +46,7 @@ class Study:
         self.storage = f"sqlite:///{self._database.absolute()}"
 
     def make_room(self, replace: bool) -> None:
-        """Create the directory; with `replace`, remove the search in it.
-
-        Raises:
-            UserError: it is a file, or contains something else.
-        """
+        """Create the directory; with `replace`, remove the search in it."""
         if self.root.exists() and not self.root.is_dir():
             raise UserError(f"{self.root} is a file; name a directory for the study")
         own = {"study.db", "study.db-journal", "best.yaml", "study.lock"}  # the last was left by earlier versions
@@ -64,8 +60,7 @@ class Study:
     def open(self, search: SearchSettings, identity: dict[str, Any]) -> optuna.Study:
         """Open the study, and queue the trials again that a killed search left unfinished.
 
-        Raises:
-            UserError: the study has another dataset, space or configuration, or is damaged.
+        Raise UserError if it has another dataset, space or configuration, or is damaged.
         """
         from sqlalchemy.exc import DatabaseError
 
@@ -162,11 +157,7 @@ def identity(settings: Settings, search: SearchSettings, info: DatasetInfo) -> d
 
 
 def possible_kinds(search: SearchSettings, info: DatasetInfo) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the rating kinds of the space to which the dataset's ratings can be converted, and the others.
-
-    Raises:
-        UserError: no kind is possible.
-    """
+    """Return the rating kinds of the space to which the dataset's ratings can be converted, and the others."""
     if RATING_KIND not in search.space:
         return (), ()
     wanted = tuple(str(kind) for kind in search.space[RATING_KIND].choices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, fit
 from trainer.evaluation import metrics
 from trainer.inputs import dataset_rows
-from trainer.inputs.dataset_rows import DatasetInfo, RowFiles
+from trainer.inputs.dataset_rows import DatasetInfo
 from trainer.inputs.hashing import hashes
 from trainer.job.assembly import assemble
 from trainer.tuning import rating_kinds
@@ -26,8 +26,7 @@ from trainer.tuning import rating_kinds
 AfterPass = Callable[[int, float], str | None]
 
 
-@dataclass(frozen=True)
-class Split:
+class Split(NamedTuple):
     """Rows keyed 0 .. users - 1 in order: the entries to train on, and the entries to measure on.
 
     Entries that were drawn of users that are not scored are in neither.
@@ -40,8 +39,7 @@ class Split:
 def split(rows: SparseRows, settings: ValidationSettings) -> Split:
     """Hold out each entry with the probability `share`, but never all entries of a user, and score at most `users`.
 
-    Args:
-        rows: keyed 0 .. n - 1 in order.
+    rows: keyed 0 .. n - 1 in order.
     """
     owner = np.repeat(np.arange(len(rows), dtype=np.int64), rows.lengths)
     drawn = hashes(settings.seed, owner, rows.indices)
@@ -64,15 +62,11 @@ class Material:
 
     @classmethod
     def read(cls, dataset_dir: str, search: SearchSettings) -> Material:
-        """Read a dataset and hold out a part of it.
-
-        Raises:
-            UserError: the dataset does not exist, has fewer than K items, or has no visitor with two items.
-        """
+        """Read a dataset and hold out a part of it; raise UserError if that part is empty, or k exceeds the items."""
         info = dataset_rows.read_info(dataset_dir)
         if search.k > info.items:
             raise UserError(f"k is {search.k}, and {dataset_dir} has {info.items} items; lower k in the search")
-        files = RowFiles(info.shards(Dataset(info.root).items_for_user), info.users, info.items)
+        files = info.row_files(Dataset(info.root).items_for_user)
         rows = split(SparseRows.stacked(files.load(), info.users), search.validation)
         if not rows.held_out.entries:
             raise UserError(
@@ -106,18 +100,12 @@ def settings_of(
     return training, rating_with(stored, params.get(RATING_KIND, stored.kind))
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The result of a trial.
-
-    Attributes:
-        value: of the metric. passes: after which it was reached. seconds: of the whole trial. stopped: why.
-    """
+class Outcome(NamedTuple):
+    """The result of a trial: the metric, the pass after which it was reached, and the seconds of the whole trial."""
 
     value: float
     passes: int
     seconds: float
-    stopped: str
 
 
 def run(
@@ -132,10 +120,9 @@ def run(
 ) -> Outcome:
     """Train with these settings and measure after each pass.
 
-    Args:
-        after_pass: called with the pass and its value; returns a reason to stop, or None. An exception ends the trial.
-        to_the_end: the last pass counts, as in training. Otherwise the best pass counts, and the trial ends after
-            `patience` passes without a better one.
+    after_pass: called with the pass and its value; returns a reason to stop, or None. An exception ends the trial.
+    to_the_end: the last pass counts, as in training. Otherwise the best pass counts, and the trial ends after
+    `patience` passes without a better one.
     """
     started, info, values = time.perf_counter(), material.info, []
     sides = material.sides(rating)
@@ -154,6 +141,6 @@ def run(
             return f"no better for {search.pruning.patience} passes"
         return None
 
-    reason = fit(state, training.max_sweeps, training.tolerance, after_pass=measure)
+    fit(state, training.max_sweeps, training.tolerance, after_pass=measure)
     best = len(values) - 1 if to_the_end else int(np.argmax(values))
-    return Outcome(values[best], best + 1, time.perf_counter() - started, reason)
+    return Outcome(values[best], best + 1, time.perf_counter() - started)

@@ -78,12 +78,7 @@ def values_of(texts: Mapping[str, str | None], search: SearchSettings) -> dict[s
 def job_spec(
     search: SearchSettings, kinds: Sequence[str], image: str, machine: str, arguments: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the job as `gcloud ai hp-tuning-jobs create --config` takes it.
-
-    Args:
-        kinds: the possible rating kinds.
-        arguments: of a trial, before the parameters that Vertex appends.
-    """
+    """Return the job as `gcloud ai hp-tuning-jobs create --config` takes it; arguments: before Vertex's parameters."""
     parameters = [_parameter(key, values, kinds) for key, values in search.space.items()]
     command = ["python", "-m", "trainer.tune"]
     container = {"imageUri": image, "command": command, "args": ["--vertex_trial", *arguments]}

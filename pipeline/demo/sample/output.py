@@ -61,11 +61,7 @@ class OutputDirectory:
             shutil.rmtree(self._staging, ignore_errors=True)
 
     def add(self, name: str) -> str:
-        """Return the path where the file `name` is written until it is published.
-
-        Raises:
-            UserError: the directory has a file of this name that no sample wrote.
-        """
+        """Return the path where a file is written until it is published; it may replace files of a sample only."""
         if name not in self._owned and os.path.lexists(self.root / name):
             raise UserError(f"{self.root / name} was not made by this command; move it away")
         self.names.append(name)

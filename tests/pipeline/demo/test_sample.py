@@ -16,8 +16,7 @@ import pytest
 from configs import cli
 from pipeline import sample
 from pipeline.demo.sample.catalogue import make_catalogue, scramble, visitor_ids
-from pipeline.demo.sample.export import Plan
-from pipeline.demo.sample.generate import size_from
+from pipeline.demo.sample.generate import Plan, size_from
 from pipeline.demo.sample.rows import pseudo_id
 from pipeline.demo.sample.visits import activity, make_steps
 from tests.support.samples import DAY, items_of, lines, make

@@ -12,7 +12,7 @@ from configs import cli
 from configs.errors import UserError
 from pipeline import sample
 from pipeline.demo.sample import formats
-from pipeline.demo.sample.export import Plan
+from pipeline.demo.sample.generate import Plan
 from tests.support.samples import items_of, lines, make
 
 

@@ -16,7 +16,7 @@ from artifacts.vocabulary import Vocabulary
 from configs import cli
 from configs.errors import UserError
 from pipeline import show
-from pipeline.demo.show import tables
+from pipeline.demo import show as tables
 from tests.support.datasets import write_items
 from tests.support.manifests import dataset_manifest, model_manifest, predictions_manifest
 
@@ -213,7 +213,7 @@ def test_ids_and_titles_cannot_spoil_the_table(world):
 
 def test_the_choice_reads_no_more_rows_than_it_needs(small, monkeypatch):
     read = []
-    monkeypatch.setattr("pipeline.demo.show.tables.read_rows", lambda p: (read.append(p), tfrecords.read_rows(p))[1])
+    monkeypatch.setattr("pipeline.demo.show.read_rows", lambda p: (read.append(p), tfrecords.read_rows(p))[1])
     text = small.print(visitors=2, everybody_up_to=0, candidates=2)
     assert text.count("Visitor ") == 2
     assert "Of all" not in text

@@ -1,8 +1,9 @@
-"""Tables of what some visitors read and what is recommended to them."""
+"""Tables of what some visitors read and what is recommended to them, and the choice of these visitors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 import orjson
 from rich.console import Console
@@ -16,9 +17,9 @@ from artifacts.paths import Dataset, Predictions, join, shard_name
 from artifacts.tfrecords import read_rows
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
-from pipeline.demo.show.choice import Share, choose
-from ranking.examples import Row, favourite
+from ranking.examples import Row, favourite, varied
 
+_FEWEST, _MOST = 5, 20  # items read by a visitor whose table is easy to read
 _ITEMS = 6  # per list
 _WIDTH = 90
 
@@ -79,10 +80,8 @@ def show(
             f"{predictions.root} contains none of the visitors of {dataset.root}; make the predictions again"
         )
     for row in rows:
-        visitor, history = (
-            users[row.key],
-            zip((items[index] for index in row.indices), row.values.tolist(), strict=True),
-        )
+        visitor = users[row.key]
+        history = zip((items[index] for index in row.indices), row.values.tolist(), strict=True)
         read = sorted(history, key=lambda entry: (-entry[1], entry[0]))
         recommendations = recommended.get(visitor, [])
         table = _table(visitor, favourite(row, categories), read, recommendations, titles, any(categories))
@@ -162,3 +161,66 @@ def _table(
 
 def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:400])
+
+
+class Share:
+    """The share of recommendations that are of the visitor's favourite category, and the share that chance gives."""
+
+    def __init__(self, categories: Sequence[str]):
+        """Begin with nothing counted; categories: by itemId, "" where unknown."""
+        self._items = Counter(categories)
+        self._listed, self._in_favourite, self._by_chance = 0, 0, 0.0
+
+    def count(self, favourite: str, recommended: Sequence[str]) -> None:
+        """Count the categories of one visitor's recommendations."""
+        if favourite:
+            self._listed += len(recommended)
+            self._in_favourite += recommended.count(favourite)
+            self._by_chance += len(recommended) * self._items[favourite] / self._items.total()
+
+    def text(self) -> str:
+        """Return both shares in one line; empty if nothing was counted."""
+        if not self._listed:
+            return ""
+        return (
+            f"Of all recommendations, {self._in_favourite / self._listed:.0%} are of the category the visitor reads "
+            f"most; by chance {self._by_chance / self._listed:.0%}."
+        )
+
+
+def choose(
+    rows: Iterable[Row], categories: Sequence[str], count: int, everybody: bool, candidates: int
+) -> tuple[list[Row], dict[int, str]]:
+    """Choose visitors with neither few nor many items, from as many favourite categories as possible.
+
+    Args:
+        categories: by itemId, "" where unknown.
+        count: how many to choose.
+        everybody: whether to read all rows; otherwise reading stops after enough candidates.
+        candidates: how many visitors to choose from.
+
+    Returns:
+        The rows, and the favourite category of each key if everybody was read.
+    """
+    favourites: dict[int, str] = {}
+    by_category: defaultdict[str, list[Row]] = defaultdict(list)
+    others: list[Row] = []
+    considered = 0
+    for row in rows:
+        category = favourite(row, categories)
+        if everybody:
+            favourites[row.key] = category
+        if considered < candidates and _FEWEST <= len(row.indices) <= _MOST:
+            by_category[category].append(row)
+            considered += 1
+        elif considered < count and len(row.indices):
+            others = sorted([*others, row], key=_distance)[:count]
+        if considered >= candidates and not everybody:
+            break
+    chosen = varied(by_category.values(), count)
+    return chosen + others[: count - len(chosen)], favourites
+
+
+def _distance(row: Row) -> tuple[int, int]:
+    size = len(row.indices)
+    return max(_FEWEST - size, size - _MOST), row.key
