@@ -11,8 +11,7 @@ from pydantic import Field
 from configs.settings import yaml_files
 from configs.settings.cloud import BigQuerySettings, CloudSettings, DataflowSettings, VertexSettings
 from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSettings, SplitSettings, ValidationSettings
-from configs.settings.nightly import NightlySettings
-from configs.settings.prediction import PredictionSettings, ServingSettings
+from configs.settings.prediction import NightlySettings, PredictionSettings, ServingSettings
 from configs.settings.section import Section, validate
 from configs.settings.source import OF_PRESETS, SourceSettings
 from configs.settings.training import ColdStartSettings, EvaluationSettings, ReportSettings, TrainingSettings

@@ -15,24 +15,9 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.pvalue import AsIter, AsSingleton
 
-from artifacts import storage
+from artifacts import names, storage
 from artifacts.checksums import describe_bytes
 from artifacts.items_table import ItemsTable
-from artifacts.names import (
-    CONTENT_ID,
-    DAY_MS,
-    FIRST_TIME_MS,
-    ITEM_ID,
-    LAST_TIME_MS,
-    MEAN_RATING,
-    POPULARITY,
-    RATING,
-    RECENT_POPULARITY,
-    TIME_MS,
-    USER_ID,
-    VISITORS,
-    VOCAB_ITEMS,
-)
 from artifacts.paths import join
 from artifacts.vocabulary import iterate_ids
 from configs.settings import Settings
@@ -45,12 +30,12 @@ _SHARDS = 16  # of the items, summed in parallel
 _RATINGS = "ratings"  # their sum
 _SUMS = pa.schema(
     {
-        ITEM_ID: pa.int64(),
-        VISITORS: pa.int64(),
-        RECENT_POPULARITY: pa.float64(),  # as of the item's own last time
+        names.ITEM_ID: pa.int64(),
+        names.VISITORS: pa.int64(),
+        names.RECENT_POPULARITY: pa.float64(),  # as of the item's own last time
         _RATINGS: pa.float64(),
-        FIRST_TIME_MS: pa.int64(),
-        LAST_TIME_MS: pa.int64(),
+        names.FIRST_TIME_MS: pa.int64(),
+        names.LAST_TIME_MS: pa.int64(),
     }
 )
 COUNTS = "counts"
@@ -72,7 +57,7 @@ class WriteItems(beam.PTransform):
     catalogue: str | None = None
 
     def expand(self, blocks: beam.PCollection) -> beam.PCollection:
-        half_life_ms = self.settings.dataset.recent_half_life_days * DAY_MS
+        half_life_ms = self.settings.dataset.recent_half_life_days * names.DAY_MS
         write = beam.FlatMap(self._write, AsSingleton(self.transform_fn), AsIter(self.attributes), half_life_ms)
         every_shard = blocks.pipeline | "EveryShard" >> beam.Create([(shard, b"") for shard in range(_SHARDS)])
         sums = blocks | "CountBlock" >> beam.FlatMap(_sums_by_shard, half_life_ms)
@@ -89,7 +74,7 @@ class WriteItems(beam.PTransform):
     def _write(
         self, shards: Iterable[bytes], transform_fn: str, values: Iterable[bytes], half_life_ms: float
     ) -> Iterator[object]:
-        ids = list(iterate_ids(join(transform_fn, "assets", VOCAB_ITEMS)))
+        ids = list(iterate_ids(join(transform_fn, "assets", names.VOCAB_ITEMS)))
         source, decays = self.settings.source, self.settings.dataset.popularity_half_life_days is not None
         table = items_table(ids, add_up(shards, half_life_ms), half_life_ms, decays, source.has_times)
         chosen = attributes.choose(values, pa.array(ids, pa.binary()), source.item_attributes, source.attribute_rule)
@@ -104,9 +89,11 @@ class WriteItems(beam.PTransform):
 
 
 def _sums_by_shard(block: pa.RecordBatch, half_life_ms: float) -> Iterator[tuple[int, bytes]]:
-    users, items, ratings, times = (values_of(block, name) for name in (USER_ID, ITEM_ID, RATING, TIME_MS))
+    users, items, ratings, times = (
+        values_of(block, name) for name in (names.USER_ID, names.ITEM_ID, names.RATING, names.TIME_MS)
+    )
     sums = count(users, items, ratings, times, half_life_ms)
-    for shard, rows in columns.split(sums, sums[ITEM_ID].to_numpy() % _SHARDS):
+    for shard, rows in columns.split(sums, sums[names.ITEM_ID].to_numpy() % _SHARDS):
         data = columns.to_bytes(rows)
         _COUNTER.add(rows.num_rows, len(data))
         yield shard, data
@@ -136,7 +123,7 @@ def add_up(parts: Iterable[bytes], half_life_ms: float) -> bytes:
     if not parts:
         return b""
     table = columns.from_bytes(iter(parts))
-    items = table[ITEM_ID].to_numpy()
+    items = table[names.ITEM_ID].to_numpy()
     order = np.argsort(items, kind="stable")
     items, visitors, recent, ratings, first, last = (column.to_numpy()[order] for column in table.columns)
     starts = np.flatnonzero(np.concatenate([[True], items[1:] != items[:-1]]))
@@ -169,13 +156,13 @@ def items_table(ids: list[bytes], sums: bytes, half_life_ms: float, decays: bool
 
     return pa.table(
         {
-            CONTENT_ID: pa.array([name.decode() for name in ids], pa.string()),
-            VISITORS: pa.array(visitors).take(rows).fill_null(0),
-            POPULARITY: pa.array(recent if decays else visitors.astype(np.float64)).take(rows).fill_null(0),
-            RECENT_POPULARITY: timed(pa.array(recent).take(rows).fill_null(0)),
-            MEAN_RATING: pa.array(_rounded(ratings / visitors)).take(rows),
-            FIRST_TIME_MS: timed(table[FIRST_TIME_MS].combine_chunks().take(rows)),
-            LAST_TIME_MS: timed(pa.array(last).take(rows)),
+            names.CONTENT_ID: pa.array([name.decode() for name in ids], pa.string()),
+            names.VISITORS: pa.array(visitors).take(rows).fill_null(0),
+            names.POPULARITY: pa.array(recent if decays else visitors.astype(np.float64)).take(rows).fill_null(0),
+            names.RECENT_POPULARITY: timed(pa.array(recent).take(rows).fill_null(0)),
+            names.MEAN_RATING: pa.array(_rounded(ratings / visitors)).take(rows),
+            names.FIRST_TIME_MS: timed(table[names.FIRST_TIME_MS].combine_chunks().take(rows)),
+            names.LAST_TIME_MS: timed(pa.array(last).take(rows)),
         }
     )
 

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from artifacts import publish
 from artifacts.manifests import HeldOutMetric, ModelManifest, SweepRecord, TrainedOn
 from artifacts.paths import Dataset, Model
@@ -20,7 +23,7 @@ from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, fit
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo
-from trainer.job import assembly, model_directory, progress, warm_start
+from trainer.job import assembly, model_directory, warm_start
 from trainer.job.checkpoints import Checkpoints
 from trainer.job.early_stopping import HeldOutEntries
 from trainer.job.preemption import Preemption
@@ -53,7 +56,7 @@ def train(
         with cli.progress("training", job.sweeps, "sweeps", quiet=cluster.rank > 0) as display:
             manifest = job.run(display, stop, cold_start, catalogue)
     if cluster.rank == 0:
-        progress.summary(model_dir, manifest)
+        _print_summary(model_dir, manifest)
     return manifest
 
 
@@ -164,7 +167,7 @@ class _Watch:
 
     def after_sweep(self, sweep: SweepRecord) -> None:
         """Report a sweep."""
-        self.display.say(progress.describe(sweep))
+        self.display.say(_describe(sweep))
         self.display.update(sweep.sweep)
         self.summaries.write(sweep, self.state)
         if self.stop.told and sweep.sweep % 2:  # within a pass; at its end `after_pass` saves the checkpoint
@@ -186,6 +189,32 @@ class _Watch:
         sweeps = len(self.state.history)
         self.display.say(f"SIGTERM: stopped after sweep {sweeps}; the same command continues from there")
         self.stop.leave()
+
+
+def _describe(sweep: SweepRecord) -> str:
+    """Return one line about a sweep."""
+    side = "users" if sweep.sweep % 2 else "items"
+    return f"sweep {sweep.sweep} ({side}): loss {sweep.loss:.6g}, RWSE {sweep.rwse:.6g}, {sweep.seconds:.2f} s"
+
+
+def _print_summary(model_dir: str, manifest: ModelManifest) -> None:
+    """Print the table at the end: loss, RWSE and seconds of each pass."""
+    console = Console()
+    table = Table(title=f"model in {model_dir}", title_justify="left")
+    for name in ("pass", "loss", "RWSE", "seconds"):
+        table.add_column(name, justify="right")
+    history = manifest.history
+    for number in range(1, history[-1].pass_number + 1):
+        sweeps = [sweep for sweep in history if sweep.pass_number == number]
+        seconds = sum(sweep.seconds for sweep in sweeps)
+        table.add_row(str(number), f"{sweeps[-1].loss:.6g}", f"{sweeps[-1].rwse:.6g}", f"{seconds:.2f}")
+    console.print(table)
+    console.print(
+        f"{manifest.users:,} users, {manifest.items:,} items, {manifest.interactions:,} interactions, "
+        f"{manifest.embedding_dimension} dimensions, {manifest.seconds:.1f} s; stopped: {manifest.stopped}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def read_info(dataset_dir: str, cluster: Cluster) -> DatasetInfo:

@@ -15,8 +15,7 @@ import pytest
 
 from configs.settings import RatingSettings, SourceSettings
 from pipeline.demo.sample.catalogue import make_catalogue
-from pipeline.demo.sample.export import Plan
-from pipeline.demo.sample.generate import Report
+from pipeline.demo.sample.generate import Plan, Report
 from pipeline.demo.sample.rows import pseudo_id
 from pipeline.demo.sample.shop import NO_NAMES, Shop
 from pipeline.interactions.columns import to_bytes
