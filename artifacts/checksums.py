@@ -47,19 +47,14 @@ class SummedFile(io.RawIOBase):
 
 
 class FileDescription(BaseModel):
-    """A file in a manifest.
-
-    Attributes:
-        bytes: its size. crc32c: its checksum, 8 hexadecimal digits.
-        records: rows, ids or answers in it. interactions: entries of all its rows. None for a file without such.
-    """
+    """A file in a manifest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     bytes: int
-    crc32c: str
-    records: int | None = None
-    interactions: int | None = None
+    crc32c: str  # 8 hexadecimal digits
+    records: int | None = None  # rows, ids or answers in it, if it has such
+    interactions: int | None = None  # entries of all its rows
 
     @model_serializer(mode="wrap")
     def _without_nulls(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

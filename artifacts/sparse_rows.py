@@ -15,21 +15,14 @@ _NO_MARKS = np.zeros(0, bool)
 
 @dataclass(frozen=True)
 class SparseRows:
-    """Some rows of a sparse matrix.
+    """Some rows of a sparse matrix."""
 
-    Attributes:
-        keys: int64 [r], the index of each row in its side's table.
-        indptr: int64 [r + 1]; row i has the entries indptr[i] : indptr[i + 1].
-        indices: int32 [nnz] (int64 as a file has them), columns, ascending in a row. values: float32 [nnz].
-        weights: float32 [nnz], the entries' own weights E, or empty if all are 1.
-        again: bool [nnz], whether the entry may be recommended to its user again, or empty if none may.
-    """
-
-    keys: np.ndarray
-    indptr: np.ndarray
-    indices: np.ndarray
-    values: np.ndarray
-    weights: np.ndarray = field(default_factory=lambda: _NO_WEIGHTS)
+    keys: np.ndarray  # int64 [r], the index of each row in its side's table
+    indptr: np.ndarray  # int64 [r + 1]; row i has the entries indptr[i] : indptr[i + 1]
+    indices: np.ndarray  # int32 [nnz] (int64 as a file has them), columns, ascending in a row
+    values: np.ndarray  # float32 [nnz]
+    weights: np.ndarray = field(default_factory=lambda: _NO_WEIGHTS)  # float32 [nnz], E, or empty if all are 1
+    # bool [nnz], whether the entry may be recommended to its user again, or empty if none may
     again: np.ndarray = field(default_factory=lambda: _NO_MARKS)
 
     @classmethod

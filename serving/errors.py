@@ -4,11 +4,7 @@ from __future__ import annotations
 
 
 class Refusal(Exception):  # noqa: N818 - an answer to the caller, not a fault of the server
-    """An answer other than 200.
-
-    Attributes:
-        status: the HTTP status. reason: the one line that the caller gets.
-    """
+    """An answer other than 200: its HTTP status, and as reason the one line that the caller gets."""
 
     def __init__(self, status: int, reason: str):
         super().__init__(reason)

@@ -42,16 +42,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def publish(model_dir: str, directory: str, name: str, number: int | None = None) -> tuple[int, bool]:
-    """Copy a trained model to DIRECTORY/NAME/NUMBER.
+    """Copy a trained model to DIRECTORY/NAME/NUMBER; return the number of the version, and whether it is new.
 
-    Args:
-        number: of the version; None is the newest plus 1, and copies nothing if the newest version is this model.
-
-    Returns:
-        The number of the version, and whether it is new.
-
-    Raises:
-        UserError: the model is not finished or damaged, the number is taken, or the version cannot be written.
+    number: None is the newest plus 1, and copies nothing if the newest version is this model. Raise UserError if the
+    model is not finished or damaged, the number is taken, or the version cannot be written.
     """
     publishing.refuse_wildcards(directory)
     manifest = ModelManifest.read(Model(model_dir).manifest)

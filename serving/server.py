@@ -56,11 +56,7 @@ def _reduce_latency() -> None:
 
 
 def prepare(settings: Settings, required_catalogue: bool = False) -> tuple[uvicorn.Server, socket.socket]:
-    """Return a server that is ready to run, and its listening socket.
-
-    Raises:
-        UserError: the address is not available, or the catalogue or the deletion list cannot be read.
-    """
+    """Return a server that is ready to run, and its listening socket, or raise UserError."""
     import uvicorn
 
     from serving import hosts

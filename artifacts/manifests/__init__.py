@@ -54,18 +54,13 @@ class Days(Part):
 
 
 class SplitAccount(Part):
-    """The account of a split, in pairs of visitor and item: those kept from training, and those it could not use.
+    """The account of a split, in pairs of visitor and item: those kept from training, and those it could not use."""
 
-    Attributes:
-        kind: `none`, or the rule. held_out: pairs. visitors_with, visitors_without: visitors with and without such.
-        already_in_train, unknown_visitor, unknown_item: pairs that were left out, by reason.
-    """
-
-    kind: str = "none"
+    kind: str = "none"  # or the rule
     held_out: int = 0
-    visitors_with: int = 0
+    visitors_with: int = 0  # with pairs held out
     visitors_without: int = 0
-    already_in_train: int = 0
+    already_in_train: int = 0  # pairs that were left out, by reason
     unknown_visitor: int = 0
     unknown_item: int = 0
 
@@ -91,49 +86,35 @@ class Comparison(Part):
 
 
 class DatasetManifest(Manifest):
-    """The manifest of a dataset.
-
-    Attributes:
-        created: when, ISO 8601 in UTC. seconds: how long it took.
-        rejected, skipped: rows, hits or pairs by reason, the most frequent first.
-        recommended_again: interactions with an item that may be recommended again; null if no signal allows it.
-        median: of the amounts, in ms for a dwell; null if the ratings need none.
-        shards: number of files of each side, by the prefix of their names.
-        bigquery: what the query's job reports; null for files.
-        csv_dialects: number of CSV files by their dialect, as it was set or detected.
-        deletion_list: its lines, and how many of them were found; null without a list.
-        attributes: of the items: how many have each, how many had several values, how many were not numbers.
-        catalogue: its rows, how many were found, and how many items have one; null without a catalogue.
-        visitors_hashed_with: the name of the key that hashed the visitorIds; null if they were not hashed.
-        steps: rows and bytes of each step. compared: with the last good dataset. run: the Dataflow run that made it.
-    """
+    """The manifest of a dataset."""
 
     COMMAND: ClassVar = "python -m pipeline.preprocess --replace"
 
     kind: Literal["dataset"] = "dataset"
     schema_version: Literal[3] = 3
-    created: str
+    created: str  # ISO 8601 in UTC
     seconds: float
     counts: DatasetCounts
-    rejected: dict[str, int]
-    skipped: dict[str, int]
+    rejected: dict[str, int]  # rows, hits or pairs by reason, the most frequent first
+    skipped: dict[str, int]  # the same
     split: SplitAccount
     capped_at_max_dwell: int
+    # interactions with an item that may be recommended again; null if no signal allows it
     recommended_again: int | None = None
-    median: float | None
+    median: float | None  # of the amounts, in ms for a dwell; null if the ratings need none
     days: Days
-    shards: dict[str, int]
+    shards: dict[str, int]  # number of files of each side, by the prefix of their names
     compression: Literal["gzip", "none"]
-    bigquery: dict[str, int] | None = None
-    csv_dialects: dict[str, int] = Field(default_factory=dict)
-    deletion_list: dict[str, int] | None = None
-    attributes: dict[str, int] = Field(default_factory=dict)
-    catalogue: dict[str, int] | None = None
-    visitors_hashed_with: str | None = None
+    bigquery: dict[str, int] | None = None  # what the query's job reports; null for files
+    csv_dialects: dict[str, int] = Field(default_factory=dict)  # number of CSV files by dialect, as set or detected
+    deletion_list: dict[str, int] | None = None  # its lines, and how many were found; null without a list
+    attributes: dict[str, int] = Field(default_factory=dict)  # items with each, with several values, with a wrong one
+    catalogue: dict[str, int] | None = None  # its rows, those found, and items that have one; null without a catalogue
+    visitors_hashed_with: str | None = None  # name of the key; null if the visitorIds were not hashed
     settings: DatasetSections
-    steps: dict[str, dict[str, int]] = Field(default_factory=dict)
-    compared: Comparison | None = None
-    run: str | None = None
+    steps: dict[str, dict[str, int]] = Field(default_factory=dict)  # rows and bytes of each
+    compared: Comparison | None = None  # with the last good dataset
+    run: str | None = None  # the Dataflow run that made it
 
     def wrong_sums(self) -> Iterator[str]:
         """Yield a line per side whose files do not add up to the manifest's counts."""
@@ -175,16 +156,11 @@ class CarriedOver(Part):
 
 
 class StartAccount(Part):
-    """The start of the training: from an earlier model, or cold.
+    """The start of the training: from an earlier model, or cold."""
 
-    Attributes:
-        model: the directory of the earlier model; null if none was named.
-        digest: of its manifest; null for a cold start. cold: why the start was cold all the same.
-    """
-
-    model: str | None = None
-    digest: str | None = None
-    cold: str | None = None
+    model: str | None = None  # the directory of the earlier model; null if the settings name none
+    digest: str | None = None  # of its manifest; null for a cold start
+    cold: str | None = None  # why the start is cold although a model is named
     users: CarriedOver | None = None
     items: CarriedOver | None = None
 
@@ -197,11 +173,7 @@ class HeldOutMetric(Part):
 
 
 class ModelManifest(Manifest):
-    """The manifest of a model.
-
-    Attributes:
-        stopped: why the training ended. resumed_after_sweep: 0 if no checkpoint was used.
-    """
+    """The manifest of a model."""
 
     COMMAND: ClassVar = "python -m trainer.task --replace"
 
@@ -216,8 +188,8 @@ class ModelManifest(Manifest):
     embedding_dimension: int
     user_factor_shards: int
     item_factor_shards: int
-    stopped: str
-    resumed_after_sweep: int
+    stopped: str  # why the training ended
+    resumed_after_sweep: int  # 0 if no checkpoint was used
     seconds: float
     history: list[SweepRecord]
     start: StartAccount
@@ -253,26 +225,20 @@ class PredictionSections(Part):
 
 
 class PredictionsManifest(Manifest):
-    """The manifest of recommendations, audiences, similar items or similar visitors.
-
-    Attributes:
-        counts: who was answered first, then what they were given. rules: answers by rule of cold start.
-        model_fingerprint: the digest of the model's manifest.
-        model_version, run_time: what each row of an output table has; ISO 8601.
-    """
+    """The manifest of recommendations, audiences, similar items or similar visitors."""
 
     COMMAND: ClassVar = "python -m pipeline.batch_predict --replace"
 
     kind: Literal["predictions", "audiences", "similar_items", "similar_visitors"] = "predictions"
     schema_version: Literal[2] = 2
     seconds: float
-    counts: dict[str, int]
-    rules: dict[str, int]
+    counts: dict[str, int]  # who was answered first, then what they were given
+    rules: dict[str, int]  # answers by rule of cold start
     factors: Literal["projected", "trained"]
-    model_fingerprint: str
+    model_fingerprint: str  # the digest of the model's manifest
     dataset_fingerprint: str
-    model_version: str
-    run_time: str
+    model_version: str  # as in each row of an output table
+    run_time: str  # ISO 8601, as in each row of an output table
     settings: PredictionSections
     steps: dict[str, dict[str, int]] = Field(default_factory=dict)
 

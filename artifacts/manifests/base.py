@@ -22,20 +22,15 @@ class Part(BaseModel):
 
 
 class Manifest(Part):
-    """The description of an output, which is its last file.
-
-    Attributes:
-        files: every file that a rerun makes again bit for bit; the fingerprint is computed from these.
-        other_files: all other files below the root: graphs, whose bytes differ from run to run, and rejected rows.
-    """
+    """The description of an output, which is its last file."""
 
     COMMAND: ClassVar[str]  # makes the output again
 
     kind: str
     schema_version: int
     code_version: str = __version__
-    files: dict[str, FileDescription] = {}
-    other_files: dict[str, FileDescription] = {}
+    files: dict[str, FileDescription] = {}  # those that a rerun makes again bit for bit, and so the fingerprint
+    other_files: dict[str, FileDescription] = {}  # graphs, whose bytes differ from run to run, and rejected rows
 
     _content: Any = PrivateAttr(None)  # the JSON that was read
 

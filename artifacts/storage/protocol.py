@@ -8,18 +8,12 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 
 class StoredFile(NamedTuple):
-    """A file in a listing.
-
-    Attributes:
-        path: the whole path. bytes: its size.
-        changed: differs after every write: the time of the change, or the object's generation.
-        crc32c: hexadecimal, if the storage keeps it; else None.
-    """
+    """A file in a listing."""
 
     path: str
     bytes: int
-    changed: str
-    crc32c: str | None = None
+    changed: str  # differs after every write: the time of the change, or the object's generation
+    crc32c: str | None = None  # hexadecimal, if the storage keeps it
 
 
 _TOKENS = re.compile(r"\*\*/|\*\*|\[!?\]?[^]]*\]|.", re.DOTALL)

@@ -23,13 +23,10 @@ _ANALYSIS_ONLY = ".tft_metadata"  # a part of the transform_fn that only TFT's a
 
 @dataclass
 class WriteTransformFn(beam.PTransform):
-    """Writes the result of `tft_beam.AnalyzeDataset`; its output has elements once the files are written.
+    """Writes the result of `tft_beam.AnalyzeDataset`; its output has elements once the files are written."""
 
-    root: the parent of the two directories. temporary: a directory in the same storage, which the job removes.
-    """
-
-    root: str
-    temporary: str
+    root: str  # the parent of the two directories
+    temporary: str  # a directory in the same storage, which the job removes
 
     def _extract_input_pvalues(self, transform_fn: tuple[beam.PCollection, Any]) -> tuple[Any, list[beam.PCollection]]:
         """Return the input and the collections within it, as Beam asks for them."""

@@ -24,15 +24,12 @@ _MOST_SHARDS = 10_000
 
 @dataclass(frozen=True)
 class Sizes:
-    """Limits that bound a worker's memory.
+    """Limits that bound a worker's memory."""
 
-    block: interactions per block. record: entries per record, since a row of an item that everyone viewed would fill
-    many megabytes; a longer row becomes several records. batch: entries that are encoded at once.
-    """
-
-    block: int = 1 << 20
+    block: int = 1 << 20  # interactions per block
+    # Entries per record: a row of an item that everyone viewed would fill many megabytes, and becomes several records.
     record: int = 1 << 16
-    batch: int = 1 << 20
+    batch: int = 1 << 20  # entries that are encoded at once
 
 
 class EncodedInteractions(NamedTuple):

@@ -44,17 +44,13 @@ _COUNTER = StepCounter("items")
 
 @dataclass
 class WriteItems(beam.PTransform):
-    """Encoded one-row record batches -> (name, description) of items.parquet, which it writes; counts on the side.
-
-    transform_fn: the path of TFT's transform_fn, whose assets contain the vocabulary. attributes: their values, see
-    pipeline.sources.items.attributes. catalogue: the path of the table that joins them, None without one.
-    """
+    """Encoded one-row record batches -> (name, description) of items.parquet, which it writes; counts on the side."""
 
     path: str
-    transform_fn: beam.PCollection
-    attributes: beam.PCollection
+    transform_fn: beam.PCollection  # the path of TFT's transform_fn, whose assets contain the vocabulary
+    attributes: beam.PCollection  # their values, see pipeline.sources.items.attributes
     settings: Settings
-    catalogue: str | None = None
+    catalogue: str | None = None  # the path of the table that joins them
 
     def expand(self, blocks: beam.PCollection) -> beam.PCollection:
         half_life_ms = self.settings.dataset.recent_half_life_days * names.DAY_MS

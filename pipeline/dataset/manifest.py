@@ -29,19 +29,15 @@ from pipeline.sources.table import DIALECT
 
 @dataclass(frozen=True)
 class Job:
-    """One run of preprocessing: its settings, the files that it reads, and where its dataset goes.
-
-    files, test_files: of train and of a test set given as files. root: the dataset's directory. staging: the directory
-    where the job writes it. started: seconds since 1970. catalogue: the path where the job put it (`catalogue.stage`).
-    """
+    """One run of preprocessing: its settings, the files that it reads, and where its dataset goes."""
 
     settings: Settings
     files: Input
-    test_files: Input | None
-    root: str
-    staging: str
-    started: float
-    catalogue: str | None = None
+    test_files: Input | None  # of a test set given as files
+    root: str  # the dataset's directory
+    staging: str  # where the job writes it
+    started: float  # seconds since 1970
+    catalogue: str | None = None  # where the job put it (`catalogue.stage`)
     sizes: Sizes = Sizes()  # noqa: RUF009 - frozen
 
     def make_manifest(self, summary: Summary) -> DatasetManifest:

@@ -45,13 +45,10 @@ class RowFiles:
 
 @dataclass
 class WriteRows(beam.PTransform):
-    """Encoded one-row record batches -> `items_for_user-*` and `users_for_item-*`, grouped by user and by item.
-
-    interactions: a singleton, their number in train. sides: the sides that are written.
-    """
+    """Encoded one-row record batches -> `items_for_user-*` and `users_for_item-*`, grouped by user and by item."""
 
     root: str
-    interactions: beam.PCollection
+    interactions: beam.PCollection  # a singleton, their number in train
     layout: DatasetSettings
     store: BlockStore
     sides: tuple[str, ...] = SIDES

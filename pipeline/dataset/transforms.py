@@ -130,13 +130,10 @@ def _adapter(settings: Settings) -> tensor_adapter.TensorAdapterConfig:
 
 @dataclass
 class WriteHeldOut(beam.PTransform):
-    """References to held-out blocks -> `held_out-*`, as many files as `items_for_user` has; none without a split.
-
-    pairs: a singleton, the number of interactions in train.
-    """
+    """References to held-out blocks -> `held_out-*`, as many files as `items_for_user` has; none without a split."""
 
     job: Job
-    pairs: beam.PCollection
+    pairs: beam.PCollection  # a singleton, the number of interactions in train
     encode: Encode
 
     def expand(self, references: beam.PCollection) -> RowFiles:
@@ -150,16 +147,13 @@ class WriteHeldOut(beam.PTransform):
 
 @dataclass
 class Finish(beam.PTransform):
-    """All counts, medians and descriptions of files -> a summary, which `last` receives once.
-
-    others: of files without a description, which must also be written by then.
-    """
+    """All counts, medians and descriptions of files -> a summary, which `last` receives once."""
 
     last: Callable[[Summary], object]
     counts: list[beam.PCollection]
     medians: beam.PCollection
     files: list[beam.PCollection]
-    others: list[beam.PCollection]
+    others: list[beam.PCollection]  # of files without a description, which must also be written by then
 
     def expand(self, pipeline: beam.pvalue.PBegin) -> beam.PCollection:
         total = self.counts | "AllCounts" >> beam.Flatten() | "SumCounts" >> beam.CombineGlobally(sum_counts)

@@ -37,17 +37,11 @@ def show(
     everybody_up_to: int = 20_000,
     candidates: int = 2000,
 ) -> None:
-    """Print tables of some visitors.
+    """Print tables of some visitors: those of these ids, or a number of them with different tastes.
 
-    Args:
-        catalogue_path: of the catalogue, whose titles and categories win over the dataset's; None for none.
-        visitors: ids, or a number of visitors with different tastes to choose.
-        catalogue_required: whether it must exist.
-        everybody_up_to: the number of visitors up to which all are counted for the last line.
-        candidates: the number of visitors to choose from, where not all are counted.
-
-    Raises:
-        UserError: the dataset or the predictions do not exist or are not finished, or a visitor is unknown.
+    catalogue_path: its titles and categories win over the dataset's; it must exist if `catalogue_required`. Up to
+    `everybody_up_to` visitors, all are counted for the last line; else as many as `candidates` are chosen from. Raise
+    UserError if the dataset or the predictions are not finished, or a visitor is unknown.
     """
     manifest = DatasetManifest.read(dataset.manifest)
     answers = PredictionsManifest.read(predictions.manifest)
@@ -191,16 +185,10 @@ class Share:
 def choose(
     rows: Iterable[Row], categories: Sequence[str], count: int, everybody: bool, candidates: int
 ) -> tuple[list[Row], dict[int, str]]:
-    """Choose visitors with neither few nor many items, from as many favourite categories as possible.
+    """Choose `count` visitors with neither few nor many items, from as many favourite categories as possible.
 
-    Args:
-        categories: by itemId, "" where unknown.
-        count: how many to choose.
-        everybody: whether to read all rows; otherwise reading stops after enough candidates.
-        candidates: how many visitors to choose from.
-
-    Returns:
-        The rows, and the favourite category of each key if everybody was read.
+    If `everybody`, all rows are read, and the favourite category of each key is returned too; otherwise reading stops
+    after enough candidates. categories: by itemId, "" where unknown.
     """
     favourites: dict[int, str] = {}
     by_category: defaultdict[str, list[Row]] = defaultdict(list)

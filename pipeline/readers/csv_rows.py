@@ -57,16 +57,15 @@ class CsvReader:
         blocks = whole_lines(text, self._block_bytes, 1 << 28)
         block = next(blocks, None)
         while block is not None:
-            following, first = next(blocks, None), layout is None
+            following, is_first = next(blocks, None), layout is None
             if layout is None:
                 layout, block = self._layout(block)
-            columns = len(layout.header) if layout else 0
-            dialect, is_last = layout.dialect if layout else Dialect(), following is None
-            parts, rest = records(rest + block if rest else block, dialect, columns, self._max_record_bytes, is_last)
-            if layout:
+            if layout is not None:
+                columns, is_last = len(layout.header), following is None
+                parts, rest = records(rest + block, layout.dialect, columns, self._max_record_bytes, is_last)
                 parsed = self._parse(parts, layout)
                 complaints = [(number + position, complaint) for position, complaint in parsed.malformed]
-                said = self._describe(layout.dialect, encoding) if first else None
+                said = self._describe(layout.dialect, encoding) if is_first else None
                 yield RawBatch(parsed.columns, parsed.positions + number, complaints, said)
                 number += sum(part.records for part in parts)
             block = following

@@ -24,17 +24,12 @@ class MissingColumnError(ValueError):
 
 @dataclass
 class RawBatch:
-    """Some records of a file.
+    """Some records of a file."""
 
-    columns: the fields asked for, as the file types them. numbers: int64[rows], each record's number in its file, from
-    1. malformed: number and complaint of each record that could not be read. dialect: of a CSV file, with its first
-    records.
-    """
-
-    columns: pa.RecordBatch
-    numbers: np.ndarray
-    malformed: list[tuple[int, str]] = field(default_factory=list)
-    dialect: str | None = None
+    columns: pa.RecordBatch  # the fields asked for, as the file types them
+    numbers: np.ndarray  # int64[rows], each record's number in its file, from 1
+    malformed: list[tuple[int, str]] = field(default_factory=list)  # number and complaint of each unreadable record
+    dialect: str | None = None  # of a CSV file, with its first records
 
 
 class Parsed(NamedTuple):

@@ -51,19 +51,13 @@ class Query:
 
 
 class Address(NamedTuple):
-    """A GET address, /NAME, whose answer has a list of the same name.
-
-    Attributes:
-        signature: answers the request. ids: the ids that it takes; k is always a parameter too.
-        entries: the id in an entry of the list, and its value; the signature's outputs have their plurals as names.
-        fields: the outputs that the answer has too, with their types.
-    """
+    """A GET address, /NAME, whose answer has a list of the same name."""
 
     name: str
-    signature: str
-    ids: tuple[str, ...]
-    entries: tuple[str, str]
-    fields: Mapping[str, Any]
+    signature: str  # answers the request
+    ids: tuple[str, ...]  # those that it takes; k is always a parameter too
+    entries: tuple[str, str]  # the id in an entry of the list, and its value; outputs are named by their plurals
+    fields: Mapping[str, Any]  # the outputs that the answer has too, with their types
     summary: str
 
     def schema(self) -> type[BaseModel]:

@@ -20,23 +20,14 @@ BLOCK = 1024
 
 @dataclass(frozen=True)
 class Basis:
-    """The eigenvectors and the eigenvalues of a Gramian.
+    """The eigenvectors and the eigenvalues of a Gramian."""
 
-    Attributes:
-        vectors: float64 [k, k], orthogonal; column d belongs to eigenvalue d.
-        eigenvalues: float64 [k], ascending, none below 0.
-    """
-
-    vectors: np.ndarray
-    eigenvalues: np.ndarray
+    vectors: np.ndarray  # float64 [k, k], orthogonal; column d belongs to eigenvalue d
+    eigenvalues: np.ndarray  # float64 [k], ascending, none below 0
 
     @classmethod
     def of(cls, gramian: np.ndarray) -> Basis:
-        """Return the basis of a float64 [k, k] Gramian.
-
-        Raises:
-            UserError: it is not finite, because the ratings are too large for float32.
-        """
+        """Return the basis of a float64 [k, k] Gramian; raise UserError if it is not finite."""
         if not np.isfinite(gramian).all():
             raise UserError("the factors exceed float32, because ratings are too large; set rating.scale to less")
         with threads.blas_threads(cores() if len(gramian) > 512 else 1):
@@ -74,11 +65,7 @@ def gramian(table: np.ndarray) -> np.ndarray:
 
 
 def rotate(table: np.ndarray, vectors: np.ndarray, selected: np.ndarray | None = None) -> None:
-    """Replace a table by table @ vectors, in place; vectors [k, k].
-
-    Args:
-        selected: bool [n], the rows to rotate; None for all.
-    """
+    """Replace a table by table @ vectors, in place; vectors [k, k]; selected: bool [n], the rows to rotate, or None."""
     vectors = np.ascontiguousarray(vectors, np.float32)
     rows = None if selected is None or selected.all() else np.flatnonzero(selected)
     count = len(table if rows is None else rows)

@@ -14,15 +14,10 @@ from trainer.als.solver import Plan, Solver
 
 
 class Batch(NamedTuple):
-    """Rows that are solved together.
+    """Rows that are solved together."""
 
-    Attributes:
-        plan: the rows, and how they are solved. Their column numbers index `columns`.
-        columns: int64, ascending, the rows of the fixed side that these rows need; None for the whole table.
-    """
-
-    plan: Plan
-    columns: np.ndarray | None = None
+    plan: Plan  # the rows, and how they are solved; their column numbers index `columns`
+    columns: np.ndarray | None = None  # int64, ascending, the fixed side's rows that these need; None for all
 
 
 class Batches:

@@ -23,23 +23,17 @@ from trainer.als.solver import Solver
 
 @dataclass
 class Factorization:
-    """The state of a fit: both sides' tables, and the rotation that brings them back to their first coordinates.
-
-    Attributes:
-        row_blocks, col_blocks: the two sides' sparse rows; see `Batches`.
-        rotation: float64 [k, k]; `table @ rotation.T` is in the coordinates of the start.
-        history: the sweeps done.
-    """
+    """The state of a fit: both sides' tables, and the rotation that brings them back to their first coordinates."""
 
     rows: wals.Side
     cols: wals.Side
-    row_blocks: Iterable[SparseRows]
+    row_blocks: Iterable[SparseRows]  # the two sides' sparse rows; see `Batches`
     col_blocks: Iterable[SparseRows]
     objective: wals.Objective
     solver: Solver
     cluster: Cluster = field(default_factory=Cluster)
-    history: list[SweepRecord] = field(default_factory=list)
-    rotation: np.ndarray = field(init=False)
+    history: list[SweepRecord] = field(default_factory=list)  # the sweeps done
+    rotation: np.ndarray = field(init=False)  # float64 [k, k]; `table @ rotation.T` is in the start's coordinates
 
     def __post_init__(self) -> None:
         self.rotation = np.eye(self.k)
@@ -73,10 +67,8 @@ class Factorization:
 def random_table(size: int, k: int, seed: int, number: int, stddev: float | None, cluster: Cluster) -> np.ndarray:
     """Return float32 [own rows, k] of N(0, stddev), by default 1/sqrt(k), the same for any number of processes.
 
-    TensorFlow 1 drew N(0, 1) without a seed: u . v grows with k, and starts far from the ratings.
-
-    Args:
-        number: 0 for the rows, 1 for the columns.
+    number: 0 for the rows, 1 for the columns. TensorFlow 1 drew N(0, 1) without a seed: u . v grows with k, and starts
+    far from the ratings.
     """
     rng = np.random.default_rng([seed, number])
     scale = np.float32(1 / np.sqrt(k) if stddev is None else stddev)
@@ -97,15 +89,10 @@ def fit(
     after_sweep: Callable[[SweepRecord], None] = lambda sweep: None,
     after_pass: Callable[[Factorization], str | None] = lambda state: None,
 ) -> str:
-    """Sweep until a stop rule applies; the state may have a history already.
+    """Sweep until a stop rule applies, and return it in words; the state may have a history already.
 
-    Args:
-        max_sweeps: in total, with those of the history.
-        tolerance: stop if a pass lowers the loss by less than this share of it; 0 never stops.
-        after_sweep, after_pass: called in this order; `after_pass` returns a reason to stop, or None.
-
-    Returns:
-        The reason of the stop, in words.
+    max_sweeps: in total, with those of the history. tolerance: stop if a pass lowers the loss by less than this share
+    of it; 0 never stops. after_sweep, after_pass: called in this order; `after_pass` returns a reason to stop, or None.
     """
     while len(state.history) < max_sweeps:
         if reason := converged(state.history, tolerance):

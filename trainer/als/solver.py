@@ -98,16 +98,12 @@ class Solver:
 
 @dataclass(frozen=True)
 class CpuPlan:
-    """Rows in pieces of about equal work, longest rows first.
-
-    Attributes:
-        exact, iterative: int32 positions in `rows`: the pieces that are solved exactly, and those that are iterated on.
-    """
+    """Rows in pieces of about equal work, longest rows first."""
 
     rows: SparseRows
     solver: Solver
-    exact: list[np.ndarray]
-    iterative: list[np.ndarray]
+    exact: list[np.ndarray]  # int32 positions in `rows`: the pieces that are solved exactly
+    iterative: list[np.ndarray]  # and those that are iterated on
 
     @classmethod
     def of(cls, rows: SparseRows, k: int, exact: np.ndarray, solver: Solver) -> CpuPlan:
@@ -120,11 +116,7 @@ class CpuPlan:
         return cls(rows, solver, _cut(order[exact], work[exact]), _cut(order[~exact], work[~exact]))
 
     def solve(self, systems: RowSystems, out: np.ndarray) -> np.ndarray:
-        """Solve the rows into out[keys], float32 [n, k] in the basis.
-
-        Returns:
-            float64 [3]: the rows' unregularised loss, their regularisation, and their sum of R C E.
-        """
+        """Solve the rows into out[keys], float32 [n, k] in the basis; return the sums that `wals.solve` returns."""
         rows, solver = self.rows, self.solver
         entries = Entries(rows.keys, rows.indptr, rows.indices, rows.values, rows.weights)
 

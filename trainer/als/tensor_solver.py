@@ -45,16 +45,12 @@ class _Fixed(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """The tensors of one device's rows, with a last row for empty slots.
-
-    Attributes:
-        weights, ridges: float32 [r + 1]. start: float32 [r + 1, k], the last solution.
-    """
+    """The tensors of one device's rows, with a last row for empty slots."""
 
     tiles: Tiles
-    weights: tf.Tensor
-    ridges: tf.Tensor
-    start: tf.Tensor
+    weights: tf.Tensor  # float32 [r + 1]
+    ridges: tf.Tensor  # float32 [r + 1]
+    start: tf.Tensor  # float32 [r + 1, k], the last solution
 
 
 class _Entries(NamedTuple):
@@ -68,13 +64,10 @@ class _Entries(NamedTuple):
 
 @dataclass(frozen=True)
 class DevicePlan:
-    """Rows packed in tiles for the devices; see `trainer.als.solver.CpuPlan`.
-
-    Attributes:
-        groups: a solver of one method (not `auto`) with its rows, in one part of about equal work per device.
-    """
+    """Rows packed in tiles for the devices; see `trainer.als.solver.CpuPlan`."""
 
     rows: SparseRows
+    # A solver of one method (not `auto`) with its rows, in one part of about equal work per device.
     groups: list[tuple[Solver, list[_Part]]]
 
     @classmethod

@@ -37,11 +37,8 @@ _LOST = (
 def from_environment(gathered_floats: int = 1 << 24) -> Cluster:
     """Return the workers that TF_CONFIG names, or a single process if it names one or is unset.
 
-    Args:
-        gathered_floats: of the fixed side that a process gathers for a batch; by default 64 MB.
-
-    Raises:
-        UserError: TF_CONFIG is wrong, or the other workers cannot be reached.
+    gathered_floats: of the fixed side that a process gathers for a batch; by default 64 MB. Raise UserError if
+    TF_CONFIG is wrong, or the other workers cannot be reached.
     """
     text = os.environ.get("TF_CONFIG", "").strip()
     if not text:

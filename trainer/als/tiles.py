@@ -18,26 +18,16 @@ _TILE_FLOATS = 1 << 24  # of the [slots, k, k] systems of a tile: 64 MB
 
 
 class Tiles(NamedTuple):
-    """The rows at r positions as T tiles of S slots of LENGTH entries; NumPy arrays, or tensors of them.
+    """The rows at r positions as T tiles of S slots of LENGTH entries; NumPy arrays, or tensors of them."""
 
-    Attributes:
-        indices: int32 [T, S, LENGTH]. values: float32 of that shape. weights: float32 of that shape, E of the entries,
-            -1 for padding.
-        owner: int32 [T, S], each slot's row as its place among the positions; r where the slot is empty.
-        segment: int32 [T, S], each slot's row counted within its tile, from 0.
-        ends: int32 [T, S], by that count: the row's place among the positions if it ends in this tile, else r.
-        goes_on: bool [T], whether the tile's last row continues in the next tile, as `segment` 0 there.
-        last: int32 [T], the count of the tile's last row.
-    """
-
-    indices: np.ndarray
-    values: np.ndarray
-    weights: np.ndarray
-    owner: np.ndarray
-    segment: np.ndarray
-    ends: np.ndarray
-    goes_on: np.ndarray
-    last: np.ndarray
+    indices: np.ndarray  # int32 [T, S, LENGTH]
+    values: np.ndarray  # float32 [T, S, LENGTH]
+    weights: np.ndarray  # float32 [T, S, LENGTH], E of the entries, -1 for padding
+    owner: np.ndarray  # int32 [T, S], each slot's row as its place among the positions; r where the slot is empty
+    segment: np.ndarray  # int32 [T, S], each slot's row counted within its tile, from 0
+    ends: np.ndarray  # int32 [T, S], by that count: the row's place if it ends in this tile, else r
+    goes_on: np.ndarray  # bool [T], whether the tile's last row continues in the next tile, as `segment` 0 there
+    last: np.ndarray  # int32 [T], the count of the tile's last row
 
 
 def slots_for(k: int) -> int:

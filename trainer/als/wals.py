@@ -40,32 +40,21 @@ from trainer.als.solver import Solver
 
 @dataclass
 class Side:
-    """The rows, or the columns, of the factorisation that this process owns.
+    """The rows, or the columns, of the factorisation that this process owns."""
 
-    Attributes:
-        table: float32 [n_own, k], the factors; changed in place.
-        counts: int64 [n_own], observed entries of each row.
-        weights: float32 [n_own], R of the rows (C of the columns).
-        size: n, over all processes.
-    """
-
-    table: np.ndarray
-    counts: np.ndarray
-    weights: np.ndarray
-    size: int
+    table: np.ndarray  # float32 [n_own, k], the factors; changed in place
+    counts: np.ndarray  # int64 [n_own], observed entries of each row
+    weights: np.ndarray  # float32 [n_own], R of the rows (C of the columns)
+    size: int  # n, over all processes
 
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss after a sweep.
+    """The loss after a sweep."""
 
-    Attributes:
-        total: regularised. unregularized: as RWSE takes it. weight: the sum of all cells' weights.
-    """
-
-    total: float
-    unregularized: float
-    weight: float
+    total: float  # regularised
+    unregularized: float  # as RWSE takes it
+    weight: float  # the sum of all cells' weights
 
     @property
     def rwse(self) -> float:
@@ -101,10 +90,9 @@ def shared_basis(fixed: Side, cluster: Cluster) -> Basis:
 
 
 def solve(batches: Batches, side: Side, fixed: Side, basis: Basis, objective: Objective) -> np.ndarray:
-    """Solve the rows of the batches into side.table. Both tables are in the basis.
+    """Solve the rows of the batches into side.table; both tables are in the basis.
 
-    Returns:
-        float64 [3]: the rows' unregularised loss, their regularisation, and their sum of R C E.
+    Return float64 [3]: the rows' unregularised loss, their regularisation, and their sum of R C E.
     """
     w0, k = objective.unobserved_weight, fixed.table.shape[1]
     ridges = regularization(side.counts, fixed.size, objective)
@@ -139,11 +127,8 @@ def _round(table: np.ndarray) -> None:
 def sweep(batches: Batches, side: Side, fixed: Side, objective: Objective) -> tuple[Loss, np.ndarray]:
     """Solve one side with the other fixed; leave both tables in the basis of the fixed side's Gramian.
 
-    Args:
-        batches: the side's rows; each row is in one batch, or in consecutive ones.
-
-    Returns:
-        The loss, and the basis's vectors: float64 [k, k], the change of both tables' coordinates.
+    batches: the side's rows; each row is in one batch, or in consecutive ones. Return the loss, and the basis's
+    vectors: float64 [k, k], the change of both tables' coordinates.
     """
     cluster, k = batches.cluster, side.table.shape[1]
     basis = shared_basis(fixed, cluster)
@@ -163,16 +148,13 @@ def project(
     objective: Objective,
     solver: Solver,
 ) -> tuple[np.ndarray, Loss]:
-    """Fold rows in: return their solution with the fixed side as it is now. The fixed side is not changed.
+    """Fold rows in: return their solution with the fixed side as it is now, which is not changed, and their loss.
 
-    Args:
-        rows: keyed 0 .. n - 1; a key without entries projects to zeros.
-        weights: float32 [n], R of the rows (the caller's projection_weights).
-        rows_trained_on: size of the rows' own side in training; only the regularisation of the columns depends on it.
+    rows: keyed 0 .. n - 1; a key without entries projects to zeros. weights: float32 [n], R of the rows (the caller's
+    projection_weights). rows_trained_on: size of the rows' own side in training; only the regularisation of the columns
+    depends on it.
 
-    Returns:
-        float32 [n, k] in the coordinates of fixed.table, and the loss of these rows with the fixed side's
-        regularisation.
+    The solution is float32 [n, k] in the coordinates of fixed.table; the loss has the fixed side's regularisation.
     """
     basis = Basis.of(gramian(fixed.table))
     rotated = Side(fixed.table.copy(), fixed.counts, fixed.weights, fixed.size)

@@ -23,8 +23,7 @@ class Weights(NamedTuple):
 def vector(weights: float | np.ndarray | None, size: int, name: str) -> np.ndarray:
     """Return weights as float32 [size]; None is 0: an observed entry then weighs as much as every other cell.
 
-    Raises:
-        ValueError: another length, or a weight that is negative or not finite; the message names the first index.
+    Raise ValueError, naming the first index, if the length differs or a weight is negative or not finite.
     """
     if weights is None:
         return np.zeros(size, np.float32)
@@ -43,10 +42,8 @@ def by_frequency(counts: np.ndarray, exponent: float, cluster: Cluster | None = 
     """Return counts^-exponent as float32 [n], scaled so that the geometric mean over all entries is 1.
 
     An exponent above 0 lowers the weight of an entry of a frequent row (a popular item), towards the weight of the
-    cells without an entry. The scale keeps the balance with unobserved_weight.
-
-    Args:
-        counts: int [n], observed entries of each row of this process; an empty row counts as one with a single entry.
+    cells without an entry. The scale keeps the balance with unobserved_weight. counts: int [n], observed entries of
+    each row of this process; an empty row counts as one with a single entry.
     """
     logarithms = np.log(np.maximum(counts, 1))
     total, entries = (cluster or Cluster()).sum(np.array([(logarithms * counts).sum(), counts.sum()], np.float64))
@@ -56,13 +53,9 @@ def by_frequency(counts: np.ndarray, exponent: float, cluster: Cluster | None = 
 def from_file(path: str, setting: str, vocabulary: str, size: int, default: float | None) -> Weights:
     """Read the weights of a CSV file `id,weight`, with or without a header; other ids weigh `default`.
 
-    Args:
-        setting: the setting whose value is the path, for messages.
-        vocabulary: path of the ids; line n is index n.
-
-    Raises:
-        UserError: the file cannot be read (`id_lists.rows`) or has no id of the dataset; or a weight is not a number or
-            negative, or an id is in the file twice.
+    setting: the one whose value is the path. vocabulary: path of the ids; line n is index n. Raise UserError if the
+    file cannot be read (`id_lists.rows`) or has no id of the dataset; or a weight is not a number or negative, or an id
+    is in the file twice.
     """
     ids = Vocabulary.read(vocabulary)
     weights = np.full(size, 0.0 if default is None else default, np.float32)

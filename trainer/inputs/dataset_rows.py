@@ -90,18 +90,12 @@ def _check_files(dataset: Dataset, files: dict[str, FileDescription]) -> None:
 
 @dataclass(frozen=True)
 class RowFiles:
-    """One side of a dataset, one block of rows per file. Each iteration reads the files again; `load` reads them once.
+    """One side of a dataset, a block of rows per file. Each iteration reads the files again; `load` reads them once."""
 
-    Attributes:
-        paths: TFRecords, gzip if they end in .gz.
-        size, others: rows and columns over all files.
-        rank, processes: this process owns the keys with key % processes == rank.
-    """
-
-    paths: tuple[str, ...]
-    size: int
-    others: int
-    rank: int = 0
+    paths: tuple[str, ...]  # TFRecords, gzip if they end in .gz
+    size: int  # rows over all files
+    others: int  # columns
+    rank: int = 0  # this process owns the keys with key % processes == rank
     processes: int = 1
 
     def __iter__(self) -> Iterator[SparseRows]:

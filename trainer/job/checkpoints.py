@@ -27,22 +27,16 @@ class DamagedError(Exception):
 
 
 class CheckpointState(BaseModel):
-    """The file `state.json`, which is written last.
-
-    Attributes:
-        identity: what must be the same to continue.
-        rotation: CRC-32C of rotation.npy. rows, cols: CRC-32C of each process's part.
-        digest: of everything else in the file.
-    """
+    """The file `state.json`, which is written last."""
 
     model_config = ConfigDict(extra="forbid")
 
-    identity: dict[str, Any]
-    rotation: int
-    rows: list[int]
+    identity: dict[str, Any]  # what must be the same to continue
+    rotation: int  # CRC-32C of rotation.npy
+    rows: list[int]  # CRC-32C of each process's part
     cols: list[int]
     history: list[SweepRecord]
-    digest: str = ""
+    digest: str = ""  # of everything else in the file
 
     @classmethod
     def read(cls, directory: str) -> CheckpointState:
@@ -67,15 +61,10 @@ class CheckpointState(BaseModel):
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of one fit.
+    """The checkpoints of one fit."""
 
-    Attributes:
-        root: directory, with a subdirectory for each pass.
-        identity: what must be the same to continue: settings, dataset, shapes. JSON.
-    """
-
-    root: str
-    identity: dict[str, Any]
+    root: str  # with a subdirectory for each pass
+    identity: dict[str, Any]  # what must be the same to continue: settings, dataset, shapes
 
     def save(self, state: Factorization) -> None:
         """Write the state: each process its part, then the first process `state.json`."""

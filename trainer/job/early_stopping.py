@@ -17,18 +17,12 @@ from trainer.evaluation import metrics
 
 @dataclass
 class _Measured(ABC):
-    """Measures a metric after each pass, and stops when it no longer improves.
-
-    Attributes:
-        k: recall and NDCG at k. metric: recall or ndcg, the one that decides.
-        patience: passes without a better value before stopping.
-        values: the metric after each pass.
-    """
+    """Measures a metric after each pass, and stops when it no longer improves."""
 
     k: int = field(default=20, kw_only=True)
-    metric: str = field(default="recall", kw_only=True)
-    patience: int = field(default=1, kw_only=True)
-    values: list[float] = field(default_factory=list, kw_only=True)
+    metric: str = field(default="recall", kw_only=True)  # or ndcg
+    patience: int = field(default=1, kw_only=True)  # passes without a better value before stopping
+    values: list[float] = field(default_factory=list, kw_only=True)  # after each pass
     held_out = "held-out rows"
 
     def __post_init__(self) -> None:
@@ -55,15 +49,10 @@ class _Measured(ABC):
 
 @dataclass
 class HeldOut(_Measured):
-    """Measures how well held-out rows are completed.
+    """Measures how well held-out rows are completed."""
 
-    Attributes:
-        given: rows 0 .. n - 1 with the entries that are shown: they are folded in.
-        truth: the same rows with the entries that are hidden.
-    """
-
-    given: SparseRows
-    truth: SparseRows
+    given: SparseRows  # rows 0 .. n - 1 with the entries that are shown: they are folded in
+    truth: SparseRows  # the same rows with the entries that are hidden
 
     def measure(self, state: Factorization) -> metrics.FactorMetrics:
         weights, solver = np.ones(len(self.given), np.float32), Solver(state.solver.method).exact()
@@ -73,14 +62,10 @@ class HeldOut(_Measured):
 
 @dataclass
 class HeldOutEntries(_Measured):
-    """Measures how well the held-out entries of known users are found: those of a dataset's split.
+    """Measures how well the held-out entries of known users are found: those of a dataset's split."""
 
-    Attributes:
-        truth, seen: rows by key of this process's users, at the same positions: hidden entries, and trained ones.
-    """
-
-    truth: SparseRows
-    seen: SparseRows
+    truth: SparseRows  # hidden entries of this process's users, by key
+    seen: SparseRows  # trained ones, at the same positions
     held_out = "held-out entries"
 
     @classmethod

@@ -61,18 +61,14 @@ def train(
 
 
 class TrainingJob:
-    """One training. All processes of the cluster call the same methods in the same order.
-
-    Attributes:
-        sweeps: in total, unless a stop rule ends the training earlier.
-    """
+    """One training. All processes of the cluster call the same methods in the same order."""
 
     def __init__(self, settings: TrainingSettings, dataset_dir: str, model: Model, cluster: Cluster):
         self._settings, self._model, self._cluster, self._started = settings, model, cluster, time.time()
         self._info = cluster.agree(lambda: read_info(dataset_dir, cluster))
         self._origin = cluster.agree(lambda: warm_start.choose(settings, model.root, self._info.rating))
         self._checkpoints = Checkpoints(model.checkpoints, self._identity())
-        self.sweeps = warm_start.sweeps(self._origin, settings)
+        self.sweeps = warm_start.sweeps(self._origin, settings)  # unless a stop rule ends the training earlier
 
     def make_ready(self, replace: bool) -> None:
         """Check and clear the model's directory; see `model_directory.make_ready`."""

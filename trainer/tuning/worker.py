@@ -30,18 +30,14 @@ TRAINING, RATING, FAILURE = "training", "rating", "failure"
 
 @dataclass(frozen=True)
 class Plan:
-    """The task of a worker.
-
-    Attributes:
-        kinds: the possible rating kinds. deadline: time.time() at which to stop; None for never.
-    """
+    """The task of a worker."""
 
     storage: str
     dataset_dir: str
     base: TrainingSettings
     search: SearchSettings
-    kinds: tuple[str, ...]
-    deadline: float | None
+    kinds: tuple[str, ...]  # the possible rating kinds
+    deadline: float | None  # time.time() at which to stop; None for never
     workers: int
 
 

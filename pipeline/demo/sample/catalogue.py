@@ -16,18 +16,13 @@ TOPICS_PER_CATEGORY = 4
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Items in order of category and topic, so that each topic and each category is a range.
-
-    content_ids, titles, categories: str[C]. cumulative: float64[C + 1], the sum of the popularity of the items before
-    each; its last value is 1. topic_begin: int64[G, T + 1], the first item of each topic of each category; row g ends
-    where row g + 1 begins.
-    """
+    """Items in order of category and topic, so that each topic and each category is a range."""
 
     content_ids: list[str]
     titles: list[str]
     categories: list[str]
-    cumulative: np.ndarray
-    topic_begin: np.ndarray
+    cumulative: np.ndarray  # float64[C + 1], the popularity of all items before each; its last value is 1
+    topic_begin: np.ndarray  # int64[G, T + 1], first item of each topic by category; row g ends where g + 1 begins
 
     @property
     def size(self) -> int:

@@ -78,26 +78,19 @@ class Size:
 
 @dataclass(frozen=True)
 class Steps:
-    """The page views of one block in the order of time, without home pages between them; int64 arrays.
+    """The page views of one block in the order of time, without home pages between them; int64 arrays."""
 
-    Of each visit: visitor, counted from the block's first; visit_number; start_s, since 1970; day, from 0.
-    Of each view: session, the visit; item, HOME only where a visit ends there; dwell_ms, 0 for the last view of a
-    visit; home_ms, time on the home page before the view, 0 without; page_ms, when the page opened, since the start of
-    the visit; pair, a row of `pairs`, -1 for a view without dwell.
-    pairs: [P, 2], visitor and item.
-    """
-
-    visitor: np.ndarray
+    visitor: np.ndarray  # of each visit, counted from the block's first
     visit_number: np.ndarray
-    start_s: np.ndarray
-    day: np.ndarray
-    session: np.ndarray
-    item: np.ndarray
-    dwell_ms: np.ndarray
-    home_ms: np.ndarray
-    page_ms: np.ndarray
-    pair: np.ndarray
-    pairs: np.ndarray
+    start_s: np.ndarray  # since 1970
+    day: np.ndarray  # from 0
+    session: np.ndarray  # of each view: the visit
+    item: np.ndarray  # HOME only where a visit ends there
+    dwell_ms: np.ndarray  # 0 for the last view of a visit
+    home_ms: np.ndarray  # time on the home page before the view, 0 without
+    page_ms: np.ndarray  # when the page opened, since the start of the visit
+    pair: np.ndarray  # a row of `pairs`, -1 for a view without dwell
+    pairs: np.ndarray  # [P, 2], visitor and item
 
     @property
     def opened_ms(self) -> np.ndarray:

@@ -16,59 +16,36 @@ _AHEAD = 16
 
 
 class Entries(NamedTuple):
-    """The arrays of a `SparseRows`.
+    """The arrays of a `SparseRows`."""
 
-    Attributes:
-        keys: int64 [r]. indptr: int64 [r + 1]. indices: int32 [nnz]. values: float32 [nnz].
-        weights: float32 [nnz], E, or empty where all are 1.
-    """
-
-    keys: np.ndarray
-    indptr: np.ndarray
-    indices: np.ndarray
-    values: np.ndarray
-    weights: np.ndarray
+    keys: np.ndarray  # int64 [r]
+    indptr: np.ndarray  # int64 [r + 1]
+    indices: np.ndarray  # int32 [nnz]
+    values: np.ndarray  # float32 [nnz]
+    weights: np.ndarray  # float32 [nnz], E, or empty where all are 1
 
 
 class RowSystems(NamedTuple):
-    """The numbers from which the systems of all rows of a side are formed, in the basis.
+    """The numbers from which the systems of all rows of a side are formed, in the basis."""
 
-    Attributes:
-        row_weights: float32 [n], R by key.
-        ridges: float32 [n], lambda_i by key.
-        column_weights: float32 [m], C.
-        table: float32 [m, k], the fixed side's factors.
-        safe_diagonal: float32 [k], `diagonal` kept away from 0.
-        diagonal: float32 [k], w0 times the eigenvalues of the Gramian.
-        unobserved_weight: float32, w0.
-    """
-
-    row_weights: np.ndarray
-    ridges: np.ndarray
-    column_weights: np.ndarray
-    table: np.ndarray
-    safe_diagonal: np.ndarray
-    diagonal: np.ndarray
-    unobserved_weight: np.float32
+    row_weights: np.ndarray  # float32 [n], R by key
+    ridges: np.ndarray  # float32 [n], lambda_i by key
+    column_weights: np.ndarray  # float32 [m], C
+    table: np.ndarray  # float32 [m, k], the fixed side's factors
+    safe_diagonal: np.ndarray  # float32 [k], `diagonal` kept away from 0
+    diagonal: np.ndarray  # float32 [k], w0 times the eigenvalues of the Gramian
+    unobserved_weight: np.float32  # w0
 
 
 class Row(NamedTuple):
-    """One row's entries, or some of them.
+    """One row's entries, or some of them."""
 
-    Attributes:
-        key: the row's index in its side's table.
-        table: float32 [m, k], the fixed side's factors.
-        columns: int32 [n]. values: float32 [n].
-        roots: float32 [n], W^(1/2).
-        scale: float32 [k], D_i^(-1/2).
-    """
-
-    key: int
-    table: np.ndarray
-    columns: np.ndarray
-    values: np.ndarray
-    roots: np.ndarray
-    scale: np.ndarray
+    key: int  # the row's index in its side's table
+    table: np.ndarray  # float32 [m, k], the fixed side's factors
+    columns: np.ndarray  # int32 [n]
+    values: np.ndarray  # float32 [n]
+    roots: np.ndarray  # float32 [n], W^(1/2)
+    scale: np.ndarray  # float32 [k], D_i^(-1/2)
 
 
 @inner
