@@ -96,7 +96,7 @@ class DatasetManifest(Manifest):
     seconds: float
     counts: DatasetCounts
     rejected: dict[str, int]  # rows, hits or pairs by reason, the most frequent first
-    skipped: dict[str, int]  # the same
+    skipped: dict[str, int]  # as `rejected`
     split: SplitAccount
     capped_at_max_dwell: int
     # interactions with an item that may be recommended again; null if no signal allows it
@@ -108,7 +108,7 @@ class DatasetManifest(Manifest):
     bigquery: dict[str, int] | None = None  # what the query's job reports; null for files
     csv_dialects: dict[str, int] = Field(default_factory=dict)  # number of CSV files by dialect, as set or detected
     deletion_list: dict[str, int] | None = None  # its lines, and how many were found; null without a list
-    attributes: dict[str, int] = Field(default_factory=dict)  # items with each, with several values, with a wrong one
+    attributes: dict[str, int] = Field(default_factory=dict)  # items with each, with several values, not numbers
     catalogue: dict[str, int] | None = None  # its rows, those found, and items that have one; null without a catalogue
     visitors_hashed_with: str | None = None  # name of the key; null if the visitorIds were not hashed
     settings: DatasetSections

@@ -29,7 +29,7 @@ class Manifest(Part):
     kind: str
     schema_version: int
     code_version: str = __version__
-    files: dict[str, FileDescription] = {}  # those that a rerun makes again bit for bit, and so the fingerprint
+    files: dict[str, FileDescription] = {}  # that a rerun makes again bit for bit: the fingerprint's
     other_files: dict[str, FileDescription] = {}  # graphs, whose bytes differ from run to run, and rejected rows
 
     _content: Any = PrivateAttr(None)  # the JSON that was read
