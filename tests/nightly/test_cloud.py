@@ -15,8 +15,7 @@ from artifacts.paths import Night
 from configs.errors import UserError
 from configs.settings import Settings, resolve
 from nightly import destinations, inputs
-from nightly.steps.commands import Preprocess
-from nightly.steps.commands import Plan
+from nightly.steps.commands import Plan, Preprocess
 from tests.support.bigquery_server import PROJECT, SCHEMAS, serving
 from tests.support.nights import write_output
 
