@@ -35,8 +35,11 @@ _PLACEHOLDER = b"no id\n"
 def vocabulary(ids: tf.Tensor, counts: tf.Tensor, name: str, least: int, store: BlockStore) -> tf.Tensor:
     """Return the path of the vocabulary of all ids: a string scalar, for tft.apply_vocabulary.
 
-    ids: string [n], without empty ids or line ends. counts: int64 [n], how often each occurs in its block. name: of the
-    file among the transform_fn's assets. least: the smallest sum of counts of an id that is kept.
+    Args:
+        ids: string [n], without empty ids or line ends.
+        counts: int64 [n], how often each occurs in its block.
+        name: of the file among the transform_fn's assets.
+        least: the smallest sum of counts of an id that is kept.
     """
     (path,) = tft.experimental.ptransform_analyzer(
         [ids, counts],

@@ -91,8 +91,10 @@ def fit(
 ) -> str:
     """Sweep until a stop rule applies, and return it in words; the state may have a history already.
 
-    max_sweeps: in total, with those of the history. tolerance: stop if a pass lowers the loss by less than this share
-    of it; 0 never stops. after_sweep, after_pass: called in this order; `after_pass` returns a reason to stop, or None.
+    Args:
+        max_sweeps: in total, with those of the history.
+        tolerance: stop if a pass lowers the loss by less than this share of it; 0 never stops.
+        after_sweep, after_pass: called in this order; `after_pass` returns a reason to stop, or None.
     """
     while len(state.history) < max_sweeps:
         if reason := converged(state.history, tolerance):

@@ -150,9 +150,10 @@ def project(
 ) -> tuple[np.ndarray, Loss]:
     """Fold rows in: return their solution with the fixed side as it is now, which is not changed, and their loss.
 
-    rows: keyed 0 .. n - 1; a key without entries projects to zeros. weights: float32 [n], R of the rows (the caller's
-    projection_weights). rows_trained_on: size of the rows' own side in training; only the regularisation of the columns
-    depends on it.
+    Args:
+        rows: keyed 0 .. n - 1; a key without entries projects to zeros.
+        weights: float32 [n], R of the rows (the caller's projection_weights).
+        rows_trained_on: size of the rows' own side in training; only the regularisation of the columns depends on it.
 
     The solution is float32 [n, k] in the coordinates of fixed.table; the loss has the fixed side's regularisation.
     """

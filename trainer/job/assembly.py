@@ -47,9 +47,10 @@ def assemble(
 ) -> Factorization:
     """Return a fit with these settings before its first sweep.
 
-    blocks: the users' rows and the items' rows of this process; any entries of the dataset. sizes: users and items,
-    over all processes. threads: that solve rows; None for one per core. Raise UserError if a weights file is wrong, or
-    TensorFlow does not have one of the devices.
+    Args:
+        blocks: the users' rows and the items' rows of this process; any entries of the dataset.
+        sizes: users and items, over all processes.
+        threads: that solve rows; None for one per core.
     """
     sides, k = [], settings.embedding_dimension
     for number, size in enumerate(sizes):

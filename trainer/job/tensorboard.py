@@ -55,8 +55,9 @@ def write_projector(
 ) -> None:
     """Write the items' factors for the embedding projector, the most popular items first.
 
-    factors: float32 [m, k]. visitors: int64 [m], of each item. path: a catalogue, whose titles and categories win over
-    the dataset's; it need not exist.
+    Args:
+        factors: float32 [m, k]. visitors: int64 [m], of each item.
+        path: a catalogue, whose titles and categories win over the dataset's; it need not exist.
     """
     ids = Vocabulary.read(dataset.vocab_items).texts()
     names = catalogue.of_dataset(dataset, path)

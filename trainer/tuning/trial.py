@@ -120,9 +120,10 @@ def run(
 ) -> Outcome:
     """Train with these settings and measure after each pass.
 
-    after_pass: called with the pass and its value; returns a reason to stop, or None. An exception ends the trial.
-    to_the_end: the last pass counts, as in training. Otherwise the best pass counts, and the trial ends after
-    `patience` passes without a better one.
+    Args:
+        after_pass: called with the pass and its value; returns a reason to stop, or None. An exception ends the trial.
+        to_the_end: the last pass counts, as in training. Otherwise the best pass counts, and the trial ends after
+            `patience` passes without a better one.
     """
     started, info, values = time.perf_counter(), material.info, []
     sides = material.sides(rating)

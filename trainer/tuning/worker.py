@@ -48,9 +48,10 @@ class _TimeIsUpError(Exception):
 def work(plan: Plan, number: int, claims: Any, stop: Any, events: Any) -> None:
     """Run trials; the entry point of a worker process.
 
-    claims: a multiprocessing Value: trials that may still start, -1 for any number. stop: a multiprocessing Event:
-    after the current pass the trial is queued again, and the worker ends. events: a queue to the parent: ("trial",
-    number) or ("error", text).
+    Args:
+        claims: a multiprocessing Value: trials that may still start, -1 for any number.
+        stop: a multiprocessing Event: after the current pass the trial is queued again, and the worker ends.
+        events: a queue to the parent: ("trial", number) or ("error", text).
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it, and sets `stop`
     threads = _take_share_of_cores(plan.workers, number)
