@@ -24,11 +24,7 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the job.
-
-    Raises:
-        UserError: a mistake that the user can correct.
-    """
+    """Parse the flags and run the job."""
     parser = cli.parser(
         "python -m pipeline.batch_predict",
         "Recommends items to every visitor, or finds visitors for every item, by the site's own ids.",
@@ -54,11 +50,7 @@ def predict(
 ) -> PredictionsManifest:
     """Make the predictions that the settings describe, and return their manifest.
 
-    Args:
-        output_dir: the directory of the predictions; None for the one that the settings name for their kind.
-
-    Raises:
-        UserError: a mistake that the user can correct.
+    output_dir: None for the directory that the settings name for their kind.
     """
     # Imported late, so that `--help` and mistakes in the flags answer at once.
     from artifacts import publish

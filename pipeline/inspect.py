@@ -24,11 +24,7 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the flags, print the screen, and write the proposed config.
-
-    Raises:
-        UserError: no file matches, a file is neither an export nor a table, nothing fits, or the config exists already.
-    """
+    """Parse the flags, print the screen, and write the proposed config."""
     args = _parser().parse_args(argv)
     if args.write and not args.replace and storage.exists(args.write):
         raise UserError(f"{args.write} exists already; name another file for --write, or pass --replace")

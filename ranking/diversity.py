@@ -16,15 +16,10 @@ _ENTRIES = 1 << 20  # of the longer lists that are in memory at once
 
 
 class Cap(NamedTuple):
-    """A limit on one category in an answer.
+    """A limit on one category in an answer."""
 
-    Attributes:
-        categories: int32 [n], a number for each item's category; -1 for an item without one, which has no limit.
-        most: items of one category.
-    """
-
-    categories: np.ndarray
-    most: int
+    categories: np.ndarray  # int32 [n], of each item; -1 for an item without one, which has no limit
+    most: int  # items of one category
 
 
 def no_cap(items: int) -> Cap:

@@ -18,11 +18,7 @@ class Row(NamedTuple):
 
 
 def favourite(row: Row, categories: Sequence[str]) -> str:
-    """Return the category of most of a visitor's items, of equals the one rated higher; "" if none is known.
-
-    Args:
-        categories: by itemId, "" where unknown.
-    """
+    """Return the category of most of a visitor's items, of equals the one rated higher; "" if none is known."""
     ratings = row.values.astype(np.float64)
     weights = 1 + ratings / (1 + np.abs(ratings).sum())  # all ratings together count less than one item
     totals: defaultdict[str, float] = defaultdict(float)
@@ -33,10 +29,9 @@ def favourite(row: Row, categories: Sequence[str]) -> str:
 
 
 def varied(groups: Iterable[Iterable[Row]], count: int) -> list[Row]:
-    """Return `count` rows, fewer if there are not as many: the middle one of each group in turn, largest group first.
+    """Return `count` rows, if there are as many: the middle one of each group in turn, largest group first.
 
-    Args:
-        groups: rows with the same favourite category; none is empty.
+    groups: rows with the same favourite category; none is empty.
     """
     by_key = [sorted(group, key=lambda row: row.key) for group in groups]
     by_key.sort(key=lambda rows: (-len(rows), rows[0].key))

@@ -37,8 +37,7 @@ def contributions(projection: Projection, row: SparseRows, row_weight: float, wa
 def greatest(shares: np.ndarray, indices: np.ndarray, count: int) -> Best:
     """Return the items of the greatest contributions, up to `count`; ties go to the lower index.
 
-    Args:
-        shares: float [w, n]. indices: int [n], ascending, the items that contributed them.
+    shares: float [w, n]. indices: int [n], ascending, the items that contributed them.
     """
     rounded = shares.astype(np.float32)
     first = np.argsort(-rounded, axis=1, kind="stable")[:, :count]

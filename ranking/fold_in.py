@@ -39,26 +39,18 @@ class Objective:
 
 
 class _System(NamedTuple):
-    """Rows to solve, as the kernels read them.
+    """Rows to solve, as the kernels read them."""
 
-    Attributes:
-        starts: int64 [b + 1]. columns: int64 [nnz], rows of `table`. ratings: float32 [nnz]. entry_weights: float32
-            [nnz], E.
-        row_weights: float64 [b], R. ridges: float64 [b], lambda_i.
-        table: float64 [m', d], the factors of the items that the rows have, in the basis. weights: float64 [m'], C.
-        shared: float64 [d], w0 l. w0: the weight of what was not observed.
-    """
-
-    starts: np.ndarray
-    columns: np.ndarray
-    ratings: np.ndarray
-    entry_weights: np.ndarray
-    row_weights: np.ndarray
-    ridges: np.ndarray
-    table: np.ndarray
-    weights: np.ndarray
-    shared: np.ndarray
-    w0: float
+    starts: np.ndarray  # int64 [b + 1]
+    columns: np.ndarray  # int64 [nnz], rows of `table`
+    ratings: np.ndarray  # float32 [nnz]
+    entry_weights: np.ndarray  # float32 [nnz], E
+    row_weights: np.ndarray  # float64 [b], R
+    ridges: np.ndarray  # float64 [b], lambda_i
+    table: np.ndarray  # float64 [m', d], the factors of the items that the rows have, in the basis
+    weights: np.ndarray  # float64 [m'], C
+    shared: np.ndarray  # float64 [d], w0 l
+    w0: float  # the weight of what was not observed
 
 
 class _Scratch(NamedTuple):

@@ -17,15 +17,10 @@ FAST = {**STRICT, "fastmath": {"nnan", "nsz", "reassoc", "contract"}}
 
 
 class Best(NamedTuple):
-    """The best entries of b rows.
+    """The best entries of b rows."""
 
-    Attributes:
-        indices: int64 [b, k], best first; -1 after a row's last entry.
-        scores: float32 [b, k]; -inf after a row's last entry.
-    """
-
-    indices: np.ndarray
-    scores: np.ndarray
+    indices: np.ndarray  # int64 [b, k], best first; -1 after a row's last entry
+    scores: np.ndarray  # float32 [b, k]; -inf after a row's last entry
 
     @classmethod
     def empty(cls, rows: int, k: int) -> Best:

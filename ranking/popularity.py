@@ -18,9 +18,7 @@ def order(popularity: np.ndarray) -> np.ndarray:
 def first_k(ordered: np.ndarray, popularity: np.ndarray, left_out: SparseRows, k: int, cap: Cap | None = None) -> Best:
     """Return the first k items of one order for each row, without those that are left out of the row.
 
-    Args:
-        ordered: int64 [m], items, best first; they may be fewer than all n.
-        popularity: float32 [n], the items' scores.
+    ordered: int64 [m], items, best first; they may be fewer than all n. popularity: float32 [n], the items' scores.
     """
     best = Best.empty(len(left_out), k)
     _walk(ordered, popularity, left_out.indptr, left_out.indices, cap or no_cap(len(popularity)), best)

@@ -28,8 +28,7 @@ _ONE_CALL = threading.Lock()
 def each(function: Callable[[_In], _Out], items: Iterable[_In], threads: int | None = None) -> list[_Out]:
     """Return the function's results in the order of the items; other callers wait until all items are done.
 
-    Args:
-        threads: None for one per core. BLAS has one thread in each.
+    threads: None for one per core. BLAS has one thread in each.
     """
     items = list(items)
     with _ONE_CALL, blas_threads(1):

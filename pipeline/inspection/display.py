@@ -23,12 +23,7 @@ _MOST_EVENTS, _MOST_CANDIDATES, _MOST_COLUMNS, _MOST_PARAMETERS = 10, 5, 16, 9
 
 
 def show(sample: Sample, facts: Facts, interest: Interest | None, warnings: Sequence[str], config: str | None) -> None:
-    """Print the screen.
-
-    Args:
-        interest: what the proposed settings make of the sample; None if there are none.
-        config: the proposed config.
-    """
+    """Print the screen; interest: what the proposed settings make of the sample; None if there are none."""
     console = Console()
     console = Console(width=min(console.width, 100) if console.is_terminal else _WIDTH, highlight=False)
     for part in _parts(sample, facts, interest, warnings, config):

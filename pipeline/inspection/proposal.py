@@ -43,11 +43,7 @@ class Proposal(NamedTuple):
 def of_export(sample: Sample, facts: Facts, preset: str | None) -> Proposal:
     """Return the settings for an export of Google Analytics.
 
-    Args:
-        preset: the name of a preset to use in place of the one that fits best.
-
-    Raises:
-        UserError: no preset fits, or `preset` does not.
+    preset: its name, in place of the one that fits best. Raise UserError if no preset fits, or `preset` does not.
     """
     fitting = _ga4(facts) if facts.kind == "ga4" else _ga360(facts)
     if preset and PRESETS[preset].kind != facts.kind:
@@ -77,11 +73,7 @@ def of_export(sample: Sample, facts: Facts, preset: str | None) -> Proposal:
 
 
 def of_table(sample: Sample, roles: Roles) -> Proposal:
-    """Return the settings for a table.
-
-    Raises:
-        UserError: no columns look like those of visitors and items.
-    """
+    """Return the settings for a table; raise UserError if no columns look like those of visitors and items."""
     if roles.visitor is None or roles.item is None:
         missing = "visitors" if roles.visitor is None else "items"
         raise UserError(
@@ -111,9 +103,8 @@ def of_table(sample: Sample, roles: Roles) -> Proposal:
 def text_of(proposal: Proposal, about: str, path: str | None) -> str:
     """Return the config as YAML with comments.
 
-    Args:
-        about: what was looked at, for the first line.
-        path: of the config; its outputs are in a directory of data/ that has its name.
+    about: what was looked at, for the first line. path: of the config; its outputs are in a directory of data/ that has
+    its name.
     """
     stem = re.sub(r".*/|[.][^.]*$", "", path or "config") or "config"
     tree = proposal.tree | {f"{name}_dir": f"data/{stem}/{name}" for name in _OUTPUTS}

@@ -38,11 +38,7 @@ class Interest(NamedTuple):
 
 
 def interest_of(sample: Sample, settings: Settings, days: int) -> Interest:
-    """Apply the settings to a sample.
-
-    Args:
-        days: that the sample has.
-    """
+    """Apply the settings to a sample, which has so many days."""
     source = source_of(settings.source, settings.rating, settings.split)
     parts, counts = [], Counter[str]()
     for path, raw in sample.batches:

@@ -18,13 +18,9 @@ COLUMNS = (POPULARITY, FIRST_TIME_MS, LAST_TIME_MS)  # of items.parquet, that `a
 
 
 def check(options: PredictionSettings, dataset: Dataset, items: int, catalogue_path: str | None) -> dict[str, int]:
-    """Check that the options leave items to answer with, before any worker starts.
+    """Raise UserError, before any worker starts, if the options leave no items to answer with.
 
-    Returns:
-        how many ids each list has, and how many of them are in the dataset, by `allow_listed` and so on.
-
-    Raises:
-        UserError: the options leave no items, or a file that they name is wrong.
+    Return how many ids each list has, and how many of them are in the dataset, by `allow_listed` and so on.
     """
     if options.max_per_category is not None or options.max_age_days is not None or options.allow or options.block:
         ids = Vocabulary.read(dataset.vocab_items).ids
@@ -48,11 +44,7 @@ def _listed(options: PredictionSettings, known: set[bytes]) -> dict[str, int]:
 
 
 def allowed_items(options: PredictionSettings, ids: Sequence[bytes], items: ItemsTable) -> np.ndarray:
-    """Return bool [m], by itemId: the items that may be answers, or be asked about if visitors are the answers.
-
-    Raises:
-        UserError: a list is missing or empty, or the dataset has no times.
-    """
+    """Return bool [m], by itemId: the items that may be answers, or be asked about if visitors are the answers."""
     allowed: np.ndarray = np.ones(len(ids), bool)
     if not options.returns_visitors:
         allowed &= np.array(id_lists.allowed(ids, options.allow, options.block), bool)
@@ -70,11 +62,7 @@ def allowed_items(options: PredictionSettings, ids: Sequence[bytes], items: Item
 def categories(
     options: PredictionSettings, ids: Sequence[bytes], dataset: Dataset, catalogue_path: str | None
 ) -> np.ndarray | None:
-    """Return int32 [m], by itemId: a number for each category, -1 without one; None without max_per_category.
-
-    Raises:
-        UserError: no item has a category, or the catalogue cannot be read.
-    """
+    """Return int32 [m], by itemId: a number for each category, -1 without one; None without max_per_category."""
     if options.max_per_category is None:
         return None
     known = catalogue.of_dataset(dataset, catalogue_path)

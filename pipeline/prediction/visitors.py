@@ -24,18 +24,13 @@ _COUNTER = StepCounter("read")
 
 @dataclass(frozen=True)
 class Visitors:
-    """A block of b visitors, userIds ascending.
+    """A block of b visitors, userIds ascending."""
 
-    Attributes:
-        ids: [b] visitorIds. rows: by userId, the itemIds that each visitor has, and the ratings.
-        weights: float32 [b], R. factors: float32 [b, d]. rules: [b], names of `ranking.cold_start`.
-    """
-
-    ids: list[bytes]
-    rows: SparseRows
-    weights: np.ndarray
-    factors: np.ndarray
-    rules: np.ndarray
+    ids: list[bytes]  # [b] visitorIds
+    rows: SparseRows  # by userId, the itemIds that each visitor has, and the ratings
+    weights: np.ndarray  # float32 [b], R
+    factors: np.ndarray  # float32 [b, d]
+    rules: np.ndarray  # [b], names of `ranking.cold_start`
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,14 +42,9 @@ class Visitors:
 
 
 def read(plan: Plan, items: Items, shard: int, size: int, wanted: frozenset[bytes] | None) -> Iterator[Visitors]:
-    """Read the visitors of a shard in blocks, each with the factors that answer.
+    """Read the visitors of a shard in blocks of `size`, each with the factors that answer; raise UserError.
 
-    Args:
-        size: visitors of a block.
-        wanted: the ids to keep; None keeps all. Visitors who asked to be deleted are left out in both cases.
-
-    Raises:
-        UserError: a file is missing or damaged.
+    wanted: the ids to keep; None keeps all. Visitors who asked to be deleted are left out in both cases.
     """
     _, deleted = privacy.rules(plan.privacy)
     for block in _as_trained(plan, items, shard, size):
@@ -86,11 +76,7 @@ def _as_trained(plan: Plan, items: Items, shard: int, size: int) -> Iterator[Vis
 
 
 def _checked_rows(path: str, plan: Plan, shard: int) -> Iterator[SparseRows]:
-    """Read a shard's rows and check them, so that no answer comes from a row of something else.
-
-    Raises:
-        UserError: a file of another dataset or shard, an item twice in a row, or a rating that is not finite.
-    """
+    """Read a shard's rows and check them, so that no answer comes from a row of something else; raise UserError."""
     last = -1
     for batch in tfrecords.read_row_batches(path):
         if problem := _problem(batch, plan, shard, last):
@@ -127,11 +113,7 @@ def _by_rules(plan: Plan, items: Items, block: Visitors) -> Visitors:
 
 
 def rows_by_block(batches: Iterable[SparseRows], keys: range, size: int) -> Iterator[SparseRows]:
-    """Regroup a shard's rows, keys ascending, into blocks of `size` keys; a key without a record is an empty row.
-
-    Args:
-        keys: all keys of the shard.
-    """
+    """Regroup a shard's rows into blocks of `size` of its keys, ascending; a key without a record is an empty row."""
     waiting, start = SparseRows.empty(0), 0
     for batch in itertools.chain(batches, [None]):
         complete = len(keys)  # positions in `keys` before this one have all their entries

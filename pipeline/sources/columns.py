@@ -50,8 +50,7 @@ def _uuids(column: pa.Array) -> pa.Array:
 def ids(column: pa.Array) -> pa.BinaryArray:
     """Return ids as bytes: whole numbers as their digits, other numbers without a needless fraction; NaN is null.
 
-    Raises:
-        pa.ArrowException: the column cannot be one of ids, such as one of times.
+    Raise pa.ArrowException if the column cannot be one of ids, such as one of times.
     """
     column = plain(column)
     kind = column.type
@@ -112,8 +111,7 @@ def faults_of_ids(column: pa.BinaryArray) -> np.ndarray:
 def integers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Return integers, written as integers, whole numbers of another type, or digits.
 
-    Returns:
-        int64[n], and bool[n]: true for an integer; the number of the other rows is 0.
+    They are int64[n], and bool[n]: true for an integer; the number of the other rows is 0.
     """
     column = plain(column)
     kind = column.type
@@ -150,8 +148,7 @@ def _digits(column: pa.BinaryArray) -> pa.StringArray:
 def floats(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Return numbers, written as numbers or text; true is 1.
 
-    Returns:
-        float64[n], and bool[n]: true for a number below 10^18; the number of the other rows is 0.
+    They are float64[n], and bool[n]: true for a number below 10^18; the number of the other rows is 0.
     """
     column = plain(column)
     if pa.types.is_null(column.type):

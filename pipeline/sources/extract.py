@@ -92,8 +92,7 @@ def column(batch: pa.RecordBatch, name: str) -> pa.Array:
 def within_window(dates: pa.DictionaryArray, source: SourceSettings, ledger: Ledger, numbers: np.ndarray) -> np.ndarray:
     """Return bool[n]: the records dated within the window; count the others, and the days.
 
-    Args:
-        dates: YYYYMMDD, null where a record has no valid date: if there is a window, it is rejected.
+    dates: YYYYMMDD, null where a record has no valid date: if there is a window, it is rejected.
     """
     names = dates.dictionary
     codes = dates.indices.fill_null(len(names)).to_numpy()

@@ -32,11 +32,7 @@ class Input:
 
 
 def match_files(source: SourceSettings) -> Input:
-    """Return the files of the source.
-
-    Raises:
-        UserError: the glob is not set, or no file matches it.
-    """
+    """Return the files of the source; raise UserError if no glob is set, or no file matches it."""
     if not source.input:
         raise UserError("no input: pass --input GLOB (or bq://...) or set source.input in the config")
     try:
@@ -73,8 +69,7 @@ def _what_does(pattern: str, unfinished: int) -> str:
 def match_test_files(settings: Settings) -> Input | None:
     """Return the files that are held out whole, None where there are none; the window does not apply to them.
 
-    Raises:
-        UserError: no file matches, or a file is also in the training input.
+    Raise UserError if no file matches, or a file is also in the training input.
     """
     if settings.split.test_input is None:
         return None

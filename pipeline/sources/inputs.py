@@ -16,13 +16,9 @@ from pipeline.sources.select import source_of
 
 @contextlib.contextmanager
 def opened(settings: Settings, keep: bool = False) -> Iterator[Input]:
-    """Open the input that the settings name, for as long as a job needs it.
+    """Open the input that the settings name, for as long as a job needs it, or afterwards too if `keep`.
 
-    Args:
-        keep: whether it shall be readable afterwards; what was created for it then expires by itself.
-
-    Raises:
-        UserError: see `match_files` and `pipeline.sources.bigquery.source`.
+    What was created for it then expires by itself. Raises as `match_files` and `pipeline.sources.bigquery.source`.
     """
     if not settings.source.in_bigquery:
         yield match_files(settings.source)
@@ -56,11 +52,8 @@ def describe(settings: Settings) -> str:
 def read_catalogue(settings: Settings, required: bool = False) -> pa.Table | None:
     """Return the table that joins the items' attributes; None without one.
 
-    Args:
-        required: whether a file must exist. Otherwise a line states that it does not.
-
-    Raises:
-        UserError: it cannot be read, or has columns that items.parquet cannot have.
+    required: whether a file must exist; otherwise a line states that it does not. Raise UserError if it cannot be read,
+    or has columns that items.parquet cannot have.
     """
     path = settings.catalogue
     if path is None:

@@ -20,31 +20,21 @@ DELETED_LINE = "seen.deleted_line."  # views of the visitor of each line of the 
 
 @lru_cache(maxsize=1)
 def rules(settings: PrivacySettings) -> tuple[bytes | None, dict[bytes, int]]:
-    """Return the key and the ids to leave out, with their lines; each process reads them: no job contains a key.
-
-    Raises:
-        UserError: one of the files cannot be read.
-    """
+    """Return the key and the ids to leave out, with their lines; each process reads them: no job contains a key."""
     key = privacy.read_key(settings)
     return key, privacy.read_deleted(settings, key)
 
 
 def open_rules(settings: PrivacySettings) -> tuple[bytes | None, dict[bytes, int]]:
-    """Return `rules` after reading the files again, at the start of a job.
-
-    Raises:
-        UserError: one of the files cannot be read.
-    """
+    """Return `rules` after reading the files again, at the start of a job; raise UserError if one cannot be read."""
     rules.cache_clear()
     return rules(settings)
 
 
 def protect(extract: Extract, settings: PrivacySettings, by_visit: bool) -> Extract:
-    """Return a source's rows without those of deleted visitors, and with hashed ids.
+    """Return a source's rows, visitorIds first, without those of deleted visitors, and with hashed ids.
 
-    Args:
-        extract: the first column of its table is the visitorId.
-        by_visit: ids are `visitor-visitNumber`; the deletion list names the visitor.
+    by_visit: ids are `visitor-visitNumber`; the deletion list names the visitor.
     """
     if not (settings.hashes or settings.deleted_visitors):
         return extract

@@ -15,13 +15,9 @@ def source_of(
     split: SplitSettings = SplitSettings(),  # noqa: B008 - frozen
     read: Read | None = None,
 ) -> Source:
-    """Return the source that the settings name.
+    """Return the source that the settings name; raise UserError if the settings do not fit it.
 
-    Args:
-        read: how to read the streams of BigQuery, where the input is there.
-
-    Raises:
-        UserError: the settings do not fit the source.
+    read: how to read the streams of BigQuery, where the input is there.
     """
     if source.kind == "table":
         made: Source = Table(source, rating, read, str(source.query or source.input) if read else None)

@@ -53,11 +53,7 @@ class Source(ABC):
         """Return the rows of some records with their account; the first column is the visitorId."""
 
     def extract(self, raw: RawBatch, path: str) -> Extract:
-        """Return the rows of some records with their account.
-
-        Raises:
-            UserError: a column of the file has a wrong type.
-        """
+        """Return the rows of some records with their account; raise UserError if a column has a wrong type."""
         try:
             return self._rows_of(raw, self._label or path)
         except pa.ArrowException as error:
@@ -73,8 +69,7 @@ class Source(ABC):
     def interactions(self, rows: pa.Table) -> tuple[pa.Table, Counter[str]]:
         """Return one row per view (pipeline.interactions.sessions.INTERACTIONS), with the account.
 
-        Args:
-            rows: all rows of some visitors.
+        rows: all rows of some visitors.
         """
         return rows, Counter()
 

@@ -50,8 +50,8 @@ class Table(Source):
     def combine(self, interactions: pa.Table) -> tuple[pa.Table, Counter[str]]:
         """Return one row per pair: the last rating, or the summed dwell.
 
-        Raises:
-            UserError: the table has no times, and a pair has different ratings of which none is known to be the last.
+        Raise UserError if the table has no times, and a pair has different ratings of which none is known to be the
+        last.
         """
         if not self.settings.rating_column:
             return super().combine(interactions)
@@ -77,11 +77,7 @@ def _has_contradiction(interactions: pa.Table, in_files: bool) -> bool:
 
 
 def column_names(source: SourceSettings) -> list[str]:
-    """Return the columns of the table that the settings name.
-
-    Raises:
-        UserError: there is a window but no column with the time.
-    """
+    """Return the columns of the table that the settings name; raise UserError if a window has no column of times."""
     if (source.start_date or source.end_date) and not source.time_column:
         raise UserError("start_date and end_date need source.time_column where the source is a table")
     names = [source.visitor_column, source.item_column]

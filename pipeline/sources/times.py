@@ -25,8 +25,7 @@ _ZONE = re.compile(r" ?(?:UTC|Z|GMT)$")
 def since_1970(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
     """Return times in a unit, from integers in that unit, whole floats, digits, or timestamps of any unit and zone.
 
-    Returns:
-        int64[n], and bool[n]: true for a time from 1970 to 9999, so that sums stay below 2^63; other times are 0.
+    They are int64[n], and bool[n]: true for a time from 1970 to 9999, so that sums stay below 2^63; other times are 0.
     """
     column = columns.plain(column)
     if pa.types.is_temporal(column.type):
@@ -37,11 +36,8 @@ def since_1970(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
 def milliseconds(column: pa.Array, unit: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Return times in ms since 1970, from timestamps, dates, ISO 8601 text, YYYYMMDD, or numbers in a unit.
 
-    Args:
-        unit: s, ms, us or ns; without one, numbers are in ms, but for those that are dates as YYYYMMDD.
-
-    Returns:
-        int64[n], and bool[n]: true for a time from 1970 to 9999; other times are 0.
+    unit: s, ms, us or ns; without one, numbers are in ms, but for those that are dates as YYYYMMDD. Returned are
+    int64[n], and bool[n]: true for a time from 1970 to 9999; other times are 0.
     """
     column = columns.plain(column)
     if pa.types.is_temporal(column.type):

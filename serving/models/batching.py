@@ -40,12 +40,9 @@ class Batcher:
     """Runs signatures in threads; it belongs to one event loop."""
 
     def __init__(self, threads: int, max_rows: int, observe: Callable[[int], None] = lambda rows: None):
-        """Start the threads.
+        """Start the threads, as many as calls at once.
 
-        Args:
-            threads: calls at once.
-            max_rows: most rows per call, unless one request has more.
-            observe: called with the rows of each call.
+        max_rows: most rows per call, unless one request has more. observe: called with the rows of each call.
         """
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="predict")
         self._free, self._max_rows, self._observe = threads, max_rows, observe

@@ -31,11 +31,7 @@ class DeletionList:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the file again if its size or time has changed.
-
-        Raises:
-            UserError: the file cannot be read; the list read before stays in use.
-        """
+        """Read the file again if its size or time has changed; on a UserError the list read before stays in use."""
         if self._path is None:
             return
         try:

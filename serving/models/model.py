@@ -32,15 +32,11 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or an output of a signature.
-
-    Attributes:
-        shape: None if the rank is free; a dimension is -1 if its size is free.
-    """
+    """An input or an output of a signature."""
 
     name: str
     dtype: tf.DType
-    shape: tuple[int, ...] | None
+    shape: tuple[int, ...] | None  # None if the rank is free; a dimension is -1 if its size is free
 
     def blank(self) -> np.ndarray:
         """Return an array of one row that the signature accepts: empty ids, zeros, or 1 for k."""
@@ -72,11 +68,7 @@ class Model:
     """A loaded version. Several threads may call `run` at once."""
 
     def __init__(self, number: int, path: str):
-        """Load a version, check it and warm it up.
-
-        Raises:
-            UnusableError: the version is incomplete, or not a model that this server can serve.
-        """
+        """Load a version, check it and warm it up; raise UnusableError if this server cannot serve it."""
         started = time.monotonic()
         self.number, self.path = number, path
         versions.check(path)

@@ -32,11 +32,7 @@ class Registry:
     """
 
     def __init__(self, directory: str, name: str, on_load: Callable[[Model], None] = lambda model: None):
-        """Create a registry without a model.
-
-        Args:
-            on_load: called with each model before it becomes the live version.
-        """
+        """Create a registry without a model; on_load: called with each model before it becomes the live version."""
         self.directory, self.name, self._on_load = directory, name, on_load
         self.current: Model | None = None
         self._states: dict[int, State] = {}

@@ -29,11 +29,7 @@ class Service:
     """The state of one server; it belongs to one event loop once it has started."""
 
     def __init__(self, settings: ServingSettings, catalogue: Catalogue | None = None):
-        """Read the deletion list; raise UserError if it cannot be read.
-
-        Args:
-            catalogue: titles and categories that win over those of a version.
-        """
+        """Read the deletion list; catalogue: titles and categories that win over those of a version."""
         self.settings, self.catalogue, self.metrics = settings, catalogue or {}, Metrics()
         self.deletion_list = DeletionList(settings.deleted_visitors)
         self.registry = Registry(settings.directory, settings.name, self._on_load)
@@ -76,11 +72,7 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
-        """Count a request as in progress, and stop it after `timeout_seconds`.
-
-        Raises:
-            Refusal: too many requests are in progress (429), or this one took too long (504).
-        """
+        """Count a request as in progress, and stop it after `timeout_seconds`; raise Refusal (429, 504)."""
         if self._at_work >= self.settings.max_waiting:
             raise Refusal(429, f"{self._at_work} requests are in progress; try again in a moment")
         self._at_work += 1

@@ -19,11 +19,7 @@ Stamp = tuple[storage.StoredFile, ...]
 
 
 def paths(directory: str, name: str) -> dict[int, str]:
-    """Return the directory of each version by its number, the highest first; other names are ignored.
-
-    Raises:
-        OSError: the storage cannot be read.
-    """
+    """Return the directory of each version by its number, the highest first; other names are ignored; raise OSError."""
     root = join(directory, name)
     numbers = [entry for entry in storage.list_directories(root) if entry.isascii() and entry.isdigit()]
     # The longest form of a number comes first, so that `7` wins over `007`.
@@ -37,11 +33,7 @@ def stamp(path: str) -> Stamp:
 
 
 def check(path: str) -> ServedVersionManifest | None:
-    """Check that no file of a version is missing or damaged, and return its manifest, None if it has none.
-
-    Raises:
-        UnusableError: the version is incomplete or damaged; the message names the file.
-    """
+    """Raise UnusableError if a file of a version is missing or damaged; return its manifest, None if it has none."""
     files = storage.list_files(path)
     if not files:
         raise UnusableError("it is empty")

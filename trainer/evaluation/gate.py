@@ -28,11 +28,7 @@ class Requirement:
 
     @classmethod
     def parse(cls, text: str) -> Requirement:
-        """Read a rule such as recall@20>=0.15.
-
-        Raises:
-            UserError: it is not such a rule, or names an unknown metric.
-        """
+        """Read a rule such as recall@20>=0.15; raise UserError if it is not one, or names an unknown metric."""
         match = _RULE.fullmatch(text)
         try:
             name, k, sign, bound = match.groups()  # type: ignore[union-attr]
@@ -49,11 +45,7 @@ class Requirement:
 
 
 def baseline(text: str, against: bool) -> str:
-    """Return the system that --beats names, e.g. popularity, item_knn, against.
-
-    Raises:
-        UserError: no system has this name.
-    """
+    """Return the system that --beats names, e.g. popularity, item_knn, against; raise UserError if it is unknown."""
     known = {_short(name): name for name in (POPULAR, RECENT, KNN)} | ({"against": "against"} if against else {})
     if _short(text) not in known:
         raise UserError(f"--beats {text}: no such system (known: {', '.join(known)})")
@@ -66,28 +58,20 @@ def _short(name: str) -> str:
 
 @dataclass(frozen=True)
 class Rule:
-    """A requirement and its outcome.
-
-    Attributes:
-        short_by: how much the value, or the interval of the difference, lacks; 0 if the rule is met.
-        summary: the outcome in words.
-    """
+    """A requirement and its outcome."""
 
     rule: str
     passed: bool
     value: float
-    short_by: float
-    summary: str
+    short_by: float  # how much the value, or the interval of the difference, lacks; 0 if the rule is met
+    summary: str  # the outcome in words
 
 
 def check(evaluation: Evaluation, requirements: Sequence[Requirement], beats: Sequence[str]) -> list[Rule]:
-    """Return each rule with its outcome.
+    """Return each rule with its outcome; raise UserError if a rule names what was not measured.
 
     A system is beaten if the paired difference's interval is above zero: in the first required metric that is a mean
     over users, else in recall at the greatest K.
-
-    Raises:
-        UserError: a rule names what was not measured.
     """
     rules = [_meets(evaluation, requirement) for requirement in requirements]
     return rules + [_beats(evaluation, requirements, name) for name in beats]

@@ -26,11 +26,7 @@ class HeldOut:
 
     @classmethod
     def read(cls, dataset_dir: str) -> HeldOut:
-        """Read the manifest.
-
-        Raises:
-            UserError: the dataset does not exist, or has no split.
-        """
+        """Read the manifest; raise UserError if the dataset has no split."""
         info = dataset_rows.read_info(dataset_dir)
         manifest = info.manifest
         if manifest.split.kind == "none":
@@ -70,11 +66,7 @@ class Block:
 
 
 def read_model(model_dir: str, info: DatasetInfo) -> ModelManifest:
-    """Return the manifest of a model of this dataset.
-
-    Raises:
-        UserError: the model is not finished, or was trained on another dataset.
-    """
+    """Return the manifest of a model; raise UserError if it was trained on another dataset."""
     manifest = ModelManifest.read(Model(model_dir).manifest)
     dataset = manifest.dataset
     if dataset.fingerprint != info.fingerprint:

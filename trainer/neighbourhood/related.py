@@ -21,41 +21,31 @@ class Relation(NamedTuple):
 
     a = c = 1/2 and s = 0 is the cosine (Sarwar et al. 2001, with presence); s shrinks relations that few visitors
     support (Koren 2008); a lower c favours popular items j.
-
-    Attributes:
-        item_exponent: a, of the item that a visitor has. related_exponent: c, of the item that is recommended.
-        shrinkage: s.
     """
 
-    item_exponent: float = 0.5
-    related_exponent: float = 0.5
-    shrinkage: float = 0.0
+    item_exponent: float = 0.5  # a, of the item that a visitor has
+    related_exponent: float = 0.5  # c, of the item that is recommended
+    shrinkage: float = 0.0  # s
 
 
 COSINE = Relation()
 
 
 class _Visitors(NamedTuple):
-    """Who has each item, and what each visitor has, as the kernel reads them.
+    """Who has each item, and what each visitor has, as the kernel reads them."""
 
-    Attributes:
-        owner_starts: int64 [m + 1], owners: int32 [nnz]. item_starts: int64 [n + 1], items: int32 [nnz].
-        left: float64 [m], n_i^a. right: float64 [m], n_j^c.
-    """
-
-    owner_starts: np.ndarray
-    owners: np.ndarray
-    item_starts: np.ndarray
-    items: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
+    owner_starts: np.ndarray  # int64 [m + 1]
+    owners: np.ndarray  # int32 [nnz]
+    item_starts: np.ndarray  # int64 [n + 1]
+    items: np.ndarray  # int32 [nnz]
+    left: np.ndarray  # float64 [m], n_i^a
+    right: np.ndarray  # float64 [m], n_j^c
 
 
 def nearest(rows: SparseRows, items: int, count: int, relation: Relation = COSINE) -> Best:
     """Return the `count` most related of each item, itself left out: m rows; of equal relations the lower itemId.
 
-    Args:
-        rows: all visitors, keyed 0 .. n - 1 in order.
+    rows: all visitors, keyed 0 .. n - 1 in order.
     """
     owners, best = rows.transpose(items), Best.empty(items, count)
     visitors = np.maximum(owners.lengths, 1).astype(np.float64)

@@ -40,8 +40,7 @@ class Layout(NamedTuple):
 def layout_of(file: BinaryIO, head: bytes, path: str) -> Layout:
     """Return the layout of an open file, from its first bytes or its schema, and go back to its start.
 
-    Raises:
-        UserError: the file is neither an export nor a table, or is damaged.
+    Raise UserError if the file is neither an export nor a table, or is damaged.
     """
     for start, name in OTHER_FORMATS.items():
         if head.startswith(start) and start not in (AVRO, PARQUET):

@@ -23,14 +23,10 @@ _NESTED = "RECORD"
 
 
 def take(url: str, settings: BigQuerySettings, most_bytes: int = MOST_BYTES) -> Sample:
-    """Read a sample of tables.
+    """Read a sample of tables, bq://PROJECT.DATASET.TABLE with * for tables of days.
 
-    Args:
-        url: bq://PROJECT.DATASET.TABLE, with * for tables of days.
-        most_bytes: of all tables together; if there are many, evenly chosen ones are read.
-
-    Raises:
-        UserError: a table does not exist, cannot be read, or has no rows; no permission.
+    most_bytes: of all tables together; if there are many, evenly chosen ones are read. Raise UserError if a table does
+    not exist, cannot be read, or has no rows.
     """
     service = Service(settings)
     try:

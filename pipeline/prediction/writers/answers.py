@@ -69,34 +69,21 @@ def as_json(values: Sequence[bytes] | Sequence[str] | np.ndarray) -> pa.LargeBin
 
 @dataclass(frozen=True)
 class Reasons:
-    """The explanation of each entry of b answers: up to n of the visitor's items.
+    """The explanation of each entry of b answers: up to n of the visitor's items."""
 
-    Attributes:
-        items: int64 [b, K, n], the greatest contribution first; -1 after the last.
-        contributions: float32 [b, K, n], parts of the score of the visitor's projected factors.
-    """
-
-    items: np.ndarray
-    contributions: np.ndarray
+    items: np.ndarray  # int64 [b, K, n], the greatest contribution first; -1 after the last
+    contributions: np.ndarray  # float32 [b, K, n], parts of the score of the visitor's projected factors
 
 
 @dataclass(frozen=True)
 class Answers:
-    """A block of b answers of up to K entries each.
+    """A block of b answers of up to K entries each."""
 
-    Attributes:
-        asked: ids [b] of the visitors (or items) that are answered.
-        rules: [b], the rule of `ranking.cold_start` that answered each.
-        names: the ids of the entries, by index.
-        best: indices int64 [b, K] and scores float32 [b, K].
-        reasons: the explanations, if the job asks for them.
-    """
-
-    asked: Sequence[bytes]
-    rules: Sequence[str]
-    names: Names
-    best: Best
-    reasons: Reasons | None = None
+    asked: Sequence[bytes]  # ids [b] of the visitors (or items) that are answered
+    rules: Sequence[str]  # [b], the rule of `ranking.cold_start` that answered each
+    names: Names  # the ids of the entries, by index
+    best: Best  # indices int64 [b, K] and scores float32 [b, K]
+    reasons: Reasons | None = None  # the explanations, if the job asks for them
 
     def __len__(self) -> int:
         return len(self.asked)
@@ -136,11 +123,7 @@ class Stamp:
 
 
 class Writer(ABC):
-    """Writes the answers of one open file, and does not close it.
-
-    Attributes:
-        suffix: of the files' names.
-    """
+    """Writes the answers of one open file, and does not close it; suffix: of the files' names."""
 
     suffix: ClassVar[str]
 

@@ -33,11 +33,7 @@ _TYPES = {"string": "STRING", "int64": "INTEGER", "double": "FLOAT", "timestamp[
 
 
 def check(settings: Settings) -> None:
-    """Check that the table can be filled, before anything is predicted.
-
-    Raises:
-        UserError: no such dataset, no permission, or a table that exists with other columns.
-    """
+    """Raise UserError, before anything is predicted, if the table cannot be filled or has other columns."""
     name, service = _name(settings), Service(settings.bigquery)
     wanted = {field.name for field in table_schema(WORDS[settings.prediction.kind])}
     with contextlib.closing(service), explained(f"prediction.table {name}"):

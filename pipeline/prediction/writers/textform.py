@@ -39,11 +39,7 @@ def unescape(text: bytes) -> bytes:
 
 
 def parse_line(line: bytes) -> tuple[bytes, list[bytes]]:
-    """Return the visitor's id and the items' ids of a line, with or without its end.
-
-    Raises:
-        ValueError: the line is not of this form.
-    """
+    """Return the visitor's id and the items' ids of a line, with or without its end, or raise ValueError."""
     visitor, tab, items = line.removesuffix(b"\n").partition(b"\t")
     if not tab or not _ID.fullmatch(visitor):
         raise ValueError(f"no tab after a visitorId: {line[:80]!r}")

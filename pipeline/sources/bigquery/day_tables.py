@@ -22,11 +22,7 @@ class DayTables(NamedTuple):
 
 
 def of_window(source: SourceSettings, service: Service) -> DayTables:
-    """Return the tables that the input names, of the days in the window.
-
-    Raises:
-        UserError: the dataset does not exist, or has no table of the window; no permission.
-    """
+    """Return the tables that the input names, of the days in the window; raise UserError if there is none."""
     family, only = names.split_day(names.parse(source.input or "", "source.input"))
     if not family.star:
         return DayTables((family,))

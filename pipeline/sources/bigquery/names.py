@@ -32,11 +32,7 @@ class TableName:
 
 
 def parse(url: str, setting: str) -> TableName:
-    """Return the table that `bq://PROJECT.DATASET.TABLE` names.
-
-    Raises:
-        UserError: the name has another form.
-    """
+    """Return the table that `bq://PROJECT.DATASET.TABLE` names; raise UserError if the name has another form."""
     match = _TABLE.fullmatch(url.removeprefix(BIGQUERY))
     if not match or not url.startswith(BIGQUERY):
         raise UserError(f"{setting} {url}: write it as {BIGQUERY}PROJECT.DATASET.TABLE, in letters, digits, _ and -")
@@ -44,11 +40,7 @@ def parse(url: str, setting: str) -> TableName:
 
 
 def check_dataset(name: str, setting: str) -> str:
-    """Return the name of a dataset unchanged.
-
-    Raises:
-        UserError: it is not PROJECT.DATASET.
-    """
+    """Return the name of a dataset unchanged; raise UserError if it is not PROJECT.DATASET."""
     if not re.fullmatch(_DATASET, name):
         raise UserError(f"{setting} {name}: write it as PROJECT.DATASET")
     return name

@@ -21,8 +21,7 @@ class Query:
 def of_file(source: SourceSettings) -> Query:
     """Return a user's own query; it may use the parameters @start_date and @end_date, of type DATE.
 
-    Raises:
-        UserError: it cannot be read, or uses a window that is not set.
+    Raise UserError if it cannot be read, or uses a window that is not set.
     """
     path = source.query or ""
     try:

@@ -45,11 +45,7 @@ class Service:
 
     @cached_property
     def jobs(self) -> bigquery.Client:
-        """Return the REST client; its project is billed.
-
-        Raises:
-            UserError: credentials or a project are missing.
-        """
+        """Return the REST client, whose project is billed; raise UserError if credentials or a project are missing."""
         with explained("BigQuery"):
             endpoint = self.settings.endpoint
             options = ClientOptions(api_endpoint=endpoint) if endpoint else None
@@ -99,11 +95,7 @@ def reason_of(error: exceptions.GoogleAPICallError) -> str:
 
 
 def explained(what: str) -> contextlib.AbstractContextManager[None]:
-    """Turn errors of BigQuery's clients, and of the network below them, into one line.
-
-    Raises:
-        UserError: the line states what to do.
-    """
+    """Turn errors of BigQuery's clients, and of the network below them, into a UserError of one line with advice."""
     return google_cloud.explained(what, _advice, more=(RequestException,))
 
 

@@ -57,10 +57,6 @@ def open_session(
 
 
 def read_all(session: Session, service: Service) -> pa.Table:
-    """Return all rows of a session, read in this process.
-
-    Raises:
-        UserError: a stream broke and did not resume.
-    """
+    """Return all rows of a session, read in this process; raise UserError if a stream broke and did not resume."""
     batches = [raw.columns for stream in session.streams for raw in read_stream(stream, service)]
     return pa.Table.from_batches(batches, session.schema)

@@ -63,9 +63,8 @@ class Plan:
 def plan(settings: Settings, service: Service) -> Plan:
     """Open the tables, without reading rows, and find what reading them would cost.
 
-    Raises:
-        UserError: the tables do not exist, lack columns, or none is in the window; no permission; more bytes than
-            allowed.
+    Raise UserError if the tables do not exist, lack columns, or none is in the window; without permission; or if it is
+    more bytes than allowed.
     """
     source = settings.source
     if source.query:
@@ -89,12 +88,8 @@ def plan(settings: Settings, service: Service) -> Plan:
 def opened(settings: Settings, keep: bool = False) -> Iterator[Input]:
     """Open the tables, and run queries where tables cannot be read; remove at the end what the run created.
 
-    Args:
-        keep: leave the results for a job that continues without this process. They expire by themselves, but a
-            dataset does not: where a query runs, `bigquery.temp_dataset` must be set.
-
-    Raises:
-        UserError: see `plan`.
+    keep: leave the results for a job that continues without this process. They expire by themselves, but a dataset does
+    not: where a query runs, `bigquery.temp_dataset` must be set. Raises as `plan`.
     """
     service = Service(settings.bigquery)
     try:
@@ -148,13 +143,9 @@ def columns_of(url: str, setting: str, settings: BigQuerySettings) -> tuple[list
 
 
 def read_table(url: str, setting: str, settings: BigQuerySettings) -> pa.Table:
-    """Return all columns and rows of a table or view, such as a catalogue's.
+    """Return all columns and rows of a table or view, such as a catalogue's, that a setting names.
 
-    Args:
-        url: bq://PROJECT.DATASET.TABLE. setting: its name, for errors.
-
-    Raises:
-        UserError: it does not exist or cannot be read.
+    url: bq://PROJECT.DATASET.TABLE. Raise UserError if it does not exist or cannot be read.
     """
     service = Service(settings)
     try:

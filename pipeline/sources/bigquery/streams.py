@@ -29,8 +29,7 @@ _BROKEN = (
 def read_stream(name: str, service: Service, batch_bytes: int = 1 << 26) -> Iterator[RawBatch]:
     """Read a stream to its end, in batches that grow until they have enough rows or bytes.
 
-    Raises:
-        UserError: it does not exist, or broke and did not resume within bigquery.retry_seconds.
+    Raise UserError if it broke and did not resume within bigquery.retry_seconds.
     """
     number, held, rows, size = 1, [], 0, 0
     for batch in _batches(name, service):

@@ -44,11 +44,7 @@ class Occurrences(NamedTuple):
 
 
 def find(fields: Fields, matched: list[np.ndarray], source: SourceSettings) -> Occurrences:
-    """Return the occurrences of the signals of a source.
-
-    Args:
-        matched: the events of each signal, bool[events].
-    """
+    """Return the occurrences of the signals of a source; matched: the events of each signal, bool[events]."""
     parts = []
     for item in dict.fromkeys(signal.item for signal in source.all_signals):
         signals = [(place, signal) for place, signal in enumerate(source.all_signals) if signal.item == item]

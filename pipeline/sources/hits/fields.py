@@ -51,10 +51,9 @@ class Hits:
         return len(self.session)
 
     def rows(self, item: str, hits: np.ndarray) -> Rows:
-        """Return what to look at for a signal's item: the products of hits, in their order, or the hits.
+        """Return what to look at for a signal's item: the products of hits bool[hits], in their order, or the hits.
 
-        Args:
-            hits: bool[hits]. A hit without the products that an item needs has a row without product.
+        A hit without the products that an item needs has a row without product.
         """
         product = np.flatnonzero(self._is_of_product(item))
         if not len(product):

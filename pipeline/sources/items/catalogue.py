@@ -25,11 +25,7 @@ COUNTS = "catalogue"  # the first part of the names of its counts
 
 
 def check(table: pa.Table, path: str, source: SourceSettings) -> None:
-    """Check that a catalogue can join the table of items.
-
-    Raises:
-        UserError: a column has the name of one of the table's own, or is nested where the data has an attribute.
-    """
+    """Raise UserError if a catalogue has a column of items.parquet, or a nested one in place of an attribute."""
     if taken := [name for name in table.column_names if name in RESERVED]:
         raise UserError(f"catalogue {path}: {taken[0]} is a column of items.parquet; choose another name")
     for name, field in source.item_attributes.items():

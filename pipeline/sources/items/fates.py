@@ -27,11 +27,7 @@ class Fates(NamedTuple):
 
 
 def fates(ids: pa.BinaryArray, names: Iterable[str]) -> Fates:
-    """Return the fates of distinct ids.
-
-    Args:
-        names: SourceSettings.names_of_no_id.
-    """
+    """Return the fates of distinct ids; names: SourceSettings.names_of_no_id."""
     kinds: list[Fate | None] = [None]
     of_id = np.zeros(len(ids) + 1, np.int64)
     missing = reasons_of(ids, names)
