@@ -12,14 +12,16 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from artifacts.names import other_format
 from artifacts.storage import read_bytes
 from configs.errors import UserError
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _LINE_END = re.compile("\r\n|\n|\r")
 _MOST_CHARACTERS = 1 << 17  # of a value
-# Names of the columns of ids in exports, in small letters: the first line of a list may be one.
-_HEADERS = {b"visitorid", b"contentid", b"fullvisitorid", b"user_pseudo_id", b"user_id", b"userid", b"itemid", b"id"}
+# Names of the columns of ids, in small letters alone: the first line of a list may be one.
+_HEADERS = {"visitorid", "contentid", "fullvisitorid", "userpseudoid", "userid", "itemid", "clientid", "id"}
+_INVISIBLE = "\ufeff\u200b"  # such as the byte order mark of a file that was put after another
 
 
 def read_text(path: str, setting: str) -> str:
@@ -40,8 +42,11 @@ def read_file(path: str, setting: str) -> bytes:
 def decode(data: bytes, file: str) -> str:
     """Return the text of a file's bytes, without a byte order mark.
 
-    Raise UserError, which begins with `file`, if it is neither UTF-8 nor UTF-16 with a byte order mark.
+    Raise UserError, which begins with `file`, if it is of another format, or neither UTF-8 nor UTF-16 with a byte
+    order mark.
     """
+    if other := other_format(data):
+        raise UserError(f"{file} is not text but {other}")
     try:
         text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError as error:
@@ -50,6 +55,11 @@ def decode(data: bytes, file: str) -> str:
     if "\0" in text:
         raise UserError(f"{file} has NUL characters, as UTF-16 without a byte order mark has: save it in UTF-8")
     return text
+
+
+def lines(text: str) -> list[str]:
+    """Return the lines of a text, whose ends are those of any system."""
+    return _LINE_END.split(text)
 
 
 def rows(path: str, setting: str) -> Iterator[tuple[str, list[str]]]:
@@ -70,10 +80,10 @@ def rows(path: str, setting: str) -> Iterator[tuple[str, list[str]]]:
 
 def forms(line: bytes) -> tuple[bytes, ...]:
     """Return the ids that a line can mean: as it is, and without quotes and blanks around it."""
-    stripped = line.strip()
-    if stripped[:1] == stripped[-1:] == b'"' and len(stripped) > 1:
-        stripped = stripped[1:-1].replace(b'""', b'"')
-    return tuple(form for form in dict.fromkeys((line, stripped)) if form)
+    stripped = line.decode("utf-8", "surrogateescape").strip().strip(_INVISIBLE).strip()
+    if stripped[:1] == stripped[-1:] == '"' and len(stripped) > 1:
+        stripped = stripped[1:-1].replace('""', '"')
+    return tuple(form for form in dict.fromkeys((line, stripped.encode("utf-8", "surrogateescape"))) if form)
 
 
 @dataclass(frozen=True)
@@ -85,8 +95,8 @@ class IdList:
     @classmethod
     def parse(cls, text: str) -> IdList:
         """Return the list of a text; blank lines are not ids."""
-        lines = map(forms, map(str.encode, _LINE_END.split(text)))
-        return cls(tuple(dict.fromkeys(line for line in lines if line)))
+        listed = map(forms, map(str.encode, lines(text)))
+        return cls(tuple(dict.fromkeys(line for line in listed if line)))
 
     @classmethod
     def read(cls, path: str, setting: str) -> IdList:
@@ -104,7 +114,7 @@ class IdList:
     def unknown(self, known: Collection[bytes]) -> list[bytes]:
         """Return the ids that are not among known ones; a first line that is a column's name is not an id."""
         unknown = {line: line[-1] for line in self.lines if not any(form in known for form in line)}
-        if unknown.get(self.lines[0], b"").lower() in _HEADERS:
+        if re.sub("[^a-z]", "", unknown.get(self.lines[0], b"").decode().lower()) in _HEADERS:
             del unknown[self.lines[0]]
         return list(unknown.values())
 

@@ -56,12 +56,41 @@ MEDIAN = "median"  # of the amounts, in ms for a dwell
 DAY_SECONDS = 86_400
 DAY_MS = 86_400_000
 
+GZIP, AVRO, PARQUET = b"\x1f\x8b", b"Obj\x01", b"PAR1"  # the first bytes of a file
+_FORMATS = {
+    GZIP: "gzip; decompress it",
+    AVRO: "Avro",
+    PARQUET: "Parquet",
+    b"\x89PNG": "an image",
+    b"%PDF": "a PDF",
+    b"ORC": "ORC",
+    b"ARROW1": "Arrow's IPC format (Feather); write it as Parquet",
+    b"PK\x03\x04": "zip, or an Excel file; decompress it, or save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Excel file; save the sheet as CSV",
+    b"BZh": "bzip2; decompress it",
+    b"\xfd7zXZ": "xz; decompress it",
+    b"7z\xbc\xaf": "7z; decompress it",
+    b"\x28\xb5\x2f\xfd": "zstd; decompress it",
+    b"\x04\x22\x4d\x18": "lz4; decompress it",
+    b"\xff\x06\x00\x00sNaPpY": "snappy; decompress it",
+}
+_MARKUP = (b"<!doctype", b"<html", b"<?xml")
+_TEXT = re.compile(rb"[\t\r\n -~]*")
+
 # Google Analytics exports a table per day. A day can have three tables of the same events: the final one, `fresh`,
 # which is rewritten for some days, and `intraday`, which grows during the day. A job reads one of them.
 FINAL, FRESH, INTRADAY = range(3)  # versions of a day's table, the best first
-_VERSIONS = {None: FINAL, "fresh": FRESH, "intraday": INTRADAY}
-_DAY_SUFFIX = re.compile(r"(?:(?P<version>intraday|fresh)_)?(?P<day>[0-9]{8})(?![0-9])")
-_DAY_PREFIX = re.compile(r"(?:^|[^A-Za-z0-9])(?:ga_sessions|events)_")
+_VERSIONS = {"": FINAL, "fresh": FRESH, "intraday": INTRADAY}
+_DAY_SUFFIX = re.compile(r"(?:(?P<version>intraday|fresh)_)?(?P<day>[0-9]{8})(?![0-9])", re.IGNORECASE)
+_DAY_PREFIX = re.compile(r"(?:^|[^A-Za-z0-9])(?:ga_sessions|events)_", re.IGNORECASE)
+
+
+def other_format(head: bytes) -> str | None:
+    """Return the format of a file that is not text by its first bytes, with what to do; None where it may be text."""
+    if head.lstrip().lower().startswith(_MARKUP):
+        return "HTML or XML"
+    name = next((name for start, name in _FORMATS.items() if head.startswith(start)), None)
+    return None if name and _TEXT.fullmatch(head[:512]) else name  # an id may begin with ORC
 
 
 class DayTable(NamedTuple):
@@ -92,7 +121,7 @@ def _day_table(match: re.Match[str]) -> DayTable | None:
         day = datetime.datetime.strptime(match["day"], "%Y%m%d").date()
     except ValueError:
         return None
-    return DayTable(day, _VERSIONS[match["version"]])
+    return DayTable(day, _VERSIONS[(match["version"] or "").lower()])
 
 
 def tables_to_read(tables: Sequence[DayTable | None], unfinished: bool) -> list[bool]:

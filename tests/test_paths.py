@@ -182,11 +182,23 @@ def test_a_result_file_is_checked_before_the_work(tmp_path, monkeypatch, module)
         ("s3://bucket/x*", None, "its scheme is not supported"),
         ("file:///x*", None, "its scheme is not supported"),
         ("broken", None, "no file matches broken"),
+        ("days/events_20240105/part-0.bak", ["part-0.bak"], None),
     ],
 )
 def test_inputs_of_any_name_are_found_without_strays(tmp_path, monkeypatch, pattern, kept, said):
     monkeypatch.chdir(tmp_path)
-    strays = ["_SUCCESS", ".part-0.crc", "part-0.crc", "part-0~", "_temporary/0/part-1", ".hidden/part-2"]
+    strays = [
+        "part-0.bak",
+        "part-0.tmp",
+        "part-0.partial",
+        "part-0._COPYING_",
+        "_SUCCESS",
+        ".part-0.crc",
+        "part-0.crc",
+        "part-0~",
+        "_temporary/0/part-1",
+        ".hidden/part-2",
+    ]
     names = ["events_20240103", "shop [old] ü/events_20240104", "days/events_20240105/part-0"]
     for name in [*names, *(f"days/events_20240105/{stray}" for stray in strays)]:
         storage.write_bytes(name, b"{}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import itertools
+import re
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple, cast
 
@@ -23,6 +24,12 @@ from pipeline.readers.records import MissingColumnError, Parsed, RawBatch
 
 _UNCLOSED = "a quote is opened and not closed"
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}  # of delimiters to try, the first first
+_EXCEL = re.compile(rb"sep=([^\r\n])\r?\n")  # a line by which Excel tells the delimiter
+_ADVICE = (
+    "the first line must be a header, whose columns source.visitor_column and so on name; or set source.csv (header: "
+    "false calls the columns column1, column2, ...)"
+)
+_ADVICE_OF_NUL = "it has NUL characters, as UTF-16 without a byte order mark has: set source.csv.encoding: utf-16-le"
 
 
 class _Layout(NamedTuple):
@@ -80,9 +87,15 @@ class CsvReader:
         return "utf-16" if start in UTF_16 else None
 
     def _layout(self, block: bytes) -> tuple[_Layout | None, bytes]:
-        """Return the layout by the first record of a file, None where the block is blank, and the rows of the block."""
+        """Return the layout by the first record of a file, None where the block is blank, and the rows of the block.
+
+        Raise MissingColumnError if the columns are in it by no dialect, ValueError if one of them is in it twice.
+        """
         settings, layouts = self._settings, []
-        delimiters = [settings.delimiter] if settings.delimiter else list(_NAMES)
+        told = _EXCEL.match(block)
+        block = block[told.end() :] if told else block
+        delimiter = settings.delimiter or (told[1].decode("latin-1") if told else None)
+        delimiters = [delimiter] if delimiter else list(_NAMES)
         quotes = ['"', "'"] if settings.quote is None else [settings.quote]
         for quote, delimiter in itertools.product(quotes, delimiters):
             dialect = Dialect(delimiter, quote, settings.escape or "")
@@ -93,10 +106,13 @@ class CsvReader:
             if not settings.header:
                 header, rows = [f"column{number + 1}" for number in range(len(header))], block
             if set(self._names) <= set(header):
+                if twice := [name for name in self._names if header.count(name) > 1]:
+                    raise ValueError(f"its header has the column {twice[0]} twice")
                 return _Layout(dialect, header), rows
             layouts.append(header)
         header = max(layouts, key=len)
-        raise MissingColumnError(next(name for name in self._names if name not in header), header)
+        advice = _ADVICE_OF_NUL if any("\0" in name for name in header) else _ADVICE
+        raise MissingColumnError(next(name for name in self._names if name not in header), header, advice)
 
     def _describe(self, dialect: Dialect, encoding: str | None) -> str:
         parts = [_NAMES.get(dialect.delimiter, dialect.delimiter), encoding or "utf-8"]

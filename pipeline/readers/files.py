@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from artifacts.names import AVRO, PARQUET, other_format
 from configs.errors import UserError
 from pipeline.readers import avro, parquet
 from pipeline.readers.csv_rows import CsvReader
 from pipeline.readers.ndjson import NdjsonReader
-from pipeline.readers.opening import AVRO, OTHER_FORMATS, PARQUET, opened
+from pipeline.readers.opening import opened
 from pipeline.readers.records import FormatError, MissingColumnError, RawBatch, without_values
 
 _BATCH_ROWS = 1 << 15
@@ -39,9 +40,8 @@ class _Reader(abc.ABC):
 
     def batches(self, file: BinaryIO, head: bytes, path: str) -> Iterator[RawBatch]:
         """Yield the records of an open file, as `read` does; file, head: of `pipeline.readers.opening.opened`."""
-        for start, name in OTHER_FORMATS.items():
-            if head.startswith(start) and start not in self.binary:
-                raise UserError(f"{path} is not {self.formats} but {name}")
+        if not head.startswith(self.binary) and (other := other_format(head)):  # gzip is decompressed once before
+            raise UserError(f"{path} is not {self.formats} but {other}")
         yield from _named(self._batches(file, head), path, self.formats)
 
     @abc.abstractmethod
@@ -77,11 +77,13 @@ class TableReader(_Reader):
         return _numbered(self._parquet(file)) if head.startswith(PARQUET) else self._csv.read(file)
 
     def _parquet(self, file: BinaryIO) -> Iterator[pa.RecordBatch]:
-        table = pyarrow.parquet.ParquetFile(file, read_dictionary=self._names[:2])
+        table = pyarrow.parquet.ParquetFile(file)
         names = table.schema_arrow.names
         for name in self._names:
             if name not in names:
-                raise MissingColumnError(name, names)
+                raise MissingColumnError(name, names, "name those that count in source.visitor_column and so on")
+        parquet.refuse_other_forms(table.schema_arrow, pa.schema([(name, pa.string()) for name in self._names]))
+        table = pyarrow.parquet.ParquetFile(file, metadata=table.metadata, read_dictionary=self._names[:2])
         for batch in table.iter_batches(batch_size=self._batch_rows, columns=self._names):
             yield parquet.without_views(batch)
 
@@ -116,9 +118,4 @@ def _named(batches: Iterator[RawBatch], path: str, formats: str) -> Iterator[Raw
 def _hint(error: MissingColumnError) -> str:
     """Return what the file has in its place; other names are not shown: without a header, they are a visitor's row."""
     alike = [name for name in error.names if name.strip().lower() == error.name.lower()]
-    if alike:
-        return f"; it has {alike[0]!r}"
-    return (
-        f" among its {len(error.names)} columns: the first line must be a header, whose columns source.visitor_column "
-        "and so on name; or set source.csv (header: false calls the columns column1, column2, ...)"
-    )
+    return f"; it has {alike[0]!r}" if alike else f" among its {len(error.names)} columns: {error.advice}"

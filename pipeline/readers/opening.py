@@ -11,22 +11,11 @@ from typing import BinaryIO, cast
 import numpy as np
 from isal import igzip, isal_zlib
 
+from artifacts.names import GZIP, PARQUET
 from artifacts.storage import open_to_read
 from configs.errors import UserError
 from pipeline.readers.records import FormatError
 
-GZIP, AVRO, PARQUET = b"\x1f\x8b", b"Obj\x01", b"PAR1"  # the first bytes of a file
-OTHER_FORMATS = {
-    AVRO: "Avro",
-    PARQUET: "Parquet",
-    b"\x89PNG": "an image",
-    b"%PDF": "a PDF",
-    b"ORC": "ORC",
-    b"PK\x03\x04": "zip; decompress it",
-    b"BZh": "bzip2; decompress it",
-    b"\xfd7zXZ": "xz; decompress it",
-    b"\x28\xb5\x2f\xfd": "zstd; decompress it",
-}
 _HEAD_BYTES = 512
 _BOM, UTF_16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 

@@ -26,7 +26,7 @@ def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordB
     if not kept:
         raise ValueError(f"the file has none of the columns {', '.join(schema.names)}; check source.input, source.kind")
     parquet = pyarrow.parquet.ParquetFile(file, metadata=metadata, read_dictionary=kept)
-    _refuse_flat(parquet.schema_arrow, schema)
+    refuse_other_forms(parquet.schema_arrow, schema)
     kept = [path for path in kept if _has_values(metadata, paths.index(path))] or kept
     # A batch with the dictionaries of two row groups would have nested text of two chunks, which Arrow does not build.
     for group in range(metadata.num_row_groups):
@@ -44,14 +44,41 @@ def _has_values(metadata: pyarrow.parquet.FileMetaData, column: int) -> bool:
     return False
 
 
-def _refuse_flat(written: pa.Schema, wanted: pa.Schema) -> None:
-    """Raise ValueError if a column of records is another type in the file, which would read as one without records."""
+def refuse_other_forms(written: pa.Schema, wanted: pa.Schema) -> None:
+    """Raise ValueError if a column is there twice, or is records, or has fields of them, in another form.
+
+    Otherwise these would read as columns without records.
+    """
     for item in wanted:
-        if pa.types.is_list(item.type) and item.name in written.names:
-            kind = written.field(item.name).type
-            is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-            if not (pa.types.is_null(kind) or (is_list and pa.types.is_struct(kind.value_type))):
-                raise ValueError(f"{item.name} is {type_name(kind)}, and not a list of records as Google exports it")
+        kinds = [other.type for other in written if other.name == item.name]
+        if len(kinds) > 1:
+            raise ValueError(f"it has the column {item.name} twice")
+        for kind in kinds:
+            _refuse_other_form(item.name, kind, item.type)
+
+
+def _refuse_other_form(name: str, written: pa.DataType, wanted: pa.DataType) -> None:
+    """Raise ValueError if a type is a list, a record or a plain value where another of these is due."""
+    if pa.types.is_null(written):
+        return
+    if pa.types.is_list(wanted):
+        is_list = pa.types.is_list(written) or pa.types.is_large_list(written)
+        if not (is_list and pa.types.is_struct(written.value_type)):
+            raise ValueError(f"{name} is {_form(written)}, and not a list of records as Google exports it")
+        _refuse_other_form(name, written.value_type, wanted.value_type)
+    elif pa.types.is_struct(wanted):
+        if not pa.types.is_struct(written):
+            raise ValueError(f"{name} is {_form(written)}, and not a record as Google exports it")
+        for item in wanted:
+            if written.get_field_index(item.name) >= 0:
+                _refuse_other_form(f"{name}.{item.name}", written.field(item.name).type, item.type)
+    elif pa.types.is_nested(written):
+        raise ValueError(f"{name} is {_form(written)}, and not a single value")
+
+
+def _form(kind: pa.DataType) -> str:
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return f"list of {type_name(kind.value_type)}" if is_list else type_name(kind)
 
 
 def without_views(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -15,11 +15,11 @@ class FormatError(ValueError):
 
 
 class MissingColumnError(ValueError):
-    """A file has no such column; names: those that it has."""
+    """A file has no such column; names: those that it has, advice: what to do where none is spelt like it."""
 
-    def __init__(self, name: str, names: list[str]):
+    def __init__(self, name: str, names: list[str], advice: str):
         super().__init__(name)
-        self.name, self.names = name, names
+        self.name, self.names, self.advice = name, names, advice
 
 
 @dataclass

@@ -13,6 +13,7 @@ from configs.settings import Settings, SourceSettings
 from pipeline.readers.records import RawBatch
 
 _TABLE_OF_DAY = ("ga360", "ga4")
+_LEFTOVERS = (".crc", "~", ".tmp", ".bak", ".swp", ".partial", "._copying_")  # of other tools, by the name's end
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def match_files(source: SourceSettings) -> Input:
     except OSError as error:
         raise UserError(f"{source.input} cannot be listed: {error}") from error
     fixed = len(re.split(r"[*?\[]", source.input, maxsplit=1)[0].rpartition("/")[0])
-    visible = [file for file in files if not _is_hidden(file.path[fixed:])]
+    visible = [file for file in files if file.path == source.input or not _is_hidden(file.path[fixed:])]
     tables = [_table_of(file.path, source) for file in visible]
     chosen = tables_to_read(tables, source.include_intraday)
     kept = [(file, table) for file, table, read in zip(visible, tables, chosen, strict=True) if read]
@@ -96,4 +97,4 @@ def _is_inside(table: DayTable | None, source: SourceSettings) -> bool:
 
 def _is_hidden(path: str) -> bool:
     """Return whether a file is a marker or a leftover of another tool: _SUCCESS, x.crc, x~, or below _temporary/."""
-    return path.endswith((".crc", "~")) or any(name.startswith(("_", ".")) for name in path.split("/"))
+    return path.lower().endswith(_LEFTOVERS) or any(name.startswith(("_", ".")) for name in path.split("/"))

@@ -1,5 +1,6 @@
 """Lists, weights and catalogues as any system writes them: all are read by one rule."""
 
+import gzip
 import io
 import sys
 
@@ -23,6 +24,9 @@ LISTS = {
     "Windows": b"anna\r\nbob\r\n",
     "an old Mac": b"anna\rbob\r",
     "blanks": b" anna\nbob\t \n\n",
+    "blanks of the web": "\u200banna\u00a0\n\u00a0bob\u2003\n".encode(),
+    "two files with byte order marks": b"\xef\xbb\xbfanna\n\xef\xbb\xbfbob\n",
+    "a header in words": b"Visitor ID\nanna\nbob\n",
     "CSV": b'"visitorId"\n"anna"\n"bob"\n',
     "twice": b"bob\nanna\nbob\nanna\n",
 }
@@ -30,6 +34,9 @@ NOT_TEXT = {
     "Latin-1": ("anna,1\ncafé,2\n".encode("latin-1"), "not UTF-8 in line 2, but maybe Latin-1: save it in UTF-8"),
     "UTF-16 without a mark": ("anna,1".encode("utf-16-le"), "NUL characters"),
     "half a character": (b"\xff\xfea", "not UTF-8 in line 1"),
+    "gzip": (gzip.compress(b"anna,1\n"), "is not text but gzip; decompress it"),
+    "Excel": (b"PK\x03\x04\x14\0anna", "is not text but zip, or an Excel file; .*save the sheet as CSV"),
+    "Parquet": (b"PAR1\x15\x04anna", "is not text but Parquet"),
 }
 
 
@@ -79,6 +86,11 @@ def test_hashes_of_a_list_as_any_system_writes_it(tmp_path, monkeypatch, capfdbi
     written = capfdbinary.readouterr().out.split()
     assert {privacy.hashed(KEY, b"anna"), privacy.hashed(KEY, b"bob")} <= set(written)
     assert len(written) == len(set(written)) and privacy.hashed(KEY, b"") not in written
+
+
+def test_an_id_may_begin_as_a_file_of_another_format(tmp_path):
+    (tmp_path / "list").write_text("ORChid\nPAR1S\n%PDF\nBZh\n")
+    assert IdList.read(str(tmp_path / "list"), "x").ids == {b"ORChid", b"PAR1S", b"%PDF", b"BZh"}
 
 
 def test_an_id_with_blanks_is_meant_as_it_is_too():

@@ -26,6 +26,7 @@ DAY = datetime.date(2024, 1, 5)
         ("x/events_20240105/part-0.json", FINAL),
         ("x/events_intraday_20240105/hour=3/part-0.json", INTRADAY),
         ("events_20240101/events_fresh_20240105.json", FRESH),
+        ("x/EVENTS_INTRADAY_20240105.JSON", INTRADAY),
         ("x/events_202401051.json", None),
         ("x/events_20241305.json", None),
         ("x/pseudonymous_users_20240105", None),

@@ -11,6 +11,7 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 import pyarrow.parquet
 
+from artifacts.names import PARQUET
 from configs.errors import UserError
 from configs.settings import CsvSettings, SourceSettings
 from pipeline.inspection.sampling import schemas
@@ -18,7 +19,7 @@ from pipeline.inspection.sampling.kinds import NAMES, Kind, Layout, layout_of
 from pipeline.readers.csv_rows import CsvReader
 from pipeline.readers.files import ExportReader, TableReader
 from pipeline.readers.ndjson import NdjsonReader
-from pipeline.readers.opening import PARQUET, GzipFile, opened
+from pipeline.readers.opening import GzipFile, opened
 from pipeline.readers.records import RawBatch
 from pipeline.sources.input_files import Input, match_files
 

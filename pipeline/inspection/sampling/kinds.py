@@ -11,11 +11,12 @@ from typing import BinaryIO, Literal, NamedTuple
 import fastavro
 import pyarrow.parquet
 
+from artifacts.names import AVRO, PARQUET, other_format
 from configs.errors import UserError
 from pipeline.readers import csv_records
 from pipeline.readers.csv_records import Dialect, first_record
 from pipeline.readers.json_lines import loads
-from pipeline.readers.opening import AVRO, OTHER_FORMATS, PARQUET, UTF_16, whole_lines
+from pipeline.readers.opening import UTF_16, whole_lines
 from pipeline.readers.records import FormatError, without_values
 
 Kind = Literal["ga360", "ga4", "table"]
@@ -42,9 +43,8 @@ def layout_of(file: BinaryIO, head: bytes, path: str) -> Layout:
 
     Raise UserError if the file is neither an export nor a table, or is damaged.
     """
-    for start, name in OTHER_FORMATS.items():
-        if head.startswith(start) and start not in (AVRO, PARQUET):
-            raise UserError(f"{path} is not an export or a table but {name}")
+    if not head.startswith((AVRO, PARQUET)) and (other := other_format(head)):
+        raise UserError(f"{path} is not an export or a table but {other}")
     try:
         if head.startswith(PARQUET):
             names = pyarrow.parquet.ParquetFile(file).schema_arrow.names

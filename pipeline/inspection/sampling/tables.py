@@ -51,9 +51,7 @@ def _read(name: TableName, service: Service, sample: Sample, most_bytes: float) 
     if table.table_type != "TABLE":
         some = f"CREATE TABLE DATASET.NAME AS SELECT * FROM `{name}` LIMIT 100000"  # noqa: S608 - for the user to run
         kind_of_table = table.table_type.lower().replace("_", " ")
-        raise UserError(
-            f"{name} is a {kind_of_table}, which only pipeline.preprocess reads; inspect a table: {some}"
-        )
+        raise UserError(f"{name} is a {kind_of_table}, which only pipeline.preprocess reads; inspect a table: {some}")
     if not sample.columns:
         nested = {field.name for field in table.schema if field.field_type == _NESTED}
         sample.kind = kind

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from configs.settings import CsvSettings
 from pipeline.readers.csv_rows import CsvReader
+from pipeline.readers.records import MissingColumnError
 from pipeline.sources import columns
 
 NAMES = ["visitorId", "contentId"]
@@ -163,6 +164,25 @@ def test_a_dialect_is_detected_or_set_and_said(convert, settings, dialect, block
     rows = [tuple(row.values()) for raw in raws for row in raw.columns.to_pylist()]
     assert rows == [*OF_SOUND[:200], ("Käse".encode(), "café".encode()), *OF_SOUND[200:]]
     assert [raw.dialect for raw in raws] == [dialect, *[None] * (len(raws) - 1)]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "^"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_first_line_of_excel_tells_the_delimiter(delimiter, mark):
+    data = mark + f"sep={delimiter}\r\n".encode() + table(SOUND).replace(b",", delimiter.encode())
+    assert read(data) == (OF_SOUND, list(range(1, 401)), [])
+
+
+def test_a_column_that_is_needed_is_in_the_header_once():
+    assert read(b"visitorId,n,contentId,n\nv,1,c,2\n")[0] == [(b"v", b"c")]
+    with pytest.raises(ValueError, match="its header has the column contentId twice"):
+        read(b"visitorId,contentId,contentId\nv,c,d\n")
+
+
+def test_a_header_with_nul_characters_is_told_to_be_another_encoding():
+    with pytest.raises(MissingColumnError) as error:
+        read(table(SOUND).decode().encode("utf-16-le"))
+    assert "set source.csv.encoding: utf-16-le" in error.value.advice
 
 
 @BLOCKS

@@ -319,6 +319,11 @@ def test_a_table_with_neither_dwell_nor_rating_weighs_each_row_1(tmp_path):
         (b'{"visitorId":"ann@example.org"}\n', "t has no column visitorId among its 1 columns"),
         (b"VisitorID,contentId\nann@example.org,tea\n", "t has no column visitorId; it has 'VisitorID'"),
         (b"Obj\x01" + bytes(30), "t is not CSV or Parquet but Avro"),
+        (gzip.compress(gzip.compress(b"visitorId,contentId\n")), "t is not CSV or Parquet but gzip; decompress it"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "t is not CSV or Parquet but an old Excel file; save the sheet as CSV"),
+        (b"\x04\x22\x4d\x18tea", "t is not CSV or Parquet but lz4; decompress it"),
+        (b"\n<!DOCTYPE html>\n<p>tea", "t is not CSV or Parquet but HTML or XML"),
+        (b"visitorId,visitorId,contentId\na,b,c\n", "t, after record 0: its header has the column visitorId twice"),
         (b"PAR1" + bytes(30), "t, after record 0: .*; export the file again"),
     ],
 )
@@ -328,6 +333,55 @@ def test_a_table_that_cannot_be_read(tmp_path, data, said):
     with pytest.raises(UserError, match=said) as error:
         read_table(path)
     assert "ann@example.org" not in str(error.value) and "tea" not in str(error.value)
+
+
+NOT_AN_ID = {
+    "a list": (pa.array([["zoe"]]), "visitorId is list of string, and not a single value"),
+    "records": (pa.array([[{"zoe": 1}]]), "visitorId is list of struct, and not a single value"),
+    "a record": (pa.array([{"zoe": 1}]), "visitorId is struct, and not a single value"),
+    "a map": (pa.array([[("zoe", 1)]], pa.map_(pa.string(), pa.int64())), "visitorId is map, and not a single value"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_AN_ID)
+def test_parquet_columns_that_cannot_be_ids_are_refused_for_it(tmp_path, name):
+    column, said = NOT_AN_ID[name]
+    pyarrow.parquet.write_table(pa.table({"visitorId": column, "contentId": ["tea"]}), tmp_path / "t")
+    with pytest.raises(UserError, match=said) as error:
+        read_table(tmp_path / "t")
+    assert "zoe" not in str(error.value)
+
+
+def test_parquet_columns_that_are_missing_or_there_twice_are_refused_for_it(tmp_path):
+    pyarrow.parquet.write_table(pa.table({"user": ["ann"], "contentId": ["tea"]}), tmp_path / "t")
+    with pytest.raises(UserError, match="no column visitorId among its 2 columns: name those that count in source"):
+        read_table(tmp_path / "t")
+    twice = pa.Table.from_arrays([pa.array(["a"])] * 3, ["visitorId", "contentId", "visitorId"])
+    pyarrow.parquet.write_table(twice, tmp_path / "t")
+    with pytest.raises(UserError, match="t, after record 0: it has the column visitorId twice"):
+        read_table(tmp_path / "t")
+
+
+PARAMETER = {"key": "content_id", "value": {"string_value": "tea"}}
+OTHER_FORMS = {
+    "a value that is text": (
+        {"event_params": [PARAMETER | {"value": "tea"}]}, "event_params.value is string, and not a record",
+    ),
+    "a key that is a list": (
+        {"event_params": [PARAMETER | {"key": ["content_id"]}]}, "event_params.key is list of string, and not a single",
+    ),
+    "a visitor that is a record": ({"user_pseudo_id": {"zoe": 1}}, "user_pseudo_id is struct, and not a single value"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER_FORMS)
+def test_records_of_another_form_are_refused_for_it(tmp_path, name):
+    change, said = OTHER_FORMS[name]
+    row = {"event_timestamp": 1704067200000000, "user_pseudo_id": "a", "event_params": [PARAMETER]} | change
+    pyarrow.parquet.write_table(pa.Table.from_pylist([row]), tmp_path / "t")
+    with pytest.raises(UserError, match=said) as error:
+        list(source_of(SourceSettings(kind="ga4"), RatingSettings()).read(str(tmp_path / "t")))
+    assert "zoe" not in str(error.value)
 
 
 def test_a_window_over_a_table_needs_its_time():
@@ -395,7 +449,7 @@ def test_a_message_loses_the_values_in_it(error):
     [
         (pa.array(['[{"key": "content_id"}]']), "event_params is string, and not a list of records"),
         (pa.array([[("content_id", "tea")]], pa.map_(pa.string(), pa.string())), "event_params is map, and not a list"),
-        (pa.array([["content_id"]]), "event_params is list, and not a list of records"),
+        (pa.array([["content_id"]]), "event_params is list of string, and not a list of records"),
         (pa.array([{"content_id": "tea"}]), "event_params is struct, and not a list of records"),
     ],
 )
