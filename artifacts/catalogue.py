@@ -18,6 +18,7 @@ from artifacts import id_lists, storage
 from artifacts.items_table import ItemsTable
 from artifacts.names import CATEGORY, CONTENT_ID, TITLE
 from artifacts.paths import Dataset
+from artifacts.vocabulary import INEXACT, ids_of_numbers
 from configs.errors import UserError
 
 COLUMNS = (CONTENT_ID, TITLE, CATEGORY)
@@ -92,7 +93,8 @@ def read_table(path: str) -> pa.Table:
 def checked(table: pa.Table, path: str) -> pa.Table:
     """Return a catalogue with contentId, title and category as text; empty text is null.
 
-    Raise UserError if it has no contentId, or a column twice, or one of these columns is not text or numbers.
+    Raise UserError if it has no contentId, or a column twice, or one of these columns is not text or numbers, or an id
+    is a time.
     """
     names = table.column_names
     if CONTENT_ID not in names:
@@ -102,22 +104,27 @@ def checked(table: pa.Table, path: str) -> pa.Table:
     columns = {}
     for name in names:
         column = table[name].combine_chunks()
+        if name == CONTENT_ID and pa.types.is_temporal(column.type):
+            raise UserError(f"catalogue {path}, column {name} is {column.type} and no id; write it as text")
         columns[name] = as_text(column, f"catalogue {path}, column {name}") if name in COLUMNS else _plain(column)
     return pa.table(columns)
 
 
 def as_text(column: pa.Array, where: str) -> pa.Array:
-    """Return values as text, null where empty; a number that is whole has no fraction.
+    """Return values as text, null where empty; numbers as ids are written (`ids_of_numbers`).
 
-    Raise UserError, which begins with `where`, if they are neither text nor numbers, or text that is not UTF-8.
+    Raise UserError, which begins with `where`, if they are neither text nor numbers, text that is not UTF-8, or floats
+    that may have lost digits.
     """
     column = _plain(column)
+    if pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
+        column = ids_of_numbers(column)
+        if pc.any(pc.equal(column, INEXACT)).as_py():
+            raise UserError(f"{where} has floats that may have lost digits; write it as text or as integers")
     try:
         texts = column.cast(pa.string())
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
         raise UserError(f"{where} is {column.type}; write it as text in UTF-8 or as numbers") from None
-    if pa.types.is_decimal(column.type):
-        texts = pc.replace_substring_regex(texts, r"\.0+$", "")
     return _plain(texts)
 
 
@@ -152,7 +159,7 @@ def _csv(path: str) -> pa.Table:
 
 def _json_lines(path: str) -> pa.Table:
     rows: list[dict[str, Any]] = []
-    for number, line in enumerate(id_lists.read_text(path, "catalogue").split("\n"), 1):
+    for number, line in enumerate(id_lists.lines(id_lists.read_text(path, "catalogue")), 1):
         if not line.strip():
             continue
         try:
@@ -171,8 +178,15 @@ def _array(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-        texts = (value if isinstance(value, str | None) else orjson.dumps(value).decode() for value in values)
-        return pa.array(texts, pa.string())
+        return pa.array(map(_text_of_json, values), pa.string())
+
+
+def _text_of_json(value: Any) -> str | None:
+    """Return a value as text; a whole float as an integer, where its digits are certain."""
+    if isinstance(value, float):
+        (number,) = ids_of_numbers(pa.array([value])).to_pylist()
+        return None if number is None else (str(value) if number == INEXACT else number.decode())
+    return value if isinstance(value, str | None) else orjson.dumps(value).decode()
 
 
 def _parquet(path: str) -> pa.Table:

@@ -1,4 +1,7 @@
-"""The vocabularies among the transform_fn's assets: line n is the id of index n, byte for byte."""
+"""Ids as bytes: those of numbers, and the vocabularies among the transform_fn's assets.
+
+Line n of a vocabulary is the id of index n, byte for byte.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,17 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from artifacts.storage import open_to_read
 from configs.errors import UserError
 
+INEXACT = b"\xff a float that may have lost digits"  # in place of an id; no id has these bytes, which are not UTF-8
 _BLOCK_BYTES = 1 << 20  # split into lines at once, which take several times as much
+_EXACT = 1 << 53  # whole numbers up to this are exact in a float64
+_MAX_WHOLE = 1e18
+_ROUND = 1000  # below 10^18, a multiple of this has at most 15 significant digits, which a float64 keeps
 
 
 class Vocabulary:
@@ -73,3 +82,41 @@ def iterate_ids(path: str, first: int = 0, step: int = 1, block_bytes: int = _BL
             skip = (skip - len(lines)) % step if len(lines) > skip else skip - len(lines)
         if rest and skip == 0:
             yield rest
+
+
+def ids_of_numbers(column: pa.Array) -> pa.BinaryArray:
+    """Return numbers, true or false as ids: whole numbers as their digits, others without a needless fraction.
+
+    Args:
+        column: integers, floats, decimals or booleans.
+
+    Returns:
+        null for null and NaN; INEXACT for a float whose digits are not certain.
+    """
+    if pa.types.is_floating(column.type):
+        return _ids_of_floats(column.cast(pa.float64()))
+    if pa.types.is_decimal(column.type):
+        return _ids_of_decimals(column)
+    return column.cast(pa.string()).cast(pa.binary())
+
+
+def _ids_of_decimals(column: pa.Array) -> pa.BinaryArray:
+    text = column.cast(pa.string())
+    if pc.any(pc.match_substring(text, "E")).as_py():  # Arrow writes small numbers, and 0, with an exponent
+        text = pa.array([None if value is None else f"{value:f}" for value in column.to_pylist()], pa.string())
+    has_point = pc.match_substring(text, ".")
+    return pc.if_else(has_point, pc.utf8_rtrim(pc.utf8_rtrim(text, "0"), "."), text).cast(pa.binary())
+
+
+def _ids_of_floats(column: pa.FloatingPointArray) -> pa.BinaryArray:
+    """Return floats as ids. A whole number is written as an integer where its digits are certain."""
+    values = column.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    size = np.abs(values)
+    is_whole = (np.floor(values) == values) & (size < _MAX_WHOLE)
+    whole = np.where(is_whole, values, 0).astype(np.int64)
+    is_certain = is_whole & ((size <= _EXACT) | (whole % _ROUND == 0))
+    digits = pa.array(whole).cast(pa.string()).cast(pa.binary())
+    is_fraction = ~is_whole & (size < _EXACT)
+    others = pc.if_else(pa.array(is_fraction), column.cast(pa.string()).cast(pa.binary()), pa.scalar(INEXACT))
+    text = pc.if_else(pa.array(is_certain), digits, others)
+    return pc.if_else(pa.array(np.isnan(values)), pa.scalar(None, pa.binary()), text)

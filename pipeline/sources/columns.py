@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artifacts.vocabulary import INEXACT, ids_of_numbers
+
 MAX_AMOUNT = 1e18  # a greater amount is a mistake, and some would exceed float32
 _MAX_INTEGER = 9.2e18  # below 2^63
-_EXACT = 1 << 53  # whole numbers up to this are exact in a float64
-_ROUND = 1000  # below 10^18, a multiple of this has at most 15 significant digits, which a float64 keeps
-_INEXACT = b"\xff a float that may have lost digits"  # in place of an id; no id has these bytes, which are not UTF-8
+_NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
 
 
 def field(structs: pa.Array, name: str) -> pa.Array:
@@ -54,31 +54,11 @@ def ids(column: pa.Array) -> pa.BinaryArray:
     """
     column = plain(column)
     kind = column.type
-    if pa.types.is_floating(kind):
-        return _ids_of_floats(column.cast(pa.float64()))
-    if pa.types.is_decimal(kind):
-        text = column.cast(pa.string())
-        has_point = pc.match_substring(text, ".")
-        return pc.if_else(has_point, pc.utf8_rtrim(pc.utf8_rtrim(text, "0"), "."), text).cast(pa.binary())
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-        return column.cast(pa.string()).cast(pa.binary())
+    if any(is_kind(kind) for is_kind in _NUMBERS):
+        return ids_of_numbers(column)
     if not (pa.types.is_binary(kind) or pa.types.is_null(kind)):
         raise pa.ArrowInvalid(f"ids cannot be of type {kind}")
     return column.cast(pa.binary())
-
-
-def _ids_of_floats(column: pa.FloatingPointArray) -> pa.BinaryArray:
-    """Return floats as ids. A whole number is written as an integer where its digits are certain."""
-    values = column.fill_null(np.nan).to_numpy(zero_copy_only=False)
-    size = np.abs(values)
-    is_whole = (np.floor(values) == values) & (size < MAX_AMOUNT)
-    whole = np.where(is_whole, values, 0).astype(np.int64)
-    is_certain = is_whole & ((size <= _EXACT) | (whole % _ROUND == 0))
-    digits = pa.array(whole).cast(pa.string()).cast(pa.binary())
-    is_fraction = ~is_whole & (size < _EXACT)
-    others = pc.if_else(pa.array(is_fraction), column.cast(pa.string()).cast(pa.binary()), pa.scalar(_INEXACT))
-    text = pc.if_else(pa.array(is_certain), digits, others)
-    return pc.if_else(pa.array(np.isnan(values)), pa.scalar(None, pa.binary()), text)
 
 
 def coded_ids(column: pa.Array) -> pa.DictionaryArray:
@@ -104,7 +84,7 @@ def faults_of_ids(column: pa.BinaryArray) -> np.ndarray:
     except pa.ArrowInvalid:
         for place, value in enumerate(column.to_pylist()):
             if value is not None and not _is_utf8(value):
-                faults[place] = "inexact" if value == _INEXACT else "not_utf8"
+                faults[place] = "inexact" if value == INEXACT else "not_utf8"
     return faults
 
 

@@ -69,10 +69,36 @@ def test_each_format_has_the_same_names_and_no_column_but_the_ids_is_needed(tmp_
     assert catalogue.read(str(path)) == {item: (item, category) for item, _, category, _ in ROWS}
 
 
-@pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.decimal128(21, 2)])
-def test_ids_that_are_numbers(tmp_path, kind):
-    pq.write_table(pa.table({"contentId": pa.array([12, 7]).cast(kind), "title": [1, 2]}), tmp_path / "c.parquet")
-    assert catalogue.read(str(tmp_path / "c.parquet")) == {"12": ("1", ""), "7": ("2", "")}
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.decimal128(38, 9)])
+def test_ids_that_are_numbers_are_written_as_those_of_the_data(tmp_path, kind):
+    ids = [0, 7, 9780306406157]
+    pq.write_table(pa.table({"contentId": pa.array(ids).cast(kind), "title": [1, 2, 3]}), tmp_path / "c.parquet")
+    expected = {"0": ("1", ""), "7": ("2", ""), "9780306406157": ("3", "")}
+    assert catalogue.read(str(tmp_path / "c.parquet")) == expected
+    (tmp_path / "c.jsonl").write_text("".join(f'{{"contentId": {n}.0, "title": {i}}}\n' for i, n in enumerate(ids, 1)))
+    assert catalogue.read(str(tmp_path / "c.jsonl")) == expected
+
+
+def test_ids_of_json_of_several_types(tmp_path):
+    lines = ['"tea"', "7", "8.0", "9.5", "true", "null", "12345678901234567890123"]
+    (tmp_path / "c.jsonl").write_text("".join(f'{{"contentId": {line}}}\r' for line in lines))
+    read = catalogue.read(str(tmp_path / "c.jsonl"))
+    assert list(read) == ["tea", "7", "8", "9.5", "true", "1.2345678901234568e+22"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        (pa.array([2.0**53 + 2]), "column contentId has floats that may have lost digits; write it as text"),
+        (pa.array([float("inf")]), "floats that may have lost digits"),
+        (pa.array([1], pa.timestamp("ms")), r"column contentId is timestamp\[ms\] and no id; write it as text"),
+        (pa.array([["tea"]]), "column contentId is list"),
+    ],
+)
+def test_ids_that_are_not_certain_are_refused(tmp_path, ids, said):
+    pq.write_table(pa.table({"contentId": ids}), tmp_path / "c.parquet")
+    with pytest.raises(UserError, match=said):
+        catalogue.read(str(tmp_path / "c.parquet"))
 
 
 @pytest.mark.parametrize(

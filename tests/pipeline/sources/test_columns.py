@@ -51,6 +51,8 @@ IDS = {
     "unsigned": (pa.array([2**64 - 1, 7], pa.uint64()), [b"18446744073709551615", b"7"]),
     "decimals": (pa.array([Decimal("101.000000000"), Decimal("1.5"), Decimal(-100), None], pa.decimal128(38, 9)),
                  [b"101", b"1.5", b"-100", None]),
+    "small decimals": (pa.array([Decimal(0), Decimal("0.00000015"), Decimal("-0.1")], pa.decimal128(38, 9)),
+                       [b"0", b"0.00000015", b"-0.1"]),
     "whole decimals": (pa.array([Decimal("100"), Decimal("7")], pa.decimal128(10, 0)), [b"100", b"7"]),
     "large text": (pa.array(["a", None], pa.large_string()), [b"a", None]),
     "views": (pa.array(["a", "b" * 20], pa.string_view()), [b"a", b"b" * 20]),
