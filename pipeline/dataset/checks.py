@@ -11,6 +11,7 @@ from configs.errors import UserError
 from configs.settings import Settings, Signal, SourceSettings, SplitSettings
 from configs.settings.signals import ANY_EVENT
 from pipeline.interactions import splits
+from pipeline.sources import times
 from pipeline.sources.extract import NO_SIGNAL, RECORDS, SEEN_EVENT, SEEN_PARAMETER, SEEN_SIGNAL, TIME_UNIT
 from pipeline.sources.items.missing import NO_ITEM
 from pipeline.sources.items.pages import WITHOUT_PATTERN
@@ -27,7 +28,7 @@ def check_counts(counts: Counter[str], settings: Settings, rejected_dir: str) ->
     The input is empty, from another window or of another kind; too much of it was rejected, as files in `rejected_dir`
     show; or nothing is left to train on or to hold out.
     """
-    _check_time_unit(counts)
+    _check_time_unit(counts, settings.source)
     _check_records(counts, settings.source)
     _check_signals(counts, settings.source)
     _check_rejected(counts, settings.source, rejected_dir)
@@ -77,11 +78,19 @@ def _matches_none(signals: Iterable[Signal], seen: Mapping[str, int]) -> bool:
     return not any(ANY_EVENT in signal.event or seen.keys() & set(signal.event) for signal in signals)
 
 
-def _check_time_unit(counts: Counter[str]) -> None:
-    """Raise UserError where numbers are taken for ms and most would be times of today in another unit."""
+def _check_time_unit(counts: Counter[str], source: SourceSettings) -> None:
+    """Raise UserError where most times are numbers that would be times of today in another unit, or in none."""
     seen = _seen(counts, TIME_UNIT)
-    if seen and (unit := next(iter(seen))) != "ms" and seen[unit] > seen.get("ms", 0):
-        raise UserError(f"the times in source.time_column are in {unit}, not in ms: set source.time_unit: {unit}")
+    name, due = ("event_timestamp", "us") if source.kind == "ga4" else ("source.time_column", "ms")
+    if not seen or (unit := next(iter(seen))) == due or seen[unit] <= seen.get(due, 0):
+        return
+    if unit == times.NO_UNIT:
+        raise UserError(
+            f"most times in {name} are before 1990 or after 2099 in whatever unit: write them as ISO 8601 or in {due}"
+            + ("" if source.kind == "ga4" else "; if they are right, set source.time_unit: ms")
+        )
+    what_to_do = "write them as Google exports them" if source.kind == "ga4" else f"set source.time_unit: {unit}"
+    raise UserError(f"the times in {name} are in {unit}, not in {due}: {what_to_do}")
 
 
 def _check_deletion(counts: Counter[str], path: str | None) -> None:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from configs.settings import SourceSettings
 from pipeline.readers.records import RawBatch
-from pipeline.sources import columns
+from pipeline.sources import columns, times
 
 # All sources count records; parts of records, such as the hits of a session, are counted apart.
 RECORDS = "records"
@@ -67,6 +67,10 @@ class Ledger:
         """Count ids by the signal that found them, int64[n], its place in source.all_signals."""
         for place, count in enumerate(np.bincount(signals).tolist(), 1):
             self.counts[f"{SEEN_SIGNAL}{place}"] += count
+
+    def count_units(self, stamps: pa.Array) -> None:
+        """Count the units in which numbers would be times of today (`times.units`)."""
+        self.counts.update({f"{TIME_UNIT}{name}": count for name, count in times.units(stamps).items() if count})
 
     def skip(self, unit: str, reason: str, count: int) -> None:
         """Count rows that are sound but not needed."""

@@ -95,7 +95,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules |
         batch, numbers = batch.filter(pa.array(inside)), numbers[inside]
     visits, sound = _visits(batch, numbers, source, ledger)
     hits = Hits(batch, rules or PageRules(source.page, source.page_parameters))
-    time, has_time = times.since_1970(columns.field(hits.flat, "time"), "ms")
+    time, has_time = times.durations(columns.field(hits.flat, "time"))
     parts = find(hits, sound[hits.session], has_time, numbers[hits.session], source, ledger)
     used = np.zeros(batch.num_rows, bool)
     for part in parts:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from artifacts.names import AMOUNT, CONTENT_ID, TIME_MS, VISITOR_ID
 from configs.errors import UserError
@@ -20,7 +21,6 @@ from pipeline.readers.records import RawBatch
 from pipeline.sources import columns, times
 from pipeline.sources.extract import (
     RECORDS,
-    TIME_UNIT,
     Extract,
     faults,
     known_ids,
@@ -107,7 +107,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rating: RatingSett
         unit = None if source.time_unit == "auto" else source.time_unit
         stamps, has_time = times.milliseconds(column, unit)
         if unit is None:
-            ledger.counts.update({f"{TIME_UNIT}{name}": count for name, count in times.units(column).items()})
+            ledger.count_units(column)
         ids = {"visitorId": columns.ids(batch.column(source.visitor_column))}
         timed = ledger.reject_where(RECORDS, reasons_where(~has_time, "time_invalid"), numbers, **ids)
         batch, numbers, stamps = batch.filter(pa.array(timed)), numbers[timed], stamps[timed]
@@ -123,9 +123,17 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rating: RatingSett
     reasons[items.is_null().to_numpy(zero_copy_only=False)] = "content_id_missing"
     reasons[visitors.is_null().to_numpy(zero_copy_only=False)] = "visitor_id_missing"
     reasons[~has_amount] = fault
+    reasons[_is_header(visitors, source.visitor_column) & _is_header(items, source.item_column)] = "header"
     sound = ledger.reject_where(RECORDS, reasons, numbers, visitorId=visitors, contentId=items)
     table = pa.RecordBatch.from_arrays([visitors, items, pa.array(amounts), pa.array(stamps)], schema=INTERACTIONS)
     return Extract(table.filter(pa.array(sound)), ledger.rejects, ledger.counts)
+
+
+def _is_header(ids: pa.DictionaryArray, name: str) -> np.ndarray:
+    """Return where ids are the column's own name, as in the header of a file that was put after another, bool[n]."""
+    names = [name.encode(), f"\ufeff{name}".encode()]
+    is_name = pc.is_in(ids.dictionary, value_set=pa.array(names, pa.binary())).to_numpy(zero_copy_only=False)
+    return np.append(is_name, False)[ids.indices.fill_null(len(is_name)).to_numpy()]
 
 
 class _Amounts(NamedTuple):

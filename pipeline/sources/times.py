@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections import Counter
+from collections.abc import Callable
 from decimal import Decimal
 
 import numpy as np
@@ -17,51 +18,77 @@ from pipeline.sources import columns
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _YEAR_10000 = 253_402_300_800  # in seconds since 1970
 _FIRST_PLAUSIBLE, _LAST_PLAUSIBLE = 631_152_000, 4_102_444_800  # seconds: the years 1990 to 2099
-_FIRST_DATE, _LAST_DATE = 1970_01_01, 2099_12_31
+_FIRST_DATE, _LAST_DATE = 1970_01_01, 2099_12_31  # numbers that are dates, and with the clock behind them
+_CLOCK = 1_000_000
+NO_UNIT = "none"
 _NUMBER = re.compile(r" *[-+]?[0-9]+(?:[.][0-9]*)?(?:[eE][-+]?[0-9]+)? *")
-_ZONE = re.compile(r" ?(?:UTC|Z|GMT)$")
+_ZONE = re.compile(r" ?(?:UTC|Z|GMT)$", re.IGNORECASE)
 
 
 def since_1970(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return times in a unit, from integers in that unit, whole floats, digits, or timestamps of any unit and zone.
+    """Return times in a unit, from integers in that unit, whole floats, digits, ISO 8601 text, or timestamps.
 
     They are int64[n], and bool[n]: true for a time from 1970 to 9999, so that sums stay below 2^63; other times are 0.
     """
     column = columns.plain(column)
     if pa.types.is_temporal(column.type):
         return _within(*_of_timestamps(column, unit), PER_SECOND[unit])
-    return _within(*columns.integers(column), PER_SECOND[unit])
+    values, sound = columns.integers(column)
+    if not sound.all() and columns.is_text(column.type):
+        values, sound = _with_parsed(column, values.copy(), sound.copy(), lambda value: _parsed(value, unit, unit))
+    return _within(values, sound, PER_SECOND[unit])
+
+
+def durations(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return durations in ms, from integers, whole floats or digits: int64[n], and bool[n] as `since_1970` does."""
+    return _within(*columns.integers(columns.plain(column)), PER_SECOND["ms"])
 
 
 def milliseconds(column: pa.Array, unit: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Return times in ms since 1970, from timestamps, dates, ISO 8601 text, YYYYMMDD, or numbers in a unit.
 
-    unit: s, ms, us or ns; without one, numbers are in ms, but for those that are dates as YYYYMMDD. Returned are
-    int64[n], and bool[n]: true for a time from 1970 to 9999; other times are 0.
+    unit: s, ms, us or ns; without one, numbers are in ms, but for those that are dates as YYYYMMDD, also with the clock
+    as HHMMSS behind them. Returned are int64[n], and bool[n]: true for a time from 1970 to 9999; other times are 0.
     """
     column = columns.plain(column)
     if pa.types.is_temporal(column.type):
         return _within(*_of_timestamps(column, "ms"), 1000)
     values, sound = _of_numbers(*columns.integers(column), unit)
     if not sound.all() and not pa.types.is_null(column.type):
-        rest = column.filter(pa.array(~sound)).dictionary_encode()
-        parsed = [_parsed(value, unit) for value in rest.dictionary.to_pylist()]
-        codes = rest.indices.fill_null(len(parsed)).to_numpy()
-        known = np.array([value is not None for value in parsed] + [False])
-        values[~sound] = np.array([value or 0 for value in parsed] + [0], np.int64)[codes]
-        sound[~sound] = known[codes]
+        values, sound = _with_parsed(column, values, sound, lambda value: _parsed(value, unit or "ms", "ms"))
     return _within(values, sound, 1000)
 
 
+def _with_parsed(
+    column: pa.Array, values: np.ndarray, sound: np.ndarray, parse: Callable[[object], int | None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return times and which are sound with those, among the others, that can be parsed; each value is parsed once."""
+    rest = column.filter(pa.array(~sound)).dictionary_encode()
+    parsed = [parse(value) for value in rest.dictionary.to_pylist()]
+    codes = rest.indices.fill_null(len(parsed)).to_numpy()
+    known = np.array([value is not None for value in parsed] + [False])
+    values[~sound] = np.array([value or 0 for value in parsed] + [0], np.int64)[codes]
+    sound[~sound] = known[codes]
+    return values, sound
+
+
 def units(column: pa.Array) -> Counter[str]:
-    """Count the units in which numbers would be times from 1990 to 2099: to propose one where ms is wrong."""
+    """Count the units in which numbers would be times from 1990 to 2099: to propose one where another is wrong.
+
+    NO_UNIT counts numbers that are such times in no unit, and not dates either.
+    """
     values, sound = columns.integers(columns.plain(column))
-    return Counter(
-        {
-            unit: int((sound & (values >= _FIRST_PLAUSIBLE * per) & (values < _LAST_PLAUSIBLE * per)).sum())
-            for unit, per in PER_SECOND.items()
-        }
-    )
+    counts, is_known = Counter[str](), ~sound | _is_date(values) | _is_date(values // _CLOCK)
+    for unit, per in PER_SECOND.items():
+        is_plausible = sound & (values >= _FIRST_PLAUSIBLE * per) & (values < _LAST_PLAUSIBLE * per)
+        counts[unit] = int(is_plausible.sum())
+        is_known |= is_plausible
+    counts[NO_UNIT] = int((~is_known).sum())
+    return counts
+
+
+def _is_date(values: np.ndarray) -> np.ndarray:
+    return (values >= _FIRST_DATE) & (values <= _LAST_DATE)
 
 
 def days(column: pa.Array) -> pa.DictionaryArray:
@@ -105,30 +132,32 @@ def _of_numbers(values: np.ndarray, sound: np.ndarray, unit: str | None) -> tupl
         return np.where(sound, values, 0) * 1000, sound
     if unit:
         return values // (PER_SECOND[unit] // 1000), sound
-    maybe_dates = sound & (values >= _FIRST_DATE) & (values <= _LAST_DATE)
-    for number in np.unique(values[maybe_dates]).tolist():
-        try:
-            day = datetime.datetime.strptime(str(number), "%Y%m%d").replace(tzinfo=datetime.UTC)
-        except ValueError:
-            continue
-        values[maybe_dates & (values == number)] = int(day.timestamp()) * 1000
+    for maybe_dates, form in ((_is_date(values), "%Y%m%d"), (_is_date(values // _CLOCK), "%Y%m%d%H%M%S")):
+        if (maybe_dates := maybe_dates & sound).any():
+            texts = pa.array(values[maybe_dates]).cast(pa.string())
+            stamps = pc.strptime(texts, form, "ms", error_is_null=True).cast(pa.int64())
+            values[maybe_dates] = pc.coalesce(stamps, pa.array(values[maybe_dates])).to_numpy()
     return values, sound
 
 
-def _parsed(value: object, unit: str | None) -> int | None:
-    """Return a time in ms that is not an integer: ISO 8601 text, in UTC where it names no zone, or a fraction."""
+def _parsed(value: object, unit: str, wanted: str) -> int | None:
+    """Return a time in a wanted unit that is not an integer: ISO 8601 text, in UTC if without a zone, or a fraction.
+
+    unit: of the fraction.
+    """
     if value is None or isinstance(value, bool):
         return None
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     if _NUMBER.fullmatch(text):
-        number = Decimal(text.strip()) * 1000 / PER_SECOND[unit or "ms"]
-        return int(number // 1) if abs(number) < _YEAR_10000 * 1000 else None
+        number = Decimal(text.strip()) * PER_SECOND[wanted] / PER_SECOND[unit]
+        return int(number // 1) if abs(number) < _YEAR_10000 * PER_SECOND[wanted] else None
     try:
         time = datetime.datetime.fromisoformat(_ZONE.sub("+00:00", text.strip()))
     except ValueError:
         return None
     time = time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
-    return (time - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(milliseconds=1)
+    microseconds = (time - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(microseconds=1)
+    return microseconds * PER_SECOND[wanted] // PER_SECOND["us"]
 
 
 def _within(values: np.ndarray, sound: np.ndarray, per_second: int) -> tuple[np.ndarray, np.ndarray]:

@@ -100,7 +100,7 @@ def _structs(values: pa.Array) -> pa.Array:
 def _engaged(params: _Parameters, events: int) -> np.ndarray:
     """Return bool[events]: with an engagement time above 0."""
     places = _places(params, _ENGAGEMENT)
-    durations, _ = times.since_1970(params.value.take(pa.array(places)), "ms")
+    durations, _ = times.durations(params.value.take(pa.array(places)))
     engaged = np.zeros(events, bool)
     engaged[params.event[places[durations > 0]]] = True
     return engaged

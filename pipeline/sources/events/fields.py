@@ -104,7 +104,7 @@ class Fields:
     def dwells(self, rows: Rows) -> Amounts:
         """Return the engagement of rows in ms, 0 where an event has none."""
         values = self.values(f"param.{_ENGAGEMENT}", rows)
-        numbers, sound = times.since_1970(values, "ms")
+        numbers, sound = times.durations(values)
         missing = values.is_null().to_numpy(zero_copy_only=False)
         return Amounts(numbers.astype(np.float64), np.zeros(len(missing), bool), ~sound & ~missing)
 

@@ -14,6 +14,7 @@ from pipeline.sources.table import Table
 from tests.support.exports import interactions, make_dataset, settings
 
 ROWS = [("ann", "tea", 5), ("bob", "tea", 2), ("ann", "tea", 1), ("ann", "cup", 3), ("bob", "tea", 4)]
+COLUMNS = ("visitorId", "contentId")
 LAST = {(b"ann", b"tea"): 1, (b"ann", b"cup"): 3, (b"bob", b"tea"): 4}
 
 
@@ -50,6 +51,14 @@ def test_different_ratings_of_a_pair_in_several_files_are_refused(tmp_path):
     assert "ann" not in str(error.value)
     write(tmp_path / "a.csv", [("ann", "tea", 1), ("ann", "cup", 3)])
     assert ratings(tmp_path / "*.csv") == {(b"ann", b"tea"): 1, (b"ann", b"cup"): 3, (b"zoe", b"tea"): 1}
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_header_of_a_file_that_was_put_after_another_is_not_a_row(tmp_path, mark):
+    write(tmp_path / "a.csv", [("ann", "tea"), (f"{mark}visitorId", "contentId"), ("visitorId", "cup")], COLUMNS)
+    made = settings(tmp_path / "out", tmp_path / "a.csv", "table", rating={"kind": "binary"})
+    rows, counts = interactions(made)
+    assert set(rows) == {(b"ann", b"tea"), (b"visitorId", b"cup")} and counts["records.rejected.header"] == 1
 
 
 @pytest.mark.parametrize(("second", "refused"), [(4.0, True), (2.0, False)])

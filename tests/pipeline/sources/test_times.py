@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from collections import Counter
 from decimal import Decimal
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
+from pipeline.dataset import checks
 from pipeline.readers.files import TableReader
 from pipeline.sources import times
 from pipeline.sources.table import Table, column_names
-from tests.support.exports import make_dataset
+from tests.support.exports import event, interactions, make_dataset, settings, write_ndjson
 
 AT = datetime.datetime(2024, 1, 5, 10, 0, tzinfo=datetime.UTC)
 MS = int(AT.timestamp()) * 1000
@@ -29,6 +31,8 @@ TEXTS = {
     "2024-01-05 10:00:00.123456789": MS + 123,
     "2024-01-05": DAY_MS,
     "20240105": DAY_MS,
+    "20240105100000": MS,
+    "2024-01-05t10:00:00z": MS,
     str(MS): MS,
     f"{MS}.0": MS,
     "": None,
@@ -36,6 +40,7 @@ TEXTS = {
     "yesterday": None,
     "1/5/2024 10:00": None,
     "20241305": 20241305,
+    "20240105250000": 20240105250000,
     "-1": None,
     "9" * 19: None,
     "1e999": None,
@@ -78,6 +83,20 @@ def test_timestamps_need_no_unit(unit):
     assert times.since_1970(column, "us")[0].tolist() == [MS * 1000, 0]
 
 
+def test_times_of_exports_may_be_text():
+    texts = ["2024-01-05 10:00:00.000007 UTC", "2024-01-05T10:00:00Z", f"{MS}000", "1.7044488E15", "soon", None]
+    values, sound = times.since_1970(pa.array(texts), "us")
+    assert values.tolist() == [MS * 1000 + 7, MS * 1000, MS * 1000, MS * 1000, 0, 0]
+    assert sound.tolist() == [True] * 4 + [False] * 2
+    assert times.since_1970(pa.array(["2024-01-05 10:00:00 UTC"]), "s")[0].tolist() == [MS // 1000]
+
+
+def test_a_time_is_not_a_duration():
+    for column in (pa.array(["2024-01-05"]), pa.array([AT]), pa.array(["1.5"]), pa.array([-1])):
+        assert times.durations(column)[1].tolist() == [False]
+    assert times.durations(pa.array(["1500", "1500.0"]))[0].tolist() == [1500, 1500]
+
+
 def test_days_of_every_type():
     day = datetime.date(2024, 1, 5)
     for column in (
@@ -93,8 +112,8 @@ def test_days_of_every_type():
 def extracted(tmp_path, lines, **source):
     path = tmp_path / "t.csv"
     path.write_text("\n".join(["visitorId,contentId,ts", *lines]) + "\n")
-    settings = SourceSettings(kind="table", input="x", time_column="ts", **source)
-    table, reader = Table(settings, RatingSettings()), TableReader(column_names(settings))
+    named = SourceSettings(kind="table", input="x", time_column="ts", **source)
+    table, reader = Table(named, RatingSettings()), TableReader(column_names(named))
     extracts = [table.extract(raw, "t") for raw in reader.read(str(path))]
     rejects = [json.loads(line) for extract in extracts for line in extract.rejects]
     rows = [row for extract in extracts for row in extract.table.to_pylist()]
@@ -130,6 +149,29 @@ def test_times_in_another_unit_propose_it(tmp_path, factor, unit):
             make_dataset(tmp_path / "out", path, "table", source=source | window)
     manifest = make_dataset(tmp_path / "out", path, "table", source=source | {"time_unit": unit})
     assert manifest["days"] == {"first": "20240105", "last": "20240105"}
+
+
+def counted(tmp_path, path, kind, **sections):
+    """Read a file and check the counts, as the job does."""
+    made = settings(tmp_path / "out", path, kind, **sections)
+    checks.check_counts(Counter(interactions(made)[1]), made, "rejected")
+
+
+def test_times_that_are_of_today_in_no_unit_are_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    for time in ("45296.0", "202401", "1"):
+        path.write_text(f"visitorId,contentId,ts\na,x,{time}\nb,x,{time}\nb,y,{MS}\n")
+        with pytest.raises(UserError, match=r"most times in source\.time_column are before 1990 or after 2099"):
+            counted(tmp_path, path, "table", source={"time_column": "ts"}, rating={"kind": "binary"})
+    assert times.units(pa.array([20240105, 20240105100000, MS, 45296, None]))[times.NO_UNIT] == 1
+
+
+@pytest.mark.parametrize(("digits", "unit"), [(10, "s"), (13, "ms")])
+def test_times_of_ga4_in_another_unit_are_refused(tmp_path, digits, unit):
+    rows = [event("a", f"x{n}", 5, event_timestamp=f"17044488{n:02}000000"[:digits]) for n in range(9)]
+    write_ndjson(tmp_path / "in", [*rows, event("a", "x", 5)])
+    with pytest.raises(UserError, match=f"the times in event_timestamp are in {unit}, not in us: write them as Google"):
+        counted(tmp_path, tmp_path / "in", "ga4")
 
 
 def test_a_few_old_times_are_no_other_unit(tmp_path):
