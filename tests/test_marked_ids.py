@@ -287,3 +287,60 @@ def test_a_config_that_names_visitors(tmp_path, capfd, caplog, line):
     (tmp_path / "c.yaml").write_text(f"serving:\n  example_visitors: {line}\n")
     with nothing_marked(capfd, caplog):
         run(show.main, "--config", tmp_path / "c.yaml")
+
+
+NUMBER = {"inputs": {"visitorId": ["v0"], "k": 1}}
+BODIES: list[Any] = [
+    MARK,
+    f'{{"inputs": {{"visitorId": ["{MARK}", ',
+    f'{{"{MARK}": {MARK}}}',
+    [MARK],
+    {MARK: MARK},
+    {"instances": [MARK]},
+    {"instances": [{MARK: MARK}]},
+    {"instances": [{"visitorId": MARK, "k": MARK}]},
+    {"instances": [{"visitorId": {MARK: MARK}, "k": 1}]},
+    {"inputs": MARK},
+    {"inputs": {MARK: [MARK], "k": 1}},
+    {"inputs": {"visitorId": [MARK, [MARK]], "k": 1}},
+    {"inputs": {"visitorId": [{"b64": MARK}], "k": 1}},
+    {"inputs": {"visitorId": [MARK * 100], "k": 1}},
+    {"inputs": {"visitorId": [MARK], "k": 0}},
+    {"signature_name": MARK, **NUMBER},
+    {"signature_name": "explanation", "inputs": {"visitorId": [MARK], "contentId": [MARK, MARK], "k": 1}},
+    {"signature_name": "similar_items", "inputs": {"contentId": MARK, "k": 1}},
+]
+REFUSED = [
+    "/{name}", "/{name}?visitorId={name}", "/v1/models/{name}", "/v1/models/{name}/metadata",
+    "/v1/models/wals/versions/{name}", "/v1/models/wals/{name}", "/recommendations?visitorId={name}&k={name}",
+    "/recommendations?visitorId={name}&visitorId={name}", "/recommendations?{name}={name}", "/history?visitorId=",
+    "/audience?contentId={name}&k=-1", "/similar_items?contentId={long}", "/explanation?visitorId={name}",
+]  # fmt: skip
+ANSWERED = [
+    "/recommendations?visitorId={name}", "/history?visitorId={name}", "/audience?contentId={name}",
+    "/similar_items?contentId={name}", "/explanation?visitorId={name}&contentId={name}", "/", "/healthz", "/readyz",
+    "/metrics", "/v1/models/wals", "/about?visitorId={name}",
+]  # fmt: skip
+
+
+def test_a_server(served_model, tmp_path, capfd, caplog):
+    """No refusal repeats what came with a request, and no log or metric has it, of an answer neither."""
+    limits = {"max_id_bytes": 64, "max_batch": 64, "max_k": 9}
+    caplog.set_level(logging.WARNING, "httpx")  # the client's own log has the addresses
+    with nothing_marked(capfd, caplog), served.running(served.settings(served_model / "served", **limits)) as client:
+        for body in BODIES:
+            content = body if isinstance(body, str) else json.dumps(body)
+            for path in ("/v1/models/wals:predict", f"/v1/models/{MARK}:predict", f"/{MARK}"):
+                _refused(client.post(path, content=content, headers={"x-mark": MARK}))
+        for path in REFUSED:
+            _refused(client.get(path.format(name=MARK, long=MARK * 9), headers={"cookie": f"id={MARK}"}))
+        for method in ("PUT", "DELETE", "OPTIONS", "PATCH"):
+            _refused(client.request(method, f"/recommendations?visitorId={MARK}", content=MARK))
+        for path in ANSWERED:
+            client.get(path.format(name=MARK))
+        assert not any(form in client.get("/metrics").text for form in FORMS)
+
+
+def _refused(answer) -> None:
+    assert 400 <= answer.status_code < 500, answer.status_code
+    assert not any(form in f"{answer.headers} {answer.text}" for form in FORMS), answer.text
