@@ -58,7 +58,7 @@ def as_date(value: Any) -> Any:
     text = str(value)
     if len(text) == 8 and text.isdigit():
         return f"{text[:4]}-{text[4:6]}-{text[6:]}"
-    return value
+    return text if isinstance(value, int | float) else value  # other numbers would be seconds since 1970
 
 
 Date = Annotated[datetime.date, BeforeValidator(as_date), Field(ge=datetime.date(1970, 1, 1))]
@@ -95,6 +95,8 @@ def _describe(finding: Any, model: type[BaseModel]) -> str:
     message = finding["msg"].removeprefix("Value error, ")
     if kind.startswith("date") and kind.endswith("_parsing"):
         message = f"{value} is not a date ({finding['ctx']['error']}); write it as 2024-01-31"
+    elif kind in ("date_type", "date_from_datetime_inexact"):
+        message = "is not a date, or has a time of day; write it as 2024-01-31"
     elif kind in _SHAPES:
         message = f"must be {_SHAPES[kind]}"
     elif kind == "string_type" and isinstance(value, (bool, int, float)):

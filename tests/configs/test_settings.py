@@ -47,6 +47,13 @@ def write(tmp_path, text):
         ("source: {start_date: 20240230}", "source.start_date: 2024-02-30 is not a date (day value is outside"),
         ("source: {end_date: '2024-13-01'}", "source.end_date: 2024-13-01 is not a date (month value is outside"),
         ("source: {end_date: 2024-02-30 25:61:00}", "source.end_date: 2024-02-30 25:61:00 is not a date"),
+        (
+            "source: {end_date: 2024-01-05 10:00:00}",
+            "source.end_date: is not a date, or has a time of day; write it as",
+        ),
+        ("source: {end_date: 2024}", "source.end_date: is not a date, or has a time of day; write it as 2024-01-31"),
+        ("source: {end_date: -1.5}", "source.end_date: is not a date, or has a time of day"),
+        ("training: {seed: 1:30}", "training.seed: Input should be a valid integer"),
         ("source: {end_date: tomorrow}", "source.end_date: tomorrow is not a date"),
         ('source: {end_date: "a\\nb"}', "source.end_date: a b is not a date"),
         ('"a\\nb": 1', "unknown key a b"),
@@ -282,3 +289,9 @@ def test_another_kind_of_rating_leaves_the_configs_scale_behind(tmp_path):
     assert load_settings(str(path), {"rating.kind": "median"}).rating.factor == 3
     assert load_settings(str(path), {"rating.kind": "linear"}).rating.factor == 1
     assert load_settings(str(path), {"rating.kind": "linear", "rating.scale": 0.5}).rating.factor == 0.5
+
+
+def test_a_leading_zero_is_no_octal(tmp_path):
+    (tmp_path / "c.yaml").write_text("training: {seed: 010, embedding_dimension: 1_6}\n")
+    training = load_settings(str(tmp_path / "c.yaml")).training
+    assert (training.seed, training.embedding_dimension) == (10, 16)
