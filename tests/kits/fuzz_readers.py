@@ -1,8 +1,8 @@
 """Atheris on the readers of exports and tables: python -m tests.kits.fuzz_readers [-runs=20000] [-seed=1] [FOLDER]
 
 Bytes that coverage leads go through what a worker does with a file: its kind is recognised, it is read, checked, and
-made into interactions. They end as rows with an account that adds up, or as one line that states what is wrong. The
-flags are libFuzzer's; FOLDER keeps what it found worth keeping.
+made into interactions. They end as rows with an account that adds up, or as one line that states what is wrong. Lists
+of ids, weights and catalogues are read too. The flags are libFuzzer's; FOLDER keeps what it found worth keeping.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import atheris
 
-with atheris.instrument_imports(include=["pipeline", "fastavro"]):
+with atheris.instrument_imports(include=["artifacts", "pipeline", "fastavro"]):
+    from artifacts import catalogue, id_lists
     from tests.pipeline.readers import test_fuzz as fuzz
 
 import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from configs.errors import UserError
 from configs.settings import SourceSettings
 from tests.support.exports import event, reads
 
@@ -35,9 +37,34 @@ SOURCES = (
 
 
 def once(data: bytes) -> None:
-    """Read a file: the first byte chooses the source, the others are the file."""
-    if data:
-        fuzz.check_or_refuse(data[1:], None, SOURCES[data[0] % len(SOURCES)])
+    """Read a file: the first byte chooses the source, or a list of users; the others are the file."""
+    if not data:
+        return
+    kind = data[0] % (len(SOURCES) + 1)
+    if kind == len(SOURCES):
+        _lists(data[1:])
+    else:
+        fuzz.check_or_refuse(data[1:], None, SOURCES[kind])
+
+
+def _lists(data: bytes) -> None:
+    """Read a file as whatever users write by hand: each reader has its values, or refuses the file in one line."""
+    with tempfile.TemporaryDirectory() as folder:
+        for ending in ("csv", "jsonl", "parquet"):
+            path = os.path.join(folder, f"file.{ending}")
+            with open(path, "wb") as file:
+                file.write(data)
+            for read in (
+                lambda path: id_lists.IdList.read(path, "list").ids,
+                lambda path: list(id_lists.rows(path, "list")),
+                catalogue.read,
+            ):
+                said = ""
+                try:
+                    read(path)
+                except UserError as error:
+                    said = str(error)
+                assert "\n" not in said
 
 
 def seeds() -> list[bytes]:
@@ -50,13 +77,20 @@ def seeds() -> list[bytes]:
     table = pa.table({"visitorId": ["a", "b"], "contentId": ["x", "y"], "amount": [1.0, 2.5], "at": [1, 2]})
     parquet = pa.BufferOutputStream()
     pq.write_table(table, parquet)
-    avro = io.BytesIO()
-    kind = pa.struct(list(fuzz.SESSION))
-    row = fuzz.without_nulls(kind, {"fullVisitorId": "a", "visitId": 1, "visitStartTime": 1})
-    fastavro.writer(avro, fuzz.avro_type(kind, "session"), [row])
-    csv = b"visitorId,contentId,amount,at\na,x,1,5\nb,y,2.5,2024-01-01\n"
-    files = [(0, lines[0]), (0, gzip.compress(lines[0])), (0, avro.getvalue()), (1, lines[1])]
-    files += [(2, csv), (2, parquet.getvalue().to_pybytes())]
+    files = [(0, lines[0]), (0, gzip.compress(lines[0])), (1, lines[1]), (2, parquet.getvalue().to_pybytes())]
+    for source, schema, row in (
+        (0, fuzz.SESSION, {"fullVisitorId": "a", "visitId": 1, "visitStartTime": 1}),
+        (1, fuzz.GA4_SCHEMA, {"user_pseudo_id": "a", "event_timestamp": "1704067200000000"}),
+    ):
+        avro, parquet, kind = io.BytesIO(), pa.BufferOutputStream(), pa.struct(list(schema))
+        record = fuzz.without_nulls(kind, row)
+        fastavro.writer(avro, fuzz.avro_type(kind, "row"), [record])
+        pq.write_table(pa.Table.from_pylist([record], schema), parquet)
+        files += [(source, avro.getvalue()), (source, parquet.getvalue().to_pybytes())]
+    csv = 'visitorId,contentId,amount,at\na,x,1,5\nb,"y, z",2.5,2024-01-01\n'
+    files += [(2, text.encode(code)) for text in (csv, csv.replace(",", ";")) for code in ("utf-8", "utf-16")]
+    catalogues = ("contentId,title,category\nx,X,1\n", '{"contentId": 7.0, "title": "X"}\n', "x,1\ny,2.5\n")
+    files += [(3, text.encode(code)) for text in catalogues for code in ("utf-8", "utf-16")]
     return [bytes([source]) + data for source, data in files]
 
 
