@@ -107,7 +107,7 @@ def resolve(settings: Settings) -> Settings:
 def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Settings:
     """Return the resolved settings of a YAML file, local or gs://; raise UserError if a key or a value is wrong.
 
-    overrides: dotted keys (`source.kind`) and values that replace those of the file; a None replaces nothing. A preset
+    overrides: dotted keys (`source.kind`) and values that replace those of the file; a None unsets them. A preset
     replaces all settings of items in the file but the page rules.
     """
     name, overrides = f"config {path}", overrides or {}

@@ -131,10 +131,10 @@ def _check(key: str, values: Range) -> None:
 
 
 def load_search(path: str, overrides: Mapping[str, Any] | None = None) -> SearchSettings:
-    """Return the search of a YAML file; the rules and errors are those of `load_settings`."""
+    """Return the search of a YAML file; the errors are those of `load_settings`, and a None replaces nothing."""
     name = f"search {path}"
     tree = yaml_files.read(path, name, "configs/search.yaml")
-    yaml_files.insert(tree, overrides or {})
+    yaml_files.insert(tree, {key: value for key, value in (overrides or {}).items() if value is not None})
     return validate(SearchSettings, tree, name)
 
 

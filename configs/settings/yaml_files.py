@@ -102,10 +102,8 @@ def parse_value(text: str) -> Any:
 
 
 def insert(tree: dict[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Set dotted keys (`source.kind`) in a tree of mappings; a None is not set."""
+    """Set dotted keys (`source.kind`) in a tree of mappings; a None is null."""
     for dotted, value in overrides.items():
-        if value is None:
-            continue
         *parents, last = dotted.split(".")
         branch = tree
         for part in parents:

@@ -14,7 +14,7 @@ from pipeline.interactions import splits
 from pipeline.sources import times
 from pipeline.sources.extract import NO_SIGNAL, RECORDS, SEEN_EVENT, SEEN_PARAMETER, SEEN_SIGNAL, TIME_UNIT
 from pipeline.sources.items.missing import NO_ITEM
-from pipeline.sources.items.pages import WITHOUT_PATTERN
+from pipeline.sources.items.pages import NOT_INCLUDED, WITHOUT_PATTERN
 from pipeline.sources.privacy import DELETION_LIST, VIEWS
 
 _SHOWN = 10
@@ -51,7 +51,9 @@ def _check_records(counts: Counter[str], source: SourceSettings) -> None:
             f"no row is in the window {source.start_date or '...'} to {source.end_date or '...'}; "
             f"the files contain {days['first']} to {days['last']}"
         )
-    field = _VISITOR_FIELD.get(source.kind)
+    names, field = _seen(counts, SEEN_EVENT), _VISITOR_FIELD.get(source.kind)
+    if source.kind == "ga4" and [*names] == [""] and _matches_none(source.all_signals, names):
+        raise UserError("no row has an event_name: are these ga4 exports? --source names the kind of the files")
     without = max(counts[f"{RECORDS}.rejected.visitor_id_missing"], counts[f"{RECORDS}.skipped.no_visitor_id"])
     if field and without == read - counts[f"{RECORDS}.skipped.{NO_SIGNAL}"] > 0:
         raise UserError(f"no row has a {field}: are these {source.kind} exports? --source names the kind of the files")
@@ -166,8 +168,10 @@ def _why_no_interactions(counts: Counter[str], source: SourceSettings) -> str:
     events = _seen(counts, SEEN_EVENT)
     if events and _matches_none(source.all_signals, events):
         return f"no event is of a signal; the events read are {_listed(events)}; set source.signals or another preset"
-    if without := sum(count for name, count in counts.items() if name.endswith(f".skipped.{WITHOUT_PATTERN}")):
-        return f"source.page.pattern {source.page.pattern} matches none of {without} pages"
+    if not any(_seen(counts, SEEN_SIGNAL).values()):
+        for reason, setting in ((WITHOUT_PATTERN, f"pattern {source.page.pattern}"), (NOT_INCLUDED, "include")):
+            if without := sum(count for name, count in counts.items() if name.endswith(f".skipped.{reason}")):
+                return f"source.page.{setting} matches none of {without} pages"
     lost = Counter(by_reason(counts, "skipped")) + Counter(by_reason(counts, "rejected"))
     reasons = ", ".join(f"{reason} {count}" for reason, count in lost.most_common()) or "none is left"
     if fields and lost.total() and all(reason.endswith(_NOTHING_FOUND) or ".not_an_id." in reason for reason in lost):

@@ -125,6 +125,14 @@ def test_numbers_in_quotes_are_numbers(tmp_path):
     assert (settings.training.seed, settings.training.tolerance, settings.training.embedding_dimension) == (7, 1e-3, 16)
 
 
+def test_null_on_the_command_line_unsets_what_the_config_has(tmp_path):
+    path = write(tmp_path, "catalogue: c.csv\nsource: {max_views_a_day: 500, item_parameter: x}\n")
+    settings = load_settings(path, {"catalogue": None, "source.max_views_a_day": None})
+    assert settings.catalogue is settings.source.max_views_a_day is None and settings.source.item_parameter == "x"
+    with pytest.raises(UserError, match=r"source\.item_parameter"):
+        load_settings(path, {"source.item_parameter": None})
+
+
 @pytest.mark.parametrize(("old", "new"), [item for item in RENAMED.items() if " " not in item[0]])
 def test_a_renamed_setting_is_named_with_its_new_name(tmp_path, old, new):
     assert new in set(keys_of(Settings)) and old not in set(keys_of(Settings))

@@ -23,8 +23,8 @@ from configs.settings import PageSettings
 from pipeline.sources import columns
 
 # Why a page is left out; the first is that of a page that is not.
-WITHOUT_PATTERN = "page_without_pattern"
-REASONS = (None, "page_not_included", "page_excluded", WITHOUT_PATTERN)
+NOT_INCLUDED, WITHOUT_PATTERN = "page_not_included", "page_without_pattern"
+REASONS = (None, NOT_INCLUDED, "page_excluded", WITHOUT_PATTERN)
 _NOT_INCLUDED, _EXCLUDED, _WITHOUT_PATTERN = range(1, len(REASONS))
 
 _CACHED = 1 << 16  # distinct pages per process

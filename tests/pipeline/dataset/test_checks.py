@@ -76,6 +76,23 @@ def test_a_pattern_that_no_page_matches():
     assert said == "no interactions in 9 rows: source.page.pattern /article/([0-9]+) matches none of 9 pages"
 
 
+def test_an_include_that_no_page_matches_and_one_that_some_do():
+    lost = {"records.skipped.page_not_included": 5, "pairs.skipped.no_dwell": 4}
+    said = refusal(SEEN | lost | {"seen.signal.1": 0}, preset="ga4_pages", page={"include": ["/a"]})
+    assert said == "no interactions in 9 rows: source.page.include matches none of 5 pages"
+    said = refusal(SEEN | lost | {"seen.signal.1": 4}, preset="ga4_pages", page={"include": ["/a"]})
+    assert said == "no interactions in 9 rows: records.page_not_included 5, pairs.no_dwell 4"
+
+
+def test_events_without_names_are_of_another_kind_unless_any_event_counts():
+    counts = {"records.read": 9, "seen.event.": 9, "records.skipped.no_signal": 9}
+    assert "no row has an event_name: are these ga4 exports?" in refusal(counts, preset="ga4_shop")
+    any_event = Settings.model_validate({"source": {"kind": "ga4", "input": "x"}})
+    check_counts(
+        Counter({"records.read": 9, "seen.event.": 9, "pairs.read": 5, "pairs.used": 5}), any_event, "rejected"
+    )
+
+
 def test_a_parameter_that_is_not_there():
     said = refusal(SEEN | {"records.skipped.no_item": 9, "seen.parameter.sku": 4}, item_parameter="id")
     assert said == "no interactions in 9 rows: none has the parameter id; seen were sku (4); set source.item_parameter"
