@@ -27,7 +27,8 @@ def strengths(amounts: np.ndarray, signals: np.ndarray, times_ms: np.ndarray, so
     """
     every = source.all_signals
     factors = np.array([_factor(signal, every) for signal in every])
-    if (factors == 1).all() and not any(signal.half_life_days for signal in every):
+    are_whole = all(signal.dwell or signal.amount == "count" for signal in every)
+    if are_whole and (factors == 1).all() and not any(signal.half_life_days for signal in every):
         return amounts
     counted = amounts * factors[signals]
     if source.end_date:

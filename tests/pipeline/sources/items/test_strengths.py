@@ -47,11 +47,14 @@ def test_a_signal_has_its_own_half_life():
     assert found[5:] == [1.0] * 5
 
 
-def test_sums_do_not_depend_on_the_order():
-    settings = source(
-        {"event": "detail", "item": "product.productSKU", "weight": 0.1, "half_life_days": 3}, end_date="2024-01-31"
-    )
+@pytest.mark.parametrize(
+    "changes", [{"weight": 0.1, "half_life_days": 3}, {"amount": "quantity"}], ids=["a weight", "fractions"]
+)
+def test_sums_do_not_depend_on_the_order(changes):
+    settings = source({"event": "detail", "item": "product.productSKU"} | changes, end_date="2024-01-31")
     rng = np.random.default_rng(1)
-    counted = rule.strengths(np.ones(5000), np.zeros(5000, int), END_MS - rng.integers(0, 30 * DAY_MS, 5000), settings)
+    amounts = rng.random(5000) if "amount" in changes else np.ones(5000)
+    counted = rule.strengths(amounts, np.zeros(5000, int), END_MS - rng.integers(0, 30 * DAY_MS, 5000), settings)
+    assert counted == pytest.approx(counted if "weight" in changes else amounts, abs=2**-20)
     sums = {float(np.add.reduceat(part, [0])[0]) for part in (counted, counted[::-1], rng.permutation(counted))}
     assert len(sums) == 1
