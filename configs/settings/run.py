@@ -13,6 +13,7 @@ from configs.settings.cloud import BigQuerySettings, CloudSettings, DataflowSett
 from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSettings, SplitSettings, ValidationSettings
 from configs.settings.prediction import NightlySettings, PredictionSettings, ServingSettings
 from configs.settings.section import Section, validate
+from configs.settings.signals import PRESETS
 from configs.settings.source import OF_PRESETS, SourceSettings
 from configs.settings.training import ColdStartSettings, EvaluationSettings, ReportSettings, TrainingSettings
 
@@ -108,7 +109,7 @@ def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Sett
     """Return the resolved settings of a YAML file, local or gs://; raise UserError if a key or a value is wrong.
 
     overrides: dotted keys (`source.kind`) and values that replace those of the file; a None unsets them. A preset
-    replaces all settings of items in the file but the page rules.
+    replaces all settings of items in the file; of page rules, only where its items are not pages.
     """
     name, overrides = f"config {path}", overrides or {}
     tree = yaml_files.read(path, name, "configs/local.yaml")
@@ -116,8 +117,9 @@ def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Sett
     if isinstance(rating, dict) and kind not in (None, rating.get("kind")):
         rating.pop("scale", None)  # a scale belongs to its kind: the 3 of a median means nothing for stars
     source = tree.get("source")
-    if isinstance(source, dict) and overrides.get("source.preset"):
-        for key in OF_PRESETS:
+    if isinstance(source, dict) and (preset := overrides.get("source.preset")):
+        has_pages = preset not in PRESETS or any(signal.item == "page" for signal in PRESETS[preset].signals)
+        for key in OF_PRESETS if has_pages else (*OF_PRESETS, "page"):
             source.pop(key, None)
     yaml_files.insert(tree, overrides)
     return resolve(validate(Settings, tree, name))

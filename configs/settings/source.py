@@ -117,7 +117,7 @@ class SourceSettings(Section):
     max_items_a_day: PositiveInt | None = None
     """A visitor with more distinct items on a day in UTC is a bot: left out, counted."""
     max_reject_fraction: float = Field(0.01, ge=0, le=1)
-    """The job fails if a greater share of the rows is rejected."""
+    """The job fails if a greater share of the rows is rejected, or of their hits, or of the items in these."""
 
     @model_validator(mode="before")
     @classmethod
@@ -200,7 +200,8 @@ class SourceSettings(Section):
 
     def _problems_of_signals(self) -> Iterator[str]:
         if self.kind == "table":
-            given = {"preset": self.preset, "signals": self.signals, "attributes": self.attributes}
+            given = {"preset": bool(self.preset), "signals": bool(self.signals), "attributes": bool(self.attributes)}
+            given["page"] = self._has_page_rules
             yield from (
                 f"{name} is for exports of Google Analytics, not for kind table" for name, on in given.items() if on
             )
@@ -213,7 +214,13 @@ class SourceSettings(Section):
             yield "signals: all weights are below 0, so that no interest is left"
         if self.end_date is None and any(signal.half_life_days for signal in self.signals):
             yield "signals: half_life_days counts back from source.end_date; set that"
+        if self._has_page_rules and "page" not in (*(s.item for s in self.all_signals), *self.item_attributes.values()):
+            yield "page: no signal and no attribute has the field page, so its rules would change nothing; remove them"
         yield from problems_of_attributes(self.attributes or {}, self.kind)
+
+    @property
+    def _has_page_rules(self) -> bool:
+        return self.page.model_copy(update={"keep_parameters": self.page.keep_parameters or None}) != PageSettings()
 
     @property
     def names_of_no_id(self) -> tuple[str, ...]:

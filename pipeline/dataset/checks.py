@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from artifacts import storage
 from configs.errors import UserError
@@ -19,6 +19,8 @@ from pipeline.sources.privacy import DELETION_LIST, VIEWS
 
 _SHOWN = 10
 _NOTHING_FOUND = (f".{NO_SIGNAL}", f".{NO_ITEM}")
+# Units of which not too many may be rejected, by their names in messages: records, their hits, and the items of these.
+_CHECKED_UNITS = {RECORDS: "rows", "hits": "hits", "items": "items of events"}
 _VISITOR_FIELD = {"ga360": "fullVisitorId", "ga4": "user_pseudo_id"}
 
 
@@ -38,7 +40,7 @@ def check_counts(counts: Counter[str], settings: Settings, rejected_dir: str) ->
 
 
 def _check_records(counts: Counter[str], source: SourceSettings) -> None:
-    read, rejected = counts[f"{RECORDS}.read"], _rejected_records(counts)
+    read, rejected = counts[f"{RECORDS}.read"], _rejected(counts, RECORDS)
     if read == 0:
         tables = "tables" if source.in_bigquery else "files"
         of_events = (
@@ -76,6 +78,16 @@ def _check_signals(counts: Counter[str], source: SourceSettings) -> None:
             )
 
 
+def unread_events(counts: Counter[str], source: SourceSettings) -> Iterator[str]:
+    """Yield a line per signal of the settings with an event that is not in the data, perhaps a misspelled one."""
+    seen = _seen(counts, SEEN_EVENT)
+    for number, signal in enumerate(source.signals, 1):
+        missing = [name for name in signal.event if name not in seen]
+        if seen and missing and ANY_EVENT not in signal.event:
+            wanted = " or ".join(missing)
+            yield f"source.signals, number {number}: no event is {wanted}; the events read are {_listed(seen)}"
+
+
 def _matches_none(signals: Iterable[Signal], seen: Mapping[str, int]) -> bool:
     return not any(ANY_EVENT in signal.event or seen.keys() & set(signal.event) for signal in signals)
 
@@ -105,13 +117,14 @@ def _check_deletion(counts: Counter[str], path: str | None) -> None:
 
 
 def _check_rejected(counts: Counter[str], source: SourceSettings, rejected_dir: str) -> None:
-    read, rejected = counts[f"{RECORDS}.read"], _rejected_records(counts)
-    if rejected > source.max_reject_fraction * read:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in by_reason(counts, "rejected").items())
-        raise UserError(
-            f"{rejected} of {read} rows were rejected, more than source.max_reject_fraction "
-            f"{source.max_reject_fraction}: {reasons}; the first: {_first_rejected(rejected_dir)}"
-        )
+    for unit, name in _CHECKED_UNITS.items():
+        read, rejected = counts[f"{unit}.read"], _rejected(counts, unit)
+        if rejected > source.max_reject_fraction * read:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in by_reason(counts, "rejected").items())
+            raise UserError(
+                f"{rejected} of {read} {name} were rejected, more than source.max_reject_fraction "
+                f"{source.max_reject_fraction}: {reasons}; the first: {_first_rejected(rejected_dir)}"
+            )
 
 
 def _check_pairs(counts: Counter[str], settings: Settings) -> None:
@@ -196,8 +209,8 @@ def _first_rejected(rejected_dir: str) -> str:
     return "not found"
 
 
-def _rejected_records(counts: Counter[str]) -> int:
-    return sum(count for name, count in counts.items() if name.startswith(f"{RECORDS}.rejected."))
+def _rejected(counts: Counter[str], unit: str) -> int:
+    return sum(count for name, count in counts.items() if name.startswith(f"{unit}.rejected."))
 
 
 def by_reason(counts: Counter[str], outcome: str) -> dict[str, int]:

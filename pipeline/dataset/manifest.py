@@ -17,7 +17,7 @@ from artifacts.vocabulary import iterate_ids
 from configs.settings import PrivacySettings, Settings
 from pipeline.beam.finalize import Summary
 from pipeline.dataset import comparison, dataset_statistics
-from pipeline.dataset.checks import by_reason, check_counts, days_seen
+from pipeline.dataset.checks import by_reason, check_counts, days_seen, unread_events
 from pipeline.dataset.grouping import SIDES, Sizes
 from pipeline.dataset.row_files import AGAIN_PAIRS
 from pipeline.interactions import splits
@@ -48,6 +48,8 @@ class Job:
         settings, dataset = self.settings, Dataset(self.staging)
         counts: Counter[str] = Counter(summary["counts"])
         check_counts(counts, settings, dataset.rejected)
+        for line in unread_events(counts, settings.source):
+            print(line)
         storage.write_bytes(dataset.statistics, dataset_statistics.describe(counts, settings.rating))
         files, rejected = self._described(summary), by_reason(counts, "rejected")
         sides = (*SIDES, HELD_OUT) if settings.split.holds_out else SIDES

@@ -9,7 +9,7 @@ import pytest
 from artifacts.paths import Dataset, Model, join, shard_name
 from configs import cli, reference
 from configs.errors import UserError
-from configs.settings import Settings, TrainingSettings, load_settings, resolve
+from configs.settings import Settings, SourceSettings, TrainingSettings, load_settings, resolve
 from configs.settings.search import SearchSettings, load_search
 from configs.settings.section import RENAMED, keys_of, section_of
 
@@ -81,6 +81,8 @@ def write(tmp_path, text):
         ("source: {kind: ga4, signals: [{event: 5, item: page}]}", "source.signals.0.event: must be a list"),
         ("source: {kind: ga4, signals: [{event: '', item: page}]}", "source.signals.0.event.0: String should have"),
         ("source: {kind: ga4, page: {include: /a}}", "source.page.include: must be a list"),
+        ("source: {preset: ga4_shop, page: {include: [/a]}}", "page: no signal and no attribute has the field page"),
+        ("source: {kind: table, page: {keep_host: false}}", "page is for exports of Google Analytics, not for kind"),
         ("source: {kind: ga4, signals: [{event: a, item: page, weight: 1e-7}]}", "weight of 1e-07 is too small or too"),
         ("source: {kind: ga4, signals: [{event: a, item: page, weight: -1e30}]}", "weight of -1e+30 is too small or"),
         ("a: &a [*a]", "unknown key a (known:"),
@@ -303,3 +305,16 @@ def test_a_leading_zero_is_no_octal(tmp_path):
     (tmp_path / "c.yaml").write_text("training: {seed: 010, embedding_dimension: 1_6}\n")
     training = load_settings(str(tmp_path / "c.yaml")).training
     assert (training.seed, training.embedding_dimension) == (10, 16)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"preset": "ga4_pages"},
+        {"kind": "ga4", "item_parameter": "page_location"},
+        {"preset": "ga4_shop", "attributes": {"seen_on": "page"}},
+        {"preset": "ga4_shop", "page": {"keep_parameters": []}},  # as --explain_source prints it
+    ],
+)
+def test_page_rules_need_the_field_page(more):
+    assert SourceSettings.model_validate({"page": {"include": ["/a"]}} | more).page_parameters == ()

@@ -6,7 +6,7 @@ import pytest
 
 from configs.errors import UserError
 from configs.settings import Settings
-from pipeline.dataset.checks import check_counts
+from pipeline.dataset.checks import check_counts, unread_events
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,28 @@ def test_a_signal_that_matches_no_event_is_an_error_even_beside_others():
     signals = [{"event": "page_view", "item": "page"}, BUY]
     said = refusal(SEEN | {"pairs.read": 5, "pairs.used": 5}, signals=signals)
     assert said == "source.signals, number 2: no event is purchse; the events read are page_view (6), scroll (3)"
+
+
+def test_an_event_that_is_nowhere_is_said_beside_those_that_are():
+    def said(**source) -> list[str]:
+        settings = Settings.model_validate({"source": {"kind": "ga4"} | source})
+        return list(unread_events(Counter(SEEN), settings.source))
+
+    page = {"event": ["scrol", "page_view", "clik"], "item": "page"}
+    assert said(signals=[{"event": "scroll", "item": "page"}, page]) == [
+        "source.signals, number 2: no event is scrol or clik; the events read are page_view (6), scroll (3)"
+    ]
+    assert said(signals=[{"event": ["*", "scrol"], "item": "page"}]) == []
+    assert said(preset="ga4_shop") == []  # a short window may have no purchase
+
+
+@pytest.mark.parametrize(("unit", "name"), [("records", "rows"), ("hits", "hits"), ("items", "items of events")])
+def test_no_unit_may_lose_more_than_the_fraction(unit, name):
+    counts = SEEN | {"records.read": 100, "pairs.read": 5, "pairs.used": 5, f"{unit}.read": 100}
+    said = refusal(counts | {f"{unit}.rejected.odd": 2})
+    assert said.startswith(f"2 of 100 {name} were rejected, more than source.max_reject_fraction 0.01: {unit}.odd 2; ")
+    source = Settings.model_validate({"source": {"kind": "ga4", "input": "x"}})
+    check_counts(Counter(counts | {f"{unit}.rejected.odd": 1}), source, "rejected")
 
 
 def test_a_signal_that_finds_no_id_is_an_error_next_to_others():
@@ -114,5 +136,6 @@ def test_a_field_without_an_id_is_named():
 
 def test_rejected_items_are_a_reason_too():
     counts = SEEN | {"records.skipped.no_valid_item": 9, "items.rejected.amount_invalid": 12}
-    said = refusal(counts, signals=[{"event": "scroll", "item": "items.item_id", "amount": "quantity"}])
+    signals = [{"event": "scroll", "item": "items.item_id", "amount": "quantity"}]
+    said = refusal(counts | {"items.read": 12}, signals=signals, max_reject_fraction=1)
     assert said == "no interactions in 9 rows: items.amount_invalid 12, records.no_valid_item 9"
