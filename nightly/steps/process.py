@@ -1,13 +1,21 @@
-"""Running a step as a process of its own."""
+"""Running a step as a process of its own, which dies with its parent.
+
+The step of a night that was killed would otherwise run on unseen and hold the lock on its output. Linux's
+PR_SET_PDEATHSIG kills it at once, and stays set over exec. Other systems have no such call; there the step runs to its
+end.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
 
+_PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 30.0  # for a stopped step to end by itself: a training writes its checkpoint
 
 Execute = Callable[[Sequence[str], Callable[[str], None], float], int]
@@ -21,7 +29,7 @@ def execute(command: Sequence[str], say: Callable[[str], None], timeout_s: float
     """
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     expired = threading.Event()
-    leashed = [sys.executable, "-m", "nightly.steps.leash", str(os.getpid()), *command]
+    leashed = [sys.executable, "-m", "nightly.steps.process", str(os.getpid()), *command]
     with subprocess.Popen(  # noqa: S603 - our own modules, no shell
         leashed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:
@@ -53,3 +61,17 @@ def _stop(process: subprocess.Popen) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def main() -> None:
+    """Replace this process with `python -m MODULE FLAGS`; the arguments are the parent's id, MODULE and FLAGS."""
+    parent, *command = sys.argv[1:]
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != int(parent):  # it died before the call
+            sys.exit(1)
+    os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 - our own interpreter
+
+
+if __name__ == "__main__":
+    main()

@@ -124,7 +124,7 @@ class CsvReader:
         """Parse records in order; parts without data are malformed."""
         whole = [part for part in parts if part.data is not None]
         expected = sum(part.records for part in whole)
-        data = [_ended(part.data) for part in whole if part.data]
+        data = [part.data if part.data.endswith(b"\n") else part.data + b"\n" for part in whole if part.data]
         parsed = self._by_arrow(data[0] if len(data) == 1 else b"".join(data), layout, expected)
         if parsed is None:
             parsed = self._by_record(whole, layout)
@@ -221,7 +221,3 @@ class _Recoded:
 
 def _complaint(actual: int, expected: int) -> str:
     return f"{actual} columns where {expected} are due"
-
-
-def _ended(data: bytes) -> bytes:
-    return data if data.endswith(b"\n") else data + b"\n"

@@ -109,10 +109,7 @@ def _kind_of(kind: pa.DataType, integer: bool) -> int:
     raise TypeError(f"{kind} is not a type of an export's field")
 
 
-@lru_cache(maxsize=8)
-def nodes_of(schema: pa.Schema) -> Nodes:
-    """Return the nodes of a schema, which do not depend on the data."""
-    return Nodes(schema)
+_nodes_of = lru_cache(maxsize=8)(Nodes)  # they do not depend on the data
 
 
 def parse(block: bytes, schema: pa.Schema) -> pa.RecordBatch | None:
@@ -120,7 +117,7 @@ def parse(block: bytes, schema: pa.Schema) -> pa.RecordBatch | None:
 
     The schema has structs, lists of structs, strings, floats, booleans, and strings marked as integers.
     """
-    nodes = nodes_of(schema)
+    nodes = _nodes_of(schema)
     if not nodes.supported or len(block) > _MAX_BYTES:
         return None
     data = np.frombuffer(block if block.endswith(b"\n") else block + b"\n", np.uint8)  # a line end ends every loop

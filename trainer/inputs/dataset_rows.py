@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,33 +23,16 @@ from configs.settings import RatingSettings
 from ranking import threads
 
 
-@dataclass(frozen=True)
-class DatasetInfo:
-    """A dataset's directory and its manifest."""
+class DatasetInfo(NamedTuple):
+    """A dataset's directory, its manifest, and what is read most of that."""
 
     root: str
     manifest: DatasetManifest
-
-    @property
-    def users(self) -> int:
-        return self.manifest.counts.users
-
-    @property
-    def items(self) -> int:
-        return self.manifest.counts.items
-
-    @property
-    def interactions(self) -> int:
-        return self.manifest.counts.interactions
-
-    @property
-    def rating(self) -> RatingSettings:
-        """The settings of the dataset's ratings."""
-        return self.manifest.settings.rating
-
-    @cached_property
-    def fingerprint(self) -> str:
-        return self.manifest.fingerprint()
+    users: int
+    items: int
+    interactions: int
+    rating: RatingSettings  # the settings of its ratings
+    fingerprint: str
 
     def shards(self, prefix: str) -> tuple[str, ...]:
         """Return the paths of one side's files, in order; prefix: `Dataset.items_for_user` or `users_for_item`."""
@@ -71,7 +54,8 @@ def read_info(root: str) -> DatasetInfo:
     """Read a dataset's manifest; raise UserError if a file that training reads is missing or damaged."""
     manifest = DatasetManifest.read(Dataset(root).manifest)
     _check_files(Dataset(root), manifest.all_files())
-    return DatasetInfo(root, manifest)
+    counts = (manifest.counts.users, manifest.counts.items, manifest.counts.interactions)
+    return DatasetInfo(root, manifest, *counts, manifest.settings.rating, manifest.fingerprint())
 
 
 def _check_files(dataset: Dataset, files: dict[str, FileDescription]) -> None:
