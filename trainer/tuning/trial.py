@@ -13,43 +13,17 @@ from artifacts.paths import Dataset
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from configs.settings import RatingSettings, TrainingSettings
-from configs.settings.search import RATING_KIND, RIDGE, TRAINING, SearchSettings, ValidationSettings, rating_with
+from configs.settings.search import RATING_KIND, RIDGE, TRAINING, SearchSettings, rating_with
 from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, fit
 from trainer.evaluation import metrics
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo
-from trainer.inputs.hashing import hashes
+from trainer.inputs.validation_split import Split, split
 from trainer.job.assembly import assemble
 from trainer.tuning import rating_kinds
 
 AfterPass = Callable[[int, float], str | None]
-
-
-class Split(NamedTuple):
-    """Rows keyed 0 .. users - 1 in order: the entries to train on, and the entries to measure on.
-
-    Entries that were drawn of users that are not scored are in neither.
-    """
-
-    train: SparseRows
-    held_out: SparseRows
-
-
-def split(rows: SparseRows, settings: ValidationSettings) -> Split:
-    """Hold out each entry with the probability `share`, but never all entries of a user, and score at most `users`.
-
-    rows: keyed 0 .. n - 1 in order.
-    """
-    owner = np.repeat(np.arange(len(rows), dtype=np.int64), rows.lengths)
-    drawn = hashes(settings.seed, owner, rows.indices)
-    last = np.zeros(len(rows))
-    np.maximum.at(last, owner, drawn)
-    held = (drawn < settings.share) & (drawn < last[owner])
-    users = np.unique(owner[held])
-    order = np.argsort(hashes(settings.seed + 1, users, np.zeros_like(users)), kind="stable")
-    scored = held & np.isin(owner, users[order[: settings.users]])
-    return Split(rows.keep(~held), rows.keep(scored))
 
 
 @dataclass(frozen=True)
