@@ -1,4 +1,7 @@
-"""Tables of factors and weights: float32 [n, k] in .npy shards, shard s of n with the rows s, s + n, s + 2n, ..."""
+"""Tables of factors and weights: float32 [n, k] in .npy shards, shard s of n with the rows s, s + n, s + 2n, ...
+
+And the item-item matrix of the neighbourhood, sparse, in three .npy files.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,16 @@ import numpy as np
 from artifacts import storage
 from artifacts.checksums import SummedFile, crc32c
 from artifacts.paths import shard_name
+from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 
 _ROWS_AT_ONCE = 1 << 14
 _REMEDY = "train again"
+_RELATED: dict[str, np.dtype] = {
+    "indptr": np.dtype(np.int64),
+    "indices": np.dtype(np.int32),
+    "values": np.dtype(np.float32),
+}
 
 
 def write_table(prefix: str, table: np.ndarray, shards: int, rank: int = 0, processes: int = 1) -> None:
@@ -90,6 +99,40 @@ def read_blocks(prefix: str, shard: int, shards: int, rows: int, size: int) -> G
         raise UserError(f"{path} does not exist: model and dataset differ in their shards; {_REMEDY}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}; {_REMEDY}") from error
+
+
+def write_related(prefix: str, matrix: SparseRows) -> None:
+    """Write the item-item matrix: the fields `indptr`, `indices` and `values` of its m rows.
+
+    Args:
+        prefix: for example `Model.related_items`.
+    """
+    for name, dtype in _RELATED.items():
+        write_array(f"{prefix}-{name}.npy", np.asarray(getattr(matrix, name), dtype))
+
+
+def read_related(prefix: str, items: int) -> SparseRows:
+    """Read the item-item matrix of m items.
+
+    Raises:
+        UserError: a file is missing, damaged, or of another number of items.
+    """
+    parts = {name: read_array(f"{prefix}-{name}.npy") for name in _RELATED}
+    matrix = SparseRows(np.arange(items, dtype=np.int64), *parts.values())
+    kinds = all(part.ndim == 1 and part.dtype == _RELATED[name] for name, part in parts.items())
+    if not kinds or not _is_related(matrix):
+        raise UserError(f"{prefix}-*.npy are not the related items of {items} items; {_REMEDY}")
+    return matrix
+
+
+def _is_related(matrix: SparseRows) -> bool:
+    """Return whether arrays are rows of an item-item matrix: whole, ascending, with values above 0."""
+    starts, indices, values, size = matrix.indptr, matrix.indices, matrix.values, len(matrix)
+    if len(starts) != size + 1 or starts[0] or (np.diff(starts) < 0).any():
+        return False
+    if not len(indices) == len(values) == starts[-1] or matrix.unordered_entry() is not None:
+        return False
+    return bool(((indices >= 0) & (indices < size) & (values > 0) & np.isfinite(values)).all())
 
 
 def _rows_in(path: str) -> int:

@@ -73,6 +73,7 @@ class Model(Output):
     user_factors = Below("factors", "user_factors")  # prefix of the shards of the users' factors
     item_factors = Below("factors", "item_factors")  # prefix of the shards of the items' factors
     user_weights = Below("factors", "user_weights")  # prefix of the shards of R, the users' weights in training: [n, 1]
+    related_items = Below("factors", "related_items")  # prefix of the files of the item-item matrix, if there is one
     item_weights = Below("factors", "item_weights")  # prefix of the shards of C, the items' weights in training: [n, 1]
 
 

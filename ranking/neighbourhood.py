@@ -16,7 +16,10 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
+import scipy.sparse
 
+from artifacts import factor_tables
+from artifacts.paths import Model
 from artifacts.sparse_rows import SparseRows
 from ranking.heap import STRICT, Best
 
@@ -34,6 +37,15 @@ class Neighbourhood:
 
     related: SparseRows
     gamma: float
+
+    @classmethod
+    def read(cls, model: Model, items: int, gamma: float) -> Neighbourhood | None:
+        """Return the term of a model with m items, None if its weight is 0.
+
+        Raises:
+            UserError: its matrix is missing or damaged.
+        """
+        return cls(factor_tables.read_related(model.related_items, items), gamma) if gamma else None
 
     def renumbered(self, new: np.ndarray) -> Neighbourhood:
         """Return the term over a part of the items as answers: new[j] in place of item j, -1 to leave it out."""
@@ -68,8 +80,63 @@ class Term:
         return Addends(*_add_up(matrix, starts, histories.indices, self.neighbourhood.gamma, _Sizes(items, width)))
 
 
+@dataclass(frozen=True)
+class Audience:
+    """The term of q items over all m, whose answers are visitors: the same sums as those of `Term`.
+
+    Attributes:
+        sources: float64 [q, m], B transposed: the items i that add B_ij to the score of each of the q items j.
+        gamma: the weight of the term.
+    """
+
+    sources: scipy.sparse.csr_matrix
+    gamma: float
+
+    @classmethod
+    def of(cls, neighbourhood: Neighbourhood, items: np.ndarray, unknown: int) -> Audience:
+        """Return the term of some items int64 [q'], and of `unknown` more, to which nothing is added."""
+        related, size = neighbourhood.related, len(neighbourhood.related)
+        matrix = _as_matrix(related, related.values, size).T.tocsr()[items]
+        nothing = scipy.sparse.csr_matrix((unknown, size))
+        return cls(scipy.sparse.vstack([matrix, nothing], "csr"), neighbourhood.gamma)
+
+    def among(self, visitors: SparseRows, first: int, last: int) -> AmongVisitors:
+        """Return the term of the items first .. last - 1 with v visitors, rows of all their items."""
+        owners = _as_matrix(visitors, np.ones(visitors.entries), self.sources.shape[1]).T.tocsr()
+        sums = self.sources[first:last] @ owners
+        sums.sort_indices()
+        return AmongVisitors(sums.indptr.astype(np.int64), sums.indices, self.gamma * sums.data)
+
+
+def _as_matrix(rows: SparseRows, values: np.ndarray, columns: int) -> scipy.sparse.csr_matrix:
+    return scipy.sparse.csr_matrix((values.astype(np.float64), rows.indices, rows.indptr), (len(rows), columns))
+
+
+@dataclass(frozen=True)
+class AmongVisitors:
+    """What the term adds to the scores of q items with v visitors.
+
+    Attributes:
+        starts: int64 [q + 1]. indices: int32 [nnz], visitors, ascending in a row. values: float64 [nnz].
+    """
+
+    starts: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+
+    def addends(self, rows: slice, items: int, width: int) -> Addends:
+        """Return the addends of some rows in tiles of `width` of the `items` visitors; see `Term`."""
+        bounds, edges = [], np.arange(0, items + width, width)
+        greatest = np.zeros(rows.stop - rows.start)
+        for number, row in enumerate(range(rows.start, rows.stop)):
+            low, high = self.starts[row], self.starts[row + 1]
+            bounds.append(low + np.searchsorted(self.indices[low:high], edges))
+            greatest[number] = self.values[low:high].max(initial=0)
+        return Addends(np.array(bounds), self.indices, self.values, greatest)
+
+
 class Addends(NamedTuple):
-    """What is added to the scores of b visitors, in tiles of items; what is not listed is 0.
+    """Addends to the scores of b visitors, in tiles of items; what is not listed is 0.
 
     Attributes:
         starts: int64 [b, tiles + 1]; the entries starts[r, t] : starts[r, t + 1] are of visitor r and tile t.

@@ -19,7 +19,7 @@ import numpy as np
 from artifacts.sparse_rows import SparseRows
 from ranking import threads
 from ranking.heap import FAST, STRICT, Best, offer, sift, sort
-from ranking.neighbourhood import Addends, Term
+from ranking.neighbourhood import Addends, AmongVisitors, Term
 
 _SPARE = 6  # candidates beyond k + k / 8; with fewer, more users need a second look
 
@@ -60,7 +60,7 @@ def top_k(
     k: int,
     tile: Tile = TILE,
     *,
-    term: Term | None = None,
+    term: Term | AmongVisitors | None = None,
 ) -> Best:
     """Return the k best items of each user; of equal scores, the lower index comes first.
 
@@ -96,7 +96,7 @@ def _errors(users: np.ndarray, items: np.ndarray) -> np.ndarray:
     return np.where(products > 0, 1.01 * (users.shape[1] + 2) * (2.0**-24 * products + 2.0**-126), 0)
 
 
-def _addends(term: Term | None, rows: slice, items: int, width: int) -> Addends:
+def _addends(term: Term | AmongVisitors | None, rows: slice, items: int, width: int) -> Addends:
     return (
         Addends.none(rows.stop - rows.start, -(-items // width)) if term is None else term.addends(rows, items, width)
     )

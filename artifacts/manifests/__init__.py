@@ -15,6 +15,7 @@ from artifacts.checksums import FileDescription
 from artifacts.manifests.base import MANIFEST as MANIFEST
 from artifacts.manifests.base import Manifest, Part, read_text
 from artifacts.manifests.base import kind_of as kind_of
+from artifacts.manifests.neighbourhood import NeighbourhoodAccount as NeighbourhoodAccount
 from artifacts.manifests.night import AliasManifest as AliasManifest
 from artifacts.manifests.night import InputTable as InputTable
 from artifacts.manifests.night import LiveVersion as LiveVersion
@@ -195,6 +196,7 @@ class ModelManifest(Manifest):
     start: StartAccount
     cold_start: ColdStartSettings
     held_out: HeldOutMetric | None = None
+    neighbourhood: NeighbourhoodAccount = NeighbourhoodAccount()
 
 
 class ServedVersionManifest(Manifest):

@@ -6,4 +6,10 @@ from configs.settings.prediction import NightlySettings, PredictionSettings, Ser
 from configs.settings.run import Settings, load_settings, resolve
 from configs.settings.signals import PageSettings, Signal
 from configs.settings.source import BIGQUERY, CsvSettings, SourceSettings
-from configs.settings.training import ColdStartSettings, EvaluationSettings, ReportSettings, TrainingSettings
+from configs.settings.training import (
+    ColdStartSettings,
+    EvaluationSettings,
+    NeighbourhoodSettings,
+    ReportSettings,
+    TrainingSettings,
+)

@@ -66,6 +66,24 @@ class TrainingSettings(Section):
     """Number of sweeps after a warm start; unset is a third of the passes of max_sweeps."""
 
 
+class NeighbourhoodSettings(Section):
+    """The item-item term of a score, next to the factors (docs/neighbourhood.md). A model stores it with its matrix."""
+
+    gamma: NonNegativeFloat | Literal["auto"] = 0.0
+    """Weight of the term; 0 leaves it out. auto: the weight of the best NDCG@20 on a part of the training data that is
+    held out for it, 0 among the candidates; this trains a second time."""
+    neighbours: int = Field(50, ge=1, le=1000)
+    """Related items that are kept for each item, those with the greatest relations."""
+    power: float = Field(2.0, gt=0, le=4)
+    """Power of the relations; above 1 the closest items count for more."""
+    item_exponent: float = Field(0.5, ge=0, le=1)
+    """Exponent of the number of visitors of the item that a visitor has, by which a relation is divided."""
+    related_exponent: float = Field(0.5, ge=0, le=1)
+    """Exponent of the number of visitors of the related item; a smaller one favours popular items."""
+    shrinkage: NonNegativeFloat = 0.0
+    """Visitors in common at which a relation counts half of what it would; 0 trusts single visitors too."""
+
+
 class ColdStartSettings(Section):
     """Answers for visitors with few ratings. A model stores these settings when it is trained."""
 

@@ -8,6 +8,7 @@ from pipeline.prediction import visitors
 from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from ranking import cold_start, similarity
+from ranking.neighbourhood import Audience
 
 _FACTORS = 1 << 22  # numbers of a block of visitors' factors: 16 MB
 _BLOCK_ENTRIES = 1 << 18  # of the answers of a block
@@ -21,10 +22,12 @@ class Asked:
         keys: int64 [q'], their itemIds (or userIds), ascending, without the items that the dataset lacks.
         vectors: float32 [q, d], to be multiplied with the visitors'. rules: [q].
         block: how many are answered at once.
+        term: the model's item-item term of the asked items; None without one, and for visitors.
     """
 
     def __init__(self, plan: Plan):
         self.items = Items(plan)
+        self.term: Audience | None = None
         if plan.options.asks_visitors:
             self._ask_visitors(plan, self.items)
         else:
@@ -38,6 +41,8 @@ class Asked:
         self.keys = np.array(known, np.int64)
         self.ids = [names[item] for item in known] + unknown
         self.vectors = np.concatenate([items.factors[self.keys], np.repeat(mean[None], len(unknown), 0)])
+        if items.neighbourhood:
+            self.term = Audience.of(items.neighbourhood, self.keys, len(unknown))
         self.rules = [cold_start.FACTORS] * len(known) + [cold_start.MEAN_ITEM] * len(unknown)
 
     def _ask_visitors(self, plan: Plan, items: Items) -> None:

@@ -75,7 +75,9 @@ def best_of_block(plan: Plan, asked: Asked, block: Visitors) -> Iterator[tuple[i
     left_out = _left_out(plan, asked, block)
     for number, start in enumerate(asked.blocks()):
         queries = asked.vectors[start : start + asked.block]
-        best = top_k(queries, table, left_out.between(start, start + len(queries)), plan.options.top_k)
+        last = start + len(queries)
+        term = asked.term.among(block.rows, start, last) if asked.term else None
+        best = top_k(queries, table, left_out.between(start, last), plan.options.top_k, term=term)
         given = best.indices >= 0
         if least is not None:
             given &= best.scores >= np.float32(least)

@@ -98,7 +98,7 @@ def check_model(model: Model, manifest: ModelManifest, trained_on: DatasetManife
             raise UserError(f"{prefix}-*: a table of weights must have one column; train again")
     if not projected and (user_width := _width(model.user_factors, user_shards, users)) != item_width:
         raise UserError(f"{model.root}: users have {user_width} factors, items {item_width}; train again")
-    prefixes = (model.item_factors, model.item_weights, model.user_weights, model.user_factors)
+    prefixes = (model.item_factors, model.item_weights, model.user_weights, model.user_factors, model.related_items)
     tables = {name: file for name, file in manifest.files.items() if join(model.root, name).startswith(prefixes)}
     _check_files(model.root, tables, "train again")
 

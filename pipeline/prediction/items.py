@@ -17,6 +17,7 @@ from ranking import popularity, similarity
 from ranking.diversity import Cap, capped_top_k
 from ranking.fold_in import Projection
 from ranking.heap import Best
+from ranking.neighbourhood import Neighbourhood, Term
 from ranking.topk import top_k
 
 
@@ -27,6 +28,7 @@ class Items:
         names: the ids. factors: float32 [m, d].
         compared: float32 [m, d], what scores are computed from: the factors, or their directions.
         allowed_ids: int64 [g], the itemIds that may be answers (or be asked about).
+        neighbourhood: the model's item-item term over all items; None without one, and for similar_*.
     """
 
     def __init__(self, plan: Plan):
@@ -42,6 +44,10 @@ class Items:
         self._table = self.compared if self._all_allowed else self.compared[self.allowed_ids]
         self._table_row = np.full(len(ids), -1, np.int64)
         self._table_row[self.allowed_ids] = np.arange(len(self.allowed_ids))
+        self.neighbourhood, self._related = None, None
+        if not options.kind.startswith("similar_"):
+            self.neighbourhood = Neighbourhood.read(plan.model, plan.items, plan.gamma)
+            self._related = self.neighbourhood and self.neighbourhood.renumbered(self._table_row)
         self._popularity = described.popularity[self.allowed_ids]
         categories = allowed.categories(options, ids, plan.dataset, plan.catalogue)
         self._cap = None
@@ -59,17 +65,19 @@ class Items:
     def _by_popularity(self) -> np.ndarray:
         return popularity.order(self._popularity)
 
-    def best(self, queries: np.ndarray, left_out: SparseRows) -> Best:
+    def best(self, queries: np.ndarray, left_out: SparseRows, histories: SparseRows | None = None) -> Best:
         """Return the itemIds of the greatest scores with queries float32 [b, d], under the options of the job.
 
         Args:
             left_out: b rows of the itemIds that each query is not given.
+            histories: b rows of the itemIds that each visitor has, for the item-item term.
         """
         excluded, options = self._in_table(left_out), self._plan.options
+        term = Term(self._related, histories) if self._related and histories else None
         if self._cap is None:
-            answers = top_k(queries, self._table, excluded, options.top_k)
+            answers = top_k(queries, self._table, excluded, options.top_k, term=term)
         else:
-            answers = capped_top_k(queries, self._table, excluded, options.top_k, self._cap)
+            answers = capped_top_k(queries, self._table, excluded, options.top_k, self._cap, term=term)
         if options.min_score is not None:
             low = answers.scores < np.float32(options.min_score)  # lists are best first: only the end is cut off
             answers.indices[low], answers.scores[low] = -1, -np.inf

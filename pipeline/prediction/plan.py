@@ -28,6 +28,7 @@ class Plan:
         privacy: names the visitors to leave out.
         unknown: ids of `prediction.only` that are not in the dataset.
         listed: how many ids `allow` and `block` list, and how many of them are in the dataset.
+        gamma: weight of the model's item-item term; 0 if it has none.
     """
 
     dataset: Dataset
@@ -47,6 +48,7 @@ class Plan:
     unknown: tuple[bytes, ...]
     stamp: Stamp
     listed: dict[str, int] = field(default_factory=dict)
+    gamma: float = 0.0
 
     @property
     def block_size(self) -> int:
@@ -97,6 +99,7 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
         options=options,
         cold_start=trained.cold_start,
         objective=Objective(training.unobserved_weight, training.regularization_coeff, training.frequency_exponent),
+        gamma=trained.neighbourhood.gamma,
         projected=projected,
         catalogue=settings.catalogue,
         privacy=settings.privacy,

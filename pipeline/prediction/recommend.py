@@ -102,8 +102,8 @@ def _recommend(plan: Plan, items: Items, block: Visitors) -> Answers:
     by_popularity = block.rules == cold_start.POPULARITY
     known, unknown = np.flatnonzero(~by_popularity), np.flatnonzero(by_popularity)
     if len(known):
-        excluded = left_out if not len(unknown) else left_out.take(known)
-        best.indices[known], best.scores[known] = items.best(block.factors[known], excluded)
+        excluded, has = (rows if not len(unknown) else rows.take(known) for rows in (left_out, block.rows))
+        best.indices[known], best.scores[known] = items.best(block.factors[known], excluded, has)
     if len(unknown):
         best.indices[unknown], best.scores[unknown] = items.popular(left_out.take(unknown))
     return Answers(block.ids, block.rules.tolist(), items.names, best, _explain(plan, items, block, best))
@@ -125,6 +125,8 @@ def _explain(plan: Plan, items: Items, block: Visitors, best: Best) -> Reasons |
         own = block.rows.between(row, row + 1)
         answers = best.indices[row][best.indices[row] >= 0]
         shares = explain.contributions(items.projection, own, block.weights[row], answers)
+        if items.neighbourhood:
+            shares += items.neighbourhood.contributions(own.indices, answers)
         first = explain.greatest(shares, own.indices, plan.options.explanation)
         reasons.items[row, : len(answers), : first.indices.shape[1]] = first.indices
         reasons.contributions[row, : len(answers), : first.indices.shape[1]] = first.scores

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from artifacts import checksums, factor_tables, storage
+from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 
 
@@ -65,3 +66,42 @@ def test_an_array_is_checked_by_its_checksum(tmp_path):
     np.save(path, np.array([{}]), allow_pickle=True)
     with pytest.raises(UserError, match="missing or damaged"):
         factor_tables.read_array(path)
+
+
+def related() -> SparseRows:
+    indptr, indices = np.array([0, 2, 2, 3]), np.array([1, 2, 0], np.int32)
+    return SparseRows(np.arange(3), indptr, indices, np.array([0.5, 0.25, 1], np.float32))
+
+
+def test_related_items_come_back(tmp_path):
+    factor_tables.write_related(str(tmp_path / "r"), related())
+    read = factor_tables.read_related(str(tmp_path / "r"), 3)
+    for name in ("keys", "indptr", "indices", "values"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(related(), name))
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("indptr", [0, 2, 2]),
+        ("indptr", [0, 2, 1, 3]),
+        ("indptr", [1, 2, 2, 3]),
+        ("indptr", [0, 2, 2, 4]),
+        ("indices", [2, 1, 0]),
+        ("indices", [1, 1, 0]),
+        ("indices", [1, 3, 0]),
+        ("indices", [-1, 2, 0]),
+        ("values", [0.5, np.nan, 1]),
+        ("values", [0.5, 0, 1]),
+        ("values", [0.5, 1]),
+    ],
+)
+def test_damaged_related_items_are_refused(tmp_path, name, array):
+    factor_tables.write_related(str(tmp_path / "r"), related())
+    kind = {"indptr": np.int64, "indices": np.int32, "values": np.float32}[name]
+    np.save(tmp_path / f"r-{name}.npy", np.array(array, kind))
+    with pytest.raises(UserError, match="are not the related items of 3 items; train again"):
+        factor_tables.read_related(str(tmp_path / "r"), 3)
+    (tmp_path / f"r-{name}.npy").unlink()
+    with pytest.raises(UserError, match=f"r-{name}.npy is missing"):
+        factor_tables.read_related(str(tmp_path / "r"), 3)

@@ -33,6 +33,7 @@ def _save(
     objective: Objective,
     settings: ColdStartSettings,
     *_: Any,
+    **__: Any,
 ) -> None:
     histories = SparseRows.stacked(list(blocks), rows.size)
     users = export._answering(rows, histories, Projection(cols.table, cols.weights, objective), settings)

@@ -15,6 +15,7 @@ from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from ranking import popularity, threads
 from ranking.heap import STRICT, Best, offer, sort
+from ranking.neighbourhood import Neighbourhood, Term
 from ranking.topk import top_k
 from trainer.inputs.dataset_rows import DatasetInfo
 from trainer.neighbourhood import related
@@ -39,10 +40,10 @@ class System(ABC):
 
 
 class Factors(System):
-    """A model. One shard of the users' factors is in memory at a time."""
+    """A model, with its item-item term if it has one. One shard of the users' factors is in memory at a time."""
 
-    def __init__(self, model: Model, info: DatasetInfo):
-        """Read the items' factors.
+    def __init__(self, model: Model, info: DatasetInfo, gamma: float = 0.0):
+        """Read the items' factors; gamma: the weight of the term.
 
         Raises:
             UserError: the factors are missing, damaged, or not of this dataset.
@@ -50,6 +51,7 @@ class Factors(System):
         self._model, self._info, self._shard = model, info, -1
         self.items = factor_tables.read_table(model.item_factors, rows=info.items)
         self._shards = factor_tables.count_shards(model.user_factors)
+        self._neighbourhood = Neighbourhood.read(model, info.items, gamma)
 
     def prepare(self, keys: np.ndarray) -> None:
         self._keys, self._rows = keys, np.empty((len(keys), self.items.shape[1]), np.float32)
@@ -71,7 +73,8 @@ class Factors(System):
         return self._rows[np.searchsorted(self._keys, keys)]
 
     def top(self, keys: np.ndarray, seen: SparseRows, k: int) -> np.ndarray:
-        return top_k(self.rows(keys), self.items, seen.left_out(), k).indices
+        term = Term(self._neighbourhood, seen) if self._neighbourhood else None
+        return top_k(self.rows(keys), self.items, seen.left_out(), k, term=term).indices
 
 
 class Popular(System):

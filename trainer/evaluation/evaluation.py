@@ -106,10 +106,10 @@ def evaluate(
         raise UserError(f"K is {ks[-1]}, and {dataset_dir} has {info.items} items; lower evaluation.k")
     read = {path: inputs.read_model(path, info) for path in (model_dir, against_dir) if path}
     items = ItemsTable.read(Dataset(info.root).items, info.items, (VISITORS, RECENT_POPULARITY))
-    systems: dict[str, System] = {WALS: Factors(Model(model_dir), info)}
+    systems: dict[str, System] = {WALS: Factors(Model(model_dir), info, read[model_dir].neighbourhood.gamma)}
     against = f"WALS of {against_dir}" if against_dir else None
     if against_dir and against:
-        systems[against] = Factors(Model(against_dir), info)
+        systems[against] = Factors(Model(against_dir), info, read[against_dir].neighbourhood.gamma)
     systems |= baselines.baselines(info, items, settings.baselines, settings.neighbours)
     run = _Run(held_out, systems, against, items.visitors, settings.model_copy(update={"k": tuple(ks)}))
     for block in held_out.blocks():

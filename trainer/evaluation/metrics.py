@@ -19,6 +19,7 @@ import numpy as np
 
 from artifacts.sparse_rows import SparseRows
 from ranking.heap import STRICT
+from ranking.neighbourhood import Neighbourhood, Term
 from ranking.topk import top_k
 from trainer.inputs.hashing import hashes
 
@@ -127,13 +128,28 @@ def of_factors(
         users: float32 [n, d]. items: float32 [m, d], in the same coordinates.
         held_out, seen: rows keyed 0 .. n - 1 in order.
     """
-    rated, totals, left_out = np.flatnonzero(held_out.lengths), np.zeros(len(Columns._fields)), seen.left_out()
+    each = of_each_user(users, items, held_out, seen, k)
+    means = Columns.of(each.sum(axis=0) / max(len(each), 1))
+    return FactorMetrics(float(means.recall), float(means.ndcg), len(each))
+
+
+def of_each_user(
+    users: np.ndarray,
+    items: np.ndarray,
+    held_out: SparseRows,
+    seen: SparseRows,
+    k: int,
+    neighbourhood: Neighbourhood | None = None,
+) -> np.ndarray:
+    """Return the metrics at k of each user with held-out entries, float64 [users, columns]; see `of_factors`."""
+    rated, left_out = np.flatnonzero(held_out.lengths), seen.left_out()
+    values = [np.zeros((0, len(Columns._fields)))]
     for start in range(0, len(rated), _USERS):
         block = rated[start : start + _USERS]
-        lists = top_k(users[block], items, left_out.take(block), k).indices
-        totals += of_lists(lists, held_out.take(block), np.array([k]), np.zeros(len(items))).sum(axis=(0, 1))
-    means = Columns.of(totals / max(len(rated), 1))
-    return FactorMetrics(float(means.recall), float(means.ndcg), len(rated))
+        term = Term(neighbourhood, seen.take(block)) if neighbourhood else None
+        lists = top_k(users[block], items, left_out.take(block), k, term=term).indices
+        values.append(of_lists(lists, held_out.take(block), np.array([k]), np.zeros(len(items)))[:, 0])
+    return np.concatenate(values)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from configs.errors import UserError
 from configs.settings import ColdStartSettings
 from ranking import cold_start
 from ranking.fold_in import Objective, Projection
+from ranking.neighbourhood import Neighbourhood
 from trainer.als import wals
 from trainer.saved_model.signatures import Recommender, Tables
 
@@ -30,6 +31,8 @@ def save(
     objective: Objective,
     settings: ColdStartSettings,
     default_row_weight: float = 1.0,
+    *,
+    neighbourhood: Neighbourhood | None = None,
 ) -> None:
     """Write the SavedModel.
 
@@ -37,6 +40,7 @@ def save(
         rows, cols: the users' and the items' side, in the same coordinates.
         blocks: the users' rows. The model contains them: what they leave out is not recommended to users.
         default_row_weight: R of visitors that were not in the training data.
+        neighbourhood: the item-item term, if the model has one.
 
     Raises:
         UserError: the dataset's vocabularies do not fit the tables, or it has no items.parquet.
@@ -54,6 +58,7 @@ def save(
         popularity=ItemsTable.read(dataset.items, cols.size, (POPULARITY,)).popularity,
         vocab_users=dataset.vocab_users,
         vocab_items=dataset.vocab_items,
+        neighbourhood=neighbourhood,
     )
     module = Recommender(tables, projection, settings)
     tf.saved_model.save(module, path, signatures=signatures(module))

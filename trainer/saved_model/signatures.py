@@ -12,9 +12,11 @@ from artifacts.sparse_rows import SparseRows
 from configs.settings import ColdStartSettings
 from ranking import cold_start, similarity
 from ranking.fold_in import Projection
+from ranking.neighbourhood import Neighbourhood
 from trainer.saved_model import topk_graph
 from trainer.saved_model.fold_in_graph import FoldIn
 from trainer.saved_model.id_lookup import NONE, Ids
+from trainer.saved_model.neighbourhood_graph import Related
 
 _K = tf.TensorSpec(None, tf.int32, "k")  # of any rank: one for all rows, or one per row
 _VISITORS = tf.TensorSpec([None], tf.string, "visitorId")
@@ -34,6 +36,7 @@ class Tables:
         owners: the visitors of each item that may not be recommended to them again.
         popularity: float32 [m], the scores if popularity answers.
         vocab_users, vocab_items: paths of the vocabularies.
+        neighbourhood: the item-item term, if the model has one.
     """
 
     users: np.ndarray
@@ -44,6 +47,7 @@ class Tables:
     popularity: np.ndarray
     vocab_users: str
     vocab_items: str
+    neighbourhood: Neighbourhood | None = None
 
 
 def _signature(*specs: tf.TensorSpec) -> Any:
@@ -76,6 +80,12 @@ class Recommender(tf.Module):
         self.owner_splits = _constant("owner_splits", tables.owners.indptr)
         self.owners = _constant("owners", tables.owners.indices)
         self.fold_in = FoldIn(self.items, projection)
+        self.related = Related(tables.neighbourhood) if tables.neighbourhood else None
+        self.all_owner_splits, self.all_owners = self.owner_splits, self.owners
+        if self.related and len(tables.histories.again):
+            all_owners = tables.histories.transpose(len(projection.items))
+            self.all_owner_splits = _constant("all_owner_splits", all_owners.indptr)
+            self.all_owners = _constant("all_owners", all_owners.indices)
 
     @_signature(_VISITORS, _K)
     def recommend(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -83,7 +93,7 @@ class Recommender(tf.Module):
         users = self.visitor_ids.indices(visitor_ids)
         history, _ = self._histories(users)
         factors = tf.gather(self.users, tf.maximum(users, 0))
-        return self._recommend(self._rules(users >= 0, history), factors, self._left_out(users, history), k)
+        return self._recommend(self._rules(users >= 0, history), factors, history, self._left_out(users, history), k)
 
     @_signature(*_HISTORY, _K)
     def recommend_from_history(self, content_ids: tf.Tensor, ratings: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -103,7 +113,9 @@ class Recommender(tf.Module):
         weights = self._default_row_weights(rows)
         solved = self.fold_in.factors(history, tf.ragged.boolean_mask(ratings, known), weights, projected[:, 0])
         factors = tf.tensor_scatter_nd_update(tf.zeros([rows, self.items.shape[1]]), projected, solved)
-        return self._recommend(rules, factors, history, k) | {"known": tf.cast(history.row_lengths(), tf.int32)}
+        return self._recommend(rules, factors, history, history, k) | {
+            "known": tf.cast(history.row_lengths(), tf.int32)
+        }
 
     def _histories(self, users: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
         """Return the items int64 and the ratings float32 of each user, [b, (n)]; an empty row for -1."""
@@ -131,11 +143,20 @@ class Recommender(tf.Module):
         return cold_start.rules(known, history.row_lengths(), self._site_ratings, *limits)
 
     def _recommend(
-        self, rules: cold_start.Rules, factors: tf.Tensor, left_out: tf.RaggedTensor, k: tf.Tensor
+        self,
+        rules: cold_start.Rules,
+        factors: tf.Tensor,
+        history: tf.RaggedTensor,
+        left_out: tf.RaggedTensor,
+        k: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         most, each = _counts(k, tf.shape(factors)[0])
         instead = rules.popularity, self.popularity.value()
-        items, scores = topk_graph.best_instead(factors, self.items.value(), left_out, most, instead)
+        search = factors, self.items.value(), left_out, most, instead
+        if self.related:
+            items, scores = topk_graph.best_with_addends(*search, self.related.addends(history))
+        else:
+            items, scores = topk_graph.best_instead(*search)
         rule = tf.where(rules.factors, cold_start.FACTORS, cold_start.PROJECTION)
         rule = tf.where(rules.popularity, cold_start.POPULARITY, rule)
         return _answer("contentIds", self.item_ids, items, scores, each) | {"rule": rule}
@@ -157,7 +178,14 @@ class Recommender(tf.Module):
         factors = tf.where(known[:, None], tf.gather(self.items, tf.maximum(items, 0)), self.mean_item[None, :])
         owners = _wide(topk_graph.take(topk_graph.rows_of(self.owner_splits, items), self.owners))
         most, each = _counts(k, tf.shape(items)[0])
-        users, scores = topk_graph.best(factors, self.users.value(), owners, most)
+        search = factors, self.users.value(), owners, most
+        if self.related:
+            size = self.users.shape[0]
+            instead = tf.zeros(tf.shape(items), tf.bool), tf.zeros([size])  # popularity answers for no item
+            addends = self.related.audience_addends(items, self.all_owner_splits, self.all_owners, size)
+            users, scores = topk_graph.best_with_addends(*search, instead, addends)
+        else:
+            users, scores = topk_graph.best(*search)
         rule = tf.where(known, cold_start.FACTORS, cold_start.MEAN_ITEM)
         return _answer("visitorIds", self.visitor_ids, users, scores, each) | {"rule": rule}
 
@@ -202,6 +230,8 @@ class Recommender(tf.Module):
         own, entries = self._entry_weights(users, ratings), tf.gather(users, ratings.value_rowids())
         weights = own.with_values(own.values * tf.gather(self.user_weights, tf.maximum(entries, 0)))
         shares = self.fold_in.contributions(history, ratings, weights, items)
+        if self.related:
+            shares += self.related.contributions(history, items)
         answer = _answer("contentIds", self.item_ids, *topk_graph.best_of_each(history, shares, most), each)
         answer["contributions"] = answer.pop("scores")
         return answer | {"score": tf.cast(tf.reduce_sum(shares, 1), tf.float32)}
