@@ -114,7 +114,7 @@ def _as_matrix(rows: SparseRows, values: np.ndarray, columns: int) -> scipy.spar
 
 @dataclass(frozen=True)
 class AmongVisitors:
-    """What the term adds to the scores of q items with v visitors.
+    """Addends of the term to the scores of q items with v visitors.
 
     Attributes:
         starts: int64 [q + 1]. indices: int32 [nnz], visitors, ascending in a row. values: float64 [nnz].

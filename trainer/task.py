@@ -39,7 +39,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     cli.import_tensorflow()
     from trainer.job import training_job
 
-    training_job.train(settings.training, dataset_dir, model_dir, args.replace, settings.cold_start, settings.catalogue)
+    training_job.train(
+        settings.training,
+        dataset_dir,
+        model_dir,
+        args.replace,
+        settings.cold_start,
+        settings.catalogue,
+        term=settings.neighbourhood,
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,13 @@ from configs.settings.prediction import NightlySettings, PredictionSettings, Ser
 from configs.settings.section import Section, validate
 from configs.settings.signals import PRESETS
 from configs.settings.source import OF_PRESETS, SourceSettings
-from configs.settings.training import ColdStartSettings, EvaluationSettings, ReportSettings, TrainingSettings
+from configs.settings.training import (
+    ColdStartSettings,
+    EvaluationSettings,
+    NeighbourhoodSettings,
+    ReportSettings,
+    TrainingSettings,
+)
 
 
 class Settings(Section):
@@ -28,6 +34,7 @@ class Settings(Section):
     privacy: PrivacySettings = PrivacySettings()
     validation: ValidationSettings = ValidationSettings()
     training: TrainingSettings = TrainingSettings()
+    neighbourhood: NeighbourhoodSettings = NeighbourhoodSettings()
     prediction: PredictionSettings = PredictionSettings()
     cold_start: ColdStartSettings = ColdStartSettings()
     serving: ServingSettings = ServingSettings()

@@ -116,7 +116,7 @@ class Train(Step):
     module = "deploy.vertex.train"
     dataset = attrgetter("dataset")
     output = attrgetter("model")
-    settings = frozenset({"training", "cold_start"})
+    settings = frozenset({"training", "neighbourhood", "cold_start"})
     manifest = ModelManifest
 
     def flags(self, plan: Plan) -> tuple[str, ...]:

@@ -47,6 +47,8 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         training.solver training.cg_steps training.block_size training.devices training.table_dtype
         training.memory_limit_gb training.tolerance training.stop_metric training.patience training.seed
         training.init_stddev training.warm_start_sweeps
+        neighbourhood.gamma neighbourhood.neighbours neighbourhood.power neighbourhood.item_exponent
+        neighbourhood.related_exponent neighbourhood.shrinkage
     """,
     ("train", "refit", "predict"): "cold_start.min_ratings cold_start.min_site_ratings",
     ("evaluate",): """

@@ -155,6 +155,7 @@ def test_ties_go_to_the_lower_item():
     values = np.array([1, 3, 3, 2, 3, 0], "f")
     assert baselines.Popular(values).top(np.arange(2), seen, 4).tolist() == expected
     model = baselines.Factors.__new__(baselines.Factors)
+    model._neighbourhood = None
     model.items, model._keys, model._rows = values[:, None], np.arange(2), np.array([[1], [0]], "f")
     assert model.top(np.arange(2), seen, 4).tolist() == expected
     # Items 0, 2 and 3 have the same two users each: all cosines are 1.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from artifacts.manifests.base import refuse_other_kind
 from artifacts.paths import Dataset, Model
 from configs.errors import UserError
 from configs.settings import ColdStartSettings
+from ranking.neighbourhood import Neighbourhood
 from trainer.als.loop import Factorization
 from trainer.als.wals import Side
 from trainer.inputs.dataset_rows import DatasetInfo
@@ -61,10 +63,13 @@ def write(
     cold_start: ColdStartSettings,
     row_weight: float,
     catalogue: str | None,
+    *,
+    neighbourhood: Neighbourhood | None = None,
 ) -> None:
     """Write the factors, by all processes; then the SavedModel and the projector's files, by the first.
 
     row_weight: R of visitors that were not in the training data. catalogue: a file with titles, for the projector.
+    neighbourhood: the item-item term, if the model has one; of the first process.
     """
     dataset, cluster = Dataset(info.root), state.cluster
     files = (
@@ -84,7 +89,10 @@ def write(
         if cluster.size > 1:
             rows, cols = (_read_back(one, every) for one, every in zip(files, counts, strict=True))
             blocks = info.row_files(dataset.items_for_user)
-        export.save(model.saved_model, dataset, rows, cols, blocks, state.objective, cold_start, row_weight)
+        if neighbourhood:
+            factor_tables.write_related(model.related_items, neighbourhood.related)
+        save = functools.partial(export.save, neighbourhood=neighbourhood)
+        save(model.saved_model, dataset, rows, cols, blocks, state.objective, cold_start, row_weight)
         tensorboard.write_projector(model.logs, dataset, cols.table, cols.counts, catalogue)
 
     cluster.agree(write_factors)

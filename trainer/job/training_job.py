@@ -12,18 +12,20 @@ from rich.console import Console
 from rich.table import Table
 
 from artifacts import publish
-from artifacts.manifests import HeldOutMetric, ModelManifest, SweepRecord, TrainedOn
+from artifacts.manifests import HeldOutMetric, ModelManifest, NeighbourhoodAccount, SweepRecord, TrainedOn
 from artifacts.paths import Dataset, Model
+from artifacts.sparse_rows import SparseRows
 from artifacts.storage import locks
 from configs import cli
 from configs.errors import UserError
-from configs.settings import ColdStartSettings, TrainingSettings
+from configs.settings import ColdStartSettings, NeighbourhoodSettings, TrainingSettings
+from ranking.neighbourhood import Neighbourhood
 from trainer.als import tf_collectives
 from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, fit
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo
-from trainer.job import assembly, model_directory, warm_start
+from trainer.job import assembly, model_directory, neighbourhood, warm_start
 from trainer.job.checkpoints import Checkpoints
 from trainer.job.early_stopping import HeldOutEntries
 from trainer.job.preemption import Preemption
@@ -38,20 +40,24 @@ def train(
     cold_start: ColdStartSettings = ColdStartSettings(),  # noqa: B008 - frozen
     catalogue: str | None = None,
     *,
+    term: NeighbourhoodSettings = NeighbourhoodSettings(),  # noqa: B008 - frozen
     cluster: Cluster | None = None,
 ) -> ModelManifest:
     """Train on a dataset, write the model, its manifest last, and return the manifest.
 
-    catalogue: a file with titles, for TensorBoard's projector. cluster: by default the processes that TF_CONFIG names.
+    catalogue: a file with titles, for TensorBoard's projector. term: the item-item term of the scores. cluster: by
+    default the processes that TF_CONFIG names.
     Raise UserError if the dataset, the model directory, a checkpoint or a weights file does not fit.
     """
     cluster, model_dir = cluster or tf_collectives.from_environment(), publish.target_of(model_dir)
     publish.refuse_wildcards(model_dir)
+    if term.gamma == "auto" and cluster.size > 1:
+        raise UserError("neighbourhood.gamma auto is chosen by one worker; choose it so, then set the number")
     with contextlib.ExitStack() as stack:
         # One run at a time; of several workers the chief has the lock.
         cluster.agree(lambda: stack.enter_context(locks.claim(model_dir)) if cluster.rank == 0 else None)
         stop = stack.enter_context(Preemption(at_once=cluster.size > 1))
-        job = TrainingJob(settings, dataset_dir, Model(model_dir), cluster)
+        job = TrainingJob(settings, dataset_dir, Model(model_dir), cluster, term)
         job.make_ready(replace)
         with cli.progress("training", job.sweeps, "sweeps", quiet=cluster.rank > 0) as display:
             manifest = job.run(display, stop, cold_start, catalogue)
@@ -63,7 +69,15 @@ def train(
 class TrainingJob:
     """One training. All processes of the cluster call the same methods in the same order."""
 
-    def __init__(self, settings: TrainingSettings, dataset_dir: str, model: Model, cluster: Cluster):
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        dataset_dir: str,
+        model: Model,
+        cluster: Cluster,
+        term: NeighbourhoodSettings,
+    ):
+        self._term = term
         self._settings, self._model, self._cluster, self._started = settings, model, cluster, time.time()
         self._info = cluster.agree(lambda: read_info(dataset_dir, cluster))
         self._origin = cluster.agree(lambda: warm_start.choose(settings, model.root, self._info.rating))
@@ -88,9 +102,11 @@ class TrainingJob:
         watch = _Watch(state, display, stop, self._checkpoints, summaries, held_out)
         stopped = fit(state, self.sweeps, settings.tolerance, watch.after_sweep, watch.after_pass)
         summaries.close()
+        term, account = self._add_term(state, watch)
         display.say(f"{stopped}; writing {model.root}")
         state.turn_back()
-        model_directory.write(model, info, state, cold_start, float(settings.row_weights or 0), catalogue)
+        row_weight = float(settings.row_weights or 0)
+        model_directory.write(model, info, state, cold_start, row_weight, catalogue, neighbourhood=term)
         manifest = ModelManifest(
             **self._described(state),
             stopped=stopped,
@@ -98,9 +114,28 @@ class TrainingJob:
             start=start,
             cold_start=cold_start,
             held_out=held_out and HeldOutMetric(metric=held_out.name, passes=held_out.values),
+            neighbourhood=account,
         )
         self._by_chief(lambda: model_directory.finish(model, manifest))
         return manifest
+
+    def _add_term(self, state: Factorization, watch: _Watch) -> tuple[Neighbourhood | None, NeighbourhoodAccount]:
+        """Make the item-item term, in the first process; return it and its part of the manifest."""
+        if not self._term.gamma:
+            return None, NeighbourhoodAccount(settings=self._term)
+
+        def make() -> tuple[Neighbourhood | None, NeighbourhoodAccount]:
+            if self._cluster.rank:
+                return None, NeighbourhoodAccount(settings=self._term)
+            info, blocks = self._info, state.row_blocks
+            if self._cluster.size > 1:
+                blocks = info.row_files(Dataset(info.root).items_for_user)
+            rows = SparseRows.stacked(list(blocks), info.users)
+            made = neighbourhood.of_dataset(self._term, self._settings, info, rows, watch.after_other_pass)
+            watch.display.say(neighbourhood.describe(made[1]))
+            return made
+
+        return self._cluster.agree(make)
 
     def _assemble(self, display: cli.ProgressBar) -> Factorization:
         """Return the fit before its first sweep."""
@@ -180,6 +215,12 @@ class _Watch:
         if self.stop.told:
             self._leave()
         return reason
+
+    def after_other_pass(self, state: Factorization) -> str | None:
+        """End on SIGTERM after a pass of another fit: the checkpoint of the model is complete by then."""
+        if self.stop.told:
+            self._leave()
+        return None
 
     def _leave(self) -> None:
         sweeps = len(self.state.history)

@@ -321,7 +321,7 @@ def test_replace_takes_the_place_of_a_model(tmp_path, config, dataset):
 
 
 def test_a_failed_write_leaves_no_model(tmp_path, monkeypatch, config, dataset):
-    def fail(*args):
+    def fail(*args, **kwargs):
         raise OSError("disk full")
 
     monkeypatch.setattr(model_directory.export, "save", fail)

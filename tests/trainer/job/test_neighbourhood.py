@@ -1,0 +1,110 @@
+"""The item-item term of a training: its matrix, the choice of its weight, and its files."""
+
+import json
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from artifacts import factor_tables
+from artifacts.manifests import ModelManifest
+from artifacts.manifests.neighbourhood import GammaTrial
+from artifacts.paths import Model
+from artifacts.sparse_rows import SparseRows
+from configs.errors import UserError
+from configs.settings import NeighbourhoodSettings, TrainingSettings
+from tests.support import datasets
+from trainer.als.collectives import Cluster
+from trainer.job import neighbourhood, training_job
+from trainer.neighbourhood.related import Relation, nearest
+
+USERS, PAIRS = 300, 40
+
+
+def in_pairs(seed: int, noise: float) -> sp.csr_matrix:
+    """Return users who have both items of a few pairs: two factors know less of them than the related items do."""
+    rng = np.random.default_rng(seed)
+    table = np.repeat(rng.random((USERS, PAIRS)) < 0.12, 2, axis=1) & (rng.random((USERS, 2 * PAIRS)) < 0.85)
+    return sp.csr_matrix((table | (rng.random(table.shape) < noise)).astype(np.float32))
+
+
+def train(root, matrix: sp.csr_matrix, **term) -> ModelManifest:
+    dataset = datasets.write_dataset(root / "dataset", matrix)
+    settings = TrainingSettings(embedding_dimension=2, max_sweeps=4)
+    term = NeighbourhoodSettings(**term)
+    return training_job.train(settings, dataset, str(root / "model"), False, term=term)
+
+
+def test_the_model_keeps_the_matrix_of_its_settings(tmp_path, without_graphs, capsys):
+    matrix = in_pairs(0, 0.05)
+    term = {"gamma": 0.25, "neighbours": 5, "power": 1.5, "related_exponent": 0.3, "shrinkage": 2.0}
+    account = train(tmp_path, matrix, **term).neighbourhood
+    read = factor_tables.read_related(Model(str(tmp_path / "model")).related_items, 2 * PAIRS)
+    near = nearest(SparseRows.from_matrix(matrix), 2 * PAIRS, 5, Relation(0.5, 0.3, 2.0))
+    assert read.lengths.max() == 5 and read.entries == account.entries
+    dense = np.zeros((2 * PAIRS, 2 * PAIRS))
+    np.put_along_axis(dense, near.indices, np.maximum(near.scores, 0).astype(np.float64) ** 1.5, 1)
+    stored = sp.csr_matrix((read.values, read.indices, read.indptr), dense.shape).toarray()
+    np.testing.assert_allclose(stored, dense, atol=dense.max() * 2.0**-23)
+    manifest = json.loads((tmp_path / "model/manifest.json").read_text())
+    assert manifest["neighbourhood"]["gamma"] == 0.25 and account.trials == []
+    assert {name for name in manifest["files"] if "related_items" in name} == {
+        f"factors/related_items-{part}.npy" for part in ("indptr", "indices", "values")
+    }
+    assert "neighbourhood: gamma 0.25" in capsys.readouterr().out
+
+
+def test_a_model_without_the_term_has_no_matrix(tmp_path, without_graphs):
+    assert train(tmp_path, in_pairs(0, 0.05)).neighbourhood.gamma == 0
+    assert not list((tmp_path / "model/factors").glob("related_items*"))
+
+
+def test_the_weight_with_the_best_ndcg_on_held_out_entries_is_chosen(tmp_path, without_graphs):
+    account = train(tmp_path, in_pairs(1, 0.02), gamma="auto").neighbourhood
+    trials = {trial.gamma: trial.ndcg for trial in account.trials}
+    assert len(trials) == 8 and account.visitors > 200 and account.gamma > 0
+    assert trials[account.gamma] == max(trials.values()) > trials[0.0] + 0.05
+
+
+def test_no_weight_is_chosen_where_the_term_does_not_help(tmp_path, without_graphs):
+    """Items are had by chance, popular ones more often; this matrix favours the rarest: its best gain is chance too."""
+    rng = np.random.default_rng(2)
+    table = rng.random((USERS, 60)) < np.linspace(0.6, 0.02, 60)[None, :]
+    rare = {"item_exponent": 0, "related_exponent": 1, "power": 4}
+    account = train(tmp_path, sp.csr_matrix(table.astype(np.float32)), gamma="auto", **rare).neighbourhood
+    trials = {trial.gamma: trial.ndcg for trial in account.trials}
+    assert account.gamma == 0 and account.entries == 0
+    assert max(trials.values()) < trials[0.0] + 0.01 and min(trials.values()) < trials[0.0] - 0.1
+    assert not list((tmp_path / "model/factors").glob("related_items*"))
+
+
+def test_nothing_to_hold_out_means_no_term(tmp_path, without_graphs):
+    account = train(tmp_path, sp.csr_matrix(np.eye(9, dtype=np.float32)), gamma="auto").neighbourhood
+    assert account.gamma == 0 and account.trials == []
+
+
+def test_several_workers_are_told_to_set_a_number(tmp_path):
+    class Two(Cluster):
+        size = 2
+
+    with pytest.raises(UserError, match="gamma auto is chosen by one worker"):
+        training_job.train(
+            TrainingSettings(),
+            "none",
+            str(tmp_path / "m"),
+            False,
+            term=NeighbourhoodSettings(gamma="auto"),
+            cluster=Two(),
+        )
+
+
+def test_the_smallest_of_equal_weights_is_chosen_and_none_by_chance():
+    def trials(*found):
+        names = ("gamma", "ndcg", "gain", "error")
+        return [GammaTrial(recall=0.1, **dict(zip(names, values, strict=True))) for values in found]
+
+    nothing = 0.0, 0.2, 0.0, 0.0
+    assert neighbourhood.best(trials(nothing, (0.5, 0.3, 0.1, 0.01), (1.0, 0.3, 0.1, 0.02))) == 0.5
+    assert neighbourhood.best(trials(nothing, (0.5, 0.3, 0.1, 0.06), (1.0, 0.25, 0.05, 0.01))) == 0
+    assert neighbourhood.best(trials(nothing, (0.5, 0.1, -0.1, 0.01))) == 0
+    assert neighbourhood.best([]) == 0
