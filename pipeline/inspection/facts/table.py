@@ -87,7 +87,7 @@ class _Look:
         _, sound = times.milliseconds(self.column, None)
         if self.is_numeric:
             for unit, count in times.units(self.column).most_common(1):
-                if count >= _MOST * max(1, int(self.is_number.sum())):
+                if unit != times.NO_UNIT and count >= _MOST * max(1, int(self.is_number.sum())):
                     return unit
             whole = self.numbers[self.is_number]
             return "auto" if self._most(sound) and len(whole) and (whole > 19700101).all() and _dates(whole) else None
