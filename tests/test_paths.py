@@ -210,3 +210,16 @@ def test_inputs_of_any_name_are_found_without_strays(tmp_path, monkeypatch, patt
             input_files.match_files(source)
     else:
         assert [os.path.basename(path) for path in input_files.match_files(source).files] == kept
+
+
+def test_a_file_and_a_link_to_it_are_read_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("events_20240103", "other/x", "events_20240104"):
+        storage.write_bytes(name, b"{}")
+    os.symlink("events_20240104", "a_link")
+    os.symlink("events_20240104", "latest")
+    os.symlink("other/x", "to_x")
+    os.symlink("other/x", "to_x_too")
+    files = input_files.match_files(SourceSettings(kind="ga4", input="*")).files
+    assert files[:2] == ["events_20240103", "events_20240104"] and len(files) == 3 and files[2].startswith("to_x")
+    assert input_files.match_files(SourceSettings(kind="ga4", input="latest")).files == ["latest"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ def match_files(source: SourceSettings) -> Input:
     except OSError as error:
         raise UserError(f"{source.input} cannot be listed: {error}") from error
     fixed = len(re.split(r"[*?\[]", source.input, maxsplit=1)[0].rpartition("/")[0])
-    visible = [file for file in files if file.path == source.input or not _is_hidden(file.path[fixed:])]
+    visible = _once([file for file in files if file.path == source.input or not _is_hidden(file.path[fixed:])])
     tables = [_table_of(file.path, source) for file in visible]
     chosen = tables_to_read(tables, source.include_intraday)
     kept = [(file, table) for file, table, read in zip(visible, tables, chosen, strict=True) if read]
@@ -56,6 +57,14 @@ def match_files(source: SourceSettings) -> Input:
         )
     size = sum(file.bytes for file in inside)
     return Input(sorted(file.path for file in inside), size, len(kept) - len(inside))
+
+
+def _once(files: list[storage.StoredFile]) -> list[storage.StoredFile]:
+    """Return files without links to others of them, such as latest.json; of links to one other file, one stays."""
+    links_first = sorted(files, key=lambda file: os.path.islink(file.path), reverse=True)
+    kept = {file.path if "://" in file.path else os.path.realpath(file.path): file.path for file in links_first}
+    paths = set(kept.values())
+    return [file for file in files if file.path in paths]
 
 
 def _what_does(pattern: str, unfinished: int) -> str:
