@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from configs.settings import RatingSettings, SourceSettings
+from pipeline import sample
 from pipeline.interactions.columns import from_bytes, to_bytes
 from pipeline.sources.events.schema import schema_of
 from pipeline.sources.select import source_of
-from tests.support.exports import SHARED, event, write_ndjson
+from tests.support.exports import SHARED, event, make_dataset, write_ndjson
 
 SAMPLE = SHARED / "google" / "ga4_events.parquet"
 needs_sample = pytest.mark.skipif(not SAMPLE.is_file(), reason="Google's sample is not on this machine")
@@ -337,17 +338,43 @@ def avro_type(kind: pa.DataType, name: str) -> dict | list:
     return ["null", "long" if pa.types.is_integer(kind) else "double" if pa.types.is_floating(kind) else "string"]
 
 
-@needs_sample
-def test_renderings_of_google_s_sample_give_the_same(tmp_path):
+def write_renderings(folder, row_group_size=None):
+    """Write 900 events of Google's sample in each format."""
     wanted = schema_of(SourceSettings(preset="ga4_shop")).names + ["event_params"]
     table = pq.read_table(SAMPLE, columns=[name for name in wanted if name != "batch_event_index"])
     table = table.filter(pc.is_in(table["event_name"], value_set=pa.array(["purchase", "add_to_cart", "view_item"])))
     rows = table.slice(0, 900).to_pylist()
-    pq.write_table(table.slice(0, 900), tmp_path / "parquet")
-    write_ndjson(tmp_path / "json", [as_extract(row) for row in rows])
-    write_ndjson(tmp_path / "numbers.gz", rows)
-    with (tmp_path / "avro").open("wb") as file:
+    pq.write_table(table.slice(0, 900), folder / "parquet", row_group_size=row_group_size)
+    write_ndjson(folder / "json", [as_extract(row) for row in rows])
+    write_ndjson(folder / "numbers.gz", rows)
+    with (folder / "avro").open("wb") as file:
         fastavro.writer(file, avro_type(pa.struct(list(table.schema)), "event"), rows, codec="deflate")
+
+
+def test_datasets_of_all_renderings_are_the_same_bytes(tmp_path):
+    """Compare datasets of Google's sample, or without it of the made shop."""
+    if SAMPLE.exists():
+        write_renderings(tmp_path, row_group_size=400)
+        globs = [tmp_path / name for name in ("parquet", "json", "avro")]
+    else:
+        flags = ["--visitors", "40", "--items", "30", "--days", "1", "--layouts", "ga4_shop"]
+        sample.main(["--output_dir", str(tmp_path / "in"), *flags, "--formats", "ndjson", "avro", "parquet"])
+        globs = [tmp_path / "in" / f"ga4_shop{form}" / "*" for form in ("", "-avro", "-parquet")]
+    made = []
+    for number, pattern in enumerate(globs):
+        root = tmp_path / str(number)
+        manifest = make_dataset(root, pattern, "ga4", source={"preset": "ga4_shop"})
+        account = {name: manifest[name] for name in ("counts", "skipped", "rejected", "median", "attributes")}
+        made.append((account, {name: (root / name).read_bytes() for name in manifest["files"]}))
+    names = set(made[0][1])
+    assert {"items.parquet"} < names and sum("_for_" in name for name in names) == 2
+    assert made[0][0]["counts"]["interactions"] > 100
+    assert made[0] == made[1] == made[2]
+
+
+@needs_sample
+def test_renderings_of_google_s_sample_give_the_same(tmp_path):
+    write_renderings(tmp_path)
     for given_settings in ({"preset": "ga4_shop"}, {"preset": "ga4_pages", "signals": [VIEW, PAGE]}):
         first = read(tmp_path / "parquet", **given_settings)
         assert len(first[0]) > 100 and not first[1]
