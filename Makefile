@@ -231,6 +231,7 @@ bench-pipeline: setup  ## the pipeline's speed and memory against pandas and Duc
 	@$(BIN)/python -m benchmarks.pipeline.preprocess_speed --millions 50 --visitors 5000000 --sides ours duckdb --rounds 1 --name preprocess_50m
 	@$(BIN)/python -m benchmarks.pipeline.hot_rows
 	@$(BIN)/python -m benchmarks.pipeline.read_exports
+	@$(BIN)/python -m benchmarks.pipeline.read_exports --signals --interactions 40000
 	@$(BIN)/python -m benchmarks.pipeline.read_rows
 	@$(BIN)/python -m benchmarks.pipeline.runners
 	@$(BIN)/python -m benchmarks.pipeline.startup

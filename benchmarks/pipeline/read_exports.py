@@ -1,10 +1,14 @@
 """Rows per second from GA360 exports (NDJSON, gzip) to page views on one core, next to a plain loop and DuckDB.
 
     python -m benchmarks.pipeline.read_exports [--interactions 500000] [--rounds 5]
+    python -m benchmarks.pipeline.read_exports --signals [--interactions 60000]
 
 Made data (python -m pipeline.sample, seed 42). The loop is what one writes first: gzip, json.loads, a tuple a page view
 with the item of custom dimension 10. DuckDB reads the same files to the same columns: the limit to name. Ours is the
 pipeline's own reader and checks, with the account of every row. All read one page view for each other's.
+
+With --signals, records per second of each layout of the sample in NDJSON (gzip) and Parquet: by the signals and the
+attributes of its preset, next to the same files by one parameter (GA4) or custom dimension (GA360) without attributes.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from collections.abc import Callable
 from benchmarks.support import machine
 
 INDEX = 10
+PRESETS = {"ga360": "ga360_dimension", "ga4": "ga4_articles"}  # of a layout with another name
+LAYOUTS = ("ga360", "ga360_pages", "ga360_shop", "ga4", "ga4_pages", "ga4_shop")
 
 
 def loop(paths: list[str]) -> int:
@@ -65,17 +71,64 @@ def duckdb(paths: list[str]) -> int:
     return connection.execute(query).to_arrow_table().num_rows
 
 
+def records(paths: list[str], **source: object) -> int:
+    """Read and extract; return the number of records."""
+    from configs.settings import RatingSettings, SourceSettings
+    from pipeline.sources.select import source_of
+
+    reader = source_of(SourceSettings.model_validate(source), RatingSettings())
+    read = 0
+    for path in paths:
+        for raw in reader.read(path):
+            reader.extract(raw, path)
+            read += len(raw.numbers)
+    return read
+
+
+def by_signals(folder: str, args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Return the rates of each layout and format by one id and by signals and attributes, and the ratio of these."""
+    exports = {}
+    for layout in LAYOUTS:
+        for suffix, form in (("", "NDJSON"), ("-parquet", "Parquet")):
+            paths = sorted(glob.glob(f"{folder}/sample/{layout}{suffix}/*"))
+            kind, preset = layout.partition("_")[0], PRESETS.get(layout, layout)
+            sides = {"one id": {"kind": kind}, "signals": {"preset": preset}}
+            seconds: dict[str, list[float]] = {name: [] for name in sides}
+            for round_ in range(args.rounds + 1):
+                for name, source in sides.items():
+                    started = time.process_time()
+                    count = records(paths, **source)
+                    if round_:  # the first compiles and fills caches
+                        seconds[name].append(time.process_time() - started)
+            rates = {name: count / statistics.median(some) for name, some in seconds.items()}
+            ratios = [a / b for a, b in zip(seconds["one id"], seconds["signals"], strict=True)]
+            exports[f"{preset}, {form}"] = rates | {"ratio": statistics.median(ratios)}
+            print(
+                f"{preset:16}{form:8}",
+                *(f"{name} {rate:12,.2f}" for name, rate in exports[f"{preset}, {form}"].items()),
+            )
+    return exports
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--interactions", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--signals", action="store_true", help="compare signals and attributes with one id")
     args = parser.parse_args()
     sides: dict[str, Callable[[list[str]], int]] = {"loop": loop, "ours": ours, "duckdb": duckdb}
     with tempfile.TemporaryDirectory() as folder:
         from pipeline import sample
 
-        flags = ["--visitors", str(args.interactions // 12), "--items", "5000", "--layouts", "ga360"]
+        flags = ["--visitors", str(args.interactions // 12), "--items", "5000"]
+        flags += ["--layouts", *LAYOUTS, "--formats", "ndjson", "parquet"] if args.signals else ["--layouts", "ga360"]
         sample.main(["--output_dir", folder + "/sample", "--interactions", str(args.interactions), *flags])
+        if args.signals:
+            print(machine.describe())
+            exports = by_signals(folder, args)
+            about = {"seed": 42, "rounds": args.rounds, "interactions": args.interactions}
+            machine.save("read_signals", about | {"exports": exports})
+            return
         paths = sorted(glob.glob(f"{folder}/sample/ga360/*"))
         counts = {name: side(paths[:1]) for name, side in sides.items()}
         if len(set(counts.values())) > 1:
