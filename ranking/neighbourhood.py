@@ -28,15 +28,10 @@ _BITS = 24  # of a float32
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """The term of a model with m items.
+    """The term of a model with m items."""
 
-    Attributes:
-        related: B: m rows by itemId, the related items, and the values float32 that `on_a_grid` returns.
-        gamma: the weight of the term, at least 0.
-    """
-
-    related: SparseRows
-    gamma: float
+    related: SparseRows  # B: m rows by itemId, the related items, and the values float32 that `on_a_grid` returns
+    gamma: float  # the weight of the term, at least 0
 
     @classmethod
     def read(cls, model: Model, items: int, gamma: float) -> Neighbourhood | None:

@@ -35,21 +35,14 @@ TILE = Tile()
 
 
 class _Block(NamedTuple):
-    """Users to answer, as the kernels read them.
+    """Users to answer, as the kernels read them."""
 
-    Attributes:
-        users: float32 [b, d]. items: float32 [n, d].
-        starts: int64 [b + 1]; user r is not given the items left_out[starts[r]:starts[r + 1]].
-        left_out: int [nnz]. errors: float64 [b], bounds on the distance between a rough score and the exact one.
-        addends: what the neighbourhood adds, in tiles of `width` items.
-    """
-
-    users: np.ndarray
-    items: np.ndarray
-    starts: np.ndarray
-    left_out: np.ndarray
-    errors: np.ndarray
-    addends: Addends
+    users: np.ndarray  # float32 [b, d]
+    items: np.ndarray  # float32 [n, d]
+    starts: np.ndarray  # int64 [b + 1]; user r is not given the items left_out[starts[r]:starts[r + 1]]
+    left_out: np.ndarray  # int [nnz]
+    errors: np.ndarray  # float64 [b], bounds on the distance between a rough score and the exact one
+    addends: Addends  # what the neighbourhood adds, in tiles of `width` items
     width: int
 
 

@@ -20,11 +20,7 @@ _MOST_ASKED = 200_000  # visitors whose factors each worker has in memory
 
 
 def check_options(options: PredictionSettings, counts: DatasetCounts) -> None:
-    """Check the options against the size of the dataset.
-
-    Raises:
-        UserError: top_k is larger than what can be returned, or similar_visitors would compare too many.
-    """
+    """Raise UserError if top_k is larger than what can be returned, or similar_visitors would compare too many."""
     most, available = counts.items, f"catalogue of {counts.items} items"
     if options.returns_visitors:
         most, available = counts.users, f"dataset of {counts.users} visitors"
@@ -40,8 +36,7 @@ def check_options(options: PredictionSettings, counts: DatasetCounts) -> None:
 def deleted_visitors(settings: PrivacySettings, dataset: Dataset, manifest: DatasetManifest) -> Collection[bytes]:
     """Return the ids of visitors that must be left out, as the dataset has them.
 
-    Raises:
-        UserError: the dataset's visitorIds were hashed with another key, or a file of the settings is wrong.
+    Raise UserError if its visitorIds were hashed with another key.
     """
     key, deleted = privacy.open_rules(settings)
     if key is not None and key_name(key) != manifest.visitors_hashed_with:
@@ -50,11 +45,7 @@ def deleted_visitors(settings: PrivacySettings, dataset: Dataset, manifest: Data
 
 
 def unknown_ids(dataset: Dataset, options: PredictionSettings, deleted: Collection[bytes]) -> tuple[bytes, ...]:
-    """Return the ids of `prediction.only` that are not in the vocabulary.
-
-    Raises:
-        UserError: the file is missing or empty, or names only unknown ids where these have no answer.
-    """
+    """Return the ids of `prediction.only` that are not in the vocabulary; raise UserError if they have no answer."""
     if not options.only:
         return ()
     asked = IdList.read(options.only, "prediction.only")
@@ -66,13 +57,10 @@ def unknown_ids(dataset: Dataset, options: PredictionSettings, deleted: Collecti
 
 
 def check_dataset(dataset: Dataset, manifest: DatasetManifest) -> None:
-    """Check that the files that the workers will read are those that the manifest describes.
+    """Raise UserError if a file that the workers will read is not the one that the manifest describes.
 
     Other lines in a vocabulary would give visitors each other's recommendations; a file of rows that lost its end
     between two records would have items recommended to visitors who have them.
-
-    Raises:
-        UserError: a file is missing or damaged.
     """
     single = (dataset.vocab_users, dataset.vocab_items, dataset.items)
     paths = {name: join(dataset.root, name) for name in manifest.files}
@@ -85,11 +73,7 @@ def check_dataset(dataset: Dataset, manifest: DatasetManifest) -> None:
 
 
 def check_model(model: Model, manifest: ModelManifest, trained_on: DatasetManifest, projected: bool) -> None:
-    """Check the first shard of each table, which shows most mistakes, and all checksums.
-
-    Raises:
-        UserError: a table is missing, damaged or of another shape.
-    """
+    """Check the first shard of each table, which shows most mistakes, and all checksums; raise UserError."""
     users, items = trained_on.counts.users, trained_on.counts.items
     user_shards, item_shards = trained_on.shards["items_for_user"], trained_on.shards["users_for_item"]
     item_width = _width(model.item_factors, item_shards, items)

@@ -70,9 +70,8 @@ class Plan:
 def make(settings: Settings) -> tuple[Plan, ModelManifest]:
     """Return the plan and the model's manifest.
 
-    Raises:
-        UserError: dataset and model do not belong together, a file differs from its manifest, or an option cannot be
-            met.
+    Raise UserError if dataset and model do not belong together, a file differs from its manifest, or an option cannot
+    be met.
     """
     dataset = Dataset(cli.required(settings.dataset_dir, "dataset_dir").rstrip("/"))
     model = Model(cli.required(settings.model_dir, "model_dir").rstrip("/"))

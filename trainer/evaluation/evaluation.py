@@ -27,41 +27,28 @@ AHEAD, BEHIND, OPEN = "ahead", "behind", "no significant difference"
 
 @dataclass(frozen=True)
 class Verdict:
-    """The comparison with one system, by recall at the greatest K.
-
-    Attributes:
-        verdict: AHEAD, BEHIND or OPEN: the paired difference's interval is above zero, below it, or contains it.
-        intervals_overlap: whether the two systems' own intervals overlap, a stricter test that ignores the pairing.
-        summary: a sentence.
-    """
+    """The comparison with one system, by recall at the greatest K."""
 
     system: str
     metric: str
-    verdict: str
-    intervals_overlap: bool
-    summary: str
+    verdict: str  # AHEAD, BEHIND or OPEN: the difference's interval is above zero, below it, or contains it
+    intervals_overlap: bool  # of the two systems' own intervals, a stricter test that ignores the pairing
+    summary: str  # a sentence
 
 
 @dataclass
 class Evaluation:
-    """The result.
+    """The result."""
 
-    Attributes:
-        users, pairs: what was held out. activity: users by the number of items that they have in train.
-        cells, by_activity: metrics by system. differences: ours minus each other system's, paired by user.
-        overlap: the share of the two models' lists that is the same. against: the name of the other model.
-        about: the model, the dataset, the settings, and what was left out.
-    """
-
-    users: int
-    pairs: int
-    activity: dict[str, int]
-    cells: dict[str, Cells]
-    by_activity: dict[str, dict[str, Cells]]
-    differences: dict[str, Cells]
-    overlap: Cells
-    against: str | None
-    about: dict[str, Any] = field(default_factory=dict)
+    users: int  # those with something held out
+    pairs: int  # those held out
+    activity: dict[str, int]  # users by the number of items that they have in train
+    cells: dict[str, Cells]  # metrics by system
+    by_activity: dict[str, dict[str, Cells]]  # the same by activity
+    differences: dict[str, Cells]  # ours minus each other system's, paired by user
+    overlap: Cells  # the share of the two models' lists that is the same
+    against: str | None  # the name of the other model
+    about: dict[str, Any] = field(default_factory=dict)  # the model, the dataset, the settings, and what was left out
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -94,11 +81,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure a model, the baselines and, if there is one, another model.
 
-    Args:
-        progress: is called with the number of users that are done, and of all users.
-
-    Raises:
-        UserError: no split, a model of another dataset, or K above the number of items.
+    progress: is called with the number of users that are done, and of all users. Raise UserError without a split, or if
+    a model is of another dataset, or K is above the number of items.
     """
     started, held_out = time.time(), HeldOut.read(dataset_dir)
     info, ks = held_out.info, sorted(set(settings.k))

@@ -32,12 +32,7 @@ _USERS = 8192  # whose lists are computed at once
 
 
 class Columns(NamedTuple):
-    """The values of lists at each K, float64 [..., ks] each.
-
-    Attributes:
-        information: sum of -log2 of the share of visitors who have each recommended item.
-        recommendations: number of recommended items.
-    """
+    """The values of lists at each K, float64 [..., ks] each."""
 
     precision: np.ndarray
     recall: np.ndarray
@@ -45,8 +40,8 @@ class Columns(NamedTuple):
     mrr: np.ndarray
     map: np.ndarray
     ndcg: np.ndarray
-    information: np.ndarray
-    recommendations: np.ndarray
+    information: np.ndarray  # sum of -log2 of the share of visitors who have each recommended item
+    recommendations: np.ndarray  # number of recommended items
 
     @classmethod
     def of(cls, values: np.ndarray) -> Columns:

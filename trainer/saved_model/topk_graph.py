@@ -19,8 +19,7 @@ _SPARE = 6  # candidates beyond k + k / 8
 def rows_of(splits: tf.Tensor, indices: tf.Tensor) -> tf.RaggedTensor:
     """Return the entries of rows in compact form: int64 [b, (entries)], positions among all entries.
 
-    Args:
-        splits: int64 [n + 1]. indices: int64 [b], the rows; -1 for an empty row.
+    splits: int64 [n + 1]. indices: int64 [b], the rows; -1 for an empty row.
     """
     starts = tf.gather(splits, tf.maximum(indices, 0))
     limits = tf.where(indices >= 0, tf.gather(splits, tf.maximum(indices, 0) + 1), starts)
@@ -221,8 +220,7 @@ def _error(queries: tf.Tensor, greatest: tf.Tensor, addends: tf.Tensor | None) -
 def best_of_each(indices: tf.RaggedTensor, values: tf.RaggedTensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the k greatest values of each row: indices [b, k'] and float32 values; -1 and -inf after the last.
 
-    Args:
-        indices: int64 [b, (n)], ascending in a row, so that of equal values the lower index comes first.
+    indices: int64 [b, (n)], ascending in a row, so that of equal values the lower index comes first.
     """
     # One column more, so that there is one if no row has entries.
     width = tf.reduce_max(tf.concat([indices.row_lengths(), [0]], 0)) + 1
