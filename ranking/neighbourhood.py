@@ -131,18 +131,12 @@ class AmongVisitors:
 
 
 class Addends(NamedTuple):
-    """Addends to the scores of b visitors, in tiles of items; what is not listed is 0.
+    """Addends to the scores of b visitors, in tiles of items; what is not listed is 0."""
 
-    Attributes:
-        starts: int64 [b, tiles + 1]; the entries starts[r, t] : starts[r, t + 1] are of visitor r and tile t.
-        indices: int32 [nnz], items, in no order within a tile. values: float64 [nnz], above 0.
-        greatest: float64 [b], each visitor's greatest value; 0 without one.
-    """
-
-    starts: np.ndarray
-    indices: np.ndarray
-    values: np.ndarray
-    greatest: np.ndarray
+    starts: np.ndarray  # int64 [b, tiles + 1]; starts[r, t] : starts[r, t + 1] are of visitor r and tile t
+    indices: np.ndarray  # int32 [nnz], items, in no order within a tile
+    values: np.ndarray  # float64 [nnz], above 0
+    greatest: np.ndarray  # float64 [b], each visitor's greatest value; 0 without one
 
     @classmethod
     def none(cls, rows: int, tiles: int) -> Addends:

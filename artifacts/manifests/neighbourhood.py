@@ -9,32 +9,21 @@ from configs.settings import NeighbourhoodSettings
 
 
 class GammaTrial(Part):
-    """A weight of the term, with recall@20 and NDCG@20 on what was held out to choose it.
-
-    Attributes:
-        gain: of NDCG over weight 0, paired by visitor. error: its standard error.
-    """
+    """A weight of the term, with recall@20 and NDCG@20 on what was held out to choose it."""
 
     gamma: float
     recall: float
     ndcg: float
-    gain: float
-    error: float
+    gain: float  # of NDCG over weight 0, paired by visitor
+    error: float  # its standard error
 
 
 class NeighbourhoodAccount(Part):
-    """The item-item term of a model.
-
-    Attributes:
-        gamma: its weight, as set or as chosen; 0 is a model without the term.
-        entries: related items in `Model.related_items`.
-        visitors: on whom the weight was chosen; 0 if it was set.
-        trials: the weights that were compared, 0 first. seconds: of choosing and of making the matrix.
-    """
+    """The item-item term of a model."""
 
     settings: NeighbourhoodSettings = NeighbourhoodSettings()
-    gamma: float = 0.0
-    entries: int = 0
-    visitors: int = 0
-    trials: list[GammaTrial] = Field(default_factory=list)
-    seconds: float = 0.0
+    gamma: float = 0.0  # its weight, as set or as chosen; 0 is a model without the term
+    entries: int = 0  # related items in `Model.related_items`
+    visitors: int = 0  # on whom the weight was chosen; 0 if it was set
+    trials: list[GammaTrial] = Field(default_factory=list)  # the weights that were compared, 0 first
+    seconds: float = 0.0  # of choosing and of making the matrix

@@ -20,35 +20,26 @@ _ENTRIES = 1 << 20  # of the answers of a block, which limits a block if top_k i
 
 @dataclass(frozen=True)
 class Plan:
-    """The directories, the sizes and the options that a worker needs.
-
-    Attributes:
-        interactions: of the whole site, for the rules of cold start.
-        projected: whether visitors' factors are projected from their rows.
-        privacy: names the visitors to leave out.
-        unknown: ids of `prediction.only` that are not in the dataset.
-        listed: how many ids `allow` and `block` list, and how many of them are in the dataset.
-        gamma: weight of the model's item-item term; 0 if it has none.
-    """
+    """The directories, the sizes and the options that a worker needs."""
 
     dataset: Dataset
     model: Model
     users: int
     items: int
-    interactions: int
+    interactions: int  # of the whole site, for the rules of cold start
     user_shards: int
     item_shards: int
     compressed: bool
     options: PredictionSettings
     cold_start: ColdStartSettings
     objective: Objective
-    projected: bool
+    projected: bool  # whether visitors' factors are projected from their rows
     catalogue: str | None
-    privacy: PrivacySettings
-    unknown: tuple[bytes, ...]
+    privacy: PrivacySettings  # names the visitors to leave out
+    unknown: tuple[bytes, ...]  # ids of `prediction.only` that are not in the dataset
     stamp: Stamp
-    listed: dict[str, int] = field(default_factory=dict)
-    gamma: float = 0.0
+    listed: dict[str, int] = field(default_factory=dict)  # ids that `allow` and `block` list, and those that are known
+    gamma: float = 0.0  # weight of the model's item-item term; 0 if it has none
 
     @property
     def block_size(self) -> int:

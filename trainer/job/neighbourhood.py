@@ -105,13 +105,8 @@ def compare(
         recall, ndcg = (getattr(metrics.Columns.of(measured), name) for name in ("recall", "ndcg"))
         without = ndcg if gamma == 0 else without
         gains = ndcg - without
-        trial = {
-            "recall": recall.mean(),
-            "ndcg": ndcg.mean(),
-            "gain": gains.mean(),
-            "error": gains.std() / len(gains) ** 0.5,
-        }
-        trials.append(GammaTrial(gamma=gamma, **trial))
+        gain, error = gains.mean(), gains.std() / len(gains) ** 0.5
+        trials.append(GammaTrial(gamma=gamma, recall=recall.mean(), ndcg=ndcg.mean(), gain=gain, error=error))
     return trials
 
 

@@ -27,27 +27,17 @@ _ROWS = tf.TensorSpec([None, None], tf.int64, "indices"), tf.TensorSpec([None, N
 
 @dataclass(frozen=True)
 class Tables:
-    """The content of the model; u visitors by userId, m items by itemId, d factors. The items' are in a Projection.
+    """The content of the model; u visitors by userId, m items by itemId, d factors. The items' are in a Projection."""
 
-    Attributes:
-        users: float32 [u, d], the factors that answer; projected ones for visitors with few ratings.
-        user_weights: float32 [u], R. default_row_weight: R of a visitor that was not in the training data.
-        histories: the items of each visitor, and the ratings.
-        owners: the visitors of each item that may not be recommended to them again.
-        popularity: float32 [m], the scores if popularity answers.
-        vocab_users, vocab_items: paths of the vocabularies.
-        neighbourhood: the item-item term, if the model has one.
-    """
-
-    users: np.ndarray
-    user_weights: np.ndarray
-    default_row_weight: float
-    histories: SparseRows
-    owners: SparseRows
-    popularity: np.ndarray
-    vocab_users: str
-    vocab_items: str
-    neighbourhood: Neighbourhood | None = None
+    users: np.ndarray  # float32 [u, d], the factors that answer; projected ones for visitors with few ratings
+    user_weights: np.ndarray  # float32 [u], R
+    default_row_weight: float  # R of a visitor that was not in the training data
+    histories: SparseRows  # the items of each visitor, and the ratings
+    owners: SparseRows  # the visitors of each item that may not be recommended to them again
+    popularity: np.ndarray  # float32 [m], the scores if popularity answers
+    vocab_users: str  # path of the vocabulary
+    vocab_items: str  # path of the vocabulary
+    neighbourhood: Neighbourhood | None = None  # the item-item term, if the model has one
 
 
 def _signature(*specs: tf.TensorSpec) -> Any:

@@ -47,21 +47,14 @@ def dot(queries: tf.Tensor, table: tf.Tensor, indices: tf.Tensor, norms: tf.Tens
 
 
 class _Search(NamedTuple):
-    """One search: queries float32 [b, d] over a table float32 [n, d].
-
-    Attributes:
-        norms: float64 [n], if rows count at length 1.
-        rough: float32 [b, n], scores by BLAS, -inf for what is left out.
-        replaced: bool [b], whether `rough` is exact, because other scores replace the products.
-        addends: float64 [b, n], what is added to the products; None for nothing.
-    """
+    """One search: queries float32 [b, d] over a table float32 [n, d]."""
 
     queries: tf.Tensor
     table: tf.Tensor
-    norms: tf.Tensor | None
-    rough: tf.Tensor
-    replaced: tf.Tensor
-    addends: tf.Tensor | None
+    norms: tf.Tensor | None  # float64 [n], if rows count at length 1
+    rough: tf.Tensor  # float32 [b, n], scores by BLAS, -inf for what is left out
+    replaced: tf.Tensor  # bool [b], whether `rough` is exact, because other scores replace the products
+    addends: tf.Tensor | None  # float64 [b, n], what is added to the products; None for nothing
 
 
 # The signatures share these graphs, whose shapes are unknown: tracing them is most of the time of an export.
