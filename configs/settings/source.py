@@ -106,8 +106,8 @@ class SourceSettings(Section):
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
     """Table: unit of times that are numbers since 1970; auto reads ms and fails if most are in another."""
     missing_ids: tuple[str, ...] | None = None
-    """Values that are not ids. Null: (not set), NULL, NaN, null and undefined; in a table also None and nan, in an
-    export also (other), (data deleted) and not available in demo dataset."""
+    """Values that are not ids, in place of the default: (not set), NULL, NaN, null and undefined; in a table also None
+    and nan, in an export also (other), (data deleted) and not available in demo dataset."""
     min_dwell_ms: NonNegativeFloat = 0
     """A pair of visitor and item with a smaller summed dwell is dropped and counted; not for signals that count."""
     max_dwell_ms: PositiveFloat | None = None

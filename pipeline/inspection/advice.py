@@ -89,7 +89,7 @@ def _of_items(item: Candidate | None) -> Iterator[str]:
     if item.per_item < _FEW_VISITORS:
         yield f"an item of {item.field} has {item.per_item:.1f} visitors on average: too few to compare items by them"
     if item.unknown:
-        yield f"{item.field} has {listed(item.unknown)}: if that is not an item, add it to source.missing_ids"
+        yield f"{item.field} has {listed(item.unknown)}: if not an item, put it and the default into source.missing_ids"
 
 
 def _of_interest(interest: Interest) -> Iterator[str]:
