@@ -10,16 +10,23 @@ import fastavro
 import pyarrow as pa
 
 from pipeline.readers.json_lines import as_binary, conform
+from pipeline.readers.parquet import refuse_other_forms
 
 _MOST_BYTES = 1 << 28  # of a block; BigQuery's rows have 100 MB at most
 _NULL = "null"
 _LOGICAL = {
     "date": pa.date32(),
-    "timestamp-millis": pa.timestamp("us", "UTC"),
+    "time-millis": pa.time32("ms"),
+    "time-micros": pa.time64("us"),
+    "timestamp-millis": pa.timestamp("ms", "UTC"),
     "timestamp-micros": pa.timestamp("us", "UTC"),
-    "local-timestamp-millis": pa.timestamp("us"),
+    "timestamp-nanos": pa.timestamp("ns", "UTC"),
+    "local-timestamp-millis": pa.timestamp("ms"),
     "local-timestamp-micros": pa.timestamp("us"),
+    "local-timestamp-nanos": pa.timestamp("ns"),
 }
+_MOST_DIGITS_OF_128, _MOST_DIGITS_OF_256 = 38, 76
+_NESTED = {"map": pa.map_(pa.string(), pa.null()), "record": pa.struct([])}  # where no record is due
 _LEAVES = {
     "long": pa.int64(),
     "int": pa.int64(),
@@ -28,7 +35,9 @@ _LEAVES = {
     "float": pa.float64(),
     "boolean": pa.bool_(),
 }
-fastavro.read.LOGICAL_READERS["string-uuid"] = lambda text, *_: text  # else an object, which Arrow does not take
+# Python's dates end in 9999, and one beyond would cost the file; Arrow does not take the objects of UUIDs.
+for _name in fastavro.read.LOGICAL_READERS.keys() - {"bytes-decimal", "fixed-decimal"}:
+    fastavro.read.LOGICAL_READERS[_name] = lambda value, *_: value
 _PRIMITIVE = (_NULL, "boolean", "int", "long", "float", "double", "bytes", "string")
 
 
@@ -60,6 +69,7 @@ def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordB
     file.seek(0)
     reader = fastavro.reader(bounded, reader_schema=projection)
     target = _as_written(wanted, projection)
+    refuse_other_forms(pa.schema(list(target)), schema)
     records: list[Any] = []
     for record in reader:
         records.append(record)
@@ -133,5 +143,10 @@ def _as_written(wanted: pa.DataType, avro: Any) -> pa.DataType:
         return pa.struct([pa.field(f.name, _as_written(f.type, types[f.name])) for f in wanted if f.name in types])
     if isinstance(avro, dict) and avro.get("logicalType") in _LOGICAL:
         return _LOGICAL[avro["logicalType"]]
+    if isinstance(avro, dict) and avro.get("logicalType") == "decimal":
+        make = pa.decimal128 if avro["precision"] <= _MOST_DIGITS_OF_128 else pa.decimal256
+        return make(min(avro["precision"], _MOST_DIGITS_OF_256), avro.get("scale", 0))
     name = avro["type"] if isinstance(avro, dict) else avro
-    return _LEAVES.get(name, pa.string()) if isinstance(name, str) else wanted
+    if name == "array":
+        return pa.list_(_as_written(pa.null(), avro["items"]))
+    return (_NESTED | _LEAVES).get(name, pa.string()) if isinstance(name, str) else wanted

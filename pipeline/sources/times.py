@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifacts.names import DAY_MS
+from artifacts.names import DAY_MS, DAY_SECONDS
 from pipeline.sources import columns
 
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -94,7 +94,9 @@ def _is_date(values: np.ndarray) -> np.ndarray:
 def days(column: pa.Array) -> pa.DictionaryArray:
     """Return dates as YYYYMMDD, from YYYYMMDD as text or number, ISO 8601 text, or dates; null where there is none."""
     if pa.types.is_temporal(column.type):
-        column = pc.strftime(column.cast(pa.timestamp("s"), safe=False), format="%Y%m%d").cast(pa.binary())
+        seconds, sound = _of_timestamps(column, "s")
+        stamps = pa.array(seconds, pa.timestamp("s"), mask=~sound)
+        column = pc.strftime(stamps, format="%Y%m%d").cast(pa.binary())
     coded = columns.coded_ids(column)
     texts = [_day(value) for value in coded.dictionary.to_pylist()]
     compact = pa.array(texts, pa.string()).dictionary_encode()
@@ -118,10 +120,17 @@ def days_of(times: np.ndarray) -> pa.DictionaryArray:
 
 
 def _of_timestamps(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
-    if pa.types.is_time(column.type) or pa.types.is_duration(column.type):
+    """Return timestamps and dates in a unit; their range is checked before a conversion could exceed 64 bits."""
+    kind = column.type
+    if pa.types.is_time(kind) or pa.types.is_duration(kind):
         return np.zeros(len(column), np.int64), np.zeros(len(column), bool)
-    stamps = column.cast(pa.timestamp(unit), safe=False)
-    return stamps.cast(pa.int64()).fill_null(0).to_numpy(), stamps.is_valid().to_numpy(zero_copy_only=False)
+    is_days = pa.types.is_date32(kind)
+    numbers = column.cast(pa.int32() if is_days else pa.int64()).cast(pa.int64()).fill_null(0).to_numpy()
+    written = "s" if is_days else "ms" if pa.types.is_date64(kind) else kind.unit
+    numbers = numbers * DAY_SECONDS if is_days else numbers
+    values, sound = _within(numbers, column.is_valid().to_numpy(zero_copy_only=False), PER_SECOND[written])
+    have, want = PER_SECOND[written], PER_SECOND[unit]
+    return (values * (want // have) if want > have else values // (have // want)), sound
 
 
 def _of_numbers(values: np.ndarray, sound: np.ndarray, unit: str | None) -> tuple[np.ndarray, np.ndarray]:

@@ -91,6 +91,16 @@ def test_times_of_exports_may_be_text():
     assert times.since_1970(pa.array(["2024-01-05 10:00:00 UTC"]), "s")[0].tolist() == [MS // 1000]
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_timestamps_out_of_range_are_no_other_time(unit):
+    beyond = pa.array([2**62, -(2**62), 2**63 - 1, None]).cast(pa.timestamp(unit))
+    last = 2 if unit == "ns" else 0  # of 64 bits, those in ns end in 2262
+    assert times.milliseconds(beyond, None)[1].tolist() == [bool(last), False, False, False]
+    assert times.milliseconds(pa.array([2**31 - 1, -1], pa.date32()), None)[1].tolist() == [False, False]
+    assert times.days(pa.array([2**31 - 1, 19727, None], pa.date32())).to_pylist() == [None, "20240105", None]
+    assert times.days(beyond).to_pylist()[1:] == [None, None, None]
+
+
 def test_a_time_is_not_a_duration():
     for column in (pa.array(["2024-01-05"]), pa.array([AT]), pa.array(["1.5"]), pa.array([-1])):
         assert times.durations(column)[1].tolist() == [False]
