@@ -1,7 +1,8 @@
 """Beam's construction of a pipeline without its repeated work: half of the processor time over a small export.
 
-Beam inspects the signatures of a DoFn's methods eight times for each step, parses 500 options at each type check, and
-walks through all modules to measure what it caches. The results are the same.
+Beam inspects the signatures of a DoFn's methods eight times for each step, parses 500 options at each type check,
+pickles each function once more to see whether it can, and walks through all modules to measure what it caches. The
+results are the same; a function that cannot be pickled is an error of the run.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import types
 import weakref
 from typing import Any
 
+from apache_beam.internal import pickler
+from apache_beam.internal.cloudpickle import cloudpickle
 from apache_beam.internal.gcp import auth
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.common import MethodWrapper
 from apache_beam.runners.worker import statecache
-from apache_beam.transforms import core, userstate
+from apache_beam.transforms import core, ptransform, userstate
+from apache_beam.typehints import decorators
 
 
 def install() -> None:
@@ -26,6 +30,10 @@ def install() -> None:
         PipelineOptions.view_as = _remember_options(PipelineOptions.view_as)
         core.get_function_args_defaults = _remember_signatures(core.get_function_args_defaults)
         userstate.get_dofn_specs = _remember_specs(userstate.get_dofn_specs)
+        decorators.get_signature = _remember_by_code(decorators.get_signature)
+        core._check_fn_use_yield_and_return = _remember_by_code(core._check_fn_use_yield_and_return)
+        cloudpickle._find_imported_submodules = _remember_modules(cloudpickle._find_imported_submodules)
+        ptransform.pickler = types.SimpleNamespace(**vars(pickler) | {"roundtrip": lambda value: value})
         statecache.get_deep_size = lambda *objects: 1000 * len(objects)  # far below the cache's size in any test
         auth._Credentials._credentials_init = True  # as if it had looked, and found none
 
@@ -67,6 +75,40 @@ def _remember_signatures(inspect_function: Any) -> Any:
         return list(args), list(defaults)
 
     return get_function_args_defaults
+
+
+def _remember_by_code(inspect_function: Any) -> Any:
+    """Wrap a function of a function: of a bare one, such as a lambda, only the code matters."""
+    known: dict[types.CodeType, Any] = {}
+
+    @functools.wraps(inspect_function)
+    def remembering(function: Any) -> Any:
+        bare = isinstance(function, types.FunctionType) and not (
+            function.__defaults__ or function.__kwdefaults__ or function.__annotations__ or vars(function)
+        )
+        if not bare:
+            return inspect_function(function)
+        if function.__code__ not in known:
+            known[function.__code__] = inspect_function(function)
+        return known[function.__code__]
+
+    return remembering
+
+
+def _remember_modules(find: Any) -> Any:
+    """Wrap the search among all modules for those of a package that a function names."""
+    known: dict[tuple, list] = {}
+
+    @functools.wraps(find)
+    def find_imported_submodules(code: types.CodeType, packages: Any) -> list:
+        packages = list(packages)
+        names = [package.__name__ for package in packages if isinstance(package, types.ModuleType)]
+        key = (code, *names, len(sys.modules))
+        if key not in known:
+            known[key] = find(code, packages)
+        return known[key]
+
+    return find_imported_submodules
 
 
 def _remember_options(view_as: Any) -> Any:

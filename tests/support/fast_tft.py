@@ -1,19 +1,24 @@
-"""TF-Transform without its repeated work: the graph of the analysis is traced, saved and loaded once per settings.
+"""TF-Transform without its repeated work: a graph is traced, saved and loaded once for what it depends on.
 
 A run writes two SavedModels: one that computes what the analyzers read, and the transform_fn. The first depends on the
-settings of the preprocessing_fn alone, so the runs of a pytest process share it. The results are the same.
+settings of the preprocessing_fn, so the runs of a pytest process share it. The second depends on the median and the
+vocabularies too, so a run that learns what an earlier one did gets a copy. The results are the same.
 """
 
 from __future__ import annotations
 
 import atexit
+import copy
 import functools
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tensorflow_transform.beam import impl
+import numpy as np
+import tensorflow as tf
+from tensorflow_transform import schema_inference
+from tensorflow_transform.beam import common, impl
 
 _APART = ("store",)  # what a preprocessing_fn has in its closure and no graph depends on
 
@@ -24,13 +29,21 @@ def install() -> None:
         folder = tempfile.mkdtemp(prefix="analysis-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         models: dict[str, str] = {}
-        impl._create_v2_saved_model = _remember_models(impl._create_v2_saved_model, models, folder)
+        copies: dict[str, str] = {}
+        schema_inference.get_traced_metadata_fn = _remember_metadata(schema_inference.get_traced_metadata_fn)
+        impl._create_v2_saved_model = _remember_models(impl._create_v2_saved_model, models, copies, folder)
         load = impl._RunMetaGraphDoFn._make_graph_state
-        impl._RunMetaGraphDoFn._make_graph_state = _remember_states(load, models)
+        impl._RunMetaGraphDoFn._make_graph_state = _remember_states(load, models, copies)
 
 
-def _remember_models(create: Callable[..., str], models: dict[str, str], folder: str) -> Callable[..., str]:
-    """Wrap the function that writes a SavedModel: those of the analysis are written once, below `folder`."""
+def _remember_models(
+    create: Callable[..., str], models: dict[str, str], copies: dict[str, str], folder: str
+) -> Callable[..., str]:
+    """Wrap the function that writes a SavedModel: each is written once, below `folder`.
+
+    Args:
+        models, copies: filled with the paths of what is written, and of whose copy a path is.
+    """
 
     @functools.wraps(create)
     def create_v2_saved_model(
@@ -53,14 +66,42 @@ def _remember_models(create: Callable[..., str], models: dict[str, str], folder:
                 save_options,
             )
 
-        if tensor_replacement_map or output_keys_to_name_map is None:  # the transform_fn, which has the results
+        if output_keys_to_name_map is None or "://" in base_temp_dir:
             return write(base_temp_dir)
-        key = repr((_settings(preprocessing_fn), input_signature, sorted(output_keys_to_name_map.items())))
+        learnt = sorted((name, _content(value)) for name, value in (tensor_replacement_map or {}).items())
+        key = repr((_settings(preprocessing_fn), input_signature, sorted(output_keys_to_name_map.items()), learnt))
         if key not in models:
             models[key] = write(folder)
-        return models[key]
+        if not learnt:
+            return models[key]
+        path = shutil.copytree(models[key], common.get_unique_temp_path(base_temp_dir))
+        copies[path] = models[key]
+        return path
 
     return create_v2_saved_model
+
+
+def _content(value: tf.Tensor) -> Any:
+    """Return the value of a constant, or the bytes of the file that it names."""
+    content = np.asarray(value).tolist()
+    return tf.io.gfile.GFile(content, "rb").read() if isinstance(content, bytes) else content
+
+
+def _remember_metadata(trace: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the function that traces the annotations: before the analysis, they depend on the settings alone."""
+    functions: dict[str, Any] = {}
+
+    @functools.wraps(trace)
+    def get_traced_metadata_fn(
+        preprocessing_fn: Callable, structured_inputs: Any, tf_graph_context: Any, evaluate_schema_overrides: bool
+    ) -> Any:
+        key = repr(_settings(preprocessing_fn))
+        if evaluate_schema_overrides or key not in functions:
+            found = trace(preprocessing_fn, structured_inputs, tf_graph_context, evaluate_schema_overrides)
+            return found if evaluate_schema_overrides else functions.setdefault(key, found)
+        return functions[key]
+
+    return get_traced_metadata_fn
 
 
 def _settings(preprocessing_fn: Callable) -> list[Any]:
@@ -71,17 +112,22 @@ def _settings(preprocessing_fn: Callable) -> list[Any]:
     return [preprocessing_fn.__module__, preprocessing_fn.__qualname__, *values]
 
 
-def _remember_states(load: Callable[[Any, str], Any], models: Mapping[str, str]) -> Callable[[Any, str], Any]:
-    """Wrap the method that loads a SavedModel: those of the analysis are loaded once."""
+def _remember_states(
+    load: Callable[[Any, str], Any], models: Mapping[str, str], copies: Mapping[str, str]
+) -> Callable[[Any, str], Any]:
+    """Wrap the method that loads a SavedModel: those that were written once are loaded once."""
     states: dict[tuple, Any] = {}
 
     @functools.wraps(load)
     def make_graph_state(self: Any, saved_model_dir: str) -> Any:
-        if saved_model_dir not in models.values():
+        written = copies.get(saved_model_dir, saved_model_dir)
+        if written not in models.values():
             return load(self, saved_model_dir)
-        key = (saved_model_dir, *sorted(self._get_input_tensor_names()), *sorted(self._exclude_outputs))
+        key = (written, *sorted(self._get_input_tensor_names()), *sorted(self._exclude_outputs))
         if key not in states:
-            states[key] = load(self, saved_model_dir)
-        return states[key]
+            states[key] = load(self, written)
+        state = copy.copy(states[key])
+        state.saved_model_dir = saved_model_dir
+        return state
 
     return make_graph_state

@@ -2,13 +2,15 @@
 
 For tests of what a training computes, keeps and resumes. The directory of the SavedModel has its assets, a file in
 place of the graphs, and the tables from which a warm start begins. What a SavedModel answers is in
-tests/trainer/saved_model/.
+tests/trainer/saved_model/. `python -m tests.support.quick_export trainer.task ...` runs a command so.
 """
 
 from __future__ import annotations
 
 import contextlib
+import runpy
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,3 +54,9 @@ def without_graphs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export, "save", _save)
         yield
+
+
+if __name__ == "__main__":
+    del sys.argv[0]
+    with without_graphs():
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
