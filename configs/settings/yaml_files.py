@@ -15,16 +15,7 @@ _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses repeated keys and leaves dates to the settings, whose errors are clearer.
-
-    010 is ten, not eight as in YAML 1.1, and 1:30 is text, not 90.
-    """
-
-    def construct_yaml_int(self, node: yaml.ScalarNode) -> int | str:
-        text = str(node.value).replace("_", "")
-        if ":" in text:
-            return text
-        return int(text) if text.lstrip("+-").isdigit() else super().construct_yaml_int(node)
+    """SafeLoader that refuses repeated keys and leaves dates to the settings, whose errors are clearer."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         lines: dict[str, int] = {}
@@ -37,7 +28,15 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> int | str:
+    """Return a number: 010 is ten, not eight as in YAML 1.1, and 1:30 is text, not 90."""
+    text = str(node.value).replace("_", "")
+    if ":" in text:
+        return text
+    return int(text) if text.lstrip("+-").isdigit() else loader.construct_yaml_int(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
