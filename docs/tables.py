@@ -189,6 +189,13 @@ def read_exports() -> str:
     return table(("", "page views per processor second", "of the loop"), rows)
 
 
+def read_signals() -> str:
+    header = ("preset, format", "records per processor second", "by one parameter or dimension", "ratio")
+    exports = results("read_signals")["exports"].items()
+    rows = ((name, _count(one["signals"]), _count(one["one id"]), _number(one["ratio"])) for name, one in exports)
+    return table(header, rows)
+
+
 def hot_rows() -> str:
     rows = (
         (
@@ -340,6 +347,7 @@ TABLES: dict[str, Callable[[], str]] = {
         bigquery_read,
         preprocess_speed,
         read_exports,
+        read_signals,
         hot_rows,
         read_rows,
         startup,
