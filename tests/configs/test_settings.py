@@ -130,7 +130,7 @@ def test_numbers_in_quotes_are_numbers(tmp_path):
 def test_null_on_the_command_line_unsets_what_the_config_has(tmp_path):
     path = write(tmp_path, "catalogue: c.csv\nsource: {max_views_a_day: 500, item_parameter: x}\n")
     settings = load_settings(path, {"catalogue": None, "source.max_views_a_day": None})
-    assert settings.catalogue is settings.source.max_views_a_day is None and settings.source.item_parameter == "x"
+    assert (settings.catalogue, settings.source.max_views_a_day, settings.source.item_parameter) == (None, None, "x")
     with pytest.raises(UserError, match=r"source\.item_parameter"):
         load_settings(path, {"source.item_parameter": None})
 
