@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pipeline.readers.json_lines import as_binary, conform
 from pipeline.readers.parquet import refuse_other_forms
+from pipeline.readers.records import FormatError
 
 _MOST_BYTES = 1 << 28  # of a block; BigQuery's rows have 100 MB at most
 _NULL = "null"
@@ -71,13 +72,23 @@ def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordB
     target = _as_written(wanted, projection)
     refuse_other_forms(pa.schema(list(target)), schema)
     records: list[Any] = []
-    for record in reader:
+    for record in _records(reader):
         records.append(record)
         if len(records) == rows:
             yield _from_records(records, target)
             records = []
     if records:
         yield _from_records(records, target)
+
+
+def _records(reader: Any) -> Iterator[Any]:
+    """Yield the records of a fastavro.reader; raise FormatError if its codec is unknown or has no library here."""
+    try:
+        yield from reader
+    except ValueError as error:
+        if " codec" not in str(error) and "codec:" not in str(error):
+            raise
+        raise FormatError(f"Avro compressed by {reader.codec}; write it with deflate or snappy") from None
 
 
 def _refuse_hostile(avro: Any, known: dict[str, bool]) -> bool:

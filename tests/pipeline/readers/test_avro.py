@@ -92,3 +92,13 @@ def test_ids_of_another_form_are_refused_for_it(tmp_path, kind, value, said):
     with pytest.raises(UserError, match=said) as error:
         interactions(settings(tmp_path / "out", write(tmp_path / "in", kind, [value]), "ga4"))
     assert "zoe" not in str(error.value)
+
+
+@pytest.mark.parametrize(("codec", "length"), [("zstandard", b"\x12"), ("brotli", b"\x0c")])
+def test_a_codec_that_cannot_be_read_is_named(tmp_path, codec, length):
+    """As the file of a writer that has a library for it."""
+    path = write(tmp_path / "in", "string", ["zoe"])
+    path.write_bytes(path.read_bytes().replace(b"\x08null", length + codec.encode(), 1))
+    with pytest.raises(UserError, match=f"but Avro compressed by {codec}; write it with deflate or snappy") as error:
+        interactions(settings(tmp_path / "out", path, "ga4"))
+    assert "zoe" not in str(error.value)
