@@ -56,10 +56,18 @@ def describe(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _verdicts(evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return a sentence per comparison, and its CSS class."""
+    """Return sentences on each comparison, with their CSS classes."""
     classes = {"ahead": "good", "behind": "bad"}
     verdicts = evaluation.get("verdicts", [])
-    return [(f"{verdict['summary']}.", classes.get(verdict["verdict"], "open")) for verdict in verdicts]
+    lines = []
+    for verdict in verdicts:
+        lines.append((f"{_upper(verdict['summary'])}.", classes.get(verdict["verdict"], "open")))
+        lines += [(f"Weak spot: {spot}.", "bad") for spot in verdict.get("weak_spots", [])]
+    return lines
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _notes(evaluation: Mapping[str, Any]) -> list[str]:

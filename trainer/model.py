@@ -17,6 +17,7 @@ from artifacts import factor_tables
 from artifacts.manifests import SweepRecord
 from artifacts.paths import Dataset, Model
 from artifacts.sparse_rows import SparseRows
+from configs.settings import TrainingSettings
 from trainer.als import wals, weights
 from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, fit, random_table
@@ -24,9 +25,13 @@ from trainer.als.solver import Method, Solver
 from trainer.inputs import dataset_rows, matrices
 from trainer.job.early_stopping import HeldOut
 
+_DEFAULTS = TrainingSettings()
+
 
 class WALSMatrixFactorization:
     """Weighted alternating least squares; see `trainer.als.wals` for the objective.
+
+    Arguments that are not given have the defaults of the settings `training.*`, which `trainer.task` uses too.
 
     Args:
         num_rows, num_cols: of the matrix; None takes them from the data that `fit` reads.
@@ -36,6 +41,8 @@ class WALSMatrixFactorization:
             of an earlier model, or an earlier WALSMatrixFactorization.
         row_weights, col_weights: R and C: None (observed entries weigh what all cells weigh), a scalar, a vector, or
             the path of a CSV file `visitorId,weight` (`contentId,weight`) if `fit` reads a dataset directory.
+        row_weights_exponent, col_weights_exponent: a and b; R is multiplied by (entries of the row)^-a, C by (entries
+            of the column)^-b, both scaled to a mean of 1. TensorFlow 1 had neither, which is 0.
         max_sweeps: a sweep solves one side.
         solver: "auto", "cholesky", "cg", "block", or a `trainer.als.solver.Solver`.
 
@@ -47,20 +54,22 @@ class WALSMatrixFactorization:
         self,
         num_rows: int | None = None,
         num_cols: int | None = None,
-        embedding_dimension: int = 32,
-        unobserved_weight: float = 0.1,
-        regularization_coeff: float | None = None,
+        embedding_dimension: int = _DEFAULTS.embedding_dimension,
+        unobserved_weight: float = _DEFAULTS.unobserved_weight,
+        regularization_coeff: float | None = _DEFAULTS.regularization_coeff,
         row_init: Any = "random",
         col_init: Any = "random",
-        row_weights: Any = 1,
-        col_weights: Any = 1,
-        max_sweeps: int = 20,
+        row_weights: Any = _DEFAULTS.row_weights,
+        col_weights: Any = _DEFAULTS.col_weights,
+        max_sweeps: int = _DEFAULTS.max_sweeps,
         *,
-        frequency_exponent: float = 0.0,
-        solver: Method | Solver = "auto",
-        tolerance: float = 0.0,
-        seed: int = 42,
-        init_stddev: float | None = None,
+        frequency_exponent: float = _DEFAULTS.frequency_exponent,
+        row_weights_exponent: float = _DEFAULTS.row_weights_exponent,
+        col_weights_exponent: float = _DEFAULTS.col_weights_exponent,
+        solver: Method | Solver = _DEFAULTS.solver,
+        tolerance: float = _DEFAULTS.tolerance,
+        seed: int = _DEFAULTS.seed,
+        init_stddev: float | None = _DEFAULTS.init_stddev,
     ):
         _check_sizes(num_rows, num_cols, embedding_dimension, max_sweeps)
         _check_numbers(
@@ -71,10 +80,14 @@ class WALSMatrixFactorization:
         )
         if init_stddev is not None and not (math.isfinite(init_stddev) and init_stddev > 0):
             raise ValueError(f"init_stddev is {init_stddev}; it must be finite and above 0")
+        for name, exponent in zip(("row", "col"), (row_weights_exponent, col_weights_exponent), strict=True):
+            if not math.isfinite(exponent):
+                raise ValueError(f"{name}_weights_exponent is {exponent}; it must be finite")
         self._sizes: tuple[int | None, int | None] = (num_rows, num_cols)
         self._k = embedding_dimension
         self._objective = wals.Objective(unobserved_weight, regularization_coeff or 0.0, frequency_exponent)
         self._init, self._weights = (row_init, col_init), (row_weights, col_weights)
+        self._exponents = row_weights_exponent, col_weights_exponent
         self._max_sweeps, self._tolerance = max_sweeps, tolerance
         self._seed, self._stddev = seed, init_stddev
         self._solver = solver if isinstance(solver, Solver) else Solver(solver)
@@ -125,7 +138,10 @@ class WALSMatrixFactorization:
         for number, blocks in enumerate((rows, cols)):
             size = cast(int, self._sizes[number])  # known, since the data is read
             counts = dataset_rows.count(blocks, size)
-            sides.append(wals.Side(self._start(number, size), counts, self._vector(number, size, dataset), size))
+            weighed = self._vector(number, size, dataset)
+            if self._exponents[number]:
+                weighed = weighed * weights.by_frequency(counts, self._exponents[number])
+            sides.append(wals.Side(self._start(number, size), counts, weighed, size))
         state = Factorization(sides[0], sides[1], rows, cols, self._objective, self._solver)
 
         def after_pass(state: Factorization) -> str | None:

@@ -17,9 +17,11 @@ class RatingSettings(Section):
     kind: Literal["median", "log", "linear", "binary", "ordinal"] = "median"
     """Formula of the rating. median: min(cap, scale x amount / median amount); log: log(1 + amount / epsilon); linear:
     scale x amount; binary: 1, also without dwell; ordinal: the number that `ordinal` maps an answer to."""
+    preset: Literal["course"] | None = None
+    """course: the rating of Google's course, median with a scale of 0.3 and without weights."""
     scale: PositiveFloat | None = None
-    """Factor of median and linear. Unset is 0.3 for median, as in Google's course, and 1 for linear; 3 is better for
-    median, which reaches the cap at a third of the median dwell."""
+    """Factor of median and linear. Unset is 3 for median, which reaches the cap at a third of the median dwell, 0.3
+    with preset course, and 1 for linear."""
     cap: PositiveFloat = 1.0
     """median: largest possible rating."""
     epsilon: PositiveFloat = 1000.0
@@ -37,9 +39,11 @@ class RatingSettings(Section):
         """The scale, by default that of the kind."""
         if self.kind == "ordinal":
             return 1.0
-        return self.scale or (0.3 if self.kind == "median" else 1.0)
+        return self.scale or (1.0 if self.kind != "median" else 0.3 if self.preset == "course" else 3.0)
 
     def _problems(self) -> Iterator[str]:
+        if self.preset == "course" and self.kind != "median":
+            yield f"preset course is a rating of kind median; remove the preset or kind {self.kind}"
         if (self.kind == "ordinal") != bool(self.ordinal):
             yield "kind: ordinal and a mapping `ordinal:` of answers to ratings go together"
 

@@ -102,7 +102,8 @@ def resolve(settings: Settings) -> Settings:
     }
     if settings.rating.weight is None:
         counts = source.kind != "table" and not all(signal.dwell for signal in source.all_signals)
-        changes["rating"] = {"weight": "log" if counts else "none"}
+        weighed = counts and settings.rating.preset != "course"
+        changes["rating"] = {"weight": "log" if weighed else "none"}
     if source.window_days is not None and end is not None:
         changes["source"] = {"start_date": end - datetime.timedelta(days=source.window_days - 1)}
     if split.days is not None and end is not None:

@@ -98,6 +98,10 @@ class EvaluationSettings(Section):
 
     k: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field((5, 10, 20), min_length=1)
     """Lengths of the recommendation lists that are measured."""
+    headline: tuple[Literal["recall", "ndcg", "precision", "hit_rate", "mrr", "map"], ...] = Field(
+        ("recall", "ndcg"), min_length=1
+    )
+    """Metrics, at the greatest K, that decide whether the model is better than a baseline."""
     baselines: tuple[Literal["popularity", "time-decayed popularity", "item kNN"], ...] = (
         "popularity",
         "time-decayed popularity",

@@ -66,8 +66,9 @@ def evaluation(digest):
     differences = {"popularity": {"recall@20": cell(0.1), "ndcg@20": cell(0.125)}}
     about["against"] = {"system": "WALS of before", "overlap": {"overlap@20": cell(0.625)}}
     about["gate"] = {"passed": False, "rules": [{"passed": False, "summary": "recall@20 is 0.2000, 0.1000 below 0.3"}]}
-    summary = "WALS is behind popularity: recall@20 0.2000 and 0.3000; intervals do not overlap"
-    about["verdicts"] = [{"system": "popularity", "metric": "recall@20", "verdict": "behind", "summary": summary}]
+    summary = "worse than popularity: recall@20 0.200 vs 0.300 (-0.100, 95 % CI -0.110 to -0.090)"
+    weak = ["visitors with 1 item (120): popularity is better"]
+    about["verdicts"] = [{"system": "popularity", "verdict": "behind", "summary": summary, "weak_spots": weak}]
     return about | {"systems": systems, "by_activity": by_activity, "differences": differences}
 
 
@@ -105,7 +106,8 @@ def test_the_page_is_one_file_without_visitor_ids(report_file):
         "+0.1000",
         "in the list of WALS of before: 62% at 20",
         "Gate failed: recall@20",
-        '<li class="bad">WALS is behind popularity: recall@20 0.2000 and 0.3000; intervals do not overlap.',
+        '<li class="bad">Worse than popularity: recall@20 0.200 vs 0.300 (-0.100, 95 % CI -0.110 to -0.090).',
+        '<li class="bad">Weak spot: visitors with 1 item (120): popularity is better.',
         "Visitor 1",
     ):
         assert expected in text, expected

@@ -79,7 +79,8 @@ def _show_differences(console: Console, evaluation: Evaluation) -> None:
         table.add_row(metric, *(f"{cell.value:+.4f} [dim]{cell.low:+.4f} to {cell.high:+.4f}[/dim]" for cell in cells))
     console.print(table)
     for verdict in evaluation.verdicts:
-        console.print(verdict.summary, highlight=False, markup=False, soft_wrap=True)
+        for line in (verdict.summary, *(f"  weak spot: {spot}" for spot in verdict.weak_spots)):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     for name, cell in evaluation.overlap.items():
         line = f"{name} with {evaluation.against}: {cell.text('.3f')} of a list is the same"
         console.print(line, highlight=False, markup=False, soft_wrap=True)

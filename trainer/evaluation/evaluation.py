@@ -15,25 +15,13 @@ from artifacts.paths import Dataset, Model
 from configs import __version__
 from configs.errors import UserError
 from configs.settings import EvaluationSettings
-from trainer.evaluation import baselines, inputs, metrics
+from trainer.evaluation import baselines, inputs, metrics, verdicts
 from trainer.evaluation.baselines import WALS, Factors, System
 from trainer.evaluation.inputs import Block, HeldOut
-from trainer.evaluation.intervals import Cell, Cells, Intervals
+from trainer.evaluation.intervals import Cells, Intervals
 from trainer.evaluation.metrics import Sums, Users
+from trainer.evaluation.verdicts import Comparison, Verdict
 from trainer.inputs.dataset_rows import DatasetInfo
-
-AHEAD, BEHIND, OPEN = "ahead", "behind", "no significant difference"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The comparison with one system, by recall at the greatest K."""
-
-    system: str
-    metric: str
-    verdict: str  # AHEAD, BEHIND or OPEN: the difference's interval is above zero, below it, or contains it
-    intervals_overlap: bool  # of the two systems' own intervals, a stricter test that ignores the pairing
-    summary: str  # a sentence
 
 
 @dataclass
@@ -46,14 +34,36 @@ class Evaluation:
     cells: dict[str, Cells]  # metrics by system
     by_activity: dict[str, dict[str, Cells]]  # the same by activity
     differences: dict[str, Cells]  # ours minus each other system's, paired by user
+    differences_by_activity: dict[str, dict[str, Cells]]  # the same by activity
     overlap: Cells  # the share of the two models' lists that is the same
     against: str | None  # the name of the other model
     about: dict[str, Any] = field(default_factory=dict)  # the model, the dataset, the settings, and what was left out
 
     @property
+    def headline(self) -> list[str]:
+        """The metrics that decide, at the greatest K, such as recall@20."""
+        settings = self.about["settings"]
+        return [f"{metric}@{max(settings['k'])}" for metric in settings["headline"]]
+
+    @property
     def verdicts(self) -> list[Verdict]:
-        """The comparison with each other system, by recall at the greatest K."""
-        return verdicts(self.cells, self.differences, max(self.about["settings"]["k"]))
+        """The comparison with each other system."""
+        return [
+            verdicts.of(
+                name,
+                Comparison(self.cells[WALS], self.cells[name], paired),
+                {
+                    group: (users, Comparison(*(cells[group] for cells in self._groups(name))))
+                    for group, users in self.activity.items()
+                },
+                self.headline,
+                self.about["settings"]["confidence"],
+            )
+            for name, paired in self.differences.items()
+        ]
+
+    def _groups(self, system: str) -> tuple[dict[str, Cells], ...]:
+        return self.by_activity[WALS], self.by_activity[system], self.differences_by_activity[system]
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of --output_json (docs/evaluation.md)."""
@@ -64,7 +74,7 @@ class Evaluation:
             **self.about,
             **{name: plain[name] for name in ("users", "pairs", "activity")},
             "systems": plain["cells"],
-            **{name: plain[name] for name in ("by_activity", "differences")},
+            **{name: plain[name] for name in ("by_activity", "differences", "differences_by_activity")},
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
         }
         if self.against is not None:
@@ -118,28 +128,6 @@ def _left_out(info: DatasetInfo, users: int) -> dict[str, int]:
         "held-out pairs of a visitor unknown to train": split.unknown_visitor,
         "held-out pairs of an item unknown to train": split.unknown_item,
     }
-
-
-def verdicts(cells: dict[str, Cells], differences: dict[str, Cells], k: int) -> list[Verdict]:
-    """Return the verdict on each system in `differences`, by recall@k."""
-    metric = f"recall@{k}"
-    ours = cells[WALS][metric]
-    return [_verdict(name, metric, ours, cells[name][metric], paired[metric]) for name, paired in differences.items()]
-
-
-def _verdict(system: str, metric: str, ours: Cell, other: Cell, difference: Cell) -> Verdict:
-    verdict = AHEAD if difference.low > 0 else BEHIND if difference.high < 0 else OPEN
-    opening = {
-        AHEAD: f"{WALS} is ahead of {system}",
-        BEHIND: f"{WALS} is behind {system}",
-        OPEN: f"No significant difference between {WALS} and {system}",
-    }[verdict]
-    overlap = ours.low <= other.high and other.low <= ours.high
-    summary = (
-        f"{opening}: {metric} {ours.value:.4f} and {other.value:.4f}, paired {difference.text('+.4f')}; "
-        f"intervals {'overlap' if overlap else 'do not overlap'}"
-    )
-    return Verdict(system, metric, verdict, overlap, summary)
 
 
 class _Run:
@@ -199,6 +187,7 @@ class _Run:
             {name: intervals.of(own) for name, own in sums.items()},
             {name: intervals.by_activity(own) for name, own in sums.items()},
             {name: intervals.differences(sums[WALS], own) for name, own in sums.items() if name != WALS},
+            {name: intervals.differences_by_activity(sums[WALS], own) for name, own in sums.items() if name != WALS},
             overlap,
             self._against,
         )

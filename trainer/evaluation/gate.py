@@ -70,11 +70,10 @@ class Rule:
 def check(evaluation: Evaluation, requirements: Sequence[Requirement], beats: Sequence[str]) -> list[Rule]:
     """Return each rule with its outcome; raise UserError if a rule names what was not measured.
 
-    A system is beaten if the paired difference's interval is above zero: in the first required metric that is a mean
-    over users, else in recall at the greatest K.
+    A system is beaten if the paired difference's interval is above zero in each headline metric.
     """
     rules = [_meets(evaluation, requirement) for requirement in requirements]
-    return rules + [_beats(evaluation, requirements, name) for name in beats]
+    return rules + [_beats(evaluation, name) for name in beats]
 
 
 def _meets(evaluation: Evaluation, requirement: Requirement) -> Rule:
@@ -91,23 +90,19 @@ def _meets(evaluation: Evaluation, requirement: Requirement) -> Rule:
     return Rule(requirement.text, passed, cell.value, short, summary)
 
 
-def _beats(evaluation: Evaluation, requirements: Sequence[Requirement], name: str) -> Rule:
+def _beats(evaluation: Evaluation, name: str) -> Rule:
     system = evaluation.against if name == "against" else name
     if system not in evaluation.differences:
         hint = " (it needs times, and evaluation.baselines)" if name == RECENT else " (evaluation.baselines)"
         raise UserError(f"--beats {_short(name)}: {name} was not measured{hint}")
-    differences = evaluation.differences[system]
-    means = [requirement.metric for requirement in requirements if requirement.metric in differences]
-    metric = means[0] if means else max((name for name in differences if name.startswith("recall@")), key=_k)
-    cell = differences[metric]
-    short = max(-cell.low, 0.0)
-    summary = f"{metric} minus that of {system} is {cell.text('+.4f')}"
-    summary += "" if cell.low > 0 else f"; the interval must be above 0, {_digits(short)} more"
-    return Rule(f"beats {system}", cell.low > 0, cell.value, short, summary)
-
-
-def _k(metric: str) -> int:
-    return int(metric.partition("@")[2])
+    differences = {metric: evaluation.differences[system][metric] for metric in evaluation.headline}
+    texts = []
+    for metric, cell in differences.items():
+        lack = "" if cell.low > 0 else f" (the interval must be above 0, {_digits(-cell.low)} more)"
+        texts.append(f"{metric} {cell.text('+.4f')}{lack}")
+    worst = min(differences.values(), key=lambda cell: cell.low)
+    summary = f"minus those of {system}: {', '.join(texts)}"
+    return Rule(f"beats {system}", worst.low > 0, worst.value, max(-worst.low, 0.0), summary)
 
 
 def _digits(number: float) -> str:

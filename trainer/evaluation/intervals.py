@@ -56,16 +56,19 @@ class Intervals:
 
     def by_activity(self, sums: Sums) -> dict[str, Cells]:
         """Return the means over users by the number of items a user has, without empty groups."""
-        groups = [(name, group) for group, name in enumerate(ACTIVITY) if sums.counts[:, group].any()]
-        return {name: self._of_users(sums, group) for name, group in groups}
+        return {name: self._of_users(sums, group) for name, group in _groups(sums)}
 
-    def differences(self, first: Sums, second: Sums) -> Cells:
-        """Return first - second, paired, of the metrics that are means over users."""
-        (ours, our_draws), (others, other_draws) = self._drawn(first), self._drawn(second)
+    def differences(self, first: Sums, second: Sums, activity: int | None = None) -> Cells:
+        """Return first - second, paired, of the metrics that are means over users: of all, or of one activity."""
+        (ours, our_draws), (others, other_draws) = self._drawn(first, activity), self._drawn(second, activity)
         return {
             name: self._cell(float(value - others[name]), our_draws[name] - other_draws[name])
             for name, value in ours.items()
         }
+
+    def differences_by_activity(self, first: Sums, second: Sums) -> dict[str, Cells]:
+        """Return the differences by the number of items a user has, without empty groups."""
+        return {name: self.differences(first, second, group) for name, group in _groups(first)}
 
     def mean(self, totals: np.ndarray, counts: np.ndarray) -> Cell:
         """Return the mean of sums over users float64 [buckets], and the numbers of users float64 [buckets]."""
@@ -99,6 +102,11 @@ class Intervals:
             low, high = max(0.0, value - self._quantile * error), min(1.0, value + self._quantile * error)
             cells[f"{metric.__name__}@{k}"] = Cell(value, low, high)
         return cells
+
+
+def _groups(sums: Sums) -> list[tuple[str, int]]:
+    """Return name and number of each group of users that is not empty."""
+    return [(name, group) for group, name in enumerate(ACTIVITY) if sums.counts[:, group].any()]
 
 
 def _means(totals: np.ndarray, users: np.ndarray, ks: np.ndarray) -> Means:
