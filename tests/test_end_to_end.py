@@ -154,7 +154,7 @@ def test_a_training_that_was_killed_ends_with_the_same_loss(tmp_path):
     [("ga360", "ga360/ga_sessions_*", "fullVisitorId"), ("ga4", "ga4/events_*", "user_pseudo_id")],
 )
 def test_lastfm_gives_exactly_the_known_interactions(tmp_path, kind, glob, visitor):
-    manifest = make_dataset(tmp_path / "dataset", SHARED / "lastfm" / glob, kind)
+    manifest = make_dataset(tmp_path / "dataset", SHARED / "lastfm" / glob, kind, rating={"preset": "course"})
     with gzip.open(SHARED / "lastfm" / "interactions.csv.gz", "rt") as file:
         rows = list(csv.DictReader(file))
     durations = {(r[visitor].encode(), r["contentId"].encode()): float(r["session_duration"]) for r in rows}

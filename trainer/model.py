@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from artifacts.manifests import SweepRecord
 from artifacts.paths import Dataset, Model
 from artifacts.sparse_rows import SparseRows
 from configs.settings import TrainingSettings
-from trainer.als import wals, weights
+from trainer.als import regularization, wals, weights
 from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, fit, random_table
 from trainer.als.solver import Method, Solver
@@ -36,13 +36,13 @@ class WALSMatrixFactorization:
     Args:
         num_rows, num_cols: of the matrix; None takes them from the data that `fit` reads.
         embedding_dimension: k, the factors of each row.
-        unobserved_weight: w0. regularization_coeff: lambda; None is 0. frequency_exponent: nu.
+        unobserved_weight: w0. frequency_exponent: nu.
+        regularization_coeff: lambda; None is 0, and "auto" follows the number of columns
+            (`trainer.als.regularization.automatic`).
         row_init, col_init: "random" (seeded N(0, init_stddev), by default 1/sqrt(k)), an array [n, k], the directory
             of an earlier model, or an earlier WALSMatrixFactorization.
         row_weights, col_weights: R and C: None (observed entries weigh what all cells weigh), a scalar, a vector, or
             the path of a CSV file `visitorId,weight` (`contentId,weight`) if `fit` reads a dataset directory.
-        row_weights_exponent, col_weights_exponent: a and b; R is multiplied by (entries of the row)^-a, C by (entries
-            of the column)^-b, both scaled to a mean of 1. TensorFlow 1 had neither, which is 0.
         max_sweeps: a sweep solves one side.
         solver: "auto", "cholesky", "cg", "block", or a `trainer.als.solver.Solver`.
 
@@ -56,7 +56,7 @@ class WALSMatrixFactorization:
         num_cols: int | None = None,
         embedding_dimension: int = _DEFAULTS.embedding_dimension,
         unobserved_weight: float = _DEFAULTS.unobserved_weight,
-        regularization_coeff: float | None = _DEFAULTS.regularization_coeff,
+        regularization_coeff: float | Literal["auto"] | None = _DEFAULTS.regularization_coeff,
         row_init: Any = "random",
         col_init: Any = "random",
         row_weights: Any = _DEFAULTS.row_weights,
@@ -64,8 +64,6 @@ class WALSMatrixFactorization:
         max_sweeps: int = _DEFAULTS.max_sweeps,
         *,
         frequency_exponent: float = _DEFAULTS.frequency_exponent,
-        row_weights_exponent: float = _DEFAULTS.row_weights_exponent,
-        col_weights_exponent: float = _DEFAULTS.col_weights_exponent,
         solver: Method | Solver = _DEFAULTS.solver,
         tolerance: float = _DEFAULTS.tolerance,
         seed: int = _DEFAULTS.seed,
@@ -74,20 +72,17 @@ class WALSMatrixFactorization:
         _check_sizes(num_rows, num_cols, embedding_dimension, max_sweeps)
         _check_numbers(
             unobserved_weight=unobserved_weight,
-            regularization_coeff=regularization_coeff or 0.0,
+            regularization_coeff=0.0 if regularization_coeff in (None, "auto") else cast(float, regularization_coeff),
             frequency_exponent=frequency_exponent,
             tolerance=tolerance,
         )
         if init_stddev is not None and not (math.isfinite(init_stddev) and init_stddev > 0):
             raise ValueError(f"init_stddev is {init_stddev}; it must be finite and above 0")
-        for name, exponent in zip(("row", "col"), (row_weights_exponent, col_weights_exponent), strict=True):
-            if not math.isfinite(exponent):
-                raise ValueError(f"{name}_weights_exponent is {exponent}; it must be finite")
         self._sizes: tuple[int | None, int | None] = (num_rows, num_cols)
         self._k = embedding_dimension
-        self._objective = wals.Objective(unobserved_weight, regularization_coeff or 0.0, frequency_exponent)
+        self._regularization: float | Literal["auto"] = regularization_coeff or 0.0
+        self._w0, self._nu = unobserved_weight, frequency_exponent
         self._init, self._weights = (row_init, col_init), (row_weights, col_weights)
-        self._exponents = row_weights_exponent, col_weights_exponent
         self._max_sweeps, self._tolerance = max_sweeps, tolerance
         self._seed, self._stddev = seed, init_stddev
         self._solver = solver if isinstance(solver, Solver) else Solver(solver)
@@ -138,11 +133,13 @@ class WALSMatrixFactorization:
         for number, blocks in enumerate((rows, cols)):
             size = cast(int, self._sizes[number])  # known, since the data is read
             counts = dataset_rows.count(blocks, size)
-            weighed = self._vector(number, size, dataset)
-            if self._exponents[number]:
-                weighed = weighed * weights.by_frequency(counts, self._exponents[number])
-            sides.append(wals.Side(self._start(number, size), counts, weighed, size))
-        state = Factorization(sides[0], sides[1], rows, cols, self._objective, self._solver)
+            sides.append(wals.Side(self._start(number, size), counts, self._vector(number, size, dataset), size))
+        ridge = self._regularization
+        if ridge == "auto":
+            shape = sides[0].size, sides[1].size
+            ridge = regularization.automatic(shape, int(sides[0].counts.sum()), self._w0, self._nu)
+        objective = wals.Objective(self._w0, ridge, self._nu)
+        state = Factorization(sides[0], sides[1], rows, cols, objective, self._solver)
 
         def after_pass(state: Factorization) -> str | None:
             if callback is not None:
@@ -188,7 +185,7 @@ class WALSMatrixFactorization:
         fixed, own = (state.cols, state.rows) if project_row else (state.rows, state.cols)
         rows, _ = matrices.to_rows(matrix, "rows", entry_weights, columns=fixed.size)
         scale = weights.vector(1 if projection_weights is None else projection_weights, len(rows), "projection_weights")
-        return wals.project(rows, scale, fixed, own.size, self._objective, self._solver.exact())
+        return wals.project(rows, scale, fixed, own.size, state.objective, self._solver.exact())
 
     @property
     def _fitted(self) -> Factorization:

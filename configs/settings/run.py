@@ -123,7 +123,8 @@ def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Sett
     tree = yaml_files.read(path, name, "configs/local.yaml")
     rating, kind = tree.get("rating"), overrides.get("rating.kind")
     if isinstance(rating, dict) and kind not in (None, rating.get("kind")):
-        rating.pop("scale", None)  # a scale belongs to its kind: the 3 of a median means nothing for stars
+        for key in ("scale", "preset"):  # both belong to their kind: the scale of a median means nothing for stars
+            rating.pop(key, None)
     source = tree.get("source")
     if isinstance(source, dict) and (preset := overrides.get("source.preset")):
         has_pages = preset not in PRESETS or any(signal.item == "page" for signal in PRESETS[preset].signals)

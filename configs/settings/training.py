@@ -16,8 +16,9 @@ class TrainingSettings(Section):
     """k, the number of factors of each user and item."""
     unobserved_weight: NonNegativeFloat = 0.1
     """w0, the weight of every cell without an entry."""
-    regularization_coeff: NonNegativeFloat = 4.0
-    """lambda, the weight of the regularization; larger values shrink the factors."""
+    regularization_coeff: NonNegativeFloat | Literal["auto"] = "auto"
+    """lambda, the weight of the regularization; larger values shrink the factors. auto: 4 up to 2,000 items, and
+    4 sqrt(2000 / items) beyond, for a user with the mean number of items."""
     frequency_exponent: float = Field(0.0, ge=0, le=2)
     """nu in lambda_i = lambda (|obs_i| + w0 m)^nu; 0 is the same lambda for all rows."""
     row_weights: NonNegativeFloat | None = 1.0
@@ -30,7 +31,7 @@ class TrainingSettings(Section):
     """CSV file with the columns contentId,weight: C of each item; 1 for items not in it."""
     row_weights_exponent: float = Field(0.0, ge=-2, le=2)
     """a: R is multiplied by (items of the user)^-a, scaled to mean 1; above 0 busy users weigh less."""
-    col_weights_exponent: float = Field(0.35, ge=-2, le=2)
+    col_weights_exponent: float = Field(0.0, ge=-2, le=2)
     """b: C is multiplied by (users of the item)^-b, scaled to mean 1; above 0 popular items weigh less."""
     max_sweeps: PositiveInt = 20
     """Number of sweeps; a sweep solves one side, users or items, and two sweeps are a pass."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import yaml
@@ -23,7 +22,6 @@ _LEAST_COVERAGE = 0.05  # of a parameter or a dimension with the item's id
 _FEWEST_ITEMS = 10  # of a dimension: with fewer values it is a category
 _TIMES_MORE = 10  # events with an item's id in a parameter than with items, so that the shop is not the subject
 _USERS = 0.2  # the share of events with user_id, from which on it is preferred
-_DWELL: Mapping[str, Any] = {"kind": "median", "scale": 3}
 _OUTPUTS = ("dataset", "model", "predictions")
 
 
@@ -60,8 +58,7 @@ def of_export(sample: Sample, facts: Facts, preset: str | None) -> Proposal:
         source["include_intraday"] = True
     if facts.kind == "ga4" and (facts.users or 0) >= _USERS:
         source["prefer_user_id"] = True
-    is_dwell = all(signal.dwell for signal in PRESETS[chosen].signals)
-    tree: dict[str, Any] = {"source": source, **({"rating": dict(_DWELL)} if is_dwell else {})}
+    tree: dict[str, Any] = {"source": source}
     item = PRESETS[chosen].signals[0].item
     if "item_parameter" in source:
         item = f"param.{source['item_parameter']}"
@@ -96,7 +93,7 @@ def of_table(sample: Sample, roles: Roles) -> Proposal:
         rating = {"kind": "ordinal", "ordinal": {answer: number for number, answer in enumerate(ordered, 1)}}
     if roles.duration:
         source["duration_column"] = roles.duration
-        rating = dict(_DWELL)
+        rating = {"kind": "median"}
     return Proposal({"source": source, "rating": rating}, roles.item)
 
 

@@ -88,7 +88,9 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
         compressed=made.compression == "gzip",
         options=options,
         cold_start=trained.cold_start,
-        objective=Objective(training.unobserved_weight, training.regularization_coeff, training.frequency_exponent),
+        objective=Objective(
+            training.unobserved_weight, float(training.regularization_coeff), training.frequency_exponent
+        ),
         gamma=trained.neighbourhood.gamma,
         projected=projected,
         catalogue=settings.catalogue,

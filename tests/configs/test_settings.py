@@ -295,8 +295,8 @@ def test_a_mistake_in_the_search_is_named_in_one_line(tmp_path, text, said):
 
 def test_another_kind_of_rating_leaves_the_configs_scale_behind(tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text("rating: {kind: median, scale: 3}")
-    assert load_settings(str(path), {"rating.kind": "median"}).rating.factor == 3
+    path.write_text("rating: {kind: median, preset: course, scale: 2}")
+    assert load_settings(str(path), {"rating.kind": "median"}).rating.factor == 2
     assert load_settings(str(path), {"rating.kind": "linear"}).rating.factor == 1
     assert load_settings(str(path), {"rating.kind": "linear", "rating.scale": 0.5}).rating.factor == 0.5
 

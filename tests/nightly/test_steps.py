@@ -30,7 +30,7 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         source.page.same_hosts source.page.keep_host source.page.keep_parameters source.page.keep_fragment
         source.page.lower_case_path
         source.page.include source.page.exclude source.page.pattern
-        rating.kind rating.scale rating.cap rating.epsilon rating.ordinal rating.weight
+        rating.kind rating.preset rating.scale rating.cap rating.epsilon rating.ordinal rating.weight
         rating.half_life_days
         dataset.min_items_per_user dataset.min_users_per_item dataset.shards dataset.gzip
         dataset.popularity_half_life_days
@@ -52,8 +52,8 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
     """,
     ("train", "refit", "predict"): "cold_start.min_ratings cold_start.min_site_ratings",
     ("evaluate",): """
-        evaluation.k evaluation.baselines evaluation.neighbours evaluation.resamples evaluation.confidence
-        evaluation.seed
+        evaluation.k evaluation.headline evaluation.baselines evaluation.neighbours evaluation.resamples
+        evaluation.confidence evaluation.seed
         nightly.require nightly.beats
     """,
     ("predict",): """

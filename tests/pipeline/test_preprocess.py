@@ -35,7 +35,7 @@ def test_a_small_export_becomes_the_dataset_computed_by_hand(tmp_path):
     rows = [reads(visitor, items) for visitor, items in by_visitor.items()]
     write_ndjson(tmp_path / "in" / "one.ndjson", rows[:1])
     write_ndjson(tmp_path / "in" / "two.ndjson.gz", rows[1:])
-    manifest = make_dataset(tmp_path / "out", tmp_path / "in" / "*")
+    manifest = make_dataset(tmp_path / "out", tmp_path / "in" / "*", rating={"preset": "course"})
 
     median = statistics.median(dwells.values())
     expected = {(v.encode(), c.encode()): min(1.0, 0.3 * d / median) for (v, c), d in dwells.items()}
@@ -126,7 +126,7 @@ def test_the_transform_fn_encodes_what_it_is_given(tmp_path):
     encoded = output.transform_features_layer()(block)
     items = Vocabulary.read(Dataset(str(tmp_path / "out")).vocab_items).ids
     assert items[int(encoded["itemId"].values[0])] == b"x"
-    assert float(encoded["rating"].values[0]) == pytest.approx(0.3 * 3000 / float(encoded["median"][0]))
+    assert float(encoded["rating"].values[0]) == pytest.approx(min(1, 3 * 3000 / float(encoded["median"][0])))
 
 
 def export(tmp_path, name="in.ndjson"):

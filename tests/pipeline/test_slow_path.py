@@ -37,7 +37,8 @@ def test_the_bytes_are_those_of_the_slow_path(tmp_path, monkeypatch, runner):
         pq.write_table(pa.table(columns, names), tmp_path / "in" / f"{part}.parquet", row_group_size=200)
     source = {"duration_column": "duration_ms"}
     sizes = Sizes(block=700, record=40, batch=100)
-    chosen = settings(tmp_path / "out", tmp_path / "in/*", "table", source=source, dataset={"shards": SHARDS})
+    sections = {"source": source, "dataset": {"shards": SHARDS}, "rating": {"preset": "course"}}
+    chosen = settings(tmp_path / "out", tmp_path / "in/*", "table", **sections)
     made = preprocess.preprocess(chosen, [], replace=False, sizes=sizes).model_dump(mode="json")
 
     pairs = slow_path.interactions(views)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import tensorflow as tf
 
 from configs.errors import UserError
+from configs.settings import TrainingSettings
 from tests.support.datasets import write_dataset
 from tests.support.oracles import DenseWals
 from trainer import WALSMatrixFactorization
+from trainer.als import regularization
 from trainer.inputs.matrices import to_rows
 from trainer.job.early_stopping import HeldOut
 
@@ -58,6 +62,48 @@ def test_tensorflow_1_positional_arguments(matrix, start):
     model = WALSMatrixFactorization(N, M, K, 0.1, 0.2, start[0], start[1], 2.0, 0.5, 4).fit(matrix)
     assert_fit(model, oracle(matrix, 2.0, 0.5).sweeps(*start, 4))
     assert model.completed_sweeps == 4
+
+
+def test_the_defaults_are_those_of_the_settings():
+    """Of each argument that a setting of the same name has; lambda "auto" has the same value in both."""
+    settings, arguments = TrainingSettings(), inspect.signature(WALSMatrixFactorization).parameters
+    shared = [name for name in arguments if hasattr(settings, name)]
+    assert len(shared) >= 11
+    assert {name: arguments[name].default for name in shared} == {name: getattr(settings, name) for name in shared}
+    assert (settings.row_weights_exponent, settings.col_weights_exponent) == (0, 0), "as the class, which has neither"
+
+
+@pytest.mark.parametrize(("items", "expected"), [(500, 4.0), (2000, 4.0), (8000, 2.0), (200_000, 0.4)])
+def test_the_automatic_lambda_falls_with_the_number_of_items(items, expected):
+    assert regularization.automatic((1000, items), 20_000, 0.1, 0.0) == pytest.approx(expected, rel=1e-6)
+    scaled = regularization.automatic((1000, items), 20_000, 0.1, 0.5)
+    assert scaled * (20 + 0.1 * items) ** 0.5 == pytest.approx(expected, rel=1e-5), "of a user with the mean of items"
+
+
+def test_the_automatic_lambda_is_used(matrix, start):
+    wide = sp.csr_matrix((matrix.data, matrix.indices, matrix.indptr), (N, 8000))
+    rows, cols = start[0], np.zeros((8000, K), "f")
+    cols[:M] = start[1]
+    found = [
+        WALSMatrixFactorization(embedding_dimension=K, row_init=rows, col_init=cols, **chosen).fit(wide, passes=1)
+        for chosen in ({}, {"regularization_coeff": 2.0}, {"regularization_coeff": None})
+    ]
+    losses = [model.history[-1].loss for model in found]
+    assert losses[0] == losses[1] > losses[2]
+
+
+def test_the_share_of_lambda_is_that_of_the_mean_diagonal(matrix, start):
+    """Against the dense system of each user: w0 V'V + sum_obs R C v v'."""
+    weights = np.linspace(0.5, 2, N).astype("f"), np.linspace(3, 1, M).astype("f")
+    state = fit(matrix, start, row_weights=weights[0], col_weights=weights[1])._fitted
+    tables, dense = (state.rows.table, state.cols.table), matrix.toarray() != 0
+    for side, share in enumerate(regularization.shares(state)):
+        own, other, seen = weights[side], weights[1 - side], dense if side == 0 else dense.T
+        fixed = tables[1 - side].astype(np.float64)
+        # Weights of a row and its number of entries are averaged apart: an average row has both means.
+        shared = 0.1 * np.trace(fixed.T @ fixed)
+        observed = (seen * other).mean(0) @ (fixed**2).sum(1) * own.mean()
+        assert share == pytest.approx(0.2 * K / (shared + observed), rel=1e-4)
 
 
 @pytest.mark.parametrize(

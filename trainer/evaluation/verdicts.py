@@ -72,11 +72,15 @@ def of(
     opening = {AHEAD: f"better than {system}", BEHIND: f"worse than {system}"}.get(verdict)
     opening = opening or f"no significant difference from {system}"
     weak = [
-        f"visitors with {name} {'item' if name == '1' else 'items'} ({number:,}): {system} is better, {group.text(metrics, level)}"
+        f"visitors with {_items(name)} ({number:,}): {system} is better, {group.text(metrics, level)}"
         for name, (number, group) in groups.items()
         if number >= LEAST and group.verdict(metrics) == BEHIND
     ]
     return Verdict(system, verdict, f"{opening}: {whole.text(metrics, level)}", weak)
+
+
+def _items(group: str) -> str:
+    return "1 item" if group == "1" else f"{group} items"
 
 
 def _signed(cell: Cell, level: str) -> str:

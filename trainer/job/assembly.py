@@ -13,7 +13,7 @@ from configs.errors import UserError
 from configs.settings import TrainingSettings
 from ranking.fold_in import Objective
 from ranking.machine import memory
-from trainer.als import weights
+from trainer.als import regularization, weights
 from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, random_table
 from trainer.als.solver import Solver
@@ -60,7 +60,11 @@ def assemble(
         if exponent := (settings.row_weights_exponent, settings.col_weights_exponent)[number]:
             own_weights = own_weights * weights.by_frequency(counts, exponent, cluster)
         sides.append(Side(table, counts, own_weights, size))
-    objective = Objective(settings.unobserved_weight, settings.regularization_coeff, settings.frequency_exponent)
+    w0, exponent, ridge = settings.unobserved_weight, settings.frequency_exponent, settings.regularization_coeff
+    if ridge == "auto":
+        entries = cluster.sum(np.array([float(sides[0].counts.sum())]))[0]
+        ridge = regularization.automatic(sizes, int(entries), w0, exponent)
+    objective = Objective(w0, ridge, exponent)
     solver = Solver(
         settings.solver,
         steps=settings.cg_steps,

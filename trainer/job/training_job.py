@@ -20,7 +20,7 @@ from configs import cli
 from configs.errors import UserError
 from configs.settings import ColdStartSettings, NeighbourhoodSettings, TrainingSettings
 from ranking.neighbourhood import Neighbourhood
-from trainer.als import tf_collectives
+from trainer.als import regularization, tf_collectives
 from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, fit
 from trainer.inputs import dataset_rows
@@ -103,6 +103,7 @@ class TrainingJob:
         stopped = fit(state, self.sweeps, settings.tolerance, watch.after_sweep, watch.after_pass)
         summaries.close()
         term, account = self._add_term(state, watch)
+        display.say(regularization.describe(state))
         display.say(f"{stopped}; writing {model.root}")
         state.turn_back()
         row_weight = float(settings.row_weights or 0)
@@ -172,7 +173,7 @@ class TrainingJob:
         info, settings, dataset = self._info, self._settings, Dataset(self._info.root)
         return {
             "dataset": TrainedOn(root=info.root, fingerprint=info.fingerprint, rating=info.rating),
-            "settings": settings,
+            "settings": settings.model_copy(update={"regularization_coeff": state.objective.regularization_coeff}),
             "solver": state.solver.describe(state.k),
             "users": info.users,
             "items": info.items,

@@ -56,7 +56,7 @@ def choose(settings: TrainingSettings, model_dir: str, rating: RatingSettings) -
     manifest = ModelManifest.read(Model(root).manifest)
     for name in _SAME:
         before, now = getattr(manifest.settings, name), getattr(settings, name)
-        if before != now:
+        if before != now and now != "auto":  # an automatic lambda follows the number of items
             return StartAccount(model=root, cold=f"{root} was trained with {name} {before}, now {now}")
     for name, now in rating:
         before = getattr(manifest.dataset.rating, name)

@@ -15,7 +15,7 @@ WORKED_EXAMPLE = {44652: 0.231208, 1214205: 1.000000, 32109: 0.166260, 47744: 0.
 
 def test_ratings_of_the_worked_example():
     amounts = np.array(list(WORKED_EXAMPLE), np.float32)
-    found = rate(tf.constant(amounts), tf.constant(57937.0), RatingSettings()).numpy()
+    found = rate(tf.constant(amounts), tf.constant(57937.0), RatingSettings(preset="course")).numpy()
     # The example's median is printed without its fraction (57937.4 leads to all six digits).
     np.testing.assert_allclose(found, list(WORKED_EXAMPLE.values()), rtol=1.1e-5)
 
@@ -24,8 +24,9 @@ def test_ratings_of_the_worked_example():
     ("settings", "formula"),
     [
         (RatingSettings(kind="median", scale=0.5, cap=0.8), lambda d: min(0.8, 0.5 * d / 3000)),
-        (RatingSettings(), lambda d: min(1.0, 0.3 * d / 3000)),
-        (RatingSettings(scale=3), lambda d: min(1.0, 3 * d / 3000)),
+        (RatingSettings(), lambda d: min(1.0, 3 * d / 3000)),
+        (RatingSettings(preset="course"), lambda d: min(1.0, 0.3 * d / 3000)),
+        (RatingSettings(preset="course", scale=0.5), lambda d: min(1.0, 0.5 * d / 3000)),
         (RatingSettings(kind="log", epsilon=500), lambda d: math.log(1 + d / 500)),
         (RatingSettings(kind="linear"), lambda d: d),
         (RatingSettings(kind="linear", scale=0.25), lambda d: 0.25 * d),

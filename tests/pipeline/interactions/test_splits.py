@@ -156,7 +156,9 @@ def write_csv(path, pairs):
 
 def of_table(root, path, split=None, **dataset):
     source = {"duration_column": "dwell", "time_column": "time", "time_unit": "ms"}
-    return make_dataset(root, path, "table", source=source, split=split or {}, dataset=dataset)
+    return make_dataset(
+        root, path, "table", source=source, split=split or {}, dataset=dataset, rating={"preset": "course"}
+    )
 
 
 def train_files(root):

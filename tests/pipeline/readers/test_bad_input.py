@@ -87,7 +87,7 @@ def made(tmp_path_factory):
     write_ndjson(folder / "2.gz", [line(row) for row in [*aside[9:], *kept[4:]][::-1]])
     write_ndjson(folder / "3", [b"", *map(line, hits), b"", b"  "])  # blank lines are not records
     write_parquet(folder / "4", "parquet")
-    manifest = make_dataset(root / "out", folder / "*", source={"max_reject_fraction": 1})
+    manifest = make_dataset(root / "out", folder / "*", source={"max_reject_fraction": 1}, rating={"preset": "course"})
     return root, manifest
 
 
