@@ -31,7 +31,9 @@ _DEFAULTS = TrainingSettings()
 class WALSMatrixFactorization:
     """Weighted alternating least squares; see `trainer.als.wals` for the objective.
 
-    Arguments that are not given have the defaults of the settings `training.*`, which `trainer.task` uses too.
+    Arguments that are not given have the defaults of the settings `training.*`, which `trainer.task` uses too. Only C
+    differs: it is 1 here, as in TensorFlow 1, while `training.col_weights_exponent` lowers it for popular items;
+    `trainer.als.weights.by_frequency` computes such weights.
 
     Args:
         num_rows, num_cols: of the matrix; None takes them from the data that `fit` reads.

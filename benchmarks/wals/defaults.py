@@ -28,12 +28,12 @@ K = 20
 ALTERNATIVES: dict[str, tuple] = {
     "scale": (0.3, 1.0, 10.0),
     "weight": ("none", "log"),
-    "embedding_dimension": (16, 32, 64, 256),
-    "regularization_coeff": (0.5, 1.0, 2.0, 8.0, 16.0),
+    "embedding_dimension": (32, 64, 256),
+    "regularization_coeff": (1.0, 2.0, 4.0, 8.0),
     "unobserved_weight": (0.03, 0.3),
     "col_weights_exponent": (0.0, 0.2, 0.5),
     "row_weights_exponent": (0.25,),
-    "max_sweeps": (8, 12),
+    "max_sweeps": (8,),
 }
 
 

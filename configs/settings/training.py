@@ -31,7 +31,7 @@ class TrainingSettings(Section):
     """CSV file with the columns contentId,weight: C of each item; 1 for items not in it."""
     row_weights_exponent: float = Field(0.0, ge=-2, le=2)
     """a: R is multiplied by (items of the user)^-a, scaled to mean 1; above 0 busy users weigh less."""
-    col_weights_exponent: float = Field(0.0, ge=-2, le=2)
+    col_weights_exponent: float = Field(0.35, ge=-2, le=2)
     """b: C is multiplied by (users of the item)^-b, scaled to mean 1; above 0 popular items weigh less."""
     max_sweeps: PositiveInt = 20
     """Number of sweeps; a sweep solves one side, users or items, and two sweeps are a pass."""
