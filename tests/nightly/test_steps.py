@@ -117,7 +117,7 @@ def another(annotation: Any, value: Any) -> Any:
         return Signal(event=("page",), item="page")
     if annotation is bool:
         return not value
-    return f"{value}x" if annotation is str else annotation((value or 0) + 1)
+    return f"{value}x" if annotation is str else annotation((0 if isinstance(value, str) else value or 0) + 1)
 
 
 @pytest.fixture(scope="module")
