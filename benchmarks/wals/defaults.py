@@ -1,4 +1,4 @@
-"""What each default setting of rating and training costs or gains on several data sets, by a hold-out in their train.
+"""Compare each default setting of rating and training with others on nine data sets, by a hold-out in their train.
 
     python -m benchmarks.wals.defaults [--data lastfm ga4_shop ...] [--write]
 
@@ -23,6 +23,7 @@ import scipy.sparse as sp
 
 from benchmarks.support import machine
 from configs.settings import RatingSettings, TrainingSettings
+from trainer.evaluation.metrics import FactorMetrics
 
 K = 20
 ALTERNATIVES: dict[str, tuple] = {
@@ -125,8 +126,8 @@ def amounts(name: str) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     return parts[0], parts[1]
 
 
-def lists(train: sp.csr_matrix, truth: sp.csr_matrix, changes: dict, dwell: bool) -> np.ndarray:
-    """Train with the defaults and these changes; return recall@20 and NDCG@20 of each user with truth, [n, 2]."""
+def measure(train: sp.csr_matrix, truth: sp.csr_matrix, changes: dict, dwell: bool) -> FactorMetrics:
+    """Train with the defaults and these changes; return recall@20 and NDCG@20."""
     from artifacts.sparse_rows import SparseRows
     from trainer import WALSMatrixFactorization
     from trainer.als.weights import by_frequency
@@ -166,7 +167,7 @@ def main() -> None:
         tries = [("", None), *((key, value) for key in arguments.settings for value in ALTERNATIVES[key])]
         for key, value in tries:
             started = time.process_time()
-            found = lists(train, truth, {key: value} if key else {}, name in DWELL)
+            found = measure(train, truth, {key: value} if key else {}, name in DWELL)
             rows.append({"data": name, "setting": key, "value": value, "recall": found.recall, "ndcg": found.ndcg})
             spent = time.process_time() - started
             print(

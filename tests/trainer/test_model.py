@@ -65,7 +65,7 @@ def test_tensorflow_1_positional_arguments(matrix, start):
 
 
 def test_the_defaults_are_those_of_the_settings():
-    """Of each argument that a setting of the same name has; lambda "auto" has the same value in both."""
+    """Compare each argument that a setting of the same name has."""
     settings, arguments = TrainingSettings(), inspect.signature(WALSMatrixFactorization).parameters
     shared = [name for name in arguments if hasattr(settings, name)]
     assert len(shared) >= 11

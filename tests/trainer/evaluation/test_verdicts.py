@@ -29,7 +29,7 @@ BETTER, WORSE, EITHER = (0.02, 0.06), (-0.08, -0.02), (-0.03, 0.01)
         (BETTER, EITHER, "ahead", "better than item kNN: "),
         (EITHER, EITHER, "no significant difference", "no significant difference from item kNN: "),
         (EITHER, WORSE, "behind", "worse than item kNN: "),
-        (BETTER, WORSE, "behind", "worse than item kNN: "),  # whatever recall says
+        (BETTER, WORSE, "behind", "worse than item kNN: "),  # whatever recall is
     ],
 )
 def test_a_significantly_worse_headline_metric_decides(recall, ndcg, verdict, opening):
