@@ -20,7 +20,7 @@ from configs.errors import UserError
 from serving import publish
 from serving.models import versions
 from serving.models.model import Model, free_tables
-from tests.support import forkserver, server_image
+from tests.support import forkserver
 from tests.support.served import predict, running, settings, wait, write_small_model
 
 
@@ -209,7 +209,7 @@ def test_the_commands_publish_and_serve_and_stop_when_told(models, tmp_path, cap
     assert done.stdout == f"published {tmp_path / 'served'}/wals/1\n"
     publish.main(["--config", str(config)])
     assert "is this model already" in capsys.readouterr().out
-    script = Path(server_image.__file__)
+    script = Path(forkserver.__file__).with_name("server_image.py")
     serve = [sys.executable, str(script), "--config", str(config)]
     with subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         url = server.stdout.readline().split(" on ")[1].strip()

@@ -272,22 +272,37 @@ def test_any_size_is_answered(world):
     assert found["rule"][0] == b"popularity" and found["count"][0] == 2
 
 
-def test_it_loads_with_tensorflow_alone_and_describes_itself(world, tmp_path):
-    script = (
-        "import json, sys, tensorflow as tf\n"
-        "model = tf.saved_model.load(sys.argv[1])\n"
-        "found = model.signatures['recommend'](visitorId=tf.constant(['caf\\u00e9']), k=tf.constant(3))\n"
-        "assert not {'trainer', 'configs', 'pipeline'} & set(sys.modules)\n"
-        "print(json.dumps([[name.decode('latin1') for name in row] for row in found['contentIds'].numpy().tolist()]))"
-    )
+# A process with TensorFlow alone; each line of its input is the path of a model.
+ALONE = """
+import json, sys, tensorflow as tf
+for line in sys.stdin:
+    model = tf.saved_model.load(line.rstrip())
+    found = model.signatures["recommend"](visitorId=tf.constant(["caf\\u00e9"]), k=tf.constant(3))
+    assert not {"trainer", "configs", "pipeline"} & set(sys.modules)
+    names = [[name.decode("latin1") for name in row] for row in found["contentIds"].numpy().tolist()]
+    print(json.dumps(names), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    command, folder = [sys.executable, "-I", "-c", ALONE], tmp_path_factory.mktemp("alone")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=folder, text=True, **pipes) as process:
+        yield process
+        process.kill()
+
+
+def test_it_loads_with_tensorflow_alone_and_describes_itself(world, alone, tmp_path):
     moved = tmp_path / "moved"
     Path(world.path).rename(moved)  # the vocabularies travel with it
-    command = [sys.executable, "-I", "-c", script, str(moved)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    alone.stdin.write(f"{moved}\n")
+    alone.stdin.flush()
+    answer = alone.stdout.readline()
     moved.rename(world.path)
-    assert done.returncode == 0, done.stderr
+    assert answer, alone.stderr.read()
     expected = world.ask("recommend", visitorId=["café".encode()], k=3)["contentIds"]
-    assert json.loads(done.stdout) == [[name.decode("latin1") for name in row] for row in expected.tolist()]
+    assert json.loads(answer) == [[name.decode("latin1") for name in row] for row in expected.tolist()]
 
 
 def test_titles_go_with_the_model(cold):
