@@ -217,6 +217,7 @@ bench: setup $(BENCH)/.ready bench-pipeline  ## speed and quality against implic
 	@$(BIN)/python -m benchmarks.wals.scale --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.wals.spark --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.wals.quality --peer $(BENCH)/bin/python
+	@$(BIN)/python -m benchmarks.wals.neighbourhood --write
 	@$(BIN)/python benchmarks/prediction/batch.py --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.prediction.job
 	@$(BIN)/python -m benchmarks.prediction.job --kind audiences

@@ -160,6 +160,29 @@ def wals_quality() -> str:
     return table(header, map(row, results("wals_quality")["rows"]))
 
 
+def neighbourhood() -> str:
+    header = ("k", "gamma", "Recall@20", "difference", "NDCG@20", "difference", "matrix, s", "MB", "rate")
+
+    def row(found: dict[str, Any]) -> tuple[object, ...]:
+        parts = ((f"{part['with']:.4f}", _interval(part["difference"])) for part in (found["recall"], found["ndcg"]))
+        costs = _number(found["matrix_cpu_s"], 1), _number(found["matrix_mb"], 0), _number(found["rate"])
+        return str(found["k"]), f"{found['gamma']:g}", *(cell for part in parts for cell in part), *costs
+
+    return table(header, map(row, results("neighbourhood")["rows"]))
+
+
+def neighbourhood_greatest() -> str:
+    rows = (
+        (
+            str(found["k"]),
+            f"{found['greatest']:g}",
+            *(_interval(found[name]["greatest"]) for name in ("recall", "ndcg")),
+        )
+        for found in results("neighbourhood")["rows"]
+    )
+    return table(("k", "gamma", "Recall@20, difference", "NDCG@20, difference"), rows)
+
+
 def bigquery_read() -> str:
     rates = results("bigquery_read")["rows_per_second"]
     rows = [
@@ -344,6 +367,8 @@ TABLES: dict[str, Callable[[], str]] = {
         wals_scale,
         wals_spark,
         wals_quality,
+        neighbourhood,
+        neighbourhood_greatest,
         bigquery_read,
         preprocess_speed,
         read_exports,

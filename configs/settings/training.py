@@ -71,15 +71,15 @@ class NeighbourhoodSettings(Section):
     """The item-item term of a score, next to the factors (docs/neighbourhood.md). A model stores it with its matrix."""
 
     gamma: NonNegativeFloat | Literal["auto"] = 0.0
-    """Weight of the term; 0 leaves it out. auto: the weight of the best NDCG@20 on a part of the training data that is
-    held out for it, 0 among the candidates; this trains a second time."""
+    """Weight of the term; 0 leaves it out. auto: the smallest weight with half of the greatest gain in NDCG@20 on a
+    part of the training data that is held out for it, 0 without a gain; this trains a second time."""
     neighbours: int = Field(50, ge=1, le=1000)
     """Related items that are kept for each item, those with the greatest relations."""
     power: float = Field(2.0, gt=0, le=4)
     """Power of the relations; above 1 the closest items count for more."""
-    item_exponent: float = Field(0.5, ge=0, le=1)
+    item_exponent: float = Field(0.75, ge=0, le=1)
     """Exponent of the number of visitors of the item that a visitor has, by which a relation is divided."""
-    related_exponent: float = Field(0.5, ge=0, le=1)
+    related_exponent: float = Field(0.25, ge=0, le=1)
     """Exponent of the number of visitors of the related item; a smaller one favours popular items."""
     shrinkage: NonNegativeFloat = 0.0
     """Visitors in common at which a relation counts half of what it would; 0 trusts single visitors too."""

@@ -64,12 +64,14 @@ def of_dataset(
 
 
 def best(trials: Sequence[GammaTrial]) -> float:
-    """Return the weight with the greatest NDCG, the smaller of equals; 0 if its gain may be chance.
+    """Return the smallest weight with half of the greatest gain in NDCG over weight 0; 0 if the gain may be chance.
 
-    That is a gain over weight 0 of less than two standard errors, paired by visitor: 0 needs no matrix.
+    A gain may be chance if it is less than two standard errors, paired by visitor. Half of the greatest, because a
+    random hold-out can flatter the term: items that a visitor had in one sitting are on both sides of it.
     """
-    first = max(trials, key=lambda trial: (trial.ndcg, -trial.gamma), default=None)
-    return first.gamma if first and first.gain > 2 * first.error else 0.0
+    sure = [trial for trial in trials if trial.gain > 2 * trial.error]
+    greatest = max((trial.gain for trial in sure), default=0.0)
+    return min((trial.gamma for trial in sure if trial.gain >= greatest / 2), default=0.0)
 
 
 def _compare(

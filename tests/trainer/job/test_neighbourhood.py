@@ -37,10 +37,10 @@ def train(root, matrix: sp.csr_matrix, **term) -> ModelManifest:
 
 def test_the_model_keeps_the_matrix_of_its_settings(tmp_path, without_graphs, capsys):
     matrix = in_pairs(0, 0.05)
-    term = {"gamma": 0.25, "neighbours": 5, "power": 1.5, "related_exponent": 0.3, "shrinkage": 2.0}
+    term = {"gamma": 0.25, "neighbours": 5, "power": 1.5, "item_exponent": 0.5, "shrinkage": 2.0}
     account = train(tmp_path, matrix, **term).neighbourhood
     read = factor_tables.read_related(Model(str(tmp_path / "model")).related_items, 2 * PAIRS)
-    near = nearest(SparseRows.from_matrix(matrix), 2 * PAIRS, 5, Relation(0.5, 0.3, 2.0))
+    near = nearest(SparseRows.from_matrix(matrix), 2 * PAIRS, 5, Relation(0.5, 0.25, 2.0))
     assert read.lengths.max() == 5 and read.entries == account.entries
     dense = np.zeros((2 * PAIRS, 2 * PAIRS))
     np.put_along_axis(dense, near.indices, np.maximum(near.scores, 0).astype(np.float64) ** 1.5, 1)
@@ -59,11 +59,12 @@ def test_a_model_without_the_term_has_no_matrix(tmp_path, without_graphs):
     assert not list((tmp_path / "model/factors").glob("related_items*"))
 
 
-def test_the_weight_with_the_best_ndcg_on_held_out_entries_is_chosen(tmp_path, without_graphs):
+def test_a_weight_that_ranks_held_out_entries_better_is_chosen(tmp_path, without_graphs):
     account = train(tmp_path, in_pairs(1, 0.02), gamma="auto").neighbourhood
     trials = {trial.gamma: trial.ndcg for trial in account.trials}
     assert len(trials) == 8 and account.visitors > 200 and account.gamma > 0
-    assert trials[account.gamma] == max(trials.values()) > trials[0.0] + 0.05
+    assert max(trials.values()) > trials[0.0] + 0.05
+    assert trials[account.gamma] >= (max(trials.values()) + trials[0.0]) / 2
 
 
 def test_no_weight_is_chosen_where_the_term_does_not_help(tmp_path, without_graphs):
@@ -98,13 +99,13 @@ def test_several_workers_are_told_to_set_a_number(tmp_path):
         )
 
 
-def test_the_smallest_of_equal_weights_is_chosen_and_none_by_chance():
-    def trials(*found):
-        names = ("gamma", "ndcg", "gain", "error")
-        return [GammaTrial(recall=0.1, **dict(zip(names, values, strict=True))) for values in found]
+def test_the_smallest_weight_with_half_of_the_gain_is_chosen_and_none_by_chance():
+    def chosen(*found):
+        trials = [(0.0, 0.0, 0.0), *found]
+        return neighbourhood.best([GammaTrial(gamma=g, recall=0, ndcg=0, gain=d, error=e) for g, d, e in trials])
 
-    nothing = 0.0, 0.2, 0.0, 0.0
-    assert neighbourhood.best(trials(nothing, (0.5, 0.3, 0.1, 0.01), (1.0, 0.3, 0.1, 0.02))) == 0.5
-    assert neighbourhood.best(trials(nothing, (0.5, 0.3, 0.1, 0.06), (1.0, 0.25, 0.05, 0.01))) == 0
-    assert neighbourhood.best(trials(nothing, (0.5, 0.1, -0.1, 0.01))) == 0
+    assert chosen((0.25, 0.04, 0.01), (0.5, 0.06, 0.01), (1.0, 0.1, 0.02), (2.0, 0.08, 0.02)) == 0.5
+    assert chosen((0.25, 0.06, 0.04), (0.5, 0.1, 0.01)) == 0.5, "the smaller one's gain may be chance"
+    assert chosen((0.5, 0.1, 0.06), (1.0, 0.05, 0.01)) == 1.0
+    assert chosen((0.5, 0.1, 0.06), (1.0, -0.05, 0.01)) == 0
     assert neighbourhood.best([]) == 0
