@@ -29,14 +29,14 @@ class World:
         self.related = sp.csr_matrix((related.values, related.indices, related.indptr), (ITEMS, ITEMS)).toarray()
         rows = SparseRows.from_matrix(matrix)
         histories = SparseRows(rows.keys, rows.indptr, rows.indices, rows.values, again=self.again[self.have])
-        sides = [
+        users, items = (
             wals.Side(table, matrix.getnnz(axis), np.ones(len(table), np.float32), len(table))
             for table, axis in ((self.u, 1), (self.v, 0))
-        ]
+        )
         dataset, path = Dataset(write_dataset(root / "dataset", matrix)), str(root / "saved_model")
         own, objective = ColdStartSettings(min_ratings=0, min_site_ratings=0), wals.Objective(0.1, 0.2, 0.5)
         term = Neighbourhood(related, GAMMA)
-        export.save(path, dataset, *sides, [histories], objective, own, neighbourhood=term)
+        export.save(path, dataset, users, items, [histories], objective, own, neighbourhood=term)
         self.signatures = tf.saved_model.load(path).signatures
         products = np.add.accumulate(self.u.astype("d")[:, None] * self.v.astype("d")[None], axis=2)[:, :, -1]
         self.scores = (products + GAMMA * (self.have @ self.related.astype("d"))).astype(np.float32)
