@@ -346,6 +346,20 @@ def signal_strength() -> str:
     return table(("data", "use of the signals", "recall@20", "over one weight", "NDCG@20", "over one weight"), rows)
 
 
+def defaults() -> str:
+    """Return recall@20 of the default settings and of each alternative, per data set."""
+    short = {"sample, articles": "articles", "sample, shop": "shop", "sample, pages": "pages"}
+    short |= {"Google's GA4 shop": "GA4", "Google's GA360 pages": "GA360", "Gowalla, a third": "Gowalla"}
+    columns: dict[str, None] = {}
+    rows: dict[str, dict[str, str | None]] = {}
+    for row in results("defaults")["rows"]:
+        label = f"`{row['setting']}` {row['value']}" if row["setting"] else "the defaults"
+        name = short.get(row["data"], row["data"])
+        columns[name] = None
+        rows.setdefault(label, {})[name] = _number(row["recall"], 4)
+    return table(("", *columns), ((label, *(cells[name] for name in columns)) for label, cells in rows.items()))
+
+
 def _signed(values: list[float]) -> str:
     value, low, high = values
     return f"{value:+.4f} ({low:+.4f} to {high:+.4f})"
@@ -386,5 +400,6 @@ TABLES: dict[str, Callable[[], str]] = {
         evaluate_scale,
         dataset_quality,
         signal_strength,
+        defaults,
     )
 }
