@@ -24,7 +24,7 @@ from pipeline.readers.records import MissingColumnError, Parsed, RawBatch
 
 _UNCLOSED = "a quote is opened and not closed"
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}  # of delimiters to try, the first first
-_EXCEL = re.compile(rb"sep=([^\r\n])\r?\n")  # a line by which Excel tells the delimiter
+_EXCEL = re.compile(rb"sep=([^\r\n])\r?\n", re.IGNORECASE)  # a line by which Excel tells the delimiter
 _ADVICE = (
     "the first line must be a header, whose columns source.visitor_column and so on name; or set source.csv (header: "
     "false calls the columns column1, column2, ...)"
