@@ -86,6 +86,8 @@ def run(
 
 def spawn(executable: str | bytes, args: Sequence[str], descriptors: Sequence[int]) -> int:
     """Start Python as `multiprocessing.util.spawnv_passfds` does: a test of `spawn` puts this in its place."""
+    while args[1] == "-B":  # multiprocessing repeats the flags of the interpreter
+        args = [args[0], *args[2:]]
     return _server().start(_request(args[1:]), {number: number for number in (0, 1, 2, *descriptors)})
 
 
