@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[2]
+_OWN = {path.parent.name for path in ROOT.glob("*/*.py")}  # this project's packages
 _PR_SET_CHILD_SUBREAPER = 36
 _MESSAGE_BYTES = 1 << 20
 _MOST_DESCRIPTORS = 16
@@ -266,7 +267,7 @@ def _set_up_interpreter() -> None:
         text = io.TextIOWrapper(binary, "utf-8", errors, line_buffering=lines, write_through=unbuffered)
         setattr(sys, name, text)
         setattr(sys, f"__{name}__", text)
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("configs", "tests")]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in _OWN]:
         del sys.modules[name]
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [path for path in (*paths, *sys.path) if path and path != str(ROOT)]
