@@ -187,8 +187,12 @@ def neutral(value):
         return [neutral(part) for part in value]
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape")
+    if isinstance(value, str):  # bytes that are not UTF-8 are surrogates of `surrogateescape`; JSON can write others
+        try:
+            raw = value.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raw = value.encode("utf-8", "surrogatepass")
+        return raw.decode("utf-8", "surrogateescape")
     if isinstance(value, float):
         return repr(value + 0.0)
     return value if value is None else str(value)
