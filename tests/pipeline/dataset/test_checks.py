@@ -48,11 +48,11 @@ def test_an_event_that_is_nowhere_is_said_beside_those_that_are():
         settings = Settings.model_validate({"source": {"kind": "ga4"} | source})
         return list(unread_events(Counter(SEEN), settings.source))
 
-    page = {"event": ["scrol", "page_view", "clik"], "item": "page"}
+    page = {"event": ["scroll_2", "page_view", "click_2"], "item": "page"}
     assert said(signals=[{"event": "scroll", "item": "page"}, page]) == [
-        "source.signals, number 2: no event is scrol or clik; the events read are page_view (6), scroll (3)"
+        "source.signals, number 2: no event is scroll_2 or click_2; the events read are page_view (6), scroll (3)"
     ]
-    assert said(signals=[{"event": ["*", "scrol"], "item": "page"}]) == []
+    assert said(signals=[{"event": ["*", "scroll_2"], "item": "page"}]) == []
     assert said(preset="ga4_shop") == []  # a short window may have no purchase
 
 
