@@ -131,7 +131,7 @@ reference: setup  ## print each setting with its default
 
 ##@ Tests
 
-test: setup  ## the test suite, about twelve minutes on two cores
+test: setup  ## the test suite, about eleven minutes on two cores
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: setup  ## style, types, import contracts, spelling and words
