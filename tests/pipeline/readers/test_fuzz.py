@@ -157,12 +157,22 @@ def oracle(line: bytes, schema: pa.Schema) -> dict | None:
         return None
 
 
+def priced(name: str, value):
+    """Return the value of a field; a price that is text and no number is NaN, and empty text is null."""
+    if name not in ("price", "price_in_usd") or not isinstance(value, str):
+        return value
+    try:
+        return str(float(value)) if value.strip() == value else math.nan
+    except ValueError:
+        return math.nan if value else None
+
+
 def shaped(value, kind: pa.DataType):
     if value is None:
         return None
     if pa.types.is_struct(kind):
         assert isinstance(value, dict)
-        return {item.name: shaped(value.get(item.name), item.type) for item in kind}
+        return {item.name: shaped(priced(item.name, value.get(item.name)), item.type) for item in kind}
     if pa.types.is_list(kind):
         assert isinstance(value, list)
         return [shaped(part, kind.value_type) for part in value]
