@@ -48,8 +48,11 @@ class NdjsonReader:
         lines of objects; ValueError if a line is longer than a record of an export can be.
         """
         number, checked = 1, False
-        for block in whole_lines(file, self._block_bytes, self._max_line_bytes):
+        blocks = whole_lines(file, self._block_bytes, self._max_line_bytes)
+        for block in blocks:
             if not checked and (checked := not block.isspace()):
+                if not _OBJECT.search(block):  # only odd lines so far: the last line, without an end, is a block
+                    block += next(blocks, b"")
                 _check_format(block)
             records, positions, malformed = self.parse(block)
             lines = count_lines(block)

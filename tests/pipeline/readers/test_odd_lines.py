@@ -147,3 +147,13 @@ def test_a_file_that_is_not_lines_of_objects_is_refused(tmp_path, data, said):
     (tmp_path / "file").write_bytes(data)
     with pytest.raises(UserError, match=said):
         list(ExportReader(schema.SCHEMA).read(str(tmp_path / "file")))
+
+
+@pytest.mark.parametrize("odd", [b"null", b"oops", b"null\n\n7"])
+def test_a_file_of_odd_lines_and_one_record_without_an_end_is_an_export(odd):
+    content = odd + b"\n" + json.dumps(event("ann", "tea", 1000)).encode()
+    batches = list(NdjsonReader(schema.SCHEMA).read(io.BytesIO(content)))
+    last = content.count(b"\n") + 1
+    assert [number for raw in batches for number in raw.numbers.tolist()] == [last]
+    malformed = {number for raw in batches for number, _ in raw.malformed}
+    assert malformed == {number for number in range(1, last) if content.split(b"\n")[number - 1]}
