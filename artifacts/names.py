@@ -44,6 +44,7 @@ KEY = "key"
 INDICES = "indices"
 VALUES = "values"
 WEIGHTS = "weights"  # E, if the dataset has weights; AGAIN is a feature too, if a signal allows it
+ID = "id"  # the contentId of a new item, in new_item_features
 
 # A block of interactions on its way through TFT: a row of lists. Each visitor and item is in it once;
 # interaction i is of visitorId[visitor_place[i]] and contentId[item_place[i]].

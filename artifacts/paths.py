@@ -56,6 +56,11 @@ class Dataset(Output):
     held_out = Below(HELD_OUT)  # prefix of the shards with what a split keeps from training of each user
     statistics = Below("statistics.json")  # interactions per day and a histogram of the ratings, of train
     items = Below("items.parquet")  # the table of items, one row per item, in the order of the itemIds
+    item_features = Below("item_features")  # prefix of the shards with the features of each item, if there are some
+    new_item_features = Below("new_item_features")  # prefix of the shards of items that nobody has viewed yet
+    item_features_fn = Below("item_features_fn")  # the SavedModel that makes the features of raw attributes
+    user_features = Below("user_features")  # prefix of the shards with the features of each user
+    user_features_fn = Below("user_features_fn")
     rejected = Below("rejected")  # directory of the rejected rows, JSON lines
 
 

@@ -25,7 +25,7 @@ import pyarrow as pa
 from tfx_bsl.coders import example_coder
 
 from artifacts.checksums import crc32c
-from artifacts.names import AGAIN, INDICES, KEY, VALUES, WEIGHTS
+from artifacts.names import AGAIN, ID, INDICES, KEY, VALUES, WEIGHTS
 from artifacts.sparse_rows import SparseRows
 from artifacts.storage import open_to_read
 from configs.errors import UserError
@@ -38,7 +38,7 @@ _RECORD_LIMIT = 1 << 31  # a protocol buffer cannot be longer, so a longer one i
 _MESSAGE_1 = b"\x0a"  # field 1, length-delimited
 _MESSAGE_2 = b"\x12"
 _MESSAGE_3 = b"\x1a"
-_FLOAT_LIST, _INT64_LIST = _MESSAGE_2, _MESSAGE_3  # in tf.train.Feature
+_BYTES_LIST, _FLOAT_LIST, _INT64_LIST = _MESSAGE_1, _MESSAGE_2, _MESSAGE_3  # in tf.train.Feature
 
 
 def frame(data: bytes, begins: Sequence[int]) -> bytes:
@@ -92,6 +92,16 @@ def read_rows(path: str) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         for row, key in enumerate(rows.keys.tolist()):
             entries = slice(rows.indptr[row], rows.indptr[row + 1])
             yield key, rows.indices[entries], rows.values[entries]
+
+
+def read_ids(path: str, batch_size: int = 8192) -> Iterator[tuple[int, bytes]]:
+    """Yield the key and the id of each row of a file; raise UserError if a row has none, or as `read_row_batches`."""
+    decoder, records = example_coder.ExamplesToRecordBatchDecoder(), read_records(path)
+    while batch := list(itertools.islice(records, batch_size)):
+        columns = decoder.DecodeBatch(batch)
+        if not {KEY, ID} <= {*columns.schema.names}:
+            raise UserError(f"{path} contains rows without an id; make the dataset again")
+        yield from zip(*(columns.column(name).flatten().to_pylist() for name in (KEY, ID)), strict=True)
 
 
 def read_records(path: str) -> Iterator[bytes]:
@@ -163,11 +173,11 @@ def _flat(column: pa.LargeListArray) -> np.ndarray:
     return column.flatten().to_numpy(zero_copy_only=False)
 
 
-def encode(rows: SparseRows) -> tuple[bytes, np.ndarray]:
+def encode(rows: SparseRows, ids: Sequence[bytes] | None = None) -> tuple[bytes, np.ndarray]:
     """Return each row as a tf.train.Example, concatenated, and the offsets at which they begin, int64[n + 1].
 
-    Features: `key` int64[1], `indices` int64[n], `values` float[n]; `weights` float[n] if the entries have some; and
-    first, if some may be recommended again, `again` int64[n], 1 for such an entry.
+    Features: `key` int64[1], `indices` int64[n], `values` float[n]; `weights` float[n] if the entries have some; first,
+    if some may be recommended again, `again` int64[n], 1 for such an entry; and, if given, the row's `id` bytes[1].
     """
     counts = rows.lengths
     index_lengths = _varint_lengths(rows.indices)
@@ -183,6 +193,8 @@ def encode(rows: SparseRows) -> tuple[bytes, np.ndarray]:
         floats[WEIGHTS] = rows.weights
     if len(rows.again):
         features.insert(0, _Feature(AGAIN, _INT64_LIST, counts))
+    if ids is not None:  # its one value has the layout of a packed list, and is not empty
+        features.insert(0, _Feature(ID, _BYTES_LIST, np.fromiter(map(len, ids), np.int64, len(rows))))
     body = sum(1 + _varint_lengths(feature.entry) + feature.entry for feature in features)
     begins = np.concatenate([[0], np.cumsum(1 + _varint_lengths(body) + body)])
     out = np.zeros(begins[-1], np.uint8)
@@ -201,6 +213,9 @@ def encode(rows: SparseRows) -> tuple[bytes, np.ndarray]:
         elif feature.name == AGAIN:
             starts = np.repeat(cursor.at - rows.indptr[:-1], counts) + np.arange(rows.entries)
             out[starts] = rows.again
+        elif feature.name == ID:
+            starts = np.repeat(cursor.at - np.cumsum(feature.payload) + feature.payload, feature.payload)
+            out[starts + np.arange(len(starts))] = np.frombuffer(b"".join(ids or ()), np.uint8)
         else:
             starts = np.repeat(cursor.at - index_ends[rows.indptr[:-1]], counts) + index_ends[:-1]
             _put_varints(out, starts, rows.indices)

@@ -15,6 +15,8 @@ from artifacts.checksums import FileDescription
 from artifacts.manifests.base import MANIFEST as MANIFEST
 from artifacts.manifests.base import Manifest, Part, read_text
 from artifacts.manifests.base import kind_of as kind_of
+from artifacts.manifests.features import FeaturesAccount as FeaturesAccount
+from artifacts.manifests.features import FieldFeatures as FieldFeatures
 from artifacts.manifests.neighbourhood import NeighbourhoodAccount as NeighbourhoodAccount
 from artifacts.manifests.night import AliasManifest as AliasManifest
 from artifacts.manifests.night import InputTable as InputTable
@@ -111,6 +113,8 @@ class DatasetManifest(Manifest):
     deletion_list: dict[str, int] | None = None  # its lines, and how many were found; null without a list
     attributes: dict[str, int] = Field(default_factory=dict)  # items with each, with several values, not numbers
     catalogue: dict[str, int] | None = None  # its rows, those found, and items that have one; null without a catalogue
+    item_features: FeaturesAccount | None = None  # null if the settings ask for none
+    user_features: FeaturesAccount | None = None
     visitors_hashed_with: str | None = None  # name of the key; null if the visitorIds were not hashed
     settings: DatasetSections
     steps: dict[str, dict[str, int]] = Field(default_factory=dict)  # rows and bytes of each

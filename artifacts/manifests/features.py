@@ -1,0 +1,37 @@
+"""The part of a dataset's manifest on the features of its items or of its users."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from artifacts.manifests.base import Part
+
+Kind = Literal["category", "tags", "text", "number", "price", "time", "embedding"]
+
+
+class FieldFeatures(Part):
+    """The features that are made of one attribute: the columns offset to offset + size - 1."""
+
+    name: str  # of the attribute
+    kind: Kind
+    weight: float
+    offset: int
+    size: int
+    rows: int = 0  # items (or users) that have the attribute
+    missing: int = 0  # those without, which have the field's first feature; an embedding has no such feature
+    dropped: dict[str, int] = Field(default_factory=dict)  # distinct values, or rows, without a feature, by reason
+
+
+class FeaturesAccount(Part):
+    """The features of a side: their columns, and the files that contain them."""
+
+    fields: list[FieldFeatures]
+    width: int  # number of columns
+    shards: int
+    without: int = 0  # rows without any attribute, which have no features
+    new: int = 0  # new items, which are not in the vocabulary; of these, `new_without` have no features
+    new_without: int = 0
+    as_of_ms: int | None = None  # the moment at which ages are measured, ms since 1970; null without a time
+    left_out: dict[str, str] = Field(default_factory=dict)  # attributes that have no features, and why

@@ -1,0 +1,44 @@
+"""Features of a small dataset, written without the pipeline."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from artifacts import features
+from artifacts.features import Features
+from artifacts.manifests import DatasetManifest, FeaturesAccount, FieldFeatures
+from artifacts.paths import Dataset
+
+
+def add_features(root: str, items=None, new=None, users=None, shards: int = 1, compressed: bool = False) -> None:
+    """Add features to a dataset: matrices of items x columns and of users x columns, whose rows are normalised here.
+
+    new: (ids, matrix) of items that are not in the vocabulary, with the columns of `items`.
+    """
+    manifest, layout = DatasetManifest.read(Dataset(root).manifest), {"shards": shards, "compressed": compressed}
+    if items is not None:
+        ids, matrix = new if new is not None else ([], sp.csr_matrix((0, items.shape[1])))
+        manifest.files |= features.write(root, features.ITEMS, rows_of(items), **layout)
+        manifest.files |= features.write(root, features.NEW_ITEMS, rows_of(matrix), ids, **layout)
+        manifest.item_features = account(items.shape[1], shards, new=len(ids))
+    if users is not None:
+        manifest.files |= features.write(root, features.USERS, rows_of(users), **layout)
+        manifest.user_features = account(users.shape[1], shards)
+    manifest.write(Dataset(root).manifest)
+
+
+def account(width: int, shards: int = 1, new: int = 0) -> FeaturesAccount:
+    """Return the account of features that are all made of one field of tags."""
+    field = FieldFeatures(name="tags", kind="tags", weight=1.0, offset=0, size=width)
+    return FeaturesAccount(fields=[field], width=width, shards=shards, new=new)
+
+
+def rows_of(matrix) -> Features:
+    """Return the rows of a matrix, dense or sparse, each of length 1; a row of zeros is empty."""
+    matrix = sp.csr_matrix(matrix, dtype=float)
+    matrix.eliminate_zeros()
+    matrix.sort_indices()
+    lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    scale = sp.diags(1 / np.where(lengths > 0, lengths, 1))
+    return Features.from_matrix(sp.csr_matrix(scale @ matrix, dtype=np.float32))
