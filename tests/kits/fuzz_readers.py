@@ -27,12 +27,15 @@ import pyarrow.parquet as pq
 
 from configs.errors import UserError
 from configs.settings import SourceSettings
-from tests.support.exports import event, reads
+from tests.support.exports import event, hit, reads, session
 
+OF_GA4 = {"signals": fuzz.GA4_SIGNALS, "attributes": fuzz.GA4_ATTRIBUTES, "end_date": "2024-12-31"}
 SOURCES = (
     SourceSettings(kind="ga360", input="x"),
     SourceSettings(kind="ga4", input="x"),
     SourceSettings(kind="table", input="x", duration_column="amount", time_column="at"),
+    SourceSettings(kind="ga360", input="x", signals=fuzz.MIXED, attributes=fuzz.DESCRIBED),
+    SourceSettings(kind="ga4", input="x", **OF_GA4),
 )
 
 
@@ -71,13 +74,18 @@ def seeds() -> list[bytes]:
     """Return a sound file of each format."""
     import json
 
+    bought = event("a", "x", 10, event_name="purchase", items=[{"item_id": "x", "quantity": "2", "price": 9.5}])
+    action = {"product": [{"productSKU": "x", "productQuantity": "2"}], "eCommerceAction": {"action_type": "3"}}
+    shown = session("a", 1704067200, [hit(1, 0) | action | {"page": {"pagePath": "/x", "pageTitle": "X"}}])
     lines = [b"".join(json.dumps(row).encode() + b"\n" for row in rows) for rows in (
-        [reads("a", {"x": 10, "y": 20}), reads("b", {"x": 5})], [event("a", "x", 10), event("b", "y")]
+        [reads("a", {"x": 10, "y": 20}), reads("b", {"x": 5})], [event("a", "x", 10), event("b", "y")],
+        [shown, reads("b", {"x": 5})], [bought, event("b", "y", event_name="view_item")],
     )]  # fmt: skip
     table = pa.table({"visitorId": ["a", "b"], "contentId": ["x", "y"], "amount": [1.0, 2.5], "at": [1, 2]})
     parquet = pa.BufferOutputStream()
     pq.write_table(table, parquet)
-    files = [(0, lines[0]), (0, gzip.compress(lines[0])), (1, lines[1]), (2, parquet.getvalue().to_pybytes())]
+    files = [(0, lines[0]), (0, gzip.compress(lines[0])), (1, lines[1]), (3, lines[2]), (4, lines[3])]
+    files.append((2, parquet.getvalue().to_pybytes()))
     for source, schema, row in (
         (0, fuzz.SESSION, {"fullVisitorId": "a", "visitId": 1, "visitStartTime": 1}),
         (1, fuzz.GA4_SCHEMA, {"user_pseudo_id": "a", "event_timestamp": "1704067200000000"}),
@@ -86,11 +94,13 @@ def seeds() -> list[bytes]:
         record = fuzz.without_nulls(kind, row)
         fastavro.writer(avro, fuzz.avro_type(kind, "row"), [record])
         pq.write_table(pa.Table.from_pylist([record], schema), parquet)
-        files += [(source, avro.getvalue()), (source, parquet.getvalue().to_pybytes())]
+        files += [
+            (n, data) for n in (source, source + 3) for data in (avro.getvalue(), parquet.getvalue().to_pybytes())
+        ]
     csv = 'visitorId,contentId,amount,at\na,x,1,5\nb,"y, z",2.5,2024-01-01\n'
     files += [(2, text.encode(code)) for text in (csv, csv.replace(",", ";")) for code in ("utf-8", "utf-16")]
     catalogues = ("contentId,title,category\nx,X,1\n", '{"contentId": 7.0, "title": "X"}\n', "x,1\ny,2.5\n")
-    files += [(3, text.encode(code)) for text in catalogues for code in ("utf-8", "utf-16")]
+    files += [(len(SOURCES), text.encode(code)) for text in catalogues for code in ("utf-8", "utf-16")]
     return [bytes([source]) + data for source, data in files]
 
 

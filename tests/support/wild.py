@@ -24,6 +24,11 @@ anything = scalars | st.recursive(
 )
 
 
+def mostly(sound: st.SearchStrategy[Any], other: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Draw of the first in four of five cases; a union would draw as often of each of its parts."""
+    return st.integers(0, 4).flatmap(lambda number: sound if number else other)
+
+
 @st.composite
 def spoiled(draw: Any, value: Any, rate: int = 12) -> Any:
     """Draw the value with parts of it, at any depth, lost or replaced or doubled here and there."""
@@ -42,8 +47,8 @@ def spoiled(draw: Any, value: Any, rate: int = 12) -> Any:
     return value
 
 
-visitors = st.sampled_from(["a", "b", "\u05e9\u05dc\u05d5\u05dd", "e\u0301"]) | texts
-items = st.none() | st.sampled_from(["x", "y", "z"]) | texts
+visitors = mostly(st.sampled_from(["a", "a", "b", "\u05e9\u05dc\u05d5\u05dd", "e\u0301"]), texts)
+items = mostly(st.sampled_from(["x", "x", "y", "z"]), st.none() | texts)
 clocks = st.sampled_from([0, 10, 10, 40, 39, 86_400_000, 10**15])  # back, and over midnight too
 
 
@@ -80,8 +85,9 @@ def sound_session(draw: Any) -> dict[str, Any]:
 numbers = st.sampled_from([0.0, -0.0, 9.5, 12.99, 1e22, 5e-324, 0.1, 123456789.25, 2.0**53, 1e300]) | st.floats(
     allow_nan=False, allow_infinity=False
 )
+_PAGE_PARAMETERS = ("page_location", "page_title", "firebase_screen", "firebase_screen_class")
 parameters = st.fixed_dictionaries(
-    {"key": st.sampled_from(["content_id", "value", "tax", "engagement_time_msec"])},
+    {"key": st.sampled_from(["content_id", "value", "tax", "engagement_time_msec", *_PAGE_PARAMETERS])},
     optional={
         "value": st.fixed_dictionaries(
             {},
@@ -96,20 +102,31 @@ parameters = st.fixed_dictionaries(
 )
 
 
+prices = st.sampled_from(["9.99", "9,99 EUR", "", "NaN"])
 _item_texts = ("item_id", "item_name", "item_brand", "item_variant", "item_category", "coupon", "item_list_id")
 item_lines = st.fixed_dictionaries(
     {},
     optional=dict.fromkeys(_item_texts, items)
     | {"quantity": st.sampled_from(["2", 2, None, "0", 1.5, "-1"])}
-    | {name: st.none() | numbers | st.integers(0, 99) for name in ("price", "price_in_usd")},
+    | {name: st.none() | numbers | st.integers(0, 99) | prices for name in ("price", "price_in_usd")},
 )
+
+
+_sometimes = {
+    "event_bundle_sequence_id": st.sampled_from(["1", "2", 3, None]),
+    "event_timestamp": st.sampled_from(["1704067200000001", "1706745600000000", "2024-01-05 10:00:00 UTC"]),
+    "event_date": st.sampled_from(["20240105", "20240201", "2024-01-05", None]),
+    "user_id": st.sampled_from(["u", "0", "", "undefined", None]),
+}
 
 
 @st.composite
 def sound_event(draw: Any) -> dict[str, Any]:
-    row = event(draw(visitors | st.none()), draw(items), draw(st.none() | clocks))
+    row = event(draw(mostly(visitors, st.none())), draw(items), draw(st.none() | clocks))
     row["event_params"] += draw(st.lists(parameters, max_size=3))
-    row |= {"event_name": draw(st.sampled_from(["purchase", "view_item", None])), "batch_event_index": "1"}
+    names = ["purchase", "purchase", "view_item", "view_item", "remove_from_cart", "scroll", None]
+    row |= {"event_name": draw(st.sampled_from(names)), "batch_event_index": "1"}
+    row |= draw(st.fixed_dictionaries({}, optional=_sometimes))
     if draw(st.booleans()):
         row["items"] = draw(st.lists(item_lines, max_size=3))
     return row
@@ -123,7 +140,7 @@ def line(draw: Any, sound: st.SearchStrategy[dict[str, Any]]) -> bytes:
     row = draw(sound)
     if draw(st.booleans()):
         row = _numbers(row)
-    row = draw(spoiled(row))
+    row = draw(spoiled(row, draw(st.sampled_from([12, 60, 500]))))
     text = json.dumps(row, ensure_ascii=draw(st.booleans()))
     return text.encode("utf-8", draw(st.sampled_from(["surrogatepass", "replace"])))
 

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import fastavro
 import pyarrow as pa
@@ -17,16 +18,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artifacts.names import AMOUNT, CONTENT_ID, TIME_MS
+from artifacts.names import AGAIN, AMOUNT, CONTENT_ID, TIME_MS
 from configs.errors import UserError
 from configs.settings import RatingSettings, SourceSettings
+from pipeline.interactions import sessions
 from pipeline.interactions.columns import from_bytes, to_bytes
-from pipeline.readers import json_lines
+from pipeline.readers import json_arrow, json_lines
 from pipeline.readers.ndjson import NdjsonReader
 from pipeline.sources import ga360
 from pipeline.sources.events.schema import SCHEMA as GA4_SCHEMA
+from pipeline.sources.items import attributes
 from pipeline.sources.select import source_of
-from tests.support import wild
+from pipeline.sources.source import Source
+from tests.support import events_by_hand, wild
 
 EXAMPLES = int(os.environ.get("WALS_FUZZ_EXAMPLES", "40"))
 fuzzed = settings(
@@ -34,19 +38,38 @@ fuzzed = settings(
 )
 
 
-def extracted(data: bytes, settings: SourceSettings):
-    """Return rows, rejects and counts of a file of these bytes, and the source that makes interactions of the rows."""
+class Read(NamedTuple):
+    """The rows, attributes, rejects and account of a file."""
+
+    tables: list[pa.RecordBatch]
+    attributes: dict[tuple[str, str, str], tuple[int, int]]  # (item, name, value) -> rows, last time
+    rejects: list[bytes]
+    counts: Counter[str]
+    source: Source  # makes interactions of the tables
+
+    @property
+    def rows(self) -> list[tuple]:
+        return rows_of(self.tables)
+
+
+def read_file(data: bytes, settings: SourceSettings) -> Read:
+    """Read a file of these bytes."""
     source = source_of(settings, RatingSettings())
-    tables, rejects, counts = [], [], Counter()
+    read = Read([], {}, [], Counter(), source)
+    described = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         path.write_bytes(data)
         for raw in source.read(str(path)):
-            found = source.extract(raw, "file")
-            tables.append(found.table)
-            rejects += found.rejects
-            counts.update(found.counts)
-    return tables, rejects, counts, source
+            extract = source.extract(raw, "file")
+            read.tables.append(extract.table)
+            read.rejects.extend(extract.rejects)
+            read.counts.update(extract.counts)
+            described += [extract.attributes] if extract.attributes else []
+    values = attributes.add_up(pa.Table.from_batches(described, attributes.VALUES))
+    for item, name, value, rows, last in rows_of([values]):
+        read.attributes[item.decode(), name.decode(), value.decode("utf-8", "surrogateescape")] = rows, last
+    return read
 
 
 def total(counts: Counter, start: str) -> int:
@@ -57,33 +80,46 @@ def rows_of(tables) -> list[tuple]:
     return [tuple(row.values()) for table in tables for row in table.to_pylist()]
 
 
-def check(data: bytes, records: int | None, source: SourceSettings) -> tuple[list[tuple], list[bytes], Counter]:
+def check(data: bytes, records: int | None, settings: SourceSettings) -> Read:
     """Assert that the account of a file adds up, and that the rows kept become interactions."""
-    tables, rejects, counts, reader = extracted(data, source)
-    rows = rows_of(tables)
+    read = read_file(data, settings)
+    counts = read.counts
     records = counts["records.read"] if records is None else records
     assert counts["records.read"] == records
-    assert len(rejects) == sum(total(counts, f"{unit}.rejected.") for unit in ("records", "hits", "items"))
-    for reject in map(json.loads, rejects):
+    assert len(read.rejects) == sum(total(counts, f"{unit}.rejected.") for unit in ("records", "hits", "items"))
+    for reject in map(json.loads, read.rejects):
         assert reject["reason"] and reject["file"] == "file" and reject["record"] >= 1
-    if source.kind == "ga360":
-        items = [item for table in tables for item in table.column(CONTENT_ID).to_pylist()]
+    if settings.kind == "ga360":
+        items = [item for table in read.tables for item in table.column(CONTENT_ID).to_pylist()]
         seen = total(counts, "items.rejected.") + total(counts, "items.skipped.")
         assert counts["items.read"] == seen + len(items) - items.count(None)
         matched = counts["hits.read"] - total(counts, "hits.rejected.") - total(counts, "hits.skipped.")
         assert counts["items.read"] >= matched
     else:
-        assert records == total(counts, "records.rejected.") + total(counts, "records.skipped.") + len(rows)
-    for name in (cell for row in rows for cell in row if isinstance(cell, bytes)):
+        check_rows(read, settings)
+    for name in (cell for row in read.rows for cell in row if isinstance(cell, bytes)):
         assert name and b"\n" not in name and b"\r" not in name and name.decode()
-    if rows:
-        views, _ = reader.interactions(from_bytes(to_bytes(table) for table in tables))
-        pairs, dropped = reader.combine(views)
+    if read.rows:
+        views, _ = read.source.interactions(from_bytes(to_bytes(table) for table in read.tables))
+        pairs, dropped = read.source.combine(views)
         kept = {row[:2] for row in rows_of([views])}
         assert pairs.num_rows + total(dropped, "pairs.skipped.") == len(kept)
         assert all(abs(amount) < 2**63 for amount in pairs[AMOUNT].to_pylist())
         assert all(abs(time) < 2**62 for time in pairs[TIME_MS].to_pylist())
-    return rows, rejects, counts
+        assert (AGAIN in pairs.schema.names) == settings.recommends_again
+    items = {row[read.tables[0].schema.get_field_index(CONTENT_ID)] for row in read.rows}
+    assert {item.encode() for item, _, _ in read.attributes} <= items
+    return read
+
+
+def check_rows(read: Read, settings: SourceSettings) -> None:
+    """Assert that records of a table or of GA4 are rejected, skipped, or have rows: one each, or one per item."""
+    counts = read.counts
+    used = counts["records.read"] - total(counts, "records.rejected.") - total(counts, "records.skipped.")
+    fields = Counter(signal.item.startswith("items.") for signal in settings.all_signals if settings.kind == "ga4")
+    lines = counts["items.read"] - total(counts, "items.rejected.") - total(counts, "items.skipped.")
+    most = lines + used * max(fields[False], settings.kind == "table")  # before the rows of an item are summed
+    assert used <= len(read.rows) <= most and (lines == 0 or fields[True])
 
 
 def check_or_refuse(data: bytes, records: int | None, source: SourceSettings) -> None:
@@ -96,34 +132,43 @@ def check_or_refuse(data: bytes, records: int | None, source: SourceSettings) ->
     assert "file" in said and "\n" not in said
 
 
-def fates(lines: list[bytes], source: SourceSettings) -> None:
+def values_of(read: Read) -> Counter[tuple[str, str, str]]:
+    return Counter({value: rows for value, (rows, _) in read.attributes.items()})
+
+
+FIRST = b'{"date": "20240101", "event_date": "20240101"}'  # so that the file is taken for JSON
+
+
+def fates(lines: list[bytes], settings: SourceSettings) -> Read:
     """Compare a file of lines with each line alone."""
-    alone: list[tuple[list[tuple], list[bytes], Counter]] = []
-    ga360_ = source.kind == "ga360"
+    alone: list[Read] = []
     for line in filter(bytes.strip, lines):
         if not line.lstrip().startswith(b"{"):
             continue  # alone it would be no export
-        rows, rejects, counts = check(line + b"\n", 1, source)
-        used = bool([row for row in rows if row[1 if len(row) == 4 else 5] is not None] if ga360_ else rows)
+        read = check(line + b"\n", 1, settings)
+        used = any(item for table in read.tables for item in table.column(CONTENT_ID).to_pylist())
+        counts = read.counts
         assert total(counts, "records.rejected.") + total(counts, "records.skipped.") + used == 1
-        alone.append((rows, rejects, counts))
-    first = b'{"date": "20240101", "event_date": "20240101"}\n'  # so that the file is taken for JSON
-    data = first + b"".join(line + b"\n" for line in lines)
-    rows, rejects, counts = check(data, 1 + sum(map(bool, map(bytes.strip, lines))), source)
+        alone.append(read)
+    data = b"".join(line + b"\n" for line in (FIRST, *lines))
+    read = check(data, 1 + sum(map(bool, map(bytes.strip, lines))), settings)
     # The rows of one field of items are together, whatever their sessions.
-    assert Counter(rows) == Counter(row for some, _, _ in alone for row in some)
+    assert Counter(read.rows) == Counter(row for other in alone for row in other.rows)
+    assert values_of(read) == sum(map(values_of, alone), Counter())
     odd = sum(bool(line.strip()) and not line.lstrip().startswith(b"{") for line in lines)
-    assert total(counts, "records.rejected.") == 1 - (source.kind == "ga4") + odd + sum(
-        total(some, "records.rejected.") for _, _, some in alone
+    assert total(read.counts, "records.rejected.") == (settings.kind == "ga360") + odd + sum(
+        total(other.counts, "records.rejected.") for other in alone
     )
+    return read
 
 
 MIXED = [
-    {"event": "page", "item": "dimension.10", "dwell": True},
+    {"event": "page", "item": "dimension.10", "dwell": True, "recommend_again": True},
     {"event": ["add_to_cart", "Video"], "item": "product.productSKU", "amount": "quantity", "max_items": 1},
     {"event": "*", "item": "event.eventLabel", "weight": -2, "amount": "event.eventValue"},
 ]
-SIGNALS = [{}, {"preset": "ga360_pages"}, {"preset": "ga360_shop"}, {"signals": MIXED}]
+DESCRIBED = {"title": "page_title", "label": "event.eventLabel", "sku": "product.productSKU", "topic": "dimension.4"}
+SIGNALS = [{}, {"preset": "ga360_pages"}, {"preset": "ga360_shop"}, {"signals": MIXED, "attributes": DESCRIBED}]
 
 
 @fuzzed
@@ -132,12 +177,74 @@ def test_ga360_lines(lines, by_visit, signals):
     fates(lines, SourceSettings(kind="ga360", input="x", visitor_key="visit" if by_visit else "visitor", **signals))
 
 
+GA4_SIGNALS = [
+    {"event": "purchase", "item": "items.item_id", "weight": 10, "amount": "quantity", "recommend_again": True},
+    {"event": ["purchase", "view_item"], "item": "items.item_id", "max_items": 1, "half_life_days": 2},
+    {"event": "remove_from_cart", "item": "items.item_id", "weight": -4, "recommend_again": True},
+    {"event": "*", "item": "items.item_name", "amount": "param.value"},
+    {"event": "*", "item": "items.price", "weight": 0.5, "dwell": True},
+    {"event": "*", "item": "page", "dwell": True, "recommend_again": True},
+    {"event": "view_item", "item": "param.content_id", "amount": "param.value"},
+    {"event": ["view_item", "purchase"], "item": "param.tax", "weight": 3},
+    {"event": "*", "item": "screen"},
+    {"event": "view_item", "item": "page_title", "half_life_days": 7},
+]
+GA4_ATTRIBUTES = {
+    "title": "items.item_name",
+    "price": "items.price",
+    "name": "page_title",
+    "worth": "param.value",
+    "address": "page",
+    "view": "screen",
+}
+
+
+@st.composite
+def ga4_settings(draw) -> SourceSettings:
+    """Draw a source of GA4 with signals and attributes of any kind."""
+    signals = draw(st.lists(st.sampled_from(GA4_SIGNALS), min_size=1, max_size=4))
+    signals = [{}, {"preset": "ga4_shop"}, {"preset": "ga4_articles"}, *([{"signals": signals}] * 6)]
+    more = draw(st.sampled_from(signals))
+    if {-4} == {signal.get("weight") for signal in more.get("signals", [])}:
+        more = {"signals": [*more["signals"], GA4_SIGNALS[0]]}
+    more["attributes"] = draw(st.fixed_dictionaries({}, optional={k: st.just(v) for k, v in GA4_ATTRIBUTES.items()}))
+    if "page" in [*(signal["item"] for signal in more.get("signals", [])), *more["attributes"].values()]:
+        more["page"] = {"exclude": ["/x$"], "include": ["e"]}
+    more |= {"prefer_user_id": draw(st.booleans()), "drop_duplicate_events": draw(st.booleans())}
+    return SourceSettings(kind="ga4", input="x", end_date="2024-01-31", **more)
+
+
 @fuzzed
-@given(
-    st.lists(wild.line(wild.sound_event()), max_size=5), st.booleans(), st.sampled_from(["content_id", "page_location"])
-)
-def test_ga4_lines(lines, prefer_user_id, parameter):
-    fates(lines, SourceSettings(kind="ga4", input="x", prefer_user_id=prefer_user_id, item_parameter=parameter))
+@given(st.lists(wild.line(wild.sound_event()) | st.sampled_from(wild.ODD_LINES), max_size=6), ga4_settings())
+def test_ga4_lines(lines, settings):
+    read, schema = fates(lines, settings), source_schema(settings)
+    nothing = dict.fromkeys(GA4_SCHEMA.names)
+    records = [oracle(line, schema) for line in (FIRST, *lines) if line.strip()]
+    by_hand = events_by_hand.expected([record and nothing | record for record in records], settings)
+    assert read.counts == by_hand.counts + Counter({name: n for name, n in read.counts.items() if "time_unit" in name})
+    assert read.attributes == by_hand.attributes
+    assert Counter(marked(read.rows, settings)) == Counter(row[:5] for row in by_hand.rows)
+    if read.rows:
+        pairs, _ = read.source.interactions(from_bytes(to_bytes(table) for table in read.tables))
+        expected = by_hand.pairs(settings)
+        sums = {row[:2]: row for row in marked(rows_of([sessions.sum_pairs(pairs)]), settings)}
+        assert sums.keys() == expected.keys()
+        for pair, (amount, size, *last_and_again) in expected.items():
+            assert abs(sums[pair][2] - amount) <= 1e-9 * size and [*sums[pair][3:]] == last_and_again
+
+
+def source_schema(settings: SourceSettings) -> pa.Schema:
+    schema = source_of(settings, RatingSettings()).schema
+    assert schema
+    return schema
+
+
+def marked(rows: list[tuple], settings: SourceSettings) -> list[tuple]:
+    """Return visitor, item, amount, time and whether the item may be recommended again."""
+    return [
+        (visitor.decode(), item.decode(), amount, time, settings.recommends_again and more[-1])
+        for visitor, item, amount, time, *more in rows
+    ]
 
 
 def oracle(line: bytes, schema: pa.Schema) -> dict | None:
@@ -268,6 +375,8 @@ SESSION = pa.schema(
         ("hits", pa.list_(HIT)),
     ]
 )
+EVENT = pa.schema([json_arrow.with_integers(item) for item in GA4_SCHEMA])
+exports = st.sampled_from(SIGNALS).map(lambda more: SourceSettings(kind="ga360", input="x", **more)) | ga4_settings()
 OTHER_TYPES = [pa.string(), pa.binary(), pa.float64(), pa.int32(), pa.bool_(), pa.list_(pa.string()), pa.date32()]
 
 
@@ -279,7 +388,8 @@ def values(kind: pa.DataType) -> st.SearchStrategy:
         own = st.lists(values(kind.value_type), max_size=3)
     elif pa.types.is_integer(kind):
         limit = 2 ** (kind.bit_width - 1)
-        own = st.sampled_from([1, 2, 10, 10, 0, -1, limit - 1, -limit]) | st.integers(-limit, limit - 1)
+        stamps = [1704067200, 1704067200_000_000 % limit]
+        own = st.sampled_from([1, 2, 10, 10, 0, -1, limit - 1, -limit, *stamps]) | st.integers(-limit, limit - 1)
     elif pa.types.is_floating(kind):
         own = st.sampled_from([1.0, 2.5, -0.0]) | st.floats()
     elif pa.types.is_boolean(kind):
@@ -291,8 +401,9 @@ def values(kind: pa.DataType) -> st.SearchStrategy:
     elif pa.types.is_binary(kind):
         own = st.binary(max_size=4)
     else:
-        own = wild.texts.filter(_has_bytes) | st.sampled_from(["PAGE", "EVENT", "3", "Video", "a", "x"])
-    return own | st.none() if pa.types.is_nested(kind) else st.one_of(own, own, own, st.none())
+        names = ["PAGE", "EVENT", "3", "Video", "a", "x", "20240105", "purchase", "view_item", "content_id", "value"]
+        own = wild.texts.filter(_has_bytes) | st.sampled_from(names)
+    return wild.mostly(own, st.none())
 
 
 def _has_bytes(text: str) -> bool:
@@ -316,10 +427,10 @@ def parquet(draw, schema: pa.Schema) -> tuple[bytes, int]:
 
 
 @fuzzed
-@given(parquet(SESSION), st.sampled_from(SIGNALS))
-def test_ga360_parquet_of_odd_values_and_types(file, signals):
-    data, records = file
-    check_or_refuse(data, records, SourceSettings(kind="ga360", input="x", **signals))
+@given(st.data(), exports)
+def test_parquet_of_odd_values_and_types(data, settings):
+    file, records = data.draw(parquet(SESSION if settings.kind == "ga360" else EVENT))
+    check_or_refuse(file, records, settings)
 
 
 TABLE = pa.schema(
@@ -353,15 +464,18 @@ def without_nulls(kind: pa.DataType, value):
 
 
 @fuzzed
-@given(st.data())
-def test_ga360_avro_of_odd_values_and_types(data):
-    kinds, signals = st.sampled_from([pa.string(), pa.float64(), pa.bool_()]), st.sampled_from(SIGNALS)
-    fields = [item.with_type(data.draw(kinds)) if data.draw(st.integers(0, 30)) == 0 else item for item in SESSION]
+@given(st.data(), exports)
+def test_avro_of_odd_values_and_types(data, settings):
+    kinds, schema = (
+        st.sampled_from([pa.string(), pa.float64(), pa.bool_()]),
+        SESSION if settings.kind == "ga360" else EVENT,
+    )
+    fields = [item.with_type(data.draw(kinds)) if data.draw(st.integers(0, 30)) == 0 else item for item in schema]
     kind = pa.struct(fields)
     rows = data.draw(st.lists(values(kind), min_size=1, max_size=4))
     file = io.BytesIO()
     fastavro.writer(file, avro_type(kind, "session"), [without_nulls(kind, row) for row in rows], codec="deflate")
-    check_or_refuse(file.getvalue(), len(rows), SourceSettings(kind="ga360", input="x", **data.draw(signals)))
+    check_or_refuse(file.getvalue(), len(rows), settings)
 
 
 @fuzzed
