@@ -4,12 +4,14 @@
 # make pipeline ARGS="--source ga4 --input 'export/events_*' --replace"
 
 CONFIG ?= configs/local.yaml
-PYTHON ?= python3.11
+PYTHON ?=
 ARGS ?=
 
 VENV := .venv
+AIRFLOW := .venv-airflow
+AUDIT := .venv-audit
+BENCH := .venv-bench
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
 SAMPLE := data/export
 ENGINES := data/engines
 DEBIAN := chromium fonts-dejavu-core
@@ -18,7 +20,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONDONTWRITEBYTECODE  # images set it; each process of the tests would compile the project again
 
 .DEFAULT_GOAL := help
-.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST))
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST)) with-jobs $(AIRFLOW) $(AUDIT) $(BENCH)
 
 help:  ## list the targets
 	@sed -n -e 's/^##@ \(.*\)/\n\1:/p' -e 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -26,38 +28,30 @@ help:  ## list the targets
 
 ##@ Environments
 
-setup: $(READY)  ## make .venv with the locked versions
+ENVIRONMENT = @PYTHON="$(PYTHON)" sh deploy/environment.sh
 
-$(READY): requirements.lock
-	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not installed; set PYTHON=... to a Python 3.11"; exit 2; }
-	@echo "setting up $(VENV) (4.3 GB) ..."
-	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/pip install --quiet --no-cache-dir --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
-	@UV_CACHE_DIR=$(VENV)/cache $(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
-	@rm -rf $(VENV)/cache
-	@touch $@
+setup: with-all  ## make .venv with all locked packages, by the newest Python that it finds; PYTHON=... names another
 
-# Environments next to .venv, each with a lock: .venv-NAME/.ready.
-LOCK_airflow := deploy/airflow/requirements.lock
-LOCK_audit := tests/requirements/audit.lock
-LOCK_bench := benchmarks/requirements.lock
-LOCKS := $(LOCK_airflow) $(LOCK_audit) $(LOCK_bench) tests/requirements/fuzz.lock
-FOR_airflow := Airflow and its Google provider, 1.5 GB
-FOR_audit := the checks of packages and tests
-FOR_bench := the peers of the benchmarks, 1 GB
-AIRFLOW := .venv-airflow
-AUDIT := .venv-audit
-BENCH := .venv-bench
+# .venv with what the jobs need, and the extras of setup.py that the target names. Nothing is done if it has them.
+with-jobs:
+	$(ENVIRONMENT)
 
-.SECONDEXPANSION:
-.venv-%/.ready: $$(LOCK_$$*) | setup
-	@echo "setting up $(@D) ($(FOR_$*)) ..."
-	@$(PYTHON) -m venv --clear $(@D)
-	@UV_CACHE_DIR=$(@D)/cache $(BIN)/uv pip sync --quiet --python $(@D)/bin/python --require-hashes $<
-	@rm -rf $(@D)/cache
-	@touch $@
+with-%:
+	$(ENVIRONMENT) $*
 
-COMPILE = $(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
+# Environments next to .venv, each with a lock.
+LOCKS := deploy/airflow/requirements.lock tests/requirements/audit.lock benchmarks/requirements.lock \
+  tests/requirements/fuzz.lock
+$(AIRFLOW): setup
+	$(ENVIRONMENT) --directory $@ --lock deploy/airflow/requirements.lock --gigabytes 1.5
+
+$(AUDIT): setup
+	$(ENVIRONMENT) --directory $@ --lock tests/requirements/audit.lock --gigabytes 0.2
+
+$(BENCH): setup
+	$(ENVIRONMENT) --directory $@ --lock benchmarks/requirements.lock --gigabytes 1
+
+COMPILE = $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
 EXTRAS := dev docs nightly report serving tuning
 
@@ -70,62 +64,66 @@ system:  ## install, as root, the Debian packages that the tests in a browser ne
 	@dpkg -s $(DEBIAN) >/dev/null 2>&1 || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN) >/dev/null; }
 
-clean:  ## remove the environments and data
-	rm -rf $(VENV) $(BENCH) $(AUDIT) $(AIRFLOW) data
+clean:  ## remove the environments; clean-data removes data/
+	rm -rf $(VENV) $(BENCH) $(AUDIT) $(AIRFLOW)
+
+clean-data:  ## remove data/, once you have typed yes
+	@if [ -d data ]; then du -sh data && printf 'remove data/ and all that is in it? Type yes: ' && read answer && \
+	  [ "$$answer" = yes ] && rm -rf data; else echo "data/ does not exist"; fi
 
 
 ##@ Jobs
 
-run: setup $(SAMPLE)  ## sample export -> dataset -> model -> predictions, with an evaluation, and a look at them
+run: with-jobs $(SAMPLE)  ## sample export -> dataset -> model -> predictions, with an evaluation, and a look at them
 	@$(BIN)/python -m pipeline.preprocess --config $(CONFIG) --replace --split last_n $(ARGS)
 	@$(BIN)/python -m trainer.task --config $(CONFIG) --replace
 	@$(BIN)/python -m trainer.evaluate --config $(CONFIG) --output_json data/evaluation.json
 	@$(BIN)/python -m pipeline.batch_predict --config $(CONFIG) --replace
 	@$(BIN)/python -m pipeline.show --config $(CONFIG)
 
-$(SAMPLE): | setup
+$(SAMPLE): | with-jobs
 	@$(BIN)/python -m pipeline.sample --output_dir $@
 
-sample: setup  ## make a sample export in data/export
+sample: with-jobs  ## make a sample export in data/export
 	@$(BIN)/python -m pipeline.sample --output_dir $(SAMPLE) --replace $(ARGS)
 
-inspect: setup  ## look at an export: ARGS="'export/events_*' --write data/mine.yaml"
+inspect: with-jobs  ## look at an export: ARGS="'export/events_*' --write data/mine.yaml"
 	@$(BIN)/python -m pipeline.inspect $(ARGS)
 
-pipeline: setup  ## Google Analytics export -> dataset
+pipeline: with-jobs  ## Google Analytics export -> dataset
 	@$(BIN)/python -m pipeline.preprocess --config $(CONFIG) $(ARGS)
 
-train: setup  ## dataset -> model, here or on Vertex AI (vertex.image in CONFIG)
+train: with-jobs  ## dataset -> model, here or on Vertex AI (vertex.image in CONFIG)
 	@$(BIN)/python -m deploy.vertex.train --config $(CONFIG) $(ARGS)
 
 pipeline-then-train: pipeline train  ## pipeline, then train
 
-evaluate: setup  ## metrics of the model on the held-out interactions: data/evaluation.json
+evaluate: with-jobs  ## metrics of the model on the held-out interactions: data/evaluation.json
 	@$(BIN)/python -m trainer.evaluate --config $(CONFIG) --output_json data/evaluation.json $(ARGS)
 
-tune: setup  ## search for better settings; data/tuning/best.yaml is a config for train
+tune: with-tuning  ## search for better settings; data/tuning/best.yaml is a config for train
 	@$(BIN)/python -m trainer.tune --config $(CONFIG) $(ARGS)
 
-predict: setup  ## model -> predictions
+predict: with-jobs  ## model -> predictions
 	@$(BIN)/python -m pipeline.batch_predict --config $(CONFIG) $(ARGS)
 
-show: setup  ## the history and the recommendations of five visitors
+show: with-jobs  ## the history and the recommendations of five visitors
 	@$(BIN)/python -m pipeline.show --config $(CONFIG) $(ARGS)
 
-report: setup  ## one HTML file on the data, the model and its quality: data/report.html
+report: with-report  ## one HTML file on the data, the model and its quality: data/report.html
 	@$(BIN)/python -m report.page --config $(CONFIG) $(ARGS)
 
 night: CONFIG = configs/nightly.yaml
-night: setup  ## all steps for one date, then live, on the sample: ARGS="--date 2024-01-06"
+night: with-nightly  ## all steps for one date, then live, on the sample: ARGS="--date 2024-01-06"
 	@$(BIN)/python -m nightly.run --config $(CONFIG) $(ARGS)
 
-publish: setup  ## model -> the newest version in data/serving
+publish: with-jobs  ## model -> the newest version in data/serving
 	@$(BIN)/python -m serving.publish --config $(CONFIG) $(ARGS)
 
-serve: publish  ## serve the newest version on http://127.0.0.1:8501/ as TensorFlow Serving does, with a web page
+serve: with-serving publish  ## serve the newest version on http://127.0.0.1:8501/ as TensorFlow Serving does, with a web page
 	@$(BIN)/python -m serving.server --config $(CONFIG)
 
-reference: setup  ## print each setting with its default
+reference: with-jobs  ## print each setting with its default
 	@$(BIN)/python -m configs.reference
 
 
@@ -133,6 +131,9 @@ reference: setup  ## print each setting with its default
 
 test: setup  ## the test suite, about eleven minutes on two cores
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+quick-test: setup  ## the tests of settings, files and ranking: a minute
+	@$(BIN)/python -m pytest tests/artifacts tests/configs tests/pipeline/interactions tests/ranking $(ARGS)
 
 lint: setup  ## style, types, import contracts, spelling and words
 	@$(BIN)/ruff check .
@@ -169,7 +170,7 @@ docs-test: setup  ## run the commands that README and docs print, ten minutes
 dist-test: dist  ## install wheel and sdist into an empty environment and run the main job there, some minutes
 	@$(BIN)/python tests/kits/install_dist.py dist
 
-mutation: setup $(AUDIT)/.ready  ## make the rules wrong, one change at a time; print the changes that pass the tests
+mutation: setup $(AUDIT)  ## make the rules wrong, one change at a time; print the changes that pass the tests
 	@$(BIN)/python -m tests.kits.mutation $(ARGS)
 
 fuzz: setup $(ENGINES)/atheris  ## hostile exports: hypothesis with 2,000 examples per test, then atheris; Linux, an hour
@@ -186,7 +187,7 @@ load-test: setup  ## wrk against the server for a minute while three versions ro
 	@command -v wrk >/dev/null || { echo "error: wrk is not installed; as root: apt-get install wrk"; exit 2; }
 	@$(BIN)/python -m benchmarks.serving.load $(ARGS)
 
-airflow-test: setup $(AIRFLOW)/.ready  ## the DAG of deploy/airflow/ in Airflow's harness against emulators, some minutes
+airflow-test: setup $(AIRFLOW)  ## the DAG of deploy/airflow/ in Airflow's harness against emulators, some minutes
 	@$(AIRFLOW)/bin/python -m pytest -c /dev/null --rootdir=. --noconftest -p no:cacheprovider tests/kits/airflow_dag.py $(ARGS)
 
 BEAM = $(shell sed -n 's/^apache-beam\[*[a-z]*\]*==\([0-9.]*\).*/\1/p' requirements.lock)
@@ -206,13 +207,13 @@ $(FLINK_JAR): tests/support/flink/pom.xml
 flink: setup $(FLINK_JAR)  ## both Beam jobs on a local Flink cluster; needs Java 17 and Maven
 	@WALS_FLINK_JAR=$(abspath $(FLINK_JAR)) $(BIN)/python -m pytest tests/pipeline/test_engines.py -k flink
 
-peers: setup $(BENCH)/.ready  ## the code of docs/moving.md against implicit and Spark; needs Java 17
+peers: setup $(BENCH)  ## the code of docs/moving.md against implicit and Spark; needs Java 17
 	@WALS_PEERS=$(abspath $(BENCH)/bin/python) $(BIN)/python -m pytest -s tests/docs/test_moving.py -k itself $(ARGS)
 
 
 ##@ Benchmarks
 
-bench: setup $(BENCH)/.ready bench-pipeline  ## speed and quality against implicit, Spark, pandas, DuckDB: two hours
+bench: setup $(BENCH) bench-pipeline  ## speed and quality against implicit, Spark, pandas, DuckDB: two hours
 	@$(BIN)/python -m benchmarks.wals.speed --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.wals.scale --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.wals.spark --peer $(BENCH)/bin/python
@@ -258,10 +259,10 @@ ACCEPTED :=
 
 audit: licences vulnerabilities sbom  ## licences and known vulnerabilities of the locked packages, and their list
 
-licences: setup $(AUDIT)/.ready  ## fail at a package whose licence pyproject.toml does not allow
+licences: setup $(AUDIT)  ## fail at a package whose licence pyproject.toml does not allow
 	@$(AUDIT)/bin/pip-licenses --python $(BIN)/python --summary
 
-vulnerabilities: $(AUDIT)/.ready  ## fail at a locked version with a known vulnerability; asks api.osv.dev
+vulnerabilities: $(AUDIT)  ## fail at a locked version with a known vulnerability; asks api.osv.dev
 	@if $(AUDIT)/bin/python -c "import socket; socket.create_connection(('api.osv.dev', 443), 10)" 2>/dev/null; then \
 	  for lock in requirements.lock $(LOCKS); do \
 	    $(AUDIT)/bin/pip-audit --vulnerability-service osv --disable-pip --require-hashes --progress-spinner off \
@@ -270,7 +271,7 @@ vulnerabilities: $(AUDIT)/.ready  ## fail at a locked version with a known vulne
 	  echo "vulnerabilities: NOT CHECKED, api.osv.dev cannot be reached from here; OFFLINE=skip lets that pass"; test $(OFFLINE) = skip; \
 	fi
 
-sbom: setup $(AUDIT)/.ready  ## software bill of materials of .venv: dist/sbom.cdx.json (CycloneDX)
+sbom: setup $(AUDIT)  ## software bill of materials of .venv: dist/sbom.cdx.json (CycloneDX)
 	@mkdir -p dist
 	@$(AUDIT)/bin/cyclonedx-py environment --output-reproducible --validate --output-file dist/sbom.cdx.json $(BIN)/python
 	@echo "dist/sbom.cdx.json"

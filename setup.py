@@ -16,11 +16,12 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.11,<3.12",
+    python_requires=">=3.11,<3.14",
     packages=find_packages(include=[f"{room}{inside}" for room in ROOMS for inside in ("", ".*")]),
     package_data={room: ["py.typed"] for room in ROOMS}
     | {
         "configs": ["*.yaml", "py.typed"],
+        "deploy": ["environment.sh", "py.typed"],
         "report": ["page.*", "py.typed"],
         "serving": ["http/page.*", "py.typed"],
     },

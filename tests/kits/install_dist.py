@@ -30,12 +30,9 @@ def main(folder: str) -> None:
 def check(path: Path, scratch: Path) -> None:
     """Run what `make run` runs, by what is installed alone: nothing of the clone is on the path."""
     python = scratch / "venv" / "bin" / "python"
-    constraints = scratch / "constraints.txt"
-    pinned = re.findall(r"^[A-Za-z0-9._-]+==[^ \\;]+", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
-    constraints.write_text("\n".join(pinned))
-    _run([UV, "venv", "--quiet", "--python", "3.11", scratch / "venv"])
+    _run([UV, "venv", "--quiet", "--python", sys.executable, scratch / "venv"])
     # An sdist is built here, in isolation, as pip does for a user.
-    _run([UV, "pip", "install", "--quiet", "--python", python, "--constraint", constraints, path])
+    _run([UV, "pip", "install", "--quiet", "--python", python, "--constraint", ROOT / "requirements.lock", path])
 
     work = scratch / "work"
     work.mkdir()

@@ -203,7 +203,7 @@ def test_pipeline_then_train_says_what_each_would_do(server, tmp_path):
     tree["bigquery"] |= server.settings()
     config = tmp_path / "gcp.yaml"
     config.write_text(yaml.safe_dump(tree))
-    command = ["make", "--no-print-directory", "--old-file=.venv/.ready", "pipeline-then-train"]
+    command = ["make", "--no-print-directory", "pipeline-then-train"]
     done = subprocess.run(
         [*command, f"CONFIG={config}", "ARGS=--dry_run"], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
