@@ -28,7 +28,7 @@ from pipeline.prediction import plan
 from serving import server
 from tests.support import quick_export, served
 from tests.support.datasets import write_dataset
-from tests.support.exports import event, hit, interactions, session, settings
+from tests.support.exports import PLAIN_RUNNER, event, hit, interactions, session, settings
 from tests.support.predicted import make_world
 from trainer.job import training_job
 
@@ -221,7 +221,7 @@ def test_preprocessing(tmp_path, capfd, caplog, kind, text):
 def world(tmp_path_factory):
     root = make_world(tmp_path_factory.mktemp("world"), 1)
     tree = {"dataset_dir": str(root / "dataset"), "model_dir": str(root / "model"), "prediction": {"top_k": 2}}
-    tree |= {"predictions_dir": str(root / "predictions"), "beam": {"runner": "FnApiRunner"}}
+    tree |= {"predictions_dir": str(root / "predictions"), "beam": {"runner": PLAIN_RUNNER}}
     (root / "c.yaml").write_text(json.dumps(tree))
     return root
 

@@ -21,6 +21,7 @@ from pipeline.prediction import recommend
 from pipeline.prediction.visitors import rows_by_block
 from pipeline.prediction.writers.answers import Answers, Names, Stamp
 from ranking.heap import Best
+from tests.support.exports import PLAIN_RUNNER
 from tests.support.predicted import USERS, lines_of, make_world, plainly, predict, read_json, read_text
 
 
@@ -45,7 +46,8 @@ def test_any_shards_compression_and_block_give_the_same_lines(tmp_path):
     expected = None
     for shards, zipped, block in ((1, False, 4096), (1, False, 1), (3, True, 7), (5, False, 64), (200, False, 3)):
         root, out = make_world(tmp_path / f"{shards}-{block}", shards, zipped), tmp_path / f"out-{shards}-{block}"
-        content = predict(root, out, top_k=12, block_size=block)
+        runner = "FnApiRunner" if zipped else PLAIN_RUNNER
+        content = predict(root, out, runner=runner, top_k=12, block_size=block)
         found = lines_of(out, ".txt"), lines_of(out, ".jsonl")
         assert len(found[0]) == len(found[1]) == content["counts"]["visitors"] == 150
         expected = expected or found

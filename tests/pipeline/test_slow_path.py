@@ -9,7 +9,7 @@ import pytest
 from pipeline import preprocess
 from pipeline.dataset.grouping import Sizes
 from tests.support import slow_path
-from tests.support.exports import settings
+from tests.support.exports import PLAIN_RUNNER, settings
 from trainer.inputs import dataset_rows as data
 
 SHARDS = 3
@@ -25,9 +25,13 @@ def made_views(seed: int) -> list[tuple[bytes, bytes, int]]:
     return views + [(b"v%d" % n, "hot ß".encode(), 1 + n) for n in range(150)]
 
 
-@pytest.mark.parametrize("runner", ["FnApiRunner", "bytes through the runner"])
-def test_the_bytes_are_those_of_the_slow_path(tmp_path, monkeypatch, runner):
-    if runner != "FnApiRunner":
+@pytest.mark.parametrize(
+    ("runner", "shared"),
+    [("FnApiRunner", True), ("FnApiRunner", False), (PLAIN_RUNNER, True)],
+    ids=["FnApiRunner", "bytes through the runner", "the tests' runner"],
+)
+def test_the_bytes_are_those_of_the_slow_path(tmp_path, monkeypatch, runner, shared):
+    if not shared:
         monkeypatch.setattr("pipeline.beam.options.shared_folder", lambda *_: None)
     views = made_views(7)
     (tmp_path / "in").mkdir()
@@ -37,7 +41,12 @@ def test_the_bytes_are_those_of_the_slow_path(tmp_path, monkeypatch, runner):
         pq.write_table(pa.table(columns, names), tmp_path / "in" / f"{part}.parquet", row_group_size=200)
     source = {"duration_column": "duration_ms"}
     sizes = Sizes(block=700, record=40, batch=100)
-    sections = {"source": source, "dataset": {"shards": SHARDS}, "rating": {"preset": "course"}}
+    sections = {
+        "beam": {"runner": runner},
+        "source": source,
+        "dataset": {"shards": SHARDS},
+        "rating": {"preset": "course"},
+    }
     chosen = settings(tmp_path / "out", tmp_path / "in/*", "table", **sections)
     made = preprocess.preprocess(chosen, [], replace=False, sizes=sizes).model_dump(mode="json")
 

@@ -21,6 +21,7 @@ from pipeline.sources import inputs
 from pipeline.sources.select import source_of
 
 SHARED = Path(os.environ.get("WALS_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+PLAIN_RUNNER = "tests.support.plain_runner.DirectRunner"
 needs_shared = pytest.mark.skipif(
     not (SHARED / "lastfm").is_dir(), reason="the shared data sets are not on this machine (WALS_SHARED_DATA)"
 )
@@ -79,7 +80,7 @@ def write_ndjson(path: Path, rows: list[Any]) -> Path:
 def settings(dataset_dir: Path, glob: Any, kind: str = "ga360", **sections: Any) -> Settings:
     """Return settings for a small run on this machine; `source`, `rating`, ... as dicts."""
     source = {"kind": kind, "input": str(glob)} | sections.pop("source", {})
-    tree = {"source": source, "dataset_dir": str(dataset_dir), "beam": {"runner": "FnApiRunner"}}
+    tree = {"source": source, "dataset_dir": str(dataset_dir), "beam": {"runner": PLAIN_RUNNER}}
     return resolve(Settings.model_validate(tree | sections))
 
 

@@ -19,7 +19,7 @@ from pipeline import batch_predict
 from pipeline.prediction.writers import textform
 from tests.support import manifests
 from tests.support.datasets import write_items
-from tests.support.exports import event, make_dataset, write_ndjson
+from tests.support.exports import PLAIN_RUNNER, event, make_dataset, write_ndjson
 
 USERS = ["anna ", "007", "a\tb", "ü", "x" * 1_000_000, "last"]
 ITEMS = ["0,1", "tab\t", "back\\slash", "ß", "y" * 1_000_000, " lead", "z1", "z2", "z3"]
@@ -136,9 +136,16 @@ def plainly(root: Path, k: int, include_seen: bool) -> dict[bytes, list[tuple[by
     return found
 
 
-def predict(root: Path, out: Path, replace: bool = False, catalogue: Path | None = None, **prediction) -> dict:
+def predict(
+    root: Path,
+    out: Path,
+    replace: bool = False,
+    catalogue: Path | None = None,
+    runner: str = PLAIN_RUNNER,
+    **prediction,
+) -> dict:
     tree = {"dataset_dir": str(root / "dataset"), "model_dir": str(root / "model"), "predictions_dir": str(out)}
-    tree |= {"beam": {"runner": "FnApiRunner"}, "prediction": prediction, "catalogue": catalogue and str(catalogue)}
+    tree |= {"beam": {"runner": runner}, "prediction": prediction, "catalogue": catalogue and str(catalogue)}
     return batch_predict.predict(Settings.model_validate(tree), [], replace, str(out)).model_dump(mode="json")
 
 

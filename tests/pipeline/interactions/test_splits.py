@@ -235,6 +235,8 @@ def test_a_split_is_the_same_in_any_order_and_on_workers_of_their_own(tmp_path, 
     make_dataset(tmp_path / "one", write_ndjson(tmp_path / "in", events), "ga4", **layout)
     for part in range(3):
         write_ndjson(tmp_path / "cut" / f"events_2024010{part + 1}", events[::-1][part::3])
+    if flags:
+        layout["beam"] = {"runner": "FnApiRunner"}
     other = settings(tmp_path / "other", tmp_path / "cut" / "events_*", "ga4", **layout)
     monkeypatch.setattr(local_job_service, "subprocess", SimpleNamespace(Popen=_start_worker))
     preprocess.preprocess(other, flags, replace=False)

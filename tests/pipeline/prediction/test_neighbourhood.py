@@ -17,6 +17,7 @@ from pipeline import batch_predict
 from serving import publish
 from tests.support import served
 from tests.support.datasets import write_dataset, write_items
+from tests.support.exports import PLAIN_RUNNER
 from trainer.evaluation.baselines import Factors
 from trainer.inputs import dataset_rows
 from trainer.job import training_job
@@ -43,7 +44,7 @@ class World:
         ids = [f"c{number}" for number in range(ITEMS)]
         write_items(Dataset(self.dataset), ids, self.matrix.getnnz(0), first_time_ms=days, last_time_ms=days)
         self.tree = {"dataset_dir": self.dataset, "model_dir": str(root / "model"), "training": TRAINING}
-        self.tree |= {"neighbourhood": {"gamma": 0.7, "neighbours": 7}, "beam": {"runner": "FnApiRunner"}}
+        self.tree |= {"neighbourhood": {"gamma": 0.7, "neighbours": 7}, "beam": {"runner": PLAIN_RUNNER}}
         given = Settings.model_validate(self.tree)
         training_job.train(
             given.training, self.dataset, given.model_dir, False, given.cold_start, term=given.neighbourhood

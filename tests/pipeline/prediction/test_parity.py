@@ -16,7 +16,7 @@ from pipeline.prediction import plan, visitors
 from pipeline.prediction.items import Items
 from serving import publish
 from tests.support import served
-from tests.support.exports import SHARED, needs_shared, settings
+from tests.support.exports import PLAIN_RUNNER, SHARED, needs_shared, settings
 from trainer.job import training_job
 
 K, ASKED = 10, 1000
@@ -31,7 +31,7 @@ class World:
         made = settings(root / "dataset", glob, dataset={"shards": 2, "popularity_half_life_days": 5})
         preprocess.preprocess(made, [], False)
         tree = {"training": TRAINING, "dataset_dir": str(root / "dataset"), "model_dir": str(root / "model")}
-        self.tree = tree | {"beam": {"runner": "FnApiRunner"}}
+        self.tree = tree | {"beam": {"runner": PLAIN_RUNNER}}
         given = Settings.model_validate(self.tree)
         training_job.train(given.training, given.dataset_dir, given.model_dir, False, given.cold_start)
         self.signatures = tf.saved_model.load(str(root / "model" / "saved_model")).signatures

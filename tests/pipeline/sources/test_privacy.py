@@ -14,7 +14,7 @@ from configs.errors import UserError
 from configs.settings import PrivacySettings, Settings
 from pipeline import batch_predict
 from tests.support import forkserver
-from tests.support.exports import event, make_dataset, ratings, reads, rejected, write_ndjson
+from tests.support.exports import PLAIN_RUNNER, event, make_dataset, ratings, reads, rejected, write_ndjson
 from tests.support.predicted import make_world, predict, read_text
 
 KEY = b"0123456789abcdef0123456789abcdef"
@@ -79,7 +79,7 @@ def test_rejected_rows_name_no_visitor(tmp_path, key_file):
 
 def predictions(root: Path, out: Path, deleted: Path, **prediction) -> None:
     tree = {"dataset_dir": str(root / "dataset"), "model_dir": str(root / "model")}
-    tree |= {"beam": {"runner": "FnApiRunner"}, "prediction": prediction}
+    tree |= {"beam": {"runner": PLAIN_RUNNER}, "prediction": prediction}
     settings = Settings.model_validate(tree | {"privacy": {"deleted_visitors": str(deleted)}})
     batch_predict.predict(settings, [], False, str(out))
 
