@@ -46,7 +46,7 @@ def test_tiles_hold_every_entry_once_and_know_where_rows_end(slots):
 @pytest.mark.parametrize("method", ["cholesky", "cg", "block"])
 def test_rows_that_continue_over_many_tiles_are_summed(method):
     oracle, start = problem(12, 700, 7, density=0.6, nu=0.5)
-    solver = Solver(method, steps=60, block=99, devices=("CPU:0",), slots=2)
+    solver = Solver(method, steps=15, block=99, devices=("CPU:0",), slots=2)
     assert_equal_fit(run(oracle, start, solver), oracle.sweeps(*start, 4))
 
 
