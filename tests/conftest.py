@@ -16,6 +16,9 @@ from tests.support import forkserver
 # The workers of the suite share the cores: a thread of scikit-learn that spins takes them from another.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# No test cuts the power, so none waits for the disk; the processes that tests fork do not either.
+os.fsync = lambda descriptor: None
+
 # The time of an example is not a fault: other work may run on the machine. WALS_EXAMPLES asks for more of them.
 settings.register_profile(
     "house",
@@ -92,17 +95,21 @@ def odd_world(request, tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session")
+def bigquery_server(tmp_path_factory):
+    """An emulator of BigQuery, which needs six seconds to start; each test has datasets of its own."""
+    from tests.support.bigquery_server import serving
+
+    with serving(tmp_path_factory.mktemp("bucket")) as server:
+        yield server
+
+
 @pytest.fixture
 def site(tmp_path):
     """A site on which many nights cost nothing."""
     from tests.support.nights import Site
 
     return Site(tmp_path)
-
-
-@pytest.fixture
-def no_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture

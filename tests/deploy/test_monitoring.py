@@ -15,8 +15,6 @@ from scipy.spatial.distance import jensenshannon
 
 from nightly.runs import figures
 
-pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
-
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
 
 

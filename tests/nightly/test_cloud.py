@@ -16,7 +16,7 @@ from configs.errors import UserError
 from configs.settings import Settings, resolve
 from nightly import destinations, inputs
 from nightly.steps.commands import Plan, Preprocess
-from tests.support.bigquery_server import PROJECT, SCHEMAS, serving
+from tests.support.bigquery_server import PROJECT, SCHEMAS
 from tests.support.nights import write_output
 
 TIME = "2024-01-0{}T03:00:00+00:00"
@@ -28,10 +28,9 @@ ROWS = [
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::ResourceWarning")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("bucket")) as found:
-        yield found
+@pytest.fixture
+def server(bigquery_server):
+    return bigquery_server
 
 
 def settings(server, **sections) -> Settings:
@@ -53,18 +52,18 @@ def test_the_tables_of_the_window_and_a_date_without_one(server):
 
 
 def test_a_catalogue_in_a_table_repeats_the_dataset_when_it_is_written_again(server, tmp_path):
-    server.rows("CREATE SCHEMA shop")
+    server.rows("CREATE SCHEMA night_shop")
 
-    def identity(name: str = "shop.items") -> str:
+    def identity(name: str = "night_shop.items") -> str:
         chosen = settings(server, catalogue=f"bq://{PROJECT}.{name}")
         return Preprocess().identity(Plan(chosen, Night(str(tmp_path)), "config", [], None))
 
-    server.rows("CREATE TABLE shop.items AS SELECT 'x' contentId")
+    server.rows("CREATE TABLE night_shop.items AS SELECT 'x' contentId")
     before = identity()
     assert identity() == before
-    server.rows("CREATE OR REPLACE TABLE shop.items AS SELECT 'x' contentId, 'new' title")
+    server.rows("CREATE OR REPLACE TABLE night_shop.items AS SELECT 'x' contentId, 'new' title")
     assert identity() != before
-    for name, why in {"shop.nothing": "not found", "items": "write it as bq://PROJECT.DATASET.TABLE"}.items():
+    for name, why in {"night_shop.nothing": "not found", "items": "write it as bq://PROJECT.DATASET.TABLE"}.items():
         with pytest.raises(UserError, match=why):
             identity(name)
 

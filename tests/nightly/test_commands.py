@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from configs import cli
 from nightly import retention, rollback, status
 from nightly.runs import live, record
 from tests.support.nights import Site
-
-pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 
 def rollback_(site: Site, *flags: str) -> int:

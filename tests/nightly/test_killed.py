@@ -16,8 +16,6 @@ from nightly.runs import live, outputs, record
 from nightly.steps import process
 from tests.support.nights import Site, read_output
 
-pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
-
 
 def test_a_step_that_takes_too_long_is_stopped(tmp_path):
     said = []

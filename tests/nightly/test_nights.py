@@ -16,8 +16,6 @@ from nightly import run
 from nightly.runs import live, outputs, record
 from tests.support.nights import Site, World, read_output
 
-pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
-
 ALL = ["pipeline.preprocess", "deploy.vertex.train", "trainer.evaluate", "pipeline.batch_predict"]
 
 

@@ -25,6 +25,7 @@ from google.cloud.bigquery_storage_v1 import types
 
 from configs.settings import Settings, resolve
 from tests.support import http_server
+from tests.support.exports import PLAIN_RUNNER
 
 PROJECT = "test-project"
 _START_SECONDS = 90
@@ -115,6 +116,10 @@ class Server:
     def datasets(self) -> list[str]:
         with self.client as client:
             return [dataset.dataset_id for dataset in client.list_datasets()]
+
+    def remove(self, dataset: str) -> None:
+        with self.client as client:
+            client.delete_dataset(dataset, delete_contents=True)
 
     def rows(self, query: str) -> list[dict]:
         with self.client as client:
@@ -316,5 +321,5 @@ def relaying_streams(server: Server, **how: Any) -> Iterator[StreamRelay]:
 
 def settings(bigquery_section: dict[str, Any], source: dict[str, Any], **sections: Any) -> Settings:
     """Return settings that read from BigQuery."""
-    tree = {"source": source, "bigquery": bigquery_section, "beam": {"runner": "FnApiRunner"}} | sections
+    tree = {"source": source, "bigquery": bigquery_section, "beam": {"runner": PLAIN_RUNNER}} | sections
     return resolve(Settings.model_validate(tree))

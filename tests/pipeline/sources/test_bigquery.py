@@ -15,7 +15,7 @@ from pipeline.inspection import inspection
 from pipeline.inspection.sampling import tables
 from pipeline.sources import inputs
 from pipeline.sources.bigquery import source as bigquery_source
-from tests.support.bigquery_server import PROJECT, SCHEMAS, relaying_streams, serving, settings
+from tests.support.bigquery_server import PROJECT, SCHEMAS, relaying_streams, settings
 from tests.support.exports import SHARED, event, hit, interactions, session, write_ndjson
 
 # Google's clients leave sockets to the collector, and the emulator's project has no quota of its own.
@@ -23,9 +23,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::User
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("bucket")) as found:
-        yield found
+def server(bigquery_server):
+    return bigquery_server
 
 
 def both(server, tmp_path, dataset, kind, rows, **source) -> tuple[dict, dict]:

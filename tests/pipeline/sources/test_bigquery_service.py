@@ -18,7 +18,7 @@ from pipeline.sources.bigquery import names
 from pipeline.sources.bigquery.names import TableName
 from pipeline.sources.bigquery.service import Service
 from pipeline.sources.bigquery.streams import read_stream
-from tests.support.bigquery_server import PROJECT, SCHEMAS, relaying, relaying_streams, serving, settings
+from tests.support.bigquery_server import PROJECT, SCHEMAS, relaying, relaying_streams, settings
 from tests.support.exports import event, hit, interactions, reads, session, write_ndjson
 from trainer.job import training_job as job
 
@@ -28,10 +28,9 @@ ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::UserWarning", "ignore::DeprecationWarning")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("bucket")) as found:
-        yield found
+@pytest.fixture
+def server(bigquery_server):
+    return bigquery_server
 
 
 @pytest.mark.parametrize("breaks", [0, 3])
@@ -221,6 +220,7 @@ def test_pipeline_then_train_says_what_each_would_do(server, tmp_path):
     ):
         assert said in done.stdout
     assert server.tables("wals_temp") == ["none"]
+    server.remove("wals_temp")
 
 
 def test_names_are_checked():
