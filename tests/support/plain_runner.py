@@ -69,7 +69,7 @@ class _Steps(PipelineVisitor):
             return [value for values in inputs for value in values]
         if isinstance(step.transform, beam.GroupByKey):
             return _grouped(inputs[0], step.inputs[0].element_type)
-        raise NotImplementedError(f"{step.full_label} is no transform that this runner knows")
+        raise NotImplementedError(f"{step.full_label} is not a transform that this runner knows")
 
     def _par_do(self, step: AppliedPTransform, transform: beam.ParDo, values: Values) -> None:
         if userstate.is_stateful_dofn(transform.fn):
