@@ -58,6 +58,7 @@ class Dataset(Output):
     items = Below("items.parquet")  # the table of items, one row per item, in the order of the itemIds
     item_features = Below("item_features")  # prefix of the shards with the features of each item, if there are some
     new_item_features = Below("new_item_features")  # prefix of the shards of items that nobody has viewed yet
+    new_items = Below("new_items.parquet")  # these items and their attributes, in the order of new_item_features
     item_features_fn = Below("item_features_fn")  # the SavedModel that makes the features of raw attributes
     user_features = Below("user_features")  # prefix of the shards with the features of each user
     user_features_fn = Below("user_features_fn")

@@ -107,6 +107,7 @@ def preprocess(
     from artifacts.paths import join
     from pipeline.beam import counters, finalize, progress
     from pipeline.dataset import display, transforms
+    from pipeline.dataset.features import choice as features
     from pipeline.dataset.grouping import Sizes
     from pipeline.dataset.manifest import Job
     from pipeline.sources import inputs
@@ -117,9 +118,10 @@ def preprocess(
     publish.refuse_wildcards(root)
     options, test_files = _check(settings, beam_flags)
     table = inputs.read_catalogue(settings, need_catalogue)
+    choice = features.choose(settings, table)
     with publish.staged(root, "dataset", replace) as staging, inputs.opened(settings) as files:
         joined = catalogue.stage(table, join(staging, finalize.TEMPORARY))
-        job = Job(settings, files, test_files, root, staging, started, joined, sizes or Sizes())
+        job = Job(settings, files, test_files, root, staging, started, joined, sizes or Sizes(), choice)
         with progress.waiting(f"preprocessing {len(files.files)} {'streams' if files.read else 'files'}"):
             result = transforms.run(job, options, partial(finalize.write_summary, path=join(staging, finalize.SUMMARY)))
         manifest = job.make_manifest(finalize.take_summary(staging))
@@ -138,6 +140,7 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool, need_ca
     from artifacts.storage import locks
     from pipeline.beam.finalize import TEMPORARY, PublishFromWorker
     from pipeline.dataset import transforms
+    from pipeline.dataset.features import choice as features
     from pipeline.dataset.manifest import Job
     from pipeline.sources import inputs
     from pipeline.sources.items import catalogue
@@ -147,6 +150,7 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool, need_ca
     publish.refuse_wildcards(root)
     options, test_files = _check(settings, beam_flags)
     table = inputs.read_catalogue(settings, need_catalogue)
+    choice = features.choose(settings, table)
     with locks.claim(root):
         publish.refuse_occupied(root, "dataset", replace)
     staging = f"{root}.partial-{run}"
@@ -154,7 +158,7 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool, need_ca
     try:
         with inputs.opened(settings, keep=True) as files:
             joined = catalogue.stage(table, join(staging, TEMPORARY))
-            job = Job(settings, files, test_files, root, staging, started, joined)
+            job = Job(settings, files, test_files, root, staging, started, joined, choice=choice)
             transforms.run(job, options, PublishFromWorker(job.make_manifest, root, staging, run, replace), wait=False)
     except BaseException:
         storage.remove(staging)

@@ -1,7 +1,7 @@
-"""Features of items and of users: sparse rows of numbers, made of attributes such as title, category and price.
+"""Features of items and of users: sparse rows of numbers, from attributes such as title, category and price.
 
 A row is L2-normalised, or empty for an item without attributes. The files have the layout of a dataset's rows; the
-manifest has the width and what each column is made of.
+manifest has the width, and the attribute behind each column.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from configs.errors import UserError
 from configs.settings import (
     ColdStartSettings,
     DatasetSettings,
+    ItemFeatureSettings,
     PredictionSettings,
     RatingSettings,
     SourceSettings,
@@ -75,6 +76,7 @@ class DatasetSections(Part):
     rating: RatingSettings
     split: SplitSettings
     dataset: DatasetSettings
+    item_features: ItemFeatureSettings = ItemFeatureSettings()
 
 
 class Comparison(Part):

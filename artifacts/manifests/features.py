@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from artifacts.manifests.base import Part
-
-Kind = Literal["category", "tags", "text", "number", "price", "time", "embedding"]
+from configs.settings.features import Kind
 
 
 class FieldFeatures(Part):
-    """The features that are made of one attribute: the columns offset to offset + size - 1."""
+    """The features of one attribute: the columns offset to offset + size - 1."""
 
     name: str  # of the attribute
     kind: Kind
     weight: float
+    separator: str | None = None  # between tags, or between the parts of a category
+    within: str | None = None  # of a price: the field with its category
+    dimension: int = 0  # of an embedding
     offset: int
     size: int
     rows: int = 0  # items (or users) that have the attribute
@@ -33,5 +33,6 @@ class FeaturesAccount(Part):
     without: int = 0  # rows without any attribute, which have no features
     new: int = 0  # new items, which are not in the vocabulary; of these, `new_without` have no features
     new_without: int = 0
+    new_unfit: int = 0  # items that are left out, because their contentId is empty or has a line end
     as_of_ms: int | None = None  # the moment at which ages are measured, ms since 1970; null without a time
     left_out: dict[str, str] = Field(default_factory=dict)  # attributes that have no features, and why

@@ -11,6 +11,7 @@ from pydantic import Field
 from configs.settings import yaml_files
 from configs.settings.cloud import BigQuerySettings, CloudSettings, DataflowSettings, VertexSettings
 from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSettings, SplitSettings, ValidationSettings
+from configs.settings.features import ItemFeatureSettings
 from configs.settings.prediction import NightlySettings, PredictionSettings, ServingSettings
 from configs.settings.section import Section, validate
 from configs.settings.signals import PRESETS
@@ -30,6 +31,7 @@ class Settings(Section):
     source: SourceSettings = SourceSettings()
     rating: RatingSettings = RatingSettings()
     dataset: DatasetSettings = DatasetSettings()
+    item_features: ItemFeatureSettings = ItemFeatureSettings()
     split: SplitSettings = SplitSettings()
     privacy: PrivacySettings = PrivacySettings()
     validation: ValidationSettings = ValidationSettings()

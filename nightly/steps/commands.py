@@ -98,7 +98,7 @@ class Preprocess(Step):
     name = "preprocess"
     module = "pipeline.preprocess"
     output = attrgetter("dataset")
-    settings = frozenset({"source", "rating", "dataset", "split", "privacy", "catalogue"})
+    settings = frozenset({"source", "rating", "dataset", "item_features", "split", "privacy", "catalogue"})
     manifest = DatasetManifest
 
     def flags(self, plan: Plan) -> tuple[str, ...]:

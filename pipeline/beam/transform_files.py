@@ -37,7 +37,7 @@ class WriteTransformFn(beam.PTransform):
         saved_model, metadata = transform_fn
         graph = join(self.root, tft.TFTransformOutput.TRANSFORM_FN_DIR)
         schema = join(self.root, tft.TFTransformOutput.TRANSFORMED_METADATA_DIR)
-        copied = saved_model | "CopyGraph" >> beam.Map(_copy, graph, self.temporary)
+        copied = saved_model | "CopyGraph" >> beam.Map(copy, graph, self.temporary)
         written = metadata.deferred_metadata | "WriteMetadata" >> beam.Map(
             _write_metadata, schema, self.temporary, metadata.asset_map
         )
@@ -50,10 +50,10 @@ def _write_metadata(metadata: Any, directory: str, temporary: str, asset_map: di
     if asset_map:
         with tf.io.gfile.GFile(join(source, tft.TFTransformOutput.ASSET_MAP), "w") as file:
             file.write(json.dumps(asset_map))
-    _copy(source, directory, temporary)
+    copy(source, directory, temporary)
 
 
-def _copy(source: str, directory: str, temporary: str) -> None:
+def copy(source: str, directory: str, temporary: str) -> None:
     """Copy the files of a directory, each by an atomic rename."""
     for folder, _, names in tf.io.gfile.walk(source):
         below = folder.rstrip("/")[len(source.rstrip("/")) + 1 :]
@@ -63,6 +63,6 @@ def _copy(source: str, directory: str, temporary: str) -> None:
         tf.io.gfile.makedirs(target)
         tf.io.gfile.makedirs(temporary)
         for name in names:
-            copy = join(temporary, uuid.uuid4().hex)
-            tf.io.gfile.copy(join(folder, name), copy)
-            tf.io.gfile.rename(copy, join(target, name), overwrite=True)
+            unnamed = join(temporary, uuid.uuid4().hex)
+            tf.io.gfile.copy(join(folder, name), unnamed)
+            tf.io.gfile.rename(unnamed, join(target, name), overwrite=True)

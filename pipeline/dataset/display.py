@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Console
 from rich.table import Table
 
-from artifacts.manifests import Comparison, DatasetManifest
+from artifacts.manifests import Comparison, DatasetManifest, FeaturesAccount
 from configs import cli
 from pipeline.dataset.comparison import readable
 
@@ -22,6 +24,8 @@ def show(root: str, manifest: DatasetManifest) -> None:
     rows += [(f"CSV files: {dialect}", count) for dialect, count in manifest.csv_dialects.items()]
     rows += [(f"deletion list: {name}", count) for name, count in (manifest.deletion_list or {}).items()]
     rows += [(f"catalogue: {name.replace('_', ' ')}", count) for name, count in (manifest.catalogue or {}).items()]
+    if manifest.item_features:
+        rows += _of_features(manifest.item_features)
     if manifest.median is not None:
         rows.append(("median", readable(manifest.median)))
     if manifest.days.first:
@@ -29,6 +33,24 @@ def show(root: str, manifest: DatasetManifest) -> None:
     cli.print_table(f"dataset {root}", [*rows, ("seconds", f"{manifest.seconds:.1f}")])
     if manifest.catalogue and not manifest.catalogue["items"]:
         print("no item of the dataset is in the catalogue: write its contentIds as in the export")
+    for name, reason in (manifest.item_features.left_out if manifest.item_features else {}).items():
+        print(f"no features of {name}: {reason}")
+
+
+def _of_features(account: FeaturesAccount) -> Iterator[tuple[str, int | str]]:
+    """Yield the rows of the items' features: per field, what it has; then the items without features."""
+    for field in account.fields:
+        yield f"features: {field.name}, {field.kind}", field.size
+        if field.missing:
+            yield f"features: {field.name} missing", field.missing
+        for reason, count in field.dropped.items():
+            yield f"features: {field.name} {reason.replace('_', ' ')}", count
+    yield "items without features", account.without
+    yield "new items", account.new
+    if account.new:
+        yield "new items without features", account.new_without
+    if account.new_unfit:
+        yield "new items whose id is empty or has a line end", account.new_unfit
 
 
 def show_comparison(comparison: Comparison | None) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from artifacts import checksums, storage
 from artifacts.checksums import FileDescription
+from artifacts.features.fields import Field
 from artifacts.manifests import DatasetCounts, DatasetManifest, DatasetSections, Days, SplitAccount
 from artifacts.names import HELD_OUT
 from artifacts.paths import Dataset
@@ -18,6 +19,8 @@ from configs.settings import PrivacySettings, Settings
 from pipeline.beam.finalize import Summary
 from pipeline.dataset import comparison, dataset_statistics
 from pipeline.dataset.checks import by_reason, check_counts, days_seen, unread_events
+from pipeline.dataset.features import account
+from pipeline.dataset.features.choice import Choice
 from pipeline.dataset.grouping import SIDES, Sizes
 from pipeline.dataset.row_files import AGAIN_PAIRS
 from pipeline.interactions import splits
@@ -39,6 +42,12 @@ class Job:
     started: float  # seconds since 1970
     catalogue: str | None = None  # where the job put it (`catalogue.stage`)
     sizes: Sizes = Sizes()  # noqa: RUF009 - frozen
+    choice: Choice = Choice((), {})  # noqa: RUF009 - frozen; of the attributes that become features
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The attributes that become features."""
+        return self.choice.fields
 
     def make_manifest(self, summary: Summary) -> DatasetManifest:
         """Return the manifest from the job's summary (`counts`, `median` and `files`), and write the statistics.
@@ -80,9 +89,14 @@ class Job:
             deletion_list=_found_of_list(counts, settings.privacy),
             attributes=_below(counts, "attributes"),
             catalogue=_below(counts, catalogue.COUNTS) if self.catalogue else None,
+            item_features=account.of_items(self.choice, counts, files) if self.fields else None,
             visitors_hashed_with=key_name(privacy.rules(settings.privacy)[0]),
             settings=DatasetSections(
-                source=settings.source, rating=settings.rating, split=settings.split, dataset=settings.dataset
+                source=settings.source,
+                rating=settings.rating,
+                split=settings.split,
+                dataset=settings.dataset,
+                item_features=settings.item_features,
             ),
         )
         manifest.compared = comparison.compare(manifest, settings.validation, self.root)

@@ -28,6 +28,7 @@ from pipeline.beam.block_store import BlockStore
 from pipeline.beam.finalize import TEMPORARY, Summary
 from pipeline.beam.transform_files import WriteTransformFn
 from pipeline.dataset import dataset_statistics, item_statistics
+from pipeline.dataset.features.transforms import FeatureFiles, WriteItemFeatures
 from pipeline.dataset.grouping import SIDES
 from pipeline.dataset.item_statistics import WriteItems
 from pipeline.dataset.manifest import Job
@@ -73,13 +74,14 @@ def build(pipeline: beam.Pipeline, job: Job, store: BlockStore, last: Callable[[
         dataset.items, transform_fn[0], interactions.attributes, settings, job.catalogue
     )
     statistics = encoded | "Statistics" >> beam.Map(dataset_statistics.count, settings.rating, timed)
+    features = items.file | "Features" >> WriteFeatures(job, interactions.attributes, store)
 
     pipeline | "Finish" >> Finish(
         last,
-        counts=[counts, rows.counts, test_rows.counts, items[item_statistics.COUNTS], statistics],
+        counts=[counts, rows.counts, test_rows.counts, items[item_statistics.COUNTS], statistics, features.counts],
         medians=rows.medians,
-        files=[rows.files, test_rows.files, items.file],
-        others=[rejects, graph],
+        files=[rows.files, test_rows.files, items.file, features.files],
+        others=[rejects, graph, features.graph],
     )
 
 
@@ -143,6 +145,24 @@ class WriteHeldOut(beam.PTransform):
         write = WriteRows(job.staging, self.pairs, job.settings.dataset, self.encode.store, (HELD_OUT,), job.sizes)
         rows = references | "Encode" >> self.encode | "Rows" >> write
         return RowFiles(rows.files, rows.counts | "Counts" >> beam.Map(splits.of_encoded), rows.medians)
+
+
+@dataclass
+class WriteFeatures(beam.PTransform):
+    """items.parquet, once it is written -> the files of the items' features; none if the settings ask for none."""
+
+    job: Job
+    attributes: beam.PCollection  # of the data
+    store: BlockStore
+
+    def expand(self, items: beam.PCollection) -> FeatureFiles:
+        job = self.job
+        if not job.fields:
+            return FeatureFiles(*(items.pipeline | name >> beam.Create([]) for name in ("Files", "Counts", "Graph")))
+        temporary = join(job.staging, TEMPORARY)
+        return items | "OfItems" >> WriteItemFeatures(
+            job.fields, job.settings, self.attributes, job.catalogue, job.staging, self.store, temporary
+        )
 
 
 @dataclass

@@ -29,7 +29,7 @@ _COUNTS = pa.schema([pa.field(_ID, pa.large_binary()), pa.field(_COUNT, pa.int64
 _SHARDS = 16  # of the ids, summed in parallel
 
 # TensorFlow cannot load an empty table; the job refuses a dataset without interactions by its counts.
-_PLACEHOLDER = b"no id\n"
+PLACEHOLDER = b"no id\n"
 
 
 def vocabulary(ids: tf.Tensor, counts: tf.Tensor, name: str, least: int, store: BlockStore) -> tf.Tensor:
@@ -46,7 +46,7 @@ def vocabulary(ids: tf.Tensor, counts: tf.Tensor, name: str, least: int, store: 
         CountIds(name, least, store),
         output_dtypes=[tf.string],
         output_shapes=[[]],
-        output_asset_default_values=[_PLACEHOLDER],
+        output_asset_default_values=[PLACEHOLDER],
         name=name,
     )
     register_vocab(name)
@@ -116,11 +116,11 @@ def sum_counts(counts: pa.Table, least: int) -> pa.RecordBatch:
 def _write(shards: Iterable[bytes], path: str, store: BlockStore) -> np.ndarray:
     """Write the ids of all shards to a file, and return its path."""
     references = [reference for reference in shards if reference]
-    storage.write_bytes(path, lines(store.get(references)) if references else _PLACEHOLDER)
+    storage.write_bytes(path, lines(store.get(references)) if references else PLACEHOLDER)
     return np.array(path, object)
 
 
 def lines(counts: pa.Table) -> bytes:
     """Return the ids as lines, most frequent first, ties by bytes, descending."""
     ordered = counts.sort_by([(_COUNT, "descending"), (_ID, "descending")])
-    return b"".join(name + b"\n" for name in ordered[_ID].to_pylist()) or _PLACEHOLDER
+    return b"".join(name + b"\n" for name in ordered[_ID].to_pylist()) or PLACEHOLDER

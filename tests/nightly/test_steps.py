@@ -34,6 +34,8 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         rating.half_life_days
         dataset.min_items_per_user dataset.min_users_per_item dataset.shards dataset.gzip
         dataset.popularity_half_life_days
+        item_features.fields item_features.weights item_features.min_items item_features.max_values
+        item_features.buckets
         privacy.hash_key_file privacy.hash_key_env privacy.deleted_visitors catalogue
     """,
     ("preprocess",): """

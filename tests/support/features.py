@@ -29,7 +29,7 @@ def add_features(root: str, items=None, new=None, users=None, shards: int = 1, c
 
 
 def account(width: int, shards: int = 1, new: int = 0) -> FeaturesAccount:
-    """Return the account of features that are all made of one field of tags."""
+    """Return the account of features that are all of one field of tags."""
     field = FieldFeatures(name="tags", kind="tags", weight=1.0, offset=0, size=width)
     return FeaturesAccount(fields=[field], width=width, shards=shards, new=new)
 

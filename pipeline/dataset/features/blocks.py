@@ -1,0 +1,126 @@
+"""Items and their attributes -> blocks of rows, which are the inputs of the features' graph."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from artifacts import storage
+from artifacts.checksums import FileDescription, describe_bytes
+from artifacts.features.fields import Field
+from artifacts.names import CONTENT_ID, KEY, LAST_TIME_MS
+from configs.settings import SourceSettings
+from configs.settings.features import OF_WORDS
+from pipeline.dataset.features import raw
+from pipeline.interactions import columns as shuffled
+from pipeline.sources.items import attributes, catalogue
+
+COUNTS = "item_features"  # the first part of the names of its counts
+_ROWS = 8_192  # of a block
+
+
+class Attributes(NamedTuple):
+    """The attributes of the items of the vocabulary and of the new ones, and the ids of these."""
+
+    known: pa.Table
+    new_ids: list[bytes]
+    new: pa.Table
+    unfit: int  # new items whose contentId cannot be one
+    as_of_ms: int | None  # the moment at which ages are measured: that of the last interaction
+
+
+def read(items: str, values: Sequence[bytes], source: SourceSettings, table: pa.Table | None) -> Attributes:
+    """Return the attributes of all items.
+
+    Args:
+        items: the path of items.parquet.
+        values: the attributes of the data, see `pipeline.sources.items.attributes`.
+        table: the catalogue, if there is one.
+    """
+    with storage.open_to_read(items) as file:
+        known = pq.read_table(file)
+    ids, unfit = new_ids([name.encode() for name in known[CONTENT_ID].to_pylist()], values, table)
+    rows = pa.array(ids, pa.binary())
+    chosen = attributes.choose(values, rows, source.item_attributes, source.attribute_rule)
+    if table is not None:
+        chosen = catalogue.join(ids, chosen, table)
+    last = pc.max(known[LAST_TIME_MS]).as_py()
+    return Attributes(known, ids, chosen.table, unfit, last)
+
+
+def schema(fields: Sequence[Field]) -> pa.Schema:
+    """Return the columns of a block: the row's key and the attributes, as lists of the graph's inputs."""
+    columns = [pa.field(KEY, pa.large_list(pa.int64()))]
+    for field in fields:
+        kind = pa.large_binary() if field.kind in OF_WORDS else pa.float32()
+        columns.append(pa.field(field.name, pa.large_list(kind)))
+    return pa.schema(columns)
+
+
+def new_ids(known: Sequence[bytes], values: Iterable[bytes], table: pa.Table | None) -> tuple[list[bytes], int]:
+    """Return the ids, ascending, that have attributes but are not in the vocabulary, and how many cannot be ids.
+
+    values: the attributes of the data, see `pipeline.sources.items.attributes`.
+    """
+    ids: set[bytes] = set()
+    for part in values:
+        if part:
+            ids.update(shuffled.from_bytes(iter([part]))[CONTENT_ID].cast(pa.binary()).unique().to_pylist())
+    if table is not None:
+        names = table[CONTENT_ID].combine_chunks()
+        is_known = pc.is_in(names.cast(pa.binary()), value_set=pa.array(known, pa.binary()))
+        names = names.filter(pc.invert(is_known))
+        ids.update(pc.utf8_trim_whitespace(names).cast(pa.binary()).unique().drop_null().to_pylist())
+    ids -= set(known)
+    unfit = {name for name in ids if not name or b"\n" in name or b"\r" in name}
+    return sorted(ids - unfit), len(unfit)
+
+
+def of_items(items: Attributes, fields: Sequence[Field], rows: int = _ROWS) -> Iterator[tuple[bool, pa.RecordBatch]]:
+    """Yield blocks, each with whether its items are new; there is at least one of known items.
+
+    The key is the itemId, or -1 - n for the new item n.
+    """
+    for is_new, table in ((False, items.known), (True, items.new)):
+        size = len(items.new_ids) if is_new else table.num_rows
+        for first in range(0, max(size, 1 - is_new), rows):
+            part = table.slice(first, rows)
+            keys = np.arange(first, first + part.num_rows)
+            inputs = raw.of_table(part, fields, items.as_of_ms).columns
+            arrays = [_lists(-1 - keys if is_new else keys)]
+            arrays += [_lists(inputs[field.name]) for field in fields]
+            yield is_new, pa.RecordBatch.from_arrays(arrays, schema=schema(fields))
+
+
+def count(items: Attributes, fields: Sequence[Field]) -> Counter[str]:
+    """Return the account of the attributes of the items in the vocabulary, and the number of new ones."""
+    counts = Counter[str]({f"{COUNTS}.new": len(items.new_ids), f"{COUNTS}.new_unfit": items.unfit})
+    counts[f"{COUNTS}.items"] = items.known.num_rows
+    counts[f"{COUNTS}.as_of_ms"] = items.as_of_ms or 0
+    for first in range(0, items.known.num_rows, _ROWS):
+        for name, number in raw.of_table(items.known.slice(first, _ROWS), fields, items.as_of_ms).counts.items():
+            counts[f"{COUNTS}.{name}"] += number
+    return +counts
+
+
+def _lists(values: np.ndarray | pa.Array) -> pa.Array:
+    """Return inputs of rows as lists: of one value each, or of the numbers of an embedding."""
+    width = values.shape[1] if isinstance(values, np.ndarray) and values.ndim == 2 else 1
+    flat = pa.array(values.ravel()) if isinstance(values, np.ndarray) else values.cast(pa.large_binary())
+    return pa.LargeListArray.from_arrays(pa.array(np.arange(len(values) + 1) * width, pa.int64()), flat)
+
+
+def write_new_items(path: str, items: Attributes) -> FileDescription:
+    """Write the new items with their attributes, in the order of `new_item_features`."""
+    ids, sink = pa.array([name.decode("utf-8", "replace") for name in items.new_ids], pa.string()), io.BytesIO()
+    table = items.new.add_column(0, CONTENT_ID, ids) if items.new.num_columns else pa.table({CONTENT_ID: ids})
+    pq.write_table(table, sink, compression="zstd")
+    storage.write_bytes(path, sink.getvalue())
+    return describe_bytes(sink.getvalue(), records=len(items.new_ids))

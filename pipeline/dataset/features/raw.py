@@ -1,0 +1,127 @@
+"""Attributes as a table has them -> the dense inputs of the features' graph.
+
+The pipeline uses it for all items, and whoever brings in a single item uses it too, so both have the same features.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifacts.catalogue import as_text
+from artifacts.features.fields import Field
+from artifacts.names import DAY_MS
+from configs.errors import UserError
+from configs.settings.features import OF_WORDS
+from pipeline.sources import columns, times
+
+TEXT_LIMIT = 20_000  # characters of a text that are split into words
+
+
+class Raw(NamedTuple):
+    """The inputs of the graph by field, text [n], float32 [n] or float32 [n, d], and the account."""
+
+    columns: dict[str, np.ndarray | pa.Array]
+    counts: Counter[str]  # by REASON.FIELD
+
+
+def of_table(table: pa.Table, fields: Sequence[Field], as_of_ms: int | None, text_limit: int = TEXT_LIMIT) -> Raw:
+    """Return the inputs of the graph for the rows of a table; a field that is not among its columns is missing.
+
+    as_of_ms: the moment at which ages are measured, ms since 1970. Raise UserError if a column cannot be of its kind.
+    """
+    made, counts = {}, Counter[str]()
+    for field in fields:
+        column = pa.nulls(len(table))
+        if field.name in table.column_names:
+            column = _without_dictionary(table[field.name].combine_chunks())
+        if field.kind in OF_WORDS:
+            values, is_known = _texts(column, field, text_limit, counts)
+        elif field.kind == "embedding":
+            values, is_known = _embeddings(column, field, counts)
+        elif field.kind == "time":
+            values, is_known = _ages(column, as_of_ms)
+            counts[f"not_a_time.{field.name}"] += len(column) - column.null_count - int(is_known.sum())
+        else:
+            values, is_known = _numbers(column, field)
+            counts[f"not_a_number.{field.name}"] += len(column) - column.null_count - int(is_known.sum())
+        made[field.name] = values
+        counts[f"rows.{field.name}"] += int(is_known.sum())
+        counts[f"missing.{field.name}"] += int((~is_known).sum())
+    return Raw(made, counts)
+
+
+def _texts(column: pa.Array, field: Field, limit: int, counts: Counter[str]) -> tuple[pa.Array, np.ndarray]:
+    if _is_list(column.type):
+        separator = field.separator or (" " if field.kind == "text" else "|")
+        parts = as_text(column.flatten(), f"attribute {field.name}").fill_null("")
+        offsets = np.append(0, np.cumsum(pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False)))
+        column = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), parts), separator)
+    texts = as_text(column, f"attribute {field.name}").fill_null("")
+    is_long = pc.greater(pc.utf8_length(texts), limit)
+    counts[f"cut.{field.name}"] += pc.sum(is_long).as_py() or 0
+    texts = pc.utf8_slice_codeunits(texts, 0, limit)
+    is_known = pc.greater(pc.binary_length(pc.utf8_trim_whitespace(texts)), 0)
+    return texts, is_known.to_numpy(zero_copy_only=False)
+
+
+def _without_dictionary(column: pa.Array) -> pa.Array:
+    """Return values without dictionary, and true or false as text."""
+    column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    return column.cast(pa.string()) if pa.types.is_boolean(column.type) else column
+
+
+def _numbers(column: pa.Array, field: Field) -> tuple[np.ndarray, np.ndarray]:
+    if pa.types.is_nested(column.type) or pa.types.is_temporal(column.type):
+        raise UserError(f"attribute {field.name} is {column.type}, which is not a {field.kind}; choose another kind")
+    if pa.types.is_string(column.type):
+        column = column.cast(pa.binary())
+    numbers, is_number = columns.floats(column)
+    if field.kind == "price":
+        is_number = is_number & (numbers >= 0)
+    return np.where(is_number, numbers, np.nan).astype(np.float32), is_number
+
+
+def _ages(column: pa.Array, as_of_ms: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return ages in days, float32 [n], NaN without a time; those of the future are 0."""
+    if pa.types.is_string(column.type):
+        column = column.cast(pa.binary())
+    milliseconds, is_time = times.milliseconds(column, None)
+    last = as_of_ms if as_of_ms is not None else int(milliseconds[is_time].max(initial=0))
+    days = np.maximum(last - milliseconds, 0) / DAY_MS
+    return np.where(is_time, days, np.nan).astype(np.float32), is_time
+
+
+def _embeddings(column: pa.Array, field: Field, counts: Counter[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return float32 [n, d], zeros where an embedding is missing or not finite."""
+    dimension = field.dimension
+    values = np.zeros((len(column), dimension), np.float32)
+    if pa.types.is_null(column.type):
+        return values, np.zeros(len(column), bool)
+    lengths = pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False)
+    check_lengths(np.unique(np.append(lengths, dimension)), f"attribute {field.name}")
+    is_full = lengths == dimension
+    flat = column.flatten().cast(pa.float32()).fill_null(np.nan).to_numpy(zero_copy_only=False)
+    values[is_full] = flat.reshape(-1, dimension)
+    is_finite = np.isfinite(values).all(1)
+    counts[f"not_finite.{field.name}"] += int((~is_finite).sum())
+    values[~is_finite] = 0
+    return values, np.any(values != 0, axis=1)
+
+
+def check_lengths(lengths: np.ndarray, where: str) -> int:
+    """Return the one length of embeddings that is not 0; raise UserError, which begins with `where`, if several are."""
+    lengths = lengths[lengths > 0]
+    if len(lengths) > 1:
+        shown = ", ".join(map(str, lengths[:3].tolist()))
+        raise UserError(f"{where} has embeddings of {shown} numbers; make all with one model, of one length")
+    return int(lengths[0]) if len(lengths) else 0
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
