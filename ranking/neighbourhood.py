@@ -163,30 +163,34 @@ class _Matrix(NamedTuple):
 @numba.njit(**STRICT)
 def _add_up(matrix, starts, histories, gamma, sizes):
     """Return the fields of `Addends` for the rows starts[r] : starts[r + 1] of `histories`."""
-    rows, tiles, width = len(starts) - 1, (sizes.items + sizes.width - 1) // sizes.width, sizes.width
+    rows, tiles = len(starts) - 1, (sizes.items + sizes.width - 1) // sizes.width
+    tile_of = (np.arange(sizes.items) // sizes.width).astype(np.uint32)
     most = _most_entries(matrix, starts, histories, sizes.items)
     bounds, indices, values = np.zeros((rows, tiles + 1), np.int64), np.empty(most, np.int32), np.empty(most)
-    greatest, totals, reached = np.zeros(rows), np.zeros(sizes.items), np.empty(sizes.items, np.int32)
+    greatest, totals, reached = np.zeros(rows), np.zeros(sizes.items), np.empty(sizes.items + 1, np.uint32)
     free = np.empty(tiles, np.int64)  # of each tile, the position of its next entry
     for row in range(rows):
-        count, ends = 0, bounds[row, 1:]
+        count, ends, best = 0, bounds[row, 1:], 0.0
         for item in histories[starts[row] : starts[row + 1]]:
             for entry in range(matrix.starts[item], matrix.starts[item + 1]):
-                other = matrix.indices[entry]
-                if totals[other] == 0:
-                    reached[count] = other
-                    count += 1
-                    ends[other // width] += 1
-                totals[other] += matrix.values[entry]
+                other = np.uint32(matrix.indices[entry])  # without a sign, as which Numba would look for -1
+                total = totals[other]
+                reached[count] = other  # counts if it is new; without a branch, since no processor could predict it
+                count += total == 0
+                totals[other] = total + matrix.values[entry]
+        for other in reached[:count]:
+            ends[tile_of[other]] += 1
         bounds[row, 0] = bounds[row - 1, tiles] if row else 0
         for tile in range(tiles):
             free[tile] = bounds[row, tile]
             ends[tile] += free[tile]
         for other in reached[:count]:
-            position, value = free[other // width], gamma * totals[other]
+            tile = tile_of[other]
+            position, value = free[tile], gamma * totals[other]
             indices[position], values[position], totals[other] = other, value, 0
-            free[other // width] += 1
-            greatest[row] = max(greatest[row], value)
+            free[tile] = position + 1
+            best = max(best, value)
+        greatest[row] = best
     last = bounds[rows - 1, tiles] if rows else 0
     return bounds, indices[:last], values[:last], greatest
 

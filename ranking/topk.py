@@ -73,7 +73,7 @@ def top_k(
         bounds = errors[rows] if term is None else _with_addends(errors[rows], addends, users.shape[1])
         starts = left_out.indptr[rows.start : rows.stop + 1]
         block = _Block(users[rows], items, starts, left_out.indices, bounds, addends, tile.items)
-        _settle(block, _candidates(block, k), best.rows(rows))
+        _settle(block, *_candidates(block, k), best.rows(rows))
 
     threads.each(answer, range(0, len(users), tile.users))
     return best
@@ -109,28 +109,30 @@ def _norms(table: np.ndarray) -> np.ndarray:
     return np.sqrt(np.einsum("ij,ij->i", table, table, dtype=np.float64))
 
 
-def _candidates(block: _Block, k: int) -> Best:
-    """Return heaps of the best by BLAS's scores, the worst on top."""
+def _candidates(block: _Block, k: int) -> tuple[Best, Best]:
+    """Return heaps of the best by BLAS's products, and of the best with an addend by their rough scores.
+
+    The worst is on top. An item without an addend that is not in the first heaps has at most the score of their worst.
+    """
     users, items, width = block.users, block.items, block.width
-    heaps = Best.empty(len(users), min(len(items), k + _SPARE + k // 8))
+    size = min(len(items), k + _SPARE + k // 8)
+    heaps = Best.empty(len(users), size)
+    with_addends = Best.empty(len(users), size if len(block.addends.indices) else 0)
     space = np.empty(len(users) * width, np.float32)
     for first in range(0, len(items), width):
         part = items[first : first + width]
         tile = space[: len(users) * len(part)].reshape(len(users), len(part))
         np.matmul(users, part.T, out=tile)
-        _keep_best(tile, first, block, heaps)
-    return heaps
+        _keep_best(tile, first, block, heaps, with_addends)
+    return heaps, with_addends
 
 
 @numba.njit(**FAST)
-def _keep_best(tile, first, block, heaps):
-    """Merge a tile float32 [b, t] of scores of the items `first`, first + 1, ... into each user's heap."""
+def _keep_best(tile, first, block, heaps, with_addends):
+    """Merge a tile float32 [b, t] of products of the items `first`, first + 1, ... into each user's heaps."""
     rows, width = tile.shape
     for row in range(rows):
         scores, indices = heaps.scores[row], heaps.indices[row]
-        bounds = block.addends.starts[row, first // block.width :]
-        for entry in range(bounds[0], bounds[1]):
-            tile[row, block.addends.indices[entry] - first] += np.float32(block.addends.values[entry])
         for entry in range(block.starts[row], block.starts[row + 1]):
             column = block.left_out[entry] - first
             if 0 <= column < width:
@@ -146,19 +148,39 @@ def _keep_best(tile, first, block, heaps):
                     if tile[row, column] > worst:  # items ascend: of equal ones the first stays
                         sift(tile[row, column], first + column, len(scores), scores, indices)
                         worst = scores[0]
+        _offer_with_addends(tile, row, first, block, with_addends)
+
+
+@numba.njit(**FAST)
+def _offer_with_addends(tile, row, first, block, heaps):
+    """Merge the addends of a tile's items into the heap of a user, whose indices are those of the addends."""
+    scores, entries, addends = heaps.scores[row], heaps.indices[row], block.addends
+    bounds = addends.starts[row, first // block.width :]
+    for entry in range(bounds[0], bounds[1]):
+        column = np.uint32(addends.indices[entry] - first)
+        score = tile[row, column] + np.float32(addends.values[entry])
+        if score > scores[0]:
+            sift(score, entry, len(scores), scores, entries)
 
 
 @numba.njit(**STRICT)
-def _settle(block, candidates, best):
+def _settle(block, candidates, with_addends, best):
     """Fill `best` by the candidates' exact scores; look at all items again if the candidates may lack one."""
-    users, items = block.users, block.items
+    users, items, addends = block.users, block.items, block.addends
     for row in range(len(users)):
-        scores, indices = best.scores[row], best.indices[row]
-        for index in candidates.indices[row]:
-            if index >= 0:
-                offer(_exact_score(users[row], items[index], _addend(block, row, index)), index, scores, indices)
+        scores, indices, error = best.scores[row], best.indices[row], block.errors[row]
+        worst = candidates.scores[row, 0]
+        for place in range(with_addends.indices.shape[1]):
+            worst = max(worst, with_addends.scores[row, 0])
+            entry = with_addends.indices[row, place]
+            if entry >= 0 and with_addends.scores[row, place] + error >= scores[0]:
+                index = np.int64(addends.indices[entry])
+                offer(_exact_score(users[row], items[index], addends.values[entry]), index, scores, indices)
+        for place in range(candidates.indices.shape[1]):
+            index = candidates.indices[row, place]
+            if index >= 0 and candidates.scores[row, place] + error >= scores[0] and not _has_addend(block, row, index):
+                offer(_exact_score(users[row], items[index], 0.0), index, scores, indices)
         # An item that is not a candidate has at most the worst candidate's score, give or take the error.
-        error, worst = block.errors[row], candidates.scores[row, 0]
         incomplete = candidates.indices.shape[1] < len(items) and worst > -np.inf
         if incomplete and error > 0 and scores[0] <= worst + error:
             _look_again(block, row, error, scores, indices)
@@ -182,13 +204,13 @@ def _look_again(block, row, error, scores, indices):
 
 
 @numba.njit(**STRICT)
-def _addend(block, row, index):
-    """Return what the neighbourhood adds to the score of an item."""
+def _has_addend(block, row, index):
+    """Return whether the neighbourhood adds to the score of an item."""
     tile = index // block.width
     for entry in range(block.addends.starts[row, tile], block.addends.starts[row, tile + 1]):
         if block.addends.indices[entry] == index:
-            return block.addends.values[entry]
-    return 0.0
+            return True
+    return False
 
 
 @numba.njit(**STRICT)

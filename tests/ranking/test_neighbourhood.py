@@ -77,6 +77,18 @@ def test_scores_that_float32_sums_cannot_tell_apart_are_ordered_by_their_exact_v
     np.testing.assert_array_equal(best.scores, expected.scores)
 
 
+def test_equal_addends_do_not_hide_items_whose_products_float32_cannot_tell_apart():
+    """Sixty items have the same addend and almost the same product, far more than there are candidates."""
+    world = World(8, False, 64)
+    world.v[:] = world.v[0] + (1e-6 * world.rng.standard_normal(world.v.shape)).astype(np.float32)
+    world.related = on_a_grid(Best(np.tile(np.arange(60), (ITEMS, 1)), np.ones((ITEMS, 60), np.float32)))
+    world.neighbourhood = Neighbourhood(world.related, 0.37)
+    best = topk.top_k(world.u, world.v, world.histories, 5, term=Term(world.neighbourhood, world.histories))
+    expected = by_sorting(world.scores(), world.have, 5)
+    np.testing.assert_array_equal(best.indices, expected.indices)
+    np.testing.assert_array_equal(best.scores, expected.scores)
+
+
 def test_users_without_factors_are_answered_by_the_term_alone():
     world = World(3, False)
     world.u[:] = 0
