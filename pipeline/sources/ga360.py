@@ -31,6 +31,8 @@ from pipeline.sources.items.pages import PageRules
 from pipeline.sources.items.strengths import marks, strengths
 from pipeline.sources.source import Source
 
+_BATCH_ROWS = 1 << 13  # a session has up to hundreds of hits and products, so more of them take 80 MB more memory
+
 __all__ = ["SCHEMA", "Ga360", "extract"]
 
 
@@ -49,7 +51,8 @@ class Ga360(Source):
             UserError: an expression of the page rules is not valid.
         """
         schema = schema_of(settings)
-        super().__init__(settings, (reader or ExportReader(schema)).read, schema=schema)
+        reader = reader or ExportReader(schema, batch_rows=_BATCH_ROWS)
+        super().__init__(settings, reader.read, schema=schema)
         self._rules = PageRules(settings.page, settings.page_parameters)
         self._split = split
 

@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 
 from configs.settings import SourceSettings
 from pipeline.sources import columns, times
+from pipeline.sources.columns import NOTHING, taken
 from pipeline.sources.events.schema import ITEM, QUANTITY, VALUE_FIELDS
 from pipeline.sources.extract import column, known_ids
+from pipeline.sources.items.attributes import Located
 from pipeline.sources.items.pages import PageRules, Pages
 
-NOTHING = -1
 _ENGAGEMENT, _LOCATION = "engagement_time_msec", "page_location"
 _SCREENS = ("firebase_screen", "firebase_screen_class")
 _SHOWN = 100  # bytes of a name
@@ -67,22 +68,21 @@ class Fields:
 
     def values(self, field: str, rows: Rows) -> pa.Array:
         """Return the value of a field in each row, text or numbers; null where there is none."""
-        if field.startswith(ITEM):
-            values, places = columns.field(self._items, field.removeprefix(ITEM)), rows.item
-        else:
-            values, places = self._of_events(field), rows.event
-        if len(places) == len(values) and (places == np.arange(len(places))).all():
-            return values
-        return values.take(pa.array(places, mask=places == NOTHING))
+        return taken(*self._located(field, rows))
 
-    def described(self, field: str, rows: Rows) -> pa.Array:
-        """Return the value of an attribute's field in each row.
+    def _located(self, field: str, rows: Rows) -> Located:
+        if field.startswith(ITEM):
+            return Located(columns.field(self._items, field.removeprefix(ITEM)), rows.item)
+        return Located(self._of_events(field), rows.event)
+
+    def described(self, field: str, rows: Rows) -> Located:
+        """Return the values of an attribute's field in each row.
 
         A field of items describes an item of another kind where the event has just one of items.
         """
         if field.startswith(ITEM):
             rows = Rows(rows.event, np.where(rows.item < 0, self._only[rows.event], rows.item))
-        return self.values(field, rows)
+        return self._located(field, rows)
 
     def pages(self, rows: Rows) -> Pages:
         """Return the pages of rows under the page rules."""

@@ -12,7 +12,8 @@ from configs.settings import SourceSettings
 from configs.settings.signals import Signal
 from pipeline.interactions.columns import ID
 from pipeline.sources import columns
-from pipeline.sources.events.fields import NOTHING, Fields, Rows
+from pipeline.sources.columns import NOTHING
+from pipeline.sources.events.fields import Fields, Rows
 from pipeline.sources.extract import faults
 from pipeline.sources.items.missing import LIST, NO_AMOUNT, without_missing
 

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.sources import columns
-
-NOTHING = -1
+from pipeline.sources.columns import NOTHING
 
 
 class Chosen(NamedTuple):
@@ -65,9 +64,3 @@ class Dimensions:
 def parents(lists: pa.Array) -> np.ndarray:
     """Return the list that each item is in, int64[items]."""
     return pc.list_parent_indices(lists).to_numpy().astype(np.int64, copy=False)
-
-
-def taken(values: pa.Array, places: np.ndarray) -> pa.Array:
-    """Return values [n] at some places, int64[n]; null at NOTHING."""
-    is_missing = places == NOTHING
-    return values.take(pa.array(places, mask=is_missing if is_missing.any() else None))

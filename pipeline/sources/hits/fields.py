@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.sources import columns
+from pipeline.sources.columns import NOTHING, taken
 from pipeline.sources.extract import column
-from pipeline.sources.hits.dimensions import NOTHING, Dimensions, parents, taken
+from pipeline.sources.hits.dimensions import Dimensions, parents
 from pipeline.sources.hits.schema import DIMENSIONS, HITS, IS_IMPRESSION, MICROS, PAGE, PRODUCT, SCREEN
+from pipeline.sources.items.attributes import Located
 from pipeline.sources.items.pages import PageRules, Pages
 
 
@@ -50,17 +52,24 @@ class Hits:
     def __len__(self) -> int:
         return len(self.session)
 
-    def rows(self, item: str, hits: np.ndarray) -> Rows:
-        """Return what to look at for a signal's item: the products of hits bool[hits], in their order, or the hits.
+    def rows(self, item: str, matched: Sequence[np.ndarray]) -> list[Rows]:
+        """Return what each of some signals looks at for an item: the products of its hits, in their order, or the hits.
 
         A hit without the products that an item needs has a row without product.
+
+        Args:
+            matched: the hits of each signal, bool[hits].
         """
-        product = np.flatnonzero(self._is_of_product(item))
-        if not len(product):
-            alone_at = np.flatnonzero(hits)
-            return Rows(alone_at, np.full(len(alone_at), NOTHING))
+        is_of_product = self._is_of_product(item)
+        if not is_of_product.any():
+            return [Rows(at, np.full(len(at), NOTHING)) for at in map(np.flatnonzero, matched)]
+        product = np.flatnonzero(is_of_product & np.any(matched, axis=0)[self._hit_of_product])
         hit = self._hit_of_product[product]
-        product, hit = product[hits[hit]], hit[hits[hit]]
+        return [self._with_hits_alone(Rows(hit, product).take(np.flatnonzero(hits[hit])), hits) for hits in matched]
+
+    def _with_hits_alone(self, rows: Rows, hits: np.ndarray) -> Rows:
+        """Return rows of products and, in their order, those of the hits bool[hits] that have none."""
+        hit, product = rows
         alone = hits.copy()
         alone[hit] = False
         alone_at = np.flatnonzero(alone)
@@ -71,13 +80,16 @@ class Hits:
 
     def values(self, field: str, rows: Rows) -> pa.Array:
         """Return the value of a field in each row, text, numbers or ID [n]; null where there is none."""
+        return taken(*self._located(field, rows))
+
+    def _located(self, field: str, rows: Rows) -> Located:
         kind, _, name = field.partition(".")
         if kind == "product":
-            return taken(columns.field(self._products, name), rows.product)
+            return Located(columns.field(self._products, name), rows.product)
         if kind == "dimension":
-            return self._dimension(int(name), rows)
+            return Located.of_rows(self._dimension(int(name), rows))
         if kind == "page":
-            return self.pages(rows).ids
+            return Located.of_rows(self.pages(rows).ids)
         parent, child = {
             "page_title": (PAGE, "pageTitle"),
             SCREEN: ("appInfo", "screenName"),
@@ -86,8 +98,8 @@ class Hits:
         }[kind]
         return self._of_hits(parent, child, rows)
 
-    def described(self, fields: Mapping[str, str], rows: Rows) -> dict[str, pa.Array]:
-        """Return the values of the attributes' fields in each row, text or numbers [n].
+    def described(self, fields: Mapping[str, str], rows: Rows) -> dict[str, Located]:
+        """Return the values of the attributes' fields in each row, text or numbers.
 
         A product's field describes an item of another kind where the hit has just one product. Prices are in units of
         the currency, not in millionths.
@@ -97,14 +109,14 @@ class Hits:
         values = {}
         for name, field in fields.items():
             is_product = field.startswith("product.")
-            values[name] = self.values(field, whole if is_product else rows)
+            values[name] = self._located(field, whole if is_product else rows)
             if is_product and field.removeprefix("product.") in MICROS:
-                values[name] = _prices(values[name])
+                values[name] = Located.of_rows(_prices(taken(*values[name])))
         return values
 
     def pages(self, rows: Rows) -> Pages:
         """Return the pages of rows under the page rules; GA360's path has no host."""
-        return self._rules.of(self._of_hits(PAGE, "pagePath", rows))
+        return self._rules.of(taken(*self._of_hits(PAGE, "pagePath", rows)))
 
     def number(self, hit: int) -> object:
         """Return the hitNumber of a hit as the export has it, for the account."""
@@ -135,8 +147,8 @@ class Hits:
         numbers[missing] = 1 if is_quantity else -np.inf
         return numbers
 
-    def _of_hits(self, parent: str, child: str, rows: Rows) -> pa.Array:
-        return taken(columns.field(columns.field(self.flat, parent), child), rows.hit)
+    def _of_hits(self, parent: str, child: str, rows: Rows) -> Located:
+        return Located(columns.field(columns.field(self.flat, parent), child), rows.hit)
 
     @cached_property
     def dimensions(self) -> Scopes:

@@ -71,18 +71,17 @@ def find(
         ledger.counts.update({f"seen.dimension.{index}": number for index, number in hits.seen(wanted).items()})
     parts = []
     for item in dict.fromkeys(signal.item for signal in source.all_signals):
+        signals = [(place, signal) for place, signal in enumerate(source.all_signals) if signal.item == item]
+        rows = hits.rows(item, [matched[place] & has_time for place, _ in signals])
         candidates = [
-            _candidates(hits, events, signal, place, matched[place] & has_time)
-            for place, signal in enumerate(source.all_signals)
-            if signal.item == item
+            _candidates(hits, events, *signal, of_signal) for signal, of_signal in zip(signals, rows, strict=True)
         ]
         parts.append(_occurrences(hits, item, _joined(candidates), numbers, source, ledger))
     return parts
 
 
-def _candidates(hits: Hits, events: Events, signal: Signal, place: int, matched: np.ndarray) -> _Candidates:
-    """Return the rows of a signal in the hits that match it, bool[hits]."""
-    rows = hits.rows(signal.item, matched)
+def _candidates(hits: Hits, events: Events, place: int, signal: Signal, rows: Rows) -> _Candidates:
+    """Return the rows of a signal with what they count."""
     size = len(rows.hit)
     is_screen = events.are_of(SCREEN)[rows.hit] if signal.dwell else np.zeros(size, bool)
     amounts = np.full(size, np.nan) if signal.dwell else hits.amounts(signal.amount, rows)

@@ -15,22 +15,35 @@ from configs.settings.signals import NUMBERS
 from pipeline.interactions import columns as shuffled
 from pipeline.interactions.columns import ID
 from pipeline.sources import columns
-from pipeline.sources.items.pairs import NOTHING, count_pairs
+from pipeline.sources.columns import NOTHING
+from pipeline.sources.items.pairs import Coded, count_pairs
 
 NAME, VALUE, _ROWS = "name", "value", "rows"
 # One row per item, attribute and value: how many rows had the value, and the time of the last one.
 VALUES = pa.schema({CONTENT_ID: ID, NAME: ID, VALUE: ID, _ROWS: pa.int64(), TIME_MS: pa.int64()})
 
 
+class Located(NamedTuple):
+    """Values [m], text or numbers, and the place of each row's, int64[n]; NOTHING where it has none."""
+
+    values: pa.Array
+    places: np.ndarray
+
+    @classmethod
+    def of_rows(cls, values: pa.Array) -> Located:
+        """Return one value per row."""
+        return cls(values, np.arange(len(values)))
+
+
 def collect(
-    items: pa.Array, times_ms: np.ndarray, fields: Mapping[str, pa.Array], missing: Iterable[str] = ()
+    items: pa.Array, times_ms: np.ndarray, fields: Mapping[str, Located], missing: Iterable[str] = ()
 ) -> pa.RecordBatch:
     """Return the values of the items' attributes in some rows.
 
     Args:
         items: the item of each row, binary or ID [n]; null where it has none.
         times_ms: int64 [n].
-        fields: the values [n] of each attribute by its name, text or numbers.
+        fields: the values of each attribute by its name.
         missing: values that stand for none, such as (not set).
 
     Returns:
@@ -40,15 +53,15 @@ def collect(
     none = pa.array([b"", *(name.encode() for name in missing)], pa.binary())
     item_codes = items.indices.fill_null(NOTHING).to_numpy()
     batches = []
-    for name, column in fields.items():
-        values = columns.coded_ids(column) if pa.types.is_dictionary(column.type) else _coded_texts(column)
+    for name, field in fields.items():
+        values, places = _coded(field)
         is_value = pc.invert(pc.is_in(values.dictionary, value_set=none)).to_numpy(zero_copy_only=False)
         codes = values.indices.fill_null(NOTHING).to_numpy()
-        pairs = count_pairs(item_codes, codes, is_value, times_ms)
+        pairs = count_pairs(item_codes, Coded(codes, places, is_value), times_ms)
         arrays = [
             pa.DictionaryArray.from_arrays(pa.array(item_codes[pairs.first]), items.dictionary),
             pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(pairs.first), np.int32)), pa.array([name.encode()])),
-            pa.DictionaryArray.from_arrays(pa.array(codes[pairs.first]), values.dictionary),
+            pa.DictionaryArray.from_arrays(pa.array(codes[places[pairs.first]]), values.dictionary),
             pa.array(pairs.rows),
             pa.array(pairs.last_ms),
         ]
@@ -114,6 +127,16 @@ def _placed(own: pa.Table, items: np.ndarray, is_first: np.ndarray, size: int) -
     place = np.full(size, -1)
     place[items[is_first]] = np.flatnonzero(is_first)
     return own[VALUE].combine_chunks().take(pa.array(place, mask=place < 0))
+
+
+def _coded(field: Located) -> tuple[pa.DictionaryArray, np.ndarray]:
+    """Return values as bytes, each distinct one once, and the place of each row's, int64[n].
+
+    The codes of a dictionary need no copy; other values are encoded, and only those of the rows.
+    """
+    if pa.types.is_dictionary(field.values.type):
+        return columns.coded_ids(field.values), field.places
+    return _coded_texts(columns.taken(*field)), np.arange(len(field.places))
 
 
 def _coded_texts(column: pa.Array) -> pa.DictionaryArray:

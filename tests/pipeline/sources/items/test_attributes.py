@@ -27,8 +27,15 @@ ROWS = st.lists(
 
 def collected(rows):
     items, times, titles, prices = zip(*rows, strict=True) if rows else ((), (), (), ())
-    fields = {"title": pa.array(titles, pa.string()), "price": pa.array(prices, pa.string())}
+    fields = {"title": pa.array(titles, pa.string()).dictionary_encode(), "price": pa.array(prices, pa.string())}
+    fields = {name: shuffled(values) for name, values in fields.items()}
     return attributes.collect(pa.array(items, pa.binary()), np.array(times, np.int64), fields, ["(not set)", "(other)"])
+
+
+def shuffled(values):
+    """Return values backwards behind one that is in no row, and without the nulls."""
+    places = np.where(values.is_null().to_numpy(zero_copy_only=False), -1, len(values) - np.arange(len(values)))
+    return attributes.Located(pa.concat_arrays([values[:1], values[::-1]]), places)
 
 
 def by_hand(rows, name, rule):
@@ -67,7 +74,8 @@ def test_as_by_hand(parts, rule):
 
 
 def test_numbers_have_no_needless_fraction():
-    values = attributes.collect(pa.array([b"tea"] * 3), np.arange(3), {"size": pa.array([2.0, 0.5, None])})
+    sizes = attributes.Located.of_rows(pa.array([2.0, 0.5, None]))
+    values = attributes.collect(pa.array([b"tea"] * 3), np.arange(3), {"size": sizes})
     assert [row["value"] for row in values.to_pylist()] == [b"2", b"0.5"]
 
 

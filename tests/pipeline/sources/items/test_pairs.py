@@ -6,26 +6,28 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.sources.items.pairs import NOTHING, count_pairs
+from pipeline.sources.items.pairs import NOTHING, Coded, count_pairs
 
-CODES = st.sampled_from([NOTHING, 0, 1, 2, (1 << 31) - 1])
-ROWS = st.lists(st.tuples(CODES, st.integers(NOTHING, 3), st.integers(-(1 << 62), 1 << 62)), max_size=60)
+CODES = st.sampled_from([NOTHING, 0, 1, 2, 1 << 16])
+ROWS = st.lists(st.tuples(CODES, st.integers(NOTHING, 5), st.integers(-(1 << 62), 1 << 62)), max_size=60)
 
 
 @given(ROWS)
 def test_as_a_dict_of_lists(rows):
-    items, values, times = (
+    items, places, times = (
         np.array(column, kind)
         for column, kind in zip(
-            zip(*rows, strict=True) if rows else ((), (), ()), (np.int32, np.int32, np.int64), strict=True
+            zip(*rows, strict=True) if rows else ((), (), ()), (np.int32, np.int64, np.int64), strict=True
         )
     )
     is_value = np.array([True, True, False, True])
+    codes = np.array([2, 0, 3, NOTHING, 1, 0], np.int32)
     expected = defaultdict(list)
-    for row, (item, value, time) in enumerate(rows):
+    for row, (item, place, time) in enumerate(rows):
+        value = NOTHING if place == NOTHING else int(codes[place])
         if NOTHING not in (item, value) and is_value[value]:
             expected[item, value].append((row, time))
-    pairs = count_pairs(items, values, is_value, times)
+    pairs = count_pairs(items, Coded(codes, places, is_value), times)
     assert pairs.first.tolist() == [each[0][0] for each in expected.values()]
     assert pairs.rows.tolist() == [len(each) for each in expected.values()]
     assert pairs.last_ms.tolist() == [max(time for _, time in each) for each in expected.values()]
