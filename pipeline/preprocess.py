@@ -77,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         inputs.check(settings)
         print(explain(settings.source), end="")
     elif args.dry_run:
+        from artifacts.catalogue import in_bigquery
         from pipeline.beam import options as beam_options
         from pipeline.sources import inputs
 
@@ -84,6 +85,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(inputs.describe(settings))
         if catalogue := inputs.describe_catalogue(settings, args.catalogue is not None):
             print(catalogue)
+        if settings.item_features.fields and not in_bigquery(settings.catalogue or ""):
+            from pipeline.dataset.features import choice
+
+            print(choice.describe(settings, inputs.read_catalogue(settings, args.catalogue is not None)))
         print(beam_options.describe(beam_options.from_settings(settings, beam_flags)))
     elif args.detach:
         submit(settings, beam_flags, args.replace, args.catalogue is not None)

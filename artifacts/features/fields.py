@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from artifacts.names import KEY
 from configs.settings.features import Kind
 
 
@@ -16,3 +19,16 @@ class Field(NamedTuple):
     separator: str | None = None  # between tags, or between the parts of a category
     within: str | None = None  # of a price: the field with its category
     dimension: int = 0  # of an embedding
+
+
+def input_names(fields: Sequence[Field]) -> list[str]:
+    """Return the names of the fields as the graph's inputs; a name that TensorFlow does not accept is a number.
+
+    >>> input_names([Field("title", "text"), Field("Größe (cm)", "number")])
+    ['title', 'attribute_1']
+    """
+    is_plain = [re.fullmatch("[a-z][a-z0-9_]*", field.name) and field.name != KEY for field in fields]
+    return [
+        field.name if plain else f"attribute_{number}"
+        for number, (field, plain) in enumerate(zip(fields, is_plain, strict=True))
+    ]

@@ -9,7 +9,10 @@ from rich.table import Table
 
 from artifacts.manifests import Comparison, DatasetManifest, FeaturesAccount
 from configs import cli
+from configs.settings.features import OF_WORDS
 from pipeline.dataset.comparison import readable
+
+_ONE_VALUE = 2  # columns of a field: that it is missing, and one value
 
 
 def show(root: str, manifest: DatasetManifest) -> None:
@@ -35,6 +38,9 @@ def show(root: str, manifest: DatasetManifest) -> None:
         print("no item of the dataset is in the catalogue: write its contentIds as in the export")
     for name, reason in (manifest.item_features.left_out if manifest.item_features else {}).items():
         print(f"no features of {name}: {reason}")
+    for field in manifest.item_features.fields if manifest.item_features else ():
+        if field.kind in OF_WORDS and field.size <= _ONE_VALUE and not field.missing:
+            print(f"all items have the same {field.name}, which tells nothing about new ones; leave the field out")
 
 
 def _of_features(account: FeaturesAccount) -> Iterator[tuple[str, int | str]]:

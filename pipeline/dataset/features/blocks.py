@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from artifacts import storage
 from artifacts.checksums import FileDescription, describe_bytes
-from artifacts.features.fields import Field
+from artifacts.features.fields import Field, input_names
 from artifacts.names import CONTENT_ID, KEY, LAST_TIME_MS
 from configs.settings import SourceSettings
 from configs.settings.features import OF_WORDS
@@ -58,9 +58,9 @@ def read(items: str, values: Sequence[bytes], source: SourceSettings, table: pa.
 def schema(fields: Sequence[Field]) -> pa.Schema:
     """Return the columns of a block: the row's key and the attributes, as lists of the graph's inputs."""
     columns = [pa.field(KEY, pa.large_list(pa.int64()))]
-    for field in fields:
+    for name, field in zip(input_names(fields), fields, strict=True):
         kind = pa.large_binary() if field.kind in OF_WORDS else pa.float32()
-        columns.append(pa.field(field.name, pa.large_list(kind)))
+        columns.append(pa.field(name, pa.large_list(kind)))
     return pa.schema(columns)
 
 

@@ -49,6 +49,13 @@ def choose(settings: Settings, catalogue: pa.Table | None) -> Choice:
     return choice._replace(fields=tuple(_within(field, choice.fields) for field in choice.fields))
 
 
+def describe(settings: Settings, catalogue: pa.Table | None) -> str:
+    """Return the fields of the items' features for people, and what is left out; raises as `choose`."""
+    choice = choose(settings, catalogue)
+    fields = ", ".join(f"{field.name} ({field.kind})" for field in choice.fields)
+    return "\n".join([f"features of {fields}", *(f"no features of {n}: {why}" for n, why in choice.left_out.items())])
+
+
 def _attributes(of_data: Mapping[str, str], catalogue: pa.Table | None) -> dict[str, Attribute]:
     columns = [] if catalogue is None else [name for name in catalogue.column_names if name != CONTENT_ID]
     names = dict.fromkeys([*of_data, *columns])

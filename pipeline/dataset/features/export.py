@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from artifacts.features.fields import Field
+from artifacts.features.fields import Field, input_names
 from artifacts.names import INDICES, KEY, VALUES
 from artifacts.paths import join
 from configs.settings.features import OF_WORDS
@@ -21,9 +21,9 @@ ROW_SPLITS = "row_splits"
 def write(transform_fn: str, directory: str, fields: Sequence[Field], temporary: str) -> str:
     """Write the SavedModel, and return its directory.
 
-    Its signature `item_features` takes each attribute by its name: text string [n], empty if it is missing; a number,
-    a price or an age in days float32 [n], NaN if it is missing; an embedding float32 [n, d], 0 if it is missing. It
-    returns the rows of n items: `row_splits` int64 [n + 1], `indices` int64 [nnz] and `values` float32 [nnz].
+    Its signature `item_features` takes each attribute by its `input_names`: text string [n], empty if it is missing; a
+    number, a price or an age in days float32 [n], NaN if it is missing; an embedding float32 [n, d], 0 if it is
+    missing. It returns the rows of n items: `row_splits` int64 [n + 1], `indices` int64 and `values` float32 [nnz].
     """
     module = _module(transform_fn, fields)
     source = join(temporary, uuid.uuid4().hex)
@@ -33,16 +33,16 @@ def write(transform_fn: str, directory: str, fields: Sequence[Field], temporary:
 
 
 def _module(transform_fn: str, fields: Sequence[Field]) -> Any:
-    module = tf.Module()
+    module, names = tf.Module(), input_names(fields)
     module.transform = tf.saved_model.load(transform_fn)  # an attribute, so that its tables and assets are saved too
     specs = [
-        tf.TensorSpec([None, field.dimension] if field.dimension else [None], _dtype(field), field.name)
-        for field in fields
+        tf.TensorSpec([None, field.dimension] if field.dimension else [None], _dtype(field), name)
+        for name, field in zip(names, fields, strict=True)
     ]
 
     @tf.function(input_signature=specs, autograph=False)
     def item_features(*attributes: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs = {field.name: tensor for field, tensor in zip(fields, attributes, strict=True)}
+        inputs = dict(zip(names, attributes, strict=True))
         inputs[KEY] = tf.range(tf.shape(attributes[0], tf.int64)[0])
         rows = module.transform.transform_fn(*(inputs[name] for name in sorted(inputs)))  # TFT's order
         return {ROW_SPLITS: rows[INDICES].row_splits, INDICES: rows[INDICES].values, VALUES: rows[VALUES].values}

@@ -7,13 +7,13 @@ embedding is float32 [d], all 0 if it is missing. So the graph also serves a sin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from artifacts.features.fields import Field
+from artifacts.features.fields import Field, input_names
 from artifacts.names import INDICES, KEY, VALUES
 from configs.settings.features import OF_WORDS, ItemFeatureSettings
 from pipeline.beam.block_store import BlockStore
@@ -50,12 +50,12 @@ class Pairs(NamedTuple):
 
 
 def feature_spec(fields: Sequence[Field]) -> dict[str, tf.io.FixedLenFeature]:
-    """Return the inputs: the row's key, and the attributes by their names."""
+    """Return the inputs: the row's key, and the attributes by their `input_names`."""
     spec = {KEY: tf.io.FixedLenFeature([], tf.int64)}
-    for field in fields:
+    for name, field in zip(input_names(fields), fields, strict=True):
         is_text = field.kind in OF_WORDS
         shape = [field.dimension] if field.dimension else []
-        spec[field.name] = tf.io.FixedLenFeature(shape, tf.string if is_text else tf.float32)
+        spec[name] = tf.io.FixedLenFeature(shape, tf.string if is_text else tf.float32)
     return spec
 
 
@@ -70,45 +70,42 @@ def make_preprocessing_fn(
 
     def preprocessing_fn(inputs: Tensors) -> Tensors:
         size = tf.size(inputs[KEY], tf.int64)
-        texts = {field.name: _pairs(*_split(field, inputs[field.name])) for field in fields if field.kind in OF_WORDS}
-        prices = {field.name: _prices(field, inputs) for field in fields if field.kind == "price"}
+        by_name = {field.name: inputs[name] for name, field in zip(input_names(fields), fields, strict=True)}
+        texts = {n: _pairs(*_split(f, by_name[f.name])) for n, f in enumerate(fields) if f.kind in OF_WORDS}
+        prices = {
+            n: _prices(by_name[f.name], by_name.get(f.within or "")) for n, f in enumerate(fields) if f.kind == "price"
+        }
         total = tft.sum(tf.ones_like(inputs[KEY]))
-        counted = value_counts.count(
-            {_counting(name, settings): _rows_of(pairs) for name, pairs in texts.items()}
-            | {_counting(name, None): _sums_of(price) for name, price in prices.items()},
-            store,
-        )
-        by_name = {counting.name: result for counting, result in counted.items()}
+        bounds = {number: _counting(number, settings) for number in texts}
+        bounds |= {number: _counting(number, None) for number in prices}
+        values = {number: _rows_of(pairs) for number, pairs in texts.items()}
+        values |= {number: _sums_of(price) for number, price in prices.items()}
+        counted = value_counts.count({bounds[number]: block for number, block in values.items()}, store)
         entries, dropped = [], []
-        for field in fields:
+        for number, field in enumerate(fields):
+            attribute = by_name[field.name]
             if field.kind in OF_WORDS:
-                known = by_name[_file_name(field.name)]
-                made = _tf_idf(texts[field.name], known, total, size)
+                made = _tf_idf(texts[number], counted[bounds[number]], total, size)
             elif field.kind == "price":
-                known = by_name[_file_name(field.name)]
-                made = _price_buckets(prices[field.name], known)
+                made = _price_buckets(prices[number], counted[bounds[number]])
             elif field.kind == "number":
-                made = _quantiles(inputs[field.name], settings.buckets)
+                made = _quantiles(attribute, settings.buckets)
             elif field.kind == "time":
-                made = _age_buckets(inputs[field.name])
+                made = _age_buckets(attribute)
             else:
-                made = _numbers(inputs[field.name], field.dimension)
+                made = _numbers(attribute, field.dimension)
             entries.append(made)
-            dropped.append(known.dropped if field.kind in OF_WORDS else tf.zeros([DROPPED], tf.int64))
+            is_bounded = field.kind in OF_WORDS
+            dropped.append(counted[bounds[number]].dropped if is_bounded else tf.zeros([DROPPED], tf.int64))
         return {KEY: inputs[KEY], **_joined(fields, entries, size), ACCOUNT: _account(entries, dropped, size)}
 
     return preprocessing_fn
 
 
-def _file_name(name: str) -> str:
-    return f"values_of_{name}"
-
-
-def _counting(name: str, settings: ItemFeatureSettings | None) -> Counting:
-    """Return the bounds of a field's values; the categories of prices keep those of a single item."""
-    defaults = ItemFeatureSettings()
-    least, limit = (settings.min_items, settings.max_values) if settings else (1, defaults.max_values)
-    return Counting(_file_name(name), least, limit)
+def _counting(number: int, settings: ItemFeatureSettings | None) -> Counting:
+    """Return the bounds of the values of a field, by its number; the categories of prices have the default's limit."""
+    least, limit = (settings.min_items, settings.max_values) if settings else (1, ItemFeatureSettings().max_values)
+    return Counting(f"values_{number}", least, limit)
 
 
 def _split(field: Field, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -197,9 +194,10 @@ class _Price(NamedTuple):
     is_known: tf.Tensor  # bool [r]
 
 
-def _prices(field: Field, inputs: Mapping[str, tf.Tensor]) -> _Price:
-    prices = tf.cast(inputs[field.name], tf.float64)
-    categories = inputs[field.within] if field.within else tf.fill(tf.shape(prices), "")
+def _prices(prices: tf.Tensor, categories: tf.Tensor | None) -> _Price:
+    """Return prices float32 [r] and their categories string [r]; without categories, all are of one."""
+    prices = tf.cast(prices, tf.float64)
+    categories = tf.fill(tf.shape(prices), "") if categories is None else categories
     distinct, places = tf.unique(tf.strings.join(["=", trimmed(categories)]), tf.int64)  # no line of a file is empty
     is_known = tf.math.is_finite(prices) & (prices >= 0)
     is_above = is_known & (prices > 0)

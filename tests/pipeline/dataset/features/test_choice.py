@@ -88,6 +88,14 @@ def test_prices_and_weights():
     assert made.fields == (Field("price", "price", within="brand"), Field("brand", "tags", 3.0, ";"))
 
 
+def test_a_dry_run_lists_the_fields_and_what_is_left_out():
+    table = pa.table({"contentId": ["i"], "price": [1.0], "views": [1], "brand": ["b"]})
+    assert choice.describe(settings(), table).splitlines() == [
+        "features of price (price), brand (category)",
+        "no features of views: it changes after publication, so what is measured would not be true of new items",
+    ]
+
+
 def test_no_features_by_default():
     assert choice.choose(Settings(), pa.table({"contentId": ["i"], "title": ["t"]})) == ((), {})
 

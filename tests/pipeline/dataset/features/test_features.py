@@ -9,16 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import tensorflow as tf
 
 from artifacts import features
 from artifacts.manifests import DatasetManifest
 from artifacts.paths import Dataset
-from pipeline.dataset.features import raw
+from configs.errors import UserError
+from pipeline.dataset.features.apply import FeatureGraph
 from tests.support.exports import make_dataset
 
 DAY_MS, LAST_MS = 86_400_000, 1_704_067_200_000
-WEIGHTS = {"title": 1.0, "tags": 2.0, "section": 0.5, "price": 1.0, "length": 1.0, "published": 1.0, "meaning": 3.0}
+WEIGHTS = {"title": 1.0, "tags": 2.0, "section": 0.5, "price": 1.0, "Länge (cm)": 1.0, "published": 1.0, "meaning": 3.0}
 MIN_ITEMS, MAX_VALUES, BUCKETS = 2, 40, 4
 TITLES = [
     "Die Räder der Welt",
@@ -39,7 +39,7 @@ def shop(number: int) -> dict:
         "tags": [[], ["a", " b "], ["b", "c", "c", f"rare{number}"], None][number % 4],
         "section": ["Hats", "Shoes \n and more", None, "Hats", f"Only {number}"][number % 5],
         "price": [None, 0.0, float(1 + number), 1e4, -3.0, float("nan")][number % 6],
-        "length": None if number % 7 == 0 else float(number % 11),
+        "Länge (cm)": None if number % 7 == 0 else float(number % 11),
         "published": None if number % 9 == 0 else LAST_MS - int(DAY_MS * (1.2**number - 2)),
         "meaning": None if number == 3 else [float("nan")] * 3 if number == 4 else rng.normal(size=3).tolist(),
         "views": number,
@@ -143,16 +143,17 @@ def price_buckets(items: list[dict], of: list[dict]) -> np.ndarray:
 def expected(of: list[dict]) -> tuple[np.ndarray, list[int]]:
     """Return the features, float64 [n, width], and the sizes of the fields, in the order of the catalogue's columns."""
     items = [shop(number) for number in range(len(ITEMS) - 1)] + [dict.fromkeys(shop(0))]
-    lengths = np.array([item["length"] for item in items if item["length"] is not None], np.float32)
+    lengths = np.array([item["Länge (cm)"] for item in items if item["Länge (cm)"] is not None], np.float32)
     bounds = np.quantile(lengths, np.arange(1, BUCKETS) / BUCKETS, method="inverted_cdf")
+    sizes = [item["Länge (cm)"] for item in of]
     ages = [None if item["published"] is None else max(LAST_MS - item["published"], 0) / DAY_MS for item in of]
     parts = {
         "title": tf_idf(items, of, "title"),
         "tags": tf_idf(items, of, "tags"),
         "section": tf_idf(items, of, "section"),
         "price": price_buckets(items, of),
-        "length": one_hot(
-            [None if i["length"] is None else int(np.searchsorted(bounds, i["length"], "right")) for i in of], BUCKETS
+        "Länge (cm)": one_hot(
+            [None if size is None else int(np.searchsorted(bounds, size, "right")) for size in sizes], BUCKETS
         ),
         "published": one_hot([None if age is None else min(int(math.log2(1 + age)), 12) for age in ages], 13),
         "meaning": np.array([item["meaning"] or [0] * 3 for item in of]),
@@ -212,7 +213,7 @@ def test_the_manifest_accounts_for_each_field(root):
         "tags": "tags",
         "section": "category",
         "price": "price",
-        "length": "number",
+        "Länge (cm)": "number",
         "published": "time",
         "meaning": "embedding",
     }
@@ -229,20 +230,21 @@ def test_the_manifest_accounts_for_each_field(root):
 
 
 def test_one_item_alone_has_the_same_bytes(root):
-    """A server makes the features of raw attributes as the pipeline does, whatever else is in the block."""
-    made, rows = account(root), features.read_new_items(root)[1]
+    """An item that comes later has the features that the pipeline would make, whatever else is in its block."""
+    expected, graph = features.read_new_items(root)[1], FeatureGraph(root)
     table = pq.read_table(Dataset(root).new_items)
-    served = tf.saved_model.load(Dataset(root).item_features_fn).signatures["item_features"]
-    inputs = raw.of_table(table, made.fields, made.as_of_ms).columns
-    for row in range(len(rows)):
-        one = {name: tf.constant(np.asarray(values[row : row + 1])) for name, values in inputs.items()}
-        answer = {name: tensor.numpy() for name, tensor in served(**one).items()}
-        entries = slice(rows.indptr[row], rows.indptr[row + 1])
-        assert answer["row_splits"].tolist() == [0, entries.stop - entries.start]
-        assert answer["indices"].tolist() == rows.indices[entries].tolist()
-        assert answer["values"].tobytes() == rows.values[entries].tobytes()
-    together = served(**{name: tf.constant(np.asarray(values)) for name, values in inputs.items()})
-    assert together["values"].numpy().tobytes() == rows.values.tobytes()
+    for rows, made in [(expected, graph.of_table(table)), (expected, graph.of_table(table.drop_columns(["views"])))]:
+        assert made.values.tobytes() == rows.values.tobytes()
+        assert made.indices.tolist() == rows.indices.tolist() and made.indptr.tolist() == rows.indptr.tolist()
+    for row in range(len(expected)):
+        entries, made = slice(*expected.indptr[row : row + 2]), graph.of_table(table.slice(row, 1))
+        assert made.indptr.tolist() == [0, entries.stop - entries.start]
+        assert made.indices.tolist() == expected.indices[entries].tolist()
+        assert made.values.tobytes() == expected.values[entries].tobytes()
+    assert len(graph.of_table(table.slice(0, 0))) == 0
+    assert not graph.of_table(pa.table({"contentId": ["nothing else"]})).has_some.any()
+    with pytest.raises(UserError, match="embeddings of 2, 3 numbers"):
+        graph.of_table(pa.table({"meaning": [[1.0, 2.0]]}))
 
 
 def test_the_files_are_described(root):
