@@ -17,7 +17,7 @@ from configs.settings import EvaluationSettings, TrainingSettings
 from tests.support import quick_export, ranx_metrics
 from tests.support.datasets import write_dataset, write_items
 from trainer import evaluate as command
-from trainer.evaluation import baselines, evaluation, gate, intervals
+from trainer.evaluation import baselines, evaluation, gate, intervals, segments
 from trainer.evaluation import metrics as measures
 from trainer.evaluation.baselines import ItemKnn
 from trainer.evaluation.intervals import Cell
@@ -173,13 +173,35 @@ def test_activity_is_by_items_in_train(world, found):
         "2-5": ((sizes > 1) & (sizes < 6)).sum(),
         "6-20": ((sizes > 5) & (sizes < 21)).sum(),
     }
-    assert found.activity == {name: count for name, count in expected.items() if count} and found.activity["1"] == 1
+    assert (
+        found.by_activity.users == {name: count for name, count in expected.items() if count}
+        and found.by_activity.users["1"] == 1
+    )
     whole = found.cells[baselines.WALS]["recall@5"].value
     parts = [
-        found.by_activity[baselines.WALS][name]["recall@5"].value * count for name, count in found.activity.items()
+        found.by_activity.cells[baselines.WALS][name]["recall@5"].value * count
+        for name, count in found.by_activity.users.items()
     ]
     assert sum(parts) / found.users == pytest.approx(whole)
-    assert "coverage@5" not in found.by_activity[baselines.WALS]["6-20"]
+    assert "coverage@5" not in found.by_activity.cells[baselines.WALS]["6-20"]
+
+
+def test_held_out_items_of_a_band_are_measured_by_themselves(world, found):
+    """Recall of the rare third by plain loops, for the model and popularity."""
+    _, train, truth, _ = world
+    visitors = (train > 0).sum(0)
+    rare = 3 * (np.cumsum(visitors) - visitors) // visitors.sum() >= 2
+    for name in (baselines.WALS, baselines.POPULAR):
+        scores, recalls = dense_scores(world)[name], []
+        for user in np.flatnonzero((truth[:, rare] > 0).any(1)):
+            order = np.lexsort((np.arange(ITEMS), -scores[user].astype("f")))
+            best = [item for item in order if train[user, item] == 0][: KS[-1]]
+            wanted = np.flatnonzero((truth[user] > 0) & rare)
+            recalls.append(np.isin(wanted, best).mean())
+        group = segments.HELD_OUT + segments.RARE
+        assert found.by_segment.users[group] == len(recalls) > 10
+        cells = found.by_segment.cells[name][group]
+        assert cells["recall@10"].value == pytest.approx(np.mean(recalls)) and "recall@5" not in cells
 
 
 def sums_of(values: np.ndarray, users: int) -> measures.Sums:
@@ -339,7 +361,8 @@ def test_to_beat_a_system_needs_every_headline_metric(recall, ndcg, passed):
     lows = {"recall@5": recall, "ndcg@5": ndcg}
     differences = {baselines.POPULAR: {metric: Cell(0.02, low, 0.05) for metric, low in lows.items()}}
     about = {"settings": {"k": [5], "headline": ["recall", "ndcg"]}}
-    found = evaluation.Evaluation(1, 1, {}, {}, {}, differences, {}, {}, None, about)
+    nothing = evaluation.ByGroup({}, {}, {})
+    found = evaluation.Evaluation(1, 1, {}, differences, nothing, nothing, {}, None, about)
     (rule,) = gate.check(found, [], [baselines.POPULAR])
     assert rule.passed is passed and rule.short_by == max(0.0, -min(recall, ndcg))
     assert ("must be above 0" in rule.summary) is not passed

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from configs import cli
@@ -35,7 +36,7 @@ def show(evaluation: Evaluation, rules: Sequence[Rule]) -> None:
         table.add_row(metric, *_cells([cells.get(metric) for cells in evaluation.cells.values()], metric))
     console.print(table)
     _show_differences(console, evaluation)
-    _show_activity(console, evaluation)
+    _show_groups(console, evaluation)
     left_out = [f"{name}: {count:,}" for name, count in evaluation.about["left_out"].items() if count]
     if left_out:
         console.print(f"left out: {'; '.join(left_out)}", highlight=False, soft_wrap=True)
@@ -79,18 +80,23 @@ def _show_differences(console: Console, evaluation: Evaluation) -> None:
         table.add_row(metric, *(f"{cell.value:+.4f} [dim]{cell.low:+.4f} to {cell.high:+.4f}[/dim]" for cell in cells))
     console.print(table)
     for verdict in evaluation.verdicts:
-        for line in (verdict.summary, *(f"  weak spot: {spot}" for spot in verdict.weak_spots)):
+        weak = [f"  weak spot: {spot}" for spot in verdict.weak_spots]
+        for line in (verdict.summary, *weak, *(f"  trade-off: {spot}" for spot in verdict.trade_offs)):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     for name, cell in evaluation.overlap.items():
         line = f"{name} with {evaluation.against}: {cell.text('.3f')} of a list is the same"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _show_activity(console: Console, evaluation: Evaluation) -> None:
+def _show_groups(console: Console, evaluation: Evaluation) -> None:
     metric = f"recall@{max(evaluation.about['settings']['k'])}"
-    title = f"{metric} by the items that a visitor has in train"
-    table = _table(title, "items", "visitors", *evaluation.by_activity)
-    for group, users in evaluation.activity.items():
-        cells = [groups[group][metric] for groups in evaluation.by_activity.values()]
-        table.add_row(group, f"{users:,}", *_cells(cells, metric))
-    console.print(table)
+    kinds = (
+        ("items", "the number of items in train", evaluation.by_activity),
+        ("group", "what visitors have and what is held out", evaluation.by_segment),
+    )
+    for first, kind, groups in kinds:
+        table = _table(f"{metric} by {kind}", first, "visitors", *groups.cells)
+        for group, users in groups.users.items():
+            cells = [by_group[group][metric] for by_group in groups.cells.values()]
+            table.add_row(escape(group), f"{users:,}", *_cells(cells, metric))
+        console.print(table)

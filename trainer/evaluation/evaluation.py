@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from artifacts.items_table import ItemsTable
-from artifacts.names import RECENT_POPULARITY, VISITORS
+from artifacts.names import CATEGORY, RECENT_POPULARITY, VISITORS
 from artifacts.paths import Dataset, Model
 from configs import __version__
 from configs.errors import UserError
@@ -19,9 +19,36 @@ from trainer.evaluation import baselines, inputs, metrics, verdicts
 from trainer.evaluation.baselines import WALS, Factors, System
 from trainer.evaluation.inputs import Block, HeldOut
 from trainer.evaluation.intervals import Cells, Intervals
-from trainer.evaluation.metrics import Sums, Users
-from trainer.evaluation.verdicts import Comparison, Verdict
+from trainer.evaluation.metrics import ACTIVITY, Sums, Users
+from trainer.evaluation.segments import HAVE, HELD_OUT, Segments
+from trainer.evaluation.verdicts import Comparison, Group, Verdict
 from trainer.inputs.dataset_rows import DatasetInfo
+
+
+class ByGroup(NamedTuple):
+    """The metrics by group of users, without empty groups."""
+
+    users: dict[str, int]
+    cells: dict[str, dict[str, Cells]]  # by system
+    differences: dict[str, dict[str, Cells]]  # ours minus each other system's, paired by user
+
+    @classmethod
+    def of(cls, sums: Mapping[str, Sums], names: Sequence[str], intervals: Intervals) -> ByGroup:
+        """Return the metrics of all systems; names: of the groups of their sums, in order."""
+        ours, counts = sums[WALS], sums[WALS].counts.sum(axis=0)
+        return cls(
+            {name: int(count) for name, count in zip(names, counts, strict=True) if count},
+            {name: intervals.by_group(own, names) for name, own in sums.items()},
+            {name: intervals.differences_by_group(ours, own, names) for name, own in sums.items() if name != WALS},
+        )
+
+    def compared(self, system: str) -> dict[str, tuple[int, Comparison]]:
+        """Return the users of each group, and the comparison with a system."""
+        theirs, differences = self.cells[system], self.differences[system]
+        return {
+            name: (users, Comparison(self.cells[WALS][name], theirs[name], differences[name]))
+            for name, users in self.users.items()
+        }
 
 
 @dataclass
@@ -30,11 +57,10 @@ class Evaluation:
 
     users: int  # those with something held out
     pairs: int  # those held out
-    activity: dict[str, int]  # users by the number of items that they have in train
     cells: dict[str, Cells]  # metrics by system
-    by_activity: dict[str, dict[str, Cells]]  # the same by activity
     differences: dict[str, Cells]  # ours minus each other system's, paired by user
-    differences_by_activity: dict[str, dict[str, Cells]]  # the same by activity
+    by_activity: ByGroup  # by the number of items that a user has in train
+    by_segment: ByGroup  # by what a user has and what is held out (`trainer.evaluation.segments`), at the greatest K
     overlap: Cells  # the share of the two models' lists that is the same
     against: str | None  # the name of the other model
     about: dict[str, Any] = field(default_factory=dict)  # the model, the dataset, the settings, and what was left out
@@ -52,29 +78,47 @@ class Evaluation:
             verdicts.of(
                 name,
                 Comparison(self.cells[WALS], self.cells[name], paired),
-                {
-                    group: (users, Comparison(*(cells[group] for cells in self._groups(name))))
-                    for group, users in self.activity.items()
-                },
+                self._visitors(name),
+                self._held_out(name),
                 self.headline,
                 self.about["settings"]["confidence"],
             )
             for name, paired in self.differences.items()
         ]
 
-    def _groups(self, system: str) -> tuple[dict[str, Cells], ...]:
-        return self.by_activity[WALS], self.by_activity[system], self.differences_by_activity[system]
+    def _visitors(self, system: str) -> list[Group]:
+        advice = verdicts.for_visitors(system, self.about["model"]["gamma"])
+        activity = {
+            f"visitors with {name} item{'s' * (name != '1')}": compared
+            for name, compared in self.by_activity.compared(system).items()
+        }
+        segments = self.by_segment.compared(system).items()
+        groups = activity | {name: compared for name, compared in segments if name.startswith(HAVE)}
+        return [Group(name, *compared, advice) for name, compared in groups.items()]
+
+    def _held_out(self, system: str) -> list[Group]:
+        return [
+            Group(name, *compared, verdicts.for_held_out(name.removeprefix(HELD_OUT)))
+            for name, compared in self.by_segment.compared(system).items()
+            if name.startswith(HELD_OUT)
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of --output_json (docs/evaluation.md)."""
         plain = asdict(self)
+        activity, segments = plain["by_activity"], plain["by_segment"]
         content = {
             "kind": "evaluation",
             "code_version": __version__,
             **self.about,
-            **{name: plain[name] for name in ("users", "pairs", "activity")},
+            **{name: plain[name] for name in ("users", "pairs", "differences")},
             "systems": plain["cells"],
-            **{name: plain[name] for name in ("by_activity", "differences", "differences_by_activity")},
+            "activity": activity.users,
+            "by_activity": activity.cells,
+            "differences_by_activity": activity.differences,
+            "segments": segments.users,
+            "by_segment": segments.cells,
+            "differences_by_segment": segments.differences,
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
         }
         if self.against is not None:
@@ -99,19 +143,19 @@ def evaluate(
     if ks[-1] > info.items:
         raise UserError(f"K is {ks[-1]}, and {dataset_dir} has {info.items} items; lower evaluation.k")
     read = {path: inputs.read_model(path, info) for path in (model_dir, against_dir) if path}
-    items = ItemsTable.read(Dataset(info.root).items, info.items, (VISITORS, RECENT_POPULARITY))
+    items = ItemsTable.read(Dataset(info.root).items, info.items, (VISITORS, RECENT_POPULARITY), (CATEGORY,))
     systems: dict[str, System] = {WALS: Factors(Model(model_dir), info, read[model_dir].neighbourhood.gamma)}
     against = f"WALS of {against_dir}" if against_dir else None
     if against_dir and against:
         systems[against] = Factors(Model(against_dir), info, read[against_dir].neighbourhood.gamma)
     systems |= baselines.baselines(info, items, settings.baselines, settings.neighbours)
-    run = _Run(held_out, systems, against, items.visitors, settings.model_copy(update={"k": tuple(ks)}))
+    run = _Run(held_out, systems, against, items, settings.model_copy(update={"k": tuple(ks)}))
     for block in held_out.blocks():
         run.take(block)
         progress(run.done, held_out.users)
     evaluation = run.finish()
     evaluation.about = {
-        "model": {"root": model_dir, "digest": read[model_dir].digest()},
+        "model": {"root": model_dir, "digest": read[model_dir].digest(), "gamma": read[model_dir].neighbourhood.gamma},
         "dataset": {"root": dataset_dir, "fingerprint": info.fingerprint, "split": info.manifest.split.model_dump()},
         "settings": settings.model_dump(mode="json") | {"k": ks},
         "left_out": _left_out(info, evaluation.users),
@@ -138,12 +182,15 @@ class _Run:
         held_out: HeldOut,
         systems: Mapping[str, System],
         against: str | None,
-        visitors: np.ndarray,
+        items: ItemsTable,
         settings: EvaluationSettings,
     ):
         self._held_out, self._systems, self._against, self._settings = held_out, systems, against, settings
-        information = metrics.information(visitors, held_out.info.users)
+        information = metrics.information(items.visitors, held_out.info.users)
         self._sums = {name: Sums(settings.k, information, held_out.users) for name in systems}
+        self._segments = Segments.of(items)
+        size = len(self._segments.names)
+        self._parts = {name: Sums(settings.k[-1:], information, held_out.users, size) for name in systems}
         self._ks, self._buckets = self._sums[WALS].ks, len(self._sums[WALS].counts)
         self._overlap = np.zeros((self._buckets, len(self._ks)))
         self.done, self._pairs = 0, 0
@@ -156,8 +203,11 @@ class _Run:
             keys, seed = piece.keys, self._settings.seed
             users = Users.of(keys, piece.seen.lengths, self.done, self._held_out.users, seed)
             lists = {name: system.top(keys, piece.seen, int(self._ks[-1])) for name, system in self._systems.items()}
+            segments = list(self._segments.members(piece.seen, piece.truth))
             for name, top in lists.items():
                 self._sums[name].add(top, piece.truth, users)
+                for positions, groups, truth in segments:
+                    self._parts[name].add(top[positions], truth, users.take(positions, groups))
             if self._against:
                 shares = metrics.overlap(lists[WALS], lists[self._against], self._ks)
                 np.add.at(self._overlap, users.buckets, shares)
@@ -177,17 +227,16 @@ class _Run:
         """Return the metrics with their intervals."""
         sums, settings = self._sums, self._settings
         intervals = Intervals(self._buckets, settings.resamples, settings.confidence, settings.seed)
-        counts, buckets = sums[WALS].counts.sum(axis=0), sums[WALS].counts.sum(axis=1)
+        buckets = sums[WALS].counts.sum(axis=1)
         shares = self._overlap.T if self._against else ()
         overlap = {f"overlap@{k}": intervals.mean(column, buckets) for k, column in zip(self._ks, shares, strict=False)}
         return Evaluation(
             self.done,
             self._pairs,
-            {name: int(count) for name, count in zip(metrics.ACTIVITY, counts, strict=True) if count},
             {name: intervals.of(own) for name, own in sums.items()},
-            {name: intervals.by_activity(own) for name, own in sums.items()},
             {name: intervals.differences(sums[WALS], own) for name, own in sums.items() if name != WALS},
-            {name: intervals.differences_by_activity(sums[WALS], own) for name, own in sums.items() if name != WALS},
+            ByGroup.of(sums, list(ACTIVITY), intervals),
+            ByGroup.of(self._parts, self._segments.names, intervals),
             overlap,
             self._against,
         )

@@ -11,13 +11,13 @@ are normal, with the standard error of a jackknife that leaves out one of 20 par
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
-from trainer.evaluation.metrics import ACTIVITY, RMSE, USER_METRICS, Columns, Sums, coverage, gini
+from trainer.evaluation.metrics import RMSE, USER_METRICS, Columns, Sums, coverage, gini
 
 
 @dataclass(frozen=True)
@@ -54,35 +54,35 @@ class Intervals:
             cells[RMSE] = self._cell(math.sqrt(total[0] / total[1]), np.sqrt(drawn[:, 0] / drawn[:, 1]))
         return cells
 
-    def by_activity(self, sums: Sums) -> dict[str, Cells]:
-        """Return the means over users by the number of items a user has, without empty groups."""
-        return {name: self._of_users(sums, group) for name, group in _groups(sums)}
+    def by_group(self, sums: Sums, names: Sequence[str]) -> dict[str, Cells]:
+        """Return the means over users by group, without empty groups; names: of the groups of `sums`, in order."""
+        return {name: self._of_users(sums, group) for name, group in _filled(sums, names)}
 
-    def differences(self, first: Sums, second: Sums, activity: int | None = None) -> Cells:
-        """Return first - second, paired, of the metrics that are means over users: of all, or of one activity."""
-        (ours, our_draws), (others, other_draws) = self._drawn(first, activity), self._drawn(second, activity)
+    def differences(self, first: Sums, second: Sums, group: int | None = None) -> Cells:
+        """Return first - second, paired, of the metrics that are means over users: of all, or of one group."""
+        (ours, our_draws), (others, other_draws) = self._drawn(first, group), self._drawn(second, group)
         return {
             name: self._cell(float(value - others[name]), our_draws[name] - other_draws[name])
             for name, value in ours.items()
         }
 
-    def differences_by_activity(self, first: Sums, second: Sums) -> dict[str, Cells]:
-        """Return the differences by the number of items a user has, without empty groups."""
-        return {name: self.differences(first, second, group) for name, group in _groups(first)}
+    def differences_by_group(self, first: Sums, second: Sums, names: Sequence[str]) -> dict[str, Cells]:
+        """Return the differences by group; see `by_group`."""
+        return {name: self.differences(first, second, group) for name, group in _filled(first, names)}
 
     def mean(self, totals: np.ndarray, counts: np.ndarray) -> Cell:
         """Return the mean of sums over users float64 [buckets], and the numbers of users float64 [buckets]."""
         return self._cell(float(totals.sum() / counts.sum()), (self._draws @ totals) / (self._draws @ counts))
 
-    def _of_users(self, sums: Sums, activity: int | None = None) -> Cells:
-        values, draws = self._drawn(sums, activity)
+    def _of_users(self, sums: Sums, group: int | None = None) -> Cells:
+        values, draws = self._drawn(sums, group)
         return {name: self._cell(float(value), draws[name]) for name, value in values.items()}
 
-    def _drawn(self, sums: Sums, activity: int | None = None) -> tuple[Means, Means]:
-        """Return metrics of all users (or of one activity), and float64 [resamples] of each metric's draws."""
+    def _drawn(self, sums: Sums, group: int | None = None) -> tuple[Means, Means]:
+        """Return metrics of all users (or of one group), and float64 [resamples] of each metric's draws."""
         cells, counts = sums.cells.sum(axis=1), sums.counts.sum(axis=1)
-        if activity is not None:
-            cells, counts = sums.cells[:, activity], sums.counts[:, activity]
+        if group is not None:
+            cells, counts = sums.cells[:, group], sums.counts[:, group]
         drawn = np.tensordot(self._draws, cells, axes=1)
         return _means(cells.sum(0), counts.sum(), sums.ks), _means(drawn, self._draws @ counts, sums.ks)
 
@@ -104,9 +104,9 @@ class Intervals:
         return cells
 
 
-def _groups(sums: Sums) -> list[tuple[str, int]]:
+def _filled(sums: Sums, names: Sequence[str]) -> list[tuple[str, int]]:
     """Return name and number of each group of users that is not empty."""
-    return [(name, group) for group, name in enumerate(ACTIVITY) if sums.counts[:, group].any()]
+    return [(name, group) for group, name in enumerate(names) if sums.counts[:, group].any()]
 
 
 def _means(totals: np.ndarray, users: np.ndarray, ks: np.ndarray) -> Means:

@@ -170,21 +170,25 @@ class Users:
         limits = [limit for limit in ACTIVITY.values() if limit is not None]
         return cls(buckets, parts, np.searchsorted(limits, items))
 
+    def take(self, positions: np.ndarray, groups: np.ndarray) -> Users:
+        """Return some of the users, int64 [r], with groups int64 [r] in place of their activity."""
+        return Users(self.buckets[positions], self.parts[positions], groups)
+
 
 class Sums:
-    """The sums of one system.
+    """The sums of one system by groups of users, which are those of `ACTIVITY` unless others are given.
 
     Attributes:
-        cells: float64 [buckets, activities, ks, columns]. counts: float64 [buckets, activities], users.
+        cells: float64 [buckets, groups, ks, columns]. counts: float64 [buckets, groups], users.
         exposure: int32 [parts, ks, items]. errors: float64 [buckets, 2], squared errors of ratings and their number.
     """
 
-    def __init__(self, ks: Sequence[int], information: np.ndarray, users: int):
+    def __init__(self, ks: Sequence[int], information: np.ndarray, users: int, groups: int = len(ACTIVITY)):
         """Begin with zeros; ks ascend, information is float64 [m] (`of_lists`)."""
         self.ks, self._information = np.array(ks, np.int64), information
         buckets = min(users, _BUCKETS)
-        self.cells = np.zeros((buckets, len(ACTIVITY), len(ks), len(Columns._fields)))
-        self.counts = np.zeros((buckets, len(ACTIVITY)))
+        self.cells = np.zeros((buckets, groups, len(ks), len(Columns._fields)))
+        self.counts = np.zeros((buckets, groups))
         self.exposure = np.zeros((_PARTS, len(ks), len(information)), np.int32)
         self.errors = np.zeros((buckets, 2))
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from trainer.evaluation.baselines import KNN, POPULAR, RECENT
 from trainer.evaluation.intervals import Cell, Cells
+from trainer.evaluation.segments import MOST_POPULAR, RARE
 
 AHEAD, BEHIND, OPEN = "ahead", "behind", "no significant difference"
 LEAST = 100  # visitors of a group that is named as a weak spot
@@ -19,13 +22,16 @@ class Verdict:
         verdict: BEHIND if the interval of the paired difference is below zero in any headline metric, else AHEAD if it
             is above zero in any, else OPEN.
         summary: a sentence with the metrics.
-        weak_spots: a sentence per group of LEAST or more visitors for whom the other system is significantly better.
+        weak_spots: a sentence per group of LEAST or more visitors for whom the other system is significantly better,
+            with what to try.
+        trade_offs: the same for groups of held-out items, which a list gains and loses in turn.
     """
 
     system: str
     verdict: str
     summary: str
     weak_spots: list[str]
+    trade_offs: list[str]
 
 
 @dataclass(frozen=True)
@@ -52,10 +58,20 @@ class Comparison:
         )
 
 
+class Group(NamedTuple):
+    """Some visitors: who they are in words, their number, the comparison over them, and what to try if it is bad."""
+
+    name: str
+    users: int
+    comparison: Comparison
+    advice: str = ""
+
+
 def of(
     system: str,
     whole: Comparison,
-    groups: Mapping[str, tuple[int, Comparison]],
+    groups: Sequence[Group],
+    held_out: Sequence[Group],
     metrics: Sequence[str],
     confidence: float,
 ) -> Verdict:
@@ -63,7 +79,7 @@ def of(
 
     Args:
         whole: the comparison over all visitors.
-        groups: visitors by the items that they have in train: their number, and the comparison over them.
+        groups: of visitors. held_out: of visitors by what is held out of them.
         metrics: the headline metrics, such as recall@20.
         confidence: of the intervals, as a share.
     """
@@ -71,16 +87,28 @@ def of(
     verdict = whole.verdict(metrics)
     opening = {AHEAD: f"better than {system}", BEHIND: f"worse than {system}"}.get(verdict)
     opening = opening or f"no significant difference from {system}"
-    weak = [
-        f"visitors with {_items(name)} ({number:,}): {system} is better, {group.text(metrics, level)}"
-        for name, (number, group) in groups.items()
-        if number >= LEAST and group.verdict(metrics) == BEHIND
-    ]
-    return Verdict(system, verdict, f"{opening}: {whole.text(metrics, level)}", weak)
+    weak, trade_offs = (
+        [
+            f"{group.name} ({group.users:,}): {system} is better, {group.comparison.text(metrics, level)}{group.advice}"
+            for group in all_groups
+            if group.users >= LEAST and group.comparison.verdict(metrics) == BEHIND
+        ]
+        for all_groups in (groups, held_out)
+    )
+    return Verdict(system, verdict, f"{opening}: {whole.text(metrics, level)}", weak, trade_offs)
 
 
-def _items(group: str) -> str:
-    return "1 item" if group == "1" else f"{group} items"
+def for_visitors(system: str, gamma: float) -> str:
+    """Return what to try if a system is better for a group of visitors; gamma: of the model's item-item term."""
+    if system == KNN and not gamma:
+        return "; train with neighbourhood.gamma=auto"
+    return "; search settings with python -m trainer.tune" if system in (KNN, POPULAR, RECENT) else ""
+
+
+def for_held_out(items: str) -> str:
+    """Return what to try if a system finds more of the held-out items of a group (`trainer.evaluation.segments`)."""
+    change = {MOST_POPULAR: "lower", RARE: "raise"}.get(items)
+    return f"; to show more of them, {change} training.col_weights_exponent" if change else ""
 
 
 def _signed(cell: Cell, level: str) -> str:

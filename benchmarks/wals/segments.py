@@ -1,0 +1,82 @@
+"""Compare the default model with the baselines, by groups of visitors, on six data sets.
+
+    python -m benchmarks.wals.segments [--data "last.fm" ...] [--write]
+
+Each data set is preprocessed, trained and evaluated by the commands, with a source, an input and a split, and nothing
+else. The last item of each visitor is held out; of RetailRocket, of its train. A group counts if it has 100 visitors or
+more. It is behind if the 95 % interval of the paired difference in recall@20 or NDCG@20 is below zero.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.support import machine
+from benchmarks.wals.defaults import DATA
+
+NAMES = ("last.fm", "sample, articles", "sample, shop", "sample, pages", "RetailRocket", "Google's GA4 shop")
+
+
+def run(module: str, *flags: str) -> None:
+    """Run a command, and end if it fails."""
+    subprocess.run([sys.executable, "-m", module, *flags], check=True, stdout=subprocess.DEVNULL, cwd=machine.ROOT)
+
+
+def flags_of(name: str, folder: Path) -> list[str]:
+    """Return the flags of a data set; amounts of a table are what a dwell is, not ratings."""
+    return [flag.replace("rating_column", "duration_column") for flag in DATA[name](folder)]
+
+
+def evaluation(name: str) -> dict[str, Any]:
+    """Return the evaluation of a data set."""
+    folder = machine.output() / "segments" / "".join(letter if letter.isalnum() else "_" for letter in name)
+    folder.mkdir(parents=True, exist_ok=True)
+    config, dataset, figures = folder / "config.yaml", folder / "dataset", folder / "evaluation.json"
+    config.write_text("source: {kind: ga4, item_parameter: content_id}\n")
+    paths = [f"--config={config}", f"--dataset_dir={dataset}"]
+    if not dataset.exists():
+        run("pipeline.preprocess", *paths, *flags_of(name, folder), "--runner=FnApiRunner")
+    if not (folder / "model").exists():
+        run("trainer.task", *paths, f"--model_dir={folder}/model")
+    run("trainer.evaluate", *paths, f"--model_dir={folder}/model", f"--output_json={figures}")
+    return json.loads(figures.read_text())
+
+
+def summary(name: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a data set: recall and NDCG of each system, and the groups that are behind."""
+    systems = {
+        system: {metric: cells[f"{metric}@20"] for metric in ("recall", "ndcg")}
+        for system, cells in found["systems"].items()
+    }
+    sizes = [*found["activity"].values(), *found["segments"].values()]
+    verdicts = [verdict for verdict in found["verdicts"] if not verdict["system"].startswith("time")]
+    return {
+        "data": name,
+        "visitors": found["users"],
+        "groups": sum(size >= 100 for size in sizes),
+        "systems": systems,
+        "weak_spots": [spot for verdict in verdicts for spot in verdict["weak_spots"]],
+        "trade_offs": [spot for verdict in verdicts for spot in verdict["trade_offs"]],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="*", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--write", action="store_true", help="write benchmarks/results/segments.json")
+    arguments = parser.parse_args()
+    rows = []
+    for name in arguments.data:
+        rows.append(summary(name, evaluation(name)))
+        print(json.dumps(rows[-1], indent=1), flush=True)
+    if arguments.write:
+        machine.save("segments", {"seed": 42, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
