@@ -376,6 +376,30 @@ def dataset_quality() -> str:
     return table(("system", "last.fm", "last.fm, `rating.kind=binary`", "the sample"), rows)
 
 
+def segments() -> str:
+    """Return the groups of visitors that are behind a baseline, by data set."""
+    header = ("data", "visitors", "recall@20, WALS", "item kNN", "popularity", "groups", "weak spots", "trade-offs")
+    return table(
+        header,
+        (
+            (
+                row["data"],
+                row["visitors"],
+                *(f"{row['systems'][name]['recall']['value']:.4f}" for name in ("WALS", "item kNN", "popularity")),
+                row["groups"],
+                _groups(row["weak_spots"]),
+                _groups(row["trade_offs"]),
+            )
+            for row in results("segments")["rows"]
+        ),
+    )
+
+
+def _groups(lines: list[str]) -> str:
+    """Return the groups that lines on weak spots name, with the better system."""
+    return "; ".join(f"{line.split(': ')[0]}: {line.split(': ')[1].split(' is better')[0]}" for line in lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (
@@ -403,5 +427,6 @@ TABLES: dict[str, Callable[[], str]] = {
         dataset_quality,
         signal_strength,
         defaults,
+        segments,
     )
 }

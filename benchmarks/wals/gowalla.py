@@ -9,7 +9,7 @@ The rules, which this file stated before it read test for the first time:
   one that `neighbourhood.gamma: auto` chooses: the smallest with half of the greatest gain in NDCG@20 on a random fifth
   of train, with the defaults of the matrix. Each k is read on test once, plain and with this weight.
 - `constant ridge`: nu = 0, lambda 4.5, w0 0.03, b 0.4, a 0.25, 4 passes, k = 1024 and 2048. These settings were noticed
-  on test, in a comparison of ridges, so the figures are no result of a rule: hold-outs of train prefer the others.
+  on test, in a comparison of ridges, so no rule chose them: hold-outs of train prefer the others.
 
 Recall@20 and NDCG@20 have 95 % intervals by a bootstrap over users; the difference of the term is paired by user. Each
 row is added to the file as soon as it is measured.
