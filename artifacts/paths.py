@@ -80,6 +80,9 @@ class Model(Output):
     item_factors = Below("factors", "item_factors")  # prefix of the shards of the items' factors
     user_weights = Below("factors", "user_weights")  # prefix of the shards of R, the users' weights in training: [n, 1]
     related_items = Below("factors", "related_items")  # prefix of the files of the item-item matrix, if there is one
+    item_attributes = Below("factors", "item_attributes")  # prefix of the regression from attributes to items' factors
+    new_items = Below("factors", "new_items")  # prefix of the factors of the items that are not in the vocabulary
+    new_item_ids = Below("factors", "new_item_ids.txt")  # their ids, one per line
     item_weights = Below("factors", "item_weights")  # prefix of the shards of C, the items' weights in training: [n, 1]
 
 

@@ -362,6 +362,36 @@ def defaults() -> str:
     return table(("", *columns), ((label, *(cells[name] for name in columns)) for label, cells in rows.items()))
 
 
+def new_items() -> str:
+    """Return the systems on articles that nobody has viewed."""
+    systems = results("new_items")["cold"]
+    names = ("recall@20", "recall@50", "recall@100", "ndcg@20")
+    rows = ((name, *(f"{found[metric]['value']:.3f}" for metric in names)) for name, found in systems.items())
+    return table(("among new articles", "Recall@20", "Recall@50", "Recall@100", "NDCG@20"), rows)
+
+
+def few_views() -> str:
+    """Return the recall of articles by their views, with and without attributes."""
+    rows = (
+        ("NDCG@20 of all" if row["views"] == "all, ndcg" else row["views"], f"{row['today']:.3f}", f"{row['with']:.3f}",
+         _signed(row["difference"]))
+        for row in results("new_items")["few views"]
+    )  # fmt: skip
+    return table(("views of the article", "without attributes", "with", "difference"), rows)
+
+
+def one_list() -> str:
+    """Return the ranking of all articles in one list by the length of the new ones' factors."""
+    rows = (
+        ("without attributes" if row["exponent"] is None else f"`new_items_length` {row['exponent']:g}",
+         *(f"{row[part]['recall@20']['value']:.3f}" for part in ("all", "known", "new")),
+         f"{row['all']['ndcg@20']['value']:.3f}", _signed(row["known, minus today"]))
+        for row in results("new_items")["one list"]
+    )  # fmt: skip
+    header = ("", "Recall@20", "of known", "of new", "NDCG@20", "of known, minus that without attributes")
+    return table(header, rows)
+
+
 def _signed(values: list[float]) -> str:
     value, low, high = values
     return f"{value:+.4f} ({low:+.4f} to {high:+.4f})"
@@ -407,6 +437,9 @@ TABLES: dict[str, Callable[[], str]] = {
         wals_scale,
         wals_spark,
         wals_quality,
+        new_items,
+        few_views,
+        one_list,
         neighbourhood,
         neighbourhood_greatest,
         bigquery_read,

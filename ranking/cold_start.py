@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 FACTORS = "factors"  # the visitor's (the item's) own factors, as trained
 PROJECTION = "projection"  # factors solved for from the visitor's ratings, with the items' factors as they are
 POPULARITY = "popularity"  # the items that most visitors have
-MEAN_ITEM = "mean item"  # the mean of all items' factors, for an item that nobody viewed yet
+ATTRIBUTES = "attributes"  # factors from the attributes of an item that nobody viewed yet
+MEAN_ITEM = "mean item"  # the mean of all items' factors, for an item of which nothing is known
 
 
 class Rules(NamedTuple):

@@ -56,6 +56,13 @@ def capped_top_k(
     return best
 
 
+def within_cap(longer: Best, cap: Cap, k: int) -> Best:
+    """Return the first k entries of each list that the cap allows."""
+    shorter = Best.empty(len(longer.indices), k)
+    _within_cap(longer, cap, shorter, np.empty(len(longer.indices), np.bool_))
+    return shorter
+
+
 @numba.njit(**STRICT)
 def _within_cap(longer, cap, best, filled):
     """Fill `best` with the first k of each longer list that the cap allows; filled bool [b]: whether there were k."""

@@ -16,11 +16,13 @@ def contributions(projection: Projection, row: SparseRows, row_weight: float, wa
     row sums to the score of the visitor's projected factors.
 
     Args:
-        row: one row, the visitor's items, ratings a and weights E. row_weight: R. wanted: int [w], items.
+        row: one row, the visitor's items, ratings a and weights E. row_weight: R.
+        wanted: float32 [w, d], the factors of the others.
     """
     indices, ratings = row.indices, row.values
     scale = 1 / np.sqrt(projection.shared + projection.ridges(np.array([len(indices)]))[0])
-    own, asked = ((projection.items[rows].astype(np.float64) @ projection.basis) * scale for rows in (indices, wanted))
+    tables = projection.items[indices], wanted
+    own, asked = ((table.astype(np.float64) @ projection.basis) * scale for table in tables)
     weights = row_weight * projection.weights[indices] * row.entry_weights
     if len(indices) < len(scale):
         roots = np.sqrt(weights)

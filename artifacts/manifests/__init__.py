@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field
 
 from artifacts.checksums import FileDescription
+from artifacts.manifests.attributes import AttributesAccount as AttributesAccount
 from artifacts.manifests.base import MANIFEST as MANIFEST
 from artifacts.manifests.base import Manifest, Part, read_text
 from artifacts.manifests.base import kind_of as kind_of
@@ -203,6 +204,7 @@ class ModelManifest(Manifest):
     cold_start: ColdStartSettings
     held_out: HeldOutMetric | None = None
     neighbourhood: NeighbourhoodAccount = NeighbourhoodAccount()
+    attributes: AttributesAccount = AttributesAccount()
 
 
 class ServedVersionManifest(Manifest):

@@ -86,12 +86,25 @@ class NeighbourhoodSettings(Section):
 
 
 class ColdStartSettings(Section):
-    """Answers for visitors with few ratings. A model stores these settings when it is trained."""
+    """Answers for visitors with few ratings, and new items. A model stores these settings when it is trained."""
 
     min_ratings: NonNegativeInt = 10
     """Visitors with more ratings than this get their trained factors, the others projected ones."""
     min_site_ratings: NonNegativeInt = 100
     """A site with this many ratings or fewer is answered by popularity alone."""
+    attributes: bool = True
+    """Learn factors from the attributes of items, if the dataset has features: for items that nobody has viewed yet,
+    and for those with few views (docs/cold-start.md)."""
+    attributes_penalty: PositiveFloat = 1.0
+    """mu, the penalty of the regression from attributes to factors; larger values trust attributes less."""
+    few_views: NonNegativeInt = 10
+    """Items with fewer visitors than this have factors from their attributes and views in part, the more the fewer
+    visitors they have; 0 leaves all items as they were trained."""
+    new_items_length: float = Field(0.5, ge=0, le=1)
+    """Length of the factors of new items: 0 as predicted, which is short; 1 as long as those of known items. A longer
+    one puts new items higher up."""
+    new_items_share: float = Field(0.3, ge=0, le=1)
+    """Largest share of new items in recommendations, rounded up to whole items."""
 
 
 class EvaluationSettings(Section):

@@ -17,17 +17,26 @@ from configs.settings import PredictionSettings
 COLUMNS = (POPULARITY, FIRST_TIME_MS, LAST_TIME_MS)  # of items.parquet, that `allowed_items` and `Items` read
 
 
-def check(options: PredictionSettings, dataset: Dataset, items: int, catalogue_path: str | None) -> dict[str, int]:
+def check(
+    options: PredictionSettings,
+    dataset: Dataset,
+    items: int,
+    catalogue_path: str | None,
+    new: Sequence[bytes] = (),
+) -> dict[str, int]:
     """Raise UserError, before any worker starts, if the options leave no items to answer with.
+
+    new: the ids of the model's new items.
 
     Return how many ids each list has, and how many of them are in the dataset, by `allow_listed` and so on.
     """
     if options.max_per_category is not None or options.max_age_days is not None or options.allow or options.block:
         ids = Vocabulary.read(dataset.vocab_items).ids
         categories(options, ids, dataset, catalogue_path)
-        if not allowed_items(options, ids, ItemsTable.read(dataset.items, items, COLUMNS)).any():
+        may_be = allowed_items(options, ids, ItemsTable.read(dataset.items, items, COLUMNS))
+        if not may_be.any() and not allowed_new(options, new).any():
             raise UserError("prediction.allow, block and max_age_days leave no items; widen them")
-        return _listed(options, set(ids))
+        return _listed(options, {*ids, *new})
     return {}
 
 
@@ -59,10 +68,16 @@ def allowed_items(options: PredictionSettings, ids: Sequence[bytes], items: Item
     return allowed
 
 
+def allowed_new(options: PredictionSettings, ids: Sequence[bytes]) -> np.ndarray:
+    """Return bool [n]: the new items that may be answers, or be asked about; none is too old."""
+    lists = (None, None) if options.returns_visitors else (options.allow, options.block)
+    return np.array(id_lists.allowed(ids, *lists), bool)
+
+
 def categories(
     options: PredictionSettings, ids: Sequence[bytes], dataset: Dataset, catalogue_path: str | None
 ) -> np.ndarray | None:
-    """Return int32 [m], by itemId: a number for each category, -1 without one; None without max_per_category."""
+    """Return int32 [n] of ids [n]: a number for each category, -1 without one; None without max_per_category."""
     if options.max_per_category is None:
         return None
     known = catalogue.of_dataset(dataset, catalogue_path)

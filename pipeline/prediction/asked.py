@@ -15,11 +15,11 @@ _BLOCK_ENTRIES = 1 << 18  # of the answers of a block
 
 
 class Asked:
-    """The asked, by itemId (or userId); items that the dataset lacks come after the others.
+    """The asked, by itemId (or userId); items that the model lacks come after the others.
 
     Attributes:
         items: all items, in memory too. ids: [q].
-        keys: int64 [q'], their itemIds (or userIds), ascending, without the items that the dataset lacks.
+        keys: int64 [q'], their itemIds (or userIds), ascending, without the items that the model lacks.
         vectors: float32 [q, d], to be multiplied with the visitors'. rules: [q].
         block: how many are answered at once.
         term: the model's item-item term of the asked items; None without one, and for visitors.
@@ -37,13 +37,15 @@ class Asked:
     def _ask_items(self, plan: Plan, items: Items) -> None:
         wanted, names, unknown = plan.asked_ids(), items.names.ids, list(plan.unknown)
         known = [item for item in items.allowed_ids.tolist() if wanted is None or names[item] in wanted]
-        mean = cold_start.mean_item(items.factors)
+        mean = cold_start.mean_item(items.factors[: plan.items])
         self.keys = np.array(known, np.int64)
         self.ids = [names[item] for item in known] + unknown
         self.vectors = np.concatenate([items.factors[self.keys], np.repeat(mean[None], len(unknown), 0)])
+        in_dataset = self.keys[self.keys < plan.items]
         if items.neighbourhood:
-            self.term = Audience.of(items.neighbourhood, self.keys, len(unknown))
-        self.rules = [cold_start.FACTORS] * len(known) + [cold_start.MEAN_ITEM] * len(unknown)
+            self.term = Audience.of(items.neighbourhood, in_dataset, len(self.ids) - len(in_dataset))
+        by_attributes = [cold_start.ATTRIBUTES] * (len(known) - len(in_dataset))
+        self.rules = [cold_start.FACTORS] * len(in_dataset) + by_attributes + [cold_start.MEAN_ITEM] * len(unknown)
 
     def _ask_visitors(self, plan: Plan, items: Items) -> None:
         wanted, size = plan.asked_ids(), block_rows(items)

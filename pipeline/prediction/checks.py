@@ -44,13 +44,20 @@ def deleted_visitors(settings: PrivacySettings, dataset: Dataset, manifest: Data
     return deleted
 
 
-def unknown_ids(dataset: Dataset, options: PredictionSettings, deleted: Collection[bytes]) -> tuple[bytes, ...]:
-    """Return the ids of `prediction.only` that are not in the vocabulary; raise UserError if they have no answer."""
+def unknown_ids(
+    dataset: Dataset, options: PredictionSettings, deleted: Collection[bytes], new: Collection[bytes] = ()
+) -> tuple[bytes, ...]:
+    """Return the ids of `prediction.only` that are neither in the vocabulary nor among the model's new items.
+
+    Raise UserError if they have no answer.
+    """
     if not options.only:
         return ()
     asked = IdList.read(options.only, "prediction.only")
     names, ids = iterate_ids(dataset.vocab_users if options.asks_visitors else dataset.vocab_items), asked.ids
     known = {name for name in names if name in ids}
+    if not options.asks_visitors:
+        known |= ids & set(new)
     if not known and options.kind.startswith("similar_"):
         raise UserError(f"prediction.only {options.only} has no id of the dataset; check the ids")
     return tuple(sorted({name for name in asked.unknown(known) if not (options.asks_visitors and name in deleted)}))
@@ -82,7 +89,8 @@ def check_model(model: Model, manifest: ModelManifest, trained_on: DatasetManife
             raise UserError(f"{prefix}-*: a table of weights must have one column; train again")
     if not projected and (user_width := _width(model.user_factors, user_shards, users)) != item_width:
         raise UserError(f"{model.root}: users have {user_width} factors, items {item_width}; train again")
-    prefixes = (model.item_factors, model.item_weights, model.user_weights, model.user_factors, model.related_items)
+    trained = (model.item_factors, model.item_weights, model.user_weights, model.user_factors)
+    prefixes = (*trained, model.related_items, model.new_items, model.new_item_ids)
     tables = {name: file for name, file in manifest.files.items() if join(model.root, name).startswith(prefixes)}
     _check_files(model.root, tables, "train again")
 

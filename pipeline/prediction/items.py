@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +15,9 @@ from pipeline.prediction import allowed
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.writers.answers import Names
 from ranking import popularity, similarity
-from ranking.diversity import Cap, capped_top_k
+from ranking.attributes import one_list
+from ranking.attributes.new_items import NewItems
+from ranking.diversity import Cap, capped_top_k, within_cap
 from ranking.fold_in import Projection
 from ranking.heap import Best
 from ranking.neighbourhood import Neighbourhood, Term
@@ -22,44 +25,44 @@ from ranking.topk import top_k
 
 
 class Items:
-    """All m items, by itemId, and the g items that may be answers, as the rows of one table in the same order.
+    """All m items, by itemId, the n new ones after them, and those that may be answers, as the rows of two tables.
 
     Attributes:
-        names: the ids. factors: float32 [m, d].
-        compared: float32 [m, d], what scores are computed from: the factors, or their directions.
-        allowed_ids: int64 [g], the itemIds that may be answers (or be asked about).
-        neighbourhood: the model's item-item term over all items; None without one, and for similar_*.
+        names: the ids. factors: float32 [m + n, d].
+        compared: float32 [m + n, d], what scores are computed from: the factors, or their directions.
+        allowed_ids: int64 [g], the indices of those that may be answers (or be asked about).
+        neighbourhood: the model's item-item term over known items; None without one, and for similar_*.
     """
 
     def __init__(self, plan: Plan):
-        self._plan, options = plan, plan.options
+        self._plan, options, size = plan, plan.options, plan.items
         ids = Vocabulary.read(plan.dataset.vocab_items).ids
-        described = ItemsTable.read(plan.dataset.items, plan.items, allowed.COLUMNS)
-        self.names = Names(ids)
-        self.factors = factor_tables.read_table(plan.model.item_factors, plan.item_shards, plan.items)
+        described = ItemsTable.read(plan.dataset.items, size, allowed.COLUMNS)
+        factors = factor_tables.read_table(plan.model.item_factors, plan.item_shards, size)
+        new = NewItems.read(plan.model, plan.new_items, factors.shape[1])
+        self.names = Names([*ids, *new.ids])
+        self.factors = np.concatenate([factors, new.factors]) if len(new) else factors
         by_cosine = options.kind == "similar_items" and options.metric == "cosine"
         self.compared = similarity.directions(self.factors) if by_cosine else self.factors
-        self.allowed_ids = np.flatnonzero(allowed.allowed_items(options, ids, described))
-        self._all_allowed = len(self.allowed_ids) == len(ids)
-        self._table = self.compared if self._all_allowed else self.compared[self.allowed_ids]
-        self._table_row = np.full(len(ids), -1, np.int64)
-        self._table_row[self.allowed_ids] = np.arange(len(self.allowed_ids))
+        may_be = allowed.allowed_items(options, ids, described), allowed.allowed_new(options, new.ids)
+        self.allowed_ids = np.flatnonzero(np.concatenate(may_be))
+        categories, self._cap = allowed.categories(options, self.names.ids, plan.dataset, plan.catalogue), None
+        if categories is not None and options.max_per_category is not None:
+            self._cap = Cap(categories, options.max_per_category)
+        is_known = self.allowed_ids < size
+        self._known, self._new = (_Part.of(self, self.allowed_ids[one], self._cap) for one in (is_known, ~is_known))
         self.neighbourhood, self._related = None, None
         if not options.kind.startswith("similar_"):
-            self.neighbourhood = Neighbourhood.read(plan.model, plan.items, plan.gamma)
-            self._related = self.neighbourhood and self.neighbourhood.renumbered(self._table_row)
-        self._popularity = described.popularity[self.allowed_ids]
-        categories = allowed.categories(options, ids, plan.dataset, plan.catalogue)
-        self._cap = None
-        if categories is not None and options.max_per_category is not None:
-            self._cap = Cap(categories[self.allowed_ids], options.max_per_category)
+            self.neighbourhood = Neighbourhood.read(plan.model, size, plan.gamma)
+            self._related = self.neighbourhood and self.neighbourhood.renumbered(self._known.rows_of[:size])
+        self._popularity = described.popularity[self._known.ids]
 
     @cached_property
     def projection(self) -> Projection:
-        """The solver of rows on these items."""
+        """The solver of rows on the items of the dataset."""
         plan = self._plan
         weights = factor_tables.read_table(plan.model.item_weights, plan.item_shards, plan.items)
-        return Projection(self.factors, weights[:, 0], plan.objective)
+        return Projection(self.factors[: plan.items], weights[:, 0], plan.objective)
 
     @cached_property
     def _by_popularity(self) -> np.ndarray:
@@ -72,26 +75,58 @@ class Items:
             left_out: b rows of the itemIds that each query is not given.
             histories: b rows of the itemIds that each visitor has, for the item-item term.
         """
-        excluded, options = self._in_table(left_out), self._plan.options
+        options, k = self._plan.options, self._plan.options.top_k
         term = Term(self._related, histories) if self._related and histories else None
-        if self._cap is None:
-            answers = top_k(queries, self._table, excluded, options.top_k, term=term)
-        else:
-            answers = capped_top_k(queries, self._table, excluded, options.top_k, self._cap, term=term)
+        answers = self._known.best(queries, left_out, k, term)
+        if len(self._new.ids):
+            is_similar = options.kind == "similar_items"
+            most = k if is_similar else one_list.most_new(self._plan.cold_start.new_items_share, k)
+            new = self._new.best(queries, left_out, most)
+            width = k if self._cap is None else k + most
+            answers = one_list.merged(answers, new, width)
+            if self._cap is not None:
+                answers = within_cap(answers, self._cap, k)
         if options.min_score is not None:
             low = answers.scores < np.float32(options.min_score)  # lists are best first: only the end is cut off
             answers.indices[low], answers.scores[low] = -1, -np.inf
-        return self._item_ids(answers)
+        return answers
 
     def popular(self, left_out: SparseRows) -> Best:
         """Return the most popular itemIds for each row of `left_out`; the scores are popularities."""
-        excluded, k = self._in_table(left_out), self._plan.options.top_k
-        return self._item_ids(popularity.first_k(self._by_popularity, self._popularity, excluded, k, self._cap))
+        part, k = self._known, self._plan.options.top_k
+        best = popularity.first_k(self._by_popularity, self._popularity, part.in_table(left_out), k, part.cap)
+        return part.item_ids(best)
 
-    def _in_table(self, rows: SparseRows) -> SparseRows:
-        """Return rows of itemIds as rows of rows of the table, without the items that may not be answers."""
-        return rows if self._all_allowed else rows.renumbered(self._table_row)
 
-    def _item_ids(self, best: Best) -> Best:
-        """Return entries that are rows of the table as entries of itemIds; -1 stays -1."""
-        return Best(np.where(best.indices >= 0, self.allowed_ids[best.indices], -1), best.scores)
+@dataclass(frozen=True)
+class _Part:
+    """Items that may be answers, as the rows of a table in the order of their indices."""
+
+    ids: np.ndarray  # int64 [g], their indices among all items
+    table: np.ndarray  # float32 [g, d]
+    rows_of: np.ndarray  # int64 [m + n], the row of each index; -1 for one that is not here
+    cap: Cap | None  # the limit on one category, if there is one
+
+    @classmethod
+    def of(cls, items: Items, ids: np.ndarray, cap: Cap | None) -> _Part:
+        """Return the part of all items with these indices, int64 [g], ascending."""
+        size = len(items.compared)
+        rows_of = np.full(size, -1, np.int64)
+        rows_of[ids] = np.arange(len(ids))
+        table = items.compared if len(ids) == size else items.compared[ids]
+        return cls(ids, table, rows_of, cap and Cap(cap.categories[ids], cap.most))
+
+    def best(self, queries: np.ndarray, left_out: SparseRows, k: int, term: Term | None = None) -> Best:
+        """Return the indices of the k greatest scores of each query; see `Items.best`."""
+        excluded = self.in_table(left_out)
+        if self.cap is None:
+            return self.item_ids(top_k(queries, self.table, excluded, k, term=term))
+        return self.item_ids(capped_top_k(queries, self.table, excluded, k, self.cap, term=term))
+
+    def in_table(self, rows: SparseRows) -> SparseRows:
+        """Return rows of indices as rows of rows of the table, without those that are not here."""
+        return rows if len(self.ids) == len(self.rows_of) else rows.renumbered(self.rows_of)
+
+    def item_ids(self, best: Best) -> Best:
+        """Return entries that are rows of the table as entries of indices; -1 stays -1."""
+        return Best(np.where(best.indices >= 0, self.ids[best.indices], -1), best.scores)

@@ -84,6 +84,7 @@ def _counts(counts: Counter[str], plan: Plan) -> dict[str, int]:
         named[entries] = plan.users if options.returns_visitors else plan.items
     named |= {
         options.kind: counts["entries"],
+        **({"new_items_in_lists": counts["new_entries"]} if plan.new_items and not options.returns_visitors else {}),
         f"{asked}_with_fewer": counts["with_fewer"],
         f"{asked}_without": counts["without"],
     }

@@ -71,6 +71,7 @@ def write(plan: Plan, root: str, shard: int, shards: int, blocks: Iterable[Answe
             counts.update(
                 answered=len(block),
                 entries=int(block.counts.sum()),
+                new_entries=0 if options.returns_visitors else int((block.best.indices >= plan.items).sum()),
                 with_fewer=int((block.counts < options.top_k).sum()),
                 without=int((block.counts == 0).sum()),
             )
@@ -124,7 +125,7 @@ def _explain(plan: Plan, items: Items, block: Visitors, best: Best) -> Reasons |
     for row in np.flatnonzero((block.rules != cold_start.POPULARITY) & (block.rows.lengths > 0)).tolist():
         own = block.rows.between(row, row + 1)
         answers = best.indices[row][best.indices[row] >= 0]
-        shares = explain.contributions(items.projection, own, block.weights[row], answers)
+        shares = explain.contributions(items.projection, own, block.weights[row], items.factors[answers])
         if items.neighbourhood:
             shares += items.neighbourhood.contributions(own.indices, answers)
         first = explain.greatest(shares, own.indices, plan.options.explanation)
@@ -142,4 +143,5 @@ def similar_items(plan: Plan, items: Items, shard: int, shards: int) -> Iterator
     for start in range(0, len(part), plan.block_size):
         block = part[start : start + plan.block_size]
         best = items.best(items.compared[block], SparseRows.single(block))
-        yield Answers([ids[item] for item in block], [cold_start.FACTORS] * len(block), items.names, best)
+        rules = np.where(block < plan.items, cold_start.FACTORS, cold_start.ATTRIBUTES).tolist()
+        yield Answers([ids[item] for item in block], rules, items.names, best)

@@ -1,7 +1,7 @@
 """Factors from attributes: of an item that nobody has viewed yet, and of a visitor without any views.
 
-A regression B from attributes to trained factors (`trainer.attributes.ridge`) gives an item with attributes g the
-factors v = B'g: the prior. Views of users i add what the prior does not explain (the same for a visitor's items):
+A regression B from attributes to trained factors (`trainer.attributes.ridge`) predicts the factors of an item with
+attributes g as v = B'g: the prior. Views of users i add what the prior does not explain (for a visitor, the items):
 
     v = B'g + y,    (w0 U'U + lambda I + sum W_i u_i u_i') y = sum (w0 + W_i) a'_i u_i,
     a'_i = a_i - W_i / (w0 + W_i) u_i.B'g,    W_i = R_i C_j E_ij

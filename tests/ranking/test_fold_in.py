@@ -28,7 +28,7 @@ def test_short_and_long_rows_solve_their_systems(lam, nu):
     wanted = np.array([2, 40])
     for number in (0, 1, 3):
         row = rows.between(number, number + 1)
-        shares = explain.contributions(projection, row, row_weights[number], wanted)
+        shares = explain.contributions(projection, row, row_weights[number], items[wanted])
         np.testing.assert_allclose(shares.sum(1), factors[number] @ items[wanted].T, atol=1e-5)
 
 
@@ -54,7 +54,7 @@ def test_weights_may_be_zero_and_rows_in_any_order(longest, w0):
         left = w0 * items.T.astype(float) @ items + ridge * np.eye(d) + (v.T * w) @ v
         right = ((w0 + w) * row.values)[:, None] * v
         np.testing.assert_allclose(factors, np.linalg.solve(left, right.sum(0)), atol=1e-5)
-        shares = explain.contributions(projection, row, row_weights[number], np.array([2, 20]))
+        shares = explain.contributions(projection, row, row_weights[number], items[[2, 20]])
         np.testing.assert_allclose(shares, items[[2, 20]] @ np.linalg.solve(left, right.T), atol=1e-5)
 
 

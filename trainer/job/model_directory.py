@@ -18,6 +18,7 @@ from trainer.als.loop import Factorization
 from trainer.als.wals import Side
 from trainer.inputs.dataset_rows import DatasetInfo
 from trainer.job import tensorboard
+from trainer.job.attributes import Learned
 from trainer.job.checkpoints import Checkpoints
 from trainer.saved_model import export
 
@@ -29,6 +30,13 @@ class _SideFiles(NamedTuple):
     factors: str
     weights: str
     shards: int
+
+
+class Additions(NamedTuple):
+    """The item-item term and the factors from attributes, where the model has them."""
+
+    neighbourhood: Neighbourhood | None = None
+    learned: Learned | None = None
 
 
 def make_ready(model: Model, checkpoints: Checkpoints, replace: bool) -> None:
@@ -64,12 +72,12 @@ def write(
     row_weight: float,
     catalogue: str | None,
     *,
-    neighbourhood: Neighbourhood | None = None,
+    more: Additions = Additions(),  # noqa: B008 - immutable
 ) -> None:
     """Write the factors, by all processes; then the SavedModel and the projector's files, by the first.
 
     row_weight: R of visitors that were not in the training data. catalogue: a file with titles, for the projector.
-    neighbourhood: the item-item term, if the model has one; of the first process.
+    more: what the model has next to its factors; of the first process.
     """
     dataset, cluster = Dataset(info.root), state.cluster
     files = (
@@ -89,9 +97,12 @@ def write(
         if cluster.size > 1:
             rows, cols = (_read_back(one, every) for one, every in zip(files, counts, strict=True))
             blocks = info.row_files(dataset.items_for_user)
-        if neighbourhood:
-            factor_tables.write_related(model.related_items, neighbourhood.related)
-        save = functools.partial(export.save, neighbourhood=neighbourhood)
+        if more.neighbourhood:
+            factor_tables.write_related(model.related_items, more.neighbourhood.related)
+        if more.learned:
+            more.learned.write(model)
+        new = more.learned.new if more.learned else None
+        save = functools.partial(export.save, neighbourhood=more.neighbourhood, new=new, new_ids=model.new_item_ids)
         save(model.saved_model, dataset, rows, cols, blocks, state.objective, cold_start, row_weight)
         tensorboard.write_projector(model.logs, dataset, cols.table, cols.counts, catalogue)
 

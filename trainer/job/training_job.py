@@ -12,7 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from artifacts import publish
-from artifacts.manifests import HeldOutMetric, ModelManifest, NeighbourhoodAccount, SweepRecord, TrainedOn
+from artifacts.manifests import (
+    AttributesAccount,
+    HeldOutMetric,
+    ModelManifest,
+    NeighbourhoodAccount,
+    SweepRecord,
+    TrainedOn,
+)
 from artifacts.paths import Dataset, Model
 from artifacts.sparse_rows import SparseRows
 from artifacts.storage import locks
@@ -25,7 +32,7 @@ from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, fit
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo
-from trainer.job import assembly, model_directory, neighbourhood, warm_start
+from trainer.job import assembly, attributes, model_directory, neighbourhood, warm_start
 from trainer.job.checkpoints import Checkpoints
 from trainer.job.early_stopping import HeldOutEntries
 from trainer.job.preemption import Preemption
@@ -106,8 +113,12 @@ class TrainingJob:
         display.say(regularization.describe(state))
         display.say(f"{stopped}; writing {model.root}")
         state.turn_back()
+        learned = attributes.learn(cold_start, info, state)
+        if learned:
+            display.say(attributes.describe(learned.account))
         row_weight = float(settings.row_weights or 0)
-        model_directory.write(model, info, state, cold_start, row_weight, catalogue, neighbourhood=term)
+        more = model_directory.Additions(term, learned)
+        model_directory.write(model, info, state, cold_start, row_weight, catalogue, more=more)
         manifest = ModelManifest(
             **self._described(state),
             stopped=stopped,
@@ -116,6 +127,7 @@ class TrainingJob:
             cold_start=cold_start,
             held_out=held_out and HeldOutMetric(metric=held_out.name, passes=held_out.values),
             neighbourhood=account,
+            attributes=learned.account if learned else AttributesAccount(),
         )
         self._by_chief(lambda: model_directory.finish(model, manifest))
         return manifest

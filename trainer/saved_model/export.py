@@ -16,6 +16,7 @@ from artifacts.vocabulary import iterate_ids
 from configs.errors import UserError
 from configs.settings import ColdStartSettings
 from ranking import cold_start
+from ranking.attributes.new_items import NewItems
 from ranking.fold_in import Objective, Projection
 from ranking.neighbourhood import Neighbourhood
 from trainer.als import wals
@@ -33,6 +34,8 @@ def save(
     default_row_weight: float = 1.0,
     *,
     neighbourhood: Neighbourhood | None = None,
+    new: NewItems | None = None,
+    new_ids: str = "",
 ) -> None:
     """Write the SavedModel.
 
@@ -41,6 +44,7 @@ def save(
         blocks: the users' rows. The model contains them: what they leave out is not recommended to users.
         default_row_weight: R of visitors that were not in the training data.
         neighbourhood: the item-item term, if the model has one.
+        new: the items that nobody has viewed, if the model has some. new_ids: the path of their ids.
 
     Raises:
         UserError: the dataset's vocabularies do not fit the tables, or it has no items.parquet.
@@ -59,6 +63,8 @@ def save(
         vocab_users=dataset.vocab_users,
         vocab_items=dataset.vocab_items,
         neighbourhood=neighbourhood,
+        new=new or NewItems.none(cols.table.shape[1]),
+        new_ids=new_ids,
     )
     module = Recommender(tables, projection, settings)
     tf.saved_model.save(module, path, signatures=signatures(module))

@@ -45,16 +45,19 @@ class FoldIn(tf.Module):
     def contributions(
         self, history: tf.RaggedTensor, ratings: tf.RaggedTensor, weights: tf.RaggedTensor, wanted: tf.Tensor
     ) -> tf.RaggedTensor:
-        """Return the contribution of each item of a history to the score of one wanted item per row: float64 [b, (n)].
+        """Return the contribution of each item of a history to the score of one other item per row: float64 [b, (n)].
 
-        v_i . u = sum_j (w0 + R C_j E_j) a_j v_i' A^-1 v_j, with A the left side of the row's system; weights: R E.
+        v_i . u = sum_j (w0 + R C_j E_j) a_j v_i' A^-1 v_j, with A the left side of the row's system.
+
+        Args:
+            weights: R E. wanted: float32 [b, d], the factors of the other items.
         """
         splits = history.row_splits
 
         def one(row: tf.Tensor) -> tf.RaggedTensor:
             entries = slice(splits[row], splits[row + 1])
             left, factors, full = self._system(history.values[entries], weights.values[entries])
-            item = tf.cast(tf.gather(self.items, tf.maximum(wanted[row], 0)), tf.float64)
+            item = tf.cast(wanted[row], tf.float64)
             given = tf.cast(ratings.values[entries], tf.float64)
             shares = full * given * tf.linalg.matvec(factors, _solve(left, item))
             return tf.RaggedTensor.from_tensor(shares[None, :])

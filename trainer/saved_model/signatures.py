@@ -11,12 +11,15 @@ import tensorflow as tf
 from artifacts.sparse_rows import SparseRows
 from configs.settings import ColdStartSettings
 from ranking import cold_start, similarity
+from ranking.attributes import one_list
+from ranking.attributes.new_items import NewItems
 from ranking.fold_in import Projection
 from ranking.neighbourhood import Neighbourhood
 from trainer.saved_model import topk_graph
 from trainer.saved_model.fold_in_graph import FoldIn
 from trainer.saved_model.id_lookup import NONE, Ids
 from trainer.saved_model.neighbourhood_graph import Related
+from trainer.saved_model.new_items_graph import AllIds, NewRows
 
 _K = tf.TensorSpec(None, tf.int32, "k")  # of any rank: one for all rows, or one per row
 _VISITORS = tf.TensorSpec([None], tf.string, "visitorId")
@@ -37,6 +40,8 @@ class Tables:
     popularity: np.ndarray  # float32 [m], the scores if popularity answers
     vocab_users: str  # path of the vocabulary
     vocab_items: str  # path of the vocabulary
+    new: NewItems  # the items that nobody has viewed
+    new_ids: str  # path of their ids, if there are some
     neighbourhood: Neighbourhood | None = None  # the item-item term, if the model has one
 
 
@@ -70,6 +75,8 @@ class Recommender(tf.Module):
         self.owner_splits = _constant("owner_splits", tables.owners.indptr)
         self.owners = _constant("owners", tables.owners.indices)
         self.fold_in = FoldIn(self.items, projection)
+        self.new = NewRows(tables.new, tables.new_ids, len(projection.items)) if len(tables.new) else None
+        self.all_item_ids = AllIds(self.item_ids, self.new) if self.new else self.item_ids
         self.related = Related(tables.neighbourhood) if tables.neighbourhood else None
         self.all_owner_splits, self.all_owners = self.owner_splits, self.owners
         if self.related and len(tables.histories.again):
@@ -103,7 +110,7 @@ class Recommender(tf.Module):
         weights = self._default_row_weights(rows)
         solved = self.fold_in.factors(history, tf.ragged.boolean_mask(ratings, known), weights, projected[:, 0])
         factors = tf.tensor_scatter_nd_update(tf.zeros([rows, self.items.shape[1]]), projected, solved)
-        return self._recommend(rules, factors, history, history, k) | {
+        return self._recommend(rules, factors, history, history, k, seen=content_ids) | {
             "known": tf.cast(history.row_lengths(), tf.int32)
         }
 
@@ -139,6 +146,8 @@ class Recommender(tf.Module):
         history: tf.RaggedTensor,
         left_out: tf.RaggedTensor,
         k: tf.Tensor,
+        *,
+        seen: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         most, each = _counts(k, tf.shape(factors)[0])
         instead = rules.popularity, self.popularity.value()
@@ -147,9 +156,13 @@ class Recommender(tf.Module):
             items, scores = topk_graph.best_with_addends(*search, self.related.addends(history))
         else:
             items, scores = topk_graph.best_instead(*search)
+        if self.new:
+            most_new = one_list.most_new(self._settings.new_items_share, tf.cast(each, tf.int64))
+            most_new = tf.where(rules.popularity, tf.zeros_like(most_new), most_new)
+            items, scores = self.new.among((items, scores), factors, most_new, most, seen)
         rule = tf.where(rules.factors, cold_start.FACTORS, cold_start.PROJECTION)
         rule = tf.where(rules.popularity, cold_start.POPULARITY, rule)
-        return _answer("contentIds", self.item_ids, items, scores, each) | {"rule": rule}
+        return _answer("contentIds", self.all_item_ids, items, scores, each) | {"rule": rule}
 
     @_signature(*_ROWS)
     def project(self, indices: tf.Tensor, values: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -166,6 +179,11 @@ class Recommender(tf.Module):
         items = self.item_ids.indices(content_ids)
         known = items >= 0
         factors = tf.where(known[:, None], tf.gather(self.items, tf.maximum(items, 0)), self.mean_item[None, :])
+        rule = tf.where(known, cold_start.FACTORS, cold_start.MEAN_ITEM)
+        if self.new:
+            is_new, of_new = self.new.rows(content_ids)
+            factors = tf.where(is_new[:, None], of_new, factors)
+            rule = tf.where(is_new, cold_start.ATTRIBUTES, rule)
         owners = _wide(topk_graph.take(topk_graph.rows_of(self.owner_splits, items), self.owners))
         most, each = _counts(k, tf.shape(items)[0])
         search = factors, self.users.value(), owners, most
@@ -176,18 +194,17 @@ class Recommender(tf.Module):
             users, scores = topk_graph.best_with_addends(*search, instead, addends)
         else:
             users, scores = topk_graph.best(*search)
-        rule = tf.where(known, cold_start.FACTORS, cold_start.MEAN_ITEM)
         return _answer("visitorIds", self.visitor_ids, users, scores, each) | {"rule": rule}
 
     @_signature(_ITEMS, _K)
     def similar_items(self, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the items of the greatest cosine with each item; none for an item that the model lacks."""
-        return self._similar(content_ids, k, self.item_ids, "contentIds", self.items, self.item_norms)
+        return self._similar_items(content_ids, k, self.item_norms)
 
     @_signature(_ITEMS, _K)
     def similar_items_dot(self, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the items of the greatest dot product with each item, which favours popular items."""
-        return self._similar(content_ids, k, self.item_ids, "contentIds", self.items)
+        return self._similar_items(content_ids, k)
 
     @_signature(_VISITORS, _K)
     def similar_visitors(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -198,6 +215,14 @@ class Recommender(tf.Module):
     def similar_visitors_dot(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the visitors of the greatest dot product with each visitor, which favours those with many ratings."""
         return self._similar(visitor_ids, k, self.visitor_ids, "visitorIds", self.users)
+
+    def _similar_items(self, names: tf.Tensor, k: tf.Tensor, norms: Any = None) -> dict[str, tf.Tensor]:
+        if not self.new:
+            return self._similar(names, k, self.item_ids, "contentIds", self.items, norms)
+        most, each = _counts(k, tf.shape(names)[0])
+        indices = self.all_item_ids.indices(names)
+        best, scores = self.new.similar(indices, self.items, norms, most)
+        return _answer("contentIds", self.all_item_ids, best, scores, tf.where(indices >= 0, each, 0))
 
     def _similar(
         self, names: tf.Tensor, k: tf.Tensor, ids: Ids, called: str, table: tf.Tensor, norms: Any = None
@@ -213,13 +238,17 @@ class Recommender(tf.Module):
     @_signature(_VISITORS, _ITEMS, _K)
     def explanation(self, visitor_ids: tf.Tensor, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the visitor's items of the greatest contributions to the projected score of an item."""
-        users, items = self.visitor_ids.indices(visitor_ids), self.item_ids.indices(content_ids)
+        users, items = self.visitor_ids.indices(visitor_ids), self.all_item_ids.indices(content_ids)
+        wanted = tf.gather(self.items, tf.clip_by_value(items, 0, self.items.shape[0] - 1))
+        if self.new:
+            is_new, of_new = self.new.rows(content_ids)
+            wanted = tf.where(is_new[:, None], of_new, wanted)
         users = tf.where(items >= 0, users, NONE)
         history, ratings = self._histories(users)
         most, each = _counts(k, tf.shape(users)[0])
         own, entries = self._entry_weights(users, ratings), tf.gather(users, ratings.value_rowids())
         weights = own.with_values(own.values * tf.gather(self.user_weights, tf.maximum(entries, 0)))
-        shares = self.fold_in.contributions(history, ratings, weights, items)
+        shares = self.fold_in.contributions(history, ratings, weights, wanted)
         if self.related:
             shares += self.related.contributions(history, items)
         answer = _answer("contentIds", self.item_ids, *topk_graph.best_of_each(history, shares, most), each)
@@ -254,7 +283,9 @@ def _counts(k: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.reduce_max(tf.concat([each, [1]], 0)), each
 
 
-def _answer(name: str, ids: Ids, indices: tf.Tensor, scores: tf.Tensor, each: tf.Tensor) -> dict[str, tf.Tensor]:
+def _answer(
+    name: str, ids: Ids | AllIds, indices: tf.Tensor, scores: tf.Tensor, each: tf.Tensor
+) -> dict[str, tf.Tensor]:
     """Return ids and scores [b, k], and the number of entries in each row; an empty id and 0 after the last entry."""
     count = tf.minimum(tf.reduce_sum(tf.cast(indices >= 0, tf.int32), 1), each)
     given = tf.sequence_mask(count, tf.shape(indices)[1])

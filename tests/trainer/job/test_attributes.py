@@ -1,0 +1,93 @@
+"""Factors from attributes in a training: its regression, items of few views, new items, and the manifest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from artifacts import factor_tables
+from artifacts.manifests import AttributesAccount, ModelManifest
+from artifacts.paths import Model
+from configs.settings import ColdStartSettings, TrainingSettings
+from ranking.attributes.new_items import NewItems
+from tests.support import datasets
+from tests.support.features import add_features, rows_of
+from trainer.job import training_job
+
+USERS, ITEMS, K = 120, 40, 4
+NEW = [b"new a", b"new b", b"without"]
+
+
+class World:
+    """Visitors who like one of five topics; the features of an item are its topic, and some noise."""
+
+    def __init__(self, root):
+        rng = np.random.default_rng(3)
+        topics, self.root = np.arange(ITEMS) % 5, root
+        likes = rng.random((USERS, ITEMS)) < np.where(np.arange(USERS)[:, None] % 5 == topics, 0.5, 0.05)
+        likes[:, :8] &= np.cumsum(likes[:, :8], axis=0) <= np.arange(8)  # 0 to 7 views
+        self.matrix = sp.csr_matrix(likes.astype(np.float32))
+        self.views = likes.sum(axis=0)
+        self.features = np.c_[np.eye(5)[topics], rng.random((ITEMS, 7)) < 0.2].astype(float)
+        self.features[[4, 20]] = 0  # one of few views, one of many
+        new = np.zeros((3, 12))
+        new[0, 1], new[1, [2, 6]] = 1, 1
+        dataset = datasets.write_dataset(root / "dataset", self.matrix)
+        add_features(dataset, self.features, (NEW, new))
+        self.new = rows_of(new).matrix().toarray()
+
+    def train(self, name: str, **cold_start) -> ModelManifest:
+        settings, model = TrainingSettings(embedding_dimension=K, max_sweeps=6), str(self.root / name)
+        return training_job.train(
+            settings, str(self.root / "dataset"), model, False, ColdStartSettings(**cold_start), None
+        )
+
+    def table(self, name: str) -> np.ndarray:
+        return factor_tables.read_table(Model(str(self.root / name)).item_factors)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return World(tmp_path_factory.mktemp("attributes"))
+
+
+def test_the_regression_new_items_and_items_of_few_views(world, without_graphs, capsys):
+    world.train("plain", attributes=False)
+    account = world.train("model", attributes_penalty=0.5, few_views=6, new_items_length=1.0).attributes
+    plain, table = world.table("plain"), world.table("model")
+
+    has_some = world.features.any(axis=1)
+    shown, features = has_some & (world.views > 0), rows_of(world.features).matrix().toarray()
+    padded, penalty = np.c_[features, np.ones(ITEMS)], 0.5 * np.diag([*np.ones(12), 0])
+    used = padded[shown]
+    regression = np.linalg.solve(used.T @ used + penalty, used.T @ plain[shown].astype(float))
+    model = Model(str(world.root / "model"))
+    np.testing.assert_allclose(factor_tables.read_table(model.item_attributes), regression, atol=1e-5)
+
+    lengths = [np.linalg.norm(one[shown], axis=1).mean() for one in (plain, padded @ regression)]
+    new = NewItems.read(model, account.new_items, K)
+    assert new.ids == NEW[:2]  # nothing is known of the third
+    expected = lengths[0] / lengths[1] * (np.c_[world.new, np.ones(3)] @ regression)[:2]
+    np.testing.assert_allclose(new.factors, expected, atol=1e-5)
+
+    few = shown & (world.views < 6)
+    assert 0 < few.sum() < 8
+    np.testing.assert_array_equal(table[~few], plain[~few])
+    assert (np.abs(table[few] - plain[few]).max(axis=1) > 1e-3).all()
+    # With the more views, the nearer to the trained factors.
+    changes, order = np.linalg.norm(table - plain, axis=1), np.flatnonzero(few)[np.argsort(world.views[few])]
+    assert changes[order[0]] > 2 * changes[order[-1]]
+    assert account.scale == pytest.approx(lengths[0] / lengths[1], rel=1e-5)
+    counted = account.features, account.items, account.few_views, account.new_items, account.without_features
+    assert counted == (12, shown.sum(), few.sum(), 2, 1)
+    assert "2 new items, 1 more without features" in capsys.readouterr().out
+
+
+def test_without_the_setting_or_without_features_nothing_is_learned(world, without_graphs, tmp_path):
+    assert world.train("off", attributes=False).attributes == AttributesAccount()
+    assert not list((world.root / "off/factors").glob("*attributes*"))
+    dataset = datasets.write_dataset(tmp_path / "dataset", world.matrix)
+    settings = TrainingSettings(embedding_dimension=2, max_sweeps=2)
+    manifest = training_job.train(settings, dataset, str(tmp_path / "m"), False)
+    assert manifest.attributes == AttributesAccount()

@@ -1,0 +1,104 @@
+"""Factors from attributes in a training: the regression, the items of few views, and those that nobody has viewed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from artifacts import factor_tables, features
+from artifacts.features import Features
+from artifacts.manifests import AttributesAccount
+from artifacts.paths import Model
+from artifacts.sparse_rows import SparseRows
+from configs.settings import ColdStartSettings
+from ranking.attributes import one_list
+from ranking.attributes import prior as priors
+from ranking.attributes.new_items import NewItems
+from ranking.attributes.prior import Prior
+from ranking.fold_in import Projection
+from trainer.als.loop import Factorization
+from trainer.attributes import ridge
+from trainer.inputs.dataset_rows import DatasetInfo
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A model's regression, its new items, and their part of the manifest."""
+
+    prior: Prior
+    new: NewItems
+    account: AttributesAccount
+
+    def write(self, model: Model) -> None:
+        """Write the regression and the new items."""
+        factor_tables.write_table(model.item_attributes, self.prior.table, 1)
+        self.new.write(model)
+
+
+def learn(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) -> Learned | None:
+    """Learn the regression, and change the items' table of the fit where items have few views.
+
+    Called by all processes after the last sweep, in the coordinates in which the factors are written. Return None if
+    the settings or the dataset have no attributes, or no item has features and views.
+    """
+    cluster, cols, started = state.cluster, state.cols, time.perf_counter()
+    known = cluster.agree(lambda: features.read_item_features(info.root) if settings.attributes else None)
+    if known is None:
+        return None
+    views, table = cluster.all_gather(cols.counts, cols.size), cluster.all_gather(cols.table, cols.size)
+    shown = known.has_some & (views > 0)
+    if not shown.any():
+        return None
+
+    def fit() -> np.ndarray:
+        if cluster.rank:
+            return np.zeros((known.width + 1, table.shape[1]), np.float32)
+        return ridge.fit(known.matrix()[shown], table[shown], settings.attributes_penalty).table
+
+    prior = Prior(cluster.broadcast(cluster.agree(fit)).astype(np.float32))
+    predicted = prior.factors(known.matrix())
+    scale = one_list.scale(table[shown], predicted[shown], settings.new_items_length)
+    few = shown & (views < settings.few_views)
+    _mix_few(state, predicted, few, settings.few_views)
+    ids, rows = features.read_new_items(info.root) or ([], Features.from_matrix(known.matrix()[:0]))
+    new = _new_items(ids, rows, prior, scale)
+    account = AttributesAccount(
+        features=known.width,
+        items=int(shown.sum()),
+        few_views=int(few.sum()),
+        scale=scale,
+        new_items=len(new),
+        without_features=len(ids) - len(new),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    return Learned(prior, new, account)
+
+
+def _mix_few(state: Factorization, predicted: np.ndarray, few: np.ndarray, few_views: int) -> None:
+    """Change the factors of the items that have few views, in the table of this process."""
+    cluster, cols = state.cluster, state.cols
+    users, weights = (cluster.all_gather(part, state.rows.size) for part in (state.rows.table, state.rows.weights))
+    own, prior = (side[cluster.rank :: cluster.size] for side in (few, predicted))
+    rows = SparseRows.concatenated([block.take(np.flatnonzero(own[block.keys])) for block in state.col_blocks]).joined()
+    prior = prior[rows.keys]
+    projection = Projection(users, weights, state.objective)
+    folded = priors.fold_in(prior, projection, replace(rows, keys=np.arange(len(rows))), cols.weights[rows.keys])
+    cols.table[rows.keys] = one_list.mixed(cols.table[rows.keys], folded, cols.counts[rows.keys], few_views)
+
+
+def _new_items(ids: list[bytes], rows: Features, prior: Prior, scale: float) -> NewItems:
+    """Return the new items that have features; the constant alone would say the same of all others."""
+    some = np.flatnonzero(rows.has_some)
+    factors = (np.float32(scale) * prior.factors(rows.matrix()[some])).astype(np.float32)
+    return NewItems([ids[row] for row in some.tolist()], factors)
+
+
+def describe(account: AttributesAccount) -> str:
+    """Return one line about the factors from attributes."""
+    return (
+        f"attributes: {account.features:,} features of {account.items:,} items; {account.few_views:,} items of few "
+        f"views changed; {account.new_items:,} new items, {account.without_features:,} more without features, "
+        f"{account.seconds:.1f} s"
+    )
