@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from artifacts import publish, storage
+from artifacts.manifests import ModelManifest
+from artifacts.paths import Model
 from configs import cli
 from configs.errors import GateError
 
@@ -42,12 +44,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     measured = settings.evaluation.model_copy(update={"k": tuple(sorted({*settings.evaluation.k, *more}))})
     with display.progress() as progress:
         evaluation = evaluate(dataset_dir, model_dir, measured, args.against, progress)
-    rules = gate.check(evaluation, requirements, beats)
+    new = None
+    if measured.new_items:
+        from trainer.hidden_items import display as new_display
+        from trainer.hidden_items import measure
+
+        new = measure.measure(dataset_dir, ModelManifest.read(Model(model_dir).manifest), measured)
+    rules = gate.check(evaluation, requirements, beats, new.among_new[measure.ATTRIBUTES] if new else None)
     if args.output_json:
         gated = {"passed": all(rule.passed for rule in rules), "rules": [asdict(rule) for rule in rules]}
-        text = json.dumps(evaluation.as_json() | {"gate": gated}, indent=2) + "\n"
+        content = evaluation.as_json() | ({"new_items": new.as_json()} if new else {}) | {"gate": gated}
+        text = json.dumps(content, indent=2) + "\n"
         storage.write_bytes(args.output_json, text.encode())
     display.show(evaluation, rules)
+    if new:
+        new_display.show(new, max(measured.k))
     if failed := [rule.summary for rule in rules if not rule.passed]:
         raise GateError(f"the gate is closed: {'; '.join(failed)}")
 

@@ -124,6 +124,9 @@ class EvaluationSettings(Section):
     """Systems that the model is compared with; time-decayed popularity needs a dataset with times."""
     neighbours: int = Field(100, ge=1, le=10_000)
     """item kNN: nearest items that are kept for each item."""
+    new_items: float = Field(0.0, ge=0, lt=1)
+    """Share of the items to hide from a second training, which then recommends them by their attributes: measures what
+    new items are worth, if the dataset has features; 0 does not measure it."""
     resamples: int = Field(1000, ge=100, le=100_000)
     """Bootstrap samples from which the intervals are computed."""
     confidence: float = Field(0.95, gt=0.5, lt=1)

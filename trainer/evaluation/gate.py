@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from configs.errors import UserError
 from trainer.evaluation.baselines import KNN, POPULAR, RECENT, WALS
 from trainer.evaluation.evaluation import Evaluation
+from trainer.evaluation.intervals import Cells
 from trainer.evaluation.metrics import ALL_METRICS, RMSE
 
 _SIGNS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
-_RULE = re.compile(r"\s*([a-z_]+)(?:@(\d+))?\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*")
+_RULE = re.compile(r"\s*([a-z_]+)(?:@(\d+))?(\[new_items\])?\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*")
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,14 @@ class Requirement:
     k: int | None
     sign: str
     bound: float
+    of_new: bool = False  # whether it is about lists of new items, which evaluation.new_items measures
 
     @classmethod
     def parse(cls, text: str) -> Requirement:
         """Read a rule such as recall@20>=0.15; raise UserError if it is not one, or names an unknown metric."""
         match = _RULE.fullmatch(text)
         try:
-            name, k, sign, bound = match.groups()  # type: ignore[union-attr]
+            name, k, of_new, sign, bound = match.groups()  # type: ignore[union-attr]
             number = float(bound)
         except (AttributeError, ValueError):
             raise UserError(f"--require {text}: write it as METRIC@K>=NUMBER, e.g. recall@20>=0.15") from None
@@ -41,7 +43,8 @@ class Requirement:
             raise UserError(f"--require {text}: write it as {name if name == RMSE else f'{name}@20'}{sign}{bound}")
         if k is not None and int(k) < 1:
             raise UserError(f"--require {text}: K must be at least 1")
-        return cls(text, name if k is None else f"{name}@{int(k)}", None if k is None else int(k), sign, number)
+        metric, at = (name, None) if k is None else (f"{name}@{int(k)}", int(k))
+        return cls(text, metric, at, sign, number, bool(of_new))
 
 
 def baseline(text: str, against: bool) -> str:
@@ -67,17 +70,32 @@ class Rule:
     summary: str  # the outcome in words
 
 
-def check(evaluation: Evaluation, requirements: Sequence[Requirement], beats: Sequence[str]) -> list[Rule]:
+def check(
+    evaluation: Evaluation, requirements: Sequence[Requirement], beats: Sequence[str], new_items: Cells | None = None
+) -> list[Rule]:
     """Return each rule with its outcome; raise UserError if a rule names what was not measured.
+
+    new_items: the metrics of lists of new items, if they were measured.
 
     A system is beaten if the paired difference's interval is above zero in each headline metric.
     """
-    rules = [_meets(evaluation, requirement) for requirement in requirements]
+    rules = [
+        _meets(_cells_of_new(requirement, new_items) if requirement.of_new else evaluation.cells[WALS], requirement)
+        for requirement in requirements
+    ]
     return rules + [_beats(evaluation, name) for name in beats]
 
 
-def _meets(evaluation: Evaluation, requirement: Requirement) -> Rule:
-    cell = evaluation.cells[WALS].get(requirement.metric)
+def _cells_of_new(requirement: Requirement, new_items: Cells | None) -> Cells:
+    if new_items is None:
+        raise UserError(f"--require {requirement.text}: set evaluation.new_items to the share of items to hide for it")
+    if requirement.metric not in new_items:
+        raise UserError(f"--require {requirement.text}: of new items only recall and ndcg are measured")
+    return new_items
+
+
+def _meets(cells: Cells, requirement: Requirement) -> Rule:
+    cell = cells.get(requirement.metric)
     if cell is None:
         raise UserError(
             f"--require {requirement.text}: {requirement.metric} needs ratings in the export (source.rating_column)"
@@ -86,7 +104,8 @@ def _meets(evaluation: Evaluation, requirement: Requirement) -> Rule:
     short = 0.0 if passed else abs(requirement.bound - cell.value)
     direction = "below" if requirement.sign.startswith(">") else "above"
     outcome = f"as {requirement.text} requires" if passed else f"{_digits(short)} {direction} {requirement.bound:g}"
-    summary = f"{requirement.metric} is {cell.text()}, {outcome}"
+    metric = f"{requirement.metric}[new_items]" if requirement.of_new else requirement.metric
+    summary = f"{metric} is {cell.text()}, {outcome}"
     return Rule(requirement.text, passed, cell.value, short, summary)
 
 
