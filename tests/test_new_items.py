@@ -26,6 +26,17 @@ VISITORS, ITEMS, K, SHARE = 1000, 60, 10, 0.25
 NEW = [b"new %d" % number for number in range(12)]
 
 
+class Topics(tf.Module):
+    """Makes the features of World's items of their topic, as the SavedModel of a dataset does; "" has none."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "topic")])
+    def item_features(self, topic: tf.Tensor) -> dict[str, tf.Tensor]:
+        given = tf.strings.length(topic) > 0
+        indices = tf.strings.to_number(tf.boolean_mask(topic, given), tf.int64)
+        splits = tf.concat([[0], tf.cumsum(tf.cast(given, tf.int64))], 0)
+        return {"row_splits": splits, "indices": indices, "values": tf.ones_like(indices, tf.float32)}
+
+
 class World:
     """A trained model of topics, with new items of these topics."""
 
@@ -40,6 +51,8 @@ class World:
         write_items(dataset, names, likes.sum(0), first_time_ms=day, last_time_ms=day)
         new = np.eye(6)[np.arange(12) % 6] + 0.1 * (np.arange(12) >= 6)[:, None]
         add_features(dataset.root, np.eye(6)[topics], (NEW, new))
+        module = Topics()
+        tf.saved_model.save(module, dataset.item_features_fn, signatures={"item_features": module.item_features})
         cold_start = ColdStartSettings(min_ratings=3, min_site_ratings=10, new_items_length=1, new_items_share=SHARE)
         settings = TrainingSettings(embedding_dimension=6, max_sweeps=6)
         self.manifest: ModelManifest = training_job.train(
@@ -147,6 +160,16 @@ def test_the_audience_of_a_new_item_is_by_its_attributes(world):
     assert answer["rule"].numpy().tolist() == [b"attributes", b"factors", b"mean item"]
     best = [int(name[1:]) for name in answer["visitorIds"].numpy()[0].tolist()]
     assert np.mean([visitor % 6 == 1 for visitor in best]) > 0.8
+
+
+def test_an_item_that_comes_with_its_attributes_has_the_audience_of_an_item_like_it(world):
+    signature = world.signatures["item_from_attributes"]
+    answer = signature(topic=tf.constant(["2", "", "4", ""]), k=tf.constant([8, 3, 8, 2]))
+    like = world.served("audience", "contentId", [NEW[2], b"nobody", NEW[4], b"nobody"], [8, 3, 8, 2])
+    assert answer["rule"].numpy().tolist() == [b"attributes", b"mean item", b"attributes", b"mean item"]
+    np.testing.assert_array_equal(answer["factors"].numpy()[::2], world.items[[ITEMS + 2, ITEMS + 4]])
+    for name in ("visitorIds", "scores", "count", "rule"):
+        np.testing.assert_array_equal(answer[name].numpy(), like[name].numpy())
 
 
 def test_explanations_of_new_items_agree(world):

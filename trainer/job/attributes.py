@@ -21,6 +21,7 @@ from ranking.fold_in import Projection
 from trainer.als.loop import Factorization
 from trainer.attributes import ridge
 from trainer.inputs.dataset_rows import DatasetInfo
+from trainer.saved_model.attributes_graph import Regression
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Learned:
     prior: Prior
     new: NewItems
     account: AttributesAccount
+
+    @property
+    def regression(self) -> Regression:
+        """The regression, and what it is multiplied by for new items."""
+        return Regression(self.prior, self.account.scale)
 
     def write(self, model: Model) -> None:
         """Write the regression and the new items."""

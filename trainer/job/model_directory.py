@@ -101,9 +101,10 @@ def write(
             factor_tables.write_related(model.related_items, more.neighbourhood.related)
         if more.learned:
             more.learned.write(model)
-        new = more.learned.new if more.learned else None
-        save = functools.partial(export.save, neighbourhood=more.neighbourhood, new=new, new_ids=model.new_item_ids)
-        save(model.saved_model, dataset, rows, cols, blocks, state.objective, cold_start, row_weight)
+        new, regression = (more.learned.new, more.learned.regression) if more.learned else (None, None)
+        save = functools.partial(export.save, neighbourhood=more.neighbourhood, new=new, regression=regression)
+        sides = dataset, rows, cols, blocks, state.objective, cold_start, row_weight
+        save(model.saved_model, *sides, new_ids=model.new_item_ids)
         tensorboard.write_projector(model.logs, dataset, cols.table, cols.counts, catalogue)
 
     cluster.agree(write_factors)

@@ -20,6 +20,7 @@ from ranking.attributes.new_items import NewItems
 from ranking.fold_in import Objective, Projection
 from ranking.neighbourhood import Neighbourhood
 from trainer.als import wals
+from trainer.saved_model.attributes_graph import FromAttributes, Regression
 from trainer.saved_model.signatures import Recommender, Tables
 
 
@@ -36,6 +37,7 @@ def save(
     neighbourhood: Neighbourhood | None = None,
     new: NewItems | None = None,
     new_ids: str = "",
+    regression: Regression | None = None,
 ) -> None:
     """Write the SavedModel.
 
@@ -45,6 +47,8 @@ def save(
         default_row_weight: R of visitors that were not in the training data.
         neighbourhood: the item-item term, if the model has one.
         new: the items that nobody has viewed, if the model has some. new_ids: the path of their ids.
+        regression: from attributes to factors, if the model has one; with it and the dataset's SavedModel of features,
+            the model has the signature item_from_attributes.
 
     Raises:
         UserError: the dataset's vocabularies do not fit the tables, or it has no items.parquet.
@@ -67,7 +71,12 @@ def save(
         new_ids=new_ids,
     )
     module = Recommender(tables, projection, settings)
-    tf.saved_model.save(module, path, signatures=signatures(module))
+    exported = signatures(module)
+    if regression and storage.exists(dataset.item_features_fn):
+        module.from_attributes = FromAttributes(dataset.item_features_fn, regression)  # an attribute, to be saved too
+        by_attributes = module.from_attributes.signature(module.mean_item, module.audience_of_factors)
+        exported["item_from_attributes"] = by_attributes
+    tf.saved_model.save(module, path, signatures=exported)
     _write_titles(join(path, SERVED_ITEMS), dataset)
 
 

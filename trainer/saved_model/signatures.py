@@ -184,6 +184,13 @@ class Recommender(tf.Module):
             is_new, of_new = self.new.rows(content_ids)
             factors = tf.where(is_new[:, None], of_new, factors)
             rule = tf.where(is_new, cold_start.ATTRIBUTES, rule)
+        return self._audience(items, factors, rule, k)
+
+    def audience_of_factors(self, factors: tf.Tensor, rule: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return what `audience` does for factors float32 [b, d] of items that the model does not have."""
+        return self._audience(tf.fill(tf.shape(factors, tf.int64)[:1], tf.constant(NONE, tf.int64)), factors, rule, k)
+
+    def _audience(self, items: tf.Tensor, factors: tf.Tensor, rule: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         owners = _wide(topk_graph.take(topk_graph.rows_of(self.owner_splits, items), self.owners))
         most, each = _counts(k, tf.shape(items)[0])
         search = factors, self.users.value(), owners, most
