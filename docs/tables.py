@@ -213,11 +213,9 @@ def read_exports() -> str:
 
 
 def read_signals() -> str:
-    header = ("preset, format", "records per processor second", "by one parameter or dimension", "ratio", "read alone")
+    header = ("preset, format", "records per processor second", "by one parameter or dimension", "ratio")
     exports = results("read_signals")["exports"].items()
-    sides = ("signals", "one id", "read alone")
-    rates = {name: [_count(one[side]) for side in sides] for name, one in exports}
-    rows = ((name, *rates[name][:2], _number(one["ratio"]), rates[name][2]) for name, one in exports)
+    rows = ((name, _count(one["signals"]), _count(one["one id"]), _number(one["ratio"])) for name, one in exports)
     return table(header, rows)
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from configs.settings import SourceSettings
 from pipeline.readers.records import RawBatch
-from pipeline.sources import columns, times
+from pipeline.sources import columns
 
 # All sources count records; parts of records, such as the hits of a session, are counted apart.
 RECORDS = "records"
@@ -68,9 +68,9 @@ class Ledger:
         for place, count in enumerate(np.bincount(signals).tolist(), 1):
             self.counts[f"{SEEN_SIGNAL}{place}"] += count
 
-    def count_units(self, stamps: pa.Array) -> None:
+    def count_units(self, units: Counter[str]) -> None:
         """Count the units in which numbers would be times of today (`times.units`)."""
-        self.counts.update({f"{TIME_UNIT}{name}": count for name, count in times.units(stamps).items() if count})
+        self.counts.update({f"{TIME_UNIT}{name}": count for name, count in units.items() if count})
 
     def skip(self, unit: str, reason: str, count: int) -> None:
         """Count rows that are sound but not needed."""

@@ -87,7 +87,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules) 
     matched, (batch, numbers, names), visitors = _events_of_signals(raw, source, ledger)
     is_counted = np.any(matched, axis=0, keepdims=True)[0]
     stamps, has_stamp = times.since_1970(column(batch, "event_timestamp"), "us")
-    ledger.count_units(pa.array(stamps[has_stamp]))
+    ledger.count_units(times.units(pa.array(stamps[has_stamp])))
     reasons = faults("visitor_id", visitors)
     reasons[~has_stamp] = "event_timestamp_invalid"
     fields = Fields(batch, source, rules)

@@ -47,15 +47,16 @@ def durations(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 def milliseconds(column: pa.Array, unit: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Return times in ms since 1970, from timestamps, dates, ISO 8601 text, YYYYMMDD, or numbers in a unit.
 
-    unit: s, ms, us or ns; without one, numbers are in ms, but for those that are dates as YYYYMMDD, also with the clock
-    as HHMMSS behind them. Returned are int64[n], and bool[n]: true for a time from 1970 to 9999; other times are 0.
+    unit: s, ms, us or ns; without one, numbers are in ms from 1990 to 2099, or dates as YYYYMMDD, also with the clock
+    as HHMMSS behind them; others, such as 0, are invalid. Returned are int64[n], and bool[n]: true for a time from
+    1970 to 9999; other times are 0.
     """
     column = columns.plain(column)
     if pa.types.is_temporal(column.type):
         return _within(*_of_timestamps(column, "ms"), 1000)
     values, sound = _of_numbers(*columns.integers(column), unit)
     if not sound.all() and not pa.types.is_null(column.type):
-        values, sound = _with_parsed(column, values, sound, lambda value: _parsed(value, unit or "ms", "ms"))
+        values, sound = _with_parsed(column, values, sound, lambda value: _parsed(value, unit, "ms"))
     return _within(values, sound, 1000)
 
 
@@ -79,12 +80,18 @@ def units(column: pa.Array) -> Counter[str]:
     """
     values, sound = columns.integers(columns.plain(column))
     counts, is_known = Counter[str](), ~sound | _is_date(values) | _is_date(values // _CLOCK)
-    for unit, per in PER_SECOND.items():
-        is_plausible = sound & (values >= _FIRST_PLAUSIBLE * per) & (values < _LAST_PLAUSIBLE * per)
+    for unit in PER_SECOND:
+        is_plausible = sound & _is_plausible(values, unit)
         counts[unit] = int(is_plausible.sum())
         is_known |= is_plausible
     counts[NO_UNIT] = int((~is_known).sum())
     return counts
+
+
+def _is_plausible(values: np.ndarray, unit: str) -> np.ndarray:
+    """Return which numbers are times from 1990 to 2099 in a unit, bool[n]."""
+    per = PER_SECOND[unit]
+    return (values >= _FIRST_PLAUSIBLE * per) & (values < _LAST_PLAUSIBLE * per)
 
 
 def _is_date(values: np.ndarray) -> np.ndarray:
@@ -134,32 +141,35 @@ def _of_timestamps(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def _of_numbers(values: np.ndarray, sound: np.ndarray, unit: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Convert numbers to ms."""
+    """Convert numbers to ms; without a unit, those of no year from 1990 to 2099 are invalid."""
     values, sound = values.copy(), sound.copy()
     if unit == "s":
         sound &= np.abs(values) < _YEAR_10000
         return np.where(sound, values, 0) * 1000, sound
     if unit:
         return values // (PER_SECOND[unit] // 1000), sound
+    is_time = _is_plausible(values, "ms")
     for maybe_dates, form in ((_is_date(values), "%Y%m%d"), (_is_date(values // _CLOCK), "%Y%m%d%H%M%S")):
         if (maybe_dates := maybe_dates & sound).any():
             texts = pa.array(values[maybe_dates]).cast(pa.string())
             stamps = pc.strptime(texts, form, "ms", error_is_null=True).cast(pa.int64())
-            values[maybe_dates] = pc.coalesce(stamps, pa.array(values[maybe_dates])).to_numpy()
-    return values, sound
+            values[maybe_dates] = stamps.fill_null(0).to_numpy()
+            is_time[maybe_dates] = stamps.is_valid().to_numpy(zero_copy_only=False)
+    return values, sound & is_time
 
 
-def _parsed(value: object, unit: str, wanted: str) -> int | None:
+def _parsed(value: object, unit: str | None, wanted: str) -> int | None:
     """Return a time in a wanted unit that is not an integer: ISO 8601 text, in UTC if without a zone, or a fraction.
 
-    unit: of the fraction.
+    unit: of the fraction; without one, it is in the wanted unit, from 1990 to 2099.
     """
     if value is None or isinstance(value, bool):
         return None
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     if _NUMBER.fullmatch(text):
-        number = Decimal(text.strip()) * PER_SECOND[wanted] / PER_SECOND[unit]
-        return int(number // 1) if abs(number) < _YEAR_10000 * PER_SECOND[wanted] else None
+        number = Decimal(text.strip()) * PER_SECOND[wanted] / PER_SECOND[unit or wanted]
+        least, end = (_FIRST_PLAUSIBLE, _LAST_PLAUSIBLE) if unit is None else (-_YEAR_10000, _YEAR_10000)
+        return int(number // 1) if least * PER_SECOND[wanted] <= number < end * PER_SECOND[wanted] else None
     try:
         time = datetime.datetime.fromisoformat(_ZONE.sub("+00:00", text.strip()))
     except ValueError:

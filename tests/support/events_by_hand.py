@@ -1,4 +1,4 @@
-"""What the signals of GA4 count, one event after the other in plain Python: for the fuzz tests.
+"""The rule of GA4's signals, one event after the other in plain Python: for the fuzz tests.
 
 Single values go through the product's own functions, which have tests of their own: a time, a URL, a float as text.
 """

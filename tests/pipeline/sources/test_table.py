@@ -40,7 +40,7 @@ def test_the_latest_rating_counts_and_the_greatest_of_one_time(tmp_path):
     rows = [(*row, time) for row, time in zip(ROWS, (3000, 1000, 2000, 1, 1000), strict=True)]
     path = write(tmp_path / "a.csv", rows, ("visitorId", "contentId", "stars", "ms"))
     expected = {(b"ann", b"tea"): 5, (b"ann", b"cup"): 3, (b"bob", b"tea"): 4}
-    assert ratings(path, time_column="ms") == expected
+    assert ratings(path, time_column="ms", time_unit="ms") == expected
 
 
 def test_different_ratings_of_a_pair_in_several_files_are_refused(tmp_path):

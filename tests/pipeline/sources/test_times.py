@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from decimal import Decimal
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -39,8 +38,13 @@ TEXTS = {
     " ": None,
     "yesterday": None,
     "1/5/2024 10:00": None,
-    "20241305": 20241305,
-    "20240105250000": 20240105250000,
+    "20241305": None,
+    "20240105250000": None,
+    "19850105": 473731200000,
+    "1985-01-05": 473731200000,
+    "1985.5": None,
+    f"{MS}.5": MS,
+    "0": None,
     "-1": None,
     "9" * 19: None,
     "1e999": None,
@@ -184,8 +188,14 @@ def test_times_of_ga4_in_another_unit_are_refused(tmp_path, digits, unit):
         counted(tmp_path, tmp_path / "in", "ga4")
 
 
-def test_a_few_old_times_are_no_other_unit(tmp_path):
-    rows, rejects, counts = extracted(tmp_path, [f"a,x,{MS}", "a,y,1704448800", f"b,x,{MS}"])
-    assert len(rows) == 3 and rejects == []
-    assert (counts["seen.time_unit.ms"], counts["seen.time_unit.s"]) == (2, 1)
-    assert np.all([row["time_ms"] in (MS, 1704448800) for row in rows])
+@pytest.mark.parametrize("written", [str(MS), "2024-01-05T10:00:00Z"])
+@pytest.mark.parametrize("odd", ["0", "1704448800", "20241305", "7.5"])
+def test_a_few_numbers_that_are_no_times_are_rejected_and_no_other_unit(tmp_path, written, odd):
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["visitorId,contentId,ts", f"a,x,{written}", f"a,y,{odd}", f"b,x,{written}"]) + "\n")
+    source = {"time_column": "ts", "start_date": "2024-01-01", "max_reject_fraction": 0.5}
+    made = settings(tmp_path / "out", path, "table", source=source, rating={"kind": "binary"})
+    rows, counts = interactions(made)
+    assert {time for _, time in rows.values()} == {MS} and counts["records.rejected.time_invalid"] == 1
+    counts["pairs.read"] = counts["pairs.used"] = len(rows)
+    checks.check_counts(Counter(counts), made, "rejected")
