@@ -12,6 +12,7 @@ AIRFLOW := .venv-airflow
 AUDIT := .venv-audit
 BENCH := .venv-bench
 BIN := $(VENV)/bin
+WALS := $(BIN)/python -m wals
 SAMPLE := data/export
 ENGINES := data/engines
 DEBIAN := chromium fonts-dejavu-core
@@ -75,56 +76,56 @@ clean-data:  ## remove data/, once you have typed yes
 ##@ Jobs
 
 run: with-jobs $(SAMPLE)  ## sample export -> dataset -> model -> predictions, with an evaluation, and a look at them
-	@$(BIN)/python -m pipeline.preprocess --config $(CONFIG) --replace --split last_n $(ARGS)
-	@$(BIN)/python -m trainer.task --config $(CONFIG) --replace
-	@$(BIN)/python -m trainer.evaluate --config $(CONFIG) --output_json data/evaluation.json
-	@$(BIN)/python -m pipeline.batch_predict --config $(CONFIG) --replace
-	@$(BIN)/python -m pipeline.show --config $(CONFIG)
+	@$(WALS) preprocess --config $(CONFIG) --replace --split last_n $(ARGS)
+	@$(WALS) train --config $(CONFIG) --replace
+	@$(WALS) evaluate --config $(CONFIG) --output_json data/evaluation.json
+	@$(WALS) predict --config $(CONFIG) --replace
+	@$(WALS) show --config $(CONFIG)
 
 $(SAMPLE): | with-jobs
-	@$(BIN)/python -m pipeline.sample --output_dir $@
+	@$(WALS) sample --output_dir $@
 
 sample: with-jobs  ## make a sample export in data/export
-	@$(BIN)/python -m pipeline.sample --output_dir $(SAMPLE) --replace $(ARGS)
+	@$(WALS) sample --output_dir $(SAMPLE) --replace $(ARGS)
 
 inspect: with-jobs  ## look at an export: ARGS="'export/events_*' --write data/mine.yaml"
-	@$(BIN)/python -m pipeline.inspect $(ARGS)
+	@$(WALS) inspect $(ARGS)
 
 pipeline: with-jobs  ## Google Analytics export -> dataset
-	@$(BIN)/python -m pipeline.preprocess --config $(CONFIG) $(ARGS)
+	@$(WALS) preprocess --config $(CONFIG) $(ARGS)
 
 train: with-jobs  ## dataset -> model, here or on Vertex AI (vertex.image in CONFIG)
-	@$(BIN)/python -m deploy.vertex.train --config $(CONFIG) $(ARGS)
+	@$(WALS) train --config $(CONFIG) $(ARGS)
 
 pipeline-then-train: pipeline train  ## pipeline, then train
 
 evaluate: with-jobs  ## metrics of the model on the held-out interactions: data/evaluation.json
-	@$(BIN)/python -m trainer.evaluate --config $(CONFIG) --output_json data/evaluation.json $(ARGS)
+	@$(WALS) evaluate --config $(CONFIG) --output_json data/evaluation.json $(ARGS)
 
 tune: with-tuning  ## search for better settings; data/tuning/best.yaml is a config for train
-	@$(BIN)/python -m trainer.tune --config $(CONFIG) $(ARGS)
+	@$(WALS) tune --config $(CONFIG) $(ARGS)
 
 predict: with-jobs  ## model -> predictions
-	@$(BIN)/python -m pipeline.batch_predict --config $(CONFIG) $(ARGS)
+	@$(WALS) predict --config $(CONFIG) $(ARGS)
 
 show: with-jobs  ## the history and the recommendations of five visitors
-	@$(BIN)/python -m pipeline.show --config $(CONFIG) $(ARGS)
+	@$(WALS) show --config $(CONFIG) $(ARGS)
 
 report: with-report  ## one HTML file on the data, the model and its quality: data/report.html
-	@$(BIN)/python -m report.page --config $(CONFIG) $(ARGS)
+	@$(WALS) report --config $(CONFIG) $(ARGS)
 
 night: CONFIG = configs/nightly.yaml
 night: with-nightly  ## all steps for one date, then live, on the sample: ARGS="--date 2024-01-06"
-	@$(BIN)/python -m nightly.run --config $(CONFIG) $(ARGS)
+	@$(WALS) night --config $(CONFIG) $(ARGS)
 
 publish: with-jobs  ## model -> the newest version in data/serving
-	@$(BIN)/python -m serving.publish --config $(CONFIG) $(ARGS)
+	@$(WALS) publish --config $(CONFIG) $(ARGS)
 
 serve: with-serving publish  ## serve the newest version on http://127.0.0.1:8501/ as TensorFlow Serving does, with a web page
-	@$(BIN)/python -m serving.server --config $(CONFIG)
+	@$(WALS) serve --config $(CONFIG)
 
 reference: with-jobs  ## print each setting with its default
-	@$(BIN)/python -m configs.reference
+	@$(WALS) reference
 
 
 ##@ Tests

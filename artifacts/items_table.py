@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from artifacts import names, storage
 from configs.errors import UserError
 
-_REMEDY = "rerun python -m pipeline.preprocess --replace"
+_REMEDY = "rerun wals preprocess --replace"
 
 
 class _Column:

@@ -11,7 +11,9 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from configs import output, places
 from configs.errors import UserError, recognise
+from configs.flags import Parser
 from configs.settings import Settings, load_settings
 from configs.settings.yaml_files import parse_value
 
@@ -21,16 +23,14 @@ if TYPE_CHECKING:
 Flags = Mapping[str, tuple[str, str, str]]  # flag -> the setting it changes, the name of its value, its help
 
 
-def parser(prog: str, description: str, **kwargs: Any) -> argparse.ArgumentParser:
+def parser(prog: str, description: str, **kwargs: Any) -> Parser:
     """Return a parser with `--config` and `--set`, which every job takes."""
-    result = argparse.ArgumentParser(
-        prog=prog,
-        description=description,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,  # the examples keep their lines
-        **kwargs,
+    result = plain_parser(prog, description, **kwargs)
+    result.add_argument(
+        "--config",
+        metavar="YAML",
+        help=f"file of settings (default: {places.HERE} here, {places.VARIABLE}, or the package's local.yaml)",
     )
-    result.add_argument("--config", required=True, metavar="YAML", help="file of settings, e.g. configs/local.yaml")
     result.add_argument(
         "--set",
         dest="assignments",
@@ -42,7 +42,14 @@ def parser(prog: str, description: str, **kwargs: Any) -> argparse.ArgumentParse
     return result
 
 
-def add_flags(parser_: argparse.ArgumentParser, flags: Flags, output: str | None = None) -> None:
+def plain_parser(prog: str, description: str, **kwargs: Any) -> Parser:
+    """Return a parser of a command without settings."""
+    result = Parser(prog, description, **kwargs)
+    output.add_flags(result)
+    return result
+
+
+def add_flags(parser_: Parser, flags: Flags, output: str | None = None) -> None:
     """Add a job's own flags, and `--replace` if it has an output that may be replaced."""
     for name, (_, metavar, text) in flags.items():
         parser_.add_argument(f"--{name}", metavar=metavar, help=text)
@@ -52,19 +59,34 @@ def add_flags(parser_: argparse.ArgumentParser, flags: Flags, output: str | None
 
 def settings_with(args: argparse.Namespace, flags: Flags) -> Settings:
     """Return the settings of the config; `--set` overrides it, and the job's own flags override both."""
-    return settings_from(args, {key: getattr(args, name) for name, (key, *_) in flags.items()})
+    values = {key: getattr(args, name) for name, (key, *_) in flags.items()}
+    return settings_from(args, values, {key: f"--{name}" for name, (key, *_) in flags.items()})
 
 
-def settings_from(args: argparse.Namespace, flags: Mapping[str, Any]) -> Settings:
-    """Return the settings of the config; `--set` overrides it, and `flags` (dotted key -> value) override both."""
+def settings_from(
+    args: argparse.Namespace, flags: Mapping[str, Any], names: Mapping[str, str] | None = None
+) -> Settings:
+    """Return the settings of the config; `--set` overrides it, and `flags` (dotted key -> value) override both.
+
+    names: the flag of a dotted key, if it is not the key's last word.
+    """
+    overrides, origins = assigned(args.assignments)
+    given = {key: value for key, value in flags.items() if value is not None}
+    origins |= {key: f"--{key.rpartition('.')[2]}" for key in given} | {
+        key: name for key, name in (names or {}).items() if key in given
+    }
+    return load_settings(args.config or places.default(), overrides | given, origins)
+
+
+def assigned(assignments: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the values of `--set` by their dotted keys, and the flag that each is from."""
     overrides: dict[str, Any] = {}
-    for assignment in args.assignments:
+    for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator or not key:
             raise UserError(f"--set {assignment}: write it as KEY=VALUE, e.g. training.seed=7")
         overrides[key] = parse_value(text)
-    overrides.update({key: value for key, value in flags.items() if value is not None})
-    return load_settings(args.config, overrides)
+    return overrides, {key: f"--set {key}" for key in overrides}
 
 
 def required(value: str | None, flag: str) -> str:
@@ -80,17 +102,18 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     0 for success; the status of a UserError (2, or 3 at a gate); 1 if the machine failed (disk full, no memory)
     or the code, which prints a traceback; 130 after an interrupt.
     """
-    try:
-        main(argv)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        known = error if isinstance(error, UserError) else recognise(error)
-        if known is None:
-            raise
-        print(f"error: {known}", file=sys.stderr)
-        return known.status
+    with output.as_asked(sys.argv[1:] if argv is None else argv):
+        try:
+            main(argv)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+        except Exception as error:
+            known = error if isinstance(error, UserError) else recognise(error)
+            if known is None:
+                raise
+            print(f"error: {known}", file=sys.stderr)
+            return known.status
     return 0
 
 

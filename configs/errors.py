@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 
 class UserError(Exception):
@@ -28,6 +29,12 @@ class MachineError(UserError):
     """A full disk or exhausted memory: unlike a mistake in the settings, the same command may succeed later."""
 
     status = 1
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Return "; did you mean WORD?" for what somebody may have meant, "" if nothing is near."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 _ADVICE = {

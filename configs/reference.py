@@ -1,13 +1,15 @@
-"""Tables of all settings, generated from the code: python -m configs.reference; docs/generate.py publishes them."""
+"""Tables of all settings, generated from the code: wals reference; docs/generate.py publishes them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from configs import cli
 from configs.settings import Settings
 from configs.settings.section import section_of
 
@@ -46,5 +48,12 @@ def _row(key: str, field: FieldInfo) -> str:
     return f"| `{key}` | {shown} | {text} |"
 
 
-if __name__ == "__main__":
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the page."""
+    epilog = "example: wals reference > settings.md"
+    cli.plain_parser("wals reference", "Print all settings as Markdown.", epilog=epilog).parse_args(argv)
     print(page(), end="")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -17,7 +17,6 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-_IS_COMMAND = "sys.exit(cli.run("
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -40,35 +39,27 @@ def settings_page() -> str:
     return f"# Settings\n\n{text}\n\n{reference.page()}"
 
 
-def modules() -> list[str]:
-    """Return the sorted names of the modules that `python -m` runs."""
-    found = []
-    for package in ROOT.glob("[a-z]*/__init__.py"):
-        for path in package.parent.rglob("*.py"):
-            if _IS_COMMAND in path.read_text(encoding="utf-8"):
-                found.append(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__"))
-    return sorted(found)
-
-
 def commands_page() -> str:
     """Return the page with the help of each command."""
+    from wals.commands import COMMANDS
+
     status = (
         "Exit status: 0 is success; 2 is a mistake that you can correct, and one line explains how; 3 is a gate that "
         "did not pass, or a dataset too far from the last good one; 130 is an interrupt; 1 is anything else."
     )
-    parts = [f"# Commands\n\n{status}\n"]
-    for name in modules():
-        parts.append(f"## python -m {name}\n\n```text\n{help_of(name)}```\n")
+    about = 'In a clone, `python -m MODULE` is the same. `eval "$(wals completion bash)"` makes a shell complete.'
+    parts = [f"# Commands\n\n{status} {about}\n"]
+    for name, command in COMMANDS.items():
+        parts.append(f"## wals {name}\n\n`{command.module}`\n\n```text\n{help_of(command.module)}```\n")
     return "\n".join(parts)
 
 
 def help_of(name: str) -> str:
-    """Return what `python -m NAME --help` prints, 80 columns wide."""
+    """Return what the command of a module prints for --help, 80 columns wide."""
     columns = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "80"
     try:
-        module = importlib.import_module(name)
-        main = getattr(module, "main", None) or importlib.import_module(f"{name}.__main__").main
+        main = importlib.import_module(name).main
         with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit):
             main(["--help"])
     finally:

@@ -11,6 +11,7 @@ import yaml
 from artifacts import storage
 from artifacts.manifests import DatasetManifest, LiveVersion, ModelManifest
 from artifacts.paths import Dataset, Nights
+from configs import PREFIX
 from configs.errors import GateError, UserError
 from configs.settings import Settings
 from nightly import destinations, inputs, retention
@@ -144,7 +145,7 @@ class Runner:
         self.say(f"{run.name} {step.name} ...")
         command, begin = step.command(plan), time.monotonic()
         run.update(status=record.RUNNING, message=None)
-        text = f"python -m {' '.join(command)}"
+        text = f"python -m {PREFIX}{' '.join(command)}"
         run.update_step(step.name, identity=identity, status="running", started=record.now(), command=text)
         lines: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Remove old runs: python -m nightly.retention --config C"""
+"""Remove old runs: wals clean-nights --config C"""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _EPILOG = """\
 Every nightly run does this at its end. The live version is never removed, and neither is a run in progress.
 
 examples:
-  python -m nightly.retention --config configs/nightly.yaml --dry_run
+  wals clean-nights --config configs/nightly.yaml --dry_run
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the flags and remove the expired runs; raise UserError if a run is in progress."""
     parser = cli.parser(
-        "python -m nightly.retention",
+        "wals clean-nights",
         "Remove all runs but the versions that went live (nightly.keep) and the newest others (nightly.keep_failed).",
         epilog=_EPILOG,
     )

@@ -1,4 +1,4 @@
-"""Go back to the version before the live one: python -m nightly.rollback --config C"""
+"""Go back to the version before the live one: wals rollback --config C"""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ A version that was withdrawn does not go live again by itself. The next night's 
 A rollback also works while a run is in progress.
 
 examples:
-  python -m nightly.rollback --config configs/nightly.yaml
-  python -m nightly.rollback --config configs/nightly.yaml --to 2024-01-31
+  wals rollback --config configs/nightly.yaml
+  wals rollback --config configs/nightly.yaml --to 2024-01-31
 """
 
 
 def main(argv: Sequence[str] | None = None, execute: Execute = execute) -> None:
     """Parse the flags and go back; raise UserError if the version does not exist or is damaged."""
-    parser = cli.parser("python -m nightly.rollback", "Put the version before the live one live again.", epilog=_EPILOG)
+    parser = cli.parser("wals rollback", "Put the version before the live one live again.", epilog=_EPILOG)
     parser.add_argument(
         "--to", metavar="DATE", help="date or name of the version to go back to; all newer versions are withdrawn"
     )

@@ -1,4 +1,4 @@
-"""Run a night: python -m nightly.run --config configs/nightly.yaml"""
+"""Run a night: wals night --config configs/nightly.yaml"""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ exit status: 0 the date is done; 1 a step failed; 2 something you can correct (n
 the status is 0.
 
 examples:
-  python -m nightly.run --config configs/nightly.yaml
-  python -m nightly.run --config configs/nightly.yaml --date 2024-01-31
-  python -m nightly.run --config configs/nightly.yaml --date 2024-01-31 --only train
+  wals night --config configs/nightly.yaml
+  wals night --config configs/nightly.yaml --date 2024-01-31
+  wals night --config configs/nightly.yaml --date 2024-01-31 --only train
 """
 
 
 def main(argv: Sequence[str] | None = None, execute: Execute = execute) -> None:
     """Parse the flags and run the night; raise UserError with status 1 if a step failed, 3 if the gate did."""
     parser = cli.parser(
-        "python -m nightly.run",
+        "wals night",
         "Window -> dataset -> model, from the live one -> gate -> predictions -> live; for one date.",
         epilog=_EPILOG,
     )

@@ -1,4 +1,4 @@
-"""Show the live version and the last nights: python -m nightly.status --config C"""
+"""Show the live version and the last nights: wals status --config C"""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _EPILOG = """\
 exit status: 0; or 2 with --max_age_days, if the live version's window ended longer ago or nothing is live.
 
 examples:
-  python -m nightly.status --config configs/nightly.yaml
-  python -m nightly.status --config configs/nightly.yaml --max_age_days 2
-  python -m nightly.status --config configs/nightly.yaml --json
+  wals status --config configs/nightly.yaml
+  wals status --config configs/nightly.yaml --max_age_days 2
+  wals status --config configs/nightly.yaml --json
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the flags and show the nights; raise UserError if the live version is too old."""
-    parser = cli.parser("python -m nightly.status", "Show the live version and the last runs.", epilog=_EPILOG)
+    parser = cli.parser("wals status", "Show the live version and the last runs.", epilog=_EPILOG)
     parser.add_argument("--runs", type=int, default=14, metavar="N", help="number of runs to show, the newest (14)")
     parser.add_argument("--json", action="store_true", help="print the live version and the runs as one JSON object")
     parser.add_argument("--max_age_days", type=float, metavar="N", help="fail if the live version is older")
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError("nothing is live")
     age = (datetime.datetime.now(datetime.UTC).date() - datetime.date.fromisoformat(alias.live.date)).days
     if age > args.max_age_days:
-        limit = f"more than {args.max_age_days:g}; run python -m nightly.run"
+        limit = f"more than {args.max_age_days:g}; run wals night"
         raise UserError(f"{alias.live.name} is live, {age} days old, {limit}")
 
 

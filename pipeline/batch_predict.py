@@ -1,4 +1,4 @@
-"""The job that makes predictions: python -m pipeline.batch_predict --config configs/local.yaml"""
+"""The job that makes predictions: wals predict --config configs/local.yaml"""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Beam's own options pass through, e.g. --runner=DataflowRunner; those under `beam
 Any setting of the config can be given as --set KEY=VALUE.
 
 examples:
-  python -m pipeline.batch_predict --config configs/local.yaml --set prediction.top_k=20 --replace
-  python -m pipeline.batch_predict --config configs/local.yaml --set prediction.block=out_of_stock.txt --replace
-  python -m pipeline.batch_predict --config configs/local.yaml --kind audiences --set prediction.only=new.txt
+  wals predict --config configs/local.yaml --set prediction.top_k=20 --replace
+  wals predict --config configs/local.yaml --set prediction.block=out_of_stock.txt --replace
+  wals predict --config configs/local.yaml --kind audiences --set prediction.only=new.txt
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the flags and run the job."""
     parser = cli.parser(
-        "python -m pipeline.batch_predict",
+        "wals predict",
         "Recommends items to every visitor, or finds visitors for every item, by the site's own ids.",
         epilog=_EPILOG,
     )
@@ -41,6 +41,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--output_dir", metavar="DIR", help="directory of the predictions; default: the kind's, e.g. predictions_dir"
     )
     args, beam_flags = parser.parse_known_args(argv)
+    if beam_flags:
+        from pipeline.beam import options as options_of_beam
+
+        options_of_beam.refuse_unknown(beam_flags, parser.flags())
     settings = cli.settings_with(args, flags)
     predict(settings, beam_flags, args.replace, args.output_dir)
 

@@ -1,4 +1,4 @@
-"""Visitors' ids -> the hashes that a dataset contains: python -m pipeline.hash_ids --config YAML < ids > hashes
+"""Visitors' ids -> the hashes that a dataset contains: wals hash-ids --config YAML < ids > hashes
 
 A line with blanks or quotes around the id has two hashes: as it is, and without them.
 """
@@ -16,9 +16,10 @@ from configs.errors import UserError
 def main(argv: Sequence[str] | None = None) -> None:
     """Hash the ids of standard input, one per line, with the key of the settings."""
     parser = cli.parser(
-        "python -m pipeline.hash_ids",
+        "wals hash-ids",
         "Write the hash of each visitorId of standard input, one per line: to look a visitor up, or to make the list "
         "of serving.deleted_visitors.",
+        epilog="example: wals hash-ids --config configs/gcp.yaml < ids.txt > hashes.txt",
     )
     settings = cli.settings_from(parser.parse_args(argv), {}).privacy
 

@@ -1,4 +1,4 @@
-"""The command that looks at an export: python -m pipeline.inspect EXPORT --write config.yaml"""
+"""The command that looks at an export: wals inspect EXPORT --write config.yaml"""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ The files are read in part if they are large: their beginnings, 256 MB in all. T
 config that --write wrote.
 
 examples:
-  python -m pipeline.inspect 'export/events_*' --write shop.yaml
-  python -m pipeline.inspect ratings.csv
-  python -m pipeline.inspect 'bq://project.analytics_123.events_*' --preset ga4_pages
+  wals inspect 'export/events_*' --write shop.yaml
+  wals inspect ratings.csv
+  wals inspect 'bq://project.analytics_123.events_*' --preset ga4_pages
 """
 
 
@@ -36,16 +36,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         if seen.config is None:
             raise UserError(f"{args.write} is not written: {seen.problem}")
         storage.write_bytes(args.write, seen.config.encode())
-        print(f"\nwrote {args.write}; next: python -m pipeline.preprocess --config {args.write}")
+        print(f"\nwrote {args.write}; next: wals preprocess --config {args.write}")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.inspect",
-        description="Say what an export or a table is, and propose a config for it.",
+    parser = cli.plain_parser(
+        "wals inspect",
+        "Say what an export or a table is, and propose a config for it.",
         epilog=_EPILOG,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("export", metavar="EXPORT", help="glob of files, local or gs://, or bq://PROJECT.DATASET.TABLE; quote it")

@@ -1,4 +1,4 @@
-"""The command that makes a dataset: python -m pipeline.preprocess --config configs/local.yaml"""
+"""The command that makes a dataset: wals preprocess --config configs/local.yaml"""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Beam's own options pass through, e.g. --runner=DataflowRunner --project=P --regi
 their defaults are under `beam:` in the config. Any setting of the config can be set as --set KEY=VALUE.
 
 examples:
-  python -m pipeline.preprocess --config configs/local.yaml
-  python -m pipeline.preprocess --config configs/local.yaml --source ga4 --input 'export/events_2024*' \\
+  wals preprocess --config configs/local.yaml
+  wals preprocess --config configs/local.yaml --source ga4 --input 'export/events_2024*' \\
       --dataset_dir data/ga4 --start_date 2024-01-01 --end_date 2024-01-31
-  python -m pipeline.preprocess --config configs/local.yaml --preset ga4_shop --explain_source
-  python -m pipeline.preprocess --config configs/gcp.yaml --input 'bq://project.analytics_123.events_*' --dry_run
-  python -m pipeline.preprocess --config configs/local.yaml --source table --input ratings.csv \\
+  wals preprocess --config configs/local.yaml --preset ga4_shop --explain_source
+  wals preprocess --config configs/gcp.yaml --input 'bq://project.analytics_123.events_*' --dry_run
+  wals preprocess --config configs/local.yaml --source table --input ratings.csv \\
       --set source.rating_column=stars --set rating.kind=linear --dataset_dir data/ratings
 """
 _FLAGS = {
@@ -55,7 +55,7 @@ _FLAGS = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the flags and run the job."""
     parser = cli.parser(
-        "python -m pipeline.preprocess",
+        "wals preprocess",
         "Read Google Analytics exports or a table; write vocabularies, group-by TFRecords and the transform_fn.",
         epilog=_EPILOG,
     )
@@ -70,6 +70,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--detach", action="store_true", help="submit the job and exit; the job's last step publishes the dataset"
     )
     args, beam_flags = parser.parse_known_args(argv)
+    if beam_flags:
+        from pipeline.beam import options as options_of_beam
+
+        options_of_beam.refuse_unknown(beam_flags, parser.flags())
     settings = cli.settings_with(args, _FLAGS)
     if args.explain_source:
         from pipeline.sources import inputs

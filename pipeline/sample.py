@@ -1,4 +1,4 @@
-"""The command that makes a sample of Google Analytics exports: python -m pipeline.sample --output_dir data/export"""
+"""The command that makes a sample of Google Analytics exports: wals sample --output_dir data/export"""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.sample",
-        description="Make a sample of Google Analytics exports: visits to an imaginary magazine, whose readers have "
+    parser = cli.plain_parser(
+        "wals sample",
+        "Make a sample of Google Analytics exports: visits to an imaginary magazine, whose readers have "
         "favourite topics, or to its shop. The same flags produce the same bytes.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="example: wals sample --output_dir data/export --visitors 500 --layouts ga4 ga4_shop",
     )
     add = parser.add_argument
     add("--output_dir", required=True, help="directory to write to; it must be empty, unless --replace is set")

@@ -1,4 +1,4 @@
-"""The command that shows recommendations to some visitors: python -m pipeline.show --config configs/local.yaml"""
+"""The command that shows recommendations to some visitors: wals show --config configs/local.yaml"""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from configs.errors import UserError
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the flags and print the tables."""
-    parser = cli.parser("python -m pipeline.show", "Show what some visitors read, and what is recommended to them.")
+    parser = cli.parser(
+        "wals show",
+        "Show what some visitors read, and what is recommended to them.",
+        epilog="example: wals show --visitors 3",
+    )
     flags = {
         "dataset_dir": ("dataset_dir", "DIR", "the dataset, if not the config's"),
         "predictions_dir": ("predictions_dir", "DIR", "the predictions, if not the config's"),

@@ -1,6 +1,6 @@
 """The command that compares a dataset with the last good one, so that no night trains on a broken export.
 
-    python -m pipeline.validate --config YAML --dataset_dir DIR --baseline DIR
+    wals validate --config YAML --dataset_dir DIR --baseline DIR
 
 `pipeline.preprocess --baseline DIR` compares before it publishes its dataset.
 """
@@ -20,7 +20,9 @@ BASELINE = {"baseline": ("validation.baseline", "DIR", "the last good dataset; a
 def main(argv: Sequence[str] | None = None) -> None:
     """Compare two finished datasets; raise GateError if they differ too much."""
     parser = cli.parser(
-        "python -m pipeline.validate", "Compare a dataset with the last good one by the bounds of `validation:`."
+        "wals validate",
+        "Compare a dataset with the last good one by the bounds of `validation:`.",
+        epilog="example: wals validate --dataset_dir data/dataset --baseline data/dataset-before",
     )
     flags = {"dataset_dir": ("dataset_dir", "DIR", "the dataset, local or gs://"), **BASELINE}
     for name, (_, metavar, text) in flags.items():

@@ -1,8 +1,7 @@
-"""The command that checks finished outputs against their manifests: python -m pipeline.verify DIR ..."""
+"""The command that checks finished outputs against their manifests: wals verify DIR ..."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -14,11 +13,11 @@ from configs.errors import UserError
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Check each directory and print the result; raise UserError if one is not finished, or is damaged."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.verify",
-        description="Check datasets, models and predictions against their manifests: the size and checksum of each "
+    parser = cli.plain_parser(
+        "wals verify",
+        "Check datasets, models and predictions against their manifests: the size and checksum of each "
         "file, the sums of the counts, and that all files are described.",
-        allow_abbrev=False,
+        epilog="example: wals verify data/dataset data/model data/predictions",
     )
     parser.add_argument("roots", nargs="+", metavar="DIR", help="a dataset, a model or predictions, local or gs://")
     findings = []

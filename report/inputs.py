@@ -104,19 +104,19 @@ def _read_evaluation(path: str | None, required: bool, model: ModelManifest) -> 
     """Return the evaluation and "", or None and the reason why there is none; raise UserError if it is required."""
     if not path or not storage.exists(path):
         if required:
-            raise UserError(f"evaluation {path} does not exist; run python -m trainer.evaluate --output_json {path}")
+            raise UserError(f"evaluation {path} does not exist; run wals evaluate --output_json {path}")
         return None, "Not evaluated yet. Run make evaluate, which measures a model on what its dataset holds out."
     try:
         content = json.loads(storage.read_bytes(path))
     except ValueError:
         content = None
     if not isinstance(content, dict) or content.get("kind") != "evaluation":
-        raise UserError(f"{path} is not an evaluation; run python -m trainer.evaluate --output_json {path}")
+        raise UserError(f"{path} is not an evaluation; run wals evaluate --output_json {path}")
     digest = content.get("model", {}).get("digest")
     if digest is None or digest == model.digest():
         return content, ""
     if required:
-        raise UserError(f"evaluation {path} is of another model; rerun python -m trainer.evaluate")
+        raise UserError(f"evaluation {path} is of another model; rerun wals evaluate")
     return None, f"Not shown: evaluation {path} is of another model. Run make evaluate."
 
 

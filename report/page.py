@@ -1,4 +1,4 @@
-"""Command that writes the report: python -m report.page --config configs/local.yaml"""
+"""Command that writes the report: wals report --config configs/local.yaml"""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _EPILOG = """\
 The file contains everything it needs, so it opens offline and can be sent by mail. It shows no visitorId.
 
 examples:
-  python -m report.page --config configs/local.yaml
-  python -m report.page --config configs/local.yaml --evaluation_json data/evaluation.json --output report.html
+  wals report --config configs/local.yaml
+  wals report --config configs/local.yaml --evaluation_json data/evaluation.json --output report.html
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the flags and write the report."""
     description = "Write one HTML file on a dataset, a model and its quality."
-    parser = cli.parser("python -m report.page", description, epilog=_EPILOG)
+    parser = cli.parser("wals report", description, epilog=_EPILOG)
     flags = {
         "dataset_dir": ("dataset_dir", "DIR", "the dataset (default: the config's)"),
         "model_dir": ("model_dir", "DIR", "the model (default: the config's)"),

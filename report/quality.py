@@ -52,7 +52,7 @@ def describe(evaluation: Mapping[str, Any]) -> dict[str, Any]:
             "by_activity": _by_activity(evaluation.get("by_activity") or {}, metrics),
         }
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UserError(f"the evaluation lacks {error}; rerun python -m trainer.evaluate") from error
+        raise UserError(f"the evaluation lacks {error}; rerun wals evaluate") from error
 
 
 def _verdicts(evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Command that publishes a trained model for servers: python -m serving.publish --config configs/local.yaml"""
+"""Command that publishes a trained model for servers: wals publish --config configs/local.yaml"""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ A version is copied to a temporary name, checked against the model's manifest, a
 Serving, sees all of it or nothing. A model that is the newest version already is not copied again.
 
 examples:
-  python -m serving.publish --config configs/local.yaml
-  python -m serving.publish --config configs/local.yaml --model_dir data/model --version 20240131
+  wals publish --config configs/local.yaml
+  wals publish --config configs/local.yaml --model_dir data/model --version 20240131
 """
 _SAVED_MODEL = "saved_model/"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the flags and publish."""
-    parser = cli.parser("python -m serving.publish", "Make a trained model the newest version.", epilog=_EPILOG)
+    parser = cli.parser("wals publish", "Make a trained model the newest version.", epilog=_EPILOG)
     parser.add_argument("--model_dir", metavar="DIR", help="the model that trainer.task wrote, local or gs://")
     parser.add_argument("--directory", metavar="DIR", help="directory of NAME/VERSION, local or gs://")
     parser.add_argument("--version", metavar="N", type=int, help="number of the version (default: newest plus 1)")

@@ -1,4 +1,4 @@
-"""Command that serves a model over HTTP: python -m serving.server --config configs/local.yaml"""
+"""Command that serves a model over HTTP: wals serve --config configs/local.yaml"""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 _EPILOG = """\
 The server has TensorFlow Serving's REST API (POST /v1/models/wals:predict), answers with titles
 (GET /recommendations?visitorId=) and a page (/). /openapi.json describes all addresses. A version that
-python -m serving.publish adds becomes the live version without losing a request.
+wals publish adds becomes the live version without losing a request.
 
 examples:
-  python -m serving.server --config configs/local.yaml
-  python -m serving.server --config configs/local.yaml --host 0.0.0.0 --port 80 --set serving.threads=8
+  wals serve --config configs/local.yaml
+  wals serve --config configs/local.yaml --host 0.0.0.0 --port 80 --set serving.threads=8
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the flags and serve until the process is told to stop."""
-    parser = cli.parser("python -m serving.server", "Serve the newest version of a model.", epilog=_EPILOG)
+    parser = cli.parser("wals serve", "Serve the newest version of a model.", epilog=_EPILOG)
     parser.add_argument("--directory", metavar="DIR", help="directory of NAME/VERSION, local or gs://")
     parser.add_argument("--host", help="address to listen on; 0.0.0.0 accepts other machines")
     parser.add_argument("--port", metavar="N", help="port to listen on; 0 takes a free one")

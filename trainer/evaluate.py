@@ -1,4 +1,4 @@
-"""The job that measures a model: python -m trainer.evaluate --config configs/local.yaml"""
+"""The job that measures a model: wals evaluate --config configs/local.yaml"""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _EPILOG = """\
 The dataset must have a split. Exit status: 0, 3 if a requirement is not met, 2 for a mistake.
 
 examples:
-  python -m trainer.evaluate --config configs/local.yaml --output_json data/evaluation.json
-  python -m trainer.evaluate --config configs/local.yaml --require 'recall@20>=0.15' --beats popularity
-  python -m trainer.evaluate --config configs/local.yaml --against data/model-before
+  wals evaluate --config configs/local.yaml --output_json data/evaluation.json
+  wals evaluate --config configs/local.yaml --require 'recall@20>=0.15' --beats popularity
+  wals evaluate --config configs/local.yaml --against data/model-before
 """
 
 
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        "python -m trainer.evaluate",
+        "wals evaluate",
         "Measures a model and baselines on what its dataset holds out, with confidence intervals.",
         epilog=_EPILOG,
     )

@@ -1,4 +1,4 @@
-"""The training command: python -m trainer.task --config configs/local.yaml"""
+"""The training command: wals train --config configs/local.yaml"""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ If a training is killed, the same command continues it from the last checkpoint.
 Any setting of the config can be given as --set KEY=VALUE.
 
 examples:
-  python -m trainer.task --config configs/local.yaml
-  python -m trainer.task --config configs/local.yaml --dataset_dir data/dataset --model_dir data/model --replace \\
+  wals train --config configs/local.yaml
+  wals train --config configs/local.yaml --dataset_dir data/dataset --model_dir data/model --replace \\
       --set training.embedding_dimension=128 --set training.max_sweeps=16
 """
 
@@ -21,7 +21,7 @@ examples:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the flags and run the job."""
     parser = cli.parser(
-        "python -m trainer.task",
+        "wals train",
         "Train a model on a dataset; write its factors, its SavedModel and its manifest.",
         epilog=_EPILOG,
     )

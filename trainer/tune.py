@@ -1,4 +1,4 @@
-"""The search for good settings: python -m trainer.tune --config configs/local.yaml"""
+"""The search for good settings: wals tune --config configs/local.yaml"""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 
 import yaml
 
-from configs import cli
+from configs import cli, places
 from configs.errors import UserError
 from configs.settings import Settings
 from configs.settings.search import SearchSettings, load_search
 
-_SEARCH, _STUDY, _MACHINE = "configs/search.yaml", "data/tuning", "n2-standard-8"
+_SEARCH, _STUDY, _MACHINE = places.packaged("search.yaml"), "data/tuning", "n2-standard-8"
 
 _EPILOG = """\
 Trials train on a part of the training data and are measured on the rest of it; test data is never read. If a search is
 stopped or killed, the same command continues it.
 
 examples:
-  python -m trainer.tune --config configs/local.yaml --minutes 10
-  python -m trainer.task --config data/tuning/best.yaml --replace
-  python -m trainer.tune --config configs/local.yaml --vertex_spec REGION-docker.pkg.dev/PROJECT/REPO/IMAGE
+  wals tune --config configs/local.yaml --minutes 10
+  wals train --config data/tuning/best.yaml --replace
+  wals tune --config configs/local.yaml --vertex_spec REGION-docker.pkg.dev/PROJECT/REPO/IMAGE
 """
 
 
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        "python -m trainer.tune",
+        "wals tune",
         "Search for the settings with the best validation metric; write them as a config for trainer.task.",
         epilog=_EPILOG,
     )
@@ -123,7 +123,8 @@ def vertex_spec(search: SearchSettings, dataset_dir: str, args: argparse.Namespa
     from trainer.tuning import vertex as hypertune
 
     kinds, _ = tuning.possible_kinds(search, dataset_rows.read_info(dataset_dir))
-    arguments = [f"--config={args.config}", f"--search={args.search}", f"--dataset_dir={dataset_dir}"]
+    config = args.config or places.default()
+    arguments = [f"--config={config}", f"--search={args.search}", f"--dataset_dir={dataset_dir}"]
     arguments += [f"--set={assignment}" for assignment in args.assignments]
     return yaml.safe_dump(hypertune.job_spec(search, kinds, args.vertex_spec, args.machine, arguments), sort_keys=False)
 

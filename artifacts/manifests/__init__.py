@@ -94,7 +94,7 @@ class Comparison(Part):
 class DatasetManifest(Manifest):
     """The manifest of a dataset."""
 
-    COMMAND: ClassVar = "python -m pipeline.preprocess --replace"
+    COMMAND: ClassVar = "wals preprocess --replace"
 
     kind: Literal["dataset"] = "dataset"
     schema_version: Literal[3] = 3
@@ -183,7 +183,7 @@ class HeldOutMetric(Part):
 class ModelManifest(Manifest):
     """The manifest of a model."""
 
-    COMMAND: ClassVar = "python -m trainer.task --replace"
+    COMMAND: ClassVar = "wals train --replace"
 
     kind: Literal["model"] = "model"
     schema_version: Literal[2] = 2
@@ -210,7 +210,7 @@ class ModelManifest(Manifest):
 class ServedVersionManifest(Manifest):
     """A copy of a model's SavedModel; `model` is the digest of that model's manifest."""
 
-    COMMAND: ClassVar = "python -m serving.publish"
+    COMMAND: ClassVar = "wals publish"
 
     kind: Literal["served model"] = "served model"
     schema_version: Literal[1] = 1
@@ -237,7 +237,7 @@ class PredictionSections(Part):
 class PredictionsManifest(Manifest):
     """The manifest of recommendations, audiences, similar items or similar visitors."""
 
-    COMMAND: ClassVar = "python -m pipeline.batch_predict --replace"
+    COMMAND: ClassVar = "wals predict --replace"
 
     kind: Literal["predictions", "audiences", "similar_items", "similar_visitors"] = "predictions"
     schema_version: Literal[2] = 2

@@ -36,7 +36,7 @@ class LiveVersion(Part):
 class AliasManifest(Manifest):
     """The versions that went live and were not withdrawn, oldest first, and the names of the withdrawn ones."""
 
-    COMMAND: ClassVar = "python -m nightly.run"
+    COMMAND: ClassVar = "wals night"
 
     kind: Literal["alias"] = "alias"
     schema_version: Literal[1] = 1
@@ -69,7 +69,7 @@ class StepRecord(Part):
 class RunManifest(Manifest):
     """One attempt at a night: its inputs, its settings, its steps and its outcome."""
 
-    COMMAND: ClassVar = "python -m nightly.run"
+    COMMAND: ClassVar = "wals night"
 
     kind: Literal["run"] = "run"
     schema_version: Literal[1] = 1

@@ -8,14 +8,13 @@ from typing import Any
 
 from pydantic import Field
 
-from configs.settings import yaml_files
+from configs.settings import layers, yaml_files
 from configs.settings.cloud import BigQuerySettings, CloudSettings, DataflowSettings, VertexSettings
 from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSettings, SplitSettings, ValidationSettings
 from configs.settings.features import ItemFeatureSettings
 from configs.settings.prediction import NightlySettings, PredictionSettings, ServingSettings
 from configs.settings.section import Section, validate
-from configs.settings.signals import PRESETS
-from configs.settings.source import OF_PRESETS, SourceSettings
+from configs.settings.source import SourceSettings
 from configs.settings.training import (
     ColdStartSettings,
     EvaluationSettings,
@@ -115,22 +114,16 @@ def resolve(settings: Settings) -> Settings:
     return settings.model_copy(update=sections)
 
 
-def load_settings(path: str, overrides: Mapping[str, Any] | None = None) -> Settings:
+def load_settings(
+    path: str, overrides: Mapping[str, Any] | None = None, origins: Mapping[str, str] | None = None
+) -> Settings:
     """Return the resolved settings of a YAML file, local or gs://; raise UserError if a key or a value is wrong.
 
-    overrides: dotted keys (`source.kind`) and values that replace those of the file; a None unsets them. A preset
-    replaces all settings of items in the file; of page rules, only where its items are not pages.
+    overrides: dotted keys (`source.kind`) and values that replace those of the file; a None unsets them.
+    origins: the flag of an override, by its key, which the error about it names.
     """
-    name, overrides = f"config {path}", overrides or {}
-    tree = yaml_files.read(path, name, "configs/local.yaml")
-    rating, kind = tree.get("rating"), overrides.get("rating.kind")
-    if isinstance(rating, dict) and kind not in (None, rating.get("kind")):
-        for key in ("scale", "preset"):  # both belong to their kind: the scale of a median means nothing for stars
-            rating.pop(key, None)
-    source = tree.get("source")
-    if isinstance(source, dict) and (preset := overrides.get("source.preset")):
-        has_pages = preset not in PRESETS or any(signal.item == "page" for signal in PRESETS[preset].signals)
-        for key in OF_PRESETS if has_pages else (*OF_PRESETS, "page"):
-            source.pop(key, None)
-    yaml_files.insert(tree, overrides)
-    return resolve(validate(Settings, tree, name))
+    found = layers.read(path)
+    tree, changes = layers.merge(found), yaml_files.nested(overrides or {})
+    layers.make_way(tree, changes)
+    yaml_files.insert(tree, overrides or {})
+    return resolve(validate(Settings, tree, f"config {found[-1].path}", origins or {}))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from configs.errors import UserError
+from configs.errors import UserError, nearest
 
 # Old and new key of a setting, or of a value as "KEY VALUE": the error about the old one names the new one.
 RENAMED = {
@@ -76,13 +76,33 @@ def section_of(annotation: Any) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def validate(model: type[S], tree: dict[str, Any], name: str) -> S:
-    """Return the settings of a tree; raise UserError with one line that starts with `name` and names each mistake."""
+def validate(model: type[S], tree: dict[str, Any], name: str, origins: Mapping[str, str] | None = None) -> S:
+    """Return the settings of a tree; raise UserError with one line that names each mistake, after where it is from.
+
+    A mistake is from `name`, or from the flag that origins has for its key.
+    """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        findings = "; ".join(_describe(finding, model) for finding in error.errors())
-        raise UserError(" ".join(f"{name}: {findings}".split())) from error
+        findings: dict[str, list[str]] = {}
+        for finding in error.errors():
+            findings.setdefault(_origin(finding, origins or {}) or name, []).append(_describe(finding, model))
+        line = "; ".join(f"{origin}: {'; '.join(lines)}" for origin, lines in findings.items())
+        raise UserError(" ".join(line.split())) from error
+
+
+def _origin(finding: Any, origins: Mapping[str, str]) -> str | None:
+    """Return the flag that a mistake is from; a rule between settings is from the flags whose keys it names."""
+    wrong = ".".join(str(part) for part in finding["loc"])
+    for key, flag in origins.items():
+        if wrong == key or wrong.startswith(f"{key}."):
+            return flag
+        if finding["type"] == "value_error":
+            if key in finding["msg"]:
+                return flag
+        elif key.startswith(f"{wrong}."):  # a key below a setting that has none
+            return flag
+    return None
 
 
 def _describe(finding: Any, model: type[BaseModel]) -> str:
@@ -91,7 +111,7 @@ def _describe(finding: Any, model: type[BaseModel]) -> str:
     if old in RENAMED:
         return f"{old} is now called {RENAMED[old]}"
     if kind == "extra_forbidden":
-        return f"unknown key {key}{_known(finding['loc'], model)}"
+        return f"unknown key {key}{_known(finding['loc'], model)}{nearest(key, list(keys_of(model)))}"
     message = finding["msg"].removeprefix("Value error, ")
     if kind.startswith("date") and kind.endswith("_parsing"):
         message = f"{value} is not a date ({finding['ctx']['error']}); write it as 2024-01-31"

@@ -110,3 +110,10 @@ def insert(tree: dict[str, Any], overrides: Mapping[str, Any]) -> None:
                 branch[part] = {}
             branch = branch[part]
         branch[last] = value
+
+
+def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted keys as a tree of mappings."""
+    tree: dict[str, Any] = {}
+    insert(tree, overrides)
+    return tree

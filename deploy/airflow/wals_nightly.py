@@ -1,6 +1,6 @@
 """The nightly job as a DAG for Airflow 3 and Cloud Composer 3: wait for the table, run the steps in order, go live.
 
-Each step is a custom job of Vertex AI that runs `python -m nightly.run --only STEP` in the worker image. That command
+Each step is a custom job of Vertex AI that runs `wals night --only STEP` in the worker image. That command
 submits to Dataflow, trains on the machines of the config, and keeps the record of the night. A task may run again at
 any time: a step that is done is skipped. Copy this file and wals_nightly.yaml into the DAGs folder; the DAG needs no
 other file of this project.
@@ -41,7 +41,7 @@ class StopDataflow(DataflowStopJobOperator):
 
 def mail(subject: str) -> dict[str, Any]:
     """Return the arguments of a mail."""
-    text = f"{subject}. The live version has not changed. python -m nightly.status shows the nights."
+    text = f"{subject}. The live version has not changed. wals status shows the nights."
     return {"to": CONFIG["alert_email"], "from_email": CONFIG["alert_email"], "subject": subject, "html_content": text}
 
 

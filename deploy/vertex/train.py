@@ -1,4 +1,4 @@
-"""Train on Vertex AI or on this machine: python -m deploy.vertex.train --config configs/gcp.yaml
+"""Train on Vertex AI or on this machine: wals train --config configs/gcp.yaml
 
 If vertex.image is set, the training is a custom job of Vertex AI, otherwise trainer.task on this machine.
 """
@@ -10,25 +10,26 @@ import os
 import sys
 from collections.abc import Sequence
 
-from configs import cli
+from configs import PREFIX, cli
 
 _EPILOG = """\
 examples:
-  python -m deploy.vertex.train --config configs/gcp.yaml --dry_run
-  python -m deploy.vertex.train --config configs/gcp.yaml --replace --set vertex.accelerator_type=NVIDIA_L4
+  wals train --config configs/gcp.yaml --dry_run
+  wals train --config configs/gcp.yaml --replace --set vertex.accelerator_type=NVIDIA_L4
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the flags and train."""
     parser = cli.parser(
-        "python -m deploy.vertex.train",
+        "wals train",
         "Train on Vertex AI if vertex.image is set in the config, otherwise on this machine.",
         epilog=_EPILOG,
     )
     flags = {
         "dataset_dir": ("dataset_dir", "DIR", "the dataset that pipeline.preprocess wrote"),
         "model_dir": ("model_dir", "DIR", "the directory to write the model to"),
+        "warm_start": ("training.warm_start", "DIR", "start from this earlier model, for example last night's"),
     }
     cli.add_flags(parser, flags, "a model that is")
     parser.add_argument("--dry_run", action="store_true", help="print the job that would be submitted, and stop")
@@ -54,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _train_here(argv: Sequence[str], dry_run: bool) -> None:
     """Replace this process with trainer.task, which has the same flags; a dry run prints the command."""
-    command = [sys.executable, "-m", "trainer.task", *(flag for flag in argv if flag != "--dry_run")]
+    rest = [flag for flag in argv if flag.replace("-", "_") != "__dry_run"]
+    command = [sys.executable, "-m", f"{PREFIX}trainer.task", *rest]
     if dry_run:
         print(" ".join(command))
         return

@@ -15,6 +15,8 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
+from configs import PREFIX
+
 _PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 30.0  # for a stopped step to end by itself: a training writes its checkpoint
 
@@ -29,7 +31,7 @@ def execute(command: Sequence[str], say: Callable[[str], None], timeout_s: float
     """
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     expired = threading.Event()
-    leashed = [sys.executable, "-m", "nightly.steps.process", str(os.getpid()), *command]
+    leashed = [sys.executable, "-m", f"{PREFIX}nightly.steps.process", str(os.getpid()), *command]
     with subprocess.Popen(  # noqa: S603 - our own modules, no shell
         leashed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:
@@ -65,12 +67,12 @@ def _stop(process: subprocess.Popen) -> None:
 
 def main() -> None:
     """Replace this process with `python -m MODULE FLAGS`; the arguments are the parent's id, MODULE and FLAGS."""
-    parent, *command = sys.argv[1:]
+    parent, module, *flags = sys.argv[1:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != int(parent):  # it died before the call
             sys.exit(1)
-    os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 - our own interpreter
+    os.execv(sys.executable, [sys.executable, "-m", f"{PREFIX}{module}", *flags])  # noqa: S606 - our own interpreter
 
 
 if __name__ == "__main__":

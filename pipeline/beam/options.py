@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,14 +21,15 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.runners.runner import PipelineResult
 
-from configs.errors import UserError, recognise
+from configs import PREFIX
+from configs.errors import UserError, nearest, recognise
 from configs.settings import Settings
 
 # Beam appends the step's name to a message; from another process, the message is within the text of a traceback.
 _STEP = re.compile(r" \[while running .*\Z", re.DOTALL)
 DATAFLOW = "DataflowRunner"
 _ON_THIS_MACHINE = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner", "PrismRunner")
-_IN_TRACEBACK = re.compile(r"^(?:configs\.errors\.)?UserError: (.*)$", re.MULTILINE)
+_IN_TRACEBACK = re.compile(r"^(?:[\w.]+\.)?UserError: (.*)$", re.MULTILINE)
 
 
 def from_settings(settings: Settings, argv: Sequence[str]) -> PipelineOptions:
@@ -42,11 +44,13 @@ def from_settings(settings: Settings, argv: Sequence[str]) -> PipelineOptions:
         else:
             flags += [f"--{name}={item}" for item in (value if isinstance(value, list) else [value])]
     flags += argv
-    _refuse_unknown(flags)
+    refuse_unknown(flags)
     options = PipelineOptions(flags)
     if _is_dataflow(options):
         options = PipelineOptions([*_dataflow_flags(settings, options.get_all_options()), *flags])
     options.view_as(SetupOptions).save_main_session = False
+    if options.view_as(SetupOptions).setup_file and not PREFIX:
+        os.environ["WALS_ROOMS_AT_TOP"] = "1"  # Beam builds an sdist for the workers: our names are theirs (setup.py)
     # TFT's transforms do not pass Beam's type checks at run time, and nothing here relies on the checks.
     options.view_as(TypeOptions).runtime_type_check = False
     return options
@@ -167,7 +171,8 @@ def _is_not_refusal(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith(("HTTP status %d trying to create job", "details of server error"))
 
 
-def _refuse_unknown(flags: Sequence[str]) -> None:
+def refuse_unknown(flags: Sequence[str], known: Sequence[str] = ()) -> None:
+    """Raise UserError for a flag that Beam does not have; `known` are the command's, one of which may be meant."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)
@@ -175,6 +180,7 @@ def _refuse_unknown(flags: Sequence[str]) -> None:
     if unknown and not unknown[0].startswith("-"):
         raise UserError(f"unexpected argument {unknown[0]}: quote a glob, so that the shell leaves it alone")
     if unknown:
+        meant = nearest(unknown[0].partition("=")[0], [*known, *parser._option_string_actions])
         raise UserError(
-            f"unknown option {unknown[0]}: neither this command nor Beam has it; --help lists this command's"
+            f"unknown option {unknown[0]}: neither this command nor Beam has it; --help lists this command's{meant}"
         )

@@ -73,7 +73,7 @@ def _check_signals(counts: Counter[str], source: SourceSettings) -> None:
         if with_id and str(number) not in with_id:  # that of no signal is another error
             wanted = "event" if ANY_EVENT in signal.event else wanted
             raise UserError(
-                f"{name}: no {wanted} of a visitor has an item's id in {signal.item}; python -m pipeline.inspect shows "
+                f"{name}: no {wanted} of a visitor has an item's id in {signal.item}; wals inspect shows "
                 "which fields have one"
             )
 
@@ -189,7 +189,7 @@ def _why_no_interactions(counts: Counter[str], source: SourceSettings) -> str:
     reasons = ", ".join(f"{reason} {count}" for reason, count in lost.most_common()) or "none is left"
     if fields and lost.total() and all(reason.endswith(_NOTHING_FOUND) or ".not_an_id." in reason for reason in lost):
         looked = " or ".join(dict.fromkeys(fields))
-        reasons += f"; {looked} contains no item's id: python -m pipeline.inspect shows which fields do"
+        reasons += f"; {looked} contains no item's id: wals inspect shows which fields do"
     return reasons
 
 

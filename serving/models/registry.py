@@ -64,7 +64,7 @@ class Registry:
                 return
         root = join(self.directory, self.name)
         if self.current is None:
-            self._warn_once(f"no version in {root} can be served; run python -m serving.publish")
+            self._warn_once(f"no version in {root} can be served; run wals publish")
         else:
             self._warn_once(f"{root} contains no version; version {self.current.number} stays live")
 

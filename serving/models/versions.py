@@ -40,9 +40,7 @@ def check(path: str) -> ServedVersionManifest | None:
     if MANIFEST not in files:
         for name in (GRAPH, _INDEX):
             if name not in files:
-                raise UnusableError(
-                    f"it has no {name}; publish it with python -m serving.publish, which copies all files"
-                )
+                raise UnusableError(f"it has no {name}; publish it with wals publish, which copies all files")
         return None
     try:
         manifest = ServedVersionManifest.read(join(path, MANIFEST))

@@ -31,7 +31,7 @@ def test_columns_come_back_with_their_nulls(tmp_path):
     with pytest.raises(UserError, match="has no column mean_rating"):
         ItemsTable.read(path, columns=("mean_rating",))
     (tmp_path / "items.parquet").write_bytes(b"PAR1 and nothing else")
-    with pytest.raises(UserError, match=r"cannot be read: .*; rerun python -m pipeline.preprocess"):
+    with pytest.raises(UserError, match=r"cannot be read: .*; rerun wals preprocess"):
         ItemsTable.read(path)
     with pytest.raises(UserError, match="does not exist"):
         ItemsTable.read(f"{path}.none")

@@ -32,9 +32,9 @@ def test_the_digest_is_that_of_the_file_even_if_it_lacks_a_newer_setting():
 @pytest.mark.parametrize(
     ("manifest", "command"),
     [
-        (dataset_manifest, "rerun python -m pipeline.preprocess --replace"),
-        (model_manifest, "rerun python -m trainer.task --replace"),
-        (predictions_manifest, "rerun python -m pipeline.batch_predict --replace"),
+        (dataset_manifest, "rerun wals preprocess --replace"),
+        (model_manifest, "rerun wals train --replace"),
+        (predictions_manifest, "rerun wals predict --replace"),
     ],
 )
 def test_an_output_of_an_earlier_schema_is_refused_with_the_command_to_rerun(tmp_path, manifest, command):
@@ -62,7 +62,7 @@ def lacking(name: str) -> dict:
         ("[]", "is not a manifest"),
         ('{"kind": ["dataset"]}', "is not a manifest"),
         (model_manifest().to_json(), "is the manifest of a model, not of a dataset; check the path"),
-        (json.dumps(lacking("users")), "lacks counts.users; rerun python -m pipeline.preprocess"),
+        (json.dumps(lacking("users")), "lacks counts.users; rerun wals preprocess"),
         (json.dumps(json.loads(dataset_manifest().to_json()) | {"counts": 1}), "has a wrong counts: "),
         (json.dumps(json.loads(dataset_manifest().to_json()) | {"more": 1}), "has a wrong more: Extra inputs"),
         (json.dumps(json.loads(dataset_manifest().to_json()) | {"self": 1}), "has a wrong self: Extra inputs"),
@@ -81,7 +81,7 @@ def test_what_is_not_a_manifest_is_refused_in_one_line(content, problem):
 
 
 def test_a_missing_manifest_is_an_output_that_is_not_finished(tmp_path):
-    with pytest.raises(UserError, match=r"none is not a finished model .*run python -m trainer\.task"):
+    with pytest.raises(UserError, match=r"none is not a finished model .*run wals train"):
         ModelManifest.read(str(tmp_path / "none" / "manifest.json"))
     with pytest.raises(UserError, match="is not a finished output"):
         manifests.read_any(str(tmp_path))

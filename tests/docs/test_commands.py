@@ -70,7 +70,7 @@ def test_the_architecture_answers_where_is_what_with_paths_that_exist():
 
 @pytest.mark.parametrize("page", [*documents.pages(), ROOT / "SECURITY.md"], ids=lambda page: page.name)
 def test_each_file_of_the_tree_that_a_page_names_exists(page):
-    rooms = "artifacts|benchmarks|configs|deploy|docs|nightly|pipeline|ranking|report|serving|tests|trainer"
+    rooms = "artifacts|benchmarks|configs|deploy|docs|nightly|pipeline|ranking|report|serving|tests|trainer|wals"
     spans = " ".join(re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8")))
     assert not [
         path for path in re.findall(rf"(?<![\w./])((?:{rooms})/[\w./-]*\w)", spans) if not (ROOT / path).exists()
@@ -123,10 +123,10 @@ def test_each_command_is_one_that_its_program_takes(block, monkeypatch):
         ("make train ARGS='--dataset_dirr x'", "unknown option --dataset_dirr"),
         ("make predict ARGS='--kinds audiences'", "unknown option --kinds"),
         ("make evaluate ARGS='--beat popularity'", "unknown option --beat"),
-        ("python -m trainer.task --config configs/local.yaml --set training.seeds=1", "unknown key training.seeds"),
-        ("python -m trainer.task --config configs/lokal.yaml", "does not exist"),
-        ("python -m pipeline.sample --output_dir x --visitorss 3", "unknown option --visitorss"),
-        ("python -m trainer.task --config configs/local.yaml --replace", None),
+        ("wals train --config configs/local.yaml --set training.seeds=1", "unknown key training.seeds"),
+        ("wals train --config configs/lokal.yaml", "does not exist"),
+        ("wals sample --output_dir x --visitorss 3", "unknown option --visitorss"),
+        ("wals train --config configs/local.yaml --replace", None),
     ],
 )
 def test_a_wrong_command_is_found(command, wrong, monkeypatch):

@@ -39,11 +39,15 @@ def copy(target: Path) -> None:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
     (target / ".venv").symlink_to((ROOT / ".venv").resolve())
+    program = target / ".bin" / "wals"  # that of .venv would run the tree that .venv is in
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nexec python -m wals "$@"\n')
+    program.chmod(0o755)
 
 
 def environment(tree: Path) -> dict[str, str]:
     """Return the environment of a shell in which .venv is activated."""
-    path = f"{tree / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    path = f"{tree / '.bin'}{os.pathsep}{tree / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     return os.environ | {
         "PATH": path,
         "VIRTUAL_ENV": str(tree / ".venv"),

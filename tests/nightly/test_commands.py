@@ -86,4 +86,4 @@ def test_status_shows_what_is_live_and_fails_where_it_is_old(site, capsys):
     shown = capsys.readouterr().out
     assert "live: 2024-01-04.1" in shown and "promoted" in shown and "0.2500" in shown, "recall@20"
     assert cli.run(status.main, [*flags, "--max_age_days", "2"]) == 2
-    assert "days old, more than 2; run python -m nightly.run" in capsys.readouterr().err
+    assert "days old, more than 2; run wals night" in capsys.readouterr().err

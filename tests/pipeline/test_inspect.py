@@ -1,4 +1,4 @@
-"""python -m pipeline.inspect: one screen, and a config with which the usual commands work."""
+"""wals inspect: one screen, and a config with which the usual commands work."""
 
 import datetime
 
@@ -90,7 +90,7 @@ def test_the_preset_that_fits_is_proposed(tmp_path, capsys, rows, preset, more):
     source = load_settings(str(config)).source
     assert (source.preset, source.input) == (preset, str(export))
     assert {name: getattr(source, name) for name in more} == more
-    assert f"wrote {config}; next: python -m pipeline.preprocess --config {config}" in lines
+    assert f"wrote {config}; next: wals preprocess --config {config}" in lines
 
 
 def test_items_without_ids_are_named_by_their_names(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""python -m report.page: one file that opens offline in a real browser, and inputs that it refuses."""
+"""wals report: one file that opens offline in a real browser, and inputs that it refuses."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_mistakes_are_one_line(tmp_path, world, capsys):
         ),
         (("--dataset_dir", tmp_path / "none"), "is not a finished dataset"),
         (("--dataset_dir", other), "was trained on another dataset"),
-        (("--evaluation_json", tmp_path / "none.json"), "none.json does not exist; run python -m trainer.evaluate"),
+        (("--evaluation_json", tmp_path / "none.json"), "none.json does not exist; run wals evaluate"),
         (("--evaluation_json", tmp_path / "wrong.json"), "is not an evaluation"),
         (("--evaluation_json", tmp_path / "other_model.json"), "is of another model"),
         (("--evaluation_json", tmp_path / "incomplete.json"), "the evaluation lacks 'systems'"),

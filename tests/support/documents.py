@@ -26,6 +26,7 @@ from unittest import mock
 
 from configs import cli
 from configs.errors import UserError
+from wals.commands import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 NEEDS = (
@@ -37,6 +38,7 @@ NEEDS = (
     "files of your own",
     "Airflow",
     "several machines",
+    "a wheel",
 )
 PRINTED = ("docs/tutorial.md", "docs/inspect.md")
 _BEAM = ("--runner", "--experiments", "--worker_", "--direct_", "--prism_")
@@ -139,7 +141,7 @@ def read(words: list[str]) -> str | None:
     """Read a command as its program does, stop before it does anything, and return what is wrong with it.
 
     `make TARGET` is read by make itself, and so is each command that make would run; `python -m MODULE` by the module's
-    own flags and settings. Of other commands nothing is said.
+    own flags and settings, and so is `wals COMMAND`. Of other commands nothing is said.
     """
     words = words[:]
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
@@ -155,6 +157,13 @@ def read(words: list[str]) -> str | None:
         return next((wrong for run in runs if (wrong := read(["python", *run[1:]]))), None)
     if words and words[0] == ".venv/bin/python":
         words[0] = "python"
+    if words[:3] == ["python", "-m", "wals"]:
+        words = words[2:]
+    if words[:1] == ["wals"]:
+        name = words[1] if len(words) > 1 else "--help"
+        if name in COMMANDS:
+            return _read_module(COMMANDS[name].module, _without_redirection(words[2:]))
+        return None if name.startswith("-") else f"wals has no command {name}"
     if words[:2] == ["python", "-m"]:
         return _read_module(words[2], _without_redirection(words[3:]))
     if words[:1] == ["python"] and not (ROOT / words[1]).is_file():
@@ -192,7 +201,7 @@ def _read_module(name: str, flags: list[str]) -> str | None:
     def refuse_beams_own(parser: argparse.ArgumentParser, *args: object, **kwargs: object) -> tuple:
         result, rest = parse_known(parser, *args, **kwargs)
         unknown = [flag for flag in rest if not flag.startswith(_BEAM)]
-        if unknown and parser.prog.startswith("python -m"):
+        if unknown and parser.prog.startswith(("wals ", "python -m")):
             raise UserError(f"unknown option {unknown[0]}")
         return result, rest
 

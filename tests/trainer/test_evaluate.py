@@ -1,4 +1,4 @@
-"""python -m trainer.evaluate: metrics against ranx, baselines against dense NumPy, intervals, the gate, mistakes."""
+"""wals evaluate: metrics against ranx, baselines against dense NumPy, intervals, the gate, mistakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""python -m trainer.tune: a search over settings, on a validation set inside train."""
+"""wals tune: a search over settings, on a validation set inside train."""
 
 from __future__ import annotations
 

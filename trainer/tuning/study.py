@@ -114,12 +114,12 @@ def _finish(settings: Settings, search: SearchSettings, study: Study, must: bool
     }
     summary(f"search in {study.root}", trials, search, counts)
     study.best.write_text(best_config(settings, search, best, own), encoding="utf-8")
-    print(f"best settings: {study.best}; train with python -m trainer.task --config {study.best}")
+    print(f"best settings: {study.best}; train with wals train --config {study.best}")
     stored, wanted = own and _rating_of(own), _rating_of(best)
     if stored and wanted != stored:
         print(
             f"they use rating.kind {wanted.kind}, the dataset has {stored.kind}: "
-            f"make it again first: python -m pipeline.preprocess --config {study.best} --replace"
+            f"make it again first: wals preprocess --config {study.best} --replace"
         )
 
 
@@ -135,10 +135,7 @@ def best_config(settings: Settings, search: SearchSettings, best: FrozenTrial, o
     content = Settings.model_validate(settings.model_dump() | changed).model_dump(mode="json", exclude_defaults=True)
     content["training"] = training  # also the defaults, which may change
     compared = "" if own is None else f", with the config's own settings {own.value:.4f}"
-    head = (
-        f"# Written by python -m trainer.tune: {search.metric_name} {best.value:.4f} on held-out entries of train"
-        f"{compared}.\n"
-    )
+    head = f"# Written by wals tune: {search.metric_name} {best.value:.4f} on held-out entries of train{compared}.\n"
     return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 

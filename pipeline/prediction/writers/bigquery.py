@@ -1,6 +1,6 @@
 """Predictions -> a BigQuery table, by one load job, which loads all rows or none.
 
-python -m pipeline.prediction.writers.bigquery --config YAML      loads written predictions again
+wals load --config YAML      loads written predictions again
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def load(settings: Settings, root: str, manifest: PredictionsManifest) -> None:
     paths = [join(root, file) for file in sorted(manifest.files) if file.endswith(TableWriter.suffix)]
     if not paths:
         raise UserError(f"{root} contains no rows for a table; predict again with prediction.table set")
-    again = "the files are complete; `python -m pipeline.prediction.writers.bigquery` loads them again"
+    again = "the files are complete; `wals load` loads them again"
     with contextlib.closing(service), explained(f"prediction.table {name} was not touched ({again})"):
         config = _job_config(settings, name, service)
         to = f"{name}${day:%Y%m%d}" if settings.prediction.table_keeps == "day" else str(name)
@@ -105,7 +105,9 @@ def _one_file(paths: Sequence[str]) -> Iterator[BinaryIO]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Load the predictions of the configured kind."""
     parser = cli.parser(
-        "python -m pipeline.prediction.writers.bigquery", "Loads written predictions into prediction.table again."
+        "wals load",
+        "Load written predictions into prediction.table again.",
+        epilog="example: wals load --config configs/gcp.yaml",
     )
     settings = cli.settings_with(parser.parse_args(argv), {})
     setting = settings.prediction.directory_setting

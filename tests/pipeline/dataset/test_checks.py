@@ -69,7 +69,7 @@ def test_a_signal_that_finds_no_id_is_an_error_next_to_others():
     signals = [{"event": "page_view", "item": "page"}, {"event": "scroll", "item": "param.nope"}]
     found = SEEN | {"pairs.read": 5, "pairs.used": 5, "seen.signal.1": 6, "seen.signal.2": 0}
     assert refusal(found, signals=signals) == (
-        "source.signals, number 2: no scroll of a visitor has an item's id in param.nope; python -m pipeline.inspect "
+        "source.signals, number 2: no scroll of a visitor has an item's id in param.nope; wals inspect "
         "shows which fields have one"
     )
     signals[1] |= {"weight": -1}
@@ -130,7 +130,7 @@ def test_a_field_without_an_id_is_named():
     counts = SEEN | {"records.skipped.no_signal": 6, "records.skipped.not_an_id.(not set)": 3}
     assert refusal(counts, signals=[{"event": "scroll", "item": "items.item_brand"}]) == (
         "no interactions in 9 rows: records.no_signal 6, records.not_an_id.(not set) 3; items.item_brand contains no "
-        "item's id: python -m pipeline.inspect shows which fields do"
+        "item's id: wals inspect shows which fields do"
     )
 
 

@@ -1,4 +1,4 @@
-"""python -m trainer.task: dataset directory -> model directory."""
+"""wals train: dataset directory -> model directory."""
 
 from __future__ import annotations
 
