@@ -101,7 +101,7 @@ def ensure(
     wanted = {
         "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
         "lock": hashlib.sha256((ROOT / (lock or LOCK)).read_bytes()).hexdigest(),
-        "extras": sorted(declared["extras_require"] if "all" in extras else extras),
+        "extras": sorted(declared["extras_require"].keys() - {"all"} if "all" in extras else extras),
     }
     same = known is not None and all(known.get(key) == wanted[key] for key in ("python", "lock"))
     before = list(known.get("extras", [])) if known else []

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+_OWN = "import configs, report, wals; print(configs.OWNER, report.OWNER, wals.WALSMatrixFactorization.__module__)"
 UV = Path(sys.executable).parent / "uv"
 
 
@@ -34,19 +35,27 @@ def check(path: Path, scratch: Path) -> None:
     # An sdist is built here, in isolation, as pip does for a user.
     _run([UV, "pip", "install", "--quiet", "--python", python, "--constraint", ROOT / "requirements.lock", path])
 
-    work = scratch / "work"
-    work.mkdir()
+    work = _project(scratch / "work")
     version = re.search(r'__version__ = "(.+)"', (ROOT / "configs" / "__init__.py").read_text())[1]
-    found = _run([python, "-c", "import configs; print(configs.__version__, configs.__path__[0])"], work).split()
-    assert found[0] == version and str(scratch) in found[1], found
-    config = Path(found[1]) / "local.yaml"
-    _run([python, "-m", "pipeline.sample", "--output_dir", "data/export", "--visitors", "300"], work)
-    for module in ("pipeline.preprocess", "trainer.task", "pipeline.batch_predict"):
-        _run([python, "-m", module, "--config", config], work)
-    shown = _run([python, "-m", "pipeline.show", "--config", config], work)
+    wals = scratch / "venv" / "bin" / "wals"
+    assert _run([wals, "--version"], work) == f"wals {version}\n"
+    assert _run([python, "-c", _OWN], work) == "mine mine wals.trainer.model\n"
+    _run([wals, "sample", "--output_dir", "data/export", "--visitors", "300"], work)
+    for command in ("preprocess", "train", "predict"):
+        _run([wals, command], work)
+    shown = _run([wals, "show"], work)
     assert shown.count("recommended") >= 5, shown
-    _run([python, "-m", "pipeline.verify", "data/dataset", "data/model", "data/predictions"], work)
-    _run([python, "-m", "nightly.status", "--config", config], work)
+    _run([wals, "verify", "data/dataset", "data/model", "data/predictions"], work)
+    _run([wals, "night", "--config", "nightly", "--date", "2024-01-06"], work)
+    assert "live: 2024-01-06" in _run([wals, "status", "--config", "nightly"], work)
+
+
+def _project(work: Path) -> Path:
+    """Make a project that has packages with the names of our rooms."""
+    for name in ("configs", "report"):
+        (work / name).mkdir(parents=True)
+        (work / name / "__init__.py").write_text("OWNER = 'mine'\n")
+    return work
 
 
 def _run(command: list, cwd: Path | None = None) -> str:
