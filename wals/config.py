@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from configs import cli, places
-from configs.settings import Settings, layers, load_settings
+from configs.settings import Settings, layers
 from configs.settings.section import section_of
 
 _EPILOG = """\
@@ -28,8 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--all", action="store_true", help="print the settings that have their defaults, too")
     args = parser.parse_args(argv)
     path = args.config or places.default()
-    overrides, flags = cli.assigned(args.assignments)
-    settings = load_settings(path, overrides, flags)
+    settings, flags = cli.settings_from(args, {}), cli.assigned(args.assignments)[1]
     origins = {key: layer.path for layer in layers.read(path) for key in layers.keys(layer.tree)} | flags
     print("\n".join(lines(settings, Settings(), origins, args.all)))
 

@@ -102,7 +102,7 @@ def for_visitors(system: str, gamma: float) -> str:
     """Return what to try if a system is better for a group of visitors; gamma: of the model's item-item term."""
     if system == KNN and not gamma:
         return "; train with neighbourhood.gamma=auto"
-    return "; search settings with python -m trainer.tune" if system in (KNN, POPULAR, RECENT) else ""
+    return "; search settings with wals tune" if system in (KNN, POPULAR, RECENT) else ""
 
 
 def for_held_out(items: str) -> str:
