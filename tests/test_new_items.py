@@ -29,10 +29,10 @@ NEW = [b"new %d" % number for number in range(12)]
 class Topics(tf.Module):
     """Makes the features of World's items of their topic, as the SavedModel of a dataset does; "" has none."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "topic")])
-    def item_features(self, topic: tf.Tensor) -> dict[str, tf.Tensor]:
-        given = tf.strings.length(topic) > 0
-        indices = tf.strings.to_number(tf.boolean_mask(topic, given), tf.int64)
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "tags")])
+    def item_features(self, tags: tf.Tensor) -> dict[str, tf.Tensor]:
+        given = tf.strings.length(tags) > 0
+        indices = tf.strings.to_number(tf.boolean_mask(tags, given), tf.int64)
         splits = tf.concat([[0], tf.cumsum(tf.cast(given, tf.int64))], 0)
         return {"row_splits": splits, "indices": indices, "values": tf.ones_like(indices, tf.float32)}
 
@@ -164,7 +164,7 @@ def test_the_audience_of_a_new_item_is_by_its_attributes(world):
 
 def test_an_item_that_comes_with_its_attributes_has_the_audience_of_an_item_like_it(world):
     signature = world.signatures["item_from_attributes"]
-    answer = signature(topic=tf.constant(["2", "", "4", ""]), k=tf.constant([8, 3, 8, 2]))
+    answer = signature(tags=tf.constant(["2", "", "4", ""]), k=tf.constant([8, 3, 8, 2]))
     like = world.served("audience", "contentId", [NEW[2], b"nobody", NEW[4], b"nobody"], [8, 3, 8, 2])
     assert answer["rule"].numpy().tolist() == [b"attributes", b"mean item", b"attributes", b"mean item"]
     np.testing.assert_array_equal(answer["factors"].numpy()[::2], world.items[[ITEMS + 2, ITEMS + 4]])
@@ -188,6 +188,21 @@ def test_explanations_of_new_items_agree(world):
                 assert answer["contentIds"].numpy()[0, :given].tolist() == expected
                 return
     raise AssertionError("no new item was recommended")
+
+
+def test_rows_that_the_catalogue_gained_are_new_items_too(world, tmp_path):
+    catalogue = tmp_path / "catalogue.csv"
+    rows = ["later b,3", "c7,1", " c8 ,2", "later a,1", "new 3,4", "nothing known,", "later a,2"]
+    catalogue.write_text("contentId,tags\n" + "".join(f"{row}\n" for row in rows))
+    tree = {"dataset_dir": world.dataset.root, "model_dir": world.model.root, "catalogue": str(catalogue)}
+    plan = plans.make(Settings.model_validate(tree | {"prediction": {"top_k": 20}}))[0]
+    assert plan.new.ids == [*NEW, b"later a", b"later b"]  # the last row of an id counts
+    np.testing.assert_array_equal(plan.new.factors[-2:], world.items[[ITEMS + 2, ITEMS + 3]])
+    items, given = Items(plan), set[int]()
+    for block in recommend.recommendations(plan, items, 0, None):
+        given |= set(block.best.indices.ravel().tolist())
+    assert {ITEMS + len(NEW), ITEMS + len(NEW) + 1} <= given < set(range(-1, ITEMS + len(NEW) + 2))
+    assert items.names.ids[ITEMS + len(NEW) :] == [b"later a", b"later b"]
 
 
 def test_lists_and_categories_limit_new_items_too(world, tmp_path):

@@ -90,7 +90,7 @@ def check_model(model: Model, manifest: ModelManifest, trained_on: DatasetManife
     if not projected and (user_width := _width(model.user_factors, user_shards, users)) != item_width:
         raise UserError(f"{model.root}: users have {user_width} factors, items {item_width}; train again")
     trained = (model.item_factors, model.item_weights, model.user_weights, model.user_factors)
-    prefixes = (*trained, model.related_items, model.new_items, model.new_item_ids)
+    prefixes = (*trained, model.related_items, model.new_items, model.new_item_ids, model.item_attributes)
     tables = {name: file for name, file in manifest.files.items() if join(model.root, name).startswith(prefixes)}
     _check_files(model.root, tables, "train again")
 

@@ -16,7 +16,6 @@ from pipeline.prediction.plan import Plan
 from pipeline.prediction.writers.answers import Names
 from ranking import popularity, similarity
 from ranking.attributes import one_list
-from ranking.attributes.new_items import NewItems
 from ranking.diversity import Cap, capped_top_k, within_cap
 from ranking.fold_in import Projection
 from ranking.heap import Best
@@ -39,7 +38,7 @@ class Items:
         ids = Vocabulary.read(plan.dataset.vocab_items).ids
         described = ItemsTable.read(plan.dataset.items, size, allowed.COLUMNS)
         factors = factor_tables.read_table(plan.model.item_factors, plan.item_shards, size)
-        new = NewItems.read(plan.model, plan.new_items, factors.shape[1])
+        new = plan.new
         self.names = Names([*ids, *new.ids])
         self.factors = np.concatenate([factors, new.factors]) if len(new) else factors
         by_cosine = options.kind == "similar_items" and options.metric == "cosine"

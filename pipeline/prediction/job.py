@@ -84,11 +84,19 @@ def _counts(counts: Counter[str], plan: Plan) -> dict[str, int]:
         named[entries] = plan.users if options.returns_visitors else plan.items
     named |= {
         options.kind: counts["entries"],
-        **({"new_items_in_lists": counts["new_entries"]} if plan.new_items and not options.returns_visitors else {}),
+        **_of_new_items(counts, plan),
         f"{asked}_with_fewer": counts["with_fewer"],
         f"{asked}_without": counts["without"],
     }
     return named | plan.listed | ({f"{asked}_unknown": len(plan.unknown)} if options.only else {})
+
+
+def _of_new_items(counts: Counter[str], plan: Plan) -> dict[str, int]:
+    """Return how many new items there are, and how many entries they have; nothing without new items."""
+    if not len(plan.new):
+        return {}
+    entries = {} if plan.options.returns_visitors else {"new_items_in_lists": counts["new_entries"]}
+    return {"new_items": len(plan.new)} | entries
 
 
 def show(root: str, manifest: PredictionsManifest) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from artifacts.id_lists import IdList
 from artifacts.manifests import DatasetManifest, ModelManifest
 from artifacts.paths import Dataset, Model
-from artifacts.vocabulary import Vocabulary
 from configs import cli
 from configs.errors import UserError
 from configs.settings import ColdStartSettings, PredictionSettings, PrivacySettings, Settings
-from pipeline.prediction import allowed, checks
+from pipeline.prediction import allowed, checks, new_items
 from pipeline.prediction.writers.answers import Stamp
+from ranking.attributes.new_items import NewItems
 from ranking.fold_in import Objective
 
 _ENTRIES = 1 << 20  # of the answers of a block, which limits a block if top_k is large
@@ -40,7 +40,7 @@ class Plan:
     unknown: tuple[bytes, ...]  # ids of `prediction.only` that are not in the dataset
     stamp: Stamp
     listed: dict[str, int] = field(default_factory=dict)  # ids that `allow` and `block` list, and those that are known
-    new_items: int = 0  # items that the model has after those of the dataset
+    new: NewItems = field(default_factory=lambda: NewItems.none(0))  # items that come after those of the dataset
     gamma: float = 0.0  # weight of the model's item-item term; 0 if it has none
 
     @property
@@ -75,10 +75,10 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
     deleted, projected = checks.deleted_visitors(settings.privacy, dataset, made), _projects(options, model, trained)
     checks.check_options(options, made.counts)
     checks.check_dataset(dataset, made)
-    new_ids = _new_ids(model, trained)
-    unknown = checks.unknown_ids(dataset, options, deleted, new_ids)
     checks.check_model(model, trained, made, projected)
-    listed = allowed.check(options, dataset, made.counts.items, settings.catalogue, new_ids)
+    new = new_items.of_job(model, trained, dataset, settings.catalogue)
+    unknown = checks.unknown_ids(dataset, options, deleted, new.ids)
+    listed = allowed.check(options, dataset, made.counts.items, settings.catalogue, new.ids)
     training, now = trained.settings, datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     plan = Plan(
         dataset=dataset,
@@ -94,7 +94,7 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
         objective=Objective(
             training.unobserved_weight, float(training.regularization_coeff), training.frequency_exponent
         ),
-        new_items=trained.attributes.new_items,
+        new=new,
         gamma=trained.neighbourhood.gamma,
         projected=projected,
         catalogue=settings.catalogue,
@@ -104,11 +104,6 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
         stamp=Stamp(trained.digest()[:12], now),
     )
     return plan, trained
-
-
-def _new_ids(model: Model, trained: ModelManifest) -> list[bytes]:
-    count = trained.attributes.new_items
-    return Vocabulary.read(model.new_item_ids, count).ids if count else []
 
 
 def _projects(options: PredictionSettings, model: Model, trained: ModelManifest) -> bool:

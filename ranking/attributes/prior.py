@@ -32,6 +32,10 @@ class Prior:
         table = self.table.astype(np.float64)
         return (features.astype(np.float64) @ table[:-1] + table[-1]).astype(np.float32)
 
+    def scaled(self, features: scipy.sparse.csr_matrix, scale: float) -> np.ndarray:
+        """Return the factors of new items, as long as they count in one list with known ones: float32 [n, d]."""
+        return np.float32(scale) * self.factors(features)
+
 
 def fold_in(prior: np.ndarray, projection: Projection, rows: SparseRows, row_weights: np.ndarray) -> np.ndarray:
     """Return the prior and what the entries add to it, float32 [b, d]; the prior itself for a row without entries.

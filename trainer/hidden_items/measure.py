@@ -98,8 +98,7 @@ class _Measurement:
         """Return the metrics of all systems."""
         if self._learned is None:
             raise UserError("evaluation.new_items: no item that is left has features; choose a smaller share")
-        predicted = self._learned.prior.factors(known.matrix()[self._hidden])
-        new = (np.float32(self._learned.account.scale) * predicted).astype(np.float32)
+        new = self._learned.prior.scaled(known.matrix()[self._hidden], self._learned.account.scale)
         every = np.flatnonzero(np.maximum(self._new.lengths, self._parts.held_out.lengths))
         lists = {
             ATTRIBUTES: self._in_one_list(every, self._items, new),

@@ -97,8 +97,7 @@ def _mix_few(state: Factorization, predicted: np.ndarray, few: np.ndarray, few_v
 def _new_items(ids: list[bytes], rows: Features, prior: Prior, scale: float) -> NewItems:
     """Return the new items that have features; the constant alone would say the same of all others."""
     some = np.flatnonzero(rows.has_some)
-    factors = (np.float32(scale) * prior.factors(rows.matrix()[some])).astype(np.float32)
-    return NewItems([ids[row] for row in some.tolist()], factors)
+    return NewItems([ids[row] for row in some.tolist()], prior.scaled(rows.matrix()[some], scale))
 
 
 def describe(account: AttributesAccount) -> str:
