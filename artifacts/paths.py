@@ -61,7 +61,6 @@ class Dataset(Output):
     new_items = Below("new_items.parquet")  # these items and their attributes, in the order of new_item_features
     item_features_fn = Below("item_features_fn")  # the SavedModel that makes the features of raw attributes
     user_features = Below("user_features")  # prefix of the shards with the features of each user
-    user_features_fn = Below("user_features_fn")
     rejected = Below("rejected")  # directory of the rejected rows, JSON lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 from artifacts import storage
 from artifacts.checksums import FileDescription, describe_bytes
 from artifacts.features.fields import Field, input_names
-from artifacts.names import CONTENT_ID, KEY, LAST_TIME_MS
+from artifacts.names import CONTENT_ID, DAY_MS, KEY, LAST_TIME_MS
 from configs.settings import SourceSettings
 from configs.settings.features import OF_WORDS
 from pipeline.dataset.features import raw
@@ -36,10 +37,13 @@ class Attributes(NamedTuple):
     as_of_ms: int | None  # the moment at which ages are measured: that of the last interaction
 
 
-def read(items: str, values: Sequence[bytes], source: SourceSettings, table: pa.Table | None) -> Attributes:
+def read(
+    items: str, values: Sequence[bytes], source: SourceSettings, table: pa.Table | None, fields: Sequence[Field]
+) -> Attributes:
     """Return the attributes of all items.
 
     Args:
+        fields: those that become features.
         items: the path of items.parquet.
         values: the attributes of the data, see `pipeline.sources.items.attributes`.
         table: the catalogue, if there is one.
@@ -51,8 +55,22 @@ def read(items: str, values: Sequence[bytes], source: SourceSettings, table: pa.
     chosen = attributes.choose(values, rows, source.item_attributes, source.attribute_rule)
     if table is not None:
         chosen = catalogue.join(ids, chosen, table)
-    last = pc.max(known[LAST_TIME_MS]).as_py()
-    return Attributes(known, ids, chosen.table, unfit, last)
+    return Attributes(known, ids, chosen.table, unfit, as_of_ms(known, source.end_date, fields))
+
+
+def as_of_ms(known: pa.Table, end_date: datetime.date | None, fields: Sequence[Field]) -> int | None:
+    """Return the moment at which ages are measured: that of the last interaction, or else the end of the last day.
+
+    Without both, it is the newest time of an item; None where no attribute is a time.
+    """
+    if not any(field.kind == "time" for field in fields):
+        return None
+    if (last := pc.max(known[LAST_TIME_MS]).as_py()) is not None:
+        return last
+    if end_date is not None:
+        return ((end_date - datetime.date(1970, 1, 1)).days + 1) * DAY_MS
+    newest = [raw.times_of(known, field) for field in fields if field.kind == "time"]
+    return max(int(milliseconds[is_time].max(initial=0)) for milliseconds, is_time in newest)
 
 
 def schema(fields: Sequence[Field]) -> pa.Schema:
@@ -100,13 +118,16 @@ def of_items(items: Attributes, fields: Sequence[Field], rows: int = _ROWS) -> I
 
 
 def count(items: Attributes, fields: Sequence[Field]) -> Counter[str]:
-    """Return the account of the attributes of the items in the vocabulary, and the number of new ones."""
+    """Return how many items of the vocabulary have each attribute, the values of all items that are not of their kind,
+    and the number of new items."""
     counts = Counter[str]({f"{COUNTS}.new": len(items.new_ids), f"{COUNTS}.new_unfit": items.unfit})
     counts[f"{COUNTS}.items"] = items.known.num_rows
     counts[f"{COUNTS}.as_of_ms"] = items.as_of_ms or 0
-    for first in range(0, items.known.num_rows, _ROWS):
-        for name, number in raw.of_table(items.known.slice(first, _ROWS), fields, items.as_of_ms).counts.items():
-            counts[f"{COUNTS}.{name}"] += number
+    for is_new, table in ((False, items.known), (True, items.new)):
+        for first in range(0, table.num_rows, _ROWS):
+            for name, number in raw.of_table(table.slice(first, _ROWS), fields, items.as_of_ms).counts.items():
+                if not (is_new and name.startswith(("rows.", "missing."))):
+                    counts[f"{COUNTS}.{name}"] += number
     return +counts
 
 

@@ -50,7 +50,7 @@ def choose(settings: Settings, catalogue: pa.Table | None) -> Choice:
 
 
 def describe(settings: Settings, catalogue: pa.Table | None) -> str:
-    """Return the fields of the items' features for people, and what is left out; raises as `choose`."""
+    """Return lines on the fields of the items' features and on what is left out; raises as `choose`."""
     choice = choose(settings, catalogue)
     fields = ", ".join(f"{field.name} ({field.kind})" for field in choice.fields)
     return "\n".join([f"features of {fields}", *(f"no features of {n}: {why}" for n, why in choice.left_out.items())])

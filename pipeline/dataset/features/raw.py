@@ -89,12 +89,20 @@ def _numbers(column: pa.Array, field: Field) -> tuple[np.ndarray, np.ndarray]:
 
 def _ages(column: pa.Array, as_of_ms: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Return ages in days, float32 [n], NaN without a time; those of the future are 0."""
-    if pa.types.is_string(column.type):
-        column = column.cast(pa.binary())
-    milliseconds, is_time = times.milliseconds(column, None)
-    last = as_of_ms if as_of_ms is not None else int(milliseconds[is_time].max(initial=0))
-    days = np.maximum(last - milliseconds, 0) / DAY_MS
+    milliseconds, is_time = _times(column)
+    days = np.maximum((as_of_ms or 0) - milliseconds, 0) / DAY_MS
     return np.where(is_time, days, np.nan).astype(np.float32), is_time
+
+
+def times_of(table: pa.Table, field: Field) -> tuple[np.ndarray, np.ndarray]:
+    """Return the times of a field, ms since 1970 int64 [n], and bool [n]: true for a time."""
+    if field.name not in table.column_names:
+        return np.zeros(len(table), np.int64), np.zeros(len(table), bool)
+    return _times(_without_dictionary(table[field.name].combine_chunks()))
+
+
+def _times(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    return times.milliseconds(column.cast(pa.binary()) if pa.types.is_string(column.type) else column, None)
 
 
 def _embeddings(column: pa.Array, field: Field, counts: Counter[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -144,7 +144,7 @@ class _MakeBlocks(beam.DoFn):
 
     def process(self, items: tuple[str, FileDescription], values: Iterable[bytes]) -> Iterator[object]:
         table = catalogues.read_staged(self._catalogue) if self._catalogue else None
-        read = blocks.read(join(self._root, items[0]), list(values), self._source, table)
+        read = blocks.read(join(self._root, items[0]), list(values), self._source, table, self._fields)
         path = Dataset(self._root).new_items
         yield TaggedOutput(FILES, (path.rsplit("/", 1)[1], blocks.write_new_items(path, read)))
         yield TaggedOutput(COUNTS, blocks.count(read, self._fields))

@@ -1,5 +1,7 @@
 """Attributes as tables have them, against what the graph's inputs should be."""
 
+import datetime
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,6 +9,8 @@ import pytest
 from artifacts.features.fields import Field
 from configs.errors import UserError
 from pipeline.dataset.features import blocks, raw
+from pipeline.interactions import columns
+from pipeline.sources.items import attributes
 
 DAY_MS = 86_400_000
 
@@ -103,3 +107,36 @@ def test_blocks_have_the_keys_of_their_rows():
     ]
     nothing = blocks.Attributes(known.slice(0, 0), [], known.slice(0, 0), 0, None)
     assert [(new, block.num_rows) for new, block in blocks.of_items(nothing, [Field("a", "category")])] == [(False, 0)]
+
+
+def test_ages_are_measured_at_the_last_moment_that_is_known():
+    day, fields = datetime.date(1970, 1, 3), [Field("a", "time")]
+
+    def table(last, times):
+        return pa.table({"last_time_ms": pa.array([last], pa.int64()), "a": pa.array([times], pa.int64())})
+
+    assert blocks.as_of_ms(table(7, 5), day, fields) == 7
+    assert blocks.as_of_ms(table(None, 5), day, fields) == 3 * DAY_MS
+    assert blocks.as_of_ms(table(None, 5), None, fields) == 5
+    assert blocks.as_of_ms(table(None, None), None, fields) == 0
+    assert blocks.as_of_ms(table(7, 5), day, [Field("a", "number")]) is None
+
+
+def test_the_account_is_of_known_items_but_for_values_that_are_not_of_their_kind():
+    known, new = pa.table({"a": ["1", None, "x"]}), pa.table({"a": ["y", "2"]})
+    counts = blocks.count(blocks.Attributes(known, [b"n0", b"n1"], new, 3, None), [Field("a", "number")])
+    assert {name.removeprefix("item_features."): number for name, number in counts.items()} == {
+        "items": 3,
+        "new": 2,
+        "new_unfit": 3,
+        "rows.a": 1,
+        "missing.a": 2,
+        "not_a_number.a": 2,
+    }
+
+
+def test_attributes_of_the_data_bring_in_items_that_nobody_has_viewed():
+    items, times = pa.array([b"seen", b"listed", None, b"listed"]), np.arange(4)
+    titles = attributes.Located.of_rows(pa.array([b"s", b"old", b"none", b"new"]))
+    values = attributes.collect(items, times, {"title": titles})
+    assert blocks.new_ids([b"seen"], [b"", columns.to_bytes(values)], None) == ([b"listed"], 0)
