@@ -19,7 +19,7 @@ from configs.settings.features import OF_WORDS, ItemFeatureSettings
 from pipeline.beam.block_store import BlockStore
 from pipeline.dataset.features import value_counts
 from pipeline.dataset.features.value_counts import Counted, Counting, Values
-from pipeline.dataset.features.words import parts, trimmed, words
+from pipeline.dataset.features.words import chosen, parts, trimmed, words
 
 ACCOUNT = "account"
 DROPPED = 2  # numbers of the account per field behind its size: `Counted.dropped`
@@ -137,20 +137,9 @@ def _tf_idf(pairs: Pairs, known: Counted, total: tf.Tensor, size: tf.Tensor) -> 
     idf = 1 + tf.math.log(tf.cast(1 + total, tf.float64) / tf.cast(1 + frequency, tf.float64))
     features = tf.gather(index, pairs.places)
     values = (1 + tf.math.log(tf.cast(pairs.counts, tf.float64))) * tf.gather(idf, pairs.places)
-    is_known = features >= 0
-    missing = _rows_without(pairs.rows, size)
-    return _with_missing(
-        tf.boolean_mask(pairs.rows, is_known),
-        tf.boolean_mask(features, is_known),
-        tf.boolean_mask(values, is_known),
-        missing,
-        tf.size(known.counts, tf.int64),
-    )
-
-
-def _rows_without(rows: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    counts = tf.math.unsorted_segment_sum(tf.ones_like(rows), rows, size)
-    return tf.where(counts == 0)[:, 0]
+    counts = tf.math.unsorted_segment_sum(tf.ones_like(pairs.rows), pairs.rows, size)
+    missing = tf.squeeze(tf.where(counts == 0), 1)
+    return _with_missing(*chosen(features >= 0, pairs.rows, features, values), missing, tf.size(known.counts, tf.int64))
 
 
 def _with_missing(
@@ -166,14 +155,14 @@ def _with_missing(
 
 def _one_of(buckets: tf.Tensor, is_known: tf.Tensor, size: tf.Tensor | int) -> Entries:
     """Return one feature per row, the bucket int64 [r], or that the attribute is missing."""
-    rows = tf.where(is_known)[:, 0]
+    rows, missing = (tf.squeeze(tf.where(mask), 1) for mask in (is_known, ~is_known))
     features = tf.gather(tf.cast(buckets, tf.int64), rows)
-    return _with_missing(rows, features, tf.ones_like(rows, tf.float64), tf.where(~is_known)[:, 0], size)
+    return _with_missing(rows, features, tf.ones_like(rows, tf.float64), missing, size)
 
 
 def _quantiles(numbers: tf.Tensor, buckets: int) -> Entries:
     is_known = tf.math.is_finite(numbers)
-    bounds = tft.quantiles(tf.boolean_mask(numbers, is_known), buckets, epsilon=_QUANTILE_ERROR)
+    bounds = tft.quantiles(*chosen(is_known, numbers), buckets, epsilon=_QUANTILE_ERROR)
     return _one_of(tf.searchsorted(bounds[0], numbers, side="right"), is_known, buckets)
 
 
@@ -249,8 +238,7 @@ def _joined(fields: Sequence[Field], entries: Sequence[Entries], size: tf.Tensor
         first += made.size
     row, column, value = (tf.concat(parts, 0) for parts in (rows, columns, values))
     known = tf.math.unsorted_segment_sum(tf.cast(tf.concat(is_value, 0), tf.int64), row, size)
-    kept = tf.gather(known, row) > 0
-    row, column, value = (tf.boolean_mask(entry, kept) for entry in (row, column, value))
+    row, column, value = chosen(tf.gather(known, row) > 0, row, column, value)
     order = tf.argsort(row * first + column)
     row, column, value = (tf.gather(entry, order) for entry in (row, column, value))
     value = tf.cast(_normalised(row, value, size), tf.float32)

@@ -21,14 +21,21 @@ def words(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     lower = tf.strings.regex_replace(lower, r"[^\pL\pM\pN]+", " ")
     runs = tf.strings.split(tf.strings.regex_replace(lower, f"({_UNSPACED}+)", r" \1 "))
     rows, is_unspaced = runs.value_rowids(), tf.strings.regex_full_match(runs.values, f"{_UNSPACED}+")
-    spaced = tf.logical_not(is_unspaced)
-    characters = tf.strings.unicode_split(tf.boolean_mask(runs.values, is_unspaced), "UTF-8")
-    pairs = tf.strings.ngrams(characters, 2, separator="", preserve_short_sequences=True)
-    rows_of_pairs = tf.gather(tf.boolean_mask(rows, is_unspaced), pairs.value_rowids())
-    return (
-        tf.concat([tf.boolean_mask(rows, spaced), rows_of_pairs], 0),
-        tf.concat([tf.boolean_mask(runs.values, spaced), pairs.values], 0),
+    rows_of_runs, unspaced = chosen(is_unspaced, rows, runs.values)
+    pairs = tf.strings.ngrams(
+        tf.strings.unicode_split(unspaced, "UTF-8"), 2, separator="", preserve_short_sequences=True
     )
+    rows_of_words, spaced = chosen(~is_unspaced, rows, runs.values)
+    return (
+        tf.concat([rows_of_words, tf.gather(rows_of_runs, pairs.value_rowids())], 0),
+        tf.concat([spaced, pairs.values], 0),
+    )
+
+
+def chosen(is_chosen: tf.Tensor, *columns: tf.Tensor) -> list[tf.Tensor]:
+    """Return columns [n] of anything where bool [n] is true: tf.boolean_mask, in fewer operations."""
+    places = tf.squeeze(tf.where(is_chosen), 1)
+    return [tf.gather(column, places) for column in columns]
 
 
 def parts(texts: tf.Tensor, separator: str | None) -> tuple[tf.Tensor, tf.Tensor]:
@@ -42,8 +49,8 @@ def parts(texts: tf.Tensor, separator: str | None) -> tuple[tf.Tensor, tf.Tensor
     else:
         split = tf.RaggedTensor.from_tensor(tf.expand_dims(texts, 1), row_splits_dtype=tf.int64)
     stripped = trimmed(split.values)
-    is_part = tf.strings.length(stripped) > 0
-    return tf.boolean_mask(split.value_rowids(), is_part), tf.boolean_mask(stripped, is_part)
+    rows, values = chosen(tf.not_equal(stripped, ""), split.value_rowids(), stripped)
+    return rows, values
 
 
 def trimmed(texts: tf.Tensor) -> tf.Tensor:
