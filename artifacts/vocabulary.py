@@ -17,7 +17,8 @@ from configs.errors import UserError
 
 INEXACT = b"\xff a float that may have lost digits"  # in place of an id; no id has these bytes, which are not UTF-8
 _BLOCK_BYTES = 1 << 20  # split into lines at once, which take several times as much
-_EXACT = 1 << 53  # whole numbers up to this are exact in a float64
+# Whole numbers up to this are exact in a float.
+_EXACT = {pa.float16(): 1 << 11, pa.float32(): 1 << 24, pa.float64(): 1 << 53}
 _MAX_WHOLE = 1e18
 _ROUND = 1000  # below 10^18, a multiple of this has at most 15 significant digits, which a float64 keeps
 
@@ -94,7 +95,7 @@ def ids_of_numbers(column: pa.Array) -> pa.BinaryArray:
         null for null and NaN; INEXACT for a float whose digits are not certain.
     """
     if pa.types.is_floating(column.type):
-        return _ids_of_floats(column.cast(pa.float64()))
+        return _ids_of_floats(column)
     if pa.types.is_decimal(column.type):
         return _ids_of_decimals(column)
     return column.cast(pa.string()).cast(pa.binary())
@@ -110,13 +111,15 @@ def _ids_of_decimals(column: pa.Array) -> pa.BinaryArray:
 
 def _ids_of_floats(column: pa.FloatingPointArray) -> pa.BinaryArray:
     """Return floats as ids. A whole number is written as an integer where its digits are certain."""
-    values = column.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    exact = _EXACT[column.type]
+    values = column.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
     size = np.abs(values)
     is_whole = (np.floor(values) == values) & (size < _MAX_WHOLE)
     whole = np.where(is_whole, values, 0).astype(np.int64)
-    is_certain = is_whole & ((size <= _EXACT) | (whole % _ROUND == 0))
+    is_round = (whole % _ROUND == 0) & pa.types.is_float64(column.type)
+    is_certain = is_whole & ((size <= exact) | is_round)
     digits = pa.array(whole).cast(pa.string()).cast(pa.binary())
-    is_fraction = ~is_whole & (size < _EXACT)
+    is_fraction = ~is_whole & (size < exact)
     others = pc.if_else(pa.array(is_fraction), column.cast(pa.string()).cast(pa.binary()), pa.scalar(INEXACT))
     text = pc.if_else(pa.array(is_certain), digits, others)
     return pc.if_else(pa.array(np.isnan(values)), pa.scalar(None, pa.binary()), text)

@@ -138,6 +138,8 @@ def _boolean(value: Any, name: str) -> bool:
 
 def _text(value: Any, name: str) -> str:
     """Return a number, true or false as text; a whole float as an integer, unless its digits are not certain."""
+    if isinstance(value, float) and math.isinf(value):
+        raise ValueError(f"{name} is a number beyond those of 64 bits")
     if isinstance(value, float) and value.is_integer():
         if abs(value) > _EXACT and (abs(value) >= _MAX_WHOLE or value % _ROUND):
             raise ValueError(f"{name} is a float that may have lost digits")

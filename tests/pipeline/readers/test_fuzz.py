@@ -290,6 +290,7 @@ def shaped(value, kind: pa.DataType):
     if pa.types.is_floating(kind):
         assert not isinstance(value, bool)
         return float(value)  # of "NaN", "Infinity" and "1.5" too; of other text, a ValueError
+    assert not (isinstance(value, float) and math.isinf(value))
     if isinstance(value, float) and value.is_integer():
         assert abs(value) <= 2**53 or (abs(value) < 1e18 and value % 1000 == 0), "digits may be lost"
         value = int(value)

@@ -40,6 +40,7 @@ REJECTED = {
     "a price that is text": with_value(double_value="dear"),
     "a price that is true": with_value(double_value=True),
     "a price that is a list": with_value(double_value=[1]),
+    "an id that is infinite": json.dumps(purchase(500)).encode().replace(b'"v3"', b"1e400"),
 }
 KEPT = {
     "NaN as text": with_value(double_value="NaN"),

@@ -86,6 +86,13 @@ def test_floats_that_may_have_lost_digits_are_no_ids(value):
     assert columns.faults_of_ids(columns.ids(pa.array([value, 1.0]))).tolist() == ["inexact", None]
 
 
+@pytest.mark.parametrize("value", [2.0**24 + 2, 1e10, float("inf")])
+def test_narrow_floats_lose_digits_earlier(value):
+    ids = columns.ids(pa.array([value, 2.0**24, 0.1], pa.float32()))
+    assert columns.faults_of_ids(ids).tolist() == ["inexact", None, None]
+    assert ids.to_pylist()[1:] == [b"16777216", b"0.1"]
+
+
 @pytest.mark.parametrize(
     "kind", [pa.timestamp("us"), pa.date32(), pa.list_(pa.string()), pa.struct([("a", pa.int8())])]
 )
