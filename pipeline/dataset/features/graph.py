@@ -139,7 +139,8 @@ def _tf_idf(pairs: Pairs, known: Counted, total: tf.Tensor, size: tf.Tensor) -> 
     values = (1 + tf.math.log(tf.cast(pairs.counts, tf.float64))) * tf.gather(idf, pairs.places)
     counts = tf.math.unsorted_segment_sum(tf.ones_like(pairs.rows), pairs.rows, size)
     missing = tf.squeeze(tf.where(counts == 0), 1)
-    return _with_missing(*chosen(features >= 0, pairs.rows, features, values), missing, tf.size(known.counts, tf.int64))
+    rows, features, values = chosen(features >= 0, pairs.rows, features, values)
+    return _with_missing(rows, features, values, missing, tf.size(known.counts, tf.int64))
 
 
 def _with_missing(
