@@ -60,7 +60,6 @@ class Dataset(Output):
     new_item_features = Below("new_item_features")  # prefix of the shards of items that nobody has viewed yet
     new_items = Below("new_items.parquet")  # these items and their attributes, in the order of new_item_features
     item_features_fn = Below("item_features_fn")  # the SavedModel that makes the features of raw attributes
-    user_features = Below("user_features")  # prefix of the shards with the features of each user
     rejected = Below("rejected")  # directory of the rejected rows, JSON lines
 
 

@@ -1,4 +1,4 @@
-"""Features of items and of users: sparse rows of numbers, from attributes such as title, category and price.
+"""Features of items: sparse rows of numbers, from attributes such as title, category and price.
 
 A row is L2-normalised, or empty for an item without attributes. The files have the layout of a dataset's rows; the
 manifest has the width, and the attribute behind each column.
@@ -20,7 +20,7 @@ from artifacts.paths import Dataset, join, shard_name
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 
-ITEMS, NEW_ITEMS, USERS = "item_features", "new_item_features", "user_features"  # prefixes of the files
+ITEMS, NEW_ITEMS = "item_features", "new_item_features"  # prefixes of the files
 _BATCH = 1 << 20  # entries that are encoded at once
 _REMEDY = "make the dataset again"
 
@@ -61,13 +61,6 @@ def read_item_features(root: str) -> Features | None:
     manifest = DatasetManifest.read(Dataset(root).manifest)
     account = manifest.item_features
     return _read(root, manifest, ITEMS, account.width, manifest.counts.items) if account else None
-
-
-def read_user_features(root: str) -> Features | None:
-    """Return the features of a dataset's users, row u of userId u; see `read_item_features`."""
-    manifest = DatasetManifest.read(Dataset(root).manifest)
-    account = manifest.user_features
-    return _read(root, manifest, USERS, account.width, manifest.counts.users) if account else None
 
 
 def read_new_items(root: str) -> tuple[list[bytes], Features] | None:

@@ -117,7 +117,6 @@ class DatasetManifest(Manifest):
     attributes: dict[str, int] = Field(default_factory=dict)  # items with each, with several values, not numbers
     catalogue: dict[str, int] | None = None  # its rows, those found, and items that have one; null without a catalogue
     item_features: FeaturesAccount | None = None  # null if the settings ask for none
-    user_features: FeaturesAccount | None = None
     visitors_hashed_with: str | None = None  # name of the key; null if the visitorIds were not hashed
     settings: DatasetSections
     steps: dict[str, dict[str, int]] = Field(default_factory=dict)  # rows and bytes of each

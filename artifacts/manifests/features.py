@@ -1,4 +1,4 @@
-"""The part of a dataset's manifest on the features of its items or of its users."""
+"""The part of a dataset's manifest on the features of its items."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class FieldFeatures(Part):
     dimension: int = 0  # of an embedding
     offset: int
     size: int
-    rows: int = 0  # items (or users) that have the attribute
+    rows: int = 0  # items that have the attribute
     missing: int = 0  # those without, which have the field's first feature; an embedding has no such feature
     dropped: dict[str, int] = Field(default_factory=dict)  # distinct values, or rows, without a feature, by reason
 
 
 class FeaturesAccount(Part):
-    """The features of a side: their columns, and the files that contain them."""
+    """The features of the items: their columns, and the files that contain them."""
 
     fields: list[FieldFeatures]
     width: int  # number of columns

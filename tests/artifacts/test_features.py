@@ -1,4 +1,4 @@
-"""Features of items and users: what is written is read, by TensorFlow too, and what does not fit is refused."""
+"""Features of items: what is written is read, by TensorFlow too, and what does not fit is refused."""
 
 import gzip
 
@@ -17,7 +17,6 @@ from tests.support.features import add_features, rows_of
 RNG = np.random.default_rng(0)
 ITEMS = sp.diags([1.0, 1, 1, 0, 1, 1, 1]) @ sp.random(7, 300, 0.05, "csr", random_state=RNG)
 NEW = sp.random(5, 300, 0.03, "csr", random_state=RNG)
-USERS = RNG.normal(size=(4, 3))
 IDS = [b"a", b"b c", b"\xc3\xa9", b"x" * 200, b"z"]
 
 
@@ -28,12 +27,12 @@ def root(tmp_path):
 
 @pytest.mark.parametrize("layout", [{}, {"shards": 3, "compressed": True}])
 def test_what_is_written_is_read(root, layout):
-    add_features(root, ITEMS, (IDS, NEW), USERS, **layout)
-    items, users = features.read_item_features(root), features.read_user_features(root)
+    add_features(root, ITEMS, (IDS, NEW), **layout)
+    items = features.read_item_features(root)
     ids, new = features.read_new_items(root)
     assert ids == IDS
-    for rows, matrix in ((items, ITEMS), (new, NEW), (users, USERS)):
-        dense = matrix.toarray() if sp.issparse(matrix) else matrix
+    for rows, matrix in ((items, ITEMS), (new, NEW)):
+        dense = matrix.toarray()
         lengths = np.linalg.norm(dense, axis=1, keepdims=True)
         np.testing.assert_allclose(rows.matrix().toarray(), dense / np.where(lengths > 0, lengths, 1), atol=1e-7)
         assert rows.indptr.dtype == np.int64 and rows.indices.dtype == np.int32 and rows.values.dtype == np.float32
@@ -43,7 +42,6 @@ def test_what_is_written_is_read(root, layout):
 def test_a_dataset_without_features_has_none(root):
     assert features.read_item_features(root) is None
     assert features.read_new_items(root) is None
-    assert features.read_user_features(root) is None
 
 
 def test_no_new_items(root):

@@ -11,20 +11,16 @@ from artifacts.manifests import DatasetManifest, FeaturesAccount, FieldFeatures
 from artifacts.paths import Dataset
 
 
-def add_features(root: str, items=None, new=None, users=None, shards: int = 1, compressed: bool = False) -> None:
-    """Add features to a dataset: matrices of items x columns and of users x columns, whose rows are normalised here.
+def add_features(root: str, items, new=None, shards: int = 1, compressed: bool = False) -> None:
+    """Add features to a dataset: a matrix of items x columns, whose rows are normalised here.
 
     new: (ids, matrix) of items that are not in the vocabulary, with the columns of `items`.
     """
     manifest, layout = DatasetManifest.read(Dataset(root).manifest), {"shards": shards, "compressed": compressed}
-    if items is not None:
-        ids, matrix = new if new is not None else ([], sp.csr_matrix((0, items.shape[1])))
-        manifest.files |= features.write(root, features.ITEMS, rows_of(items), **layout)
-        manifest.files |= features.write(root, features.NEW_ITEMS, rows_of(matrix), ids, **layout)
-        manifest.item_features = account(items.shape[1], shards, new=len(ids))
-    if users is not None:
-        manifest.files |= features.write(root, features.USERS, rows_of(users), **layout)
-        manifest.user_features = account(users.shape[1], shards)
+    ids, matrix = new if new is not None else ([], sp.csr_matrix((0, items.shape[1])))
+    manifest.files |= features.write(root, features.ITEMS, rows_of(items), **layout)
+    manifest.files |= features.write(root, features.NEW_ITEMS, rows_of(matrix), ids, **layout)
+    manifest.item_features = account(items.shape[1], shards, new=len(ids))
     manifest.write(Dataset(root).manifest)
 
 
