@@ -186,7 +186,7 @@ class Predict(Step):
     name = "predict"
     module = "pipeline.batch_predict"
     output = attrgetter("predictions")
-    settings = frozenset({"prediction", "cold_start"})
+    settings = frozenset({"prediction", "cold_start", "catalogue"})  # a catalogue has new items
     manifest = PredictionsManifest
 
     def flags(self, plan: Plan) -> tuple[str, ...]:

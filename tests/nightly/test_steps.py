@@ -36,8 +36,9 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         dataset.popularity_half_life_days
         item_features.fields item_features.weights item_features.min_items item_features.max_values
         item_features.buckets
-        privacy.hash_key_file privacy.hash_key_env privacy.deleted_visitors catalogue
+        privacy.hash_key_file privacy.hash_key_env privacy.deleted_visitors
     """,
+    ("preprocess", "refit_preprocess", "predict"): "catalogue",
     ("preprocess",): """
         split.kind split.n split.time split.days split.share split.seed split.min_items split.test_input
         split.drop_shared
@@ -52,10 +53,13 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         neighbourhood.gamma neighbourhood.neighbours neighbourhood.power neighbourhood.item_exponent
         neighbourhood.related_exponent neighbourhood.shrinkage
     """,
-    ("train", "refit", "predict"): "cold_start.min_ratings cold_start.min_site_ratings",
+    ("train", "refit", "predict"): """
+        cold_start.min_ratings cold_start.min_site_ratings cold_start.attributes cold_start.attributes_penalty
+        cold_start.few_views cold_start.new_items_length cold_start.new_items_share
+    """,
     ("evaluate",): """
         evaluation.k evaluation.headline evaluation.baselines evaluation.neighbours evaluation.resamples
-        evaluation.confidence evaluation.seed
+        evaluation.confidence evaluation.seed evaluation.new_items
         nightly.require nightly.beats
     """,
     ("predict",): """
