@@ -151,7 +151,9 @@ def _csv(path: str) -> pa.Table:
     values: list[list[str]] = []
     for where, row in rows:
         if len(row) != len(header):
-            raise UserError(f"{where} has {len(row)} columns where {len(header)} are due; quote values with commas")
+            raise UserError(
+                f"{where} has {len(row)} columns where {len(header)} are due; quote values that have the delimiter"
+            )
         values.append(row)
     columns = zip(*values, strict=True) if values else ([] for _ in header)
     return pa.table([pa.array(column, pa.string()) for column in columns], names=header)

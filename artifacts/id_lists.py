@@ -18,6 +18,7 @@ from configs.errors import UserError
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _LINE_END = re.compile("\r\n|\n|\r")
+_DELIMITERS = ",;\t|"
 _MOST_CHARACTERS = 1 << 17  # of a value
 # Names of the columns of ids, in small letters alone: the first line of a list may be one.
 _HEADERS = {"visitorid", "contentid", "fullvisitorid", "userpseudoid", "userid", "itemid", "clientid", "id"}
@@ -63,8 +64,14 @@ def lines(text: str) -> list[str]:
 
 
 def rows(path: str, setting: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield the rows of a CSV file without blank lines, each after its place; raise UserError if it is not a CSV."""
-    reader = csv.reader(io.StringIO(read_text(path, setting), newline=""), strict=True)
+    """Yield the rows of a CSV file without blank lines, each after its place; raise UserError if it is not a CSV.
+
+    Columns are separated by the first of comma, semicolon, tab and | that the first line has.
+    """
+    text = read_text(path, setting)
+    first = next(filter(str.strip, lines(text)), "")
+    delimiter = next((character for character in _DELIMITERS if character in first), _DELIMITERS[0])
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     while True:
         try:
             row = next(reader, None)

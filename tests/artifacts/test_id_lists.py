@@ -128,6 +128,7 @@ WEIGHTS = {
     "blanks": b"anna ,0.5\n\tbob, 2 \n\n",
     "quotes": b'"anna","0.5"\n"bob","2"\n',
     "other ids": b"zoe,9\nanna,0.5\nbob,2\n",
+    "semicolons": b"\nanna;0.5\nbob;2\n",
 }
 
 
@@ -167,6 +168,9 @@ CATALOGUES = {
     "an old Mac": b"contentId,title,category\rtea,Green tea,Drinks\r",
     "blanks and columns": b'price, title ,contentId ,"category"\n\n9,Green tea,tea ,Drinks\n',
     "twice": b"contentId,title,category\ntea,old,old\ntea,Green tea,Drinks\n",
+    "semicolons": b"contentId;title;category\ntea;Green tea;Drinks\n",
+    "a sheet of Windows": "contentId\ttitle\tcategory\r\ntea\tGreen tea\tDrinks\r\n".encode("utf-16"),
+    "bars": b'contentId|title|category\ntea|"Green tea"|Drinks\n',
 }
 
 
@@ -180,7 +184,6 @@ def test_a_catalogue_as_any_system_writes_it(tmp_path, name):
     ("rows", "said"),
     [
         (b"Contentid,Title,Category\ntea,T,D\n", "has no column contentId: name the column of the items' ids so"),
-        (b"contentId;title;category\ntea;T;D\n", "has no column contentId"),
         (b"", "has no column contentId"),
         (b"contentId,title,category\ntea,T\n", "line 2 has 2 columns where 3 are due"),
         (b"contentId,title,category\n\ntea,T,D,extra\n", "line 3 has 4 columns where 3 are due; quote values"),
