@@ -183,6 +183,26 @@ def neighbourhood_greatest() -> str:
     return table(("k", "gamma", "Recall@20, difference", "NDCG@20, difference"), rows)
 
 
+def gowalla() -> str:
+    """Return recall and NDCG on Gowalla's test by number of factors, plain and with the term, with intervals."""
+    header = ("settings", "k", "gamma", "Recall@20, plain", "NDCG@20, plain", "Recall@20, term", "NDCG@20, term")
+
+    def row(found: dict[str, Any]) -> tuple[object, ...]:
+        gamma = None if found["gamma"] is None else f"{found['gamma']:g}"
+        cells = (_interval(found[name].get(side)) for side in ("plain", "term") for name in ("recall", "ndcg"))
+        return found["name"], str(found["k"]), gamma, *cells
+
+    return table(header, map(row, sorted(results("gowalla")["rows"], key=lambda one: (one["name"], one["k"]))))
+
+
+def gowalla_hold_outs() -> str:
+    """Return recall and NDCG of each ridge on two kinds of hold-outs of Gowalla's train."""
+    rows: dict[str, list[str]] = {}
+    for row in results("gowalla_hold_outs")["rows"]:
+        rows.setdefault(row["ridge"], []).append(f"{row['recall']:.4f} / {row['ndcg']:.4f}")
+    return table(("ridge", "a random fifth", "items differ in their share"), ((key, *row) for key, row in rows.items()))
+
+
 def bigquery_read() -> str:
     rates = results("bigquery_read")["rows_per_second"]
     rows = [
@@ -440,6 +460,8 @@ TABLES: dict[str, Callable[[], str]] = {
         one_list,
         neighbourhood,
         neighbourhood_greatest,
+        gowalla,
+        gowalla_hold_outs,
         bigquery_read,
         preprocess_speed,
         read_exports,

@@ -13,16 +13,17 @@ import yaml
 from configs import cli, places
 from configs.errors import UserError
 from configs.settings import Settings
-from configs.settings.search import SearchSettings, load_search
+from configs.settings.search import SearchSettings, load_search, quick_search
 
 _SEARCH, _STUDY, _MACHINE = places.packaged("search.yaml"), "data/tuning", "n2-standard-8"
 
 _EPILOG = """\
-Trials train on a part of the training data and are measured on the rest of it; test data is never read. If a search is
-stopped or killed, the same command continues it.
+Trials train on a part of the training data and are measured on the rest of it. Nothing is chosen by what the dataset
+holds out. If a search is stopped or killed, the same command continues it.
 
 examples:
-  wals tune --config configs/local.yaml --minutes 10
+  wals tune --config configs/local.yaml --quick
+  wals tune --config configs/local.yaml --minutes 10 --replace
   wals train --config data/tuning/best.yaml --replace
   wals tune --config configs/local.yaml --vertex_spec REGION-docker.pkg.dev/PROJECT/REPO/IMAGE
 """
@@ -34,7 +35,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, others = parser.parse_known_args(argv)
     settings = cli.settings_from(args, {"dataset_dir": args.dataset_dir})
     budget = {"trials": args.trials, "minutes": args.minutes, "workers": args.workers}
-    search = load_search(args.search, budget)
+    if args.quick and (args.search or args.vertex_spec or args.vertex_trial):
+        raise UserError("--quick has a space of its own, and runs on this machine; leave out --search and --vertex_*")
+    args.search = args.search or _SEARCH
+    search = quick_search(budget) if args.quick else load_search(args.search, budget)
     dataset_dir = cli.required(settings.dataset_dir, "dataset_dir")
     if args.vertex_trial:
         params = vertex_params(others, search)
@@ -60,8 +64,9 @@ def _parser() -> argparse.ArgumentParser:
         "Search for the settings with the best validation metric; write them as a config for trainer.task.",
         epilog=_EPILOG,
     )
+    parser.add_argument("--search", metavar="YAML", help=f"the space of the search (default: {_SEARCH})")
     parser.add_argument(
-        "--search", default=_SEARCH, metavar="YAML", help=f"the space of the search (default: {_SEARCH})"
+        "--quick", action="store_true", help="search a small space for two minutes: a first step on your own data"
     )
     parser.add_argument("--dataset_dir", metavar="DIR", help="output of pipeline.preprocess, local or gs://")
     parser.add_argument(

@@ -12,6 +12,18 @@ from configs.settings.section import Section, validate
 
 RIDGE, RATING_KIND, TRAINING = "ridge", "rating.kind", "training."
 
+# The search of --quick: the settings that moved most between data sets (docs/tuning.md).
+_QUICK: Mapping[str, Any] = {
+    "space": {
+        RIDGE: {"low": 0.5, "high": 10.0, "log": True},
+        f"{TRAINING}unobserved_weight": {"low": 0.02, "high": 0.3, "log": True},
+        f"{TRAINING}col_weights_exponent": {"low": 0.0, "high": 0.6},
+    },
+    "validation": {"users": 3000},
+    "pruning": {"startup_trials": 5},
+    "minutes": 2,
+}
+
 Value = int | float | str
 
 
@@ -83,6 +95,9 @@ class SearchSettings(Section):
     """Minutes that a run searches; unset does not limit it."""
     workers: PositiveInt | None = None
     """Number of processes; unset is one for each core."""
+    report_test: bool = True
+    """Measure each complete trial on the dataset's held-out part too, if it has one, and report how far both agree over
+    the trials. Nothing is chosen by it."""
     seed: NonNegativeInt = 1
     """Seed of the sampler; one worker with the same seed repeats the same search."""
 
@@ -136,6 +151,12 @@ def load_search(path: str, overrides: Mapping[str, Any] | None = None) -> Search
     tree = yaml_files.read(path, name, "configs/search.yaml")
     yaml_files.insert(tree, {key: value for key, value in (overrides or {}).items() if value is not None})
     return validate(SearchSettings, tree, name)
+
+
+def quick_search(overrides: Mapping[str, Any] | None = None) -> SearchSettings:
+    """Return a search of two minutes in a small space; see `load_search`."""
+    tree = dict(_QUICK) | {key: value for key, value in (overrides or {}).items() if value is not None}
+    return validate(SearchSettings, tree, "--quick")
 
 
 def rating_with(settings: RatingSettings, kind: str) -> RatingSettings:

@@ -21,11 +21,12 @@ import tensorflow as tf
 import yaml
 from google.cloud import aiplatform_v1
 
+from artifacts.paths import Dataset
 from artifacts.sparse_rows import SparseRows
 from configs import cli
 from configs.errors import UserError
 from configs.settings import RatingSettings, TrainingSettings, load_settings
-from configs.settings.search import ValidationSettings, load_search, rating_with
+from configs.settings.search import ValidationSettings, load_search, quick_search, rating_with
 from pipeline.dataset.ratings import rate
 from tests.support import forkserver
 from tests.support.datasets import write_dataset
@@ -33,7 +34,7 @@ from trainer import task, tune
 from trainer.inputs import dataset_rows
 from trainer.inputs.hashing import hashes
 from trainer.job import training_job
-from trainer.tuning import rating_kinds, trial, worker
+from trainer.tuning import agreement, rating_kinds, trial, worker
 from trainer.tuning import vertex as hypertune
 
 USERS, ITEMS = 60, 30
@@ -189,6 +190,51 @@ def _count(tmp_path) -> int:
             return database.execute("SELECT COUNT(*) FROM trials").fetchone()[0]
     except sqlite3.OperationalError:  # not there yet, or being written
         return 0
+
+
+def test_a_trial_is_measured_on_what_the_dataset_holds_out(tmp_path, matrix):
+    """By plain sorting, without all items of train; and not if the search does not want it."""
+    rng = np.random.default_rng(5)
+    held = sp.csr_matrix(matrix.multiply(rng.random(matrix.shape) < 0.2))
+    train = sp.csr_matrix(matrix - held)
+    train.eliminate_zeros()
+    dataset = write_dataset(tmp_path / "dataset", train, held_out=held)
+    training, search = TrainingSettings(embedding_dimension=3, max_sweeps=4), quick_search()
+    material = trial.Material.read(dataset, search)
+    outcome = trial.run(material, training, material.info.rating, search, lambda number, value: None, to_the_end=True)
+    sides = material.sides(material.info.rating)
+    state = trial.assemble(training, Dataset(dataset), [[side] for side in sides], (USERS, ITEMS), trial.Cluster())
+    trial.fit(state, 4, 0.0)
+    recalls = []
+    for user in np.flatnonzero(held.getnnz(1)):
+        scores = state.cols.table.astype(float) @ state.rows.table[user]
+        scores[train[[user]].indices] = -np.inf
+        top = np.argsort(-scores)[:20]
+        recalls.append(np.isin(held[[user]].indices, top[np.isfinite(scores[top])]).mean())
+    assert outcome.last == (outcome.value, pytest.approx(np.mean(recalls), abs=1e-9))
+    without = search.model_copy(update={"report_test": False})
+    assert trial.Material.read(dataset, without).test is None
+
+
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        ([1, 2, 3, 4, 5, 6, 7, 8], "rank correlation of 1.00 over 8 trials; test chose nothing"),
+        ([8, 7, 6, 5, 4, 3, 2, 1], "of -1.00 over 8 trials; test chose nothing, and must not. They do not agree"),
+        ([1, 2, 3, 4, 5, 6, 7], None),  # too few
+        ([3] * 8, None),
+    ],
+)
+def test_agreement_is_the_rank_correlation_of_validation_and_test(test, said):
+    line = agreement.describe([(float(10 + number), value) for number, value in enumerate(test)], "recall@20")
+    assert (line is None) if said is None else said in line
+
+
+def test_a_quick_search_is_two_minutes_in_a_small_space(tmp_path, files, capsys):
+    search = quick_search({"workers": 1, "trials": None})
+    assert (search.minutes, search.workers, search.trials) == (2, 1, None) and len(search.space) == 3
+    assert cli.run(tune.main, [*files, "--quick"]) == 2
+    assert "leave out --search" in capsys.readouterr().err
 
 
 def test_time_ends_a_search_and_what_was_begun_is_put_back(tmp_path, files):

@@ -32,7 +32,11 @@ def split(rows: SparseRows, settings: ValidationSettings) -> Split:
     last = np.zeros(len(rows))
     np.maximum.at(last, owner, drawn)
     held = (drawn < settings.share) & (drawn < last[owner])
-    users = np.unique(owner[held])
-    order = np.argsort(hashes(settings.seed + 1, users, np.zeros_like(users)), kind="stable")
-    scored = held & np.isin(owner, users[order[: settings.users]])
+    scored = held & np.isin(owner, scored_users(np.unique(owner[held]), settings))
     return Split(rows.keep(~held), rows.keep(scored))
+
+
+def scored_users(users: np.ndarray, settings: ValidationSettings) -> np.ndarray:
+    """Return at most `settings.users` of some users int64 [n], chosen by a hash."""
+    order = np.argsort(hashes(settings.seed + 1, users, np.zeros_like(users)), kind="stable")
+    return users[order[: settings.users]]

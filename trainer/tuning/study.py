@@ -26,9 +26,9 @@ from configs.settings.search import RATING_KIND, SearchSettings
 from ranking.machine import cores
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo
-from trainer.tuning import rating_kinds, worker
+from trainer.tuning import agreement, rating_kinds, worker
 from trainer.tuning.display import Display, summary
-from trainer.tuning.worker import BASELINE, FAILURE, PASSES, RATING, TRAINING, Plan
+from trainer.tuning.worker import BASELINE, FAILURE, LAST, PASSES, RATING, TRAINING, Plan
 
 _IDENTITY = "identity"
 _GRACE_SECONDS = 120  # for a worker's current pass, when it is told to stop
@@ -113,6 +113,9 @@ def _finish(settings: Settings, search: SearchSettings, study: Study, must: bool
         "failed": sum(trial.state is TrialState.FAIL for trial in trials),
     }
     summary(f"search in {study.root}", trials, search, counts)
+    pairs = [trial.user_attrs[LAST] for trial in whole if trial.user_attrs.get(LAST)]
+    if agreed := agreement.describe(pairs, search.metric_name):
+        print(agreed)
     study.best.write_text(best_config(settings, search, best, own), encoding="utf-8")
     print(f"best settings: {study.best}; train with wals train --config {study.best}")
     stored, wanted = own and _rating_of(own), _rating_of(best)

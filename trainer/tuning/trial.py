@@ -19,7 +19,7 @@ from trainer.als.loop import Factorization, fit
 from trainer.evaluation import metrics
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo
-from trainer.inputs.validation_split import Split, split
+from trainer.inputs.validation_split import Split, scored_users, split
 from trainer.job.assembly import assemble
 from trainer.tuning import rating_kinds
 
@@ -32,6 +32,7 @@ class Material:
 
     info: DatasetInfo
     rows: Split
+    test: Split | None = None  # all rows of train, and those that the dataset holds out
     _sides: dict[str, tuple[SparseRows, SparseRows]] = field(default_factory=dict)
 
     @classmethod
@@ -41,13 +42,14 @@ class Material:
         if search.k > info.items:
             raise UserError(f"k is {search.k}, and {dataset_dir} has {info.items} items; lower k in the search")
         files = info.row_files(Dataset(info.root).items_for_user)
-        rows = split(SparseRows.stacked(files.load(), info.users), search.validation)
+        whole = SparseRows.stacked(files.load(), info.users)
+        rows = split(whole, search.validation)
         if not rows.held_out.entries:
             raise UserError(
                 f"nothing could be held out of {dataset_dir}: no visitor has two items, "
                 "or validation.share is too small; raise it"
             )
-        return cls(info, rows)
+        return cls(info, rows, _test(info, whole, search))
 
     def sides(self, rating: RatingSettings) -> tuple[SparseRows, SparseRows]:
         """Return the training rows by user and by item, with ratings of this kind; each kind is converted once."""
@@ -57,6 +59,16 @@ class Material:
             rows = replace(rows, values=rating_kinds.convert(rows.values, stored, rating, median))
             self._sides[rating.kind] = rows, rows.transpose(self.info.items)
         return self._sides[rating.kind]
+
+
+def _test(info: DatasetInfo, train: SparseRows, search: SearchSettings) -> Split | None:
+    """Return train and what the dataset holds out of as many users as validation scores; None if there is nothing."""
+    if not search.report_test or info.manifest.split.kind == "none":
+        return None
+    held_out = SparseRows.stacked(info.row_files(Dataset(info.root).held_out).load(), info.users)
+    scored = scored_users(np.flatnonzero(held_out.lengths), search.validation)
+    held_out = held_out.keep(np.isin(np.repeat(held_out.keys, held_out.lengths), scored))
+    return Split(train, held_out) if held_out.entries else None
 
 
 def settings_of(
@@ -75,11 +87,15 @@ def settings_of(
 
 
 class Outcome(NamedTuple):
-    """The result of a trial: the metric, the pass after which it was reached, and the seconds of the whole trial."""
+    """The result of a trial: the metric, the pass after which it was reached, and the seconds of the whole trial.
+
+    last: the metric after the last pass on validation, and on test, if the dataset has one.
+    """
 
     value: float
     passes: int
     seconds: float
+    last: tuple[float, float] | None
 
 
 def run(
@@ -105,11 +121,12 @@ def run(
         training, Dataset(info.root), [[side] for side in sides], (info.users, info.items), Cluster(), threads
     )
 
+    def metric(state: Factorization, parts: Split) -> float:
+        found = metrics.of_factors(state.rows.table, state.cols.table, parts.held_out, parts.train, search.k)
+        return float(getattr(found, search.metric))
+
     def measure(state: Factorization) -> str | None:
-        found = metrics.of_factors(
-            state.rows.table, state.cols.table, material.rows.held_out, material.rows.train, search.k
-        )
-        values.append(float(getattr(found, search.metric)))
+        values.append(metric(state, material.rows))
         if reason := after_pass(len(values), values[-1]):
             return reason
         if not to_the_end and len(values) - 1 - int(np.argmax(values)) >= search.pruning.patience:
@@ -118,4 +135,5 @@ def run(
 
     fit(state, training.max_sweeps, training.tolerance, after_pass=measure)
     best = len(values) - 1 if to_the_end else int(np.argmax(values))
-    return Outcome(values[best], best + 1, time.perf_counter() - started)
+    last = (values[-1], metric(state, material.test)) if material.test else None
+    return Outcome(values[best], best + 1, time.perf_counter() - started, last)

@@ -26,6 +26,7 @@ STUDY = "wals"
 # Attributes of a trial. A trial that failed without a reason was queued again.
 BASELINE, SECONDS, PASSES = "baseline", "seconds", "passes"
 TRAINING, RATING, FAILURE = "training", "rating", "failure"
+LAST = "last"  # the metric after the last pass on validation and on test
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ def _try(study: optuna.Study, trial: optuna.Trial, plan: Plan, material: Materia
     else:
         trial.set_user_attr(SECONDS, found.seconds)
         trial.set_user_attr(PASSES, found.passes)
+        trial.set_user_attr(LAST, found.last)
         study.tell(trial, found.value)
 
 
