@@ -64,8 +64,8 @@ def test_a_group_for_whom_the_other_is_better_is_a_weak_spot_and_has_advice():
 
 def test_advice_fits_the_system_and_the_model():
     assert "neighbourhood.gamma=auto" in verdicts.for_visitors("item kNN", 0.0)
-    assert "trainer.tune" in verdicts.for_visitors("item kNN", 0.2)
-    assert "trainer.tune" in verdicts.for_visitors("popularity", 0.0)
+    assert "wals tune" in verdicts.for_visitors("item kNN", 0.2)
+    assert "wals tune" in verdicts.for_visitors("popularity", 0.0)
     assert verdicts.for_visitors("WALS of data/before", 0.0) == ""
     assert "lower training.col_weights_exponent" in verdicts.for_held_out("the most popular third")
     assert "raise training.col_weights_exponent" in verdicts.for_held_out("the least popular third")
