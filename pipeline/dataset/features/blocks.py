@@ -101,34 +101,41 @@ def new_ids(known: Sequence[bytes], values: Iterable[bytes], table: pa.Table | N
     return sorted(ids - unfit), len(unfit)
 
 
-def of_items(items: Attributes, fields: Sequence[Field], rows: int = _ROWS) -> Iterator[tuple[bool, pa.RecordBatch]]:
-    """Yield blocks, each with whether its items are new; there is at least one of known items.
+class Block(NamedTuple):
+    """Some items, all known or all new, as the graph's inputs, and the account of their attributes."""
 
-    The key is the itemId, or -1 - n for the new item n.
+    is_new: bool
+    rows: pa.RecordBatch
+    counts: Counter[str]
+
+
+def of_items(items: Attributes, fields: Sequence[Field], rows: int = _ROWS) -> Iterator[Block]:
+    """Yield all items in blocks; there is at least one of known items.
+
+    The key is the itemId, or -1 - n for the new item n. Of new items, only values that are not of their kind are
+    counted, not which attributes they have.
     """
     for is_new, table in ((False, items.known), (True, items.new)):
         size = len(items.new_ids) if is_new else table.num_rows
         for first in range(0, max(size, 1 - is_new), rows):
             part = table.slice(first, rows)
             keys = np.arange(first, first + part.num_rows)
-            inputs = raw.of_table(part, fields, items.as_of_ms).columns
+            inputs, counts = raw.of_table(part, fields, items.as_of_ms)
             arrays = [_lists(-1 - keys if is_new else keys)]
             arrays += [_lists(inputs[field.name]) for field in fields]
-            yield is_new, pa.RecordBatch.from_arrays(arrays, schema=schema(fields))
+            counted = {
+                f"{COUNTS}.{name}": number
+                for name, number in counts.items()
+                if not (is_new and name.startswith(("rows.", "missing.")))
+            }
+            yield Block(is_new, pa.RecordBatch.from_arrays(arrays, schema=schema(fields)), Counter(counted))
 
 
-def count(items: Attributes, fields: Sequence[Field]) -> Counter[str]:
-    """Return how many items of the vocabulary have each attribute, the values of all items that are not of their kind,
-    and the number of new items."""
-    counts = Counter[str]({f"{COUNTS}.new": len(items.new_ids), f"{COUNTS}.new_unfit": items.unfit})
-    counts[f"{COUNTS}.items"] = items.known.num_rows
-    counts[f"{COUNTS}.as_of_ms"] = items.as_of_ms or 0
-    for is_new, table in ((False, items.known), (True, items.new)):
-        for first in range(0, table.num_rows, _ROWS):
-            for name, number in raw.of_table(table.slice(first, _ROWS), fields, items.as_of_ms).counts.items():
-                if not (is_new and name.startswith(("rows.", "missing."))):
-                    counts[f"{COUNTS}.{name}"] += number
-    return +counts
+def count(items: Attributes) -> Counter[str]:
+    """Return the numbers of items, and the moment at which ages are measured."""
+    numbers = {"items": items.known.num_rows, "new": len(items.new_ids), "new_unfit": items.unfit}
+    numbers["as_of_ms"] = items.as_of_ms or 0
+    return +Counter({f"{COUNTS}.{name}": number for name, number in numbers.items()})
 
 
 def _lists(values: np.ndarray | pa.Array) -> pa.Array:

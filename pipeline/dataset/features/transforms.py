@@ -147,10 +147,12 @@ class _MakeBlocks(beam.DoFn):
         read = blocks.read(join(self._root, items[0]), list(values), self._source, table, self._fields)
         path = Dataset(self._root).new_items
         yield TaggedOutput(FILES, (path.rsplit("/", 1)[1], blocks.write_new_items(path, read)))
-        yield TaggedOutput(COUNTS, blocks.count(read, self._fields))
-        for is_new, block in blocks.of_items(read, self._fields):
-            reference = self._store.put(block, self._counter)
-            yield TaggedOutput(NEW, reference) if is_new else reference
+        counts = blocks.count(read)
+        for block in blocks.of_items(read, self._fields):
+            counts.update(block.counts)
+            reference = self._store.put(block.rows, self._counter)
+            yield TaggedOutput(NEW, reference) if block.is_new else reference
+        yield TaggedOutput(COUNTS, counts)
 
     def teardown(self) -> None:
         self._store.close()

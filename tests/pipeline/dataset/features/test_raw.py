@@ -13,12 +13,13 @@ from pipeline.interactions import columns
 from pipeline.sources.items import attributes
 
 DAY_MS = 86_400_000
+DAY_0 = 1_704_067_200_000  # 2024-01-01
 
 
 def of(kind: str, values, dimension: int = 0, **limits) -> tuple[list, dict[str, int]]:
     """Return the inputs of one field, and its counts without those that are 0."""
     field = Field("a", kind, dimension=dimension, separator="|" if kind == "tags" else None)
-    made = raw.of_table(pa.table({"a": values}), [field], 10 * DAY_MS, **limits)
+    made = raw.of_table(pa.table({"a": values}), [field], DAY_0 + 10 * DAY_MS, **limits)
     inputs = made.columns["a"]
     return inputs.tolist() if isinstance(inputs, np.ndarray) else inputs.to_pylist(), dict(+made.counts)
 
@@ -36,8 +37,10 @@ def of(kind: str, values, dimension: int = 0, **limits) -> tuple[list, dict[str,
         ("number", ["1.5", "-2", None], [1.5, -2.0, np.nan], 2),
         ("number", [1, None], [1.0, np.nan], 1),
         ("price", [0.0, None, 2.5], [0.0, np.nan, 2.5], 2),
-        ("time", [9 * DAY_MS, 11 * DAY_MS, None], [1.0, 0.0, np.nan], 2),
-        ("time", ["1970-01-06", None], [5.0, np.nan], 1),
+        ("time", [DAY_0 + 9 * DAY_MS, DAY_0 + 11 * DAY_MS, None], [1.0, 0.0, np.nan], 2),
+        ("time", ["2024-01-06", None], [5.0, np.nan], 1),
+        ("time", [DAY_0 // 1000, 20240103, DAY_0 * 1000, DAY_0 * 1_000_000], [10.0, 8.0, 10.0, 10.0], 4),
+        ("time", [DAY_0 / 1000, float(DAY_0), None], [10.0, 10.0, np.nan], 2),
         ("embedding", [[1.0, 2.0], None], [[1.0, 2.0], [0.0, 0.0]], 1),
         ("text", pa.nulls(2), ["", ""], 0),
         ("embedding", pa.nulls(1), [[0.0, 0.0]], 0),
@@ -62,6 +65,7 @@ def test_a_column_that_is_not_there_is_missing():
         ("number", [1.0, float("nan"), None], "not_a_number.a"),
         ("price", [1.0, -1.0, None], "not_a_number.a"),
         ("time", ["2024-01-01", "yesterday", None], "not_a_time.a"),
+        ("time", [DAY_0, 7, None], "not_a_time.a"),
         ("embedding", [[1.0, 2.0], [1.0, float("nan")], None], "not_finite.a"),
         ("embedding", [[1.0, 2.0], [1.0, float("inf")], None], "not_finite.a"),
     ],
@@ -100,31 +104,35 @@ def test_blocks_have_the_keys_of_their_rows():
     known = pa.table({"a": ["x", None, "z"]})
     items = blocks.Attributes(known, [b"n0", b"n1"], pa.table({"a": ["v", "w"]}), 0, None)
     made = list(blocks.of_items(items, [Field("a", "category")], rows=2))
-    assert [(new, block.to_pydict()) for new, block in made] == [
+    assert [(block.is_new, block.rows.to_pydict()) for block in made] == [
         (False, {"key": [[0], [1]], "a": [[b"x"], [b""]]}),
         (False, {"key": [[2]], "a": [[b"z"]]}),
         (True, {"key": [[-1], [-2]], "a": [[b"v"], [b"w"]]}),
     ]
     nothing = blocks.Attributes(known.slice(0, 0), [], known.slice(0, 0), 0, None)
-    assert [(new, block.num_rows) for new, block in blocks.of_items(nothing, [Field("a", "category")])] == [(False, 0)]
+    (block,) = blocks.of_items(nothing, [Field("a", "category")])
+    assert not block.is_new and block.rows.num_rows == 0
 
 
 def test_ages_are_measured_at_the_last_moment_that_is_known():
-    day, fields = datetime.date(1970, 1, 3), [Field("a", "time")]
+    day, fields = datetime.date(2024, 1, 3), [Field("a", "time")]
 
-    def table(last, times):
-        return pa.table({"last_time_ms": pa.array([last], pa.int64()), "a": pa.array([times], pa.int64())})
+    def table(last, time):
+        return pa.table({"last_time_ms": pa.array([last], pa.int64()), "a": pa.array([time], pa.int64())})
 
-    assert blocks.as_of_ms(table(7, 5), day, fields) == 7
-    assert blocks.as_of_ms(table(None, 5), day, fields) == 3 * DAY_MS
-    assert blocks.as_of_ms(table(None, 5), None, fields) == 5
+    assert blocks.as_of_ms(table(DAY_0 + 7, DAY_0 + 5), day, fields) == DAY_0 + 7
+    assert blocks.as_of_ms(table(None, DAY_0 + 5), day, fields) == DAY_0 + 3 * DAY_MS
+    assert blocks.as_of_ms(table(None, DAY_0 + 5), None, fields) == DAY_0 + 5
     assert blocks.as_of_ms(table(None, None), None, fields) == 0
-    assert blocks.as_of_ms(table(7, 5), day, [Field("a", "number")]) is None
+    assert blocks.as_of_ms(table(DAY_0, DAY_0), day, [Field("a", "number")]) is None
 
 
 def test_the_account_is_of_known_items_but_for_values_that_are_not_of_their_kind():
     known, new = pa.table({"a": ["1", None, "x"]}), pa.table({"a": ["y", "2"]})
-    counts = blocks.count(blocks.Attributes(known, [b"n0", b"n1"], new, 3, None), [Field("a", "number")])
+    items = blocks.Attributes(known, [b"n0", b"n1"], new, 3, None)
+    counts = sum(
+        (block.counts for block in blocks.of_items(items, [Field("a", "number")], rows=2)), blocks.count(items)
+    )
     assert {name.removeprefix("item_features."): number for name, number in counts.items()} == {
         "items": 3,
         "new": 2,
