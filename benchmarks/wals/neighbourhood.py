@@ -1,17 +1,18 @@
 """The item-item term on Gowalla: ranking with and without it, its costs, and the weight that a hold-out chooses.
 
-    python -m benchmarks.wals.neighbourhood [--write]
+    python -m benchmarks.wals.neighbourhood [--write] [--rates]
 
 The settings of WALS are those of wals_quality.json, the matrix has its defaults. For each number of factors the weight
 is chosen as `neighbourhood.gamma: auto` chooses it, on a fifth of train. Then a model is trained on all of train, and
 test is read: recall@20 and NDCG@20 without and with the term, paired, with 95 % intervals by a bootstrap over users.
 `greatest` is the same for the weight of the greatest NDCG on the hold-out. Times are processor seconds; those of
-recommending are medians of rounds in turns.
+recommending are medians of rounds in turns; --rates measures them alone, and reads no test.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable
@@ -109,13 +110,23 @@ def rate(users: np.ndarray, items: np.ndarray, rows: SparseRows, term: Neighbour
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/neighbourhood.json")
-    write = parser.parse_args().write
-    rows, test = (SparseRows.from_matrix(data.gowalla(part)) for part in ("train", "test"))
-    items = 40_981
+    parser.add_argument("--rates", action="store_true", help="measure the rates in that file again, and nothing else")
+    arguments = parser.parse_args()
+    rows, items = SparseRows.from_matrix(data.gowalla("train")), 40_981
+    if arguments.rates:
+        kept = json.loads((machine.RESULTS / "neighbourhood.json").read_text())
+        for point, figures in zip(POINTS, kept["rows"], strict=True):
+            term = Neighbourhood(neighbourhood.matrix(NeighbourhoodSettings(), rows, items), figures["gamma"])
+            figures["rate"] = rate(*factors(point, rows, items), rows, term)
+            print(point[0], figures["rate"], flush=True)
+        kept["rates"] = {"command": "python -m benchmarks.wals.neighbourhood --rates", "machine": machine.describe()}
+        (machine.RESULTS / "neighbourhood.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        return
+    test = SparseRows.from_matrix(data.gowalla("test"))
     found = [measure(point, rows, test, items) for point in POINTS]
     for figures in found:
         print(figures)
-    if write:
+    if arguments.write:
         machine.save("neighbourhood", {"seed": 0, "looks_at_test": LOOKS, "rows": found})
 
 
