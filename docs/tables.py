@@ -448,6 +448,14 @@ def _groups(lines: list[str]) -> str:
     return "; ".join(f"{line.split(': ')[0]}: {line.split(': ')[1].split(' is better')[0]}" for line in lines)
 
 
+def install() -> str:
+    """Return the table of sizes and times of set-up and main job."""
+    data = results("install")
+    header = ("Python", "`.venv` after `make run`", "processor time of `make run`, from nothing")
+    rows = [(row["python"], f"{row['gigabytes']:.1f} GB", f"{row['cpu_seconds']} s") for row in data["runs"]]
+    return f"Measured on {data['machine']}:\n\n{table(header, rows)}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (
@@ -481,5 +489,6 @@ TABLES: dict[str, Callable[[], str]] = {
         signal_strength,
         defaults,
         segments,
+        install,
     )
 }

@@ -25,6 +25,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "tune": Command("trainer.tune", "search for better settings"),
         "predict": Command("pipeline.batch_predict", "model -> predictions for all visitors or items"),
         "show": Command("pipeline.show", "show what some visitors read, and what is recommended to them"),
+        "runs": Command("wals.runs", "list datasets, models and predictions with their figures"),
         "report": Command("report.page", "write one HTML file on the data, the model and its quality"),
     },
     "Serve": {
