@@ -388,6 +388,27 @@ def new_items() -> str:
     return table(("among new articles", "Recall@20", "Recall@50", "Recall@100", "NDCG@20"), rows)
 
 
+def hidden_items() -> str:
+    """Return how well hidden items of two sites are recommended among themselves, by system."""
+    rows = (
+        (f"{found['data']}, {found['items']} items", system,
+         *(f"{cells[name]['value']:.3f} ({cells[name]['low']:.3f} to {cells[name]['high']:.3f})" for name in cells))
+        for found in results("hidden_items")["rows"]
+        for system, cells in found["among"].items()
+    )  # fmt: skip
+    return table(("hidden", "system", "Recall@20", "NDCG@20"), rows)
+
+
+def hidden_in_one_list() -> str:
+    """Return the recall of all items in one list, with and without attributes."""
+    rows = (
+        (found["data"], group, *(f"{cells[system]['recall@20']['value']:.3f}" for system in cells))
+        for found in results("hidden_items")["rows"]
+        for group, cells in found["one_list"].items()
+    )
+    return table(("data", "held out, by its views in train", "Recall@20 with attributes", "without"), rows)
+
+
 def few_views() -> str:
     """Return the recall of articles by their views, with and without attributes."""
     rows = (
@@ -465,6 +486,8 @@ TABLES: dict[str, Callable[[], str]] = {
         wals_quality,
         new_items,
         few_views,
+        hidden_items,
+        hidden_in_one_list,
         one_list,
         neighbourhood,
         neighbourhood_greatest,
