@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -9,11 +13,17 @@ import scipy.sparse as sp
 from artifacts import factor_tables
 from artifacts.manifests import AttributesAccount, ModelManifest
 from artifacts.paths import Model
+from artifacts.sparse_rows import SparseRows
 from configs.settings import ColdStartSettings, TrainingSettings
 from ranking.attributes.new_items import NewItems
 from tests.support import datasets
 from tests.support.features import add_features, rows_of
-from trainer.job import training_job
+from trainer.als import wals
+from trainer.als.collectives import Cluster
+from trainer.als.loop import Factorization
+from trainer.als.solver import Solver
+from trainer.inputs import dataset_rows
+from trainer.job import attributes, training_job
 
 USERS, ITEMS, K = 120, 40, 4
 NEW = [b"new a", b"new b", b"without"]
@@ -91,3 +101,59 @@ def test_without_the_setting_or_without_features_nothing_is_learned(world, witho
     settings = TrainingSettings(embedding_dimension=2, max_sweeps=2)
     manifest = training_job.train(settings, dataset, str(tmp_path / "m"), False)
     assert manifest.attributes == AttributesAccount()
+
+
+class Half(Cluster):
+    """One of two processes, threads here, that exchange arrays at a barrier; rows alternate between them."""
+
+    size = 2
+
+    def __init__(self, rank: int, barrier: threading.Barrier, parts: list):
+        self.rank, self._barrier, self._parts = rank, barrier, parts
+
+    def _exchange(self, own):
+        self._parts[self.rank] = own
+        self._barrier.wait()
+        parts = list(self._parts)
+        self._barrier.wait()
+        return parts
+
+    def sum(self, array):
+        return sum(self._exchange(array.astype(np.float64)))
+
+    def broadcast(self, array):
+        return self._exchange(array)[0].astype(np.float64)
+
+    def all_gather(self, own, size):
+        gathered = np.empty((size, *own.shape[1:]), own.dtype)
+        for rank, part in enumerate(self._exchange(own)):
+            gathered[rank::2] = part
+        return gathered
+
+
+def test_two_processes_learn_what_one_does(world):
+    rng, settings = np.random.default_rng(1), ColdStartSettings(few_views=6)
+    tables = [rng.normal(size=(size, K)).astype("f") for size in (USERS, ITEMS)]
+    blocks = [SparseRows.from_matrix(matrix.tocsr()) for matrix in (world.matrix, world.matrix.T.tocsr())]
+    info = dataset_rows.read_info(str(world.root / "dataset"))
+
+    def learn(cluster: Cluster) -> tuple[attributes.Learned | None, np.ndarray]:
+        sides, rows = [], []
+        for table, block in zip(tables, blocks, strict=True):
+            own = block.take(np.arange(cluster.rank, len(table), cluster.size))
+            rows.append([replace(own, keys=np.arange(len(own)))])
+            weights = np.ones(len(own), np.float32)
+            sides.append(wals.Side(table[cluster.rank :: cluster.size].copy(), own.lengths, weights, len(table)))
+        state = Factorization(*sides, *rows, wals.Objective(0.1, 0.5), Solver("cholesky"), cluster)
+        return attributes.learn(settings, info, state), state.cols.table
+
+    one, table = learn(Cluster())
+    barrier, parts = threading.Barrier(2, timeout=60), [None, None]
+    with ThreadPoolExecutor(2) as pool:
+        (first, evens), (second, odds) = pool.map(learn, [Half(rank, barrier, parts) for rank in (0, 1)])
+    for other in (first, second):
+        np.testing.assert_allclose(other.prior.table, one.prior.table, atol=1e-6)
+        np.testing.assert_allclose(other.new.factors, one.new.factors, atol=1e-6)
+        assert other.account.few_views == one.account.few_views > 0
+    np.testing.assert_allclose(evens, table[::2], atol=1e-5)
+    np.testing.assert_allclose(odds, table[1::2], atol=1e-5)
