@@ -1,4 +1,4 @@
-"""How far validation and test agree over the trials of a search."""
+"""The agreement of validation and test over the trials of a search."""
 
 from __future__ import annotations
 
