@@ -204,7 +204,7 @@ def progress(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=stderr, quiet=quiet)
+    console = Console(stderr=stderr, quiet=quiet or output.quiet.get())
     columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
     if unit is not None:
         columns.append(TextColumn(f"{{task.completed}}/{{task.total}} {unit}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import contextvars
 import datetime
 import io
 import json
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
+quiet = contextvars.ContextVar("quiet", default=False)  # whether -q keeps progress, which may go to standard error, off
 _FRAME = re.compile(r"[\s\u2500-\u257f]*")  # the lines of a table that have no text
 
 
@@ -35,6 +37,7 @@ def as_asked(argv: Sequence[str]) -> Iterator[None]:
             logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         if {"_q", "__quiet"} & words:
             stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+            stack.callback(quiet.reset, quiet.set(True))
         if "__log_json" in words:
             stack.enter_context(contextlib.redirect_stdout(JsonLines(sys.stdout, "INFO")))
             stack.enter_context(contextlib.redirect_stderr(JsonLines(sys.stderr, "WARNING")))

@@ -11,6 +11,8 @@ from configs.errors import UserError
 
 def command(argv):
     cli.plain_parser("wals x", "A command.").parse_args(argv)
+    with cli.progress("working", stderr=True) as bar:
+        bar.say("on the way")
     print("a line\n┏━━┓\n│ a │\n└──┘")
     raise UserError("a mistake")
 
@@ -28,6 +30,7 @@ def test_each_line_is_a_json_object(flag, capsys):
     assert [(record["severity"], record["message"]) for record in records] == [
         ("INFO", "a line"),
         ("INFO", "│ a │"),
+        ("WARNING", "on the way"),
         ("ERROR", "error: a mistake"),
     ]
     assert records[0]["time"].endswith("+00:00")
