@@ -39,18 +39,15 @@ def test_the_architecture_names_modules_that_exist():
 def test_the_architecture_lists_the_modules_of_each_folder():
     """A folder's modules follow the colon; lines that begin further to the right continue the list."""
     tree = re.sub(r"\n {19,}", " ", ARCHITECTURE.split("```text\n")[1].split("```")[0])
-    wrong, room = [], ""
+    wrong, path = [], [""]
     for line in tree.splitlines():
-        folders = re.findall(r"^( *)(\w+/)", line)
-        if folders and not folders[0][0]:
-            room = ""
-        for indent, folder in folders:
-            room = room if indent else folder
-            base = ROOT / room / (folder if indent else "")
+        for indent, folder in re.findall(r"^( *)(\w+/)", line):
+            path = [*path[: len(indent) // 2], folder]
+            base = ROOT.joinpath(*path)
             names = line.rpartition(": ")[2].split("  ")[0].split(", ") if ": " in line else []
             wrong += [str(base / name) for name in names if not _is_module(base / name)]
         for name in re.findall(r"\w+\.py", line):
-            wrong += [] if (ROOT / room / name).is_file() else [f"{room}{name}"]
+            wrong += [] if (ROOT / path[0] / name).is_file() else [f"{path[0]}{name}"]
     assert not wrong
 
 
