@@ -107,7 +107,8 @@ def test_minimum_counts_leave_out_and_count(tmp_path):
 
 
 def test_the_transform_fn_encodes_what_it_is_given(tmp_path):
-    make_dataset(tmp_path / "out", write_ndjson(tmp_path / "in", [reads("a", {"x": 1000, "y": 3000})]))
+    export = write_ndjson(tmp_path / "in", [reads("a", {"x": 1000, "y": 3000})])
+    make_dataset(tmp_path / "out", export, beam={"runner": "FnApiRunner"})
     output = tft.TFTransformOutput(Dataset(str(tmp_path / "out")).transform_fn)
     assert output.vocabulary_size_by_name("vocab_items") == 2
 

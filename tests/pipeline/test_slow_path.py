@@ -1,6 +1,7 @@
 """The files that the pipeline writes by columns are, byte for byte, those of the slow path."""
 
 import random
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,15 +26,22 @@ def made_views(seed: int) -> list[tuple[bytes, bytes, int]]:
     return views + [(b"v%d" % n, "hot ß".encode(), 1 + n) for n in range(150)]
 
 
-@pytest.mark.parametrize(
-    ("runner", "shared"),
-    [("FnApiRunner", True), ("FnApiRunner", False), (PLAIN_RUNNER, True)],
-    ids=["FnApiRunner", "bytes through the runner", "the tests' runner"],
-)
-def test_the_bytes_are_those_of_the_slow_path(tmp_path, monkeypatch, runner, shared):
+@pytest.mark.parametrize("shared", [True, False], ids=["blocks in files", "blocks through the runner"])
+def test_the_bytes_are_those_of_the_slow_path(tmp_path, monkeypatch, shared):
     if not shared:
         monkeypatch.setattr("pipeline.beam.options.shared_folder", lambda *_: None)
-    views = made_views(7)
+    check(tmp_path, made_views(7), "FnApiRunner")
+
+
+def test_the_runner_of_the_tests_writes_the_same_bytes(tmp_path):
+    for seed in (7, 8):
+        (tmp_path / str(seed)).mkdir()
+        check(tmp_path / str(seed), made_views(seed), PLAIN_RUNNER)
+    assert (tmp_path / "8/out/transform/transform_fn/saved_model.pb").read_bytes() == b"no graph"
+
+
+def check(tmp_path: Path, views: list[tuple[bytes, bytes, int]], runner: str) -> None:
+    """Compare a dataset with that of the slow path."""
     (tmp_path / "in").mkdir()
     for part in range(3):
         names = ["visitorId", "contentId", "duration_ms"]

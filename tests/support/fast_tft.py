@@ -3,24 +3,45 @@
 A run writes two SavedModels: one that computes what the analyzers read, and the transform_fn. The first depends on the
 settings of the preprocessing_fn, so the runs of a pytest process share it. The second depends on the median and the
 vocabularies too, so a run that learns what an earlier one did gets a copy. The results are the same.
+
+Within `without_graphs`, a run that learns something new with the settings of an earlier one traces its transform_fn
+and calls it, but neither saves nor loads it: that is two thirds of the time. The directory of the SavedModel has its
+assets, a file in place of the graph, and the earlier run's metadata, which name other sizes of vocabularies.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import copy
 import functools
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_transform import schema_inference
+from tensorflow_transform import graph_context, impl_helper, schema_inference
 from tensorflow_transform.beam import common, impl
+from tensorflow_transform.saved.saved_transform_io_v2 import trace_and_update_module
 
 _APART = ("store",)  # what a preprocessing_fn has in its closure and no graph depends on
+_without_graphs = False
+_traced: dict[str, Callable] = {}  # the transform_fn by the path of its directory
+
+
+@contextlib.contextmanager
+def without_graphs() -> Iterator[None]:
+    """Leave out the graphs of all datasets that this process writes in the meantime, but the first of its settings."""
+    global _without_graphs
+    _without_graphs = True
+    try:
+        yield
+    finally:
+        _without_graphs = False
+        _traced.clear()
 
 
 def install() -> None:
@@ -44,6 +65,7 @@ def _remember_models(
     Args:
         models, copies: filled with the paths of what is written, and of whose copy a path is.
     """
+    first: dict[str, str] = {}  # the path of the first by its settings
 
     @functools.wraps(create)
     def create_v2_saved_model(
@@ -69,9 +91,17 @@ def _remember_models(
         if output_keys_to_name_map is None or "://" in base_temp_dir:
             return write(base_temp_dir)
         learnt = sorted((name, _content(value)) for name, value in (tensor_replacement_map or {}).items())
-        key = repr((_settings(preprocessing_fn), input_signature, sorted(output_keys_to_name_map.items()), learnt))
+        names = sorted(output_keys_to_name_map.items())
+        key = repr((_settings(preprocessing_fn), input_signature, names, learnt))
+        of_settings = repr((_settings(preprocessing_fn), input_signature, names, bool(learnt)))
+        if key not in models and _without_graphs and of_settings in first:
+            path = common.get_unique_temp_path(base_temp_dir)
+            _write_without_graph(path, first[of_settings], tensor_replacement_map)
+            _traced[path] = _trace(preprocessing_fn, input_signature, base_temp_dir, tensor_replacement_map)
+            return path
         if key not in models:
             models[key] = write(folder)
+            first.setdefault(of_settings, models[key])
         if not learnt:
             return models[key]
         path = shutil.copytree(models[key], common.get_unique_temp_path(base_temp_dir))
@@ -79,6 +109,25 @@ def _remember_models(
         return path
 
     return create_v2_saved_model
+
+
+def _write_without_graph(path: str, other: str, learnt: Mapping[str, tf.Tensor]) -> None:
+    shutil.copytree(other, path)
+    Path(path, "saved_model.pb").write_bytes(b"no graph")
+    for value in learnt.values():
+        if value.dtype == tf.string:
+            shutil.copy(value.numpy().decode(), Path(path, "assets"))
+
+
+def _trace(
+    preprocessing_fn: Callable, signature: Mapping[str, Any], folder: str, learnt: Mapping[str, tf.Tensor]
+) -> Callable:
+    """Return the transform_fn of what was learnt, with its tables filled."""
+    module = tf.Module()
+    context = graph_context.TFGraphContext(module, folder, learnt)
+    function = impl_helper.get_traced_transform_fn(preprocessing_fn, signature, context, {})
+    trace_and_update_module(module, function, "transform_fn", strip_control_dependencies=False)
+    return module.transform_fn
 
 
 def _content(value: tf.Tensor) -> Any:
@@ -120,6 +169,10 @@ def _remember_states(
 
     @functools.wraps(load)
     def make_graph_state(self: Any, saved_model_dir: str) -> Any:
+        if saved_model_dir in _traced:
+            function, inputs = _traced[saved_model_dir], self._get_input_tensor_names()
+            outputs = function.structured_outputs.keys()
+            return self._GraphStateCommon(saved_model_dir, inputs, outputs, function)
         written = copies.get(saved_model_dir, saved_model_dir)
         if written not in models.values():
             return load(self, saved_model_dir)

@@ -29,6 +29,8 @@ from apache_beam.transforms import userstate
 from apache_beam.transforms.sideinputs import SideInputMap
 from apache_beam.transforms.window import GlobalWindows
 
+from tests.support import fast_tft
+
 _pickled: set[str] = set()  # labels of steps
 
 Values = list[Any]  # windowed values, the elements of a PCollection
@@ -41,7 +43,8 @@ class DirectRunner(PipelineRunner):
         counters = _Counters()
         statesampler.set_current_tracker(counters)
         try:
-            pipeline.visit(_Steps())
+            with fast_tft.without_graphs():
+                pipeline.visit(_Steps())
         finally:
             statesampler.set_current_tracker(None)
         return _Result(counters)
