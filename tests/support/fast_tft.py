@@ -4,9 +4,9 @@ A run writes two SavedModels: one that computes what the analyzers read, and the
 settings of the preprocessing_fn, so the runs of a pytest process share it. The second depends on the median and the
 vocabularies too, so a run that learns what an earlier one did gets a copy. The results are the same.
 
-Within `without_graphs`, a run that learns something new with the settings of an earlier one traces its transform_fn
-and calls it, but neither saves nor loads it: that is two thirds of the time. The directory of the SavedModel has its
-assets, a file in place of the graph, and the earlier run's metadata, which name other sizes of vocabularies.
+Within `without_graphs`, a run traces both graphs and calls them, but neither saves nor loads them: that is two thirds
+of the time. The directory of the transform_fn has its assets, a file in place of the graph, and the metadata of an
+earlier run with the same columns, which name other sizes of vocabularies.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from tensorflow_transform.saved.saved_transform_io_v2 import trace_and_update_mo
 
 _APART = ("store",)  # what a preprocessing_fn has in its closure and no graph depends on
 _without_graphs = False
-_traced: dict[str, Callable] = {}  # the transform_fn by the path of its directory
+_analyses: dict[str, Any] = {}  # what the analyzers read, by settings
+_traced: dict[str, Any] = {}  # the transform_fns of the current run, by the paths of their directories
 
 
 @contextlib.contextmanager
 def without_graphs() -> Iterator[None]:
-    """Leave out the graphs of all datasets that this process writes in the meantime, but the first of its settings."""
+    """Leave out the graphs of all datasets that this process writes in the meantime, but the first of its columns."""
     global _without_graphs
     _without_graphs = True
     try:
@@ -65,7 +66,7 @@ def _remember_models(
     Args:
         models, copies: filled with the paths of what is written, and of whose copy a path is.
     """
-    first: dict[str, str] = {}  # the path of the first by its settings
+    first: dict[str, str] = {}  # the path of the first by its columns
 
     @functools.wraps(create)
     def create_v2_saved_model(
@@ -90,18 +91,24 @@ def _remember_models(
 
         if output_keys_to_name_map is None or "://" in base_temp_dir:
             return write(base_temp_dir)
-        learnt = sorted((name, _content(value)) for name, value in (tensor_replacement_map or {}).items())
-        names = sorted(output_keys_to_name_map.items())
-        key = repr((_settings(preprocessing_fn), input_signature, names, learnt))
-        of_settings = repr((_settings(preprocessing_fn), input_signature, names, bool(learnt)))
-        if key not in models and _without_graphs and of_settings in first:
-            path = common.get_unique_temp_path(base_temp_dir)
-            _write_without_graph(path, first[of_settings], tensor_replacement_map)
-            _traced[path] = _trace(preprocessing_fn, input_signature, base_temp_dir, tensor_replacement_map)
-            return path
+        values = tensor_replacement_map or {}
+        learnt = sorted((name, _content(value)) for name, value in values.items())
+        key = repr((_settings(preprocessing_fn), input_signature, sorted(output_keys_to_name_map.items()), learnt))
+        if key not in models and _without_graphs:
+            if key in _analyses:
+                return key
+            function = _trace(preprocessing_fn, input_signature, base_temp_dir, values, output_keys_to_name_map)
+            columns = repr((input_signature, function.structured_outputs))
+            if not learnt:
+                _analyses[key] = function
+                return key  # in place of a path, since nothing reads its files
+            if columns in first:
+                path = _write_without_graph(base_temp_dir, first[columns], values)
+                _traced[path] = function
+                return path
+            first[columns] = models[key] = write(folder)
         if key not in models:
             models[key] = write(folder)
-            first.setdefault(of_settings, models[key])
         if not learnt:
             return models[key]
         path = shutil.copytree(models[key], common.get_unique_temp_path(base_temp_dir))
@@ -111,21 +118,26 @@ def _remember_models(
     return create_v2_saved_model
 
 
-def _write_without_graph(path: str, other: str, learnt: Mapping[str, tf.Tensor]) -> None:
-    shutil.copytree(other, path)
+def _write_without_graph(folder: str, other: str, learnt: Mapping[str, tf.Tensor]) -> str:
+    path = shutil.copytree(other, common.get_unique_temp_path(folder))
     Path(path, "saved_model.pb").write_bytes(b"no graph")
     for value in learnt.values():
         if value.dtype == tf.string:
             shutil.copy(value.numpy().decode(), Path(path, "assets"))
+    return path
 
 
 def _trace(
-    preprocessing_fn: Callable, signature: Mapping[str, Any], folder: str, learnt: Mapping[str, tf.Tensor]
-) -> Callable:
-    """Return the transform_fn of what was learnt, with its tables filled."""
+    preprocessing_fn: Callable,
+    signature: Mapping[str, Any],
+    folder: str,
+    learnt: Mapping[str, tf.Tensor],
+    outputs: Mapping[str, str],
+) -> Any:
+    """Return the function of a graph: of what was learnt, with its tables filled, or that the analyzers read."""
     module = tf.Module()
     context = graph_context.TFGraphContext(module, folder, learnt)
-    function = impl_helper.get_traced_transform_fn(preprocessing_fn, signature, context, {})
+    function = impl_helper.get_traced_transform_fn(preprocessing_fn, signature, context, outputs)
     trace_and_update_module(module, function, "transform_fn", strip_control_dependencies=False)
     return module.transform_fn
 
@@ -169,9 +181,9 @@ def _remember_states(
 
     @functools.wraps(load)
     def make_graph_state(self: Any, saved_model_dir: str) -> Any:
-        if saved_model_dir in _traced:
-            function, inputs = _traced[saved_model_dir], self._get_input_tensor_names()
-            outputs = function.structured_outputs.keys()
+        function = _analyses.get(saved_model_dir) or _traced.get(saved_model_dir)
+        if function:
+            inputs, outputs = self._get_input_tensor_names(), function.structured_outputs.keys()
             return self._GraphStateCommon(saved_model_dir, inputs, outputs, function)
         written = copies.get(saved_model_dir, saved_model_dir)
         if written not in models.values():
