@@ -32,6 +32,7 @@ from nightly.runs import live, outputs, record
 from nightly.steps.process import Execute
 from pipeline.sample import main as sample
 from tests.support import forkserver
+from tests.support.exports import PLAIN_RUNNER
 
 NIGHTS = 7 if os.environ.get("WALS_SEVEN_NIGHTS") else 3
 NIGHTLY = {"refit": NIGHTS == 7}  # twice the steps, so in the long form alone
@@ -116,7 +117,7 @@ class Site:
                     "evaluation": {"k": [20], "baselines": ["popularity"], "resamples": 100},
                     "prediction": {"formats": ["text"]},
                     "nightly": {"directory": self.nights.root, "beats": [], "require": ["recall@20>=0.1"]} | NIGHTLY,
-                    "beam": {"runner": "FnApiRunner"},
+                    "beam": {"runner": "FnApiRunner" if NIGHTS == 7 else PLAIN_RUNNER},
                 }
             )
         )

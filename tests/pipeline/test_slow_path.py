@@ -34,10 +34,10 @@ def test_the_bytes_are_those_of_the_slow_path(tmp_path, monkeypatch, shared):
 
 
 def test_the_runner_of_the_tests_writes_the_same_bytes(tmp_path):
-    for seed in (7, 8):
+    for seed in (8, 9):  # 7 is FnApiRunner's; at the latest, the second has no graph
         (tmp_path / str(seed)).mkdir()
         check(tmp_path / str(seed), made_views(seed), PLAIN_RUNNER)
-    assert (tmp_path / "8/out/transform/transform_fn/saved_model.pb").read_bytes() == b"no graph"
+    assert (tmp_path / "9/out/transform/transform_fn/saved_model.pb").read_bytes() == b"no graph"
 
 
 def check(tmp_path: Path, views: list[tuple[bytes, bytes, int]], runner: str) -> None:

@@ -93,12 +93,14 @@ def _remember_models(
             return write(base_temp_dir)
         values = tensor_replacement_map or {}
         learnt = sorted((name, _content(value)) for name, value in values.items())
-        key = repr((_settings(preprocessing_fn), input_signature, sorted(output_keys_to_name_map.items()), learnt))
+        signature, names = sorted(input_signature.items()), sorted(output_keys_to_name_map.items())
+        key = repr((_settings(preprocessing_fn), signature, names, learnt))
         if key not in models and _without_graphs:
             if key in _analyses:
                 return key
             function = _trace(preprocessing_fn, input_signature, base_temp_dir, values, output_keys_to_name_map)
-            columns = repr((input_signature, function.structured_outputs))
+            outputs = function.structured_outputs.items()
+            columns = repr((signature, sorted((name, type(value), value.dtype) for name, value in outputs)))
             if not learnt:
                 _analyses[key] = function
                 return key  # in place of a path, since nothing reads its files

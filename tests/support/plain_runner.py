@@ -39,6 +39,9 @@ Values = list[Any]  # windowed values, the elements of a PCollection
 class DirectRunner(PipelineRunner):
     """The runner. Its name tells the product that all steps run on this machine."""
 
+    def __init__(self) -> None:
+        fast_tft.install()  # before a pipeline has its functions
+
     def run_pipeline(self, pipeline: Pipeline, options: PipelineOptions) -> PipelineResult:
         counters = _Counters()
         statesampler.set_current_tracker(counters)
