@@ -57,7 +57,7 @@ def make_way(tree: dict[str, Any], changes: Mapping[str, Any]) -> None:
         for key in ("scale", "preset"):
             rating.pop(key, None)
     source, preset = tree.get("source"), _get(changes, "source", "preset")
-    if isinstance(source, dict) and preset:
+    if isinstance(source, dict) and isinstance(preset, str):
         has_pages = preset not in PRESETS or any(signal.item == "page" for signal in PRESETS[preset].signals)
         for key in OF_PRESETS if has_pages else (*OF_PRESETS, "page"):
             source.pop(key, None)

@@ -42,6 +42,7 @@ def test_a_preset_replaces_the_signals_of_the_config_that_it_extends(tmp_path):
         ({"a": "extends: b.yaml", "b": "extends: a.yaml"}, "extends comes back to"),
         ({"a": "extends: none.yaml"}, "none.yaml does not exist"),
         ({"a": "extends: [b.yaml]"}, "extends must be the path of one file"),
+        ({"a": "extends: b.yaml\nsource: {preset: [x]}", "b": "source: {kind: ga4}"}, "source.preset: Input should be"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path, texts, said):
