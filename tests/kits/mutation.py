@@ -24,6 +24,9 @@ TESTS = {
     "pipeline/interactions/sessions.py": "tests/pipeline/interactions/test_sessions.py",
     "pipeline/dataset/grouping.py": "tests/pipeline/dataset/test_grouping.py",
     "pipeline/dataset/ratings.py": "tests/pipeline/dataset/test_ratings.py",
+    "pipeline/sources/columns.py": "tests/pipeline/sources/test_columns.py",
+    # without those that run the job
+    "pipeline/sources/times.py": "tests/pipeline/sources/test_times.py -k 'not propose_it and not of_ga4'",
     # without those that would take a minute of every mutant: they compile TensorFlow programs, or all three kernels
     "trainer/als/wals.py": "tests/trainer/als/test_tf_collectives.py::test_a_row_longer_than_a_batch_is_cut_and_summed "
     "tests/trainer/als/test_tiles.py::test_bfloat16_tables_come_near_and_are_bfloat16 "
