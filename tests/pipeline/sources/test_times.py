@@ -45,6 +45,11 @@ TEXTS = {
     "1985.5": None,
     f"{MS}.5": MS,
     "0": None,
+    "20991231235959": 4102444799000,
+    "631151999999": None,
+    "631152000000": 631152000000,
+    "4102444799999": 4102444799999,
+    "4102444800000": None,
     "-1": None,
     "9" * 19: None,
     "1e999": None,
@@ -119,7 +124,7 @@ def test_days_of_every_type():
         pa.array(["20240105"]).dictionary_encode(), pa.array([day], pa.date64()),
     ):  # fmt: skip
         assert times.days(column).to_pylist() == ["20240105"], column.type
-    odd = pa.array([None, "", "0", "20241305", "2024", "nan", "\u0661" * 8, "x" * 100_000])
+    odd = pa.array([None, "", "0", "20241305", "2024011", "nan", "\u0661" * 8, "x" * 100_000])
     assert times.days(odd).to_pylist() == [None] * 8
 
 
