@@ -233,10 +233,12 @@ def read_exports() -> str:
 
 
 def read_signals() -> str:
-    header = ("preset, format", "records per processor second", "by one parameter or dimension", "ratio")
+    header = ("preset, format", "records per processor second", "read alone", "by one parameter or dimension", "ratio")
+    sides = ("signals", "read alone", "one id")
     exports = results("read_signals")["exports"].items()
-    rows = ((name, _count(one["signals"]), _count(one["one id"]), _number(one["ratio"])) for name, one in exports)
-    return table(header, rows)
+    return table(
+        header, ((name, *(_count(one[side]) for side in sides), _number(one["ratio"])) for name, one in exports)
+    )
 
 
 def hot_rows() -> str:
