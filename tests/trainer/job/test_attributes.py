@@ -144,7 +144,8 @@ def test_two_processes_learn_what_one_does(world):
             rows.append([replace(own, keys=np.arange(len(own)))])
             weights = np.ones(len(own), np.float32)
             sides.append(wals.Side(table[cluster.rank :: cluster.size].copy(), own.lengths, weights, len(table)))
-        state = Factorization(*sides, *rows, wals.Objective(0.1, 0.5), Solver("cholesky"), cluster)
+        fixed = wals.Objective(0.1, 0.5), Solver("cholesky"), cluster
+        state = Factorization(sides[0], sides[1], rows[0], rows[1], *fixed)
         return attributes.learn(settings, info, state), state.cols.table
 
     one, table = learn(Cluster())
