@@ -53,4 +53,5 @@ class Parser(argparse.ArgumentParser):
         """Return a word with the underscores of the flag that it is: --dry-run is --dry_run."""
         flag, equals, value = word.partition("=")
         plain = "--" + flag.removeprefix("--").replace("-", "_")
-        return plain + equals + value if plain in self._option_string_actions else word
+        is_flag = word.startswith("--") and plain in self._option_string_actions
+        return plain + equals + value if is_flag else word

@@ -65,6 +65,11 @@ def test_flags_may_have_dashes_for_underscores(capsys):
     assert capsys.readouterr().out.endswith("-m trainer.task --model-dir=data/x\n")
 
 
+def test_a_value_that_begins_like_a_flag_is_a_value(capsys):
+    assert program.main(["preprocess", "--set", 'split={"kind": "none"}', "--set", "input=x"]) == 2
+    assert capsys.readouterr().err.startswith("error: --set input: unknown key input ")
+
+
 def test_the_config_is_found_without_a_flag(tmp_path, monkeypatch, capsys):
     """wals.yaml here wins over WALS_CONFIG, which wins over the package's."""
     monkeypatch.chdir(tmp_path)
