@@ -1,4 +1,4 @@
-"""The packages and what they need, and how a wheel is made of them.
+"""The packages and what they need, and how they become a wheel.
 
 An installed wheel has one top-level package, wals, with all rooms inside it: wals.pipeline, wals.trainer, wals.configs
 and so on. So it does not shadow a project's own `configs` or `report`. The build puts each room there and rewrites the

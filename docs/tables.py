@@ -89,8 +89,8 @@ def _interval(values: list[float] | None, digits: int = 4) -> str | None:
 
 
 def wals_speed() -> str:
-    header = ("k", "solver", "rounds", "ours, s per pass", "implicit, s per pass", "ratio")
-    header += ("whole fit, ours, s", "implicit, s", "ratio", "loss, ours / implicit")
+    passes = ("k", "solver", "rounds", "ours, s per pass", "implicit, s per pass", "ratio")
+    header = (*passes, "whole fit, ours, s", "implicit, s", "ratio", "loss, ours / implicit")
     return table(
         header,
         (

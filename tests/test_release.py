@@ -56,7 +56,7 @@ def test_the_wheel_has_every_file_of_every_room_in_one_package(source, tmp_path)
     for name, code in modules.items():
         tree = ast.parse(code)
         wrong = [
-            node.lineno
+            ast.unparse(node)
             for node in ast.walk(tree)
             if {top.partition(".")[0] for top in imported(node)} & (ROOMS - {"wals"})
         ]

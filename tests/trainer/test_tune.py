@@ -211,7 +211,9 @@ def test_a_trial_is_measured_on_what_the_dataset_holds_out(tmp_path, matrix):
         scores[train[[user]].indices] = -np.inf
         top = np.argsort(-scores)[:20]
         recalls.append(np.isin(held[[user]].indices, top[np.isfinite(scores[top])]).mean())
-    assert outcome.last == (outcome.value, pytest.approx(np.mean(recalls), abs=1e-9))
+    assert outcome.last is not None
+    assert outcome.last[0] == outcome.value
+    assert outcome.last[1] == pytest.approx(np.mean(recalls), abs=1e-9)
     without = search.model_copy(update={"report_test": False})
     assert trial.Material.read(dataset, without).test is None
 
