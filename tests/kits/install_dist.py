@@ -33,7 +33,8 @@ def check(path: Path, scratch: Path) -> None:
     python = scratch / "venv" / "bin" / "python"
     _run([UV, "venv", "--quiet", "--python", sys.executable, scratch / "venv"])
     # An sdist is built here, in isolation, as pip does for a user.
-    _run([UV, "pip", "install", "--quiet", "--python", python, "--constraint", ROOT / "requirements.lock", path])
+    install = [UV, "pip", "install", "--quiet", "--python", python]
+    _run([*install, "--constraint", ROOT / "requirements.lock", f"{path}[nightly]"])
 
     work = _project(scratch / "work")
     version = re.search(r'__version__ = "(.+)"', (ROOT / "configs" / "__init__.py").read_text())[1]
