@@ -37,6 +37,18 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+_EXTRAS = {  # the extra of setup.py that brings a module
+    "fastapi": "serving",
+    "httptools": "serving",
+    "jinja2": "report",
+    "optuna": "tuning",
+    "prometheus_client": "nightly",
+    "sklearn": "report",
+    "sqlalchemy": "tuning",
+    "starlette": "serving",
+    "uvicorn": "serving",
+    "uvloop": "serving",
+}
 _ADVICE = {
     errno.ENOSPC: "make room, and run the command again",
     errno.EDQUOT: "make room, and run the command again",
@@ -54,8 +66,8 @@ _PATH_AFTER, _PATH_BEFORE = r"{}: '([^']+)'", r"(\S+)[;:] {}"
 _OUT_OF_MEMORY = re.compile(r"\bMemoryError\b|Cannot allocate memory|std::bad_alloc|\bOOM when allocating\b")
 
 
-def recognise(error: BaseException, path: str | None = None) -> MachineError | None:
-    """Return the error to show a user if the machine caused `error`: a full disk, no permission, no memory.
+def recognise(error: BaseException, path: str | None = None) -> UserError | None:
+    """Return the error to show a user if the machine caused `error`: a full disk, no permission, no memory, no package.
 
     The causes of `error` are searched and, last, its text; `path` is named if the error names no file. None is returned
     for any other error, whose traceback is more useful.
@@ -65,6 +77,9 @@ def recognise(error: BaseException, path: str | None = None) -> MachineError | N
             return MachineError(_MEMORY)
         if isinstance(cause, OSError) and cause.errno in _ADVICE:
             return _disk_error(cause.errno, cause.filename or path)
+        if isinstance(cause, ModuleNotFoundError) and (extra := _EXTRAS.get((cause.name or "").partition(".")[0])):
+            command = f"pip install 'wals-recommender[{extra}]'"
+            return UserError(f"{cause.name} is not installed; run {command}, or in a clone make with-{extra}")
     text = str(error)
     for description, number in _ERRNO_OF_TEXT.items():
         if description in text:

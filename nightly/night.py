@@ -12,7 +12,7 @@ from artifacts import storage
 from artifacts.manifests import DatasetManifest, LiveVersion, ModelManifest
 from artifacts.paths import Dataset, Nights
 from configs import PREFIX
-from configs.errors import GateError, UserError
+from configs.errors import GateError, UserError, recognise
 from configs.settings import Settings
 from nightly import destinations, inputs, retention
 from nightly.attempt import new_attempt, open_attempt, version_of
@@ -78,8 +78,9 @@ class Runner:
         """Write the figures of the run. An error is only shown: the outputs that they come from may be damaged."""
         try:
             figures.write(self.settings.nightly, self.nights, run)
-        except (OSError, ValueError, LookupError, UserError) as error:
-            self.say(f"{run.name} has no figures: {type(error).__name__} {error}")
+        except (OSError, ValueError, LookupError, ImportError, UserError) as error:
+            reason = recognise(error) or f"{type(error).__name__} {error}"
+            self.say(f"the figures of {run.name} are not complete: {reason}")
 
     def _parent(self, run: Record) -> LiveVersion | None:
         """Return the version whose model the training starts from, None if its model is missing or damaged."""

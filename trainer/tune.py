@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,8 +43,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         params = vertex_params(others, search)
     elif others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
-    if not args.vertex_trial and importlib.util.find_spec("optuna") is None:
-        raise UserError("tuning needs Optuna: pip install 'wals-recommender[tuning]'")
     cli.import_tensorflow()
     if args.vertex_spec:
         print(vertex_spec(search, dataset_dir, args), end="")

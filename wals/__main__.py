@@ -35,10 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, words: list[str]) -> int:
-    module = importlib.import_module(_module(COMMANDS[name].module))
     from configs import cli
 
-    return cli.run(module.main, words)
+    # Imported inside run: a package that is not installed is an error of one line.
+    return cli.run(lambda flags: importlib.import_module(_module(COMMANDS[name].module)).main(flags), words)
 
 
 def _module(name: str) -> str:

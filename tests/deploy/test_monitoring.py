@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,16 @@ def test_figures_of_a_run_as_a_line_and_as_prometheus_reads_them(site, tmp_path)
     assert samples["wals_nightly_status", "promoted"] == 1 and samples["wals_nightly_status", "failed"] == 0
     end = datetime.datetime(2024, 1, 5, tzinfo=datetime.UTC).timestamp()
     assert samples["wals_nightly_live_data_timestamp_seconds",] == end
+
+
+def test_a_night_without_the_package_of_prometheus_goes_live_and_says_what_is_missing(
+    site, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    site.configure(textfile=str(tmp_path / "wals.prom"))
+    assert site.run(site.day(2)) == 0 and site.live == "2024-01-03.1"
+    assert "prometheus_client is not installed" in capsys.readouterr().out
+    assert json.loads(Path(site.nights.figures).read_text())["status"] == "promoted"
 
 
 def test_drift_is_the_divergence_that_scipy_computes():

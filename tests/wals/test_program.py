@@ -38,6 +38,21 @@ def test_an_unknown_command_names_the_one_that_was_meant(capsys):
 
 
 @pytest.mark.parametrize(
+    ("command", "package", "extra"),
+    [("tune", "optuna", "tuning"), ("report", "jinja2", "report"), ("serve", "uvicorn", "serving")],
+)
+def test_a_command_whose_extra_is_not_installed_names_it(command, package, extra):
+    """In a process of its own, as the modules are imported once."""
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; from wals.__main__ import main; "
+        f"sys.exit(main([{command!r}, '--config', 'configs/local.yaml']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"error: {package}") and f"wals-recommender[{extra}]" in done.stderr
+
+
+@pytest.mark.parametrize(
     ("words", "line"),
     [
         (
