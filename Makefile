@@ -130,7 +130,7 @@ reference: with-jobs  ## print each setting with its default
 
 ##@ Tests
 
-test: setup  ## the test suite, about eleven minutes on two cores
+test: setup  ## the test suite, about ten minutes on two cores
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 quick-test: setup  ## the tests of settings, files and ranking: a minute

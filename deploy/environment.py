@@ -143,11 +143,13 @@ def _write_state(directory: Path, state: dict[str, Any]) -> None:
 def direct(extras: Sequence[str], declared: dict[str, Any]) -> str:
     """Return the lines of requirements.lock, with their hashes, for what setup.py itself names."""
     named = [*declared["install_requires"], *(name for extra in extras for name in declared["extras_require"][extra])]
-    wanted = {_normal(name) for name in named}
+    wanted = {_normal(name): _extras(name) for name in named}
     locked = blocks((ROOT / LOCK).read_text(encoding="utf-8"))
-    if unknown := wanted - {_normal(block) for block in locked}:
+    if unknown := wanted.keys() - {_normal(block) for block in locked}:
         raise SetupError(f"{LOCK} lacks {', '.join(sorted(unknown))}; run make lock")
-    return "".join(block for block in locked if _normal(block) in wanted)
+    return "".join(
+        block.replace("==", f"{wanted[name]}==", 1) for block in locked if (name := _normal(block)) in wanted
+    )
 
 
 def blocks(lock: str) -> list[str]:
@@ -158,6 +160,12 @@ def blocks(lock: str) -> list[str]:
 def _normal(requirement: str) -> str:
     match = re.match(r"[\w.-]+", requirement)
     return re.sub(r"[-_.]+", "-", match[0]).lower() if match else ""
+
+
+def _extras(requirement: str) -> str:
+    """Return the extras of a requirement in brackets, which a lock does not repeat."""
+    match = re.match(r"[\w.-]+(\[[^]]*\])", requirement)
+    return match[1] if match else ""
 
 
 def _check_disk(directory: Path, gigabytes: float) -> None:

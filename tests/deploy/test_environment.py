@@ -149,11 +149,11 @@ def test_setup_is_read_without_being_run_and_the_lock_has_all_of_it():
     for minor in (11, 12, 13):
         environment.check_python(declared["python_requires"], (3, minor))
     names = {
-        re.match(r"[\w-]+", line)[0]
+        re.match(r"[\w-]+(\[\w+\])?", line)[0]
         for line in environment.direct([*declared["extras_require"].keys() - {"all"}], declared).splitlines()
         if "==" in line
     }
-    assert {"tensorflow", "apache-beam", "optuna", "pytest"} <= names
+    assert {"tensorflow", "apache-beam[gcp]", "mkdocstrings[python]", "optuna", "pytest"} <= names
 
 
 def test_a_python_that_does_not_exist_gets_one_line():

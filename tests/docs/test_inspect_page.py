@@ -12,7 +12,7 @@ PAGE = ROOT / "docs" / "inspect.md"
 @needs_shared
 def test_the_page_shows_the_screen_of_googles_sample(tmp_path, monkeypatch, capsys):
     (block,) = [block for block in documents.blocks(PAGE) if "ga4_events.parquet" in block.text]
-    ((_, _, _, *flags),) = block.commands()
+    ((_, _, *flags),) = block.commands()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ga4_events.parquet").symlink_to(SHARED / "google" / "ga4_events.parquet")
     assert cli.run(inspect.main, flags) == 0

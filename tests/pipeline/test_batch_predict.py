@@ -85,7 +85,7 @@ def test_what_a_failed_bundle_left_is_not_published(tmp_path, monkeypatch):
 
 def test_a_bundle_that_fails_takes_its_files_along(tmp_path):
     options = PredictionSettings(formats=("jsonl", "text"))
-    plan = types.SimpleNamespace(options=options, stamp=Stamp("v", datetime.datetime.now(datetime.UTC)))
+    plan = types.SimpleNamespace(options=options, items=1, stamp=Stamp("v", datetime.datetime.now(datetime.UTC)))
 
     def blocks() -> Iterator[Answers]:
         yield Answers([b"v"], ["factors"], Names([b"c"]), Best(np.zeros((1, 1), int), np.ones((1, 1), "f")))

@@ -142,7 +142,7 @@ def test_the_newest_whole_version_answers_whatever_lies_beside_it(models, tmp_pa
     with running(settings(directory), ready=False) as client:
         answer = client.get("/readyz")
         assert answer.status_code == 503 and not answer.json()["ready"]
-        wait(lambda: "serving.publish" in client.get("/readyz").json()["reason"])
+        wait(lambda: "run wals publish" in client.get("/readyz").json()["reason"])
         assert client.get("/recommendations?visitorId=a").status_code == 503
         assert client.get("/v1/models/wals").status_code == 404
         bare(models, root / "1")
