@@ -1,7 +1,7 @@
 """Write the parts of the documentation that come from code and from benchmarks/results.
 
 MkDocs loads this module as a hook, which adds the pages of settings and commands to the site. As a command,
-`python docs/generate.py`, it rewrites the tables that pages mark (see tables.py).
+`python docs/generate.py`, it rewrites the tables that pages mark (see tables/).
 """
 
 from __future__ import annotations

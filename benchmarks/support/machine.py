@@ -47,7 +47,7 @@ def output() -> Path:
 def save(name: str, figures: dict) -> None:
     """Write benchmarks/results/NAME.json: the figures with their command, machine, load, time and commit.
 
-    The files are tracked, and the tables of the documentation are written from them (docs/tables.py).
+    The files are tracked, and the tables of the documentation are written from them (docs/tables/).
     """
     path = RESULTS / f"{name}.json"
     git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)

@@ -1,0 +1,180 @@
+"""Tables of the quality of recommendations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tables.cells import interval, number, results, signed, table
+
+
+def wals_quality() -> str:
+    header = ("", "k", "w0", "lambda", "nu", "b", "a", "passes", "training, s", "Recall@20", "NDCG@20")
+
+    def row(found: dict[str, Any]) -> tuple[object, ...]:
+        settings = found.get("settings", {})
+        recall, ndcg = (found["recall"], found["ndcg"]) if "recall" in found else found["curve"][-1][1:]
+        ridge = f"{found['lambda']:.5f}" if "lambda" in found else None
+        weights = (settings.get("nu"), settings.get("popularity"), settings.get("activity"))
+        size = str(found["k"]), settings.get("w0"), ridge
+        return (
+            found["side"],
+            *size,
+            *weights,
+            found["passes"],
+            f"{found['seconds']:.1f}",
+            f"{recall:.4f}",
+            f"{ndcg:.4f}",
+        )
+
+    return table(header, map(row, results("wals_quality")["rows"]))
+
+
+def gowalla() -> str:
+    """Return recall and NDCG on Gowalla's test by number of factors, plain and with the term, with intervals."""
+    header = ("settings", "k", "gamma", "Recall@20, plain", "NDCG@20, plain", "Recall@20, term", "NDCG@20, term")
+
+    def row(found: dict[str, Any]) -> tuple[object, ...]:
+        gamma = None if found["gamma"] is None else f"{found['gamma']:g}"
+        cells = (interval(found[name].get(side)) for side in ("plain", "term") for name in ("recall", "ndcg"))
+        return found["name"], str(found["k"]), gamma, *cells
+
+    return table(header, map(row, sorted(results("gowalla")["rows"], key=lambda one: (one["name"], one["k"]))))
+
+
+def gowalla_hold_outs() -> str:
+    """Return recall and NDCG of each ridge on two kinds of hold-outs of Gowalla's train."""
+    rows: dict[str, list[str]] = {}
+    for row in results("gowalla_hold_outs")["rows"]:
+        rows.setdefault(row["ridge"], []).append(f"{row['recall']:.4f} / {row['ndcg']:.4f}")
+    return table(("ridge", "a random fifth", "items differ in their share"), ((key, *row) for key, row in rows.items()))
+
+
+def neighbourhood_greatest() -> str:
+    rows = (
+        (
+            str(found["k"]),
+            f"{found['greatest']:g}",
+            *(interval(found[name]["greatest"]) for name in ("recall", "ndcg")),
+        )
+        for found in results("neighbourhood")["rows"]
+    )
+    return table(("k", "gamma", "Recall@20, difference", "NDCG@20, difference"), rows)
+
+
+def dataset_quality() -> str:
+    columns = ("last.fm", "last.fm, binary", "sample")
+    rows = (
+        (system, *(interval(found.get(column)) for column in columns))
+        for system, found in results("dataset_quality")["recall_at_20"].items()
+    )
+    return table(("system", "last.fm", "last.fm, `rating.kind=binary`", "the sample"), rows)
+
+
+def signal_strength() -> str:
+    """Return the ways to use the strength of signals on two data sets."""
+    found = results("signal_strength")
+    rows = []
+    for name in ("RetailRocket", "Google's GA4 sample"):
+        for row in found[name]["rows"]:
+            over = row["over one weight"]
+            differs = row["way"] != "one weight for all"
+            rows.append(
+                (
+                    name,
+                    row["way"],
+                    number(row["recall"], 4),
+                    signed(over["recall"]) if differs else None,
+                    number(row["ndcg"], 4),
+                    signed(over["ndcg"]) if differs else None,
+                )
+            )
+    return table(("data", "use of the signals", "recall@20", "over one weight", "NDCG@20", "over one weight"), rows)
+
+
+def defaults() -> str:
+    """Return recall@20 of the default settings and of each alternative, per data set."""
+    short = {"sample, articles": "articles", "sample, shop": "shop", "sample, pages": "pages"}
+    short |= {"Google's GA4 shop": "GA4", "Google's GA360 pages": "GA360", "Gowalla, a third": "Gowalla"}
+    columns: dict[str, None] = {}
+    rows: dict[str, dict[str, str | None]] = {}
+    for row in results("defaults")["rows"]:
+        label = f"`{row['setting']}` {row['value']}" if row["setting"] else "the defaults"
+        name = short.get(row["data"], row["data"])
+        columns[name] = None
+        rows.setdefault(label, {})[name] = number(row["recall"], 4)
+    return table(("", *columns), ((label, *(cells[name] for name in columns)) for label, cells in rows.items()))
+
+
+def segments() -> str:
+    """Return the groups of visitors that are behind a baseline, by data set."""
+    header = ("data", "visitors", "recall@20, WALS", "item kNN", "popularity", "groups", "weak spots", "trade-offs")
+    return table(
+        header,
+        (
+            (
+                row["data"],
+                row["visitors"],
+                *(f"{row['systems'][name]['recall']['value']:.4f}" for name in ("WALS", "item kNN", "popularity")),
+                row["groups"],
+                _groups(row["weak_spots"]),
+                _groups(row["trade_offs"]),
+            )
+            for row in results("segments")["rows"]
+        ),
+    )
+
+
+def _groups(lines: list[str]) -> str:
+    """Return the groups that lines on weak spots name, with the better system."""
+    return "; ".join(f"{line.split(': ')[0]}: {line.split(': ')[1].split(' is better')[0]}" for line in lines)
+
+
+def new_items() -> str:
+    """Return the systems on articles that nobody has viewed."""
+    systems = results("new_items")["cold"]
+    names = ("recall@20", "recall@50", "recall@100", "ndcg@20")
+    rows = ((name, *(f"{found[metric]['value']:.3f}" for metric in names)) for name, found in systems.items())
+    return table(("among new articles", "Recall@20", "Recall@50", "Recall@100", "NDCG@20"), rows)
+
+
+def few_views() -> str:
+    """Return the recall of articles by their views, with and without attributes."""
+    rows = (
+        ("NDCG@20 of all" if row["views"] == "all, ndcg" else row["views"], f"{row['today']:.3f}", f"{row['with']:.3f}",
+         signed(row["difference"]))
+        for row in results("new_items")["few views"]
+    )  # fmt: skip
+    return table(("views of the article", "without attributes", "with", "difference"), rows)
+
+
+def hidden_items() -> str:
+    """Return how well hidden items of two sites are recommended among themselves, by system."""
+    rows = (
+        (f"{found['data']}, {found['items']} items", system,
+         *(f"{cells[name]['value']:.3f} ({cells[name]['low']:.3f} to {cells[name]['high']:.3f})" for name in cells))
+        for found in results("hidden_items")["rows"]
+        for system, cells in found["among"].items()
+    )  # fmt: skip
+    return table(("hidden", "system", "Recall@20", "NDCG@20"), rows)
+
+
+def hidden_in_one_list() -> str:
+    """Return the recall of all items in one list, with and without attributes."""
+    rows = (
+        (found["data"], group, *(f"{cells[system]['recall@20']['value']:.3f}" for system in cells))
+        for found in results("hidden_items")["rows"]
+        for group, cells in found["one_list"].items()
+    )
+    return table(("data", "held out, by its views in train", "Recall@20 with attributes", "without"), rows)
+
+
+def one_list() -> str:
+    """Return the ranking of all articles in one list by the length of the new ones' factors."""
+    rows = (
+        ("without attributes" if row["exponent"] is None else f"`new_items_length` {row['exponent']:g}",
+         *(f"{row[part]['recall@20']['value']:.3f}" for part in ("all", "known", "new")),
+         f"{row['all']['ndcg@20']['value']:.3f}", signed(row["known, minus today"]))
+        for row in results("new_items")["one list"]
+    )  # fmt: skip
+    header = ("", "Recall@20", "of known", "of new", "NDCG@20", "of known, minus that without attributes")
+    return table(header, rows)
