@@ -89,7 +89,7 @@ class SourceSettings(Section):
     prefer_user_id: bool = False
     """GA4: identify visitors by user_id where it is set, else by user_pseudo_id."""
     drop_duplicate_events: bool = True
-    """GA4: count events once that agree in user ids, name, timestamp, bundle and all parameters."""
+    """GA4: count events once that agree in user ids, name, timestamp, bundle, item and what they count."""
     visitor_column: str = "visitorId"
     """Table: column with the visitor's id."""
     item_column: str = "contentId"
