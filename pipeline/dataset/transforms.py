@@ -8,25 +8,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
-import tensorflow_transform.beam as tft_beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsIter, AsSingleton
 from apache_beam.runners.runner import PipelineResult
-from tensorflow_transform import DatasetMetadata
-from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
+from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
 
 from artifacts.checksums import FileDescription
 from artifacts.names import HELD_OUT
 from artifacts.paths import Dataset, join
-from configs.settings import Settings
+from configs.settings import SourceSettings
 from pipeline.beam import options as beam_options
 from pipeline.beam.block_store import BlockStore
 from pipeline.beam.finalize import TEMPORARY, Summary
 from pipeline.beam.transform_files import WriteTransformFn
+from pipeline.beam.transform_fn import Encode, Learn, adapter
 from pipeline.dataset import dataset_statistics, item_statistics
 from pipeline.dataset.features.transforms import FeatureFiles, WriteItemFeatures
 from pipeline.dataset.grouping import SIDES
@@ -62,8 +59,10 @@ def build(pipeline: beam.Pipeline, job: Job, store: BlockStore, last: Callable[[
     counts = interactions.counts | "SumCounts" >> beam.CombineGlobally(sum_counts)
     pairs = counts | "CountPairs" >> beam.Map(lambda counts: counts["pairs.read"])
 
-    transform_fn = interactions.blocks | "Learn" >> LearnTransformFn(settings, store, temporary)
-    encode = Encode(transform_fn, settings, store, temporary)
+    read = _adapter(settings.source)
+    learn = make_preprocessing_fn(settings.rating, settings.dataset, store, settings.source.end_date)
+    transform_fn = interactions.blocks | "Learn" >> Learn(learn, read, store, temporary)
+    encode = Encode(transform_fn, read, store, temporary)
     encoded = interactions.blocks | "Encode" >> encode
 
     rejects = interactions.rejects | "WriteRejects" >> beam.io.WriteToText(join(dataset.rejected, "rejected"), ".jsonl")
@@ -85,49 +84,10 @@ def build(pipeline: beam.Pipeline, job: Job, store: BlockStore, last: Callable[[
     )
 
 
-@dataclass
-class LearnTransformFn(beam.PTransform):
-    """References to train's blocks -> TFT's transform_fn: two vocabularies, the median, and the graph that rates."""
-
-    settings: Settings
-    store: BlockStore
-    temporary: str
-
-    def expand(self, references: beam.PCollection) -> Any:
-        rating, dataset, last_day = self.settings.rating, self.settings.dataset, self.settings.source.end_date
-        preprocessing_fn = make_preprocessing_fn(rating, dataset, self.store, last_day)
-        blocks = references | "Load" >> beam.Map(self.store.get_block).with_output_types(pa.RecordBatch)
-        with tft_beam.Context(temp_dir=self.temporary):
-            return (blocks, _adapter(self.settings)) | "Analyze" >> tft_beam.AnalyzeDataset(preprocessing_fn)
-
-
-@dataclass
-class Encode(beam.PTransform):
-    """References to blocks -> one-row record batches of userId, itemId, rating, time and median, by a transform_fn.
-
-    The blocks are loaded again behind a reshuffle: so references, not blocks, wait for the end of the analysis.
-    """
-
-    transform_fn: Any
-    settings: Settings
-    store: BlockStore
-    temporary: str
-
-    def expand(self, references: beam.PCollection) -> beam.PCollection:
-        load = beam.Map(self.store.get_block).with_output_types(pa.RecordBatch)
-        blocks = references | "Wait" >> beam.Reshuffle() | "Load" >> load
-        with tft_beam.Context(temp_dir=self.temporary):
-            transform = tft_beam.TransformDataset(output_record_batches=True)
-            encoded, _ = ((blocks, _adapter(self.settings)), self.transform_fn) | "Transform" >> transform
-        return encoded | "Batches" >> beam.Map(lambda pair: pair[0]).with_output_types(pa.RecordBatch)
-
-
-def _adapter(settings: Settings) -> tensor_adapter.TensorAdapterConfig:
+def _adapter(source: SourceSettings) -> TensorAdapterConfig:
     """Return how TFT reads the blocks of a source."""
-    block = MARKED_BLOCK if settings.source.recommends_again else BLOCK
-    schema = DatasetMetadata.from_feature_spec(feature_spec(block)).schema
-    representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(schema)
-    return tensor_adapter.TensorAdapterConfig(block, representations)
+    block = MARKED_BLOCK if source.recommends_again else BLOCK
+    return adapter(block, feature_spec(block))
 
 
 @dataclass

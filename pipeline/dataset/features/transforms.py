@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import tensorflow_transform.beam as tft_beam
 from apache_beam.pvalue import AsIter, AsSingleton, TaggedOutput
-from tensorflow_transform import DatasetMetadata
-from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
 from artifacts import features, storage
 from artifacts.checksums import FileDescription
@@ -29,6 +25,7 @@ from artifacts.sparse_rows import SparseRows
 from configs.settings import Settings
 from pipeline.beam.block_store import BlockStore
 from pipeline.beam.counters import StepCounter
+from pipeline.beam.transform_fn import Encode, Learn, adapter
 from pipeline.dataset.features import blocks, export, graph
 from pipeline.sources.items import catalogue as catalogues
 
@@ -62,8 +59,10 @@ class WriteItemFeatures(beam.PTransform):
         made = items | "Blocks" >> beam.ParDo(_MakeBlocks(self), AsIter(self.attributes)).with_outputs(
             FILES, COUNTS, NEW, main="known"
         )
-        transform_fn = made.known | "Learn" >> LearnFeatures(self.fields, self.settings, self.store, self.temporary)
-        encode = EncodeFeatures(transform_fn, self.fields, self.store, self.temporary)
+        read = adapter(blocks.schema(self.fields), graph.feature_spec(self.fields))
+        learn = graph.make_preprocessing_fn(self.fields, self.settings.item_features, self.store)
+        transform_fn = made.known | "Learn" >> Learn(learn, read, self.store, self.temporary)
+        encode = Encode(transform_fn, read, self.store, self.temporary)
         encoded = (made.known, made[NEW]) | "Both" >> beam.Flatten() | "Encode" >> encode
         shards = made[COUNTS] | "Shards" >> beam.Map(shards_for, self.settings.dataset.shards)
         partition = beam.ParDo(_Partition(self.fields, self.store), AsSingleton(shards))
@@ -86,47 +85,6 @@ class WriteItemFeatures(beam.PTransform):
 
 
 _PREFIXES = (features.ITEMS, features.NEW_ITEMS)
-
-
-@dataclass
-class LearnFeatures(beam.PTransform):
-    """References to blocks of the dataset's items -> TFT's transform_fn of their features."""
-
-    fields: tuple[Field, ...]
-    settings: Settings
-    store: BlockStore
-    temporary: str
-
-    def expand(self, references: beam.PCollection) -> Any:
-        preprocessing_fn = graph.make_preprocessing_fn(self.fields, self.settings.item_features, self.store)
-        loaded = references | "Load" >> beam.Map(self.store.get_block).with_output_types(pa.RecordBatch)
-        with tft_beam.Context(temp_dir=self.temporary):
-            return (loaded, adapter(self.fields)) | "Analyze" >> tft_beam.AnalyzeDataset(preprocessing_fn)
-
-
-@dataclass
-class EncodeFeatures(beam.PTransform):
-    """References to blocks -> record batches of key, indices, values and the account, by a transform_fn."""
-
-    transform_fn: Any
-    fields: tuple[Field, ...]
-    store: BlockStore
-    temporary: str
-
-    def expand(self, references: beam.PCollection) -> beam.PCollection:
-        load = beam.Map(self.store.get_block).with_output_types(pa.RecordBatch)
-        loaded = references | "Wait" >> beam.Reshuffle() | "Load" >> load
-        with tft_beam.Context(temp_dir=self.temporary):
-            transform = tft_beam.TransformDataset(output_record_batches=True)
-            encoded, _ = ((loaded, adapter(self.fields)), self.transform_fn) | "Transform" >> transform
-        return encoded | "Batches" >> beam.Map(lambda pair: pair[0]).with_output_types(pa.RecordBatch)
-
-
-def adapter(fields: tuple[Field, ...]) -> tensor_adapter.TensorAdapterConfig:
-    """Return how TFT reads the blocks."""
-    schema = DatasetMetadata.from_feature_spec(graph.feature_spec(fields)).schema
-    representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(schema)
-    return tensor_adapter.TensorAdapterConfig(blocks.schema(fields), representations)
 
 
 def shards_for(counts: Counter[str], chosen: int | None) -> int:
