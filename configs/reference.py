@@ -1,4 +1,4 @@
-"""Tables of all settings, generated from the code: wals reference; docs/generate.py publishes them."""
+"""All settings with their defaults, generated from the code: wals reference; docs/generate.py publishes them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from configs.settings.section import section_of
 
 
 def page() -> str:
-    """Return Markdown with a heading and a table for each section, in the order of `Settings`."""
-    parts = []
-    for section, text, fields in sections():
-        lines = ["| setting | default | what it does |", "|---|---|---|", *(_row(*field) for field in fields)]
-        parts.append("\n".join([f"## {section}", "", text, "", *lines, ""]))
+    """Return Markdown with a heading for each section and each setting, in the order of `Settings`.
+
+    A setting has a heading of its own, so that the site's search finds it by its name, and a link can lead to it.
+    """
+    parts = [f"## {section}\n\n{text}\n\n{_entries(fields)}" for section, text, fields in sections()]
     return "\n".join(parts)
 
 
@@ -41,11 +41,15 @@ def _fields(section: type[BaseModel], name: str) -> Iterator[tuple[str, FieldInf
         yield from _fields(inner, f"{name}.{key}") if inner else [(f"{name}.{key}", field)]
 
 
-def _row(key: str, field: FieldInfo) -> str:
+def _entries(fields: list[tuple[str, FieldInfo]]) -> str:
+    return "\n".join(_entry(*field) for field in fields)
+
+
+def _entry(key: str, field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True)
     shown = "unset" if default is None else f"`{json.dumps(default)}`"
-    text = " ".join((field.description or "").split()).replace("|", "\\|")
-    return f"| `{key}` | {shown} | {text} |"
+    text = " ".join((field.description or "").split())
+    return f"### `{key}`\n\nDefault: {shown}. {text}\n"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

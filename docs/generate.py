@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import io
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -29,14 +30,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def settings_page() -> str:
-    """Return the page of all settings with their defaults."""
+    """Return the page of all settings with their defaults; each setting's anchor is its name."""
     from configs import reference
 
     text = (
         "In YAML by sections, as in `configs/local.yaml`; `--set KEY=VALUE` wins over the file, a command's own flag "
         "over both. An unknown key is an error."
     )
-    return f"# Settings\n\n{text}\n\n{reference.page()}"
+    settings = re.sub(r"^### `(.+)`$", r"### `\1` { #\1 }", reference.page(), flags=re.MULTILINE)
+    return f"# Settings\n\n{text}\n\n{settings}"
 
 
 def commands_page() -> str:

@@ -122,6 +122,29 @@ def cold_start() -> str:
     return picture(620, 250, "Which rule answers a visitor", parts)
 
 
+def data_flow() -> str:
+    """Draw the way of the data from an export to the answers, with the command of each step."""
+    steps = (
+        ("wals preprocess", "Beam, TensorFlow Transform", "dataset", "items_for_user, users_for_item, transform_fn"),
+        ("wals train", "TensorFlow", "model", "factors, SavedModel"),
+        ("wals predict", "Beam", "predictions", "with your own ids, in files or BigQuery"),
+    )
+    parts = []
+    for number, name in enumerate(("GA360 sessions", "GA4 events", "CSV, Parquet")):
+        x = 12 + 134 * number
+        parts += [f'<rect class="box" x="{x}" y="14" width="126" height="36" rx="6"/>']
+        parts += [_text(x + 63, 37, name, "mid small")]
+    for number, (command, library, name, files) in enumerate(steps):
+        y = 50 + 112 * number
+        parts += [f'<path class="line" d="M42 {y}V{y + 46}M37 {y + 39}L42 {y + 46}L47 {y + 39}"/>']
+        parts += [_text(60, y + 22, command), _text(60, y + 39, library, "soft small")]
+        parts += [f'<rect class="box" x="12" y="{y + 50}" width="394" height="56" rx="6"/>']
+        parts += [_text(26, y + 74, name), _text(26, y + 94, files, "soft small")]
+    serve = _text(262, 296, "wals serve: over HTTP")
+    parts += ['<path class="line" d="M244 274V320M239 313L244 320L249 313"/>', serve]
+    return picture(418, 396, "An export becomes a dataset, a model, and predictions or answers over HTTP", parts)
+
+
 def take_screenshots(server: str, report: str) -> None:
     """Photograph the server's page with an explanation, and the report's map, in Chromium."""
     from playwright.sync_api import sync_playwright
@@ -141,7 +164,7 @@ def take_screenshots(server: str, report: str) -> None:
         browser.close()
 
 
-PICTURES = {"wals": wals, "weights": weights, "cold-start": cold_start}
+PICTURES = {"data-flow": data_flow, "wals": wals, "weights": weights, "cold-start": cold_start}
 
 if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)

@@ -245,13 +245,13 @@ def test_paths():
     assert shard_name(Model("m").user_factors, 3, 8, ".npy") == "m/factors/user_factors-00003-of-00008.npy"
 
 
-def test_the_readme_has_the_settings_as_they_are():
+def test_the_page_of_settings_has_each_with_its_default():
     fields = [field for _, _, fields in reference.sections() for field in fields]
     assert all(field.description for _, field in fields), "each is described"
     page = reference.page()
-    assert all(page.count(f"| `{key}` |") == 1 for key, _ in fields)
-    assert "| `training.unobserved_weight` | `0.1` |" in page
-    assert "| `model_dir` | unset |" in page
+    assert all(page.count(f"### `{key}`\n") == 1 for key, _ in fields)
+    assert "### `training.unobserved_weight`\n\nDefault: `0.1`. " in page
+    assert "### `model_dir`\n\nDefault: unset. " in page
 
 
 def test_the_shipped_search_loads_and_covers_the_defaults():

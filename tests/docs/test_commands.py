@@ -1,5 +1,6 @@
 """Each command that README and docs print is one that its program accepts; `make docs-test` runs them."""
 
+import json
 import os
 import re
 import socket
@@ -27,8 +28,12 @@ def test_the_site_builds_strictly(tmp_path):
         command, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    settings = (tmp_path / "reference" / "settings.html").read_text(encoding="utf-8")
-    assert "training.unobserved_weight" in settings
+    index = json.loads((tmp_path / "search" / "search_index.json").read_text(encoding="utf-8"))
+    found = {entry["location"] for entry in index["docs"]}
+    settings = [key for _, _, fields in reference.sections() for key, _ in fields]
+    assert not [key for key in settings if f"reference/settings.html#{key}" not in found]
+    fetched = [page.name for page in tmp_path.rglob("*.html") if re.search(r'src="https?:', page.read_text("utf-8"))]
+    assert not fetched, "nothing is fetched from elsewhere"
 
 
 def test_the_architecture_names_modules_that_exist():
