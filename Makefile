@@ -78,7 +78,7 @@ clean-data:  ## remove data/, once you have typed yes
 run: with-jobs $(SAMPLE)  ## sample export -> dataset -> model -> predictions, with an evaluation, and a look at them
 	@$(WALS) preprocess --config $(CONFIG) --replace --split last_n $(ARGS)
 	@$(WALS) train --config $(CONFIG) --replace
-	@$(WALS) evaluate --config $(CONFIG) --output_json data/evaluation.json
+	@$(WALS) evaluate --config $(CONFIG)
 	@$(WALS) predict --config $(CONFIG) --replace
 	@$(WALS) show --config $(CONFIG)
 
@@ -99,10 +99,10 @@ train: with-jobs  ## dataset -> model, here or on Vertex AI (vertex.image in CON
 
 pipeline-then-train: pipeline train  ## pipeline, then train
 
-evaluate: with-jobs  ## metrics of the model on the held-out interactions: data/evaluation.json
-	@$(WALS) evaluate --config $(CONFIG) --output_json data/evaluation.json $(ARGS)
+evaluate: with-jobs  ## metrics of the model on the held-out interactions, evaluation.json in its directory
+	@$(WALS) evaluate --config $(CONFIG) $(ARGS)
 
-tune: with-tuning  ## search for better settings; data/tuning/best.yaml is a config for train
+tune: with-tuning  ## search for better settings; data/model-tuning/best.yaml is a config for train
 	@$(WALS) tune --config $(CONFIG) $(ARGS)
 
 predict: with-jobs  ## model -> predictions
@@ -111,7 +111,7 @@ predict: with-jobs  ## model -> predictions
 show: with-jobs  ## the history and the recommendations of five visitors
 	@$(WALS) show --config $(CONFIG) $(ARGS)
 
-report: with-report  ## one HTML file on the data, the model and its quality: data/report.html
+report: with-report  ## one HTML file on the data, the model and its quality: data/model/report.html
 	@$(WALS) report --config $(CONFIG) $(ARGS)
 
 night: CONFIG = configs/nightly.yaml

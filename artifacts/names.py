@@ -36,6 +36,10 @@ LAST_TIME_MS = "last_time_ms"
 # ignores its folder.
 SERVED_ITEMS = "assets.extra/items.parquet"
 
+# What other jobs write into the directory of a finished model by default.
+EVALUATION = "evaluation.json"
+REPORT = "report.html"
+
 # The side of a dataset with the rows of users that a split keeps from training.
 HELD_OUT = "held_out"
 

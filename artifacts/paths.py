@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from artifacts.names import HELD_OUT, VOCAB_ITEMS, VOCAB_USERS
+from artifacts.names import EVALUATION, HELD_OUT, REPORT, VOCAB_ITEMS, VOCAB_USERS
 
 
 def join(root: str, *parts: str) -> str:
@@ -81,6 +81,8 @@ class Model(Output):
     item_attributes = Below("factors", "item_attributes")  # prefix of the regression from attributes to items' factors
     new_items = Below("factors", "new_items")  # prefix of the factors of the items that are not in the vocabulary
     new_item_ids = Below("factors", "new_item_ids.txt")  # their ids, one per line
+    evaluation = Below(EVALUATION)  # what trainer.evaluate writes by default, once the model is whole
+    report = Below(REPORT)  # what the report writes by default
     item_weights = Below("factors", "item_weights")  # prefix of the shards of C, the items' weights in training: [n, 1]
 
 
@@ -107,7 +109,7 @@ class Night(Output):
     model = Below("model")
     whole_dataset = Below("refit", "dataset")  # the same window with nothing held out, if nightly.refit is set
     refit_model = Below("refit", "model")  # the model of `whole_dataset`, started from the measured one
-    evaluation = Below("evaluation.json")
+    evaluation = Below(EVALUATION)
     predictions = Below("predictions")
 
     def log(self, step: str) -> str:

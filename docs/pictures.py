@@ -1,7 +1,7 @@
 """Make the pictures of the documentation in docs/pictures.
 
 python docs/pictures.py                                               the drawings: *.svg, for light and dark
-python docs/pictures.py http://127.0.0.1:8501 data/report.html        page.png and report.png, of the sample's model
+python docs/pictures.py http://127.0.0.1:8501 data/model/report.html  page.png and report.png, of the sample's model
                                                                       (make run, make report, make serve)
 """
 

@@ -12,13 +12,22 @@ from artifacts.paths import Dataset, Predictions
 from configs import cli
 from configs.errors import UserError
 
+_EPILOG = """\
+SQL reads all predictions (docs/predictions.md).
+
+examples:
+  wals show --visitors 3
+  duckdb -c "FROM 'data/predictions/predictions-*.jsonl' LIMIT 5"
+  bq query --use_legacy_sql=false 'SELECT * FROM recommendations.by_visitor WHERE visitorId = "007" ORDER BY rank'
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the flags and print the tables."""
     parser = cli.parser(
         "wals show",
         "Show what some visitors read, and what is recommended to them.",
-        epilog="example: wals show --visitors 3",
+        epilog=_EPILOG,
     )
     flags = {
         "dataset_dir": ("dataset_dir", "DIR", "the dataset, if not the config's"),

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def problems(root: str, manifest: Manifest) -> Iterator[str]:
     """Yield a line per problem: a file that is missing, damaged or unknown, and counts that do not add up."""
     files = manifest.all_files()
-    for name in sorted(storage.list_files(root).keys() - files.keys() - {MANIFEST}):
+    for name in sorted(storage.list_files(root).keys() - files.keys() - {MANIFEST} - manifest.LATER):
         yield f"{name} is not in the manifest"
     yield from checksums.problems(root, files)
     if isinstance(manifest, DatasetManifest):

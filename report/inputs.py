@@ -63,7 +63,7 @@ def read(settings: Settings, need_catalogue: bool, need_evaluation: bool) -> Inp
     dataset, model = Dataset(str(settings.dataset_dir)), Model(str(settings.model_dir))
     trained = ModelManifest.read(model.manifest)
     described = _read_dataset(dataset, model, trained)
-    evaluation, unmeasured = _read_evaluation(settings.report.evaluation, need_evaluation, trained)
+    evaluation, unmeasured = _read_evaluation(settings.report.evaluation or model.evaluation, need_evaluation, trained)
     names = catalogue.of_dataset(dataset, settings.catalogue, need_catalogue)
     items, rows = Vocabulary.read(dataset.vocab_items).texts(), read_rows(dataset)
     categories = [names.get(item, ("", ""))[1] for item in items]
@@ -100,9 +100,9 @@ def _read_dataset(dataset: Dataset, model: Model, trained: ModelManifest) -> Dat
     return described
 
 
-def _read_evaluation(path: str | None, required: bool, model: ModelManifest) -> tuple[dict[str, Any] | None, str]:
+def _read_evaluation(path: str, required: bool, model: ModelManifest) -> tuple[dict[str, Any] | None, str]:
     """Return the evaluation and "", or None and the reason why there is none; raise UserError if it is required."""
-    if not path or not storage.exists(path):
+    if not storage.exists(path):
         if required:
             raise UserError(f"evaluation {path} does not exist; run wals evaluate --output_json {path}")
         return None, "Not evaluated yet. Run make evaluate, which measures a model on what its dataset holds out."

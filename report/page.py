@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from artifacts import publish
+from artifacts import publish, storage
+from artifacts.paths import Model
 from configs import cli
 
 _EPILOG = """\
@@ -13,7 +14,7 @@ The file contains everything it needs, so it opens offline and can be sent by ma
 
 examples:
   wals report --config configs/local.yaml
-  wals report --config configs/local.yaml --evaluation_json data/evaluation.json --output report.html
+  wals report --config configs/local.yaml --output report.html
 """
 
 
@@ -25,24 +26,30 @@ def main(argv: Sequence[str] | None = None) -> None:
         "dataset_dir": ("dataset_dir", "DIR", "the dataset (default: the config's)"),
         "model_dir": ("model_dir", "DIR", "the model (default: the config's)"),
         "catalogue": ("catalogue", "FILE", "titles that win over the data's (default: the config's)"),
-        "evaluation_json": ("report.evaluation", "JSON", "what trainer.evaluate wrote with --output_json"),
-        "output": ("report.output", "HTML", "the file to write (default: report.output)"),
+        "evaluation_json": (
+            "report.evaluation",
+            "JSON",
+            "what wals evaluate wrote (default: in the model's directory)",
+        ),
+        "output": ("report.output", "HTML", "the file to write (default: report.html in the model's directory)"),
     }
     cli.add_flags(parser, flags)
     args = parser.parse_args(argv)
     settings = cli.settings_with(args, flags)
     cli.required(settings.dataset_dir, "dataset_dir")
-    cli.required(settings.model_dir, "model_dir")
-    publish.check_file(settings.report.output)
+    model = Model(cli.required(settings.model_dir, "model_dir"))
+    output = settings.report.output or model.report
+    if settings.report.output or storage.exists(model.manifest):  # makes no directory for a model that is missing
+        publish.check_file(output)
     cli.import_tensorflow()
     from report import inputs, render
 
     # A file named on the command line must exist; a file that only the config names may be missing.
     report = inputs.read(settings, args.catalogue is not None, args.evaluation_json is not None)
-    size = render.write(settings.report.output, report, settings.report)
+    size = render.write(output, report, settings.report)
     if report.unmeasured:
         print(f"quality: {report.unmeasured}")
-    print(f"report: {settings.report.output} ({size / 1e6:.1f} MB)")
+    print(f"report: {output} ({size / 1e6:.1f} MB)")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ _EPILOG = """\
 The dataset must have a split. Exit status: 0, 3 if a requirement is not met, 2 for a mistake.
 
 examples:
-  wals evaluate --config configs/local.yaml --output_json data/evaluation.json
+  wals evaluate --config configs/local.yaml
   wals evaluate --config configs/local.yaml --require 'recall@20>=0.15' --beats popularity
   wals evaluate --config configs/local.yaml --against data/model-before
 """
@@ -31,8 +31,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = cli.settings_from(args, flags)
     dataset_dir = cli.required(settings.dataset_dir, "dataset_dir")
     model_dir = cli.required(settings.model_dir, "model_dir")
-    if args.output_json:
-        publish.check_file(args.output_json)
+    output = args.output_json or Model(model_dir).evaluation
+    if args.output_json or storage.exists(Model(model_dir).manifest):  # makes no directory for a model that is missing
+        publish.check_file(output)
     # Imported late, so that `--help` and mistakes in the flags answer at once.
     cli.import_tensorflow()
     from trainer.evaluation import display, gate
@@ -51,14 +52,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         new = measure.measure(dataset_dir, ModelManifest.read(Model(model_dir).manifest), measured)
     rules = gate.check(evaluation, requirements, beats, new.among_new[measure.ATTRIBUTES] if new else None)
-    if args.output_json:
-        gated = {"passed": all(rule.passed for rule in rules), "rules": [asdict(rule) for rule in rules]}
-        content = evaluation.as_json() | ({"new_items": new.as_json()} if new else {}) | {"gate": gated}
-        text = json.dumps(content, indent=2) + "\n"
-        storage.write_bytes(args.output_json, text.encode())
+    gated = {"passed": all(rule.passed for rule in rules), "rules": [asdict(rule) for rule in rules]}
+    content = evaluation.as_json() | ({"new_items": new.as_json()} if new else {}) | {"gate": gated}
+    storage.write_bytes(output, (json.dumps(content, indent=2) + "\n").encode())
     display.show(evaluation, rules)
     if new:
         new_display.show(new, max(measured.k))
+    print(f"all figures: {output}")
     if failed := [rule.summary for rule in rules if not rule.passed]:
         raise GateError(f"the gate is closed: {'; '.join(failed)}")
 
@@ -72,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset_dir", metavar="DIR", help="a dataset with a split; default: the config's")
     parser.add_argument("--model_dir", metavar="DIR", help="the model; default: the config's")
     parser.add_argument("--against", metavar="DIR", help="another model of the same dataset to compare with")
-    parser.add_argument("--output_json", metavar="JSON", help="file for all figures, local or gs://")
+    parser.add_argument(
+        "--output_json", metavar="JSON", help="file for all figures; default: evaluation.json in the model's directory"
+    )
     parser.add_argument(
         "--require", action="append", default=[], metavar="RULE", help="e.g. recall@20>=0.15; repeatable"
     )

@@ -9,12 +9,14 @@ from typing import Any
 
 import yaml
 
+from artifacts import storage
+from artifacts.paths import join
 from configs import cli, places
 from configs.errors import UserError
 from configs.settings import Settings
 from configs.settings.search import SearchSettings, load_search, quick_search
 
-_SEARCH, _STUDY, _MACHINE = places.packaged("search.yaml"), "data/tuning", "n2-standard-8"
+_SEARCH, _MACHINE = places.packaged("search.yaml"), "n2-standard-8"
 
 _EPILOG = """\
 Trials train on a part of the training data and are measured on the rest of it. Nothing is chosen by what the dataset
@@ -23,7 +25,7 @@ holds out. If a search is stopped or killed, the same command continues it.
 examples:
   wals tune --config configs/local.yaml --quick
   wals tune --config configs/local.yaml --minutes 10 --replace
-  wals train --config data/tuning/best.yaml --replace
+  wals train --config data/model-tuning/best.yaml --replace
   wals tune --config configs/local.yaml --vertex_spec REGION-docker.pkg.dev/PROJECT/REPO/IMAGE
 """
 
@@ -52,7 +54,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     from trainer.tuning import study
 
-    study.tune(settings, search, dataset_dir, args.study_dir, args.replace)
+    study.tune(settings, search, dataset_dir, args.study_dir or default_study(settings, dataset_dir), args.replace)
+
+
+def default_study(settings: Settings, dataset_dir: str) -> str:
+    """Return the directory of a config's search: next to the model, which each training replaces as a whole."""
+    root = (settings.model_dir or dataset_dir).rstrip("/")
+    return join("data/tuning", root.partition("://")[2]) if storage.is_remote(root) else f"{root}-tuning"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,9 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="search a small space for two minutes: a first step on your own data"
     )
     parser.add_argument("--dataset_dir", metavar="DIR", help="output of pipeline.preprocess, local or gs://")
-    parser.add_argument(
-        "--study_dir", default=_STUDY, metavar="DIR", help=f"directory of the search, local (default: {_STUDY})"
-    )
+    parser.add_argument("--study_dir", metavar="DIR", help="local directory of the search (default: MODEL_DIR-tuning)")
     parser.add_argument("--trials", type=int, metavar="N", help="trials in total, with those of earlier runs")
     parser.add_argument("--minutes", type=float, metavar="M", help="time limit of this run")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")

@@ -14,10 +14,10 @@ from artifacts.manifests import MANIFEST, DatasetManifest, Manifest, ModelManife
 from configs import cli
 from configs.errors import UserError
 
-_SYSTEM, _METRIC = "WALS", "recall@20"
+_SYSTEM = "WALS"
 _EPILOG = """\
-Figures and settings are those of the manifests. The metric of a model is from an evaluation that
-`wals evaluate --output_json FILE` wrote below the same directory. A setting is shown if it differs from its default.
+Figures and settings are those of the manifests. The metrics of a model and of its predictions are those of
+evaluation.headline in the evaluation that `wals evaluate` wrote. A setting is shown if it differs from its default.
 
 examples:
   wals runs
@@ -68,13 +68,15 @@ def find(root: str) -> Iterator[Run]:
 
 
 def _metrics(root: str, files: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the digest of each model that was evaluated, and its metric."""
+    """Yield the digest of each model that was evaluated, and its headline metrics."""
     for name in files:
         if "evaluation" not in name.rpartition("/")[2] or not name.endswith(".json"):
             continue
         try:
             content = json.loads(storage.read_bytes(f"{root}/{name}"))
-            yield content["model"]["digest"], f"{_METRIC} {content['systems'][_SYSTEM][_METRIC]['value']:.4f}"
+            asked, ours = content["settings"], content["systems"][_SYSTEM]
+            names = [f"{metric}@{max(asked['k'])}" for metric in asked["headline"]]
+            yield content["model"]["digest"], ", ".join(f"{name} {ours[name]['value']:.4f}" for name in names)
         except (ValueError, KeyError, TypeError):
             continue  # a file of another kind
 
@@ -97,7 +99,7 @@ def _describe(path: str, manifest: Manifest, changed: str, metrics: dict[str, st
         manifest.run_time[:16],
         size,
         text,
-        "",
+        metrics.get(manifest.model_fingerprint, ""),
         _differing(manifest.settings.prediction, "prediction."),
     )
 

@@ -24,7 +24,7 @@ from artifacts.manifests.night import InputTable as InputTable
 from artifacts.manifests.night import LiveVersion as LiveVersion
 from artifacts.manifests.night import RunManifest as RunManifest
 from artifacts.manifests.night import StepRecord as StepRecord
-from artifacts.names import HELD_OUT
+from artifacts.names import EVALUATION, HELD_OUT, REPORT
 from artifacts.paths import join
 from configs.errors import UserError
 from configs.settings import (
@@ -183,6 +183,7 @@ class ModelManifest(Manifest):
     """The manifest of a model."""
 
     COMMAND: ClassVar = "wals train --replace"
+    LATER: ClassVar = frozenset({EVALUATION, REPORT})
 
     kind: Literal["model"] = "model"
     schema_version: Literal[2] = 2

@@ -25,6 +25,7 @@ class Manifest(Part):
     """The description of an output, which is its last file."""
 
     COMMAND: ClassVar[str]  # makes the output again
+    LATER: ClassVar[frozenset[str]] = frozenset()  # files that other jobs may add to the finished output
 
     kind: str
     schema_version: int

@@ -138,10 +138,10 @@ class EvaluationSettings(Section):
 class ReportSettings(Section):
     """The HTML page on a dataset, a model and its quality."""
 
-    output: str = "data/report.html"
-    """HTML file to write."""
+    output: str | None = None
+    """HTML file to write; unset: report.html in the model's directory."""
     evaluation: str | None = None
-    """JSON file that trainer.evaluate wrote; unset leaves the model's quality out of the page."""
+    """JSON file that trainer.evaluate wrote; unset: evaluation.json in the model's directory, if it is there."""
     map_items: int = Field(2000, ge=1, le=20_000)
     """Number of items on the map; the most popular items are shown."""
     visitors: int = Field(6, ge=0, le=100)

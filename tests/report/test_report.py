@@ -47,7 +47,7 @@ def world(tmp_path_factory):
     lines = [f"c{number},{title},{'Chess' if number < HALF else 'Film'}" for number, title in enumerate(quoted)]
     (root / "catalogue.csv").write_text("contentId,title,category\n" + "\n".join(lines) + "\n")
     digest = ModelManifest.read(str(root / "model" / "manifest.json")).digest()
-    (root / "evaluation.json").write_text(json.dumps(evaluation(digest)))
+    (root / "model" / "evaluation.json").write_text(json.dumps(evaluation(digest)))
     names = {"dataset_dir": "dataset", "model_dir": "model", "catalogue": "catalogue.csv"}
     (root / "c.yaml").write_text("".join(f"{name}: {root / value}\n" for name, value in names.items()))
     return root
@@ -78,9 +78,8 @@ def run(root, *flags):
 
 @pytest.fixture(scope="module")
 def report_file(world):
-    path = world / "report.html"
-    assert run(world, "--output", path, "--evaluation_json", world / "evaluation.json") == 0
-    return path
+    assert run(world) == 0
+    return world / "model" / "report.html"
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +171,7 @@ def test_without_evaluation_catalogue_and_times(tmp_path, world, capsys):
     )
     statistics = json.loads((dataset / "statistics.json").read_text()) | {"interactions_by_day": {}}
     (dataset / "statistics.json").write_text(json.dumps(statistics))
+    (model / "evaluation.json").unlink()
     (tmp_path / "c.yaml").write_text(
         f"dataset_dir: {dataset}\nmodel_dir: {model}\nreport: {{output: {tmp_path}/r.html}}\n"
     )

@@ -267,9 +267,10 @@ def run(root, *flags):
 
 
 def test_the_gate_opens_and_closes(world, tmp_path, capsys):
-    root, path = world[0], tmp_path / "e.json"
+    root = world[0]
+    path = root / "model" / "evaluation.json"
     rules = ["--require", "recall@10>=0.2", "--require", "gini@5<=0.99", "--beats", "popularity"]
-    assert run(root, *rules, "--output_json", path) == 0
+    assert run(root, *rules) == 0
     content = json.loads(path.read_text())
     assert content["kind"] == "evaluation" and content["gate"]["passed"] and len(content["gate"]["rules"]) == 3
     assert content["systems"]["WALS"]["recall@10"].keys() == {"value", "low", "high"}
@@ -291,6 +292,7 @@ def test_the_gate_opens_and_closes(world, tmp_path, capsys):
         "--against",
         root / "model",
     ]
+    path = tmp_path / "e.json"
     assert run(root, *asked, "--output_json", path) == 3
     error = capsys.readouterr().err
     assert f"0.0500 below {value + 0.05:g}" in error and "minus those of WALS of" in error and error.count("\n") == 1

@@ -25,7 +25,7 @@ from artifacts.paths import Dataset
 from artifacts.sparse_rows import SparseRows
 from configs import cli
 from configs.errors import UserError
-from configs.settings import RatingSettings, TrainingSettings, load_settings
+from configs.settings import RatingSettings, Settings, TrainingSettings, load_settings
 from configs.settings.search import ValidationSettings, load_search, quick_search, rating_with
 from pipeline.dataset.ratings import rate
 from tests.support import forkserver
@@ -118,6 +118,14 @@ def test_a_search_goes_on_and_its_best_settings_train(tmp_path, files, capsys):
     assert cli.run(task.main, ["--config", str(config)]) == 0
     made = json.loads((tmp_path / "model" / "manifest.json").read_text())
     assert made["settings"] == training.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("model", "study"),
+    [("data/a/model/", "data/a/model-tuning"), (None, "data/d-tuning"), ("gs://b/a/model", "data/tuning/b/a/model")],
+)
+def test_each_config_has_a_search_of_its_own(model, study):
+    assert tune.default_study(Settings(model_dir=model), "data/d") == study
 
 
 def test_a_value_of_a_trial_is_what_plain_numpy_finds(tmp_path, files, dataset, matrix):

@@ -17,11 +17,15 @@ def test_each_output_is_listed_with_its_figures(tmp_path, capsys):
     write(tmp_path, "b/dataset", dataset_manifest(users=1234, interactions=5678))
     write(tmp_path, "b/model", model)
     write(tmp_path, "c/model", other)
-    write(tmp_path, "b/predictions", predictions_manifest())
+    write(tmp_path, "b/predictions", predictions_manifest(model_fingerprint=model.digest()))
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "manifest.json").write_text('{"kind": "dataset", "schema_version": 0}')
-    evaluation = {"model": {"digest": model.digest()}, "systems": {"WALS": {"recall@20": {"value": 0.25}}}}
-    (tmp_path / "b" / "evaluation.json").write_text(json.dumps(evaluation))
+    evaluation = {
+        "model": {"digest": model.digest()},
+        "settings": {"k": [5, 20], "headline": ["recall", "ndcg"]},
+        "systems": {"WALS": {"recall@20": {"value": 0.25}, "ndcg@20": {"value": 0.125}, "ndcg@5": {"value": 0.1}}},
+    }
+    (tmp_path / "b" / "model" / "evaluation.json").write_text(json.dumps(evaluation))
     (tmp_path / "evaluation-notes.json").write_text("[]")
 
     assert program.main(["runs", str(tmp_path), "--json"]) == 0
@@ -30,7 +34,9 @@ def test_each_output_is_listed_with_its_figures(tmp_path, capsys):
     }
     assert list(runs) == ["b/dataset", "b/model", "b/predictions", "c/model", "old"]
     assert "1,234 x " in runs["b/dataset"]["counts"] and "5,678 pairs" in runs["b/dataset"]["counts"]
-    assert (runs["b/model"]["metric"], runs["c/model"]["metric"]) == ("recall@20 0.2500", "")
+    shown = {path: run["metric"] for path, run in runs.items()}
+    assert shown["b/model"] == shown["b/predictions"] == "recall@20 0.2500, ndcg@20 0.1250"
+    assert shown["c/model"] == shown["b/dataset"] == ""
     assert runs["old"]["kind"] == "not readable by this version"
 
     assert program.main(["runs", f"{tmp_path}/"]) == 0

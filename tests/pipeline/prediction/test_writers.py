@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import io
 import json
+import re
 
+import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +16,7 @@ from pipeline.prediction.writers import textform
 from pipeline.prediction.writers.answers import WORDS, Answers, Names, Reasons, Stamp
 from pipeline.prediction.writers.formats import WRITERS
 from ranking.heap import Best
+from tests.support.documents import ROOT
 
 ODD = [
     "007",
@@ -83,6 +86,24 @@ def written(form: str, blocks: list[Answers]) -> bytes:
 def none(answers: Answers, answered: int) -> Answers:
     """Return answers without entries."""
     return Answers(answers.asked[:answered], answers.rules[:answered], answers.names, Best.empty(answered, K))
+
+
+def test_the_sql_of_the_page_reads_both_formats(tmp_path):
+    """DuckDB runs docs/predictions.md's queries on two files of each format; one id looks like a date."""
+    names = [b"2024-01-02", b"007", b'a"b', "é".encode()]
+    places = np.array([[0, 1], [2, -1], [0, 3]])
+    best = Best(places, np.array([[3, 2.5], [2, 0], [1, 0.25]], np.float32))
+    whole = Answers([b"v1", b"2024-02-03", b"v3"], ["factors"] * 3, Names(names), best)
+    for form in ("jsonl", "parquet"):
+        for number, block in enumerate([whole, none(whole, 1)]):
+            (tmp_path / f"predictions-{number}.{form}").write_bytes(written(form, [block]))
+    page = (ROOT / "docs" / "predictions.md").read_text().replace("data/predictions/", f"{tmp_path}/")
+    queries = [query for block in re.findall(r"```sql\n(.*?)```", page, re.DOTALL) for query in block.split(";\n")]
+    lines, parquet, most = (duckdb.sql(query).fetchall() for query in queries if query.strip())
+    answers = [(line["visitorId"], line["rule"], line["recommendations"]) for line in plainly(whole)]
+    entries = [(visitor, rule, *entry.values()) for visitor, rule, listed in answers for entry in listed]
+    assert sorted(lines) == sorted(parquet) == sorted(entries)
+    assert most == [("2024-01-02", 2), ("007", 1), ('a"b', 1), ("é", 1)]
 
 
 @pytest.mark.parametrize("odd", [False, True])
