@@ -30,6 +30,14 @@ def yesterday() -> datetime.date:
     return datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
 
 
+def parse_date(text: str) -> datetime.date:
+    """Return the date of 2024-01-31 or 20240131; raise UserError if it is not a date."""
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"--date {text} is not a date; write it as 2024-01-31") from None
+
+
 def tables_of(settings: Settings, date: datetime.date) -> list[InputTable]:
     """Return the files or tables of the window that ends with `date`.
 

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None, execute: Execute = execute) -> None:
     parser.add_argument("--date", metavar="DATE", help="last day of the window, e.g. 2024-01-31; default: yesterday")
     parser.add_argument("--only", choices=NAMES, help="run one step alone, for a scheduler that starts each step")
     args = parser.parse_args(argv)
-    date = _parse_date(args.date) if args.date else inputs.yesterday()
+    date = inputs.parse_date(args.date) if args.date else inputs.yesterday()
     settings = inputs.settings_of(args, date)
     if settings.nightly.textfile:
         publish.check_file(settings.nightly.textfile)
@@ -55,14 +55,6 @@ def main(argv: Sequence[str] | None = None, execute: Execute = execute) -> None:
                 except UserError as error:  # tonight's is run all the same
                     print(f"{missed} is left out: {error}", file=sys.stderr)
         night.Runner(settings, execute, only=args.only).run()
-
-
-def _parse_date(text: str) -> datetime.date:
-    """Return the date of 2024-01-31 or 20240131; raise UserError if it is not a date."""
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        raise UserError(f"--date {text} is not a date; write it as 2024-01-31") from None
 
 
 def missed_dates(nights: Nights, date: datetime.date, days: int) -> list[datetime.date]:
