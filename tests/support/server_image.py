@@ -6,39 +6,22 @@ python tests/support/server_image.py --config CONFIG ...
 from __future__ import annotations
 
 import importlib.metadata
-import re
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from packaging.requirements import Requirement
-
 ROOT = Path(__file__).parents[2]
+sys.path[0] = str(ROOT)
 
-
-def installed() -> set[str]:
-    """Return the names of the distributions in the image: those of its stage, and their dependencies."""
-    stage = (ROOT / "deploy/docker/Dockerfile").read_text().split(" AS server\n")[1]
-    names = re.search(r"--constraint requirements\.lock \\\n((?:.*\\\n)*.*)\n", stage)[1]
-    pending, distributions = names.replace("\\", "").split(), set()
-    while pending:
-        name = _normalized(pending.pop())
-        if name not in distributions:
-            distributions.add(name)
-            needed = map(Requirement, importlib.metadata.requires(name) or [])
-            pending += [each.name for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
-    return distributions
-
-
-def _normalized(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+from tests.support import dockerfile  # noqa: E402 - found there
 
 
 def hidden() -> set[str]:
     """Return the names of installed modules that the image does not have."""
-    distributions, owners = installed(), importlib.metadata.packages_distributions()
+    distributions = dockerfile.stages()["server"].installed()
+    owners = importlib.metadata.packages_distributions()
     absent = {
-        top for top, names in owners.items() if top != "google" and not distributions & {*map(_normalized, names)}
+        top for top, names in owners.items() if top != "google" and not distributions & {*map(dockerfile.normalized, names)}
     }
     return absent | {"pipeline", "trainer", "nightly", "report", "deploy", "benchmarks", "tests"}
 
@@ -54,7 +37,6 @@ class ImageFinder(PathFinder):
 
 
 if __name__ == "__main__":
-    sys.path[0] = str(ROOT)
     sys.meta_path = [ImageFinder if finder is PathFinder else finder for finder in sys.meta_path]
     from configs import cli
     from serving import server
