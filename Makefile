@@ -11,6 +11,8 @@ VENV := .venv
 AIRFLOW := .venv-airflow
 AUDIT := .venv-audit
 BENCH := .venv-bench
+VERTEX := .venv-vertex-pipeline
+DEPLOY := .venv-deploy
 BIN := $(VENV)/bin
 WALS := $(BIN)/python -m wals
 SAMPLE := data/export
@@ -21,7 +23,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONDONTWRITEBYTECODE  # images set it; each process of the tests would compile the project again
 
 .DEFAULT_GOAL := help
-.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST)) with-jobs $(AIRFLOW) $(AUDIT) $(BENCH)
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST)) with-jobs $(AIRFLOW) $(AUDIT) $(BENCH) $(VERTEX) $(DEPLOY)
 
 help:  ## list the targets
 	@sed -n -e 's/^##@ \(.*\)/\n\1:/p' -e 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -42,7 +44,7 @@ with-%:
 
 # Environments next to .venv, each with a lock.
 LOCKS := deploy/airflow/requirements.lock tests/requirements/audit.lock benchmarks/requirements.lock \
-  tests/requirements/fuzz.lock
+  tests/requirements/fuzz.lock tests/requirements/deploy.lock deploy/vertex_pipeline/environment/requirements.lock
 $(AIRFLOW): setup
 	$(ENVIRONMENT) --directory $@ --lock deploy/airflow/requirements.lock --gigabytes 1.5
 
@@ -51,6 +53,12 @@ $(AUDIT): setup
 
 $(BENCH): setup
 	$(ENVIRONMENT) --directory $@ --lock benchmarks/requirements.lock --gigabytes 1
+
+$(VERTEX): setup
+	$(ENVIRONMENT) --directory $@ --lock deploy/vertex_pipeline/environment/requirements.lock --gigabytes 0.1
+
+$(DEPLOY): setup
+	$(ENVIRONMENT) --directory $@ --lock tests/requirements/deploy.lock --gigabytes 0.1
 
 COMPILE = $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
@@ -66,7 +74,7 @@ system:  ## install, as root, the Debian packages that the tests in a browser ne
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN) >/dev/null; }
 
 clean:  ## remove the environments; clean-data removes data/
-	rm -rf $(VENV) $(BENCH) $(AUDIT) $(AIRFLOW)
+	rm -rf $(VENV) $(BENCH) $(AUDIT) $(AIRFLOW) $(VERTEX) $(DEPLOY)
 
 clean-data:  ## remove data/, once you have typed yes
 	@if [ -d data ]; then du -sh data && printf 'remove data/ and all that is in it? Type yes: ' && read answer && \
@@ -190,6 +198,15 @@ load-test: setup  ## wrk against the server for a minute while three versions ro
 
 airflow-test: setup $(AIRFLOW)  ## the DAG of deploy/airflow/ in Airflow's harness against emulators, some minutes
 	@$(AIRFLOW)/bin/python -m pytest -c /dev/null --rootdir=. --noconftest -p no:cacheprovider tests/kits/airflow_dag.py $(ARGS)
+
+vertex-pipeline: setup $(VERTEX)  ## compile the pipeline of Vertex AI from the steps of a night: deploy/vertex_pipeline/night.yaml
+	@$(VERTEX)/bin/python -m deploy.vertex_pipeline.pipeline
+
+vertex-pipeline-test: setup $(VERTEX)  ## run that pipeline by kfp's local runner on a small sample, some minutes
+	@$(VERTEX)/bin/python -m pytest -c /dev/null --rootdir=. --noconftest -p no:cacheprovider tests/kits/vertex_pipeline.py $(ARGS)
+
+deploy-lint: setup $(DEPLOY)  ## Dockerfile, compose file, Kubernetes manifests and systemd unit against their own linters and schemas
+	@$(DEPLOY)/bin/python -m tests.kits.deploy_lint
 
 BEAM = $(shell sed -n 's/^apache-beam\[*[a-z]*\]*==\([0-9.]*\).*/\1/p' requirements.lock)
 FLINK_JAR := $(ENGINES)/flink/job-server.jar

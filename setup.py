@@ -20,7 +20,12 @@ from setuptools.command.sdist import sdist
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "configs" / "__init__.py").read_text()).group(1)
 ROOMS = ("artifacts", "configs", "deploy", "nightly", "pipeline", "ranking", "report", "serving", "trainer")
-DATA = {"configs": ["*.yaml"], "deploy": ["environment.sh"], "report": ["page.*"], "serving": ["http/page.*"]}
+DATA = {
+    "configs": ["*.yaml"],
+    "deploy": ["environment.sh", "vertex_pipeline/*.yaml"],
+    "report": ["page.*"],
+    "serving": ["http/page.*"],
+}
 MARK = "rooms-at-top"  # a file that only an sdist for Dataflow has
 AT_TOP = (HERE / MARK).exists() or "editable_wheel" in sys.argv
 INSIDE = "" if AT_TOP else "wals."

@@ -22,7 +22,7 @@ ON_DATAFLOW = {step.name for step in STEPS if step.module.startswith("pipeline."
 
 
 @dsl.container_component
-def ready(config: str, date: str, night: dsl.OutputPath(str)):  # type: ignore[valid-type]  # kfp's way to name outputs
+def ready(config: str, date: str, night: dsl.OutputPath(str)) -> dsl.ContainerSpec:  # type: ignore[valid-type]
     """Fail until the night's table is there; return the night's date."""
     flags = ["--config", config, "--date", date, "--output", night]
     return dsl.ContainerSpec(image=IMAGE, command=["python", "-m", "nightly.ready"], args=flags)
@@ -31,7 +31,7 @@ def ready(config: str, date: str, night: dsl.OutputPath(str)):  # type: ignore[v
 def component(step: str) -> Any:
     """Return the component that runs a step."""
 
-    def run(config: str, date: str):  # noqa: ANN202 - kfp reads the annotations as those of its component
+    def run(config: str, date: str) -> dsl.ContainerSpec:
         flags = ["--config", config, "--date", date, "--only", step]
         if step in ON_DATAFLOW:
             name = dsl.ConcatPlaceholder(["beam.job_name=wals-", date, f"-{step.replace('_', '-')}"])

@@ -56,7 +56,9 @@ def test_what_is_copied_exists_and_is_in_the_context(stage):
 @pytest.mark.parametrize("stage", STAGES.values(), ids=lambda stage: stage.name)
 def test_a_base_is_a_tag_that_stays_or_a_digest(stage):
     """Google publishes the launcher's under `latest` alone; pin.sh adds its digest."""
-    assert stage.base in STAGES or stage.name == "launcher" or re.search(r":\d[\w.-]+(@sha256:[0-9a-f]{64})?$", stage.base)
+    assert (
+        stage.base in STAGES or stage.name == "launcher" or re.search(r":\d[\w.-]+(@sha256:[0-9a-f]{64})?$", stage.base)
+    )
     beam = re.search(r"^apache-beam.*==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)[1]
     assert STAGES["worker"].base.partition("@")[0] == f"apache/beam_python3.11_sdk:{beam}"
 
@@ -85,7 +87,10 @@ def test_pin_adds_the_digest_that_each_tag_has_now(tmp_path):
     """A stand-in for docker returns another digest for each image; a second run replaces the first one's."""
     copy, program = tmp_path / "Dockerfile", tmp_path / "docker"
     copy.write_text(dockerfile.DOCKERFILE.read_text(encoding="utf-8"), encoding="utf-8")
-    program.write_text('#!/bin/sh\n[ "$1 $2 $3" = "buildx imagetools inspect" ] || exit 9\necho "sha256:$(echo "$4$N" | sha256sum | cut -c1-64)"\n')
+    program.write_text(
+        '#!/bin/sh\n[ "$1 $2 $3" = "buildx imagetools inspect" ] || exit 9\n'
+        'echo "sha256:$(echo "$4$N" | sha256sum | cut -c1-64)"\n'
+    )
     program.chmod(0o755)
     pinned = []
     for number in "12":
@@ -132,7 +137,9 @@ def _version() -> str:
 def test_the_services_run_in_the_order_of_the_data():
     """Each starts once those that it reads from have succeeded."""
     needs = {name: service.get("depends_on", {}) for name, service in SERVICES.items()}
-    assert {state["condition"] for need in needs.values() for state in need.values()} == {"service_completed_successfully"}
+    assert {state["condition"] for need in needs.values() for state in need.values()} == {
+        "service_completed_successfully"
+    }
     done: list[str] = []
     while len(done) < len(needs):
         ready = [name for name in needs if name not in done and needs[name].keys() <= set(done)]

@@ -99,7 +99,10 @@ def _declared(extras: list[str]) -> list[str]:
     declared = environment.read_setup(ROOT / "setup.py")
     return [
         Requirement(line).name
-        for line in (*declared["install_requires"], *(one for extra in extras for one in declared["extras_require"][extra]))
+        for line in (
+            *declared["install_requires"],
+            *(one for extra in extras for one in declared["extras_require"][extra]),
+        )
     ]
 
 

@@ -37,6 +37,10 @@ NEEDS = (
     "Java 17 and Maven",
     "files of your own",
     "Airflow",
+    "kfp",
+    "hadolint",
+    "Kubernetes",
+    "systemd",
     "several machines",
     "a wheel",
 )
@@ -130,7 +134,7 @@ def indented(page: Path) -> list[int]:
     return [text.count("\n", 0, match.end()) + 1 for match in _INDENTED.finditer(text)]
 
 
-_made = re.compile(r"^data/.*\.yaml$")  # a config that an earlier command makes
+_made = re.compile(r"^(?:data|gs://BUCKET)/.*\.yaml$")  # a config that an earlier command makes or copies
 
 
 class _ReadError(Exception):

@@ -1,4 +1,4 @@
-"""What a module imports, with what that imports: rooms of the project, and other packages. Nothing is run."""
+"""The rooms of the project, and the other packages, that a module imports, also by way of others. Nothing is run."""
 
 from __future__ import annotations
 

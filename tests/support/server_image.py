@@ -21,7 +21,9 @@ def hidden() -> set[str]:
     distributions = dockerfile.stages()["server"].installed()
     owners = importlib.metadata.packages_distributions()
     absent = {
-        top for top, names in owners.items() if top != "google" and not distributions & {*map(dockerfile.normalized, names)}
+        top
+        for top, names in owners.items()
+        if top != "google" and not distributions & {*map(dockerfile.normalized, names)}
     }
     return absent | {"pipeline", "trainer", "nightly", "report", "deploy", "benchmarks", "tests"}
 
