@@ -15,14 +15,16 @@ import numpy as np
 
 from artifacts import factor_tables
 from artifacts.manifests import SweepRecord
-from artifacts.paths import Dataset, Model
+from artifacts.paths import Model
 from artifacts.sparse_rows import SparseRows
 from configs.settings import TrainingSettings
 from trainer.als import regularization, wals, weights
 from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, fit, random_table
 from trainer.als.solver import Method, Solver
-from trainer.inputs import dataset_rows, matrices
+from trainer.api import arguments, files, lists
+from trainer.inputs import dataset_rows, matrices, training_data
+from trainer.inputs.training_data import TrainingData
 from trainer.job.early_stopping import HeldOut
 
 _DEFAULTS = TrainingSettings()
@@ -71,8 +73,8 @@ class WALSMatrixFactorization:
         seed: int = _DEFAULTS.seed,
         init_stddev: float | None = _DEFAULTS.init_stddev,
     ):
-        _check_sizes(num_rows, num_cols, embedding_dimension, max_sweeps)
-        _check_numbers(
+        arguments.check_sizes(num_rows, num_cols, embedding_dimension, max_sweeps)
+        arguments.check_numbers(
             unobserved_weight=unobserved_weight,
             regularization_coeff=0.0 if regularization_coeff in (None, "auto") else cast(float, regularization_coeff),
             frequency_exponent=frequency_exponent,
@@ -80,6 +82,16 @@ class WALSMatrixFactorization:
         )
         if init_stddev is not None and not (math.isfinite(init_stddev) and init_stddev > 0):
             raise ValueError(f"init_stddev is {init_stddev}; it must be finite and above 0")
+        self._arguments = {
+            "embedding_dimension": embedding_dimension,
+            "unobserved_weight": unobserved_weight,
+            "regularization_coeff": regularization_coeff,
+            "max_sweeps": max_sweeps,
+            "frequency_exponent": frequency_exponent,
+            "tolerance": tolerance,
+            "seed": seed,
+            "init_stddev": init_stddev,
+        }
         self._sizes: tuple[int | None, int | None] = (num_rows, num_cols)
         self._k = embedding_dimension
         self._regularization: float | Literal["auto"] = regularization_coeff or 0.0
@@ -89,6 +101,7 @@ class WALSMatrixFactorization:
         self._seed, self._stddev = seed, init_stddev
         self._solver = solver if isinstance(solver, Solver) else Solver(solver)
         self._state: Factorization | None = None
+        self._data: TrainingData | None = None
 
     @property
     def solver(self) -> str:
@@ -118,10 +131,12 @@ class WALSMatrixFactorization:
         """Train from the start values of the constructor.
 
         Args:
-            matrix: scipy.sparse or tf.SparseTensor [num_rows, num_cols], or a dataset directory.
+            matrix: [num_rows, num_cols] as a dense array (where 0 is not observed), scipy.sparse of any format or a
+                tf.SparseTensor; or a frame of pandas, Arrow, polars or DuckDB with the columns user, item, value and,
+                if there is one, weight, whose ids `recommend` then takes and returns; or a dataset directory.
             passes: over both sides; None for max_sweeps.
             callback: called after each pass with pass, loss, RWSE and seconds.
-            entry_weights: E, with the same entries as `matrix`.
+            entry_weights: E, with the same entries as `matrix`; a frame has them in its fourth column.
             input_rows, input_cols: instead of `matrix`, batches of SparseTensors as TensorFlow 1's input functions
                 returned them: [num_rows, num_cols] with some of the rows each, and [num_cols, num_rows] with some of
                 the columns each.
@@ -130,18 +145,18 @@ class WALSMatrixFactorization:
         Raises:
             ValueError: the data is wrong; raised before training starts.
         """
-        rows, cols, dataset = self._read(matrix, entry_weights, input_rows, input_cols)
+        data = training_data.read(matrix, entry_weights, input_rows, input_cols)
+        self._set_sizes(*data.shape)
         sides = []
-        for number, blocks in enumerate((rows, cols)):
-            size = cast(int, self._sizes[number])  # known, since the data is read
-            counts = dataset_rows.count(blocks, size)
-            sides.append(wals.Side(self._start(number, size), counts, self._vector(number, size, dataset), size))
+        for number, (blocks, size) in enumerate(zip((data.rows, data.cols), data.shape, strict=True)):
+            own = arguments.side_weights(self._weights[number], number, size, data.dataset)
+            sides.append(wals.Side(self._start(number, size), dataset_rows.count(blocks, size), own, size))
         ridge = self._regularization
         if ridge == "auto":
             shape = sides[0].size, sides[1].size
             ridge = regularization.automatic(shape, int(sides[0].counts.sum()), self._w0, self._nu)
         objective = wals.Objective(self._w0, ridge, self._nu)
-        state = Factorization(sides[0], sides[1], rows, cols, objective, self._solver)
+        state = Factorization(sides[0], sides[1], data.rows, data.cols, objective, self._solver)
 
         def after_pass(state: Factorization) -> str | None:
             if callback is not None:
@@ -152,7 +167,7 @@ class WALSMatrixFactorization:
 
         fit(state, self._max_sweeps if passes is None else 2 * passes, self._tolerance, after_pass=after_pass)
         state.turn_back()
-        self._state = state
+        self._state, self._data = state, data
         return self
 
     def get_row_factors(self) -> np.ndarray:
@@ -162,6 +177,44 @@ class WALSMatrixFactorization:
     def get_col_factors(self) -> np.ndarray:
         """float32 [num_cols, k]."""
         return self._fitted.cols.table
+
+    def recommend(self, user_ids: Any = None, k: int = 10, exclude_seen: bool = True) -> lists.Lists:
+        """Return the k best items of each user: `ids` [n, k] and `scores` [n, k], best first.
+
+            >>> frame = pa.table({"user": ["ann", "ann", "bob"], "item": ["x", "y", "x"], "value": [1.0, 1.0, 1.0]})
+            >>> WALSMatrixFactorization(embedding_dimension=2).fit(frame).recommend(["bob"], k=1).ids
+            array([['y']], dtype=object)
+
+        Args:
+            user_ids: of a frame or a dataset; the row numbers of a matrix. None for all users.
+            exclude_seen: leave out the items that the user has in the training data. A list may then be shorter: after
+                its last entry, an id is None (-1 if ids are whole numbers) and a score is -inf.
+
+        Raises:
+            ValueError: an id is not in the training data, or k is not a whole number above 0.
+        """
+        data = self._trained_on
+        users, items = data.ids
+        asked = users.places(user_ids, "user_ids")
+        left_out = data.all_rows.left_out().take(asked) if exclude_seen else SparseRows.empty(len(asked))
+        return lists.recommend(self.get_row_factors()[asked], self.get_col_factors(), left_out, k, items)
+
+    def similar_items(self, item_ids: Any = None, k: int = 10) -> lists.Lists:
+        """Return the k items with the greatest cosine to each item, without itself; see `recommend`."""
+        items = self._trained_on.ids[1]
+        return lists.similar(self.get_col_factors(), items.places(item_ids, "item_ids"), k, items)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the trained model to one file, local or gs://, that `load` reads."""
+        files.write(os.fspath(path), files.Trained(self._arguments, self._fitted, self._trained_on))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> WALSMatrixFactorization:
+        """Return a model that `save` wrote: trained, and able to train again with the same arguments."""
+        saved = files.read(os.fspath(path))
+        model = cls(**saved.arguments, solver=saved.state.solver)
+        model._state, model._data = saved.state, saved.data
+        return model
 
     def get_projections(self, rows: Any, projection_weights: Any = None, project_row: bool = True) -> np.ndarray:
         """Fold in rows that were not in the training data: return their solution with the columns fixed.
@@ -195,33 +248,9 @@ class WALSMatrixFactorization:
             raise ValueError("this model is not trained yet; call fit first")
         return self._state
 
-    def _read(
-        self, matrix: Any, entry_weights: Any, input_rows: Any, input_cols: Any
-    ) -> tuple[list[SparseRows], list[SparseRows], Any]:
-        """Return both sides' blocks and their dataset, if any; set the sizes."""
-        if (matrix is None) == (input_rows is None and input_cols is None):
-            raise ValueError("pass either a matrix or input_rows and input_cols")
-        if isinstance(matrix, str | os.PathLike):
-            info = dataset_rows.read_info(os.fspath(matrix))
-            dataset = Dataset(info.root)
-            self._set_sizes(info.users, info.items)
-            users, items = (info.row_files(prefix) for prefix in (dataset.items_for_user, dataset.users_for_item))
-            return users.load(), items.load(), dataset
-        if matrix is not None:
-            rows, columns = matrices.to_rows(matrix, "matrix", entry_weights)
-            self._set_sizes(len(rows), columns)
-            return [rows], [rows.transpose(columns)], None
-        if input_rows is None or input_cols is None:
-            raise ValueError("input_rows and input_cols go together; pass both")
-        rows, columns = matrices.to_rows(input_rows, "input_rows")
-        self._set_sizes(len(rows), columns)
-        cols, _ = matrices.to_rows(input_cols, "input_cols", columns=len(rows))
-        if len(cols) != columns or cols.entries != rows.entries:
-            raise ValueError(
-                f"input_cols is {len(cols)} x {len(rows)} with {cols.entries} entries, input_rows {len(rows)} x "
-                f"{columns} with {rows.entries}: one must be the transpose of the other"
-            )
-        return [rows], [cols], None
+    @property
+    def _trained_on(self) -> TrainingData:
+        return cast(TrainingData, self._data if self._fitted else None)
 
     def _set_sizes(self, rows: int, cols: int) -> None:
         for name, wanted, found in (("num_rows", self._sizes[0], rows), ("num_cols", self._sizes[1], cols)):
@@ -241,25 +270,3 @@ class WALSMatrixFactorization:
         if isinstance(init, str):
             return random_table(size, self._k, self._seed, number, self._stddev, Cluster())
         return matrices.to_table(init, size, self._k, name)
-
-    def _vector(self, number: int, size: int, dataset: Dataset | None) -> np.ndarray:
-        given, name = self._weights[number], ("row_weights", "col_weights")[number]
-        if isinstance(given, str | os.PathLike):
-            if dataset is None:
-                raise ValueError(f"{name} by file needs the ids of a dataset directory; pass a vector")
-            vocabulary = dataset.vocab_items if number else dataset.vocab_users
-            return weights.from_file(os.fspath(given), name, vocabulary, size, 1.0).values
-        return weights.vector(given, size, name)
-
-
-def _check_sizes(num_rows: int | None, num_cols: int | None, embedding_dimension: int, max_sweeps: int) -> None:
-    sizes = {"num_rows": num_rows, "num_cols": num_cols, "embedding_dimension": embedding_dimension}
-    for name, size in (sizes | {"max_sweeps": max_sweeps}).items():
-        if size is not None and (int(size) != size or size < 1):
-            raise ValueError(f"{name} is {size}; it must be a whole number of at least 1")
-
-
-def _check_numbers(**numbers: float) -> None:
-    for name, number in numbers.items():
-        if not (math.isfinite(number) and number >= 0):
-            raise ValueError(f"{name} is {number}; it must be finite and not negative")

@@ -161,7 +161,9 @@ def test_every_form_of_the_same_data_gives_the_same_model(tmp_path, matrix, star
     fed = WALSMatrixFactorization(N, M, K, 0.1, 0.2, *start, max_sweeps=4)
     for other in (
         fit(whole, start),
-        fit(matrix.tocoo(), start),
+        *(fit(matrix.asformat(form), start) for form in ("coo", "csc", "bsr", "dia", "dok", "lil")),
+        fit(sp.csr_array(matrix), start),
+        fit(matrix.toarray(), start),
         fit(write_dataset(tmp_path / "d", matrix, shards=3), start),
         fed.fit(input_rows=batches, input_cols=[transposed]),
     ):
@@ -308,7 +310,10 @@ def test_wrong_data_is_named(matrix):
         (bad(matrix.tolil(), (3, 4), np.inf).tocsr(), r"matrix has inf at \[3, 4\]"),
         (outside, rf"entry at \[0, {M}\], outside"),
         (twice, r"entry \[2, 3\] twice"),
-        (np.ones((3, 3)), "ndarray; pass a scipy.sparse"),
+        (np.ones(3), "matrix has 1 dimensions, not 2"),
+        (np.array([["a"]]), "matrix has values of type <U1; pass numbers"),
+        ([[1.0, 2.0]], "matrix is a list of list; pass a dense array, a scipy.sparse matrix"),
+        (7, "matrix is a int; pass a dense array"),
         (sp.csr_matrix((0, 4), dtype=np.float32), "has no rows"),
         (None, "either a matrix or input_rows"),
     ):

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
-import tensorflow as tf
 
 from artifacts.sparse_rows import SparseRows
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _LIMIT = np.iinfo(np.int32).max
 
 
 def to_rows(matrix: Any, name: str, entry_weights: Any = None, columns: int | None = None) -> tuple[SparseRows, int]:
-    """Convert a scipy.sparse matrix, a tf.SparseTensor, or SparseTensors that each contain some of the rows.
+    """Convert a dense array, a scipy.sparse matrix, a tf.SparseTensor, or SparseTensors with some of the rows each.
 
     Return rows keyed 0 .. n - 1 in order, and the number of columns, which must be `columns` unless that is None.
-    Stored entries count as observed, also with the value 0. entry_weights: E, of the same kind, shape and entries as
+    Stored entries of a sparse matrix count as observed, also with the value 0; in a dense array, and in the blocks of
+    scipy's BSR, a 0 is not observed. entry_weights: E, of the same kind, shape and entries as
     `matrix`, or None.
 
     Raise ValueError if a shape is wrong, an index out of range or duplicate, a value not finite, or a weight negative.
@@ -55,17 +59,36 @@ def _checked(matrix: Any, name: str, weights: bool = False) -> tuple[SparseRows,
 
 def _to_csr(matrix: Any, name: str) -> sp.csr_matrix:
     """Return a CSR matrix with sorted indices; duplicates stay."""
-    if isinstance(matrix, tf.SparseTensor):
+    if _is_tensor(matrix):
         return _from_tensor(matrix, name)
-    if sp.issparse(matrix):
-        csr = sp.csr_matrix(matrix, dtype=np.float32)
-        csr.check_format()
-        return csr if csr.has_sorted_indices else csr.sorted_indices()
-    if isinstance(matrix, Iterable) and not isinstance(matrix, np.ndarray | str | bytes | tf.Tensor):
-        return _from_batches(list(matrix), name)
+    if sp.issparse(matrix) or isinstance(matrix, np.ndarray):
+        return _from_scipy(matrix, name)
+    batches = list(matrix) if isinstance(matrix, Iterable) and not isinstance(matrix, str | bytes) else []
+    if batches and all(map(_is_tensor, batches)):
+        return _from_batches(batches, name)
+    inside = f" of {type(batches[0]).__name__}" if batches else ""
     raise ValueError(
-        f"{name} is a {type(matrix).__name__}; pass a scipy.sparse matrix, a tf.SparseTensor, or batches of them"
+        f"{name} is a {type(matrix).__name__}{inside}; pass a dense array, a scipy.sparse matrix, a tf.SparseTensor, "
+        "or a list of those (fit also takes a frame of user, item and value, and a dataset directory)"
     )
+
+
+def _is_tensor(matrix: Any) -> bool:
+    """Return whether this is a tf.SparseTensor; who passes one has imported TensorFlow, which takes seconds."""
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(matrix, tensorflow.SparseTensor)
+
+
+def _from_scipy(matrix: Any, name: str) -> sp.csr_matrix:
+    if matrix.ndim != 2:
+        raise ValueError(f"{name} has {matrix.ndim} dimensions, not 2")
+    if not (np.issubdtype(matrix.dtype, np.number) or matrix.dtype == bool) or np.iscomplexobj(matrix):
+        raise ValueError(f"{name} has values of type {matrix.dtype}; pass numbers")
+    csr = sp.csr_matrix(matrix, dtype=np.float32)
+    if sp.issparse(matrix) and matrix.format == "bsr":
+        csr.eliminate_zeros()
+    csr.check_format()
+    return csr if csr.has_sorted_indices else csr.sorted_indices()
 
 
 def _from_tensor(tensor: tf.SparseTensor, name: str) -> sp.csr_matrix:
@@ -84,8 +107,8 @@ def _from_tensor(tensor: tf.SparseTensor, name: str) -> sp.csr_matrix:
 
 def _from_batches(batches: list[tf.SparseTensor], name: str) -> sp.csr_matrix:
     """Join batches of one shape that each contain some of the rows, each row once."""
-    if not batches or not all(isinstance(batch, tf.SparseTensor) for batch in batches):
-        raise ValueError(f"{name} must be one or more tf.SparseTensors")
+    import tensorflow as tf
+
     shapes = {tuple(int(size) for size in batch.dense_shape) for batch in batches}
     if len(shapes) > 1:
         first, second = sorted(shapes)[:2]
