@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(ProcessorTimes(path))
     if hasattr(config, "workerinput"):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a fork cannot use what CUDA set up before it
-        forkserver.import_libraries()
+        forkserver.import_libraries(tensorflow_last=config.workerinput["workerid"] != "gw0")
         forkserver.fork_here()
 
 
