@@ -18,12 +18,16 @@ from pipeline.prediction.asked import Asked
 from pipeline.prediction.items import Items
 from ranking import similarity
 from ranking.attributes.new_items import NewItems
+from tests.support import quick_export
 from tests.support.datasets import write_dataset, write_items
 from tests.support.features import add_features
 from trainer.job import training_job
 
 VISITORS, ITEMS, K, SHARE = 1000, 60, 10, 0.25
 NEW = [b"new %d" % number for number in range(12)]
+# What the tests ask, of all that the SavedModel answers.
+SIGNATURES = "recommend", "recommend_from_history", "audience", "similar_items", "similar_items_dot", "explanation"
+SIGNATURES += ("item_from_attributes",)
 
 
 class Topics(tf.Module):
@@ -55,9 +59,10 @@ class World:
         tf.saved_model.save(module, dataset.item_features_fn, signatures={"item_features": module.item_features})
         cold_start = ColdStartSettings(min_ratings=3, min_site_ratings=10, new_items_length=1, new_items_share=SHARE)
         settings = TrainingSettings(embedding_dimension=6, max_sweeps=6)
-        self.manifest: ModelManifest = training_job.train(
-            settings, dataset.root, str(root / "model"), False, cold_start
-        )
+        with quick_export.only(*SIGNATURES):
+            self.manifest: ModelManifest = training_job.train(
+                settings, dataset.root, str(root / "model"), False, cold_start
+            )
         self.model, self.dataset = Model(str(root / "model")), dataset
         new_items = NewItems.read(self.model, len(NEW), 6)
         self.items = np.concatenate([factor_tables.read_table(self.model.item_factors), new_items.factors])

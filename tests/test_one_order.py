@@ -21,6 +21,7 @@ from artifacts.sparse_rows import SparseRows
 from artifacts.vocabulary import Vocabulary
 from configs.settings import ColdStartSettings
 from ranking.fold_in import Objective
+from tests.support import quick_export
 from tests.support.exports import event, make_dataset, write_ndjson
 from tests.support.predicted import predict, write_model
 from trainer.als import wals
@@ -62,7 +63,9 @@ class World:
         self.visitors, self.items = (
             Vocabulary.read(path) for path in (self.dataset.vocab_users, self.dataset.vocab_items)
         )
-        self._export()
+        some = () if marked else ("similar_items_dot", "similar_visitors_dot", "project", "recommend_from_history")
+        with quick_export.only("recommend", "audience", *some):
+            self._export()
 
     def _export(self) -> None:
         sizes = {"user": len(self.visitors), "item": len(self.items)}

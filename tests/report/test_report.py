@@ -19,6 +19,7 @@ from configs import cli
 from configs.settings import TrainingSettings
 from ranking import examples
 from report import charts, item_map, page, visitors
+from tests.support import quick_export
 from tests.support.datasets import write_dataset, write_items
 from trainer.job import training_job
 
@@ -41,7 +42,8 @@ def world(tmp_path_factory):
     manifest.write(str(path))
     ratings = {"kind": "linear", "edges": [0.0, 0.5, 1.25], "counts": [400, 405]}
     (path.parent / "statistics.json").write_text(json.dumps({"interactions_by_day": days, "ratings": ratings}))
-    training_job.train(TrainingSettings(embedding_dimension=4, max_sweeps=6), dataset, str(root / "model"), False)
+    with quick_export.only("recommend", "explanation"):
+        training_job.train(TrainingSettings(embedding_dimension=4, max_sweeps=6), dataset, str(root / "model"), False)
     titles = [HOSTILE if number == 3 else f"Title {number}" for number in range(ITEMS)]
     quoted = ['"' + title.replace('"', '""') + '"' for title in titles]
     lines = [f"c{number},{title},{'Chess' if number < HALF else 'Film'}" for number, title in enumerate(quoted)]

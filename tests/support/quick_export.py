@@ -1,8 +1,9 @@
-"""Trainings that write no graphs: tracing and saving the signatures of a SavedModel takes four seconds.
+"""SavedModels without graphs or with some signatures: to trace and save all of them takes five seconds.
 
-For tests of what a training computes, keeps and resumes. The directory of the SavedModel has its assets, a file in
-place of the graphs, and the tables from which a warm start begins. What a SavedModel answers is in
-tests/trainer/saved_model/. `python -m tests.support.quick_export trainer.task ...` runs a command so.
+`without_graphs` is for tests of what a training computes, keeps and resumes. The directory of the SavedModel has its
+assets, a file in place of the graphs, and the tables from which a warm start begins. `only` is for tests that ask a few
+signatures. What a whole SavedModel answers is in tests/trainer/saved_model/.
+`python -m tests.support.quick_export trainer.task ...` runs a command without graphs.
 """
 
 from __future__ import annotations
@@ -53,6 +54,23 @@ def without_graphs() -> Iterator[None]:
     """Leave out the graphs of all models that this process writes in the meantime."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export, "save", _save)
+        yield
+
+
+@contextlib.contextmanager
+def only(*names: str) -> Iterator[None]:
+    """Save only the named signatures of all models that this process writes in the meantime."""
+
+    def save(module: tf.Module, path: str, signatures: dict[str, Any]) -> None:
+        tables = tf.Module()  # without the functions, which TensorFlow would trace
+        for name, value in vars(module).items():
+            if not name.startswith("_"):
+                setattr(tables, name, value)
+        write(tables, path, {name: signatures[name] for name in names})
+
+    write = tf.saved_model.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.saved_model, "save", save)
         yield
 
 

@@ -18,6 +18,7 @@ from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from configs.settings import ColdStartSettings
 from ranking import cold_start, topk
+from tests.support import quick_export
 from tests.support.datasets import write_dataset, write_items
 from tests.support.oracles import DenseWals
 from trainer.als import wals
@@ -86,7 +87,8 @@ def world(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cold(tmp_path_factory):
-    return World(tmp_path_factory.mktemp("cold"), ColdStartSettings(min_ratings=20, min_site_ratings=0), False)
+    with quick_export.only("recommend", "recommend_from_history", "audience", "explanation"):
+        return World(tmp_path_factory.mktemp("cold"), ColdStartSettings(min_ratings=20, min_site_ratings=0), False)
 
 
 @pytest.mark.parametrize("k", [1, 7, 1000])
@@ -158,7 +160,8 @@ def test_a_history_gives_what_solving_its_row_gives(cold):
 
 
 def test_a_site_of_few_ratings_gets_popularity_alone(tmp_path):
-    world = World(tmp_path, ColdStartSettings(min_site_ratings=10**6), False)
+    with quick_export.only("recommend"):
+        world = World(tmp_path, ColdStartSettings(min_site_ratings=10**6), False)
     found = world.ask("recommend", visitorId=world.visitors[:9], k=3)
     assert set(found["rule"]) == {b"popularity"}
     for n, answer in enumerate(answers(found)):

@@ -10,6 +10,7 @@ from artifacts.sparse_rows import SparseRows
 from configs.settings import ColdStartSettings
 from ranking.heap import Best
 from ranking.neighbourhood import Neighbourhood, on_a_grid
+from tests.support import quick_export
 from tests.support.datasets import write_dataset
 from trainer.als import wals
 from trainer.saved_model import export
@@ -36,7 +37,8 @@ class World:
         dataset, path = Dataset(write_dataset(root / "dataset", matrix)), str(root / "saved_model")
         own, objective = ColdStartSettings(min_ratings=0, min_site_ratings=0), wals.Objective(0.1, 0.2, 0.5)
         term = Neighbourhood(related, GAMMA)
-        export.save(path, dataset, users, items, [histories], objective, own, neighbourhood=term)
+        with quick_export.only("recommend", "audience"):
+            export.save(path, dataset, users, items, [histories], objective, own, neighbourhood=term)
         self.signatures = tf.saved_model.load(path).signatures
         products = np.add.accumulate(self.u.astype("d")[:, None] * self.v.astype("d")[None], axis=2)[:, :, -1]
         self.scores = (products + GAMMA * (self.have @ self.related.astype("d"))).astype(np.float32)
