@@ -46,19 +46,23 @@ from google.cloud import aiplatform_v1 as vertex  # noqa: E402
 
 DAYS = ["2024-01-05", "2024-01-06", "2024-01-07"]
 _BIGQUERY = """
-import sys, time
+import sys
 from pathlib import Path
-from pipeline.sample.__main__ import main as sample
-from tests.bigquery_server import serving
+from pipeline.sample import main as sample
+from tests.support import samples
+from tests.support.bigquery_server import SCHEMAS, serving
 root = Path(sys.argv[1])
-flags = ["--visitors", "120", "--items", "50", "--days", "7", "--layouts", "ga4"]
-sample(["--output_dir", str(root / "export"), *flags])
+sample(["--output_dir", str(root / "export"), *"--visitors 120 --items 50 --days 7 --layouts ga4".split()])
 files = sorted((root / "export" / "ga4").iterdir())
 with serving(root / "bucket") as server:
-    server.load_exports("analytics", "ga4", files[:-1])
+    def load(path):
+        rows = samples.lines(path.parent, path.name)
+        server.load("analytics", path.name.partition(".")[0], SCHEMAS["ga4"], rows)
+    for path in files[:-1]:
+        load(path)
     print("serving", server.rest, server.storage, flush=True)
     sys.stdin.readline()
-    server.load_exports("analytics", "ga4", files[-1:])
+    load(files[-1])
     print("loaded", flush=True)
     sys.stdin.read()
 """

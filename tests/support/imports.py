@@ -24,6 +24,7 @@ GOOGLE = {
 }
 
 
+@functools.cache
 def imported(path: Path) -> set[str]:
     """Return the full names of the modules that a file imports; of `from a import b`, a and a.b."""
     names = set()
