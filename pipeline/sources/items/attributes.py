@@ -59,9 +59,9 @@ def collect(
         codes = values.indices.fill_null(NOTHING).to_numpy()
         pairs = count_pairs(item_codes, Coded(codes, places, is_value), times_ms)
         arrays = [
-            pa.DictionaryArray.from_arrays(pa.array(item_codes[pairs.first]), items.dictionary),
-            pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(pairs.first), np.int32)), pa.array([name.encode()])),
-            pa.DictionaryArray.from_arrays(pa.array(codes[places[pairs.first]]), values.dictionary),
+            pa.DictionaryArray.from_arrays(pa.array(pairs.item.astype(np.int32)), items.dictionary),
+            pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(pairs.item), np.int32)), pa.array([name.encode()])),
+            pa.DictionaryArray.from_arrays(pa.array(pairs.value.astype(np.int32)), values.dictionary),
             pa.array(pairs.rows),
             pa.array(pairs.last_ms),
         ]

@@ -23,11 +23,12 @@ def test_as_a_dict_of_lists(rows):
     is_value = np.array([True, True, False, True])
     codes = np.array([2, 0, 3, NOTHING, 1, 0], np.int32)
     expected = defaultdict(list)
-    for row, (item, place, time) in enumerate(rows):
+    for item, place, time in rows:
         value = NOTHING if place == NOTHING else int(codes[place])
         if NOTHING not in (item, value) and is_value[value]:
-            expected[item, value].append((row, time))
+            expected[item, value].append(time)
     pairs = count_pairs(items, Coded(codes, places, is_value), times)
-    assert pairs.first.tolist() == [each[0][0] for each in expected.values()]
-    assert pairs.rows.tolist() == [len(each) for each in expected.values()]
-    assert pairs.last_ms.tolist() == [max(time for _, time in each) for each in expected.values()]
+    counted = zip(*(column.tolist() for column in pairs), strict=True)
+    assert {(item, value): each for item, value, *each in counted} == {
+        pair: [len(each), max(each)] for pair, each in expected.items()
+    }
