@@ -14,6 +14,7 @@ from pipeline.readers.parquet import refuse_other_forms
 from pipeline.readers.records import FormatError
 
 _MOST_BYTES = 1 << 28  # of a block; BigQuery's rows have 100 MB at most
+_MOST_RECORDS = 1 << 13  # at once, since as Python's objects they take many times their bytes
 _NULL = "null"
 _LOGICAL = {
     "date": pa.date32(),
@@ -74,7 +75,7 @@ def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordB
     records: list[Any] = []
     for record in _records(reader):
         records.append(record)
-        if len(records) == rows:
+        if len(records) == min(rows, _MOST_RECORDS):
             yield _from_records(records, target)
             records = []
     if records:

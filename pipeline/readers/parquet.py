@@ -13,9 +13,10 @@ from pipeline.readers.records import type_name
 _LIST_WRAPPERS = {"list", "element", "item", "array", "bag", "array_element"}
 
 
-def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
+def batches(file: BinaryIO, schema: pa.Schema, rows: int, values: int = 1 << 21) -> Iterator[pa.RecordBatch]:
     """Yield the records of a file, at most `rows` at a time, with the nested fields that a schema names.
 
+    A batch has fewer if those would have more than `values` in all columns: a session can have hundreds of products.
     Text comes dictionary-encoded, as it is in the file: to decode it takes half of the time of reading. Raise
     ValueError if the file has none of the fields, or records in another form.
     """
@@ -27,11 +28,20 @@ def batches(file: BinaryIO, schema: pa.Schema, rows: int) -> Iterator[pa.RecordB
         raise ValueError(f"the file has none of the columns {', '.join(schema.names)}; check source.input, source.kind")
     parquet = pyarrow.parquet.ParquetFile(file, metadata=metadata, read_dictionary=kept)
     refuse_other_forms(parquet.schema_arrow, schema)
-    kept = [path for path in kept if _has_values(metadata, paths.index(path))] or kept
+    places = [place for place in map(paths.index, kept) if _has_values(metadata, place)]
+    places = [place for place in places if not _is_lone_mark(place, places, metadata.schema)]
+    kept = [paths[place] for place in places] or kept
     # A batch with the dictionaries of two row groups would have nested text of two chunks, which Arrow does not build.
     for group in range(metadata.num_row_groups):
-        for batch in parquet.iter_batches(batch_size=rows, row_groups=[group], columns=kept):
+        size = min(rows, _records_with(values, metadata.row_group(group), places))
+        for batch in parquet.iter_batches(batch_size=size, row_groups=[group], columns=kept):
             yield without_views(batch)
+
+
+def _records_with(values: int, group: pyarrow.parquet.RowGroupMetaData, columns: list[int]) -> int:
+    """Return how many records of a row group have so many values in some columns."""
+    whole = sum(group.column(column).num_values for column in columns)
+    return max(1, values * group.num_rows // max(whole, 1))
 
 
 def _has_values(metadata: pyarrow.parquet.FileMetaData, column: int) -> bool:
@@ -42,6 +52,15 @@ def _has_values(metadata: pyarrow.parquet.FileMetaData, column: int) -> bool:
         if known is None or known.has_min_max or not known.has_null_count or known.null_count < chunk.num_values:
             return True
     return False
+
+
+def _is_lone_mark(place: int, places: list[int], schema: pyarrow.parquet.ParquetSchema) -> bool:
+    """Return whether a column marks records of which no other column is read, such as isImpression of products."""
+    column = schema.column(place)
+    record = column.path.rpartition(".")[0]
+    if column.physical_type != "BOOLEAN" or not record:
+        return False
+    return not any(schema.column(other).path.startswith(f"{record}.") for other in places if other != place)
 
 
 def refuse_other_forms(written: pa.Schema, wanted: pa.Schema) -> None:
