@@ -31,8 +31,6 @@ from pipeline.sources.items.pages import PageRules
 from pipeline.sources.items.strengths import marks, strengths
 from pipeline.sources.source import Source
 
-_BATCH_ROWS = 1 << 13  # a session has up to hundreds of hits and products, so more of them take 80 MB more memory
-
 __all__ = ["SCHEMA", "Ga360", "extract"]
 
 
@@ -51,7 +49,7 @@ class Ga360(Source):
             UserError: an expression of the page rules is not valid.
         """
         schema = schema_of(settings)
-        reader = reader or ExportReader(schema, batch_rows=_BATCH_ROWS)
+        reader = reader or ExportReader(schema)
         super().__init__(settings, reader.read, schema=schema)
         self._rules = PageRules(settings.page, settings.page_parameters)
         self._split = split
@@ -99,7 +97,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules |
     visits, sound = _visits(batch, numbers, source, ledger)
     hits = Hits(batch, rules or PageRules(source.page, source.page_parameters))
     time, has_time = times.durations(columns.field(hits.flat, "time"))
-    parts = find(hits, sound[hits.session], has_time, numbers[hits.session], source, ledger)
+    parts = find(hits, sound[hits.session], has_time, numbers, source, ledger)
     used = np.zeros(batch.num_rows, bool)
     for part in parts:
         used[hits.session[part.rows.hit[part.item.is_valid().to_numpy(zero_copy_only=False)]]] = True

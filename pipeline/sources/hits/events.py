@@ -10,20 +10,9 @@ import pyarrow as pa
 
 from configs.settings.signals import ANY_EVENT
 from pipeline.sources import columns
-from pipeline.sources.hits.schema import PAGE, SCREEN
+from pipeline.sources.hits.schema import ACTIONS, TYPES
 
-_TYPES = {b"PAGE": PAGE, b"APPVIEW": SCREEN}
-# eCommerceAction.action_type; 0 is unknown, and 8 a step of the checkout.
-_ACTIONS = {
-    b"1": "click",
-    b"2": "detail",
-    b"3": "add_to_cart",
-    b"4": "remove_from_cart",
-    b"5": "checkout",
-    b"6": "purchase",
-    b"7": "refund",
-}
-_KNOWN = (*_TYPES.values(), *_ACTIONS.values())
+_KNOWN = (*TYPES.values(), *ACTIONS.values())
 _SHOWN = 100  # characters of a category
 
 
@@ -39,12 +28,14 @@ class Events:
         self._categories = [value.decode("utf-8", "backslashreplace") for value in values]
         # The code of a name, int32[hits]; behind all names, that of a hit without one.
         self._no_name = np.int32(len(_KNOWN) + len(values))
-        self._actions = self._codes(actions, {name: _KNOWN.index(event) for name, event in _ACTIONS.items()})
-        self._types = self._codes(types, {name: _KNOWN.index(event) for name, event in _TYPES.items()})
-        if b"EVENT" in types.dictionary.to_pylist():
+        self._types = self._codes(types, {name: _KNOWN.index(event) for name, event in TYPES.items()})
+        if values:
             codes = categories.indices.fill_null(len(values)).to_numpy() + np.int32(len(_KNOWN))
             is_event = self._codes(types, {b"EVENT": 0}) == 0
             self._types = np.where(is_event, codes, self._types)
+        self._names = [self._types]
+        if len(actions.dictionary):
+            self._names.append(self._codes(actions, {name: _KNOWN.index(event) for name, event in ACTIONS.items()}))
 
     def are_of(self, event: str) -> np.ndarray:
         """Return which hits are of a type, bool[hits]: page or screen."""
@@ -60,12 +51,12 @@ class Events:
         own = [name in events for name in _KNOWN]
         others = [name in events and name not in _KNOWN for name in self._categories]
         wanted = np.array([*own, *others, False])  # the last one for no name
-        return wanted[self._types] | wanted[self._actions]
+        return np.logical_or.reduce([wanted.take(codes) for codes in self._names])
 
     def count(self, kept: np.ndarray) -> Counter[str]:
         """Return the number of hits by name, of those that are kept, bool[hits]."""
         seen: Counter[str] = Counter()
-        for codes in (self._types, self._actions):
+        for codes in self._names:
             numbers = np.bincount(codes if kept.all() else codes[kept], minlength=self._no_name + 1).tolist()
             for name, number in zip((*_KNOWN, *self._categories), numbers, strict=False):
                 seen[name[:_SHOWN]] += number
@@ -74,4 +65,4 @@ class Events:
     def _codes(self, values: pa.DictionaryArray, codes: dict[bytes, int]) -> np.ndarray:
         """Return the code of each value, int32[n]."""
         of_value = [*(codes.get(value, self._no_name) for value in values.dictionary.to_pylist()), self._no_name]
-        return np.array(of_value, np.int32)[values.indices.fill_null(len(of_value) - 1).to_numpy()]
+        return np.array(of_value, np.int32).take(values.indices.fill_null(len(of_value) - 1).to_numpy())

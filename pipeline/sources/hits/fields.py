@@ -104,15 +104,19 @@ class Hits:
         A product's field describes an item of another kind where the hit has just one product. Prices are in units of
         the currency, not in millionths.
         """
-        alone = rows.product == NOTHING
-        whole = Rows(rows.hit, np.where(alone, self._only[rows.hit], rows.product)) if alone.any() else rows
+        of_products = {name for name, field in fields.items() if field.startswith("product.")}
+        whole = self._with_products_alone(rows) if of_products else rows
         values = {}
         for name, field in fields.items():
-            is_product = field.startswith("product.")
-            values[name] = self._located(field, whole if is_product else rows)
-            if is_product and field.removeprefix("product.") in MICROS:
+            values[name] = self._located(field, whole if name in of_products else rows)
+            if name in of_products and field.removeprefix("product.") in MICROS:
                 values[name] = Located.of_rows(_prices(taken(*values[name])))
         return values
+
+    def _with_products_alone(self, rows: Rows) -> Rows:
+        """Return rows in which a hit itself has its product, if it has just one."""
+        alone = rows.product == NOTHING
+        return Rows(rows.hit, np.where(alone, self._only[rows.hit], rows.product)) if alone.any() else rows
 
     def pages(self, rows: Rows) -> Pages:
         """Return the pages of rows under the page rules; GA360's path has no host."""

@@ -30,6 +30,10 @@ class Occurrences(NamedTuple):
     amount: np.ndarray  # float64, before the weight; NaN for a view, which counts its dwell
     item: pa.DictionaryArray  # null: a view without item, which ends the one before
 
+    def take(self, places: np.ndarray) -> Occurrences:
+        rows, series, amount, item = self
+        return Occurrences(rows.take(places), series[places], amount[places], item.take(pa.array(places)))
+
 
 class _Candidates(NamedTuple):
     """The rows of one signal, or of several."""
@@ -57,7 +61,7 @@ def find(
 
     Args:
         kept: bool[hits]: those of sound sessions. has_time: bool[hits]: the others are rejected.
-        numbers: int64[hits]: the record of each hit.
+        numbers: int64[sessions]: the records.
     """
     events = Events(hits.flat)
     matched = [kept & events.match(signal.event) for signal in source.all_signals]
@@ -66,7 +70,7 @@ def find(
     ledger.counts.update({SEEN_EVENT + name: number for name, number in events.count(kept).items()})
     ledger.skip(HITS, NO_SIGNAL, (kept & ~wanted).sum())
     for hit in np.flatnonzero(wanted & ~has_time).tolist():
-        ledger.reject(HITS, "hit_time_invalid", int(numbers[hit]), hitNumber=hits.number(hit))
+        ledger.reject(HITS, "hit_time_invalid", int(numbers[hits.session[hit]]), hitNumber=hits.number(hit))
     if any(signal.item.startswith("dimension.") for signal in source.all_signals):
         ledger.counts.update({f"seen.dimension.{index}": number for index, number in hits.seen(wanted).items()})
     parts = []
@@ -119,12 +123,14 @@ def _occurrences(
     for row in np.flatnonzero(_is_id(kinds)[fate] & ~has_item).tolist():
         hit = found.rows.hit[row]
         whole = {"contentId": ids[row].as_py(), "hitNumber": hits.number(hit)}
-        ledger.reject(ITEMS, kinds[fate[row]].reason, int(numbers[hit]), **whole)
+        ledger.reject(ITEMS, kinds[fate[row]].reason, int(numbers[hits.session[hit]]), **whole)
 
-    kept = np.flatnonzero(has_item | np.isnan(found.amount))  # a view without item ends the one before
-    coded = pa.array(np.where(has_item, codes, 0)[kept].astype(np.int32), mask=~has_item[kept])
-    item_of_row = pa.DictionaryArray.from_arrays(coded, ids.dictionary)
-    return Occurrences(found.rows.take(kept), found.series[kept], found.amount[kept], item_of_row)
+    coded = pa.array(np.where(has_item, codes, 0).astype(np.int32), mask=~has_item)
+    occurrences = Occurrences(
+        found.rows, found.series, found.amount, pa.DictionaryArray.from_arrays(coded, ids.dictionary, safe=False)
+    )
+    kept = has_item | np.isnan(found.amount)  # a view without item ends the one before
+    return occurrences if kept.all() else occurrences.take(np.flatnonzero(kept))
 
 
 def _is_id(kinds: list[Fate | None]) -> np.ndarray:

@@ -13,6 +13,17 @@ from pipeline.readers.json_arrow import integer
 HITS, PRODUCT, DIMENSIONS = "hits", "product", "customDimensions"
 PAGE, SCREEN = "page", "screen"
 IS_IMPRESSION, QUANTITY, VALUE = "isImpression", "productQuantity", "eventValue"
+TYPES = {b"PAGE": PAGE, b"APPVIEW": SCREEN}  # the events of a hit's type
+# The events of eCommerceAction.action_type; 0 is unknown, and 8 a step of the checkout.
+ACTIONS = {
+    b"1": "click",
+    b"2": "detail",
+    b"3": "add_to_cart",
+    b"4": "remove_from_cart",
+    b"5": "checkout",
+    b"6": "purchase",
+    b"7": "refund",
+}
 MICROS = ("productPrice", "localProductPrice")  # times 10^6
 _INTEGERS = (*MICROS, QUANTITY, VALUE)
 _GROUPS = tuple(f"contentGroup{number}" for number in range(1, 6))
@@ -20,7 +31,12 @@ _EVENT_FIELDS = ("eventCategory", "eventAction", "eventLabel", VALUE)
 
 
 def schema_of(source: SourceSettings) -> pa.Schema:
-    """Return the fields that the signals and attributes of a source need; others cost bytes and time."""
+    """Return the fields that the signals and attributes of a source need; others cost bytes and time.
+
+    A hit's events are read as far as the signals name events of that kind: its type always, its action, its category.
+    """
+    events = {event for signal in source.all_signals for event in signal.event}
+    categories = {"eventCategory"} if events - {*TYPES.values(), *ACTIONS.values()} else set()
     fields = {signal.item for signal in source.all_signals} | set(source.item_attributes.values())
     fields |= {f"product.{QUANTITY}" if s.amount == "quantity" else s.amount for s in source.all_signals}
     has_dimensions = any(field.startswith("dimension.") for field in fields)
@@ -30,7 +46,8 @@ def schema_of(source: SourceSettings) -> pa.Schema:
         page=[name for name, field in (("pagePath", PAGE), ("pageTitle", "page_title")) if field in fields],
         products=[*sorted(products), IS_IMPRESSION] if products or has_dimensions else [],
         groups=[f"contentGroup{field[-1]}" for field in sorted(fields) if field.startswith("content_group.")],
-        event=sorted({"eventCategory", *(field.partition(".")[2] for field in fields if field.startswith("event."))}),
+        event=sorted(categories | {field.partition(".")[2] for field in fields if field.startswith("event.")}),
+        actions=not events <= {*TYPES.values()},
         screen=SCREEN in fields,
     )
 
@@ -42,6 +59,7 @@ def _schema(
     products: Collection[str],
     groups: Collection[str],
     event: Collection[str],
+    actions: bool,
     screen: bool,
 ) -> pa.Schema:
     own = [pa.field(DIMENSIONS, pa.list_(pa.struct([integer("index"), pa.field("value", pa.string())])))]
@@ -49,7 +67,8 @@ def _schema(
     hit = [integer("hitNumber"), integer("time"), pa.field("type", pa.string()), *own]
     hit += [pa.field(PAGE, _texts(page))] if page else []
     hit += [pa.field(PRODUCT, pa.list_(pa.struct([*_texts(products), *own])))] if products else []
-    hit += [pa.field("eCommerceAction", _texts(["action_type"])), pa.field("eventInfo", _texts(event))]
+    hit += [pa.field("eCommerceAction", _texts(["action_type"]))] if actions else []
+    hit += [pa.field("eventInfo", _texts(event))] if event else []
     hit += [pa.field("contentGroup", _texts(groups))] if groups else []
     hit += [pa.field("appInfo", _texts(["screenName"]))] if screen else []
     return pa.schema(
@@ -81,5 +100,6 @@ SCHEMA = _schema(
     products=(*GA360_PRODUCT_FIELDS, QUANTITY, IS_IMPRESSION),
     groups=_GROUPS,
     event=_EVENT_FIELDS,
+    actions=True,
     screen=True,
 )

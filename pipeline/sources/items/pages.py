@@ -96,8 +96,8 @@ class PageRules:
             # which is part of the path; at the end of an address it is not.
             addresses = pc.replace_substring_regex(addresses, r"(?s)[?#].*", b"?")
         distinct = addresses.dictionary_encode()
-        pages = pa.array([_page(url, self._url) for url in distinct.dictionary.to_pylist()], pa.string())
-        pages, left_out = self._chosen(pages)
+        pages = pa.array([_page(url, self._url) for url in distinct.dictionary.to_pylist()], pa.binary())
+        pages, left_out = self._chosen(pages.cast(pa.string()))  # of all bytes at once, not of each page
         coded_pages = pages.cast(pa.binary()).dictionary_encode()
         # From the row to its address, from there to the address without its query, from there to the page.
         of_row = pc.take(distinct.indices, coded.indices)

@@ -186,7 +186,7 @@ def test_events_are_counted_by_name_and_the_others_of_a_hit_too(tmp_path):
         plain_hit(3, 9, "APPVIEW"),
         plain_hit(4, 9, "TRANSACTION"),
     ]
-    pairs, counts = found(tmp_path, [session("a", 1, hits)], {"event": "page", "item": "product.productSKU"})
+    pairs, counts = found(tmp_path, [session("a", 1, hits)], {"event": ["page", "Video"], "item": "product.productSKU"})
     assert pairs == {("a", "x"): 1}, "a category that is called page is not a page"
     seen = {name.removeprefix("seen.event."): n for name, n in counts.items() if name.startswith("seen.event.")}
     assert seen == {"page": 2, "detail": 1, "add_to_cart": 1, "screen": 1}
@@ -266,18 +266,15 @@ def test_only_the_fields_that_are_needed_are_read():
         return [leaf for item in kind for leaf in leaves(item.type, f"{prefix}.{item.name}")]
 
     visit = ["fullVisitorId", "visitNumber", "visitId", "visitStartTime", "date"]
-    hit = [
-        "hits.hitNumber",
-        "hits.time",
-        "hits.type",
-        "hits.eCommerceAction.action_type",
-        "hits.eventInfo.eventCategory",
-    ]
+    hit = ["hits.hitNumber", "hits.time", "hits.type"]
     pages = leaves(pa.struct(list(schema_of(SourceSettings(preset="ga360_pages")))))
     assert sorted(pages) == sorted([*visit, *hit, "hits.page.pagePath", "hits.page.pageTitle"])
     shop = leaves(pa.struct(list(schema_of(SourceSettings(preset="ga360_shop", attributes={})))))
-    products = ["hits.product.productSKU", "hits.product.isImpression"]
-    assert sorted(shop) == sorted([*visit, *hit, *products])
+    actions = ["hits.eCommerceAction.action_type", "hits.product.productSKU", "hits.product.isImpression"]
+    assert sorted(shop) == sorted([*visit, *hit, *actions])
+    watched = [{"event": "Video", "item": "product.productSKU"}]
+    videos = leaves(pa.struct(list(schema_of(SourceSettings(kind="ga360", signals=watched, attributes={})))))
+    assert sorted(videos) == sorted([*shop, "hits.eventInfo.eventCategory"]), "perhaps it is another misspelt"
     bought = [{"event": "purchase", "item": "product.productSKU", "amount": "quantity"}]
     counted = leaves(pa.struct(list(schema_of(SourceSettings(kind="ga360", signals=bought, attributes={})))))
     assert sorted(counted) == sorted([*shop, "hits.product.productQuantity"])
