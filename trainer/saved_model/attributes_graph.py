@@ -1,19 +1,20 @@
-"""A new item by its raw attributes, within the SavedModel's graph: features, factors, and its audience."""
+"""Items that come later, within the SavedModel's graph: their factors and audiences, from attributes and views."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from ranking import cold_start
 from ranking.attributes.prior import Prior
+from ranking.fold_in import Projection
+from trainer.als.wals import Side
+from trainer.saved_model.answers_graph import Answers
+from trainer.saved_model.fold_in_graph import FoldIn
 
 SIGNATURE = "item_features"  # of the SavedModel that the dataset has for features
-_COUNT = "k"
-
-Audience = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
 
 class Regression(NamedTuple):
@@ -24,36 +25,75 @@ class Regression(NamedTuple):
 
 
 class FromAttributes(tf.Module):
-    """The features of a dataset's SavedModel, and the regression on them."""
+    """The features of a dataset's SavedModel, the regression on them, and the visitors who may view an item."""
 
-    def __init__(self, features_fn: str, regression: Regression):
+    def __init__(self, features_fn: str, regression: Regression, answers: Answers, users: Projection, items: Side):
+        """Load the features; users: those of `answers`, with their weights; items: with the weights of known items."""
         super().__init__(name="from_attributes")
-        self._features = tf.saved_model.load(features_fn)
+        self._features, self._scale = tf.saved_model.load(features_fn), regression.scale
         self._table = tf.Variable(regression.prior.table, trainable=False, name="regression")
-        self._scale = regression.scale
+        self.answers, self.viewers = answers, FoldIn(answers.users, users)
+        self._weight, self._exponent = weights_by_views(items.weights, items.counts)
+        self._function = self._features.signatures[SIGNATURE]
+        self._specs: dict[str, tf.TensorSpec] = self._function.structured_input_signature[1]
+        self._names = sorted(self._specs)
 
-    def signature(self, mean_item: tf.Tensor, audience: Audience) -> Any:
-        """Return a function of the attributes by name and `k`, to be exported: the audience of each item.
+    def exported(self) -> dict[str, Any]:
+        """Return the signatures by name: they take the attributes by name, as the dataset's own signature does."""
+        return {
+            "item_from_attributes": self._with(self._audience, tf.TensorSpec(None, tf.int32, "k")),
+            "factors_from_attributes": self._with(
+                self._with_views,
+                tf.TensorSpec([None, None], tf.string, "visitorIds"),
+                tf.TensorSpec([None, None], tf.float32, "ratings"),
+            ),
+        }
 
-        An item without features is answered by the mean item. Attributes are what the dataset's own signature takes.
+    def _with(self, answer: Any, *specs: tf.TensorSpec) -> Any:
+        """Return a function of the attributes and of other inputs; one that an attribute's name has begins with _."""
+        others = [
+            tf.TensorSpec(spec.shape, spec.dtype, f"_{spec.name}") if spec.name in self._specs else spec
+            for spec in specs
+        ]
+        count = len(self._names)
+
+        @tf.function(input_signature=[*(self._specs[name] for name in self._names), *others], autograph=False)
+        def answered(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            rows = self._function(**dict(zip(self._names, inputs[:count], strict=True)))
+            return answer(rows, *inputs[count:])
+
+        return answered
+
+    def _audience(self, rows: dict[str, tf.Tensor], k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return the audience of each item; one without features is answered by the mean item."""
+        has_some = _lengths(rows) > 0
+        factors = tf.where(has_some[:, None], self._factors(rows), self.answers.mean_item[None, :])
+        rule = tf.where(has_some, cold_start.ATTRIBUTES, cold_start.MEAN_ITEM)
+        return self.answers.audience_of_factors(factors, rule, k) | {"factors": factors}
+
+    def _with_views(
+        self, rows: dict[str, tf.Tensor], visitor_ids: tf.Tensor, ratings: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Return the factors of items from attributes, and from the views since, as `ranking.attributes.prior.fold_in`.
+
+        visitor_ids, ratings: [b, n], padded with empty ids; visitors that the model does not have are left out.
         """
-        features = self._features.signatures[SIGNATURE]
-        specs: dict[str, tf.TensorSpec] = features.structured_input_signature[1]
-        names = sorted(specs)
-        count = _COUNT if _COUNT not in specs else f"_{_COUNT}"
-
-        @tf.function(
-            input_signature=[*(specs[name] for name in names), tf.TensorSpec(None, tf.int32, count)], autograph=False
-        )
-        def item_from_attributes(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            rows = features(**dict(zip(names, inputs[:-1], strict=True)))
-            splits = rows["row_splits"]
-            has_some = splits[1:] > splits[:-1]
-            factors = tf.where(has_some[:, None], self._factors(rows), mean_item[None, :])
-            rule = tf.where(has_some, cold_start.ATTRIBUTES, cold_start.MEAN_ITEM)
-            return audience(factors, rule, inputs[-1]) | {"factors": factors}
-
-        return item_from_attributes
+        prior = tf.where(_lengths(rows)[:, None] > 0, self._factors(rows), 0.0)
+        users = self.answers.visitor_ids.indices(visitor_ids)
+        is_known = (users >= 0) & (tf.strings.length(visitor_ids) > 0)
+        history, given = (tf.ragged.boolean_mask(values, is_known) for values in (users, ratings))
+        count = history.row_lengths()
+        own = self._weight * tf.maximum(tf.cast(count, tf.float64), 1) ** -self._exponent
+        weights = tf.gather(own, history.value_rowids())
+        weights *= tf.cast(tf.gather(self.viewers.item_weights, history.values), tf.float64)
+        viewers = tf.cast(tf.gather(self.answers.users, history.values), tf.float64)
+        products = tf.reduce_sum(viewers * tf.cast(tf.gather(prior, history.value_rowids()), tf.float64), 1)
+        share = tf.math.divide_no_nan(weights, self.viewers.unobserved_weight + weights)
+        residuals = given.with_values(given.values - tf.cast(share * products, tf.float32))
+        viewed = tf.where(count > 0)
+        added = self.viewers.factors(history, residuals, tf.cast(own, tf.float32), viewed[:, 0])
+        factors = tf.tensor_scatter_nd_add(prior, viewed, added)
+        return {"factors": factors, "features": tf.cast(_lengths(rows), tf.int32), "views": tf.cast(count, tf.int32)}
 
     def _factors(self, rows: dict[str, tf.Tensor]) -> tf.Tensor:
         """Return the factors float32 [n, d] of rows of features, as `ranking.attributes.prior` computes them."""
@@ -63,3 +103,19 @@ class FromAttributes(tf.Module):
         missing = tf.size(rows["row_splits"]) - 1 - tf.shape(sums)[0]  # rows at the end without features
         sums = tf.pad(sums, [[0, missing], [0, 0]]) + tf.cast(self._table[-1], tf.float64)
         return tf.cast(sums, tf.float32) * tf.constant(self._scale, tf.float32)
+
+
+def weights_by_views(weights: np.ndarray, views: np.ndarray) -> tuple[float, float]:
+    """Return c and e, with which c n^-e is the weight C of an item of n views, by those of the known items."""
+    weighs = (weights > 0) & (views > 0)
+    if not weighs.any():
+        return 0.0, 0.0
+    logarithms, levels = np.log(views[weighs].astype(float)), np.log(weights[weighs].astype(float))
+    spread = logarithms.var()
+    exponent = -((logarithms - logarithms.mean()) * (levels - levels.mean())).mean() / spread if spread else 0.0
+    return float(np.exp(levels.mean() + exponent * logarithms.mean())), float(exponent)
+
+
+def _lengths(rows: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Return the number of features of each row, int64 [n]."""
+    return rows["row_splits"][1:] - rows["row_splits"][:-1]

@@ -20,8 +20,9 @@ from ranking.attributes.new_items import NewItems
 from ranking.fold_in import Objective, Projection
 from ranking.neighbourhood import Neighbourhood
 from trainer.als import wals
+from trainer.saved_model.answers_graph import Tables
 from trainer.saved_model.attributes_graph import FromAttributes, Regression
-from trainer.saved_model.signatures import Recommender, Tables
+from trainer.saved_model.signatures import Recommender
 
 
 def save(
@@ -48,7 +49,7 @@ def save(
         neighbourhood: the item-item term, if the model has one.
         new: the items that nobody has viewed, if the model has some. new_ids: the path of their ids.
         regression: from attributes to factors, if the model has one; with it and the dataset's SavedModel of features,
-            the model has the signature item_from_attributes.
+            the model has the signatures that take items which come later.
 
     Raises:
         UserError: the dataset's vocabularies do not fit the tables, or it has no items.parquet.
@@ -71,30 +72,14 @@ def save(
         new_ids=new_ids,
     )
     module = Recommender(tables, projection, settings)
-    exported = signatures(module)
+    exported = module.exported()
     if regression and storage.exists(dataset.item_features_fn):
-        module.from_attributes = FromAttributes(dataset.item_features_fn, regression)  # an attribute, to be saved too
-        by_attributes = module.from_attributes.signature(module.mean_item, module.audience_of_factors)
-        exported["item_from_attributes"] = by_attributes
+        viewers = Projection(tables.users, rows.weights, objective)
+        from_attributes = FromAttributes(dataset.item_features_fn, regression, module, viewers, cols)
+        module.from_attributes = from_attributes  # an attribute, to be saved too
+        exported |= from_attributes.exported() | module.with_items()
     tf.saved_model.save(module, path, signatures=exported)
     _write_titles(join(path, SERVED_ITEMS), dataset)
-
-
-def signatures(module: Recommender) -> dict:
-    """Return the function of each signature, by name."""
-    return {
-        "serving_default": module.recommend,
-        "recommend": module.recommend,
-        "recommend_from_history": module.recommend_from_history,
-        "audience": module.audience,
-        "similar_items": module.similar_items,
-        "similar_items_dot": module.similar_items_dot,
-        "similar_visitors": module.similar_visitors,
-        "similar_visitors_dot": module.similar_visitors_dot,
-        "explanation": module.explanation,
-        "history": module.history_of,
-        "project": module.project,
-    }
 
 
 def _write_titles(path: str, dataset: Dataset) -> None:

@@ -23,6 +23,11 @@ class FoldIn(tf.Module):
         shared = self._objective.unobserved_weight * projection.gramian
         self.shared = tf.Variable(shared, trainable=False, name="shared")
 
+    @property
+    def unobserved_weight(self) -> float:
+        """The weight of what was not observed, w0."""
+        return self._objective.unobserved_weight
+
     def factors(
         self, history: tf.RaggedTensor, ratings: tf.RaggedTensor, row_weights: tf.Tensor, rows: tf.Tensor
     ) -> tf.Tensor:

@@ -1,6 +1,11 @@
-"""Items that nobody has viewed, within the SavedModel's graph: next to the known ones in each list of items."""
+"""Items that nobody has viewed, within the SavedModel's graph: next to the known ones in each list of items.
+
+They are those of the model, and those that a request brings: ids and factors of items that were added later.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -8,26 +13,54 @@ import tensorflow as tf
 from ranking import similarity
 from ranking.attributes.new_items import NewItems
 from trainer.saved_model import topk_graph
-from trainer.saved_model.id_lookup import NONE, Ids
+from trainer.saved_model.id_lookup import NONE, AllIds, GivenIds, Ids
 
 _NONE = np.int64(NONE)
 
 _Best = tuple[tf.Tensor, tf.Tensor]  # indices int64 [b, k] and scores float32 [b, k]
 
 
-class NewRows(tf.Module):
-    """n new items, whose indices follow those of m known ones."""
+class NewItemsOfModel(tf.Module):
+    """The new items of a model with m known items."""
 
-    def __init__(self, new: NewItems, ids: str, known: int):
+    def __init__(self, new: NewItems, ids: str):
         super().__init__(name="new_items")
-        self.ids, self.known = Ids(ids, "new_item_ids"), known
+        self.ids = Ids(ids, "new_item_ids")
         self.factors = tf.Variable(new.factors, trainable=False, name="factors")
         self.norms = tf.Variable(similarity.norms(new.factors), trainable=False, name="norms")
+
+    def rows(self, known: int) -> NewRows:
+        """Return the rows, which follow `known` items."""
+        return NewRows(self.ids, self.factors.value(), self.norms.value(), known)
+
+
+class NewRows(NamedTuple):
+    """n new items, whose indices follow those of m known ones."""
+
+    ids: Ids | AllIds | GivenIds
+    factors: tf.Tensor  # float32 [n, d]
+    norms: tf.Tensor  # float64 [n], lengths of the factors
+    known: int  # m
+
+    @classmethod
+    def given(cls, names: tf.Tensor, factors: tf.Tensor, all_known: Ids | AllIds, known: int) -> NewRows:
+        """Return the items of a request, without those that the model has: ids [e] and factors float32 [e, d]."""
+        is_other = (all_known.indices(names) < 0) & (tf.strings.length(names) > 0)
+        names, factors = tf.boolean_mask(names, is_other), tf.boolean_mask(factors, is_other)
+        lengths = tf.sqrt(tf.reduce_sum(tf.cast(factors, tf.float64) ** 2, 1))
+        return cls(GivenIds(names), factors, tf.where(lengths > 0, lengths, tf.ones_like(lengths)), known)
+
+    def followed_by(self, others: NewRows, count: int) -> NewRows:
+        """Return these `count` items and others after them."""
+        ids = AllIds(self.ids, others.ids, count)
+        factors, norms = (tf.concat(pair, 0) for pair in ((self.factors, others.factors), (self.norms, others.norms)))
+        return NewRows(ids, factors, norms, self.known)
 
     def rows(self, names: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return whether each id is of a new item, bool [b], and its factors float32 [b, d]."""
         indices = self.ids.indices(names)
-        return indices >= 0, tf.gather(self.factors, tf.maximum(indices, 0))
+        padded = tf.pad(self.factors, [[0, 1], [0, 0]])  # so that there is a row if there are no items
+        return indices >= 0, tf.gather(padded, tf.maximum(indices, 0))
 
     def among(
         self, known: _Best, queries: tf.Tensor, most_new: tf.Tensor, k: tf.Tensor, seen: tf.Tensor | None = None
@@ -41,7 +74,7 @@ class NewRows(tf.Module):
             indices = self.ids.indices(seen)
             left_out = tf.ragged.boolean_mask(indices, indices >= 0)
         most = tf.cast(tf.maximum(tf.reduce_max(tf.concat([most_new, [1]], 0)), 1), tf.int32)
-        indices, scores = topk_graph.best(queries, self.factors.value(), left_out, most)
+        indices, scores = self._best(queries, left_out, most)
         may_be = tf.range(tf.shape(scores, tf.int64)[1])[None, :] < most_new[:, None]
         return self._merged(known, (indices, tf.where(may_be, scores, -float("inf"))), k)
 
@@ -50,21 +83,35 @@ class NewRows(tf.Module):
 
         norms: float64 [m] of the known items if cosines are compared, else None.
         """
-        is_new, own = asked >= self.known, None if norms is None else self.norms
+        by_cosine = norms is not None
+        is_new = asked >= self.known
         in_known, in_new = tf.where(is_new, _NONE, asked), tf.where(is_new, asked - self.known, _NONE)
+        padded = tf.pad(self.factors, [[0, 1], [0, 0]])
+        own = tf.pad(self.norms, [[0, 1]], constant_values=1) if by_cosine else None
         queries = tf.where(
             is_new[:, None],
-            topk_graph.rows(self.factors, tf.maximum(in_new, 0), own),
+            topk_graph.rows(padded, tf.maximum(in_new, 0), own),
             topk_graph.rows(items, tf.maximum(in_known, 0), norms),
         )
-        best = []
-        for table, lengths, itself in ((items, norms, in_known), (self.factors, own, in_new)):
-            left_out = tf.ragged.boolean_mask(itself[:, None], itself[:, None] >= 0)
-            search = queries, table.value(), left_out, k
-            best.append(
-                topk_graph.best(*search) if lengths is None else topk_graph.best_by_cosine(*search, lengths.value())
-            )
-        return self._merged(best[0], best[1], k)
+        search = queries, items.value(), _itself(in_known), k
+        best = topk_graph.best_by_cosine(*search, norms.value()) if by_cosine else topk_graph.best(*search)
+        return self._merged(best, self._best(queries, _itself(in_new), k, by_cosine), k)
+
+    def _best(self, queries: tf.Tensor, left_out: tf.RaggedTensor, k: tf.Tensor, by_cosine: bool = False) -> _Best:
+        """Return the best k of the new items; lists without entries if there are no items."""
+
+        def search() -> _Best:
+            if by_cosine:
+                return topk_graph.best_by_cosine(queries, self.factors, left_out, k, self.norms)
+            return topk_graph.best(queries, self.factors, left_out, k)
+
+        def nothing() -> _Best:
+            shape = tf.stack([tf.shape(queries)[0], 0])
+            return tf.zeros(shape, tf.int64), tf.zeros(shape, tf.float32)
+
+        if self.factors.shape[0]:
+            return search()
+        return tf.cond(tf.shape(self.factors)[0] > 0, search, nothing)
 
     def _merged(self, known: _Best, new: _Best, k: tf.Tensor) -> _Best:
         """Return the best k of both; of equal scores, known items come first, then the lower index."""
@@ -75,19 +122,6 @@ class NewRows(tf.Module):
         return tf.where(top.values > -float("inf"), merged, _NONE), top.values
 
 
-class AllIds:
-    """The ids of known and of new items."""
-
-    def __init__(self, known: Ids, new: NewRows):
-        self._known, self._new = known, new
-
-    def indices(self, ids: tf.Tensor) -> tf.Tensor:
-        """Return the indices of ids; -1 for an id that is neither known nor new."""
-        known, new = self._known.indices(ids), self._new.ids.indices(ids)
-        return tf.where((known < 0) & (new >= 0), new + self._new.known, known)
-
-    def ids(self, indices: tf.Tensor) -> tf.Tensor:
-        """Return the ids of indices; an empty id for -1."""
-        is_new = indices >= self._new.known
-        known = self._known.ids(tf.where(is_new, _NONE, indices))
-        return tf.where(is_new, self._new.ids.ids(tf.where(is_new, indices - self._new.known, _NONE)), known)
+def _itself(asked: tf.Tensor) -> tf.RaggedTensor:
+    """Return rows with each index int64 [b] alone; an empty row for -1."""
+    return tf.ragged.boolean_mask(asked[:, None], asked[:, None] >= 0)

@@ -2,298 +2,117 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from artifacts.sparse_rows import SparseRows
-from configs.settings import ColdStartSettings
-from ranking import cold_start, similarity
-from ranking.attributes import one_list
-from ranking.attributes.new_items import NewItems
-from ranking.fold_in import Projection
-from ranking.neighbourhood import Neighbourhood
-from trainer.saved_model import topk_graph
-from trainer.saved_model.fold_in_graph import FoldIn
-from trainer.saved_model.id_lookup import NONE, Ids
-from trainer.saved_model.neighbourhood_graph import Related
-from trainer.saved_model.new_items_graph import AllIds, NewRows
+from trainer.saved_model.answers_graph import Answers
 
+WITH_ITEMS = "_with_items"  # end of the name of a signature that takes new items
 _K = tf.TensorSpec(None, tf.int32, "k")  # of any rank: one for all rows, or one per row
 _VISITORS = tf.TensorSpec([None], tf.string, "visitorId")
 _ITEMS = tf.TensorSpec([None], tf.string, "contentId")
 _HISTORY = tf.TensorSpec([None, None], tf.string, "contentIds"), tf.TensorSpec([None, None], tf.float32, "ratings")
 _ROWS = tf.TensorSpec([None, None], tf.int64, "indices"), tf.TensorSpec([None, None], tf.float32, "values")
 
-
-@dataclass(frozen=True)
-class Tables:
-    """The content of the model; u visitors by userId, m items by itemId, d factors. The items' are in a Projection."""
-
-    users: np.ndarray  # float32 [u, d], the factors that answer; projected ones for visitors with few ratings
-    user_weights: np.ndarray  # float32 [u], R
-    default_row_weight: float  # R of a visitor that was not in the training data
-    histories: SparseRows  # the items of each visitor, and the ratings
-    owners: SparseRows  # the visitors of each item that may not be recommended to them again
-    popularity: np.ndarray  # float32 [m], the scores if popularity answers
-    vocab_users: str  # path of the vocabulary
-    vocab_items: str  # path of the vocabulary
-    new: NewItems  # the items that nobody has viewed
-    new_ids: str  # path of their ids, if there are some
-    neighbourhood: Neighbourhood | None = None  # the item-item term, if the model has one
+Outputs = dict[str, tf.Tensor]
 
 
 def _signature(*specs: tf.TensorSpec) -> Any:
     return tf.function(input_signature=specs, autograph=False)
 
 
-def _constant(name: str, value: np.ndarray) -> tf.Variable:
-    return tf.Variable(value, trainable=False, name=name)
-
-
-class Recommender(tf.Module):
-    """The tables and the signatures over them."""
-
-    def __init__(self, tables: Tables, projection: Projection, settings: ColdStartSettings):
-        super().__init__(name="wals")
-        self.visitor_ids, self.item_ids = Ids(tables.vocab_users, "visitors"), Ids(tables.vocab_items, "items")
-        self._settings, self._site_ratings = settings, tables.histories.entries
-        self._default_row_weight = tables.default_row_weight
-        self.users, self.items = _constant("users", tables.users), _constant("items", projection.items)
-        self.user_weights = _constant("user_weights", tables.user_weights)
-        self.user_norms = _constant("user_norms", similarity.norms(tables.users))
-        self.item_norms = _constant("item_norms", similarity.norms(projection.items))
-        self.mean_item = _constant("mean_item", cold_start.mean_item(projection.items))
-        self.popularity = _constant("popularity", tables.popularity)
-        self.splits = _constant("splits", tables.histories.indptr)
-        self.history = _constant("history", tables.histories.indices)
-        self.ratings = _constant("ratings", tables.histories.values)
-        self.entry_weights = _constant("entry_weights", tables.histories.weights)
-        self.again = _constant("again", tables.histories.again)
-        self.owner_splits = _constant("owner_splits", tables.owners.indptr)
-        self.owners = _constant("owners", tables.owners.indices)
-        self.fold_in = FoldIn(self.items, projection)
-        self.new = NewRows(tables.new, tables.new_ids, len(projection.items)) if len(tables.new) else None
-        self.all_item_ids = AllIds(self.item_ids, self.new) if self.new else self.item_ids
-        self.related = Related(tables.neighbourhood) if tables.neighbourhood else None
-        self.all_owner_splits, self.all_owners = self.owner_splits, self.owners
-        if self.related and len(tables.histories.again):
-            all_owners = tables.histories.transpose(len(projection.items))
-            self.all_owner_splits = _constant("all_owner_splits", all_owners.indptr)
-            self.all_owners = _constant("all_owners", all_owners.indices)
+class Recommender(Answers):
+    """The model's signatures."""
 
     @_signature(_VISITORS, _K)
-    def recommend(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the best items for each visitor, without those that the visitor has and may not be given again."""
-        users = self.visitor_ids.indices(visitor_ids)
-        history, _ = self._histories(users)
-        factors = tf.gather(self.users, tf.maximum(users, 0))
-        return self._recommend(self._rules(users >= 0, history), factors, history, self._left_out(users, history), k)
+    def recommend(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> Outputs:
+        """Return the best items for each visitor."""
+        return self.for_visitors(visitor_ids, k, self.new_rows())
 
     @_signature(*_HISTORY, _K)
-    def recommend_from_history(self, content_ids: tf.Tensor, ratings: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+    def recommend_from_history(self, content_ids: tf.Tensor, ratings: tf.Tensor, k: tf.Tensor) -> Outputs:
         """Return the best items for visitors without a row in the dataset, from their ratings."""
-        check = _check(tf.reduce_all(tf.math.is_finite(ratings)), "ratings must be finite numbers")
-        same = tf.reduce_all(tf.equal(tf.shape(content_ids), tf.shape(ratings)))
-        with tf.control_dependencies([check, _check(same, "contentIds and ratings must have one shape")]):
-            items = self.item_ids.indices(content_ids)
-        known = (items >= 0) & (tf.strings.length(content_ids) > 0)
-        history = tf.ragged.boolean_mask(items, known)
-        ordered = tf.sort(tf.where(known, items, -1 - tf.range(tf.shape(items, tf.int64)[1])), axis=1)
-        once = tf.reduce_all(ordered[:, 1:] != ordered[:, :-1])
-        with tf.control_dependencies([_check(once, "a history names an item twice; name it once")]):
-            unknown = tf.zeros(tf.shape(items)[:1], tf.bool)
-        rules = self._rules(unknown, history)
-        projected, rows = tf.where(rules.projection), tf.shape(items)[0]
-        weights = self._default_row_weights(rows)
-        solved = self.fold_in.factors(history, tf.ragged.boolean_mask(ratings, known), weights, projected[:, 0])
-        factors = tf.tensor_scatter_nd_update(tf.zeros([rows, self.items.shape[1]]), projected, solved)
-        return self._recommend(rules, factors, history, history, k, seen=content_ids) | {
-            "known": tf.cast(history.row_lengths(), tf.int32)
-        }
-
-    def _histories(self, users: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """Return the items int64 and the ratings float32 of each user, [b, (n)]; an empty row for -1."""
-        entries = topk_graph.rows_of(self.splits, users)
-        return _wide(topk_graph.take(entries, self.history)), topk_graph.take(entries, self.ratings)
-
-    def _entry_weights(self, users: tf.Tensor, ratings: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Return E float32 of each user's items, [b, (n)]."""
-        if not self.entry_weights.shape[0]:
-            return tf.ones_like(ratings)
-        return topk_graph.take(topk_graph.rows_of(self.splits, users), self.entry_weights)
-
-    def _left_out(self, users: tf.Tensor, history: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Return the items of each user's history that may not be recommended again, [b, (n)]."""
-        if not self.again.shape[0]:
-            return history
-        again = topk_graph.take(topk_graph.rows_of(self.splits, users), self.again)
-        return tf.ragged.boolean_mask(history, tf.logical_not(again))
-
-    def _default_row_weights(self, rows: tf.Tensor) -> tf.Tensor:
-        return tf.fill([rows], tf.constant(self._default_row_weight, tf.float32))
-
-    def _rules(self, known: tf.Tensor, history: tf.RaggedTensor) -> cold_start.Rules:
-        limits = self._settings.min_ratings, self._settings.min_site_ratings
-        return cold_start.rules(known, history.row_lengths(), self._site_ratings, *limits)
-
-    def _recommend(
-        self,
-        rules: cold_start.Rules,
-        factors: tf.Tensor,
-        history: tf.RaggedTensor,
-        left_out: tf.RaggedTensor,
-        k: tf.Tensor,
-        *,
-        seen: tf.Tensor | None = None,
-    ) -> dict[str, tf.Tensor]:
-        most, each = _counts(k, tf.shape(factors)[0])
-        instead = rules.popularity, self.popularity.value()
-        search = factors, self.items.value(), left_out, most, instead
-        if self.related:
-            items, scores = topk_graph.best_with_addends(*search, self.related.addends(history))
-        else:
-            items, scores = topk_graph.best_instead(*search)
-        if self.new:
-            most_new = one_list.most_new(self._settings.new_items_share, tf.cast(each, tf.int64))
-            most_new = tf.where(rules.popularity, tf.zeros_like(most_new), most_new)
-            items, scores = self.new.among((items, scores), factors, most_new, most, seen)
-        rule = tf.where(rules.factors, cold_start.FACTORS, cold_start.PROJECTION)
-        rule = tf.where(rules.popularity, cold_start.POPULARITY, rule)
-        return _answer("contentIds", self.all_item_ids, items, scores, each) | {"rule": rule}
+        return self.for_histories(content_ids, ratings, k, self.new_rows())
 
     @_signature(*_ROWS)
-    def project(self, indices: tf.Tensor, values: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the factors of rows of itemIds, padded with -1, with the items' factors as they are."""
-        given = indices >= 0
-        history, ratings = tf.ragged.boolean_mask(indices, given), tf.ragged.boolean_mask(values, given)
-        rows = tf.range(tf.shape(indices, tf.int64)[0])
-        weights = self._default_row_weights(tf.shape(indices)[0])
-        return {"factors": self.fold_in.factors(history, ratings, weights, rows)}
+    def project(self, indices: tf.Tensor, values: tf.Tensor) -> Outputs:
+        """Return the factors of rows of itemIds."""
+        return self.projected(indices, values)
 
     @_signature(_ITEMS, _K)
-    def audience(self, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the visitors with the greatest scores for each item, without those whose history leaves it out."""
-        items = self.item_ids.indices(content_ids)
-        known = items >= 0
-        factors = tf.where(known[:, None], tf.gather(self.items, tf.maximum(items, 0)), self.mean_item[None, :])
-        rule = tf.where(known, cold_start.FACTORS, cold_start.MEAN_ITEM)
-        if self.new:
-            is_new, of_new = self.new.rows(content_ids)
-            factors = tf.where(is_new[:, None], of_new, factors)
-            rule = tf.where(is_new, cold_start.ATTRIBUTES, rule)
-        return self._audience(items, factors, rule, k)
-
-    def audience_of_factors(self, factors: tf.Tensor, rule: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return what `audience` does for factors float32 [b, d] of items that the model does not have."""
-        return self._audience(tf.fill(tf.shape(factors, tf.int64)[:1], tf.constant(NONE, tf.int64)), factors, rule, k)
-
-    def _audience(self, items: tf.Tensor, factors: tf.Tensor, rule: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        owners = _wide(topk_graph.take(topk_graph.rows_of(self.owner_splits, items), self.owners))
-        most, each = _counts(k, tf.shape(items)[0])
-        search = factors, self.users.value(), owners, most
-        if self.related:
-            size = self.users.shape[0]
-            instead = tf.zeros(tf.shape(items), tf.bool), tf.zeros([size])  # popularity answers for no item
-            addends = self.related.audience_addends(items, self.all_owner_splits, self.all_owners, size)
-            users, scores = topk_graph.best_with_addends(*search, instead, addends)
-        else:
-            users, scores = topk_graph.best(*search)
-        return _answer("visitorIds", self.visitor_ids, users, scores, each) | {"rule": rule}
+    def audience(self, content_ids: tf.Tensor, k: tf.Tensor) -> Outputs:
+        """Return the visitors with the greatest scores for each item."""
+        return self.for_items(content_ids, k, self.new_rows())
 
     @_signature(_ITEMS, _K)
-    def similar_items(self, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+    def similar_items(self, content_ids: tf.Tensor, k: tf.Tensor) -> Outputs:
         """Return the items of the greatest cosine with each item; none for an item that the model lacks."""
-        return self._similar_items(content_ids, k, self.item_norms)
+        return self.like_items(content_ids, k, self.item_norms, self.new_rows())
 
     @_signature(_ITEMS, _K)
-    def similar_items_dot(self, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+    def similar_items_dot(self, content_ids: tf.Tensor, k: tf.Tensor) -> Outputs:
         """Return the items of the greatest dot product with each item, which favours popular items."""
-        return self._similar_items(content_ids, k)
+        return self.like_items(content_ids, k, None, self.new_rows())
 
     @_signature(_VISITORS, _K)
-    def similar_visitors(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+    def similar_visitors(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> Outputs:
         """Return the visitors of the greatest cosine with each visitor; none for a visitor that the model lacks."""
-        return self._similar(visitor_ids, k, self.visitor_ids, "visitorIds", self.users, self.user_norms)
+        return self.like(visitor_ids, k, self.visitor_ids, "visitorIds", self.users, self.user_norms)
 
     @_signature(_VISITORS, _K)
-    def similar_visitors_dot(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+    def similar_visitors_dot(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> Outputs:
         """Return the visitors of the greatest dot product with each visitor, which favours those with many ratings."""
-        return self._similar(visitor_ids, k, self.visitor_ids, "visitorIds", self.users)
-
-    def _similar_items(self, names: tf.Tensor, k: tf.Tensor, norms: Any = None) -> dict[str, tf.Tensor]:
-        if not self.new:
-            return self._similar(names, k, self.item_ids, "contentIds", self.items, norms)
-        most, each = _counts(k, tf.shape(names)[0])
-        indices = self.all_item_ids.indices(names)
-        best, scores = self.new.similar(indices, self.items, norms, most)
-        return _answer("contentIds", self.all_item_ids, best, scores, tf.where(indices >= 0, each, 0))
-
-    def _similar(
-        self, names: tf.Tensor, k: tf.Tensor, ids: Ids, called: str, table: tf.Tensor, norms: Any = None
-    ) -> dict[str, tf.Tensor]:
-        indices = ids.indices(names)
-        known = tf.maximum(indices, 0)
-        most, each = _counts(k, tf.shape(indices)[0])
-        itself = tf.RaggedTensor.from_tensor(known[:, None])
-        search = topk_graph.rows(table, known, norms), table.value(), itself, most
-        best, scores = topk_graph.best(*search) if norms is None else topk_graph.best_by_cosine(*search, norms.value())
-        return _answer(called, ids, best, scores, tf.where(indices >= 0, each, 0))
+        return self.like(visitor_ids, k, self.visitor_ids, "visitorIds", self.users)
 
     @_signature(_VISITORS, _ITEMS, _K)
-    def explanation(self, visitor_ids: tf.Tensor, content_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+    def explanation(self, visitor_ids: tf.Tensor, content_ids: tf.Tensor, k: tf.Tensor) -> Outputs:
         """Return the visitor's items of the greatest contributions to the projected score of an item."""
-        users, items = self.visitor_ids.indices(visitor_ids), self.all_item_ids.indices(content_ids)
-        wanted = tf.gather(self.items, tf.clip_by_value(items, 0, self.items.shape[0] - 1))
-        if self.new:
-            is_new, of_new = self.new.rows(content_ids)
-            wanted = tf.where(is_new[:, None], of_new, wanted)
-        users = tf.where(items >= 0, users, NONE)
-        history, ratings = self._histories(users)
-        most, each = _counts(k, tf.shape(users)[0])
-        own, entries = self._entry_weights(users, ratings), tf.gather(users, ratings.value_rowids())
-        weights = own.with_values(own.values * tf.gather(self.user_weights, tf.maximum(entries, 0)))
-        shares = self.fold_in.contributions(history, ratings, weights, wanted)
-        if self.related:
-            shares += self.related.contributions(history, items)
-        answer = _answer("contentIds", self.item_ids, *topk_graph.best_of_each(history, shares, most), each)
-        answer["contributions"] = answer.pop("scores")
-        return answer | {"score": tf.cast(tf.reduce_sum(shares, 1), tf.float32)}
+        return self.explained(visitor_ids, content_ids, k, self.new_rows())
 
     @_signature(_VISITORS, _K)
-    def history_of(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+    def history_of(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> Outputs:
         """Return the items that each visitor has, the best rated first."""
-        history, ratings = self._histories(self.visitor_ids.indices(visitor_ids))
-        most, each = _counts(k, tf.shape(visitor_ids)[0])
-        answer = _answer("contentIds", self.item_ids, *topk_graph.best_of_each(history, ratings, most), each)
-        answer["ratings"] = answer.pop("scores")
-        return answer | {"total": tf.cast(history.row_lengths(), tf.int32)}
+        return self.histories_of(visitor_ids, k)
 
+    def exported(self) -> dict[str, Any]:
+        """Return the function of each signature, by name."""
+        return {
+            "serving_default": self.recommend,
+            "recommend": self.recommend,
+            "recommend_from_history": self.recommend_from_history,
+            "audience": self.audience,
+            "similar_items": self.similar_items,
+            "similar_items_dot": self.similar_items_dot,
+            "similar_visitors": self.similar_visitors,
+            "similar_visitors_dot": self.similar_visitors_dot,
+            "explanation": self.explanation,
+            "history": self.history_of,
+            "project": self.project,
+        }
 
-def _wide(indices: tf.RaggedTensor) -> tf.RaggedTensor:
-    return tf.cast(indices, tf.int64)
+    def with_items(self) -> dict[str, Any]:
+        """Return the signatures about items that also take new items: newContentIds [e] and newFactors [e, d]."""
+        names = tf.TensorSpec([None], tf.string, "newContentIds")
+        new = names, tf.TensorSpec([None, self.items.shape[1]], tf.float32, "newFactors")
 
+        def function(answer: Any, *specs: tf.TensorSpec) -> Any:
+            @_signature(*specs, _K, *new)
+            def answered(*inputs: tf.Tensor) -> Outputs:
+                *asked, names, factors = inputs
+                return answer(*asked, new=self.new_rows(names, factors))
 
-def _check(condition: tf.Tensor, message: str) -> tf.Operation:
-    return tf.debugging.Assert(condition, [message])
+            return answered
 
+        def like(norms: Any) -> Any:
+            return lambda names, k, new: self.like_items(names, k, norms, new)
 
-def _counts(k: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the greatest k, and k of each row, from k of any rank."""
-    flat = tf.reshape(k, [-1])
-    fits = (tf.size(flat) == 1) | (tf.size(flat) == rows)
-    checks = [_check(tf.reduce_all(flat >= 1), "k must be at least 1"), _check(fits, "give one k, or one a row")]
-    with tf.control_dependencies(checks):
-        each = tf.broadcast_to(tf.identity(flat), rows[None])
-    return tf.reduce_max(tf.concat([each, [1]], 0)), each
-
-
-def _answer(
-    name: str, ids: Ids | AllIds, indices: tf.Tensor, scores: tf.Tensor, each: tf.Tensor
-) -> dict[str, tf.Tensor]:
-    """Return ids and scores [b, k], and the number of entries in each row; an empty id and 0 after the last entry."""
-    count = tf.minimum(tf.reduce_sum(tf.cast(indices >= 0, tf.int32), 1), each)
-    given = tf.sequence_mask(count, tf.shape(indices)[1])
-    return {name: ids.ids(tf.where(given, indices, NONE)), "scores": tf.where(given, scores, 0.0), "count": count}
+        functions = {
+            "recommend": function(self.for_visitors, _VISITORS),
+            "recommend_from_history": function(self.for_histories, *_HISTORY),
+            "audience": function(self.for_items, _ITEMS),
+            "similar_items": function(like(self.item_norms), _ITEMS),
+            "similar_items_dot": function(like(None), _ITEMS),
+            "explanation": function(self.explained, _VISITORS, _ITEMS),
+        }
+        return {f"{name}{WITH_ITEMS}": answered for name, answered in functions.items()}
