@@ -34,6 +34,7 @@ LAST_TIME_MS = "last_time_ms"
 
 # The file of a SavedModel with the titles and categories of its items, where the dataset has some. TensorFlow Serving
 # ignores its folder.
+SERVED_ATTRIBUTES = "assets.extra/item_attributes.json"  # of a SavedModel: the fields of the features of its items
 SERVED_ITEMS = "assets.extra/items.parquet"
 
 # What other jobs write into the directory of a finished model by default.

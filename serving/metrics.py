@@ -25,6 +25,9 @@ class Metrics:
         self.version = Gauge("wals_model_version", "Live version of the model.", registry=registry)
         self.load_seconds = Gauge("wals_model_load_seconds", "Seconds to load the live version.", registry=registry)
         self.loads = Counter("wals_model_loads", "Versions loaded.", registry=registry)
+        self.added_items = Gauge(
+            "wals_added_items", "Items added since the live version was trained.", registry=registry
+        )
         self.refused = Gauge("wals_model_versions_refused", "Versions that cannot be served.", registry=registry)
 
     def text(self) -> bytes:

@@ -64,7 +64,7 @@ def prepare(settings: Settings, required_catalogue: bool = False) -> tuple[uvico
     from serving.models.service import Service
 
     serving = settings.serving
-    service = Service(serving, _read_catalogue(settings.catalogue, required_catalogue))
+    service = Service(serving, _read_catalogue(settings.catalogue, required_catalogue), settings.added_items)
     config = uvicorn.Config(
         app.create(service),
         http=connections.BoundedProtocol,

@@ -85,6 +85,14 @@ def served_model(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session")
+def new_items_world(tmp_path_factory):
+    """A model of topics with items that nobody has viewed, and 1,000 visitors."""
+    from tests.support.new_items import World
+
+    return World(tmp_path_factory.mktemp("new-items"))
+
+
 @pytest.fixture(scope="session", params=[(1, False), (3, True)], ids=["one shard", "three shards, gzip"])
 def odd_world(request, tmp_path_factory):
     """A directory with a `dataset` and a `model` of few visitors and items, whose ids are odd."""

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from artifacts.names import KEY
 from configs.settings.features import Kind
 
+TEXT_LIMIT = 20_000  # characters of a text that are split into words
+
 
 class Field(NamedTuple):
     """An attribute, and the rule of its features."""
@@ -19,6 +21,11 @@ class Field(NamedTuple):
     separator: str | None = None  # between tags, or between the parts of a category
     within: str | None = None  # of a price: the field with its category
     dimension: int = 0  # of an embedding
+
+    @property
+    def between(self) -> str:
+        """The text between the parts of a list."""
+        return self.separator or (" " if self.kind == "text" else "|")
 
 
 def input_names(fields: Sequence[Field]) -> list[str]:

@@ -120,6 +120,9 @@ class ServingSettings(Section):
     """Host names, e.g. of a proxy, that requests may name; on loopback only localhost and these are answered."""
     example_visitors: int = Field(6, ge=0, le=100)
     """Number of visitors that the page offers as examples; only on loopback."""
+    accept_items: bool = False
+    """Let POST /items add items, and views of them, to the file of added_items. The server has no passwords: allow it
+    where only your own programs reach the server."""
     deleted_visitors: str | None = None
     """File with one visitorId per line; these visitors are answered as unknown and never shown."""
 

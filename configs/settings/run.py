@@ -61,6 +61,9 @@ class Settings(Section):
     catalogue: str | None = None
     """Table of items with the column contentId and any others, which win over the attributes of the data: a CSV,
     .jsonl or .parquet file, or bq://PROJECT.DATASET.TABLE."""
+    added_items: str | None = None
+    """File of the items that were added between two trainings: wals items changes it, prediction and the server read
+    it; one that does not exist has no items."""
     beam: dict[str, str | int | float | bool | list[str]] = Field(default_factory=dict)
     """Beam's own pipeline options by name, e.g. runner or temp_location; flags override them."""
 

@@ -28,6 +28,7 @@ FILES = (
     "prediction.allow",
     "prediction.block",
     "catalogue",
+    "added_items",
 )
 _LEASE_SECONDS = 360.0  # a lock on gs:// lapses sooner if nobody renews it
 
@@ -186,7 +187,7 @@ class Predict(Step):
     name = "predict"
     module = "pipeline.batch_predict"
     output = attrgetter("predictions")
-    settings = frozenset({"prediction", "cold_start", "catalogue"})  # a catalogue has new items
+    settings = frozenset({"prediction", "cold_start", "catalogue", "added_items"})  # the last two have new items
     manifest = PredictionsManifest
 
     def flags(self, plan: Plan) -> tuple[str, ...]:

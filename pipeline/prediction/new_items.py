@@ -1,31 +1,60 @@
-"""The new items of a job: those of the model, then rows that the catalogue gained since the dataset was made."""
+"""The new items of a job: those of the model, rows that the catalogue gained since, and those that were added."""
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Collection, Set
+from typing import NamedTuple
 
 import numpy as np
 
 from artifacts import catalogue, factor_tables, id_lists
+from artifacts.added_items import AddedItems
 from artifacts.manifests import ModelManifest
 from artifacts.names import CONTENT_ID
 from artifacts.paths import Dataset, Model
 from artifacts.vocabulary import Vocabulary
+from pipeline.prediction import added_items
 from ranking.attributes.new_items import NewItems
 from ranking.attributes.prior import Prior
 
 
-def of_job(model: Model, trained: ModelManifest, dataset: Dataset, catalogue_path: str | None) -> NewItems:
-    """Return all new items; raise UserError if the model's are damaged, or the catalogue cannot be read.
+class ItemsOfJob(NamedTuple):
+    """The new items of a job, and how many added ones are not among them because nothing is known of them."""
 
-    catalogue_path: a file; one that does not exist, and a table of BigQuery, add no items.
+    new: NewItems
+    unplaced: int = 0
+
+
+def of_job(
+    model: Model,
+    trained: ModelManifest,
+    dataset: Dataset,
+    catalogue_path: str | None,
+    added_path: str | None = None,
+    left_out: Collection[bytes] = (),
+) -> ItemsOfJob:
+    """Return all new items; raise UserError if the model's are damaged, or one of the files cannot be read.
+
+    Args:
+        catalogue_path: a file; one that does not exist, and a table of BigQuery, add no items.
+        added_path: the file of added items. left_out: visitors whose views of added items do not count.
     """
     account = trained.attributes
-    known = NewItems.read(model, account.new_items, trained.embedding_dimension)
-    if not account.features or catalogue_path is None or not catalogue.is_file(catalogue_path):
-        return known
-    later = _later(catalogue_path, {*Vocabulary.read(dataset.vocab_items).ids, *known.ids}, model, trained, dataset)
-    return NewItems([*known.ids, *later.ids], np.concatenate([known.factors, later.factors])) if len(later) else known
+    new = NewItems.read(model, account.new_items, trained.embedding_dimension)
+    has_catalogue = catalogue_path is not None and catalogue.is_file(catalogue_path)
+    added = AddedItems.read(added_path) if added_path else None
+    if not has_catalogue and not (added and len(added)):
+        return ItemsOfJob(new)
+    if not account.features:
+        return ItemsOfJob(new, len(added) if added else 0)
+    known = {*Vocabulary.read(dataset.vocab_items).ids, *new.ids}
+    if catalogue_path is not None and has_catalogue:
+        new = new.followed_by(_later(catalogue_path, known, model, trained, dataset))
+    if not added:
+        return ItemsOfJob(new)
+    others = added.without({*known, *new.ids})
+    placed = added_items.placed(others, model, dataset, left_out)
+    return ItemsOfJob(new.followed_by(placed), len(others) - len(placed))
 
 
 def _later(path: str, known: Set[bytes], model: Model, trained: ModelManifest, dataset: Dataset) -> NewItems:

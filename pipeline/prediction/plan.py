@@ -41,6 +41,7 @@ class Plan:
     stamp: Stamp
     listed: dict[str, int] = field(default_factory=dict)  # ids that `allow` and `block` list, and those that are known
     new: NewItems = field(default_factory=lambda: NewItems.none(0))  # items that come after those of the dataset
+    unplaced: int = 0  # added items of which nothing is known
     gamma: float = 0.0  # weight of the model's item-item term; 0 if it has none
 
     @property
@@ -76,7 +77,7 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
     checks.check_options(options, made.counts)
     checks.check_dataset(dataset, made)
     checks.check_model(model, trained, made, projected)
-    new = new_items.of_job(model, trained, dataset, settings.catalogue)
+    new, unplaced = new_items.of_job(model, trained, dataset, settings.catalogue, settings.added_items, deleted)
     unknown = checks.unknown_ids(dataset, options, deleted, new.ids)
     listed = allowed.check(options, dataset, made.counts.items, settings.catalogue, new.ids)
     training, now = trained.settings, datetime.datetime.now(datetime.UTC).replace(microsecond=0)
@@ -95,6 +96,7 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
             training.unobserved_weight, float(training.regularization_coeff), training.frequency_exponent
         ),
         new=new,
+        unplaced=unplaced,
         gamma=trained.neighbourhood.gamma,
         projected=projected,
         catalogue=settings.catalogue,

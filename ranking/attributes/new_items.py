@@ -34,6 +34,12 @@ class NewItems:
             raise UserError(f"{model.new_items}-*: new items have {factors.shape[1]} factors; train again")
         return cls(Vocabulary.read(model.new_item_ids, count).ids, factors)
 
+    def followed_by(self, others: NewItems) -> NewItems:
+        """Return these items and others after them."""
+        if not len(others):
+            return self
+        return NewItems([*self.ids, *others.ids], np.concatenate([self.factors, others.factors]))
+
     def write(self, model: Model) -> None:
         """Write them, if there are some."""
         if self.ids:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import parse_qs
 
 from pydantic import BaseModel, Field, create_model
 
-from artifacts.catalogue import Catalogue
 from configs.settings import ServingSettings
 from serving.errors import Refusal
 from serving.http import openapi
 from serving.models.service import Service
 
 DEFAULT_K = 10
+TitleOf = Callable[[str], tuple[str, str] | None]
 
 
 class Query:
@@ -75,15 +75,15 @@ class Address(NamedTuple):
         ids = {name: query.id(name) for name in self.ids}
         outputs, model = await service.ask_one(self.signature, query.k(), **ids)
         fields = {name: outputs[name] for name in self.fields}
-        return {**ids, **fields, "modelVersion": model.number, self.name: self._list(model.titles, outputs)}
+        return {**ids, **fields, "modelVersion": model.number, self.name: self._list(model.title_of, outputs)}
 
-    def _list(self, names: Catalogue, outputs: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return entries with rank, id and value, and with title and category if the item has names."""
+    def _list(self, title_of: TitleOf, outputs: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return entries with rank, id and value, and with title and category if they are known."""
         id_name, value_name = self.entries
         entries, ids_and_values = [], (outputs[f"{name}s"] for name in self.entries)
         for rank, (entry_id, value) in enumerate(zip(*ids_and_values, strict=True), 1):
             entry = {"rank": rank, id_name: entry_id, value_name: value}
-            if id_name == "contentId" and (titles := names.get(entry_id.decode("utf-8", "replace"))):
+            if id_name == "contentId" and (titles := title_of(entry_id.decode("utf-8", "replace"))):
                 entry["title"], entry["category"] = titles
             entries.append(entry)
         return entries

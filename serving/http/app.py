@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 
 from configs import __version__
 from serving.errors import Refusal
-from serving.http import answers, endpoints, replies
+from serving.http import answers, endpoints, items, replies
 from serving.http import openapi as schema
 from serving.http.middleware import FastPath, Handler, Middleware
 from serving.http.replies import errors, reply
@@ -59,7 +59,7 @@ def _application(service: Service) -> FastAPI:
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=off)
     app.state.service = service
     replies.add_handlers(app)
-    for router in (endpoints.router, _answers(service), operations, _page()):
+    for router in (endpoints.router, _answers(service), items.router, operations, _page()):
         app.include_router(router)
 
     def openapi() -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _service(request: Request, name: str) -> Service:
 async def _predict(request: Request, name: str, version: int | None) -> Response:
     service = _service(request, name)
     async with service.admitted():
-        body = await _read_body(request, service)
+        body = await read_body(request, service)
         model = service.registry.model(version)
         parsed = codec.parse(body, model.signatures, service.settings)
 
@@ -79,8 +79,8 @@ async def _predict(request: Request, name: str, version: int | None) -> Response
         return reply(await service.ask(model, parsed, encode))
 
 
-async def _read_body(request: Request, service: Service) -> bytes:
-    """Read the whole body, within half of a request's time; raise Refusal if it is too large, late or incomplete."""
+async def read_body(request: Request, service: Service) -> bytes:
+    """Return the whole body, within half of a request's time; raise Refusal if it is too large, late or incomplete."""
     most, body = service.settings.max_body_bytes, bytearray()
     too_large = Refusal(413, f"the body is larger than {most:,} bytes")
     length = request.headers.get("content-length", "0")

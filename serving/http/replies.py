@@ -14,9 +14,11 @@ from serving.http import codec, openapi
 
 _DESCRIPTIONS = {
     400: "The request is not valid, or exceeds a limit.",
+    403: "The server takes no items.",
     404: "The model or version does not exist.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
+    415: "The body is not of the type application/json.",
     429: "Too many requests are in progress; try again.",
     503: "No version of the model is loaded yet.",
     504: "No answer within serving.timeout_seconds.",

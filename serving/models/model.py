@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import weakref
@@ -16,7 +17,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from artifacts import catalogue, storage
 from artifacts.catalogue import Catalogue
-from artifacts.names import SERVED_ITEMS, VOCAB_ITEMS, VOCAB_USERS
+from artifacts.features.fields import Field
+from artifacts.names import SERVED_ATTRIBUTES, SERVED_ITEMS, VOCAB_ITEMS, VOCAB_USERS
 from artifacts.paths import join
 from configs.errors import UserError
 from serving.errors import Refusal, UnusableError
@@ -25,6 +27,7 @@ from serving.models import versions
 DEFAULT_SIGNATURE = "serving_default"
 K = "k"  # the input that bounds the length of an answer
 REQUIRED_SIGNATURES = (DEFAULT_SIGNATURE, "recommend", "history", "audience", "similar_items", "explanation")
+_WITH_ITEMS = "_with_items"  # end of the name of a signature that takes added items too
 _released_tables: deque[tf.Tensor] = deque()  # handles of lookup tables whose model was garbage-collected
 
 Arrays = dict[str, np.ndarray]
@@ -64,6 +67,16 @@ class Call:
     rows: int
 
 
+@dataclass(frozen=True)
+class WithItems:
+    """Items that were added after the training of a version, e of them."""
+
+    ids: tf.Tensor  # string [e]
+    factors: tf.Tensor  # float32 [e, d]
+    titles: Catalogue
+    count: int  # e
+
+
 class Model:
     """A loaded version. Several threads may call `run` at once."""
 
@@ -81,19 +94,24 @@ class Model:
         self.signatures = {
             name: Signature(name, _tensors(definition.inputs), _tensors(definition.outputs))
             for name, definition in self._definitions.items()
+            if not name.endswith(_WITH_ITEMS)  # run in place of the others, see `added`
         }
+        self.added: WithItems | None = None  # in the answers of all signatures about items
+        self.added_stamp: object = None  # the state of the file that they are from
         for name in REQUIRED_SIGNATURES:
             if name not in self.signatures:
                 raise UnusableError(f"it has no signature {name}; train the model again")
         self._check_vocabularies()
         self._warm_up()
-        self.titles = self._read_titles()
+        self.titles, self.attributes = self._read_titles(), self._read_attributes()
         self.examples: list[bytes] = []  # visitors that the page offers
         self.seconds = time.monotonic() - started
 
     def run(self, signature: str, inputs: Arrays) -> Arrays:
         """Return a signature's outputs; raise Refusal if the graph refuses the inputs or memory is short (503)."""
         tensors = {name: tf.constant(value) for name, value in inputs.items()}
+        if (added := self.added) and (extended := self._extended(signature)):
+            signature, tensors = extended, tensors | {"newContentIds": added.ids, "newFactors": added.factors}
         try:
             outputs = self._loaded.signatures[signature](**tensors)
         except (tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError) as error:
@@ -101,6 +119,14 @@ class Model:
         except tf.errors.ResourceExhaustedError as error:
             raise Refusal(503, "not enough memory for this request; send fewer rows") from error
         return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    def title_of(self, item: str) -> tuple[str, str] | None:
+        """Return title and category of an item, if it has one of them."""
+        return self.titles.get(item) or (self.added.titles.get(item) if self.added else None)
+
+    def _extended(self, signature: str) -> str | None:
+        name = f"{'recommend' if signature == DEFAULT_SIGNATURE else signature}{_WITH_ITEMS}"
+        return name if name in self._definitions else None
 
     def metadata(self, name: str) -> dict[str, Any]:
         """Return the answer of TensorFlow Serving's metadata address."""
@@ -146,6 +172,14 @@ class Model:
         except UserError as error:
             raise UnusableError(f"its {SERVED_ITEMS} cannot be read; copy the version again") from error
 
+    def _read_attributes(self) -> list[Field]:
+        """Return the attributes that the version takes; none of one without features."""
+        text = storage.read_if_exists(join(self.path, SERVED_ATTRIBUTES))
+        try:
+            return [Field(**field) for field in json.loads(text)] if text else []
+        except (ValueError, TypeError) as error:
+            raise UnusableError(f"its {SERVED_ATTRIBUTES} cannot be read; copy the version again") from error
+
     def _asset(self, name: str) -> str:
         return join(self.path, "assets", name)
 
@@ -165,8 +199,9 @@ class Model:
 
     def _warm_up(self) -> None:
         """Run each signature once: TensorFlow optimises a graph when it first runs."""
-        for signature in self.signatures.values():
-            self.run(signature.name, {name: tensor.blank() for name, tensor in signature.inputs.items()})
+        for name, definition in self._definitions.items():
+            blank = {key: tensor.blank() for key, tensor in _tensors(definition.inputs).items()}
+            self.run(name, blank)
 
 
 def free_tables() -> None:

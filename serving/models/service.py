@@ -12,26 +12,33 @@ from typing import Any, cast
 import numpy as np
 
 from artifacts.catalogue import Catalogue, overlaid
+from artifacts.storage import is_remote
 from configs.errors import UserError
 from configs.settings import ServingSettings
 from serving.errors import Refusal
 from serving.hosts import is_loopback
 from serving.metrics import Metrics
+from serving.models.added import AddedFile
 from serving.models.batching import Batcher
 from serving.models.deletion import DeletionList
 from serving.models.model import Arrays, Call, K, Model
 from serving.models.registry import Registry
 
+_ITEMS_POLL_S = 0.25  # an item that is added to a file on this machine is recommended this soon
 LOG = logging.getLogger("serving")
 
 
 class Service:
     """The state of one server; it belongs to one event loop once it has started."""
 
-    def __init__(self, settings: ServingSettings, catalogue: Catalogue | None = None):
-        """Read the deletion list; catalogue: titles and categories that win over those of a version."""
+    def __init__(self, settings: ServingSettings, catalogue: Catalogue | None = None, added_items: str | None = None):
+        """Read the deletion list and the added items.
+
+        catalogue: titles and categories that win over those of a version. added_items: path of their file.
+        """
         self.settings, self.catalogue, self.metrics = settings, catalogue or {}, Metrics()
         self.deletion_list = DeletionList(settings.deleted_visitors)
+        self.added = AddedFile(added_items, lambda: self.deletion_list.ids)
         self.registry = Registry(settings.directory, settings.name, self._on_load)
         self._at_work = 0
         self._batcher: Batcher | None = None
@@ -41,18 +48,32 @@ class Service:
         """Look for new versions while the context is open."""
         self._batcher = Batcher(self.settings.threads, self.settings.max_batch, self.metrics.batch_rows.observe)
         watching = asyncio.create_task(self._watch())
+        watching_items = asyncio.create_task(self._watch_items())
         try:
             yield
         finally:
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
+            for task in (watching, watching_items):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
             self._batcher.close()
 
     async def _watch(self) -> None:
         while True:
             await asyncio.to_thread(self._refresh)
             await asyncio.sleep(self.settings.poll_seconds)
+
+    async def _watch_items(self) -> None:
+        poll = self.settings.poll_seconds
+        while self.added.path:
+            await asyncio.to_thread(self.refresh_items)
+            await asyncio.sleep(poll if is_remote(self.added.path) else min(poll, _ITEMS_POLL_S))
+
+    def refresh_items(self) -> None:
+        """Give the added items to the live version if they have changed."""
+        model = self.registry.current
+        self.added.refresh(model)
+        self.metrics.added_items.set(model.added.count if model and model.added else 0)
 
     def _refresh(self) -> None:
         try:
@@ -64,6 +85,7 @@ class Service:
 
     def _on_load(self, model: Model) -> None:
         model.titles = overlaid(model.titles, self.catalogue)
+        self.added.give(model)
         if is_loopback(self.settings.host):  # callers from other machines must not learn visitorIds from the page
             model.examples = model.sample_visitors(self.settings.example_visitors)
         self.metrics.version.set(model.number)

@@ -126,7 +126,7 @@ def running(settings: Settings, ready: bool = True) -> Iterator[httpx.Client]:
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     try:
         with httpx.Client(base_url=url, timeout=30) as client:
-            wait(lambda: client.get("/readyz").is_success if ready else client.get("/healthz").is_success)
+            wait(lambda: client.get("/readyz" if ready else "/healthz").is_success, 180)
             yield client
     finally:
         uvicorn_server.should_exit = True

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
 
 from artifacts import storage
+from artifacts.features.fields import Field
 from artifacts.items_table import ItemsTable
-from artifacts.names import CATEGORY, POPULARITY, SERVED_ITEMS, TITLE
+from artifacts.manifests import DatasetManifest
+from artifacts.names import CATEGORY, POPULARITY, SERVED_ATTRIBUTES, SERVED_ITEMS, TITLE
 from artifacts.paths import Dataset, join
 from artifacts.sparse_rows import SparseRows
 from artifacts.vocabulary import iterate_ids
@@ -72,14 +75,16 @@ def save(
         new_ids=new_ids,
     )
     module = Recommender(tables, projection, settings)
-    exported = module.exported()
-    if regression and storage.exists(dataset.item_features_fn):
+    exported, takes_attributes = module.exported(), regression and storage.exists(dataset.item_features_fn)
+    if regression and takes_attributes:
         viewers = Projection(tables.users, rows.weights, objective)
         from_attributes = FromAttributes(dataset.item_features_fn, regression, module, viewers, cols)
         module.from_attributes = from_attributes  # an attribute, to be saved too
         exported |= from_attributes.exported() | module.with_items()
     tf.saved_model.save(module, path, signatures=exported)
     _write_titles(join(path, SERVED_ITEMS), dataset)
+    if takes_attributes:
+        _write_attributes(join(path, SERVED_ATTRIBUTES), dataset)
 
 
 def _write_titles(path: str, dataset: Dataset) -> None:
@@ -87,6 +92,14 @@ def _write_titles(path: str, dataset: Dataset) -> None:
     items = ItemsTable.read(dataset.items, optional=(TITLE, CATEGORY))
     if items.table.num_columns > 1:
         storage.write_bytes(path, items.to_bytes())
+
+
+def _write_attributes(path: str, dataset: Dataset) -> None:
+    """Write the fields of the dataset's features, as JSON: the schema of what the model takes."""
+    account = DatasetManifest.read(dataset.manifest).item_features
+    fields = account.fields if account else []
+    described = [field.model_dump(include=set(Field._fields)) for field in fields]
+    storage.write_bytes(path, json.dumps(described, ensure_ascii=False).encode())
 
 
 def _answering(

@@ -34,7 +34,7 @@ class GivenIds:
 
     def __init__(self, names: tf.Tensor):
         once = tf.equal(tf.size(tf.unique(names).y), tf.size(names))
-        with tf.control_dependencies([tf.debugging.Assert(once, ["an item is given twice; give it once"])]):
+        with tf.control_dependencies([tf.debugging.Assert(once, ["an item is there twice; send it once"])]):
             self._names = tf.identity(names)
 
     def indices(self, ids: tf.Tensor) -> tf.Tensor:

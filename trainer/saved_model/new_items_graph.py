@@ -59,7 +59,7 @@ class NewRows(NamedTuple):
     def rows(self, names: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return whether each id is of a new item, bool [b], and its factors float32 [b, d]."""
         indices = self.ids.indices(names)
-        padded = tf.pad(self.factors, [[0, 1], [0, 0]])  # so that there is a row if there are no items
+        padded = tf.pad(self.factors, [[0, 1], [0, 0]])  # so that there is always a row
         return indices >= 0, tf.gather(padded, tf.maximum(indices, 0))
 
     def among(
@@ -98,7 +98,7 @@ class NewRows(NamedTuple):
         return self._merged(best, self._best(queries, _itself(in_new), k, by_cosine), k)
 
     def _best(self, queries: tf.Tensor, left_out: tf.RaggedTensor, k: tf.Tensor, by_cosine: bool = False) -> _Best:
-        """Return the best k of the new items; lists without entries if there are no items."""
+        """Return the best k of the new items; lists without entries where the model has none."""
 
         def search() -> _Best:
             if by_cosine:

@@ -14,13 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifacts.catalogue import as_text
-from artifacts.features.fields import Field
+from artifacts.features.fields import TEXT_LIMIT, Field
 from artifacts.names import DAY_MS
 from configs.errors import UserError
 from configs.settings.features import OF_WORDS
 from pipeline.sources import columns, times
-
-TEXT_LIMIT = 20_000  # characters of a text that are split into words
 
 
 class Raw(NamedTuple):
@@ -58,10 +56,9 @@ def of_table(table: pa.Table, fields: Sequence[Field], as_of_ms: int | None, tex
 
 def _texts(column: pa.Array, field: Field, limit: int, counts: Counter[str]) -> tuple[pa.Array, np.ndarray]:
     if _is_list(column.type):
-        separator = field.separator or (" " if field.kind == "text" else "|")
         parts = as_text(column.flatten(), f"attribute {field.name}").fill_null("")
         offsets = np.append(0, np.cumsum(pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False)))
-        column = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), parts), separator)
+        column = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), parts), field.between)
     texts = as_text(column, f"attribute {field.name}").fill_null("")
     is_long = pc.greater(pc.utf8_length(texts), limit)
     counts[f"cut.{field.name}"] += pc.sum(is_long).as_py() or 0
