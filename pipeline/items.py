@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from artifacts.added_items import AddedItems
+from artifacts.features.added_items import AddedItems
 from artifacts.paths import Dataset
 from configs import cli
 from configs.errors import UserError

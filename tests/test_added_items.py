@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from artifacts.added_items import AddedItems
+from artifacts.features.added_items import AddedItems
 from artifacts.sparse_rows import SparseRows
 from pipeline import items as command
 from pipeline.prediction import recommend

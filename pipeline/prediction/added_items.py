@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifacts import added_items, catalogue, id_lists
+from artifacts import catalogue, id_lists
 from artifacts import privacy as privacy_ids
-from artifacts.added_items import FROM_ATTRIBUTES, AddedItems, Change, View, column_of
+from artifacts.features import added_items
+from artifacts.features.added_items import FROM_ATTRIBUTES, AddedItems, Change, View, column_of
 from artifacts.features.fields import Field
 from artifacts.manifests import DatasetManifest
 from artifacts.names import CATEGORY, CONTENT_ID, TITLE, VISITOR_ID
@@ -55,7 +56,7 @@ def add(dataset: Dataset, path: str, file: str) -> Added:
         chosen = table.take(rows)
         columns = {CONTENT_ID: pa.array([names[row] for row in rows], pa.binary())}
         columns |= {name: chosen[name] for name in _DISPLAYED if name in chosen.column_names}
-        made = raw.of_table(chosen, fields, account and account.as_of_ms).columns
+        made = raw.of_table(chosen, fields, account.as_of_ms if account else None).columns
         columns |= {column_of(field): _plain(made[field.name]) for field in fields if field.name in chosen.column_names}
         change = added_items.add(path, pa.table(columns))
     has, given = [field.name for field in fields], [name for name in table.column_names if name != CONTENT_ID]

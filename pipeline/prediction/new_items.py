@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from artifacts import catalogue, factor_tables, id_lists
-from artifacts.added_items import AddedItems
+from artifacts.features.added_items import AddedItems
 from artifacts.manifests import ModelManifest
 from artifacts.names import CONTENT_ID
 from artifacts.paths import Dataset, Model

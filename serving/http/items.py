@@ -11,8 +11,8 @@ import pyarrow as pa
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from artifacts import added_items
-from artifacts.added_items import Change, View, column_of
+from artifacts.features import added_items
+from artifacts.features.added_items import Change, View, column_of
 from artifacts.features.fields import TEXT_LIMIT
 from artifacts.features.fields import Field as Attribute
 from artifacts.names import CATEGORY, CONTENT_ID, TITLE, VISITOR_ID

@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection
 
 import tensorflow as tf
 
-from artifacts import added_items, storage
-from artifacts.added_items import FROM_ATTRIBUTES, AddedItems
+from artifacts import storage
+from artifacts.features import added_items
+from artifacts.features.added_items import FROM_ATTRIBUTES, AddedItems
 from configs.errors import UserError
 from serving.models.model import Model, WithItems
 

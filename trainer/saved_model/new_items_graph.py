@@ -83,19 +83,18 @@ class NewRows(NamedTuple):
 
         norms: float64 [m] of the known items if cosines are compared, else None.
         """
-        by_cosine = norms is not None
         is_new = asked >= self.known
         in_known, in_new = tf.where(is_new, _NONE, asked), tf.where(is_new, asked - self.known, _NONE)
         padded = tf.pad(self.factors, [[0, 1], [0, 0]])
-        own = tf.pad(self.norms, [[0, 1]], constant_values=1) if by_cosine else None
+        own = None if norms is None else tf.pad(self.norms, [[0, 1]], constant_values=1)
         queries = tf.where(
             is_new[:, None],
             topk_graph.rows(padded, tf.maximum(in_new, 0), own),
             topk_graph.rows(items, tf.maximum(in_known, 0), norms),
         )
         search = queries, items.value(), _itself(in_known), k
-        best = topk_graph.best_by_cosine(*search, norms.value()) if by_cosine else topk_graph.best(*search)
-        return self._merged(best, self._best(queries, _itself(in_new), k, by_cosine), k)
+        best = topk_graph.best(*search) if norms is None else topk_graph.best_by_cosine(*search, norms.value())
+        return self._merged(best, self._best(queries, _itself(in_new), k, norms is not None), k)
 
     def _best(self, queries: tf.Tensor, left_out: tf.RaggedTensor, k: tf.Tensor, by_cosine: bool = False) -> _Best:
         """Return the best k of the new items; lists without entries where the model has none."""

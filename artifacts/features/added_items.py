@@ -240,7 +240,7 @@ def _input(table: pa.Table, field: Field) -> np.ndarray:
     return values
 
 
-def _padded(views: Sequence[Sequence[tuple[bytes, float]]], width: int, taken: Sequence[str]) -> Mapping[str, Any]:
+def _padded(views: Sequence[Sequence[tuple[bytes, float]]], width: int, taken: Sequence[str]) -> dict[str, Any]:
     """Return visitors and ratings [n, width], padded; the name of an input that an attribute has begins with _."""
     visitors, ratings = np.full((len(views), width), b"", object), np.zeros((len(views), width), np.float32)
     for row, own in enumerate(views):
