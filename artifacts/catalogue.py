@@ -18,7 +18,7 @@ from artifacts import id_lists, storage
 from artifacts.items_table import ItemsTable
 from artifacts.names import CATEGORY, CONTENT_ID, TITLE
 from artifacts.paths import Dataset
-from artifacts.vocabulary import INEXACT, ids_of_numbers
+from artifacts.vocabulary import INEXACT, id_of_number, ids_of_numbers
 from configs.errors import UserError
 
 COLUMNS = (CONTENT_ID, TITLE, CATEGORY)
@@ -186,7 +186,7 @@ def _array(values: list[Any]) -> pa.Array:
 def _text_of_json(value: Any) -> str | None:
     """Return a value as text; a whole float as an integer, where its digits are certain."""
     if isinstance(value, float):
-        (number,) = ids_of_numbers(pa.array([value])).to_pylist()
+        number = id_of_number(value)
         return None if number is None else (str(value) if number == INEXACT else number.decode())
     return value if isinstance(value, str | None) else orjson.dumps(value).decode()
 

@@ -85,8 +85,15 @@ def iterate_ids(path: str, first: int = 0, step: int = 1, block_bytes: int = _BL
             yield rest
 
 
+def id_of_number(value: float) -> bytes | None:
+    """Return a float as an id, as `ids_of_numbers` does."""
+    return ids_of_numbers(pa.array([value], pa.float64()))[0].as_py()
+
+
 def ids_of_numbers(column: pa.Array) -> pa.BinaryArray:
-    """Return numbers, true or false as ids: whole numbers as their digits, others without a needless fraction.
+    """Return numbers, true or false as ids: one text for a number, whatever type it has.
+
+    Whole numbers are written as their digits, others in the fewest digits that mean the same number, without exponent.
 
     Args:
         column: integers, floats, decimals or booleans.
@@ -120,6 +127,21 @@ def _ids_of_floats(column: pa.FloatingPointArray) -> pa.BinaryArray:
     is_certain = is_whole & ((size <= exact) | is_round)
     digits = pa.array(whole).cast(pa.string()).cast(pa.binary())
     is_fraction = ~is_whole & (size < exact)
-    others = pc.if_else(pa.array(is_fraction), column.cast(pa.string()).cast(pa.binary()), pa.scalar(INEXACT))
+    others = pc.if_else(pa.array(is_fraction), _fractions(column, is_fraction), pa.scalar(INEXACT))
     text = pc.if_else(pa.array(is_certain), digits, others)
     return pc.if_else(pa.array(np.isnan(values)), pa.scalar(None, pa.binary()), text)
+
+
+def _fractions(column: pa.FloatingPointArray, is_fraction: np.ndarray) -> pa.BinaryArray:
+    """Return floats as text.
+
+    Arrow writes small and great ones with an exponent, as ids of no other type are, and those of 16 bits as doubles.
+    """
+    text = column.cast(pa.string())
+    is_odd = pc.match_substring(text, "e").fill_null(False).to_numpy(zero_copy_only=False)
+    is_odd = is_fraction & (is_odd | pa.types.is_float16(column.type))
+    if is_odd.any():
+        values = column.to_numpy(zero_copy_only=False)[is_odd]
+        plain = [np.format_float_positional(value, trim="-") for value in values]
+        text = pc.replace_with_mask(text, pa.array(is_odd), pa.array(plain, pa.string()))
+    return text.cast(pa.binary())

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from artifacts.vocabulary import id_of_number
 from pipeline.readers import json_arrow
 from pipeline.readers.records import Parsed
 
 _ESCAPE = len("\\u0000")
 _NUMBER = re.compile(r"-?(?:[0-9]+(?:[.][0-9]*)?|[.][0-9]+)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # as BigQuery writes them
-_EXACT, _MAX_WHOLE, _ROUND = 1 << 53, 10**18, 1000  # as pipeline.sources.columns accepts floats as ids
 _decode = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) < 4300 else digits).decode
 
 
@@ -107,7 +107,9 @@ def _plain(value: Any, target: pa.DataType, name: str) -> Any:
         return _boolean(value, name)
     if isinstance(value, bytes) or not pa.types.is_string(target):  # of Avro
         return value
-    text = value if isinstance(value, str) else _text(value, name)
+    if isinstance(value, float):
+        return id_of_number(value)
+    text = value if isinstance(value, str) else json.dumps(value)
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # a lone surrogate, which JSON can write and UTF-8 cannot
@@ -134,17 +136,6 @@ def _boolean(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{name} is not true or false")
     return value
-
-
-def _text(value: Any, name: str) -> str:
-    """Return a number, true or false as text; a whole float as an integer, unless its digits are not certain."""
-    if isinstance(value, float) and math.isinf(value):
-        raise ValueError(f"{name} is a number beyond those of 64 bits")
-    if isinstance(value, float) and value.is_integer():
-        if abs(value) > _EXACT and (abs(value) >= _MAX_WHOLE or value % _ROUND):
-            raise ValueError(f"{name} is a float that may have lost digits")
-        return str(int(value))
-    return json.dumps(value)
 
 
 def as_binary(target: pa.DataType) -> pa.DataType:

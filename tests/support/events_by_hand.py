@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from artifacts.vocabulary import INEXACT, ids_of_numbers
+from artifacts.vocabulary import INEXACT, id_of_number
 from configs.settings import SourceSettings
 from configs.settings.signals import Signal
 from pipeline.sources import times
@@ -243,7 +243,7 @@ def _text(value: str | float | None) -> str | None:
     """Return a value as the text of an id; a float that may have lost digits is of bytes that no id has."""
     if not isinstance(value, float):
         return value
-    (written,) = ids_of_numbers(pa.array([value])).to_pylist()
+    written = id_of_number(value)
     return None if written is None else _unbytes(written)
 
 
