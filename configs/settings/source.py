@@ -104,8 +104,8 @@ class SourceSettings(Section):
     time_column: str | None = None
     """Table: column with the time: a timestamp, a date, ISO 8601 text, YYYYMMDD, or a number."""
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
-    """Table: unit of times that are numbers since 1970; auto reads ms from 1990 to 2099, rejects other numbers, and
-    fails if most are in another unit."""
+    """Table: unit of times that are numbers since 1970; auto is ms. Times before 1990 or after 2099 are rejected, and
+    the job fails if most are times in another unit."""
     missing_ids: tuple[str, ...] | None = None
     """Values that are not ids, in place of the default: (not set), NULL, NaN, null and undefined; in a table also None
     and nan, in an export also (other), (data deleted) and not available in demo dataset."""

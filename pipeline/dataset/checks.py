@@ -22,6 +22,7 @@ _NOTHING_FOUND = (f".{NO_SIGNAL}", f".{NO_ITEM}")
 # Units of which not too many may be rejected, by their names in messages: records, their hits, and the items of these.
 _CHECKED_UNITS = {RECORDS: "rows", "hits": "hits", "items": "items of events"}
 _VISITOR_FIELD = {"ga360": "fullVisitorId", "ga4": "user_pseudo_id"}
+_TIME_FIELD = {"ga360": ("visitStartTime", "s"), "ga4": ("event_timestamp", "us")}  # and their units
 
 
 def check_counts(counts: Counter[str], settings: Settings, rejected_dir: str) -> None:
@@ -94,16 +95,16 @@ def _matches_none(signals: Iterable[Signal], seen: Mapping[str, int]) -> bool:
 
 def _check_time_unit(counts: Counter[str], source: SourceSettings) -> None:
     """Raise UserError where most times are numbers that would be times of today in another unit, or in none."""
-    seen = _seen(counts, TIME_UNIT)
-    name, due = ("event_timestamp", "us") if source.kind == "ga4" else ("source.time_column", "ms")
+    seen, of_google = _seen(counts, TIME_UNIT), _TIME_FIELD.get(source.kind)
+    of_table = "source.time_column", "ms" if source.time_unit == "auto" else source.time_unit
+    name, due = of_google or of_table
     if not seen or (unit := next(iter(seen))) == due or seen[unit] <= seen.get(due, 0):
         return
     if unit == times.NO_UNIT:
         raise UserError(
             f"most times in {name} are before 1990 or after 2099 in whatever unit: write them as ISO 8601 or in {due}"
-            + ("" if source.kind == "ga4" else "; if they are right, set source.time_unit: ms")
         )
-    what_to_do = "write them as Google exports them" if source.kind == "ga4" else f"set source.time_unit: {unit}"
+    what_to_do = "write them as Google exports them" if of_google else f"set source.time_unit: {unit}"
     raise UserError(f"the times in {name} are in {unit}, not in {due}: {what_to_do}")
 
 

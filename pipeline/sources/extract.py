@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from configs.settings import SourceSettings
 from pipeline.readers.records import RawBatch
-from pipeline.sources import columns
+from pipeline.sources import columns, times
 
 # All sources count records; parts of records, such as the hits of a session, are counted apart.
 RECORDS = "records"
@@ -91,6 +91,14 @@ def column(batch: pa.RecordBatch, name: str) -> pa.Array:
     """Return a column of a batch; nulls where the file has no such field."""
     place = batch.schema.get_field_index(name)
     return batch.column(place) if place >= 0 else pa.nulls(batch.num_rows)
+
+
+def times_of_records(batch: pa.RecordBatch, name: str, unit: str, ledger: Ledger) -> tuple[np.ndarray, np.ndarray]:
+    """Return the times of a column of an export as `times.since_1970` does; count their units."""
+    written = column(batch, name)
+    values, sound = times.since_1970(written, unit)
+    ledger.count_units(times.units_where(written, sound, unit))
+    return values, sound
 
 
 def within_window(dates: pa.DictionaryArray, source: SourceSettings, ledger: Ledger, numbers: np.ndarray) -> np.ndarray:

@@ -22,7 +22,17 @@ from pipeline.interactions.sessions import INTERACTIONS, MARK, SERIES, VIEWS
 from pipeline.readers.files import ExportReader
 from pipeline.readers.records import RawBatch
 from pipeline.sources import columns, times
-from pipeline.sources.extract import RECORDS, Extract, Ledger, column, faults, known_ids, open_ledger, within_window
+from pipeline.sources.extract import (
+    RECORDS,
+    Extract,
+    Ledger,
+    column,
+    faults,
+    known_ids,
+    open_ledger,
+    times_of_records,
+    within_window,
+)
 from pipeline.sources.hits.fields import Hits
 from pipeline.sources.hits.occurrences import Occurrences, find, signals_of
 from pipeline.sources.hits.schema import SCHEMA, schema_of
@@ -120,7 +130,7 @@ def _visits(
     """Return the sessions, and which of them are sound, bool[n]; reject the others."""
     visitors = known_ids(columns.coded_ids(column(batch, "fullVisitorId")), source)
     visit_ids, has_visit = columns.integers(column(batch, "visitId"))
-    starts, has_start = times.since_1970(column(batch, "visitStartTime"), "s")
+    starts, has_start = times_of_records(batch, "visitStartTime", "s", ledger)
     visit_numbers, has_number = columns.integers(column(batch, "visitNumber"))
     reasons = faults("visitor_id", visitors)
     reasons[~has_start] = "visit_start_time_invalid"

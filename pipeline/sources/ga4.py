@@ -32,6 +32,7 @@ from pipeline.sources.extract import (
     faults,
     known_ids,
     open_ledger,
+    times_of_records,
     within_window,
 )
 from pipeline.sources.items import attributes
@@ -86,8 +87,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules) 
     ledger = open_ledger(raw, path)
     matched, (batch, numbers, names), visitors = _events_of_signals(raw, source, ledger)
     is_counted = np.any(matched, axis=0, keepdims=True)[0]
-    stamps, has_stamp = times.since_1970(column(batch, "event_timestamp"), "us")
-    ledger.count_units(times.units(pa.array(stamps[has_stamp])))
+    stamps, has_stamp = times_of_records(batch, "event_timestamp", "us", ledger)
     reasons = faults("visitor_id", visitors)
     reasons[~has_stamp] = "event_timestamp_invalid"
     fields = Fields(batch, source, rules)

@@ -106,8 +106,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rating: RatingSett
         column = batch.column(source.time_column)
         unit = None if source.time_unit == "auto" else source.time_unit
         stamps, has_time = times.milliseconds(column, unit)
-        if unit is None:
-            ledger.count_units(times.units(column) | Counter(ms=int(has_time.sum())))  # also times that are not numbers
+        ledger.count_units(times.units_where(column, has_time, unit or "ms"))
         ids = {"visitorId": columns.ids(batch.column(source.visitor_column))}
         timed = ledger.reject_where(RECORDS, reasons_where(~has_time, "time_invalid"), numbers, **ids)
         batch, numbers, stamps = batch.filter(pa.array(timed)), numbers[timed], stamps[timed]

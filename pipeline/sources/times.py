@@ -1,4 +1,8 @@
-"""Times and days of every writer -> int64 since 1970 with a mask of the valid rows."""
+"""Times and days of every writer -> int64 since 1970 with a mask of the valid rows.
+
+One rule for all sources and formats: what visitors do has a time from 1990 to 2099. Others, such as 0, 1970-01-01 and
+9999-12-31, stand for a missing time or are in another unit, and are invalid. Attributes of items may be older.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,8 @@ from artifacts.names import DAY_MS, DAY_SECONDS
 from pipeline.sources import columns
 
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-_YEAR_10000 = 253_402_300_800  # in seconds since 1970
-_FIRST_PLAUSIBLE, _LAST_PLAUSIBLE = 631_152_000, 4_102_444_800  # seconds: the years 1990 to 2099
+_YEAR_1990, _YEAR_2100, _YEAR_10000 = 631_152_000, 4_102_444_800, 253_402_300_800  # in seconds since 1970
+_FIRST_DAY, _LAST_DAY = "19900101", "20991231"
 _FIRST_DATE, _LAST_DATE = 1970_01_01, 2099_12_31  # numbers that are dates, and with the clock behind them
 _CLOCK = 1_000_000
 NO_UNIT = "none"
@@ -28,42 +32,53 @@ _ZONE = re.compile(r" ?(?:UTC|Z|GMT)$", re.IGNORECASE)
 def since_1970(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
     """Return times in a unit, from integers in that unit, whole floats, digits, ISO 8601 text, or timestamps.
 
-    They are int64[n], and bool[n]: true for a time from 1970 to 9999, so that sums stay below 2^63; other times are 0.
+    They are int64[n], and bool[n]: true for a time from 1990 to 2099; other times are 0.
     """
     column = columns.plain(column)
     if pa.types.is_temporal(column.type):
-        return _within(*_of_timestamps(column, unit), PER_SECOND[unit])
-    values, sound = columns.integers(column)
-    if not sound.all() and columns.is_text(column.type):
-        values, sound = _with_parsed(column, values.copy(), sound.copy(), lambda value: _parsed(value, unit, unit))
-    return _within(values, sound, PER_SECOND[unit])
+        values, sound = _of_timestamps(column, unit)
+    else:
+        values, sound = columns.integers(column)
+        if not sound.all() and columns.is_text(column.type):
+            values, sound = _with_parsed(column, values.copy(), sound.copy(), lambda value: _parsed(value, unit, unit))
+    return _where(values, sound & _is_of_today(values, unit))
 
 
 def durations(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Return durations in ms, from integers, whole floats or digits: int64[n], and bool[n] as `since_1970` does."""
-    return _within(*columns.integers(columns.plain(column)), PER_SECOND["ms"])
+    """Return durations in ms, from integers, whole floats or digits.
+
+    They are int64[n], and bool[n]: true from 0 to 8,000 years, so that sums stay below 2^63; other durations are 0.
+    """
+    values, sound = columns.integers(columns.plain(column))
+    return _where(values, sound & _is_of_any_year(values, "ms"))
 
 
-def milliseconds(column: pa.Array, unit: str | None) -> tuple[np.ndarray, np.ndarray]:
+def milliseconds(column: pa.Array, unit: str | None, any_year: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Return times in ms since 1970, from timestamps, dates, ISO 8601 text, YYYYMMDD, or numbers in a unit.
 
-    unit: s, ms, us or ns; without one, numbers are in ms from 1990 to 2099, or dates as YYYYMMDD, also with the clock
-    as HHMMSS behind them; others, such as 0, are invalid. Returned are int64[n], and bool[n]: true for a time from
-    1970 to 9999; other times are 0.
+    Args:
+        unit: of numbers: s, ms, us or ns; without one, they are in ms, or dates as YYYYMMDD, also with the clock as
+            HHMMSS behind them.
+        any_year: times from 1970 to 9999 are valid if they are not numbers, as attributes of items are.
+
+    Returns:
+        int64[n], and bool[n]: true for a time from 1990 to 2099; other times are 0.
     """
     column = columns.plain(column)
     if pa.types.is_temporal(column.type):
-        return _within(*_of_timestamps(column, "ms"), 1000)
-    values, sound = _of_numbers(*columns.integers(column), unit)
-    if not sound.all() and not pa.types.is_null(column.type):
-        values, sound = _with_parsed(column, values, sound, lambda value: _parsed(value, unit, "ms"))
-    return _within(values, sound, 1000)
+        values, sound = _of_timestamps(column, "ms")
+    else:
+        values, sound = _of_numbers(*columns.integers(column), unit)
+        if not sound.all() and not pa.types.is_null(column.type):
+            values, sound = _with_parsed(column, values, sound, lambda value: _parsed(value, unit, "ms"))
+    return _where(values, sound & (_is_of_any_year(values, "ms") if any_year else _is_of_today(values, "ms")))
 
 
 def _with_parsed(
     column: pa.Array, values: np.ndarray, sound: np.ndarray, parse: Callable[[object], int | None]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return times and which are sound with those, among the others, that can be parsed; each value is parsed once."""
+    column = column.cast(pa.float64()) if pa.types.is_floating(column.type) else column
     rest = column.filter(pa.array(~sound)).dictionary_encode()
     parsed = [parse(value) for value in rest.dictionary.to_pylist()]
     codes = rest.indices.fill_null(len(parsed)).to_numpy()
@@ -76,22 +91,42 @@ def _with_parsed(
 def units(column: pa.Array) -> Counter[str]:
     """Count the units in which numbers would be times from 1990 to 2099: to propose one where another is wrong.
 
-    NO_UNIT counts numbers that are such times in no unit, and not dates either.
+    NO_UNIT counts numbers that are such times in no unit, and not dates either; and timestamps of other years.
     """
-    values, sound = columns.integers(columns.plain(column))
+    column = columns.plain(column)
+    if pa.types.is_temporal(column.type):
+        is_other = column.is_valid().to_numpy(zero_copy_only=False) & ~milliseconds(column, None)[1]
+        return Counter({NO_UNIT: int(is_other.sum())})
+    values, sound = columns.integers(column)
     counts, is_known = Counter[str](), ~sound | _is_date(values) | _is_date(values // _CLOCK)
     for unit in PER_SECOND:
-        is_plausible = sound & _is_plausible(values, unit)
-        counts[unit] = int(is_plausible.sum())
-        is_known |= is_plausible
+        is_of_unit = sound & _is_of_today(values, unit)
+        counts[unit] = int(is_of_unit.sum())
+        is_known |= is_of_unit
     counts[NO_UNIT] = int((~is_known).sum())
     return counts
 
 
-def _is_plausible(values: np.ndarray, unit: str) -> np.ndarray:
+def units_where(column: pa.Array, is_time: np.ndarray, due: str) -> Counter[str]:
+    """Count the times of a column, bool[n], in the unit that is due, and the others in `units`."""
+    if is_time.all():
+        return Counter({due: len(is_time)})
+    return units(column.filter(pa.array(~is_time))) + Counter({due: int(is_time.sum())})
+
+
+def _is_of_today(values: np.ndarray, unit: str) -> np.ndarray:
     """Return which numbers are times from 1990 to 2099 in a unit, bool[n]."""
     per = PER_SECOND[unit]
-    return (values >= _FIRST_PLAUSIBLE * per) & (values < _LAST_PLAUSIBLE * per)
+    return (values >= _YEAR_1990 * per) & (values < _YEAR_2100 * per)
+
+
+def _is_of_any_year(values: np.ndarray, unit: str) -> np.ndarray:
+    """Return which numbers are times from 1970 to 9999 in a unit, bool[n]."""
+    return (values >= 0) & (values < min(_YEAR_10000 * PER_SECOND[unit], (1 << 63) - 1))
+
+
+def _where(values: np.ndarray, sound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.where(sound, values, 0), sound
 
 
 def _is_date(values: np.ndarray) -> np.ndarray:
@@ -99,7 +134,7 @@ def _is_date(values: np.ndarray) -> np.ndarray:
 
 
 def days(column: pa.Array) -> pa.DictionaryArray:
-    """Return dates as YYYYMMDD, from YYYYMMDD as text or number, ISO 8601 text, or dates; null where there is none."""
+    """Return days from 1990 to 2099 as YYYYMMDD, from such text or numbers, ISO 8601, or dates; others are null."""
     if pa.types.is_temporal(column.type):
         seconds, sound = _of_timestamps(column, "s")
         stamps = pa.array(seconds, pa.timestamp("s"), mask=~sound)
@@ -112,12 +147,15 @@ def days(column: pa.Array) -> pa.DictionaryArray:
 
 def _day(value: bytes) -> str | None:
     text = value.decode("utf-8", "replace")
+    date, clock = text[: len("YYYY-MM-DD")], text[len("YYYY-MM-DD") :]
     try:
         if len(text) == len("YYYYMMDD"):
-            return datetime.datetime.strptime(text, "%Y%m%d").strftime("%Y%m%d") if text.isdecimal() else None
-        return datetime.date.fromisoformat(text[: len("YYYY-MM-DD")]).strftime("%Y%m%d")
+            day = datetime.datetime.strptime(text, "%Y%m%d").strftime("%Y%m%d") if text.isdecimal() else ""
+        else:
+            day = datetime.date.fromisoformat(date).strftime("%Y%m%d") if clock[:1] in ("", " ", "T", "t") else ""
     except ValueError:
         return None
+    return day if _FIRST_DAY <= day <= _LAST_DAY else None
 
 
 def days_of(times: np.ndarray) -> pa.DictionaryArray:
@@ -135,7 +173,8 @@ def _of_timestamps(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]
     numbers = column.cast(pa.int32() if is_days else pa.int64()).cast(pa.int64()).fill_null(0).to_numpy()
     written = "s" if is_days else "ms" if pa.types.is_date64(kind) else kind.unit
     numbers = numbers * DAY_SECONDS if is_days else numbers
-    values, sound = _within(numbers, column.is_valid().to_numpy(zero_copy_only=False), PER_SECOND[written])
+    is_valid = column.is_valid().to_numpy(zero_copy_only=False)
+    values, sound = _where(numbers, is_valid & _is_of_any_year(numbers, written))
     have, want = PER_SECOND[written], PER_SECOND[unit]
     return (values * (want // have) if want > have else values // (have // want)), sound
 
@@ -148,7 +187,7 @@ def _of_numbers(values: np.ndarray, sound: np.ndarray, unit: str | None) -> tupl
         return np.where(sound, values, 0) * 1000, sound
     if unit:
         return values // (PER_SECOND[unit] // 1000), sound
-    is_time = _is_plausible(values, "ms")
+    is_time = _is_of_today(values, "ms")
     for maybe_dates, form in ((_is_date(values), "%Y%m%d"), (_is_date(values // _CLOCK), "%Y%m%d%H%M%S")):
         if (maybe_dates := maybe_dates & sound).any():
             texts = pa.array(values[maybe_dates]).cast(pa.string())
@@ -161,15 +200,15 @@ def _of_numbers(values: np.ndarray, sound: np.ndarray, unit: str | None) -> tupl
 def _parsed(value: object, unit: str | None, wanted: str) -> int | None:
     """Return a time in a wanted unit that is not an integer: ISO 8601 text, in UTC if without a zone, or a fraction.
 
-    unit: of the fraction; without one, it is in the wanted unit, from 1990 to 2099.
+    unit: of the fraction, which is a time from 1990 to 2099; without one, it is in the wanted unit.
     """
     if value is None or isinstance(value, bool):
         return None
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     if _NUMBER.fullmatch(text):
         number = Decimal(text.strip()) * PER_SECOND[wanted] / PER_SECOND[unit or wanted]
-        least, end = (_FIRST_PLAUSIBLE, _LAST_PLAUSIBLE) if unit is None else (-_YEAR_10000, _YEAR_10000)
-        return int(number // 1) if least * PER_SECOND[wanted] <= number < end * PER_SECOND[wanted] else None
+        is_of_today = _YEAR_1990 * PER_SECOND[wanted] <= number < _YEAR_2100 * PER_SECOND[wanted]
+        return int(number // 1) if is_of_today else None
     try:
         time = datetime.datetime.fromisoformat(_ZONE.sub("+00:00", text.strip()))
     except ValueError:
@@ -177,8 +216,3 @@ def _parsed(value: object, unit: str | None, wanted: str) -> int | None:
     time = time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
     microseconds = (time - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(microseconds=1)
     return microseconds * PER_SECOND[wanted] // PER_SECOND["us"]
-
-
-def _within(values: np.ndarray, sound: np.ndarray, per_second: int) -> tuple[np.ndarray, np.ndarray]:
-    sound = sound & (values >= 0) & (values < min(_YEAR_10000 * per_second, (1 << 63) - 1))
-    return np.where(sound, values, 0), sound

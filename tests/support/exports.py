@@ -20,6 +20,7 @@ from pipeline.interactions import columns, splits
 from pipeline.sources import inputs
 from pipeline.sources.select import source_of
 
+START = 1704067200  # the first second of 2024
 SHARED = Path(os.environ.get("WALS_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 PLAIN_RUNNER = "tests.support.plain_runner.DirectRunner"
 needs_shared = pytest.mark.skipif(
@@ -36,19 +37,19 @@ def hit(number: int, time_ms: int, content: str | None = None, kind: str = "PAGE
 
 
 def session(visitor: str | None, visit: int, hits: list[dict], day: str = "20240101", **more: Any) -> dict[str, Any]:
-    """Return a GA360 session."""
+    """Return a GA360 session. It starts in the second `visit` since 1970; a small one is since 2024."""
     return {
         "fullVisitorId": visitor,
         "visitNumber": "1",
         "visitId": str(visit),
-        "visitStartTime": str(visit),
+        "visitStartTime": str(visit if visit > START // 2 else START + visit),
         "date": day,
         "hits": hits,
         **more,
     }
 
 
-def reads(visitor: str, items: dict[str, int], visit: int = 1704067200) -> dict[str, Any]:
+def reads(visitor: str, items: dict[str, int], visit: int = START) -> dict[str, Any]:
     """Return a session in which a visitor reads items for so many ms each, and then leaves from the home page."""
     hits, clock = [], 0
     for number, (content, dwell_ms) in enumerate(items.items(), start=1):

@@ -129,7 +129,7 @@ def _of_texts(values: pa.Array) -> Proposal:
     texts = values.cast(pa.binary())
     if columns.floats(texts)[1].all():
         return Proposal("number")
-    if times.milliseconds(texts, None)[1].all():
+    if times.milliseconds(texts, None, any_year=True)[1].all():
         return Proposal("time")
     if _separator(values):
         return Proposal("tags")

@@ -101,12 +101,11 @@ def times_of(table: pa.Table, field: Field) -> tuple[np.ndarray, np.ndarray]:
 def _times(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Return times in ms; a number is in the unit in which it is a time from 1990 to 2099, so it needs no setting."""
     column = column.cast(pa.binary()) if pa.types.is_string(column.type) else column
-    milliseconds, is_time = times.milliseconds(column, None)
+    milliseconds, is_time = times.milliseconds(column, None, any_year=True)
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         for unit in ("s", "us", "ns"):
-            values, is_number = times.milliseconds(column, unit)
-            is_other = ~is_time & is_number & times.milliseconds(pa.array(values), None)[1]
-            milliseconds, is_time = np.where(is_other, values, milliseconds), is_time | is_other
+            values, is_of_unit = times.milliseconds(column, unit)
+            milliseconds, is_time = np.where(is_time, milliseconds, values), is_time | is_of_unit
     return milliseconds, is_time
 
 

@@ -24,7 +24,7 @@ from pipeline import preprocess, verify
 from pipeline.interactions import sessions, splits
 from pipeline.sources import input_files
 from tests.support import forkserver
-from tests.support.exports import event, make_dataset, ratings, settings, write_ndjson
+from tests.support.exports import START, event, make_dataset, ratings, settings, write_ndjson
 
 DAY = 86_400_000
 NAMES = ["visitorId", "contentId", "amount", "time_ms"]
@@ -148,8 +148,8 @@ def test_a_cut_in_time_parts_views_not_pairs():
 
 
 def write_csv(path, pairs):
-    """(visitor, content) -> (duration, time) as a table with all four columns."""
-    lines = [f"{v.decode()},{c.decode()},{amount},{time}" for (v, c), (amount, time) in pairs.items()]
+    """(visitor, content) -> (duration, time since 2024) as a table with all four columns."""
+    lines = [f"{v.decode()},{c.decode()},{amount},{START * 1000 + time}" for (v, c), (amount, time) in pairs.items()]
     path.write_text("visitorId,contentId,dwell,time\n" + "\n".join(lines) + "\n")
     return path
 

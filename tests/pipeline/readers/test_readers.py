@@ -15,7 +15,7 @@ from pipeline.readers.ndjson import NdjsonReader
 from pipeline.readers.records import without_values
 from pipeline.sources import ga4, ga360, table
 from pipeline.sources.select import source_of
-from tests.support.exports import event, hit, interactions, session, settings, write_ndjson
+from tests.support.exports import START, event, hit, interactions, session, settings, write_ndjson
 
 
 def read(path, schema=ga360.SCHEMA, **sizes):
@@ -78,7 +78,7 @@ def test_parquet_columns_without_values_are_not_read(tmp_path):
 def test_integers_as_json_numbers_and_as_strings_give_the_same(tmp_path):
     plain = session("1", 5, [hit(1, 20, "x")])
     numbers = json.loads(json.dumps(plain))
-    numbers.update(visitId=5, visitStartTime=5, visitNumber=1)
+    numbers.update(visitId=5, visitStartTime=START + 5, visitNumber=1)
     numbers["hits"][0].update(hitNumber=1, time=20)
     for dimension in numbers["hits"][0]["customDimensions"]:
         dimension["index"] = int(dimension["index"])
@@ -172,7 +172,7 @@ def test_ga360_rejects_say_why(tmp_path):
         session(None, 1, []),
         session("", 1, []),
         session("a\nb", 1, []),
-        session("a", "x", []),
+        session("a", 1, [], visitId="x"),
         session("a", 1, [], visitStartTime=None),
         session("a", 2, [hit(1, 0, ""), hit(2, 5, "b\rc"), hit(3, -1, "d"), hit(4, "x", "e"), hit(5, 9, "f")]),
         json.dumps(session("lone", 3, [])).replace("lone", r"\ud800").encode(),

@@ -16,7 +16,7 @@ from pipeline.inspection.sampling import tables
 from pipeline.sources import inputs
 from pipeline.sources.bigquery import source as bigquery_source
 from tests.support.bigquery_server import PROJECT, SCHEMAS, relaying_streams, settings
-from tests.support.exports import SHARED, event, hit, interactions, session, write_ndjson
+from tests.support.exports import SHARED, START, event, hit, interactions, session, write_ndjson
 
 # Google's clients leave sockets to the collector, and the emulator's project has no quota of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::UserWarning", "ignore::DeprecationWarning")
@@ -103,19 +103,19 @@ def test_odd_sessions_are_the_same_from_a_table(server, tmp_path):
         session("two", 14, [hit(1, 0, "x")]) | {"visitNumber": "1"},
         session("two", 14, [hit(2, 50, "x"), hit(3, 51)]) | {"visitNumber": "2"},
     ]
-    rows += [session("far", 16, [hit(1, 0, "x"), hit(2, 10)]) | {"visitStartTime": str(at)} for at in (-1, 2**62)]
+    rows += [session("far", 16, [hit(1, 0, "x"), hit(2, 10)]) | {"visitStartTime": str(at)} for at in (-1, 0, 2**62)]
     rows.append(session("far hit", 17, [hit(1, 0, "x"), hit(2, 2**62, "y"), hit(3, 20)]))
     twice = hit(1, 0, "first")
     twice["customDimensions"].append({"index": "10", "value": "later"})
     rows.append(session("dimension twice", 15, [twice, hit(2, 5)]))
     found, counts = both(server, tmp_path, "odd360", "ga360", rows)
-    assert found[b"over midnight", b"x"] == (800.0, 5900)
+    assert found[b"over midnight", b"x"] == (800.0, START * 1000 + 5900)
     assert (b"dimension twice", b"later") in found
-    assert counts["records.rejected.visit_start_time_invalid"] == 3 and counts["hits.rejected.hit_time_invalid"] == 2
+    assert counts["records.rejected.visit_start_time_invalid"] == 4 and counts["hits.rejected.hit_time_invalid"] == 2
     both(server, tmp_path, "odd360", "ga360", rows, visitor_key="visit")
-    cut = {"kind": "time", "time": "1970-01-01T00:00:05.800"}
+    cut = {"kind": "time", "time": "2024-01-01T00:00:05.800"}
     found, _ = both(server, tmp_path, "odd360", "ga360", rows, split=cut)
-    assert found[b"over midnight", b"x"] == (700.0, 5000) and (b"ties", b"b", "held out") in found
+    assert found[b"over midnight", b"x"] == (700.0, START * 1000 + 5000) and (b"ties", b"b", "held out") in found
     window = {"start_date": "2024-01-02", "end_date": "2024-01-02"}
     with pytest.raises(UserError, match=r"no table of .* is of the window"):
         both(server, tmp_path, "odd360", "ga360", rows, **window)
@@ -146,7 +146,7 @@ def test_odd_events_are_the_same_from_a_table(server, tmp_path):
         typed("h", {"int_value": "42"}, {"int_value": "5"}),
         typed("h", {"double_value": 42.0}, {"double_value": 6.0}),
         typed("h", {"float_value": 1.5}, {"string_value": "7"}),
-        {"event_date": "20240101", "event_timestamp": "1", "event_params": [], "user_id": None, "user_pseudo_id": "i"},
+        event("i", None, event_params=[]),
     ]
     twice = typed("i", {"string_value": "tea"}, {"int_value": "8"})
     twice["event_params"].append(param("content_id", string_value="aaa"))
@@ -154,10 +154,10 @@ def test_odd_events_are_the_same_from_a_table(server, tmp_path):
     rows += [twice, named, named, named | {"event_name": "scroll"}, named | {"event_bundle_sequence_id": "2"}]
     rows += [event("undefined", "x", 9), event("o", "(not set)", 9), event("o", "x", 9, user_id="null")]
     rows += [typed("p", {"double_value": value}, {"int_value": "1"}) for value in (9780306406157.0, 1e16, 2.0**60)]
-    rows += [event("far", "x", 10, event_timestamp=str(at)) for at in (-1, 2**62)]
+    rows += [event("far", "x", 10, event_timestamp=str(at)) for at in (-1, 0, 2**62)]
     rows += [event("long", "x", ms) for ms in (2**62, 2**62, 10)]
     found, counts = both(server, tmp_path, "odd4", "ga4", rows)
-    assert counts["records.rejected.event_timestamp_invalid"] == counts["records.rejected.engagement_invalid"] - 1 == 2
+    assert counts["records.rejected.event_timestamp_invalid"] == counts["records.rejected.engagement_invalid"] == 3
     assert found[b"a", b"x"] == (150.0, 1704067200999)
     assert found[b"h", b"42"][0] == 11.0
     assert (found[b"i", b"tea"][0], found[b"n", b"x"][0]) == (8.0, 90.0)

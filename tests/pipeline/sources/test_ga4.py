@@ -107,7 +107,7 @@ def test_what_is_taken_away_leaves_pairs_above_0(tmp_path):
     rows = [
         bought(name, {"item_id": item}) for name, item in [("add", "x"), ("add", "y"), ("remove", "y"), ("add", "z")]
     ]
-    rows += [bought("remove", {"item_id": item}, event_timestamp="9") for item in "yz"]
+    rows += [bought("remove", {"item_id": item}, event_timestamp="1704067200000009") for item in "yz"]
     signals = [
         {"event": "add", "item": "items.item_id", "weight": 2},
         {"event": "remove", "item": "items.item_id", "weight": -1},
@@ -123,7 +123,7 @@ def test_two_signals_of_one_event_count_both(tmp_path):
         {"event": "rate", "item": "items.item_id"},
         {"event": "*", "item": "items.item_id", "amount": "param.stars"},
     ]
-    rows = [row, bought("rate", {"item_id": "y"}, event_timestamp="9")]
+    rows = [row, bought("rate", {"item_id": "y"}, event_timestamp="1704067200000009")]
     amounts, _, counts, _ = read(write_ndjson(tmp_path / "in", rows), signals=signals)
     assert amounts == {("a", "x"): 5.0, ("a", "y"): 6.0}
     assert counts["items.skipped.no_amount"] == 1 and "records.skipped.no_amount" not in counts
@@ -206,7 +206,7 @@ events = st.builds(
     st.sampled_from(["buy", "view", "other"]),
     st.sampled_from(["a", "b", None]),
     st.sampled_from([None, "u"]),
-    st.integers(1, 2),
+    st.integers(1704067200000001, 1704067200000002),
     st.lists(
         st.fixed_dictionaries(
             {"item_id": st.sampled_from(["x", "y", "", "(not set)", None])},

@@ -11,7 +11,7 @@ from configs.errors import UserError
 from configs.settings import RatingSettings, Settings, SourceSettings
 from pipeline.readers.records import RawBatch
 from pipeline.sources.table import Table
-from tests.support.exports import interactions, make_dataset, settings
+from tests.support.exports import START, interactions, make_dataset, settings
 
 ROWS = [("ann", "tea", 5), ("bob", "tea", 2), ("ann", "tea", 1), ("ann", "cup", 3), ("bob", "tea", 4)]
 COLUMNS = ("visitorId", "contentId")
@@ -37,7 +37,7 @@ def test_without_times_the_last_row_of_a_file_counts(tmp_path):
 
 
 def test_the_latest_rating_counts_and_the_greatest_of_one_time(tmp_path):
-    rows = [(*row, time) for row, time in zip(ROWS, (3000, 1000, 2000, 1, 1000), strict=True)]
+    rows = [(*row, START * 1000 + time) for row, time in zip(ROWS, (3000, 1000, 2000, 1, 1000), strict=True)]
     path = write(tmp_path / "a.csv", rows, ("visitorId", "contentId", "stars", "ms"))
     expected = {(b"ann", b"tea"): 5, (b"ann", b"cup"): 3, (b"bob", b"tea"): 4}
     assert ratings(path, time_column="ms", time_unit="ms") == expected

@@ -14,7 +14,7 @@ from pipeline.dataset import checks
 from pipeline.readers.files import TableReader
 from pipeline.sources import times
 from pipeline.sources.table import Table, column_names
-from tests.support.exports import event, interactions, make_dataset, settings, write_ndjson
+from tests.support.exports import event, hit, interactions, make_dataset, session, settings, write_ndjson
 
 AT = datetime.datetime(2024, 1, 5, 10, 0, tzinfo=datetime.UTC)
 MS = int(AT.timestamp()) * 1000
@@ -40,8 +40,13 @@ TEXTS = {
     "1/5/2024 10:00": None,
     "20241305": None,
     "20240105250000": None,
-    "19850105": 473731200000,
-    "1985-01-05": 473731200000,
+    "19900101": 631152000000,
+    "19891231": None,
+    "1989-12-31": None,
+    "1970-01-01 00:00:00 UTC": None,
+    "2099-12-31 23:59:59.999": 4102444799999,
+    "2100-01-01": None,
+    "9999-12-31": None,
     "1985.5": None,
     f"{MS}.5": MS,
     "0": None,
@@ -68,6 +73,32 @@ def test_text(text):
         assert values[0] == (TEXTS[text] or 0)
 
 
+@pytest.mark.parametrize("moment", ["1970-01-01", "1970-01-01T00:00:00.001", "1989-12-31T23:59:59.999", "2100-01-01"])
+def test_one_rule_for_all_units_and_types(moment):
+    """0, and what stands for it, is the time of nothing that a visitor did, whatever wrote it."""
+    at = datetime.datetime.fromisoformat(moment).replace(tzinfo=datetime.UTC)
+    ms = int(at.timestamp() * 1000)
+    for unit, per in (("ms", 1), ("us", 1000), ("ns", 10**6)):
+        numbers = [
+            pa.array([ms * per]),
+            pa.array([str(ms * per)]),
+            pa.array([float(ms * per)]),
+            pa.array([f"{ms * per}.5"]),
+        ]
+        for column in (*numbers, pa.array([at]).cast(pa.timestamp(unit)), pa.array([moment])):
+            assert times.milliseconds(column, unit)[1].tolist() == [False], (unit, column)
+            assert times.since_1970(column, unit)[1].tolist() == [False], (unit, column)
+    for column in (pa.array([0]), pa.array(["0"]), pa.array([at.date()])):
+        assert times.since_1970(column, "s")[1].tolist() == [False]
+        assert times.milliseconds(column, "s")[1].tolist() == [False]
+    assert times.days(pa.array([at.date(), None])).to_pylist() == [None, None]
+    assert times.days(pa.array([moment[:10], moment[:10].replace("-", "")])).to_pylist() == [None, None]
+    column = pa.array([at, None, AT])
+    assert times.units(column) == {times.NO_UNIT: 1}
+    values, sound = times.milliseconds(column, None, any_year=True)  # as attributes of items are
+    assert (values.tolist(), sound.tolist()) == ([ms, 0, MS], [True, False, True])
+
+
 @pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 1000), ("us", 10**6), ("ns", 10**9)])
 def test_numbers_in_a_unit(unit, factor):
     number = MS // 1000 * factor
@@ -92,6 +123,10 @@ def test_timestamps_need_no_unit(unit):
     assert times.since_1970(column, "us")[0].tolist() == [MS * 1000, 0]
 
 
+def test_a_float_of_16_bits_is_no_time():
+    assert times.milliseconds(pa.array([1.0]).cast(pa.float16()), None)[1].tolist() == [False]
+
+
 def test_times_of_exports_may_be_text():
     texts = ["2024-01-05 10:00:00.000007 UTC", "2024-01-05T10:00:00Z", f"{MS}000", "1.7044488E15", "soon", None]
     values, sound = times.since_1970(pa.array(texts), "us")
@@ -104,7 +139,8 @@ def test_times_of_exports_may_be_text():
 def test_timestamps_out_of_range_are_no_other_time(unit):
     beyond = pa.array([2**62, -(2**62), 2**63 - 1, None]).cast(pa.timestamp(unit))
     last = 2 if unit == "ns" else 0  # of 64 bits, those in ns end in 2262
-    assert times.milliseconds(beyond, None)[1].tolist() == [bool(last), False, False, False]
+    assert times.milliseconds(beyond, None)[1].tolist() == [False] * 4
+    assert times.milliseconds(beyond, None, any_year=True)[1].tolist() == [bool(last), False, False, False]
     assert times.milliseconds(pa.array([2**31 - 1, -1], pa.date32()), None)[1].tolist() == [False, False]
     assert times.days(pa.array([2**31 - 1, 19727, None], pa.date32())).to_pylist() == [None, "20240105", None]
     assert times.days(beyond).to_pylist()[1:] == [None, None, None]
@@ -124,8 +160,8 @@ def test_days_of_every_type():
         pa.array(["20240105"]).dictionary_encode(), pa.array([day], pa.date64()),
     ):  # fmt: skip
         assert times.days(column).to_pylist() == ["20240105"], column.type
-    odd = pa.array([None, "", "0", "20241305", "2024011", "nan", "\u0661" * 8, "x" * 100_000])
-    assert times.days(odd).to_pylist() == [None] * 8
+    odd = pa.array([None, "", "0", "20241305", "2024011", "nan", "\u0661" * 8, "2024-01-0512", "x" * 100_000])
+    assert times.days(odd).to_pylist() == [None] * 9
 
 
 def extracted(tmp_path, lines, **source):
@@ -176,6 +212,14 @@ def counted(tmp_path, path, kind, **sections):
     checks.check_counts(Counter(interactions(made)[1]), made, "rejected")
 
 
+def test_an_explicit_unit_that_is_wrong_proposes_the_right_one(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(f"visitorId,contentId,ts\na,x,{MS}\nb,x,{MS}\nb,y,{MS // 1000}\n")
+    source = {"time_column": "ts", "time_unit": "s"}
+    with pytest.raises(UserError, match=r"source\.time_column are in ms, not in s: set source\.time_unit: ms"):
+        counted(tmp_path, path, "table", source=source, rating={"kind": "binary"})
+
+
 def test_times_that_are_of_today_in_no_unit_are_refused(tmp_path):
     path = tmp_path / "t.csv"
     for time in ("45296.0", "202401", "1"):
@@ -191,6 +235,24 @@ def test_times_of_ga4_in_another_unit_are_refused(tmp_path, digits, unit):
     write_ndjson(tmp_path / "in", [*rows, event("a", "x", 5)])
     with pytest.raises(UserError, match=f"the times in event_timestamp are in {unit}, not in us: write them as Google"):
         counted(tmp_path, tmp_path / "in", "ga4")
+
+
+def test_times_of_ga360_in_another_unit_are_refused(tmp_path):
+    hits = [hit(1, 0, "x"), hit(2, 900, "y")]
+    write_ndjson(tmp_path / "in", [session(f"v{n}", n, hits, visitStartTime=str(MS + n)) for n in range(9)])
+    with pytest.raises(UserError, match="the times in visitStartTime are in ms, not in s: write them as Google"):
+        counted(tmp_path, tmp_path / "in", "ga360")
+
+
+@pytest.mark.parametrize("odd", ["0", 0, None, "1970-01-01 00:00:00 UTC", -1, str(2**62)])
+def test_an_export_without_a_time_loses_its_record_alone(tmp_path, odd):
+    events = [event("a", "x", 5), event("b", "y", 5, event_timestamp=odd)]
+    hits = [hit(1, 0, "x"), hit(2, 900)]
+    sessions = [session("a", 1, hits), session("b", 2, hits, visitStartTime=odd)]
+    for kind, rows, name in (("ga4", events, "event_timestamp"), ("ga360", sessions, "visit_start_time")):
+        write_ndjson(tmp_path / kind, rows)
+        found, counts = interactions(settings(tmp_path / "out", tmp_path / kind, kind))
+        assert [*found] == [(b"a", b"x")] and counts[f"records.rejected.{name}_invalid"] == 1
 
 
 @pytest.mark.parametrize("written", [str(MS), "2024-01-05T10:00:00Z"])
