@@ -183,7 +183,7 @@ mutation: setup $(AUDIT)  ## make the rules wrong, one change at a time; print t
 	@$(BIN)/python -m tests.kits.mutation $(ARGS)
 
 fuzz: setup $(ENGINES)/atheris  ## hostile exports: hypothesis with 2,000 examples per test, then atheris; Linux, an hour
-	@WALS_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -n 2 tests/pipeline/readers/test_fuzz.py tests/serving/test_fuzz.py
+	@WALS_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -n 2 tests/pipeline/readers/test_fuzz_*.py tests/serving/test_fuzz.py
 	@PYTHONPATH=$(ENGINES)/atheris $(BIN)/python -m tests.kits.fuzz_readers $(ARGS)
 
 $(ENGINES)/atheris: tests/requirements/fuzz.lock | setup

@@ -22,7 +22,7 @@ with atheris.instrument_imports(
     include=["artifacts", "pipeline", "fastavro"], exclude=["pipeline.sources.items.pairs"]
 ):
     from artifacts import catalogue, id_lists
-    from tests.pipeline.readers import test_fuzz as fuzz
+    from tests.support import fates, wild_files, wild_sources
 
 import fastavro
 import pyarrow as pa
@@ -30,14 +30,14 @@ import pyarrow.parquet as pq
 
 from configs.errors import UserError
 from configs.settings import SourceSettings
-from tests.support.exports import event, hit, reads, session
+from tests.support.exports import START, event, hit, reads, session
 
-OF_GA4 = {"signals": fuzz.GA4_SIGNALS, "attributes": fuzz.GA4_ATTRIBUTES, "end_date": "2024-12-31"}
+OF_GA4 = {"signals": wild_sources.GA4_SIGNALS, "attributes": wild_sources.GA4_ATTRIBUTES, "end_date": "2024-12-31"}
 SOURCES = (
     SourceSettings(kind="ga360", input="x"),
     SourceSettings(kind="ga4", input="x"),
     SourceSettings(kind="table", input="x", duration_column="amount", time_column="at"),
-    SourceSettings(kind="ga360", input="x", signals=fuzz.MIXED, attributes=fuzz.DESCRIBED),
+    SourceSettings(kind="ga360", input="x", signals=wild_sources.MIXED, attributes=wild_sources.DESCRIBED),
     SourceSettings(kind="ga4", input="x", **OF_GA4),
 )
 
@@ -50,7 +50,7 @@ def once(data: bytes) -> None:
     if kind == len(SOURCES):
         _lists(data[1:])
     else:
-        fuzz.check_or_refuse(data[1:], None, SOURCES[kind])
+        fates.check_or_refuse(data[1:], None, SOURCES[kind])
 
 
 def _lists(data: bytes) -> None:
@@ -84,23 +84,25 @@ def seeds() -> list[bytes]:
         [reads("a", {"x": 10, "y": 20}), reads("b", {"x": 5})], [event("a", "x", 10), event("b", "y")],
         [shown, reads("b", {"x": 5})], [bought, event("b", "y", event_name="view_item")],
     )]  # fmt: skip
-    table = pa.table({"visitorId": ["a", "b"], "contentId": ["x", "y"], "amount": [1.0, 2.5], "at": [1, 2]})
+    table = pa.table(
+        {"visitorId": ["a", "b"], "contentId": ["x", "y"], "amount": [1.0, 2.5], "at": [START * 1000, START * 1001]}
+    )
     parquet = pa.BufferOutputStream()
     pq.write_table(table, parquet)
     files = [(0, lines[0]), (0, gzip.compress(lines[0])), (1, lines[1]), (3, lines[2]), (4, lines[3])]
     files.append((2, parquet.getvalue().to_pybytes()))
     for source, schema, row in (
-        (0, fuzz.SESSION, {"fullVisitorId": "a", "visitId": 1, "visitStartTime": 1}),
-        (1, fuzz.GA4_SCHEMA, {"user_pseudo_id": "a", "event_timestamp": "1704067200000000"}),
+        (0, wild_files.SESSION, {"fullVisitorId": "a", "visitId": 1, "visitStartTime": START}),
+        (1, wild_files.GA4_SCHEMA, {"user_pseudo_id": "a", "event_timestamp": "1704067200000000"}),
     ):
         avro, parquet, kind = io.BytesIO(), pa.BufferOutputStream(), pa.struct(list(schema))
-        record = fuzz.without_nulls(kind, row)
-        fastavro.writer(avro, fuzz.avro_type(kind, "row"), [record])
+        record = wild_files.without_nulls(kind, row)
+        fastavro.writer(avro, wild_files.avro_type(kind, "row"), [record])
         pq.write_table(pa.Table.from_pylist([record], schema), parquet)
         files += [
             (n, data) for n in (source, source + 3) for data in (avro.getvalue(), parquet.getvalue().to_pybytes())
         ]
-    csv = 'visitorId,contentId,amount,at\na,x,1,5\nb,"y, z",2.5,2024-01-01\n'
+    csv = 'visitorId,contentId,amount,at\na,x,1,1704067200000\nb,"y, z",2.5,2024-01-01\n'
     files += [(2, text.encode(code)) for text in (csv, csv.replace(",", ";")) for code in ("utf-8", "utf-16")]
     catalogues = ("contentId,title,category\nx,X,1\n", '{"contentId": 7.0, "title": "X"}\n', "x,1\ny,2.5\n")
     files += [(len(SOURCES), text.encode(code)) for text in catalogues for code in ("utf-8", "utf-16")]

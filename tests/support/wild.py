@@ -105,8 +105,8 @@ parameters = st.fixed_dictionaries(
 prices = st.sampled_from(["9.99", "9,99 EUR", "", "NaN"])
 _item_texts = ("item_id", "item_name", "item_brand", "item_variant", "item_category", "coupon", "item_list_id")
 item_lines = st.fixed_dictionaries(
-    {},
-    optional=dict.fromkeys(_item_texts, items)
+    {"item_id": items, "item_name": items},
+    optional=dict.fromkeys(_item_texts[2:], items)
     | {"quantity": st.sampled_from(["2", 2, None, "0", 1.5, "-1"])}
     | {name: st.none() | numbers | st.integers(0, 99) | prices for name in ("price", "price_in_usd")},
 )
@@ -127,8 +127,8 @@ def sound_event(draw: Any) -> dict[str, Any]:
     names = ["purchase", "purchase", "view_item", "view_item", "remove_from_cart", "scroll", None]
     row |= {"event_name": draw(st.sampled_from(names)), "batch_event_index": "1"}
     row |= draw(st.fixed_dictionaries({}, optional=_sometimes))
-    if draw(st.booleans()):
-        row["items"] = draw(st.lists(item_lines, max_size=3))
+    if draw(st.integers(0, 2)):
+        row["items"] = draw(st.lists(item_lines, min_size=draw(st.sampled_from([0, 2])), max_size=3))
     return row
 
 
