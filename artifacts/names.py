@@ -79,6 +79,8 @@ _FORMATS = {
     b"\x28\xb5\x2f\xfd": "zstd; decompress it",
     b"\x04\x22\x4d\x18": "lz4; decompress it",
     b"\xff\x06\x00\x00sNaPpY": "snappy; decompress it",
+    b"\xff\xfe\x00\x00": "UTF-32; save it in UTF-8",
+    b"\x00\x00\xfe\xff": "UTF-32; save it in UTF-8",
 }
 _MARKUP = (b"<!doctype", b"<html", b"<?xml")
 _TEXT = re.compile(rb"[\t\r\n -~]*")

@@ -19,7 +19,7 @@ import pyarrow.csv
 
 from configs.settings import CsvSettings
 from pipeline.readers.csv_records import Dialect, Record, fields, first_record, records
-from pipeline.readers.opening import UTF_16, is_utf8, whole_lines
+from pipeline.readers.opening import BOM, UTF_16, is_utf8, whole_lines
 from pipeline.readers.records import MissingColumnError, Parsed, RawBatch
 
 _UNCLOSED = "a quote is opened and not closed"
@@ -29,7 +29,7 @@ _ADVICE = (
     "the first line must be a header, whose columns source.visitor_column and so on name; or set source.csv (header: "
     "false calls the columns column1, column2, ...)"
 )
-_ADVICE_OF_NUL = "it has NUL characters, as UTF-16 without a byte order mark has: set source.csv.encoding: utf-16-le"
+_ADVICE_OF_NUL = "it has NUL characters, as UTF-{0} without a byte order mark has: set source.csv.encoding: utf-{0}-{1}"
 
 
 class _Layout(NamedTuple):
@@ -111,7 +111,7 @@ class CsvReader:
                 return _Layout(dialect, header), rows
             layouts.append(header)
         header = max(layouts, key=len)
-        advice = _ADVICE_OF_NUL if any("\0" in name for name in header) else _ADVICE
+        advice = _advice_of_nul(block) if any("\0" in name for name in header) else _ADVICE
         raise MissingColumnError(next(name for name in self._names if name not in header), header, advice)
 
     def _describe(self, dialect: Dialect, encoding: str | None) -> str:
@@ -147,7 +147,8 @@ class CsvReader:
 
         if not data:
             return Parsed(self._empty(), np.zeros(0, np.int64), [])
-        if not is_utf8(data):  # Arrow would decode the rows that it sets aside
+        # Arrow would decode the rows that it sets aside, and drop a byte order mark before the first id.
+        if not is_utf8(data) or data.startswith(BOM):
             return None
         try:
             table = pyarrow.csv.read_csv(
@@ -217,6 +218,12 @@ class _Recoded:
             if text := self._decoder.decode(data):
                 return text.encode("utf-8", self._errors)
         return self._decoder.decode(b"", final=True).encode("utf-8", self._errors)
+
+
+def _advice_of_nul(block: bytes) -> str:
+    """Return what to do with text whose characters have two or four bytes, most of them 0."""
+    order = "be" if block.startswith(b"\0") else "le"
+    return _ADVICE_OF_NUL.format(32 if b"\0\0\0" in block[:100] else 16, order)
 
 
 def _complaint(actual: int, expected: int) -> str:

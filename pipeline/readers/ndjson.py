@@ -14,6 +14,7 @@ from pipeline.readers.opening import count_lines, whole_lines
 from pipeline.readers.records import FormatError, Parsed, RawBatch
 
 _OBJECT = re.compile(rb"^[ \t]*\{[^\n]*", re.MULTILINE)
+_WIDE = (b"{\0", b"\0{", b"\0\0\0{")  # an object in UTF-16 or UTF-32 without a byte order mark
 _ARRAY = "an array; write one object per line"
 
 
@@ -79,6 +80,8 @@ class NdjsonReader:
 
 def _check_format(block: bytes) -> None:
     """Raise FormatError if a file that begins with this block is not lines of objects, some of them odd."""
+    if block.lstrip().startswith(_WIDE):
+        raise FormatError("UTF-16 or UTF-32; write it in UTF-8")
     is_array = block.lstrip().startswith(b"[")
     first_object = _OBJECT.search(block)
     if first_object is None:

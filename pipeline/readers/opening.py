@@ -17,7 +17,7 @@ from configs.errors import UserError
 from pipeline.readers.records import FormatError
 
 _HEAD_BYTES = 512
-_BOM, UTF_16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+BOM, UTF_16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 
 
 @contextlib.contextmanager
@@ -76,7 +76,7 @@ def whole_lines(file: BinaryIO, block_bytes: int, max_line_bytes: int) -> Iterat
     A byte order mark is skipped. The line ends of old Macs, lone carriage returns, are replaced. Raise FormatError if
     the file is UTF-16, ValueError if a line is longer than `max_line_bytes`.
     """
-    rest = [file.read(len(_BOM)).removeprefix(_BOM)]
+    rest = [file.read(len(BOM)).removeprefix(BOM)]
     if rest[0].startswith(UTF_16):
         raise FormatError("UTF-16; write it in UTF-8")
     size = len(rest[0])

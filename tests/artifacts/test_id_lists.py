@@ -33,6 +33,7 @@ LISTS = {
 NOT_TEXT = {
     "Latin-1": ("anna,1\ncafé,2\n".encode("latin-1"), "not UTF-8 in line 2, but maybe Latin-1: save it in UTF-8"),
     "UTF-16 without a mark": ("anna,1".encode("utf-16-le"), "NUL characters"),
+    "UTF-32": ("anna,1".encode("utf-32"), "is not text but UTF-32; save it in UTF-8"),
     "half a character": (b"\xff\xfea", "not UTF-8 in line 1"),
     "gzip": (gzip.compress(b"anna,1\n"), "is not text but gzip; decompress it"),
     "Excel": (b"PK\x03\x04\x14\0anna", "is not text but zip, or an Excel file; .*save the sheet as CSV"),

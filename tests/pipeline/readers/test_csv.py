@@ -179,10 +179,21 @@ def test_a_column_that_is_needed_is_in_the_header_once():
         read(b"visitorId,contentId,contentId\nv,c,d\n")
 
 
-def test_a_header_with_nul_characters_is_told_to_be_another_encoding():
+@BLOCKS
+@pytest.mark.parametrize("position", [0, 1, 200])
+def test_a_byte_order_mark_within_a_file_is_part_of_the_id(position, block_bytes):
+    odd = "\ufeffann,tea,5".encode()
+    rows, *_ = read(table([*SOUND[:position], odd, *SOUND[position:]]), block_bytes=block_bytes)
+    assert rows == [*OF_SOUND[:position], ("\ufeffann".encode(), b"tea"), *OF_SOUND[position:]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_a_header_with_nul_characters_is_told_to_be_another_encoding(encoding):
+    data = table(SOUND).decode().encode(encoding)
     with pytest.raises(MissingColumnError) as error:
-        read(table(SOUND).decode().encode("utf-16-le"))
-    assert "set source.csv.encoding: utf-16-le" in error.value.advice
+        read(data)
+    assert error.value.advice.endswith(f"set source.csv.encoding: {encoding}")
+    assert read(data, settings=CsvSettings(encoding=encoding)) == read(table(SOUND))
 
 
 @BLOCKS

@@ -134,6 +134,9 @@ def test_a_last_line_that_is_cut_is_an_error(before):
             read([*SOUND, SOUND[0][:length]], end=b"", bytes_before_compiling=before)
 
 
+WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -142,6 +145,9 @@ def test_a_last_line_that_is_cut_is_an_error(before):
         (b"[" + SOUND[0] + b"]", "is not newline-delimited JSON.*an array"),
         ("\ufeff{}\n".encode("utf-16-le"), "is not newline-delimited JSON.*UTF-16; write it in UTF-8"),
         ("{}\n".encode("utf-16"), "is not newline-delimited JSON.*UTF-16; write it in UTF-8"),
+        ("{}\n".encode("utf-32"), "is not newline-delimited JSON.*but UTF-32; save it in UTF-8"),
+        ("\ufeff{}\n".encode("utf-32-be"), "is not newline-delimited JSON.*but UTF-32; save it in UTF-8"),
+        *(("{}\n".encode(name), "UTF-16 or UTF-32; write it in UTF-8") for name in WIDE),
     ],
 )
 def test_a_file_that_is_not_lines_of_objects_is_refused(tmp_path, data, said):
