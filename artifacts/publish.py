@@ -83,6 +83,32 @@ def check_file(path: str) -> None:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
 
 
+def check_output(path: str, kind: str, replace: bool) -> str | None:
+    """Return a line on an output that needs `--replace`, or None; nothing is written, and gs:// is not asked.
+
+    Raise UserError if a run could not write it at all.
+    """
+    refuse_wildcards(path)
+    root = target_of(path)
+    storage.storage_of(root)
+    if is_remote(root):
+        return None
+    parent = os.path.dirname(os.path.abspath(root))
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(f"{root}.partial")
+        while not os.path.lexists(parent):
+            parent = os.path.dirname(parent)
+        os.stat(parent)
+    except OSError as error:
+        raise UserError(f"{root} cannot be written: {error.strerror}") from error
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(f"{root} cannot be written: {os.strerror(errno.EACCES)}")
+    refuse_occupied(root, kind, replace=True)
+    is_occupied = not replace and storage.list_files(root)
+    return f"{root} is not empty: a run needs --replace, or another directory" if is_occupied else None
+
+
 def publish(staging: str, root: str) -> None:
     """Move a finished output to its root and remove what was there."""
     if not is_remote(root):

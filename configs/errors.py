@@ -57,6 +57,9 @@ _ADVICE = {
     errno.EACCES: "allow the user of this process to write there, or name another place",
     errno.EPERM: "allow the user of this process to write there, or name another place",
     errno.EIO: "the disk is at fault; see the system's log",
+    errno.ELOOP: "a symbolic link leads back to itself; name another place",
+    errno.ENOTDIR: "a file is in the place of a directory; name another place",
+    errno.ENAMETOOLONG: "name a shorter path",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
 _MEMORY = "out of memory: run the job on a larger machine, or on less data at once (docs/reliability.md)"

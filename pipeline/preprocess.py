@@ -81,23 +81,32 @@ def main(argv: Sequence[str] | None = None) -> None:
         inputs.check(settings)
         print(explain(settings.source), end="")
     elif args.dry_run:
-        from artifacts.catalogue import in_bigquery
-        from pipeline.beam import options as beam_options
-        from pipeline.sources import inputs
-
-        inputs.check(settings)
-        print(inputs.describe(settings))
-        if catalogue := inputs.describe_catalogue(settings, args.catalogue is not None):
-            print(catalogue)
-        if settings.item_features.fields and not in_bigquery(settings.catalogue or ""):
-            from pipeline.dataset.features import choice
-
-            print(choice.describe(settings, inputs.read_catalogue(settings, args.catalogue is not None)))
-        print(beam_options.describe(beam_options.from_settings(settings, beam_flags)))
+        _describe(settings, beam_flags, args.replace, args.catalogue is not None)
     elif args.detach:
         submit(settings, beam_flags, args.replace, args.catalogue is not None)
     else:
         preprocess(settings, beam_flags, args.replace, need_catalogue=args.catalogue is not None)
+
+
+def _describe(settings: Settings, beam_flags: Sequence[str], replace: bool, need_catalogue: bool) -> None:
+    """Print what a run would read and write; raise UserError if it could not start."""
+    from artifacts import publish
+    from artifacts.catalogue import in_bigquery
+    from pipeline.beam import options as beam_options
+    from pipeline.sources import inputs
+
+    output = settings.dataset_dir and publish.check_output(settings.dataset_dir, "dataset", replace)
+    inputs.check(settings)
+    print(inputs.describe(settings))
+    if catalogue := inputs.describe_catalogue(settings, need_catalogue):
+        print(catalogue)
+    if settings.item_features.fields and not in_bigquery(settings.catalogue or ""):
+        from pipeline.dataset.features import choice
+
+        print(choice.describe(settings, inputs.read_catalogue(settings, need_catalogue)))
+    print(beam_options.describe(beam_options.from_settings(settings, beam_flags)))
+    if output:
+        print(output)
 
 
 def preprocess(

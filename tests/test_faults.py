@@ -129,6 +129,8 @@ def test_faults_that_arrive_as_text_are_told(text, line):
     assert str(recognise(RuntimeError(text), "/out")).startswith(line)
     assert recognise(RuntimeError("something else")) is None
     assert str(recognise(OSError(errno.EIO, "Input/output error"), "/out")).startswith("/out: Input/output")
+    loop = OSError(errno.ELOOP, os.strerror(errno.ELOOP), "/in/x")
+    assert str(recognise(loop)).startswith("/in/x: Too many levels of symbolic links; a symbolic link leads back")
 
 
 def flip(path: Path) -> bytes:

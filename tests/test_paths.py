@@ -99,6 +99,7 @@ def test_a_file_that_cannot_be_written_is_refused_in_one_line(tmp_path, monkeypa
         ("n" * 300, "cannot be written: File name too long"),
         ("n" * 250, "cannot be written: File name too long"),
         ("loop", "cannot be written: Too many levels of symbolic links"),
+        ("round/below", "cannot be written: (File exists|Too many levels of symbolic links)"),
         ("/", "/ cannot be an output; name a directory below it"),
         ("s3://bucket/x", "its scheme is not supported"),
         ("file:///x", "its scheme is not supported"),
@@ -107,10 +108,24 @@ def test_a_file_that_cannot_be_written_is_refused_in_one_line(tmp_path, monkeypa
 def test_an_output_that_cannot_be_written_is_refused_and_blocks_nothing(tmp_path, monkeypatch, name, said):
     monkeypatch.chdir(tmp_path)
     storage.write_bytes("file", b"x")
-    os.symlink("loop", "loop")
-    with pytest.raises(UserError, match=said):
-        output(name)
-    assert sorted(os.listdir()) == ["file", "loop"]
+    for link, target in (("loop", "loop"), ("round", "trip"), ("trip", "round")):
+        os.symlink(target, link)
+    for refuse in (output, lambda root: publish.check_output(root, "dataset", replace=True)):  # a dry run, too
+        with pytest.raises(UserError, match=said):
+            refuse(name)
+        assert sorted(os.listdir()) == ["file", "loop", "round", "trip"]
+
+
+def test_a_dry_run_tells_what_a_run_would_need(tmp_path):
+    root = str(tmp_path / "a" / "b")
+    assert publish.check_output(root, "dataset", replace=False) is None and os.listdir(tmp_path) == []
+    assert publish.check_output("gs://bucket/x", "dataset", replace=False) is None
+    output(root)
+    assert publish.check_output(root, "dataset", replace=True) is None
+    assert "is not empty: a run needs --replace" in str(publish.check_output(root, "dataset", replace=False))
+    os.remove(f"{root}/manifest.json")
+    with pytest.raises(UserError, match="contains files but no dataset"):
+        publish.check_output(root, "dataset", replace=True)
 
 
 def test_a_lock_of_another_service_is_refused():
