@@ -64,6 +64,16 @@ def test_tensorflow_1_positional_arguments(matrix, start):
     assert model.completed_sweeps == 4
 
 
+@pytest.mark.parametrize("rating", [9e17, 3.0, 1e9, -1.0, 1e-9, 0.0])
+def test_factors_of_ratings_of_any_size_are_finite(matrix, rating):
+    """benfred/implicit#80 and #252, apache/spark#18022; all ratings may be equal."""
+    odd = matrix.copy()
+    odd.data[:] = rating
+    model = WALSMatrixFactorization(embedding_dimension=K, max_sweeps=6).fit(odd)
+    for factors in (model.get_row_factors(), model.get_col_factors()):
+        assert np.isfinite(factors).all()
+
+
 def test_the_defaults_are_those_of_the_settings():
     """Compare each argument that a setting of the same name has."""
     settings, arguments = TrainingSettings(), inspect.signature(WALSMatrixFactorization).parameters
