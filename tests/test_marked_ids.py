@@ -8,6 +8,7 @@ import datetime
 import io
 import json
 import logging
+import socket
 import sys
 import traceback
 from decimal import Decimal
@@ -323,6 +324,19 @@ ANSWERED = [
 ]  # fmt: skip
 
 
+RAW = [
+    "{name} / HTTP/1.1\r\n\r\n",
+    "GET /{name} {name}\r\n\r\n",
+    "GET /{name} HTTP/9.9\r\nHost: localhost\r\n\r\n",
+    "GET /history?visitorId={name} HTTP/1.1\r\nHost: {name}\r\n\r\n",
+    "GET /history?visitorId={name} HTTP/1.1\r\nHost: localhost\r\nHost: {name}\r\n\r\n",
+    "POST /{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {name}\r\n\r\n",
+    "POST /{name} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{name}\r\n",
+    "POST /v1/models/wals:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n{name}",
+    "HEAD /{name} HTTP/1.1\r\nHost: localhost\r\n{name}\r\n\r\n",
+]
+
+
 def test_a_server(served_model, tmp_path, capfd, caplog):
     """No refusal repeats what came with a request, and no log or metric has it, of an answer neither."""
     limits = {"max_id_bytes": 64, "max_batch": 64, "max_k": 9}
@@ -338,7 +352,22 @@ def test_a_server(served_model, tmp_path, capfd, caplog):
             _refused(client.request(method, f"/recommendations?visitorId={MARK}", content=MARK))
         for path in ANSWERED:
             client.get(path.format(name=MARK))
+        for head in RAW:
+            answer = _sent(client.base_url, head.format(name=MARK))
+            assert not answer or " 4" in answer.splitlines()[0], answer  # some connections are closed without an answer
+            assert not any(form in answer for form in FORMS), answer
         assert not any(form in client.get("/metrics").text for form in FORMS)
+
+
+def _sent(url, head: str) -> str:
+    """Return the answer to bytes that no client of HTTP would send."""
+    with socket.create_connection((url.host, url.port), timeout=20) as connection:
+        connection.sendall(head.encode())
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    return answer.decode()
 
 
 def _refused(answer) -> None:

@@ -10,7 +10,7 @@ import socket
 from urllib.parse import quote_from_bytes
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -53,20 +53,34 @@ VALUES = st.recursive(
 )
 DEEP = st.builds(nested, SCALARS, st.integers(0, 300))
 BROAD = st.builds(lambda value, size: [value] * size, SCALARS, st.integers(0, 300))
-FIELDS = ("visitorId", "contentId", "contentIds", "ratings", "indices", "values", "k")
-ROWS = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, VALUES | DEEP | BROAD))
+ODD = VALUES | DEEP | BROAD
+SOUND = {"visitorId": "v0", "contentId": "c0", "contentIds": ["c0", "c1"], "ratings": [1.0, 0.5], "k": 1}
 
 
-@hypothesis_settings(max_examples=EXAMPLES)
-@given(
-    st.sampled_from(["recommend", "recommend_from_history", "audience", "similar_items", "explanation", "project"]),
-    ROWS,
-    st.booleans(),
-)
-@example("recommend", {"visitorId": ["v0"], "k": nested(3, 64)}, True)
-def test_no_json_value_of_any_field_is_a_fault_of_the_server(model, signature, row, by_columns):
+@st.composite
+def rows(draw, inputs, by_columns: bool) -> dict:
+    """Draw a value for each input of a signature, at least one of them odd, and perhaps an input that it has not."""
+    row = {name: [SOUND.get(name, 1)] if by_columns and name != "k" else SOUND.get(name, 1) for name in inputs}
+    for name in draw(st.lists(st.sampled_from(sorted(inputs)), min_size=1, max_size=2)):
+        row[name] = draw(ODD)
+    return row | draw(st.fixed_dictionaries({}, optional={"x": ODD}) if draw(st.integers(0, 5)) == 0 else st.just({}))
+
+
+@hypothesis_settings(max_examples=2 * EXAMPLES)
+@given(st.data(), st.booleans())
+def test_no_json_value_of_any_field_is_a_fault_of_the_server(model, data, by_columns):
+    signature = data.draw(st.sampled_from(sorted(model.signatures)))
+    row = data.draw(rows(model.signatures[signature].inputs, by_columns))
     body = {"signature_name": signature} | ({"inputs": row} if by_columns else {"instances": [row]})
     _ask(model, json.dumps(body).encode())
+
+
+def test_every_signature_is_answered_for_sound_values(model):
+    """The odd values above are next to these, so that their check is reached."""
+    for name, signature in model.signatures.items():
+        known = {field: SOUND[field] for field in signature.inputs if field in SOUND}
+        if known.keys() == signature.inputs.keys():
+            assert _ask(model, json.dumps({"signature_name": name, "instances": [known]}).encode()), name
 
 
 @hypothesis_settings(max_examples=EXAMPLES)
@@ -84,14 +98,16 @@ def test_no_fields_of_a_request_are_a_fault_of_the_server(model, body):
     _ask(model, json.dumps(body).encode())
 
 
-def _ask(model: Model, body: bytes) -> None:
-    """Answer a request or refuse it; any other exception would be a 500."""
+def _ask(model: Model, body: bytes) -> bool:
+    """Answer a request or refuse it, and return whether it was answered; any other exception would be a 500."""
     limits = settings("unused").serving
     with contextlib.suppress(Refusal):
         request = codec.parse(body, model.signatures, limits)
         outputs = model.run(request.signature, request.inputs)
         assert all(len(value) == request.rows for value in outputs.values())
         json.loads(codec.encode(outputs, request.by_columns))
+        return True
+    return False
 
 
 @hypothesis_settings(max_examples=EXAMPLES)
