@@ -1,5 +1,6 @@
 """setup.py declares what the packages import, and nothing that none of them imports."""
 
+import functools
 import re
 import runpy
 import sys
@@ -35,6 +36,7 @@ def declared(monkeypatch) -> dict[str, set[str]]:
     }
 
 
+@functools.cache
 def distributions(room: str) -> dict[str, str]:
     """Return the distributions that a room imports, each with a file that does."""
     found = {}

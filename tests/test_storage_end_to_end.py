@@ -16,7 +16,7 @@ from google.cloud import storage
 
 from configs.settings import Settings
 from pipeline import batch_predict
-from tests.support import forkserver, storage_server
+from tests.support import forkserver, quick_export, storage_server
 from tests.support.exports import make_dataset, reads, write_ndjson
 from trainer.job import training_job
 
@@ -30,9 +30,13 @@ SECTIONS = {
 JOBS = """
 import sys
 from pipeline import batch_predict, preprocess
+from tests.support import quick_export
 from trainer import task
-for main, more in ((preprocess.main, sys.argv[2:]), (task.main, []), (batch_predict.main, [])):
-    main(["--config", sys.argv[1], *more])
+config = ["--config", sys.argv[1]]
+preprocess.main([*config, *sys.argv[2:]])
+with quick_export.only("recommend"):
+    task.main(config)
+batch_predict.main(config)
 """
 
 
@@ -52,7 +56,8 @@ def test_preprocess_train_and_predict_with_everything_on_gs(tmp_path):
     export = write_ndjson(tmp_path / "ga_sessions_20240101.ndjson.gz", rows)
     make_dataset(tmp_path / "dataset", export, **SPLIT)
     here = Settings.model_validate(SECTIONS | directories(tmp_path))
-    training_job.train(here.training, here.dataset_dir, here.model_dir, replace=False)
+    with quick_export.only("recommend"):
+        training_job.train(here.training, here.dataset_dir, here.model_dir, replace=False)
     batch_predict.predict(here, [], replace=False)
 
     with storage_server.serving(tmp_path) as server:
