@@ -141,7 +141,7 @@ reference: with-jobs  ## print each setting with its default
 test: setup  ## the test suite, about ten minutes on two cores
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
-quick-test: setup  ## the tests of settings, files and ranking: a minute
+quick-test: setup  ## the tests of settings, files, splits and ranking: a minute
 	@$(BIN)/python -m pytest tests/artifacts tests/configs tests/pipeline/interactions tests/ranking $(ARGS)
 
 lint: setup  ## style, types, import contracts, spelling and words
