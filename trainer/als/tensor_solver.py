@@ -75,7 +75,7 @@ class DevicePlan:
         """Return the plan for k factors; exact: bool [r]."""
         iterative = replace(solver, method="block" if solver.method == "block" else "cg")
         groups = []
-        for of_method, chosen in ((solver.exact(), exact), (iterative, ~exact)):
+        for of_method, chosen in ((_essence(solver.exact()), exact), (_essence(iterative), ~exact)):
             positions = np.flatnonzero(chosen & (rows.lengths > 0)).astype(np.int32)
             if len(positions):
                 parts = _pack(rows, positions, solver.slots or slots_for(k), len(solver.devices))
@@ -118,6 +118,13 @@ def _solve(solver: Solver, parts: list[_Part], systems: RowSystems, fixed: _Fixe
     return np.sum([of_device.numpy() for of_device in sums], axis=0)
 
 
+def _essence(solver: Solver) -> Solver:
+    """Return a solver of one method without what its program does not depend on, so that more solvers share one."""
+    steps = solver.steps if solver.method == "cg" else 0
+    block = solver.block if solver.method == "block" else 0
+    return replace(solver, steps=steps, block=block, threads=None, exact_up_to=0, exact_from=0, largest_exact=0)
+
+
 @lru_cache(maxsize=4)
 def _strategy_for(devices: tuple[str, ...]) -> tf.distribute.Strategy:
     """Return one device's strategy, or MirroredStrategy over several."""
@@ -137,12 +144,30 @@ def _pack(rows: SparseRows, positions: np.ndarray, slots: int, parts: int) -> li
 @lru_cache(maxsize=16)
 def _program(solver: Solver, k: int, strategy: tf.distribute.Strategy) -> Any:
     """Return the compiled program for all tiles of every device's part, for k factors."""
+    # With a signature it is traced once for both sides. One for several devices would need a private class.
+    signature = _signature(solver, k) if len(solver.devices) == 1 else None
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    @tf.function(input_signature=signature, reduce_retracing=True, autograph=False)
     def run(rows: Any, fixed: _Fixed) -> Any:
         return strategy.run(lambda part: _solve_part(part, fixed, solver, k), args=(rows,))
 
     return run
+
+
+def _signature(solver: Solver, k: int) -> tuple[Any, Any]:
+    """Return the types of any rows and any fixed side."""
+    slots = solver.slots or slots_for(k)
+
+    def tensor(dtype: tf.DType, *shape: int | None) -> tf.TensorSpec:
+        return tf.TensorSpec(shape, dtype)
+
+    of_slots, per_row = tensor(tf.int32, None, slots), tensor(tf.float32, None)
+    indices, entries = (tensor(dtype, None, slots, LENGTH) for dtype in (tf.int32, tf.float32))
+    goes_on, last = tensor(tf.bool, None), tensor(tf.int32, None)
+    tiles: Any = Tiles(indices, entries, entries, of_slots, of_slots, of_slots, goes_on, last)
+    table = tensor(tf.dtypes.as_dtype(solver.table_dtype), None, k)
+    fixed = _Fixed(per_row, table, tensor(tf.float32, k), tensor(tf.float32, k), tensor(tf.float32))
+    return _Rows(tiles, per_row, per_row, tensor(tf.float32, None, k)), fixed
 
 
 def _solve_part(rows: _Rows, fixed: _Fixed, solver: Solver, k: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from artifacts.sparse_rows import SparseRows
 from tests.support import forkserver
 from tests.trainer.als.test_wals import assert_equal_fit, problem, run
-from trainer.als import tiles
+from trainer.als import tensor_solver, tiles
 from trainer.als.solver import Solver
 
 
@@ -48,6 +48,20 @@ def test_rows_that_continue_over_many_tiles_are_summed(method):
     oracle, start = problem(12, 700, 7, density=0.6, nu=0.5)
     solver = Solver(method, steps=15, block=99, devices=("CPU:0",), slots=2)
     assert_equal_fit(run(oracle, start, solver), oracle.sweeps(*start, 4))
+
+
+def test_sides_of_any_size_and_auto_share_the_program_of_a_method(monkeypatch):
+    traced, solve_part = [], tensor_solver._solve_part
+
+    def counted(rows, fixed, solver, k):
+        traced.append(solver.method)
+        return solve_part(rows, fixed, solver, k)
+
+    monkeypatch.setattr(tensor_solver, "_solve_part", counted)
+    for shape, method, steps in (((9, 6), "cholesky", 3), ((5, 7), "auto", 4), ((5, 7), "cg", 4), ((6, 70), "cg", 4)):
+        oracle, start = problem(*shape, 2)
+        run(oracle, start, Solver(method, steps=steps, devices=("CPU:0",)))
+    assert traced == ["cholesky", "cg"]
 
 
 def test_bfloat16_tables_come_near_and_are_bfloat16():
