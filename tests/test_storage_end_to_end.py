@@ -17,7 +17,7 @@ from google.cloud import storage
 from configs.settings import Settings
 from pipeline import batch_predict
 from tests.support import forkserver, quick_export, storage_server
-from tests.support.exports import make_dataset, reads, write_ndjson
+from tests.support.exports import PLAIN_RUNNER, make_dataset, reads, write_ndjson
 from trainer.job import training_job
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ def test_preprocess_train_and_predict_with_everything_on_gs(tmp_path):
     rows = [reads(f"v{n}", {f"c{c}": 1000 + c for c in range(n % 2, 12, 2) if c != n % 12}) for n in range(12)]
     export = write_ndjson(tmp_path / "ga_sessions_20240101.ndjson.gz", rows)
     make_dataset(tmp_path / "dataset", export, **SPLIT)
-    here = Settings.model_validate(SECTIONS | directories(tmp_path))
+    here = Settings.model_validate(SECTIONS | directories(tmp_path) | {"beam": {"runner": PLAIN_RUNNER}})
     with quick_export.only("recommend"):
         training_job.train(here.training, here.dataset_dir, here.model_dir, replace=False)
     batch_predict.predict(here, [], replace=False)

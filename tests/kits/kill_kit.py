@@ -37,7 +37,7 @@ training: {{embedding_dimension: 16, max_sweeps: 60, seed: 5}}
 dataset_dir: {root}/dataset
 model_dir: {root}/model
 predictions_dir: {root}/predictions
-beam: {{runner: FnApiRunner}}
+beam: {{runner: {runner}}}
 """
 
 
@@ -51,12 +51,19 @@ class Moment:
 
 
 def run(
-    moments: int, seed: int, root: Path, steps: tuple[str, ...] = STEPS, visitors: int = 150, earliest: float = 0.0
+    moments: int,
+    seed: int,
+    root: Path,
+    *,
+    steps: tuple[str, ...] = STEPS,
+    visitors: int = 150,
+    earliest: float = 0.0,
+    runner: str = "FnApiRunner",
 ) -> Iterator[Moment]:
     """Make a sample export below `root` and kill so many times, the steps in turn; earliest: share of the time."""
     sample = [sys.executable, "-m", "pipeline.sample", "--visitors", str(visitors), "--items", "60"]
     forkserver.run([*sample, "--output_dir", str(root / "export")], check=True, capture_output=True)
-    (root / "config.yaml").write_text(_CONFIG.format(root=root))
+    (root / "config.yaml").write_text(_CONFIG.format(root=root, runner=runner))
     rng, took, quiet = random.Random(seed), {}, {}
     for step in STEPS[: 1 + max(map(STEPS.index, steps))]:
         started = time.monotonic()
