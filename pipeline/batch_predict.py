@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from artifacts.manifests import PredictionsManifest
 from configs import cli
-from configs.errors import UserError
+from configs.flags import Parser
 from configs.settings import Settings
 from configs.settings.prediction import KINDS
 
@@ -23,30 +23,40 @@ examples:
 """
 
 
+FLAGS = {
+    "dataset_dir": ("dataset_dir", "DIR", "the dataset, local or gs://"),
+    "model_dir": ("model_dir", "DIR", "the model that was trained on it"),
+    "kind": ("prediction.kind", "KIND", ", ".join(KINDS)),
+    "top_k": ("prediction.top_k", "K", "number of entries in each list"),
+}
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the flags and run the job."""
-    parser = cli.parser(
-        "wals predict",
-        "Recommends items to every visitor, or finds visitors for every item, by the site's own ids.",
-        epilog=_EPILOG,
-    )
-    flags = {
-        "dataset_dir": ("dataset_dir", "DIR", "the dataset, local or gs://"),
-        "model_dir": ("model_dir", "DIR", "the model that was trained on it"),
-        "kind": ("prediction.kind", "KIND", ", ".join(KINDS)),
-        "top_k": ("prediction.top_k", "K", "number of entries in each list"),
-    }
-    cli.add_flags(parser, flags, "predictions that are")
-    parser.add_argument(
-        "--output_dir", metavar="DIR", help="directory of the predictions; default: the kind's, e.g. predictions_dir"
-    )
-    args, beam_flags = parser.parse_known_args(argv)
+    description = "Recommends items to every visitor, or finds visitors for every item, by the site's own ids."
+    own = parser("wals predict", description, _EPILOG)
+    args, beam_flags = own.parse_known_args(argv)
     if beam_flags:
         from pipeline.beam import options as options_of_beam
 
-        options_of_beam.refuse_unknown(beam_flags, parser.flags())
-    settings = cli.settings_with(args, flags)
+        options_of_beam.refuse_unknown(beam_flags, own.flags())
+    settings = cli.settings_with(args, FLAGS)
     predict(settings, beam_flags, args.replace, args.output_dir)
+
+
+def parser(prog: str, description: str, epilog: str) -> Parser:
+    """Return the parser of a command that makes predictions."""
+    result = cli.parser(prog, description, epilog=epilog)
+    cli.add_flags(result, FLAGS, "predictions that are")
+    result.add_argument(
+        "--output_dir", metavar="DIR", help="directory of the predictions; default: the kind's, e.g. predictions_dir"
+    )
+    return result
+
+
+def output_root(settings: Settings, output_dir: str | None) -> str:
+    """Return where predictions go; output_dir: None for the directory that the settings name for their kind."""
+    return cli.required(output_dir or getattr(settings, settings.prediction.directory_setting), "output_dir")
 
 
 def predict(
@@ -60,11 +70,11 @@ def predict(
     from artifacts import publish
     from pipeline.beam import counters, finalize, progress
     from pipeline.beam import options as beam_options
-    from pipeline.prediction import job
+    from pipeline.prediction import account, job
     from pipeline.prediction import plan as plans
 
     started, prediction = time.time(), settings.prediction
-    root = cli.required(output_dir or getattr(settings, prediction.directory_setting), "output_dir")
+    root = output_root(settings, output_dir)
     options = beam_options.from_settings(settings, beam_flags)
     beam_options.check_bucket(options)
     plan, trained = plans.make(settings)
@@ -73,19 +83,14 @@ def predict(
 
         bigquery.check(settings)
     with publish.staged(root, prediction.output_kind, replace) as staging:
-        asked = f"{plan.users:,} visitors" if prediction.asks_visitors else f"{plan.items:,} items"
-        with progress.watching(f"{prediction.kind.replace('_', ' ')} of {asked}", staging, *job.files_due(plan)):
+        with progress.watching(account.title(plan), staging, *job.files_due(plan)):
             result = beam_options.run(lambda pipeline: job.build(pipeline, plan, staging), options)
         summary = finalize.take_summary(staging)
-        if not summary["files"]:
-            raise UserError("nothing is left to answer: prediction.only, allow, block and max_age_days exclude all")
         job.remove_strays(staging, summary["files"].keys())
-        manifest = job.describe(summary, plan, trained, time.time() - started)
-        manifest.steps = counters.by_step(result)
-        finalize.write_manifest(manifest, staging)
+        manifest = account.complete(summary, plan, trained, started, staging, counters.by_step(result))
     if prediction.table:
         bigquery.load(settings, root, manifest)
-    job.show(root, manifest)
+    account.show(root, manifest)
     return manifest
 
 

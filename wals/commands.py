@@ -24,6 +24,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "evaluate": Command("trainer.evaluate", "measure the model and baselines, and check requirements"),
         "tune": Command("trainer.tune", "search for better settings"),
         "predict": Command("pipeline.batch_predict", "model -> predictions for all visitors or items"),
+        "score": Command("pipeline.score", "the same predictions in one process, without Beam and TensorFlow"),
         "items": Command("pipeline.items", "bring items in between two trainings, by their attributes"),
         "show": Command("pipeline.show", "show what some visitors read, and what is recommended to them"),
         "runs": Command("wals.runs", "list datasets, models and predictions with their figures"),

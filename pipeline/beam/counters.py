@@ -5,27 +5,37 @@ The manifest keeps them, so that a reader sees which step moves most bytes and w
 
 from __future__ import annotations
 
+import sys
+from functools import cached_property
 from typing import Any
-
-from apache_beam.metrics import Metrics, MetricsFilter
 
 _NAMESPACE = "wals"
 
 
 class StepCounter:
-    """The counters of one step. Pickled copies add to the same counters."""
+    """The counters of one step. Pickled copies add to the same counters. Without Beam nothing is counted."""
 
     def __init__(self, step: str):
-        self._rows, self._bytes = (Metrics.counter(_NAMESPACE, f"{step}.{unit}") for unit in ("rows", "bytes"))
+        self._step = step
+
+    @cached_property
+    def _counters(self) -> list[Any]:
+        if not sys.modules.get("apache_beam"):  # the step runs without a job (`wals score`), which needs no Beam
+            return []
+        from apache_beam.metrics import Metrics
+
+        return [Metrics.counter(_NAMESPACE, f"{self._step}.{unit}") for unit in ("rows", "bytes")]
 
     def add(self, rows: int, size: int) -> None:
         """Add rows and their bytes."""
-        self._rows.inc(rows)
-        self._bytes.inc(size)
+        for counter, number in zip(self._counters, (rows, size), strict=False):
+            counter.inc(number)
 
 
 def by_step(result: Any) -> dict[str, dict[str, int]]:
     """Return rows and bytes by step of a finished job; a runner without counters returns fewer steps."""
+    from apache_beam.metrics import MetricsFilter
+
     steps: dict[str, dict[str, int]] = {}
     for metric in result.metrics().query(MetricsFilter().with_namespace(_NAMESPACE)).get("counters", []):
         step, _, unit = metric.key.metric.name.partition(".")

@@ -1,28 +1,22 @@
 """Visitors for items, and visitors like visitors: the visitors stream by, and the best of them are combined.
 
 A worker has the asked in memory (items or listed visitors), and a block of the visitors that may be answers. For a
-block of the asked, such a block yields an Arrow table of rows (asked, score, userId, visitorId), best first. A combiner
+block of the asked, such a block yields an Arrow table of rows (asked, score, userId, visitorId), best first. The job
 merges these tables, so that few more than K entries of each asked exist anywhere, however many visitors there are.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
 from collections.abc import Iterable, Iterator
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from apache_beam.utils.shared import Shared
 
-from artifacts import id_lists, storage
-from artifacts.paths import join
+from artifacts import id_lists
 from artifacts.sparse_rows import SparseRows
 from pipeline.beam.counters import StepCounter
-from pipeline.beam.finalize import TEMPORARY
 from pipeline.interactions import columns
-from pipeline.prediction import recommend, visitors
+from pipeline.prediction import visitors
 from pipeline.prediction.asked import Asked, block_rows, vectors
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
@@ -30,42 +24,18 @@ from pipeline.prediction.writers.answers import Answers, Names
 from ranking.heap import Best
 from ranking.topk import top_k
 
-SCORED = "scored-"  # prefix of the files, one per shard of visitors, by which progress is shown
-
 _COUNTER = StepCounter("score")
 _ASKED, _SCORE, _USER, _ID = "asked", "score", "user", "id"
 _BEST = pa.schema([(_ASKED, pa.int32()), (_SCORE, pa.float32()), (_USER, pa.int64()), (_ID, pa.binary())])
-_EMPTY = columns.to_bytes(pa.RecordBatch.from_pylist([], _BEST))
-_WAITING = 4  # tables of K entries that a combiner collects before it merges them
+EMPTY = columns.to_bytes(pa.RecordBatch.from_pylist([], _BEST))
 
 
-class _Step(beam.DoFn):
-    """A step whose workers have the asked in memory; the steps of a job share them."""
-
-    def __init__(self, plan: Plan, root: str, shared: Shared):
-        self._plan, self._root, self._shared = plan, root, shared
-
-    def setup(self) -> None:
-        self._asked = self._shared.acquire(lambda: Asked(self._plan))
-
-
-class _EveryBlock(_Step):
-    """Yields an empty table for each block of the asked, so that each has a file."""
-
-    def process(self, _: None) -> Iterator[tuple[int, bytes]]:
-        yield from ((number, _EMPTY) for number, _ in enumerate(self._asked.blocks()))
-
-
-class _ScoreShard(_Step):
-    """shard of visitors -> (number of a block of the asked, a table of the best of some visitors)."""
-
-    def process(self, shard: int) -> Iterator[tuple[int, bytes]]:
-        plan, items = self._plan, self._asked.items
-        for block in visitors.read(plan, items, shard, block_rows(items), None):
-            allowed = np.flatnonzero(id_lists.allowed(block.ids, plan.options.allow, plan.options.block))
-            if len(allowed):
-                yield from best_of_block(plan, self._asked, block.take(allowed))
-        storage.write_bytes(join(self._root, TEMPORARY, f"{SCORED}{shard:05d}.txt"), b"done\n")
+def best_of_shard(plan: Plan, asked: Asked, shard: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (number of a block of the asked, a table of the best of some visitors of the shard)."""
+    for block in visitors.read(plan, asked.items, shard, block_rows(asked.items), None):
+        allowed = np.flatnonzero(id_lists.allowed(block.ids, plan.options.allow, plan.options.block))
+        if len(allowed):
+            yield from best_of_block(plan, asked, block.take(allowed))
 
 
 def best_of_block(plan: Plan, asked: Asked, block: Visitors) -> Iterator[tuple[int, bytes]]:
@@ -103,34 +73,12 @@ def _left_out(plan: Plan, asked: Asked, block: Visitors) -> SparseRows:
     return SparseRows(np.arange(len(asked.ids)), indptr, rows[kept].astype(np.int32), np.ones(len(kept), np.float32))
 
 
-class KeepBest(beam.CombineFn):
-    """Merges tables of the best: the K greatest scores of each asked; of equal scores, the lower userIds."""
-
-    def __init__(self, k: int):
-        self._k = k
-
-    def create_accumulator(self) -> list[bytes]:
-        return []
-
-    def add_input(self, waiting: list[bytes], table: bytes) -> list[bytes]:
-        return self.compact([*waiting, table]) if len(waiting) >= _WAITING else [*waiting, table]
-
-    def merge_accumulators(self, accumulators: Iterable[list[bytes]]) -> list[bytes]:
-        return functools.reduce(self.add_input, itertools.chain.from_iterable(accumulators), [])
-
-    def compact(self, waiting: list[bytes]) -> list[bytes]:
-        return [merge(waiting, self._k)] if len(waiting) > 1 else waiting
-
-    def extract_output(self, waiting: list[bytes]) -> bytes:
-        return merge(waiting, self._k)
-
-
 def merge(tables: Iterable[bytes], k: int) -> bytes:
     """Return the k best of each asked among all tables, by asked, score descending, userId ascending."""
     table = columns.from_bytes(iter(tables)).combine_chunks()
     table = table.sort_by([(_ASKED, "ascending"), (_SCORE, "descending"), (_USER, "ascending")])
     batches = table.filter(pa.array(_ranks(table[_ASKED].to_numpy()) < k)).combine_chunks().to_batches()
-    return columns.to_bytes(batches[0]) if batches else _EMPTY
+    return columns.to_bytes(batches[0]) if batches else EMPTY
 
 
 def _ranks(asked: np.ndarray) -> np.ndarray:
@@ -138,15 +86,10 @@ def _ranks(asked: np.ndarray) -> np.ndarray:
     return np.arange(len(asked)) - np.searchsorted(asked, asked)
 
 
-class _WriteBlock(_Step):
-    """(number of a block of the asked, a table of the best) -> what its files contain."""
-
-    def process(self, element: tuple[int, bytes]) -> Iterator[recommend.Written]:
-        number, table = element
-        asked, k = self._asked, self._plan.options.top_k
-        part = slice(number * asked.block, (number + 1) * asked.block)
-        answers = as_answers(asked.ids[part], asked.rules[part], columns.from_bytes(iter([table])), k)
-        yield recommend.write(self._plan, self._root, number, len(asked.blocks()), [answers])
+def answers(plan: Plan, asked: Asked, number: int, best: bytes) -> Answers:
+    """Return the answers of a block of the asked, of a merged table of the best."""
+    part = slice(number * asked.block, (number + 1) * asked.block)
+    return as_answers(asked.ids[part], asked.rules[part], columns.from_bytes(iter([best])), plan.options.top_k)
 
 
 def as_answers(ids: list[bytes], rules: list[str], table: pa.Table, k: int) -> Answers:
@@ -156,20 +99,3 @@ def as_answers(ids: list[bytes], rules: list[str], table: pa.Table, k: int) -> A
     best, rank = Best.empty(len(ids), k), _ranks(asked)
     best.indices[asked, rank], best.scores[asked, rank] = names.indices.to_numpy(), table[_SCORE].to_numpy()
     return Answers(ids, rules, Names(names.dictionary.to_pylist()), best)
-
-
-def build(pipeline: beam.Pipeline, plan: Plan, root: str) -> beam.PCollection:
-    """Build shards of visitors -> what the files contain."""
-    shared = plan, root, Shared()
-    best = (
-        pipeline
-        | "Shards" >> beam.Create(range(plan.user_shards), reshuffle=plan.user_shards > 1)
-        | "Score" >> beam.ParDo(_ScoreShard(*shared))
-    )
-    every = pipeline | "Every" >> beam.Create([None]) | "EveryBlock" >> beam.ParDo(_EveryBlock(*shared))
-    return (
-        (best, every)
-        | "All" >> beam.Flatten()
-        | "KeepBest" >> beam.CombinePerKey(KeepBest(plan.options.top_k))
-        | "Write" >> beam.ParDo(_WriteBlock(*shared))
-    )

@@ -7,9 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple, cast
 
-import apache_beam as beam
 import numpy as np
-from apache_beam.utils.shared import Shared
 
 from artifacts import storage
 from artifacts.checksums import FileDescription, SummedFile
@@ -33,24 +31,6 @@ class Written(NamedTuple):
 
     files: dict[str, FileDescription]
     counts: Counter[str]
-
-
-class AnswerShard(beam.DoFn):
-    """shard -> what its files contain."""
-
-    def __init__(self, plan: Plan, root: str, shards: int):
-        self._plan, self._root, self._shards, self._shared = plan, root, shards, Shared()
-
-    def setup(self) -> None:
-        self._items = self._shared.acquire(lambda: Items(self._plan))
-
-    def process(self, shard: int) -> Iterator[Written]:
-        plan, items = self._plan, self._items
-        if plan.options.asks_visitors:
-            answers = recommendations(plan, items, shard, plan.asked_ids())
-        else:
-            answers = similar_items(plan, items, shard, self._shards)
-        yield write(plan, self._root, shard, self._shards, answers)
 
 
 def write(plan: Plan, root: str, shard: int, shards: int, blocks: Iterable[Answers]) -> Written:
@@ -83,6 +63,13 @@ def write(plan: Plan, root: str, shard: int, shards: int, blocks: Iterable[Answe
         described[path.rpartition("/")[2]] = description
         _COUNTER.add(records, file.tell())
     return Written(described, counts)
+
+
+def answers(plan: Plan, items: Items, shard: int) -> Iterator[Answers]:
+    """Yield the answers of a shard, of either kind."""
+    if plan.options.asks_visitors:
+        return recommendations(plan, items, shard, plan.asked_ids())
+    return similar_items(plan, items, shard, plan.answer_shards)
 
 
 def recommendations(plan: Plan, items: Items, shard: int, only: frozenset[bytes] | None) -> Iterator[Answers]:

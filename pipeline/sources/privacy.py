@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from artifacts import privacy
 from configs.settings import PrivacySettings
-from pipeline.sources.extract import Extract
+
+if TYPE_CHECKING:
+    from pipeline.sources.extract import Extract
+
 
 VIEWS = "views"
 DELETION_LIST = "seen.deletion_list"  # batches that were compared with a list that has ids

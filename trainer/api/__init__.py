@@ -1,1 +1,1 @@
-"""What WALSMatrixFactorization answers with: lists by the caller's own ids, and a file of a trained model."""
+"""Parts of WALSMatrixFactorization: its arguments, lists by the caller's own ids, and the file of a trained model."""

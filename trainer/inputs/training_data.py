@@ -1,4 +1,4 @@
-"""What a caller trains on, in any form, -> both sides' rows and their ids."""
+"""A caller's training data, in any form, -> both sides' rows and their ids."""
 
 from __future__ import annotations
 
