@@ -57,7 +57,7 @@ def read(frame: Any, name: str) -> Frame:
 def _table(frame: Any) -> pa.Table:
     table = pa.table(frame)
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
-    return table.drop_columns([column for column in index if isinstance(column, str)])  # the index of pandas is not data
+    return table.drop_columns([column for column in index if isinstance(column, str)])  # of pandas: not data
 
 
 def _encoded(table: pa.Table, place: int, name: str) -> tuple[np.ndarray, np.ndarray]:
