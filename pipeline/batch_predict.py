@@ -70,8 +70,8 @@ def predict(
     from artifacts import publish
     from pipeline.beam import counters, finalize, progress
     from pipeline.beam import options as beam_options
-    from pipeline.prediction import account, job
     from pipeline.prediction import plan as plans
+    from pipeline.prediction.execution import account, job
 
     started, prediction = time.time(), settings.prediction
     root = output_root(settings, output_dir)

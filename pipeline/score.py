@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def score(settings: Settings, replace: bool, output_dir: str | None = None) -> PredictionsManifest:
     """Make the predictions that the settings describe, and return their manifest; see `batch_predict.predict`."""
     # Imported late, so that `--help` and mistakes in the flags answer at once.
-    from pipeline.prediction import account, in_process
     from pipeline.prediction import plan as plans
+    from pipeline.prediction.execution import account, in_process
 
     started, prediction = time.time(), settings.prediction
     root = batch_predict.output_root(settings, output_dir)

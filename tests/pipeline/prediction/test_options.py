@@ -19,8 +19,9 @@ from configs.settings import PredictionSettings, Settings
 from pipeline import batch_predict
 from pipeline.beam import finalize, progress
 from pipeline.interactions import columns
-from pipeline.prediction import allowed, audiences, job, plan, visitors
+from pipeline.prediction import allowed, audiences, plan, visitors
 from pipeline.prediction.asked import Asked
+from pipeline.prediction.execution import job
 from tests.support.datasets import write_items
 from tests.support.manifests import describe_below
 from tests.support.oracles import DenseWals

@@ -12,8 +12,9 @@ from apache_beam.utils.shared import Shared
 from artifacts import storage
 from artifacts.paths import Predictions, join
 from pipeline.beam import finalize
-from pipeline.prediction import account, audiences, recommend
+from pipeline.prediction import audiences, recommend
 from pipeline.prediction.asked import Asked
+from pipeline.prediction.execution import account
 from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 
