@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from artifacts.vocabulary import id_of_number
 from pipeline.readers import json_arrow
+from pipeline.readers.opening import BOM
 from pipeline.readers.records import Parsed
 
 _ESCAPE = len("\\u0000")
@@ -69,11 +70,13 @@ def is_cut(line: bytes) -> bool:
 
 
 def loads(line: bytes) -> Any:
-    """Decode a line; bytes that are not UTF-8 become surrogates, and reach the check of ids unchanged.
+    """Decode a line, also behind a byte order mark: the first of a file that was put after another.
+
+    Bytes that are not UTF-8 become surrogates, and reach the check of ids unchanged.
 
     Raise ValueError if the line is not JSON, RecursionError if it is nested too deeply.
     """
-    return _decode(line.decode("utf-8", "surrogateescape"))
+    return _decode(line.removeprefix(BOM).decode("utf-8", "surrogateescape"))
 
 
 def conform(value: Any, target: pa.DataType, name: str) -> Any:

@@ -15,6 +15,7 @@ from pipeline.readers.records import FormatError, Parsed, RawBatch
 
 _OBJECT = re.compile(rb"^[ \t]*\{[^\n]*", re.MULTILINE)
 _WIDE = (b"{\0", b"\0{", b"\0\0\0{")  # an object in UTF-16 or UTF-32 without a byte order mark
+_WITHOUT_NUL = re.compile(rb"^[ \t]*\{[^\0\n]*$", re.MULTILINE)
 _ARRAY = "an array; write one object per line"
 
 
@@ -80,7 +81,7 @@ class NdjsonReader:
 
 def _check_format(block: bytes) -> None:
     """Raise FormatError if a file that begins with this block is not lines of objects, some of them odd."""
-    if block.lstrip().startswith(_WIDE):
+    if block.lstrip().startswith(_WIDE) and not _WITHOUT_NUL.search(block):
         raise FormatError("UTF-16 or UTF-32; write it in UTF-8")
     is_array = block.lstrip().startswith(b"[")
     first_object = _OBJECT.search(block)

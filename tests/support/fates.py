@@ -127,11 +127,16 @@ def values_of(read: Read) -> Counter[tuple[str, str, str]]:
 FIRST = b'{"date": "20240101", "event_date": "20240101"}'  # so that the file is taken for JSON
 
 
+def begins(line: bytes) -> bool:
+    """Return whether a line can be the first of an export."""
+    return line.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+
+
 def fates(lines: list[bytes], settings: SourceSettings) -> Read:
     """Compare a file of lines with each line alone."""
     alone: list[Read] = []
     for line in filter(bytes.strip, lines):
-        if not line.lstrip().startswith(b"{"):
+        if not begins(line):
             continue  # alone it would be no export
         read = check(line + b"\n", 1, settings)
         used = any(item for table in read.tables for item in table.column(CONTENT_ID).to_pylist())
@@ -143,7 +148,7 @@ def fates(lines: list[bytes], settings: SourceSettings) -> Read:
     # The rows of one field of items are together, whatever their sessions.
     assert Counter(read.rows) == Counter(row for other in alone for row in other.rows)
     assert values_of(read) == sum(map(values_of, alone), Counter())
-    odd = sum(bool(line.strip()) and not line.lstrip().startswith(b"{") for line in lines)
+    odd = sum(bool(line.strip()) and not begins(line) for line in lines)
     assert total(read.counts, "records.rejected.") == (settings.kind == "ga360") + odd + sum(
         total(other.counts, "records.rejected.") for other in alone
     )

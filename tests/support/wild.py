@@ -148,7 +148,7 @@ def line(draw: Any, sound: st.SearchStrategy[dict[str, Any]]) -> bytes:
 ODD_LINES = [
     b"", b"   ", b"\r", b"null", b"[]", b"[1]", b"7", b'"text"', b"true", b"oops", b"{oops", b"{", b"}", b"{}{}",
     b"{} ", b'{"hits": [', b'{"event_params": [{"key": "val', b"\x00\xff\xfe", b"\xff", b"NaN", b"Infinity",
-    b"\xef\xbb\xbf{}",
+    b"\xef\xbb\xbf{}", b"\xef\xbb\xbf", b"{\0}\0", b"\0{\0}",
     b'{"event_date": "20240101",}', b'{"event_date": 20240101}', b'{"date": "20240101", "date": "20240102"}',
     b'{"event_params": [{"key": "value", "value": {"double_value": "NaN"}}]}',
     b'{"event_params": [{"key": "value", "value": {"double_value": "-Infinity"}}]}',
