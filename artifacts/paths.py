@@ -54,7 +54,7 @@ class Dataset(Output):
     items_for_user = Below("items_for_user")  # prefix of the shards with one row per user
     users_for_item = Below("users_for_item")  # prefix of the shards with one row per item
     held_out = Below(HELD_OUT)  # prefix of the shards with what a split keeps from training of each user
-    statistics = Below("statistics.json")  # interactions per day and a histogram of the ratings, of train
+    statistics = Below("statistics.json")  # interactions per day, histograms of amounts and ratings
     items = Below("items.parquet")  # the table of items, one row per item, in the order of the itemIds
     item_features = Below("item_features")  # prefix of the shards with the features of each item, if there are some
     new_item_features = Below("new_item_features")  # prefix of the shards of items that nobody has viewed yet

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 WIDTH, HEIGHT = 560, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40
+_NAMES = 152  # width to the right of lines, for their names
+_LINE_HEIGHT = 14
 _PLOT_WIDTH = WIDTH - _LEFT - _RIGHT
 _TICKS = 5
 
@@ -58,12 +60,37 @@ class Series(NamedTuple):
     tips: Sequence[str] = ()
 
 
+class Curve(NamedTuple):
+    """A line over a histogram, of another quantity than the bars."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+
+
 def number(value: float) -> str:
     """Return a short form of a number: 12k, 3.4M, 0.05."""
     for limit, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit:
             return f"{value / limit:.3g}{sign}"
     return f"{value:.3g}"
+
+
+def histogram(edges: Sequence[float], values: Sequence[float], title: str, x: Axis, y: str, curve: Curve) -> str:
+    """Return bars between edges on an axis of any kind, and over them a curve from 0 at the bottom to its greatest.
+
+    edges: len(values) + 1 numbers, of which the first may be below the axis.
+    """
+    axis = Axis(0, max([*values, 1e-12]) * 1.05, y)
+    parts = [_y_axis(axis), *(_x_tick(_x(x, tick), number(tick)) for tick in x.ticks()), _x_label(x.label)]
+    for low, high, value in zip(edges[:-1], edges[1:], values, strict=True):
+        left, right = _x(x, max(low, x.low)), _x(x, high)
+        tip = f"{number(low)} to {number(high)}: {value:,}"
+        parts.append(_bar(axis, left + 0.5, max(right - left - 1, 1), value, 0, tip))
+    scale = Axis(0, max([*curve.y, 1e-12]) * 1.05)
+    points = " ".join(f"{_x(x, a):.1f},{_y(scale, b):.1f}" for a, b in zip(curve.x, curve.y, strict=True))
+    parts.append(f'<polyline class="line c1" points="{points}"/>')
+    return _figure(title, parts) + legend([y, curve.name])
 
 
 def bars(labels: Sequence[str], values: Sequence[float], title: str, y: str, tips: Sequence[str], x: str = "") -> str:
@@ -96,28 +123,57 @@ def grouped(groups: Sequence[str], names: Sequence[str], cells: Mapping[tuple[st
 
 
 def lines(series: Sequence[Series], title: str, x: Axis, y: Axis, dots: bool = True) -> str:
-    """Return a line chart with bands, and a legend if there are several lines."""
+    """Return a line chart with bands; several lines have their names at their ends, dashes of their own and a legend.
+
+    So two lines that coincide can be told apart, without colours too.
+    """
+    right = _NAMES if len(series) > 1 else _RIGHT
 
     def points(xs: Sequence[float], ys: Sequence[float]) -> list[str]:
-        return [f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in zip(xs, ys, strict=True)]
+        return [f"{_x(x, a, right):.1f},{_y(y, b):.1f}" for a, b in zip(xs, ys, strict=True)]
 
-    parts = [_y_axis(y), *(_x_tick(_x(x, tick), number(tick)) for tick in x.ticks()), _x_label(x.label)]
+    parts = [_y_axis(y, right), *(_x_tick(_x(x, tick, right), number(tick)) for tick in x.ticks()), _x_label(x.label)]
     for colour, line in enumerate(series):
         if line.low:
             band = points(line.x, line.high) + points(line.x, line.low)[::-1]
             parts.append(f'<polygon class="band c{colour}" points="{" ".join(band)}"/>')
-        parts.append(f'<polyline class="line c{colour}" points="{" ".join(points(line.x, line.y))}"/>')
+        parts.append(f'<polyline class="line c{colour} d{colour % 4}" points="{" ".join(points(line.x, line.y))}"/>')
         if dots:
             for a, b, tip in zip(line.x, line.y, line.tips, strict=True):
-                place = f'cx="{_x(x, a):.1f}" cy="{_y(y, b):.1f}" r="4"'
+                place = f'cx="{_x(x, a, right):.1f}" cy="{_y(y, b):.1f}" r="4"'
                 parts.append(f'<circle class="dot c{colour}" {place} data-tip="{escape(tip)}"/>')
-    return _figure(title, parts) + (legend([line.name for line in series]) if len(series) > 1 else "")
+    if len(series) == 1:
+        return _figure(title, parts)
+    ends = _apart([_y(y, line.y[-1]) for line in series])
+    for line, top in zip(series, ends, strict=True):
+        parts.append(f'<text class="end" x="{WIDTH - right + 6}" y="{top + 4:.1f}">{escape(line.name)}</text>')
+    return _figure(title, parts) + legend([line.name for line in series], dashed=True)
 
 
-def legend(names: Sequence[str]) -> str:
-    """Return a legend of names and their colours."""
-    items = "".join(f'<li><i class="c{colour}"></i>{escape(name)}</li>' for colour, name in enumerate(names))
+def _apart(tops: Sequence[float]) -> list[float]:
+    """Return positions near the given ones, in their order and a line's height from each other."""
+    order = sorted(range(len(tops)), key=lambda index: tops[index])
+    placed, least, most = list(tops), float(_TOP), float(HEIGHT - _BOTTOM)
+    for index in order:
+        placed[index] = max(placed[index], least)
+        least = placed[index] + _LINE_HEIGHT
+    for index in reversed(order):
+        placed[index] = min(placed[index], most)
+        most = placed[index] - _LINE_HEIGHT
+    return placed
+
+
+def legend(names: Sequence[str], dashed: bool = False) -> str:
+    """Return a legend of names and their colours, or of their dashes."""
+    items = "".join(f"<li>{_key(colour, dashed)}{escape(name)}</li>" for colour, name in enumerate(names))
     return f'<ul class="legend">{items}</ul>'
+
+
+def _key(colour: int, dashed: bool) -> str:
+    if not dashed:
+        return f'<i class="c{colour}"></i>'
+    line = f'<path class="line c{colour} d{colour % 4}" d="M0 5H28"/>'
+    return f'<svg width="28" height="10" aria-hidden="true">{line}</svg>'
 
 
 def _step(rough: float) -> float:
@@ -126,8 +182,8 @@ def _step(rough: float) -> float:
     return next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough * (1 - 1e-9))
 
 
-def _x(axis: Axis, value: float) -> float:
-    return _LEFT + axis.at(value) * _PLOT_WIDTH
+def _x(axis: Axis, value: float, right: int = _RIGHT) -> float:
+    return _LEFT + axis.at(value) * (WIDTH - _LEFT - right)
 
 
 def _y(axis: Axis, value: float) -> float:
@@ -150,11 +206,11 @@ def _x_label(text: str) -> str:
     return f'<text x="{(WIDTH + _LEFT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(text)}</text>'
 
 
-def _y_axis(axis: Axis) -> str:
+def _y_axis(axis: Axis, right: int = _RIGHT) -> str:
     parts = []
     for tick in axis.ticks():
         y = _y(axis, tick)
-        parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>')
+        parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{WIDTH - right}"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{number(tick)}</text>')
     place = f"translate(12 {(_TOP + HEIGHT - _BOTTOM) / 2}) rotate(-90)"
     return "".join(parts) + f'<text transform="{place}" text-anchor="middle">{escape(axis.label)}</text>'

@@ -10,23 +10,13 @@ import numpy as np
 
 from artifacts import catalogue, factor_tables, storage
 from artifacts.catalogue import Catalogue
-from artifacts.manifests import DatasetManifest, ModelManifest
-from artifacts.paths import Dataset, Model
+from artifacts.manifests import DatasetManifest, ModelManifest, PredictionsManifest
+from artifacts.paths import Dataset, Model, Predictions
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from configs.settings import Settings
-from ranking.examples import Row
-from report import visitors
-from trainer.inputs import dataset_rows
-
-
-@dataclass(frozen=True)
-class RowStatistics:
-    """Statistics of the users' rows."""
-
-    users_per_item: np.ndarray  # int64 [items]
-    items_per_user: np.ndarray  # int64 [users]
-    candidates: list[Row]  # that may be shown as examples
+from report import amounts, visitors
+from report.rows import RowStatistics, read_rows
 
 
 @dataclass(frozen=True)
@@ -44,7 +34,14 @@ class Inputs:
     catalogue: Catalogue
     evaluation: dict[str, Any] | None  # what trainer.evaluate wrote
     unmeasured: str  # the reason why `evaluation` is None, and what to do
+    previous: dict[str, Any] | None  # the evaluation of an earlier model
+    rules: dict[str, int]  # answers of the predictions by rule; empty if there are none of this model
     examples: list[visitors.Example]
+
+    @property
+    def amounts(self) -> amounts.Histogram:
+        """The histogram of the amounts of interactions."""
+        return self.statistics["amounts"]
 
     def title(self, item: str) -> str:
         """Return an item's title, or its contentId if that is unknown."""
@@ -64,10 +61,14 @@ def read(settings: Settings, need_catalogue: bool, need_evaluation: bool) -> Inp
     trained = ModelManifest.read(model.manifest)
     described = _read_dataset(dataset, model, trained)
     evaluation, unmeasured = _read_evaluation(settings.report.evaluation or model.evaluation, need_evaluation, trained)
+    previous = _read_previous(settings.report.previous, trained)
     names = catalogue.of_dataset(dataset, settings.catalogue, need_catalogue)
     items, rows = Vocabulary.read(dataset.vocab_items).texts(), read_rows(dataset)
-    categories = [names.get(item, ("", ""))[1] for item in items]
-    chosen = visitors.choose(rows.candidates, categories, settings.report.visitors)
+    known = [(item, names.get(item, ("", ""))[1]) for item in items]
+
+    def amount(rating: float) -> str:
+        return amounts.of_rating(rating, described)
+
     return Inputs(
         dataset_dir=dataset.root,
         model_dir=model.root,
@@ -80,8 +81,18 @@ def read(settings: Settings, need_catalogue: bool, need_evaluation: bool) -> Inp
         catalogue=names,
         evaluation=evaluation,
         unmeasured=unmeasured,
-        examples=visitors.recommend(model, dataset, chosen, items, settings.report),
+        previous=previous,
+        rules=_rules(settings.predictions_dir, trained),
+        examples=visitors.examples(model, dataset, rows, known, amount, settings.report),
     )
+
+
+def _rules(predictions_dir: str | None, model: ModelManifest) -> dict[str, int]:
+    """Return the answers by rule of the predictions that the config names, if they are of this model."""
+    if not predictions_dir or not storage.exists(Predictions(predictions_dir).manifest):
+        return {}
+    predictions = PredictionsManifest.read(Predictions(predictions_dir).manifest)
+    return predictions.rules if predictions.model_fingerprint == model.digest() else {}
 
 
 def _read_dataset(dataset: Dataset, model: Model, trained: ModelManifest) -> DatasetManifest:
@@ -102,16 +113,9 @@ def _read_dataset(dataset: Dataset, model: Model, trained: ModelManifest) -> Dat
 
 def _read_evaluation(path: str, required: bool, model: ModelManifest) -> tuple[dict[str, Any] | None, str]:
     """Return the evaluation and "", or None and the reason why there is none; raise UserError if it is required."""
-    if not storage.exists(path):
-        if required:
-            raise UserError(f"evaluation {path} does not exist; run wals evaluate --output_json {path}")
+    if not required and not storage.exists(path):
         return None, "Not evaluated yet. Run make evaluate, which measures a model on what its dataset holds out."
-    try:
-        content = json.loads(storage.read_bytes(path))
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or content.get("kind") != "evaluation":
-        raise UserError(f"{path} is not an evaluation; run wals evaluate --output_json {path}")
+    content = _read_json(path)
     digest = content.get("model", {}).get("digest")
     if digest is None or digest == model.digest():
         return content, ""
@@ -120,12 +124,24 @@ def _read_evaluation(path: str, required: bool, model: ModelManifest) -> tuple[d
     return None, f"Not shown: evaluation {path} is of another model. Run make evaluate."
 
 
-def read_rows(dataset: Dataset) -> RowStatistics:
-    """Read the users' rows; one file is in memory at a time."""
-    info = dataset_rows.read_info(dataset.root)
-    statistics = RowStatistics(np.zeros(info.items, np.int64), np.zeros(info.users, np.int64), [])
-    for block in info.row_files(dataset.items_for_user):
-        statistics.users_per_item[:] += np.bincount(block.indices, minlength=info.items)
-        statistics.items_per_user[block.keys] += block.lengths
-        statistics.candidates.extend(visitors.candidates(block))
-    return statistics
+def _read_previous(path: str | None, model: ModelManifest) -> dict[str, Any] | None:
+    """Return the evaluation to compare with, by default that of the model which the training started from."""
+    if path:
+        return _read_json(path)
+    earlier = Model(model.start.model).evaluation if model.start.model else ""
+    return _read_json(earlier) if earlier and storage.exists(earlier) else None
+
+
+def _read_json(path: str) -> dict[str, Any]:
+    """Return an evaluation; raise UserError if the file is missing or is something else."""
+    if not storage.exists(path):
+        raise UserError(f"evaluation {path} does not exist; run wals evaluate --output_json {path}")
+    try:
+        content = json.loads(storage.read_bytes(path))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or content.get("kind") != "evaluation":
+        raise UserError(f"{path} is not an evaluation; run wals evaluate --output_json {path}")
+    if not content.get("systems"):
+        raise UserError(f"evaluation {path} lacks 'systems'; rerun wals evaluate")
+    return content

@@ -28,18 +28,40 @@
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
 
+  // A link opens its section. A phone begins with few of them open, and a print has all.
+  const sections = [...document.querySelectorAll("main > section > details")];
+  if (innerWidth < 700) {
+    for (const section of sections.slice(2)) section.open = false;
+    for (const visitor of document.querySelectorAll("article:nth-child(n + 2) > details")) visitor.open = false;
+  }
+  const open = () => {
+    const section = location.hash && document.querySelector(location.hash + " > details");
+    if (section) { section.open = true; section.parentElement.scrollIntoView(); }
+  };
+  for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", () => setTimeout(open));
+  addEventListener("hashchange", open);
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((each) => { each.open = true; }));
+
   // The map. A point is [x, y, visitors, category or -1, title, category's name].
   const points = JSON.parse(document.getElementById("points").textContent);
   const canvas = document.getElementById("plane"), pen = canvas.getContext("2d"), margin = 24;
-  const most = Math.max(1, ...points.map((point) => point[2]));
+  const names = JSON.parse(document.getElementById("names").textContent);
+  const most = points.reduce((most, point) => Math.max(most, point[2]), 1);
   const hidden = new Set();
-  let query = "", nearest = null;
+  let query = "", category = "", nearest = null;
   const radius = (point) => 2.5 + 8.5 * Math.sqrt(point[2] / most);
   const position = (point) => [
     margin + point[0] * (canvas.clientWidth - 2 * margin),
     margin + (1 - point[1]) * (canvas.clientHeight - 2 * margin),
   ];
-  const matches = (point) => !query || point[4].toLowerCase().includes(query);
+  const matches = (point) =>
+    (!query || point[4].toLowerCase().includes(query)) && (!category || point[5] === category);
+  const middle = (numbers) => numbers.sort((a, b) => a - b)[numbers.length >> 1];
+  // A category has its name in the middle of its dots.
+  const labels = names.map((name) => {
+    const dots = points.filter((point) => point[5] === name);
+    return { name, number: dots[0][3], at: [middle(dots.map((dot) => dot[0])), middle(dots.map((dot) => dot[1]))] };
+  });
   const shown = (point) => !hidden.has(point[3]);
 
   function draw() {
@@ -57,6 +79,19 @@
       pen.fill();
     }
     pen.globalAlpha = 1;
+    if (!query && !category) {
+      pen.font = "600 12px system-ui, sans-serif";
+      pen.textAlign = "center";
+      pen.lineWidth = 3;
+      pen.strokeStyle = colour("--card");
+      pen.fillStyle = colour("--ink");
+      for (const label of labels) {
+        if (hidden.has(label.number)) continue;
+        const [x, y] = position(label.at);
+        pen.strokeText(label.name, x, y);
+        pen.fillText(label.name, x, y);
+      }
+    }
     if (!nearest) return;
     const [x, y] = position(nearest);
     pen.strokeStyle = colour("--ink");
@@ -81,16 +116,17 @@
   });
   canvas.addEventListener("mouseleave", () => { nearest = null; tip.hidden = true; draw(); });
   document.getElementById("find").addEventListener("input", (event) => { query = event.target.value.toLowerCase(); draw(); });
-  for (const item of document.querySelectorAll(".pick li")) {
-    const toggle = () => {
-      const category = Number(item.dataset.category);
-      if (!hidden.delete(category)) hidden.add(category);
-      item.classList.toggle("off", hidden.has(category));
+  const select = document.getElementById("category");
+  if (select) select.addEventListener("change", () => { category = select.value; draw(); });
+  for (const button of document.querySelectorAll(".pick button")) {
+    button.addEventListener("click", () => {
+      const number = Number(button.dataset.category);
+      if (!hidden.delete(number)) hidden.add(number);
+      button.setAttribute("aria-pressed", String(!hidden.has(number)));
       draw();
-    };
-    item.addEventListener("click", toggle);
-    item.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); toggle(); } });
+    });
   }
+  document.querySelector("#map > details").addEventListener("toggle", draw);
   addEventListener("resize", draw);
   draw();
 })();

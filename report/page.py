@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "JSON",
             "what wals evaluate wrote (default: in the model's directory)",
         ),
+        "previous_json": ("report.previous", "JSON", "the same of an earlier model, to compare with"),
         "output": ("report.output", "HTML", "the file to write (default: report.html in the model's directory)"),
     }
     cli.add_flags(parser, flags)

@@ -21,11 +21,27 @@ Systems = Mapping[str, Mapping[str, Any]]
 
 
 class Row(NamedTuple):
-    """A metric, its value for each system, and the best of the values unless there is one system only."""
+    """A metric, its value for each system, and the best of the values unless there is one system only.
+
+    same_as: other metrics that have the same values everywhere, such as the hit rate if one item is held out.
+    """
 
     metric: str
     cells: list[Interval | None]
     best: float | None = None
+    same_as: tuple[str, ...] = ()
+
+
+class Group(NamedTuple):
+    """A group of visitors or of held-out items: its name, its visitors, and a metric for each system.
+
+    notes: "better" or "worse" for each other system, where the paired interval of ours minus its is above or below 0.
+    """
+
+    name: str
+    users: int
+    cells: list[Interval | None]
+    notes: list[str]
 
 
 def describe(evaluation: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,17 +55,23 @@ def describe(evaluation: Mapping[str, Any]) -> dict[str, Any]:
             "users": int(evaluation["users"]),
             "confidence": f"{100 * evaluation.get('settings', {}).get('confidence', 0.95):g} %",
             "systems": list(systems),
-            "rows": [_row(metric, systems) for metric in shown],
+            "rows": _merged([_row(metric, systems) for metric in shown]),
             "others": list(others),
-            "differences": [  # of the first system to each of the others, paired by visitor
-                Row(metric, [_interval(values[metric]) for values in others.values()])
-                for metric in shown
-                if others and all(metric in values for values in others.values())
-            ],
+            "differences": _merged(  # of the first system to each of the others, paired by visitor
+                [
+                    Row(metric, [_interval(values[metric]) for values in others.values()])
+                    for metric in shown
+                    if others and all(metric in values for values in others.values())
+                ]
+            ),
             "verdicts": _verdicts(evaluation),
             "notes": _notes(evaluation),
             "against_k": {name: chart for name, chart in charts.items() if chart},
             "by_activity": _by_activity(evaluation.get("by_activity") or {}, metrics),
+            "group_metric": _group_metric(metrics),
+            "groups": _groups(evaluation, _group_metric(metrics)),
+            "new_items": _new_items(evaluation.get("new_items")),
+            "new_systems": list(evaluation.get("new_items", {}).get("among_new", {})),
         }
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"the evaluation lacks {error}; rerun wals evaluate") from error
@@ -101,6 +123,47 @@ def _row(metric: str, systems: Systems) -> Row:
     return Row(metric, cells, best if len(values) > 1 else None)
 
 
+def _merged(rows: Sequence[Row]) -> list[Row]:
+    """Return one row for metrics at one K that are equal in every cell, as they are if one item is held out of each."""
+    merged: dict[Any, Row] = {}
+    for row in rows:
+        key = (row.metric.partition("@")[2], tuple(row.cells))
+        first = merged.setdefault(key, row)
+        if first is not row:
+            merged[key] = first._replace(same_as=(*first.same_as, row.metric))
+    return list(merged.values())
+
+
+def _groups(evaluation: Mapping[str, Any], metric: str) -> list[Group]:
+    """Return the groups of visitors and of held-out items, in the order of the evaluation."""
+    by_system, differences = evaluation.get("by_segment", {}), evaluation.get("differences_by_segment", {})
+    groups = []
+    for name, users in evaluation.get("segments", {}).items():
+        cells, paired = (
+            [_interval(values[name][metric]) if metric in values.get(name, {}) else None for values in systems.values()]
+            for systems in (by_system, differences)
+        )
+        notes = ["better" if cell and cell.low > 0 else "worse" if cell and cell.high < 0 else "" for cell in paired]
+        groups.append(Group(name, users, cells, ["", *notes]))
+    return groups
+
+
+def _new_items(measured: Mapping[str, Any] | None) -> list[Row]:
+    """Return recall and NDCG among hidden items at the greatest K, by system; empty if they were not measured."""
+    if not measured:
+        return []
+    systems = measured["among_new"]
+    metrics = list(dict.fromkeys(name for values in systems.values() for name in values))
+    greatest = max(int(name.partition("@")[2]) for name in metrics)
+    return [_row(name, systems) for name in metrics if name.endswith(f"@{greatest}")]
+
+
+def _group_metric(metrics: Sequence[str]) -> str:
+    """Return recall at the greatest K, which groups are compared by."""
+    recalls = [name for name in metrics if name.startswith("recall@")] or list(metrics)
+    return max(recalls, key=lambda name: int(name.partition("@")[2] or 0))
+
+
 def _against_k(metric: str, systems: Systems, metrics: Sequence[str]) -> str | None:
     """Return a chart of a metric by K with intervals, None if there are fewer than two K."""
     ks = sorted(int(match[1]) for name in metrics if (match := re.fullmatch(rf"{metric}@(\d+)", name)))
@@ -121,8 +184,7 @@ def _by_activity(by_system: Mapping[str, Any], metrics: Sequence[str]) -> str | 
     """Return a chart of recall by the visitor's activity, None if the evaluation has none."""
     if not by_system:
         return None
-    recalls = [name for name in metrics if name.startswith("recall@")] or list(metrics)
-    metric = "recall@20" if "recall@20" in recalls else recalls[0]
+    metric = _group_metric(metrics)
     groups = [name for name in ACTIVITY if any(name in values for values in by_system.values())]
     cells = {
         (group, system): _interval(values[group][metric])

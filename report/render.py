@@ -13,11 +13,12 @@ import tensorflow as tf
 
 from artifacts import storage
 from configs.settings import ReportSettings
-from report import item_map, quality, sections
+from report import amounts, excluded, headline, item_map, quality, sections
 from report.inputs import Inputs
 
 _HERE = Path(__file__).parent
 _COLOURS = 10  # categories with a colour of their own
+_LABELS = 24  # categories with their name on the map
 
 
 def write(path: str, inputs: Inputs, settings: ReportSettings) -> int:
@@ -32,17 +33,22 @@ def page(inputs: Inputs, settings: ReportSettings) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
+    changed, defaults = sections.settings(inputs)
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
     return environment.get_template("page.html.j2").render(
         inputs=inputs,
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
         script=(_HERE / "page.js").read_text(encoding="utf-8"),
-        facts=sections.facts(inputs),
+        top=headline.headline(inputs, settings),
+        facts=headline.facts(inputs),
+        warnings=headline.warnings(inputs),
         charts=sections.data_charts(inputs),
-        rejects=sections.rejects(inputs),
+        at_cap=amounts.share_at_cap(inputs.amounts, inputs.dataset),
+        excluded=excluded.excluded(inputs.dataset),
         training=sections.training(inputs),
         quality=None if inputs.evaluation is None else quality.describe(inputs.evaluation),
-        settings=sections.settings(inputs),
+        changed=changed,
+        defaults=defaults,
         versions={
             "dataset": inputs.dataset_dir,
             "created": inputs.dataset.created,
@@ -64,7 +70,8 @@ def _map(inputs: Inputs, settings: ReportSettings) -> dict[str, Any]:
     drawn = item_map.draw(inputs.item_factors, inputs.rows.users_per_item, settings.map_items)
     items = [inputs.items[index] for index in drawn.items]
     users = inputs.rows.users_per_item[drawn.items]
-    categories = sections.categories([inputs.category(item) for item in items], users, _COLOURS)
+    ordered = sections.categories([inputs.category(item) for item in items], users)
+    categories = ordered[:_COLOURS]
     colours = {name: number for number, name in enumerate(categories)}
     points = []
     for item, (x, y), count in zip(items, drawn.positions.tolist(), users.tolist(), strict=True):
@@ -73,6 +80,8 @@ def _map(inputs: Inputs, settings: ReportSettings) -> dict[str, Any]:
     return {
         "map_method": drawn.method,
         "categories": categories,
+        "all_categories": sorted(ordered),
+        "labels": ordered[:_LABELS],
         "others": any(point[3] < 0 for point in points),
         "points": points,
     }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from report.charts import Axis, Series, bars, lines, number
+from artifacts.manifests import SweepRecord
+from configs.settings import Settings
+from report import amounts
+from report.charts import Axis, Series, bars, lines
 from report.inputs import Inputs
 from trainer.evaluation.metrics import ACTIVITY
 
@@ -20,7 +22,9 @@ def data_charts(inputs: Inputs) -> dict[str, str | None]:
     """Return the charts of the dataset by caption; a chart is None if the dataset has no times."""
     return {
         "Interactions per day": by_day(inputs),
-        "Ratings": ratings(inputs),
+        f"{amounts.kind_of(inputs.dataset)[0]} of an interaction, and its rating": amounts.chart(
+            inputs.amounts, inputs.dataset
+        ),
         "Visitors per item, by its rank": long_tail(inputs),
         "Share of the most popular items": concentration(inputs),
         "Visitors by number of items": activity(inputs),
@@ -36,13 +40,6 @@ def by_day(inputs: Inputs) -> str | None:
     values = [days[name] for name in names]
     tips = [f"{name}: {value:,} interactions" for name, value in zip(names, values, strict=True)]
     return bars([name[5:] for name in names], values, "Interactions per day", "interactions", tips)
-
-
-def ratings(inputs: Inputs) -> str:
-    """Return a histogram of the ratings."""
-    edges, counts = (inputs.statistics["ratings"][name] for name in ("edges", "counts"))
-    tips = [f"{low:.3g} to {high:.3g}: {n:,}" for low, high, n in zip(edges[:-1], edges[1:], counts, strict=True)]
-    return bars([number(edge) for edge in edges[:-1]], counts, "Ratings", "interactions", tips, "rating")
 
 
 def long_tail(inputs: Inputs) -> str:
@@ -79,55 +76,50 @@ def activity(inputs: Inputs) -> str:
 
 
 def training(inputs: Inputs) -> dict[str, str]:
-    """Return charts of loss, RWSE and seconds per sweep."""
-    sweeps = [record.sweep for record in inputs.model.history]
-    charts = {}
-    for label, name in (("loss", "loss"), ("RWSE", "rwse")):
-        values = [getattr(record, name) for record in inputs.model.history]
-        tips = [f"sweep {sweep}: {label} {value:.6g}" for sweep, value in zip(sweeps, values, strict=True)]
-        low, high = min(values), max(values)
-        margin = 0.06 * (high - low) or abs(high) or 1.0
-        axes = Axis(1, max(*sweeps, 2), "sweep"), Axis(low - margin, high + margin, label)
-        charts[label] = lines([Series(label, sweeps, values, tips=tips)], label, *axes)
-    seconds = [record.seconds for record in inputs.model.history]
-    sides = ["users" if sweep % 2 else "items" for sweep in sweeps]
-    tips = [f"sweep {n} ({side}): {value:.3f} s" for n, side, value in zip(sweeps, sides, seconds, strict=True)]
-    charts["seconds"] = bars([str(sweep) for sweep in sweeps], seconds, "Seconds", "seconds", tips, "sweep")
+    """Return charts of loss, held-out metric or RWSE, and seconds per sweep, by caption."""
+    history = inputs.model.history
+    charts = {"Loss by sweep": _by_sweep(history, "loss", [record.loss for record in history])}
+    if held_out := inputs.model.held_out:
+        passes = range(1, len(held_out.passes) + 1)
+        chart = _over(passes, "pass", held_out.metric, held_out.passes)
+        charts[f"{held_out.metric} of what is held out, by pass"] = chart
+    else:
+        charts["RWSE by sweep"] = _by_sweep(history, "RWSE", [record.rwse for record in history])
+    # The first two sweeps, one of each side, compile what the others only run.
+    later = history[2:] or history
+    sides = ["users" if record.sweep % 2 else "items" for record in later]
+    tips = [f"sweep {each.sweep} ({side}): {each.seconds:.3f} s" for each, side in zip(later, sides, strict=True)]
+    first = f", without the first two: {sum(record.seconds for record in history[:2]):.1f} s" if history[2:] else ""
+    names, seconds = [str(record.sweep) for record in later], [record.seconds for record in later]
+    charts[f"Seconds by sweep{first}"] = bars(names, seconds, "Seconds", "seconds", tips, "sweep")
     return charts
 
 
-def facts(inputs: Inputs) -> list[tuple[str, str]]:
-    """Return the figures at the top of the page, each with its label."""
-    counts, days = inputs.dataset.counts, inputs.dataset.days
-    density = counts.interactions / max(counts.users * counts.items, 1)
-    facts = [
-        (f"{counts.users:,}", "visitors"),
-        (f"{counts.items:,}", "items"),
-        (f"{counts.interactions:,}", "interactions"),
-        (f"{density:.2%}", "of all pairs"),
-    ]
-    if days.first and days.last:
-        first, last = map(datetime.date.fromisoformat, (days.first, days.last))
-        facts.append((f"{(last - first).days + 1:,} days", f"{first} to {last}"))
-    return [*facts, (str(inputs.model.embedding_dimension), "factors"), (f"{inputs.model.seconds:.1f} s", "training")]
+def _by_sweep(history: Sequence[SweepRecord], label: str, values: Sequence[float]) -> str:
+    return _over([record.sweep for record in history], "sweep", label, values)
 
 
-def rejects(inputs: Inputs) -> list[tuple[str, str, int]]:
-    """Return fate, reason and number of the rows that are not in the dataset."""
-    return [
-        (fate, reason.replace(".", ": ", 1).replace("_", " "), count)
-        for fate, reasons in (("rejected", inputs.dataset.rejected), ("skipped", inputs.dataset.skipped))
-        for reason, count in reasons.items()
-    ]
+def _over(steps: Sequence[int], step: str, label: str, values: Sequence[float]) -> str:
+    tips = [f"{step} {number}: {label} {value:.6g}" for number, value in zip(steps, values, strict=True)]
+    low, high = min(values), max(values)
+    margin = 0.06 * (high - low) or abs(high) or 1.0
+    axes = Axis(1, max(*steps, 2), step), Axis(low - margin, high + margin, label)
+    return lines([Series(label, list(steps), list(values), tips=tips)], label, *axes)
 
 
-def settings(inputs: Inputs) -> list[tuple[str, str]]:
-    """Return all settings of the dataset and the model by dotted key; unset ones are omitted."""
+def settings(inputs: Inputs) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return the settings of the dataset and the model by dotted key, those that differ from the defaults first.
+
+    Unset ones are omitted.
+    """
     tree = inputs.dataset.settings.model_dump(mode="json") | {
         "training": inputs.model.settings.model_dump(mode="json"),
         "cold_start": inputs.model.cold_start.model_dump(mode="json"),
     }
-    return list(_leaves(tree, ""))
+    defaults = dict(_leaves(Settings().model_dump(mode="json"), ""))
+    leaves = list(_leaves(tree, ""))
+    changed = [(name, value) for name, value in leaves if defaults.get(name) != value]
+    return changed, [leaf for leaf in leaves if leaf not in changed]
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
@@ -138,10 +130,10 @@ def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
             yield f"{prefix}{name}", str(value)
 
 
-def categories(names: Sequence[str], users: np.ndarray, most: int) -> list[str]:
-    """Return the `most` categories with most interactions, in that order."""
+def categories(names: Sequence[str], users: np.ndarray) -> list[str]:
+    """Return the categories, those with most interactions first."""
     totals: Counter[str] = Counter()
     for name, count in zip(names, users.tolist(), strict=True):
         totals[name] += count
     del totals[""]
-    return sorted(totals, key=lambda name: (-totals[name], name))[:most]
+    return sorted(totals, key=lambda name: (-totals[name], name))

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from artifacts.paths import Dataset, Model
-from artifacts.sparse_rows import SparseRows
 from artifacts.vocabulary import Vocabulary
 from configs.settings import ReportSettings
 from ranking.examples import Row, favourite, varied
+from report.rows import RowStatistics
 
-_FEWEST, _MOST = 5, 25  # items of a visitor that fits the page
-_CANDIDATES = 500  # per file
+_TRIED = 200  # candidates that are asked for hits and misses
+_LOOKED_AT = 20  # first items of a list in which a held-out item is a hit
 _EXPLAINED_BY = 2  # items per explanation
 
 Outputs = Mapping[str, np.ndarray]
 
 
 class Line(NamedTuple):
-    """An item of a list, with its rating or score; `explanation` names the visitor's items that contribute most."""
+    """An item of a list, with its rating or score as text; `explanation` names the items that contribute most."""
 
     item: str
-    value: float
+    shown: str
     explanation: tuple[str, ...] = ()
+    is_held_out: bool = False
+
+
+class HeldOut(NamedTuple):
+    """An item that the visitor chose and the model did not see, and its rank from 1; None below the first 20."""
+
+    item: str
+    rank: int | None
 
 
 class Example(NamedTuple):
@@ -37,19 +46,14 @@ class Example(NamedTuple):
     total: int  # number of the visitor's items
     recommended: list[Line]
     rule: str  # the rule that answered (ranking/cold_start.py)
+    held_out: list[HeldOut]
 
-
-def candidates(block: SparseRows) -> list[Row]:
-    """Return visitors of a file with 5 to 25 items, or the longest rows if there are none."""
-    fitting = np.flatnonzero((block.lengths >= _FEWEST) & (block.lengths <= _MOST))
-    if not len(fitting):
-        longest = np.argsort(-np.minimum(block.lengths, _MOST), kind="stable")
-        fitting = longest[block.lengths[longest] > 0][:10]
-    rows = []
-    for row in fitting[:: max(1, len(fitting) // _CANDIDATES)][:_CANDIDATES]:
-        entries = slice(block.indptr[row], block.indptr[row + 1])
-        rows.append(Row(int(block.keys[row]), block.indices[entries].copy(), block.values[entries].copy()))
-    return rows
+    @property
+    def outcome(self) -> str:
+        """hit, miss, or "" if nothing is held out of this visitor."""
+        if not self.held_out:
+            return ""
+        return "hit" if any(held_out.rank for held_out in self.held_out) else "miss"
 
 
 def choose(rows: Iterable[Row], categories: Sequence[str], count: int) -> list[Row]:
@@ -60,29 +64,63 @@ def choose(rows: Iterable[Row], categories: Sequence[str], count: int) -> list[R
     return varied(groups.values(), count)
 
 
-def recommend(
-    model: Model, dataset: Dataset, chosen: Sequence[Row], items: Sequence[str], settings: ReportSettings
+def examples(
+    model: Model,
+    dataset: Dataset,
+    rows: RowStatistics,
+    names: Sequence[tuple[str, str]],
+    amount: Callable[[float], str],
+    settings: ReportSettings,
 ) -> list[Example]:
-    """Return the SavedModel's recommendations for the chosen visitors, with explanations."""
-    if not chosen:
+    """Return visitors of different tastes with the SavedModel's recommendations and explanations.
+
+    If items are held out of visitors, half of the examples are hits: visitors with such an item in their first 20.
+
+    Args:
+        names: contentId and category, or "", by itemId.
+        amount: returns what a rating was made of, as text.
+    """
+    items, categories = [item for item, _ in names], [category for _, category in names]
+    fitting = [row for row in rows.candidates if row.key in rows.held_out]
+    tried = choose(fitting or rows.candidates, categories, _TRIED)
+    if not tried or not settings.visitors:
         return []
     signatures = tf.saved_model.load(model.saved_model).signatures
     vocabulary = Vocabulary.read(dataset.vocab_users)
-    visitor_ids = tf.constant([vocabulary[candidate.key] for candidate in chosen])
-    k = tf.constant(settings.recommendations, tf.int32)
-    outputs = {name: tensor.numpy() for name, tensor in signatures["recommend"](visitorId=visitor_ids, k=k).items()}
+    k = min(max(settings.recommendations, _LOOKED_AT), len(items))
+    visitor_ids = tf.constant([vocabulary[candidate.key] for candidate in tried])
+    answer = signatures["recommend"](visitorId=visitor_ids, k=tf.constant(k, tf.int32))
+    outputs = {name: tensor.numpy() for name, tensor in answer.items()}
+    made = []
+    for row, candidate in enumerate(tried):
+        ids = _texts(outputs["contentIds"][row][: outputs["count"][row]][:_LOOKED_AT])
+        missing = [items[index] for index in rows.held_out.get(candidate.key, ())]
+        ranks = [HeldOut(item, ids.index(item) + 1 if item in ids else None) for item in missing]
+        made.append(Example([], len(candidate.indices), [], outputs["rule"][row].decode(), ranks))
     examples = []
-    for row, candidate in enumerate(chosen):
-        ratings = zip(candidate.indices, candidate.values.tolist(), strict=True)
-        history = sorted((Line(items[index], rating) for index, rating in ratings), key=lambda x: (-x.value, x.item))
-        recommended = _recommended(signatures, visitor_ids[row], outputs, row)
-        rule = outputs["rule"][row].decode()
-        examples.append(Example(history[: settings.recommendations], len(history), recommended, rule))
+    for row in _shown(made, settings.visitors):
+        candidate, example = tried[row], made[row]
+        rated = sorted(zip(-candidate.values, (items[index] for index in candidate.indices), strict=True))
+        history = [Line(item, amount(-float(rating))) for rating, item in rated[: settings.recommendations]]
+        lines = _recommended(signatures, visitor_ids[row], outputs, row, settings.recommendations)
+        hidden = {each.item for each in example.held_out}
+        recommended = [line._replace(is_held_out=line.item in hidden) for line in lines]
+        examples.append(example._replace(history=history, recommended=recommended))
     return examples
 
 
-def _recommended(signatures: Any, visitor_id: tf.Tensor, outputs: Outputs, row: int) -> list[Line]:
-    count = outputs["count"][row]
+def _shown(made: Sequence[Example], count: int) -> list[int]:
+    """Return the numbers of the examples to show: hits and misses in turn, then those with nothing held out."""
+    hits, misses, others = (
+        [number for number, example in enumerate(made) if example.outcome == outcome] for outcome in ("hit", "miss", "")
+    )
+    hits = hits[: count - min(len(misses), count // 2)]
+    in_turn = [number for pair in zip_longest(hits, misses[: count - len(hits)]) for number in pair]
+    return ([number for number in in_turn if number is not None] + others)[:count]
+
+
+def _recommended(signatures: Any, visitor_id: tf.Tensor, outputs: Outputs, row: int, most: int) -> list[Line]:
+    count = min(outputs["count"][row], most)
     if not count:
         return []
     ids, scores = outputs["contentIds"][row][:count], outputs["scores"][row][:count].tolist()
@@ -93,7 +131,7 @@ def _recommended(signatures: Any, visitor_id: tf.Tensor, outputs: Outputs, row: 
     )
     explaining, contributions = answer["contentIds"].numpy(), answer["contributions"].numpy()
     return [
-        Line(item, score, tuple(name for name, share in zip(*reasons, strict=True) if name and share > 0))
+        Line(item, f"{score:.2f}", tuple(name for name, share in zip(*reasons, strict=True) if name and share > 0))
         for item, score, *reasons in zip(_texts(ids), scores, map(_texts, explaining), contributions, strict=True)
     ]
 

@@ -138,13 +138,17 @@ class EvaluationSettings(Section):
 class ReportSettings(Section):
     """The HTML page on a dataset, a model and its quality."""
 
+    title: str | None = None
+    """Name of the site at the top of the page; unset is the name of the dataset's directory."""
     output: str | None = None
     """HTML file to write; unset: report.html in the model's directory."""
     evaluation: str | None = None
     """JSON file that trainer.evaluate wrote; unset: evaluation.json in the model's directory, if it is there."""
+    previous: str | None = None
+    """The same file of an earlier model to compare with; unset: of the model that the training started from."""
     map_items: int = Field(2000, ge=1, le=20_000)
     """Number of items on the map; the most popular items are shown."""
-    visitors: int = Field(6, ge=0, le=100)
-    """Number of visitors that are shown as examples."""
+    visitors: int = Field(10, ge=0, le=100)
+    """Number of visitors that are shown as examples; if items are held out, half are hits, and half are misses."""
     recommendations: int = Field(6, ge=1, le=100)
     """Length of each list in an example."""

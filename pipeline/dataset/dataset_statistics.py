@@ -1,4 +1,4 @@
-"""Statistics of train: interactions per day and a histogram of the ratings -> statistics.json."""
+"""Statistics of train: interactions per day, histograms of the amounts and the ratings -> statistics.json."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from artifacts.names import DAY_MS, ITEM_ID, RATING, TIME_MS, USER_ID
 from configs.settings import RatingSettings
+from pipeline.interactions import amounts
 from pipeline.interactions.blocks import values_of
 
 _DAY, _RATING = "statistics.day.", "statistics.rating."
@@ -20,7 +21,7 @@ _DAY, _RATING = "statistics.day.", "statistics.rating."
 def edges_of(rating: RatingSettings) -> np.ndarray:
     """Return the edges of the histogram, float64 [bins + 1]; they depend only on settings, so nights are comparable.
 
-    median: equal bins up to the cap. log: equal bins. linear and ordinal: four bins from each number to its double.
+    median: equal bins up to the cap. log: equal bins. linear and ordinal: those of the amounts.
     """
     if rating.kind == "median":
         return np.linspace(0, rating.cap, 31)
@@ -28,7 +29,7 @@ def edges_of(rating: RatingSettings) -> np.ndarray:
         return np.linspace(0, 24, 49)
     if rating.kind == "binary":
         return np.array([0.5, 1.5])
-    return np.concatenate([[0.0], np.exp2(np.arange(-40, 161) / 4)])
+    return amounts.EDGES
 
 
 def count(block: pa.RecordBatch, rating: RatingSettings, has_times: bool) -> Counter[str]:
@@ -48,7 +49,10 @@ def count(block: pa.RecordBatch, rating: RatingSettings, has_times: bool) -> Cou
 
 
 def describe(counts: Mapping[str, int], rating: RatingSettings) -> bytes:
-    """Return the JSON: `interactions_by_day`, empty without times, and `ratings` with edges and counts."""
+    """Return the JSON: `interactions_by_day`, empty without times; `amounts` and `ratings` with edges and counts.
+
+    The amounts are those of all pairs, also of those that a minimum count left out.
+    """
     days = {int(name.removeprefix(_DAY)): number for name, number in counts.items() if name.startswith(_DAY)}
     bins = {int(name.removeprefix(_RATING)): number for name, number in counts.items() if name.startswith(_RATING)}
     first, edges = 0, edges_of(rating)
@@ -57,6 +61,7 @@ def describe(counts: Mapping[str, int], rating: RatingSettings) -> bytes:
         edges = edges[first : last + 2]
     content: dict[str, Any] = {
         "interactions_by_day": {str(np.datetime64(day, "D")): days[day] for day in sorted(days)},
+        "amounts": amounts.describe(counts),
         "ratings": {
             "kind": rating.kind,
             "edges": [float(f"{edge:.6g}") for edge in edges],

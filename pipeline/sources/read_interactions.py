@@ -18,7 +18,7 @@ import pyarrow as pa
 from configs.settings import PrivacySettings, RatingSettings, SourceSettings, SplitSettings
 from pipeline.beam.block_store import BlockStore
 from pipeline.beam.counters import StepCounter
-from pipeline.interactions import columns, sessions, splits
+from pipeline.interactions import amounts, columns, sessions, splits
 from pipeline.interactions.blocks import interactions_in, make_blocks
 from pipeline.interactions.splits import Division
 from pipeline.sources import privacy
@@ -169,6 +169,7 @@ class _Combine(beam.DoFn):
         if held_out is not None:
             yield from (beam.pvalue.TaggedOutput(HELD_OUT, reference) for reference in self._stored(held_out))
         counts["pairs.read"] = train.num_rows
+        counts.update(amounts.count(train))
         yield beam.pvalue.TaggedOutput(COUNTS, counts)
 
     def _stored(self, pairs: pa.Table) -> Iterator[bytes]:

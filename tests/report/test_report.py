@@ -16,15 +16,16 @@ from playwright.sync_api import sync_playwright
 from artifacts.manifests import DatasetManifest, Days, ModelManifest
 from artifacts.paths import Dataset
 from configs import cli
-from configs.settings import TrainingSettings
-from ranking import examples
-from report import charts, item_map, page, visitors
+from configs.settings import RatingSettings, TrainingSettings
+from pipeline.dataset import ratings
+from report import amounts, charts, page
 from tests.support import quick_export
 from tests.support.datasets import write_dataset, write_items
 from trainer.job import training_job
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
 USERS, ITEMS, HALF = 80, 40, 20
+AMOUNTS = {"edges": [500.0, 1000.0, 2000.0], "counts": [400, 405]}
 HOSTILE = '</script><img src=x onerror=alert(1)> & "quotes"'
 
 
@@ -35,13 +36,19 @@ def world(tmp_path_factory):
     rng = np.random.default_rng(1)
     liked = (np.arange(USERS) % 2)[:, None] == (np.arange(ITEMS) >= HALF)[None, :]
     matrix = sp.csr_matrix(np.where(liked & (rng.random((USERS, ITEMS)) < 0.5), rng.random((USERS, ITEMS)) + 0.1, 0))
-    dataset = write_dataset(root / "dataset", matrix, users=[b"secret-%d" % number for number in range(USERS)])
+    held_out = np.zeros((USERS, ITEMS))
+    free = np.where(liked & (matrix.toarray() == 0), rng.random((USERS, ITEMS)), 0)
+    held_out[np.arange(USERS), free.argmax(axis=1)] = 1
+    users = [b"secret-%d" % number for number in range(USERS)]
+    dataset = write_dataset(root / "dataset", matrix, users=users, held_out=held_out)
     path, days = Path(dataset) / "manifest.json", {"2024-01-30": 400, "2024-01-31": 405}
     manifest = DatasetManifest.read(str(path))
-    manifest.rejected, manifest.days = {"records.id_empty": 3}, Days(first="20240130", last="20240131")
+    manifest.rejected, manifest.days = {"records.time_invalid": 3}, Days(first="20240130", last="20240131")
+    manifest.median = 2000.0
     manifest.write(str(path))
-    ratings = {"kind": "linear", "edges": [0.0, 0.5, 1.25], "counts": [400, 405]}
-    (path.parent / "statistics.json").write_text(json.dumps({"interactions_by_day": days, "ratings": ratings}))
+    histogram = {"kind": "linear", "edges": [0.0, 0.5, 1.25], "counts": [400, 405]}
+    statistics = json.dumps({"interactions_by_day": days, "ratings": histogram, "amounts": AMOUNTS})
+    (path.parent / "statistics.json").write_text(statistics)
     with quick_export.only("recommend", "explanation"):
         training_job.train(TrainingSettings(embedding_dimension=4, max_sweeps=6), dataset, str(root / "model"), False)
     titles = [HOSTILE if number == 3 else f"Title {number}" for number in range(ITEMS)]
@@ -50,19 +57,22 @@ def world(tmp_path_factory):
     (root / "catalogue.csv").write_text("contentId,title,category\n" + "\n".join(lines) + "\n")
     digest = ModelManifest.read(str(root / "model" / "manifest.json")).digest()
     (root / "model" / "evaluation.json").write_text(json.dumps(evaluation(digest)))
+    (root / "before.json").write_text(json.dumps(evaluation("0" * 64, scale=0.5)))
     names = {"dataset_dir": "dataset", "model_dir": "model", "catalogue": "catalogue.csv"}
     (root / "c.yaml").write_text("".join(f"{name}: {root / value}\n" for name, value in names.items()))
     return root
 
 
-def evaluation(digest):
+def evaluation(digest, scale=1.0):
     def cell(value):
         return {"value": value, "low": value - 0.01, "high": value + 0.01}
 
     systems = {
-        name: {f"recall@{k}": cell(scale * k / 100) for k in (5, 10, 20)} | {"ndcg@20": cell(scale / 4)}
-        for name, scale in (("WALS", 1.0), ("popularity", 0.5))
+        name: {f"recall@{k}": cell(share * scale * k / 100) for k in (5, 10, 20)} | {"ndcg@20": cell(share * scale / 4)}
+        for name, share in (("WALS", 1.0), ("popularity", 0.5))
     }
+    for values in systems.values():
+        values["hit_rate@20"] = values["recall@20"]
     by_activity = {name: {"6-20": {"recall@20": values["recall@20"]}} for name, values in systems.items()}
     about = {"kind": "evaluation", "users": 77, "model": {"digest": digest}}
     differences = {"popularity": {"recall@20": cell(0.1), "ndcg@20": cell(0.125)}}
@@ -71,6 +81,9 @@ def evaluation(digest):
     summary = "worse than popularity: recall@20 0.200 vs 0.300 (-0.100, 95 % CI -0.110 to -0.090)"
     weak = ["visitors with 1 item (120): popularity is better"]
     about["verdicts"] = [{"system": "popularity", "verdict": "behind", "summary": summary, "weak_spots": weak}]
+    about["segments"] = {"held-out items of category Chess": 40}
+    about["by_segment"] = {name: dict.fromkeys(about["segments"], values) for name, values in systems.items()}
+    about["differences_by_segment"] = {"popularity": {name: {"recall@20": cell(-0.1)} for name in about["segments"]}}
     return about | {"systems": systems, "by_activity": by_activity, "differences": differences}
 
 
@@ -80,7 +93,7 @@ def run(root, *flags):
 
 @pytest.fixture(scope="module")
 def report_file(world):
-    assert run(world) == 0
+    assert run(world, "--previous_json", world / "before.json") == 0
     return world / "model" / "report.html"
 
 
@@ -101,7 +114,15 @@ def test_the_page_is_one_file_without_visitor_ids(report_file):
     assert "secret-" not in text and HOSTILE not in text
     for expected in (
         "01-31",
-        "records: id empty",
+        "records: time invalid",
+        "The time cannot be read. See source.time_unit.",
+        "2024-01-30 to 2024-01-31",
+        "A list of 20 items has 20.0% of what a visitor chose next (recall@20).",
+        '<li class="bad">Worse than popularity.</li>',
+        '<li class="good">Last run: recall@20 0.100, now 0.200 (+0.100).</li>',
+        "The data has 2 days.",
+        "<small>= hit_rate@20</small>",
+        'title="ours is significantly worse"',
         "77 visitors",
         "0.2000",
         "+0.1000",
@@ -123,10 +144,11 @@ def test_the_page_in_a_browser(report_file, browser, scheme, tmp_path):
     tab.on("request", lambda request: asked.append(request.url))
     tab.goto(report_file.as_uri())
     assert [url for url in asked if not url.startswith("file:")] == []
-    assert tab.locator("svg.chart").count() >= 10 and tab.locator("article").count() == 6
+    assert tab.locator("svg.chart").count() >= 10 and tab.locator("article").count() == 10
     assert tab.evaluate("document.documentElement.scrollWidth") <= 1280
     names = tab.locator("table.quality").first.locator("th")
-    assert names.all_inner_texts() == ["", "WALS", "popularity", "recall@20", "ndcg@20", "recall@10", "recall@5"]
+    shown = [name.split("\n")[0].split(" ")[0] for name in names.all_inner_texts()]
+    assert shown == ["metric", "WALS", "popularity", "recall@20", "ndcg@20", "recall@10", "recall@5"]
     assert names.nth(3).bounding_box()["height"] < 80  # not letter by letter
     ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", ground)[:3])) > 380) == (scheme == "light")
@@ -142,7 +164,12 @@ def test_the_page_in_a_browser(report_file, browser, scheme, tmp_path):
     assert HOSTILE in tab.locator("#tip").inner_text() and "Chess" in tab.locator("#tip").inner_text()
     tab.locator("#data .column").first.hover()
     assert tab.locator("#tip").inner_text() == "2024-01-30: 400 interactions"
+    tab.locator("#settings summary").first.click()
+    assert tab.locator("#settings details").first.evaluate("details => details.open")
+    tab.locator(".pick button").first.click()
+    assert tab.locator(".pick button").first.get_attribute("aria-pressed") == "false"
     tab.set_viewport_size({"width": 390, "height": 800})
+    assert tab.locator("nav a").first.is_visible()
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     assert tab.locator("svg.chart text").first.bounding_box()["height"] > 9  # legible on a phone
     picture = tab.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
@@ -153,7 +180,7 @@ def test_the_page_in_a_browser(report_file, browser, scheme, tmp_path):
 def test_examples_get_recommendations_of_their_taste(report_file, world):
     """Every visitor likes one half of the items: the recommendations are new and of the same category."""
     articles, tastes = re.findall(r"<article>(.*?)</article>", report_file.read_text(), re.S), set()
-    assert len(articles) == 6
+    assert len(articles) == 10
     for article in articles:
         history, recommended = article.split("<h4>Recommended</h4>")
         liked = set(re.findall(r"<em>(\w+)</em>", history))
@@ -164,6 +191,54 @@ def test_examples_get_recommendations_of_their_taste(report_file, world):
         assert not titles[0] & titles[1]
         tastes |= liked
     assert tastes == {"Chess", "Film"}
+
+
+def test_hits_and_misses_show_what_was_held_out(report_file):
+    """A hit is a held-out item with a rank; among the items that are shown, it is the marked one of that rank."""
+    articles = re.findall(r"<article>(.*?)</article>", report_file.read_text(), re.S)
+    outcomes = [re.search(r'class="badge (\w+)"', article)[1] for article in articles]
+    assert outcomes[:2] == ["hit", "miss"] or set(outcomes) == {"hit"}
+    for article, outcome in zip(articles, outcomes, strict=True):
+        held = re.search(
+            r'class="held">Held out: <mark>(.*?)</mark>.*?, (rank (\d+)|below the first 20)', article, re.S
+        )
+        assert (held[3] is not None) == (outcome == "hit")
+        recommended = re.findall(r'class="title">(.*?)</span>', article.split("<h4>Recommended</h4>")[1])
+        marked = [number + 1 for number, title in enumerate(recommended) if title.startswith("<mark>")]
+        assert marked == ([int(held[3])] if held[3] and int(held[3]) <= len(recommended) else [])
+        assert held[1] not in article.split("<h4>Recommended</h4>")[0].split("<h4>History</h4>")[1]
+
+
+@pytest.mark.parametrize(
+    ("rating", "dwell", "shown"),
+    [
+        ({"kind": "median", "scale": 1}, 500, "0.5 s"),
+        ({"kind": "median", "scale": 1}, 9000, "\u2265 2.0 s"),
+        ({"kind": "linear", "scale": 0.5}, 90_000, "90 s"),
+        ({"kind": "log"}, 9000, "9.0 s"),
+        ({"kind": "binary"}, 9000, "1.00"),
+        ({"kind": "linear", "half_life_days": 3}, 9000, "9000.00"),
+    ],
+)
+def test_a_rating_is_shown_as_the_dwell_it_was_made_of(world, rating, dwell, shown):
+    manifest = DatasetManifest.read(str(world / "dataset" / "manifest.json"))
+    manifest.settings.rating = RatingSettings(**rating)
+    rated = float(ratings.rate(np.array([dwell], "f"), np.float32(2000), manifest.settings.rating)[0])
+    assert amounts.of_rating(rated, manifest) == shown
+
+
+def test_the_curve_and_the_share_at_the_cap(world):
+    manifest = DatasetManifest.read(str(world / "dataset" / "manifest.json"))
+    manifest.settings.rating = RatingSettings(kind="median", scale=2)  # the cap at 1000 ms
+    assert amounts.share_at_cap(AMOUNTS, manifest) == pytest.approx(405 / 805)
+    chart = amounts.chart(AMOUNTS, manifest)
+    assert 'data-tip="0.5 to 1: 400"' in chart and 'data-tip="1 to 2: 405"' in chart
+    points = np.array(
+        re.findall(r"([\d.]+),([\d.]+)", re.search(r'<polyline class="line c1" points="(.*?)"', chart)[1]), float
+    )
+    heights = charts.HEIGHT - points[:, 1]
+    flat = points[:, 0] >= points[:, 0].mean()  # 1000 ms are in the middle of the logarithmic axis
+    assert np.ptp(heights[flat]) < 0.2 and (np.diff(heights[~flat]) > 0).all()
 
 
 def test_without_evaluation_catalogue_and_times(tmp_path, world, capsys):
@@ -180,13 +255,11 @@ def test_without_evaluation_catalogue_and_times(tmp_path, world, capsys):
     assert run(tmp_path) == 0
     text = (tmp_path / "r.html").read_text()
     assert "Not evaluated yet" in text and "has no times" in text and '"c7"' in text
-    assert 'data-tip="0 to 0.5: 400"' in text and 'data-tip="0.5 to 1.25: 405"' in text
     titles = {"title": [f"Known {n}" for n in range(ITEMS)], "category": ["Go", "Tea"] * HALF}
     write_items(Dataset(str(dataset)), [f"c{n}" for n in range(ITEMS)], np.ones(ITEMS), **titles)
     (tmp_path / "earlier.json").write_text(json.dumps(evaluation("0" * 64)))
-    assert (
-        run(tmp_path, "--set", f"report.evaluation={tmp_path}/earlier.json") == 0
-    )  # only the config names it: not shown
+    # Only the config names it, so it is not shown.
+    assert run(tmp_path, "--set", f"report.evaluation={tmp_path}/earlier.json") == 0
     text = (tmp_path / "r.html").read_text()
     assert "is of another model. Run make evaluate." in text
     assert all(name in text for name in ('"Known 7"', '"Go"', '"Tea"')), "titles and categories of the dataset"
@@ -216,7 +289,8 @@ def test_mistakes_are_one_line(tmp_path, world, capsys):
         (("--evaluation_json", tmp_path / "none.json"), "none.json does not exist; run wals evaluate"),
         (("--evaluation_json", tmp_path / "wrong.json"), "is not an evaluation"),
         (("--evaluation_json", tmp_path / "other_model.json"), "is of another model"),
-        (("--evaluation_json", tmp_path / "incomplete.json"), "the evaluation lacks 'systems'"),
+        (("--evaluation_json", tmp_path / "incomplete.json"), "incomplete.json lacks 'systems'"),
+        (("--previous_json", tmp_path / "wrong.json"), "is not an evaluation"),
         (("--catalogue", tmp_path / "none.csv"), "none.csv does not exist"),
         (("--catalogue", tmp_path / "titles.csv"), "has no column contentId"),
         (("--set", "report.visitors=-1"), "report.visitors: Input should be greater"),
@@ -226,32 +300,3 @@ def test_mistakes_are_one_line(tmp_path, world, capsys):
         error = capsys.readouterr().err
         assert error.startswith("error: ") and error.count("\n") == 1 and reason in error, error
     assert not os.path.exists(tmp_path / "r.html")
-
-
-def test_the_map_keeps_neighbours_together():
-    """The nearest of items with three directions has the same direction on the plane."""
-    rng = np.random.default_rng(0)
-    kind = np.arange(60) % 3
-    factors = (np.eye(3)[kind] + 0.05 * rng.random((60, 3))).astype("f") * rng.uniform(0.1, 3, (60, 1)).astype("f")
-    drawn = item_map.draw(factors, np.arange(60)[::-1].copy(), 45)
-    assert drawn.items.tolist() == list(range(45)) and drawn.positions.min() >= 0 and drawn.positions.max() <= 1
-    away = np.linalg.norm(drawn.positions[:, None] - drawn.positions[None], axis=2) + 9 * np.eye(45)
-    assert (kind[away.argmin(axis=1)] == kind[:45]).all()
-    assert item_map.draw(factors[:2], np.ones(2, int), 9).positions.shape == (2, 2)
-    assert len(item_map.draw(np.zeros((4, 3), "f"), np.ones(4, int), 9).items) == 0
-
-
-def test_ticks_are_round_and_within():
-    assert charts.Axis(0, 1).ticks() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
-    assert charts.Axis(3, 47).ticks() == pytest.approx([10, 20, 30, 40])
-    assert charts.Axis(1, 2500, log=True).ticks() == pytest.approx([1, 10, 100, 1000])
-    assert charts.Axis(1, 100, log=True).at(10) == pytest.approx(0.5)
-    assert [charts.number(value) for value in (0, 0.05, 1234, 2_500_000)] == ["0", "0.05", "1.23k", "2.5M"]
-
-
-def test_visitors_of_different_tastes_are_chosen():
-    categories = ["A", "B"] * 3
-    rows = [examples.Row(n, np.array([n % 2, 2 + n % 2]), np.ones(2)) for n in (0, 2, 4, 6, 1)]
-    chosen = visitors.choose(rows, categories, 2)
-    assert [examples.favourite(one, categories) for one in chosen] == ["A", "B"]
-    assert len(visitors.choose(rows, categories, 99)) == 5 and visitors.choose([], categories, 3) == []

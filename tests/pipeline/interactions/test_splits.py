@@ -257,6 +257,10 @@ def test_statistics_are_counts_of_train(tmp_path):
     counts, edges = found["ratings"]["counts"], found["ratings"]["edges"]
     expected, _ = np.histogram(list(ratings(tmp_path / "d").values()), edges)
     assert counts == expected.tolist() and sum(counts) == 6 == manifest["counts"]["interactions"]
+    counts, edges = found["amounts"]["counts"], found["amounts"]["edges"]
+    expected, _ = np.histogram([1000 * (n + 1) for n in range(6)], edges)
+    assert counts == expected.tolist() and counts[0] and counts[-1] and sum(counts) == 6
+    assert np.ptp(np.diff(np.log2(edges))) < 1e-4, "as many bins for each doubling"
     assert manifest["files"]["statistics.json"]["bytes"] == (tmp_path / "d" / "statistics.json").stat().st_size
 
 
