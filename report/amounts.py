@@ -54,7 +54,7 @@ def share_at_cap(found: Histogram, dataset: DatasetManifest) -> float | None:
 
 
 def of_rating(rating: float, dataset: DatasetManifest) -> str:
-    """Return the dwell or strength that a rating was made of, as text, or the rating if that cannot be told."""
+    """Return the dwell or strength that a rating comes from, as text, or the rating if that cannot be told."""
     rule, (_, unit) = dataset.settings.rating, kind_of(dataset)
     if rule.half_life_days:
         return f"{rating:.2f}"

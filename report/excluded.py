@@ -20,7 +20,7 @@ _MEANINGS = {
     "page_not_included": "The URL matches no pattern of source.page.include.",
     "page_without_pattern": "source.page.pattern finds no id in the URL. Check the pattern with wals inspect.",
     "outside_window": "The day is not in source.start_date to source.end_date.",
-    "no_visitor_id": "There is no visitor: Google Analytics had no consent.",
+    "no_visitor_id": "The visitor is missing: Google Analytics had no consent.",
     "duplicate_event": "The same event is in the export twice and counts once.",
     "deleted_visitor": "The visitor is in privacy.deleted_visitors.",
     "below_min_dwell": "The dwell is below source.min_dwell_ms.",

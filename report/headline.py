@@ -114,7 +114,7 @@ def _rejected(inputs: Inputs) -> str:
 def _visitors_with_one_item(inputs: Inputs) -> str:
     lengths = inputs.rows.items_per_user
     share = np.count_nonzero(lengths == 1) / max(int(np.count_nonzero(lengths)), 1)
-    text = f"{share:.0%} of the visitors have one item, on which their list rests. A wider window gives them more."
+    text = f"{share:.0%} of the visitors have one item, on which their list rests. With a wider window they have more."
     return text if share > _ONE_ITEM else ""
 
 

@@ -78,7 +78,7 @@ def examples(
 
     Args:
         names: contentId and category, or "", by itemId.
-        amount: returns what a rating was made of, as text.
+        amount: returns the amount behind a rating, as text.
     """
     items, categories = [item for item, _ in names], [category for _, category in names]
     fitting = [row for row in rows.candidates if row.key in rows.held_out]

@@ -31,4 +31,4 @@ def test_each_quoted_error_is_one_of_the_code():
     parts = [(error, part.strip(" ;:")) for error in quoted for part in error.split(GAP)]
     assert not [(error, part) for error, part in parts if part not in printed]
     long = [error for error, part in parts if len(part) > 20]
-    assert set(long) >= {error for error in quoted if len(error) > 40}, "each has a part that is no common word"
+    assert set(long) >= {error for error in quoted if len(error) > 40}, "each has a part that is not a common word"
