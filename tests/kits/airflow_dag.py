@@ -279,10 +279,10 @@ def test_a_night_goes_live_and_again_changes_nothing(emulators):
     state, tasks = run(DAYS[0])
     assert state == "success" and all(tasks[step] == "success" for step in STEPS), tasks
     assert live() == f"{DAYS[0]}.1" and tasks["stop_dataflow"] == "skipped"
-    made = {path: path.stat().st_mtime_ns for path in (SCRATCH / "nights" / "runs").rglob("part-*")}
+    made = {path: path.stat().st_mtime_ns for path in (SCRATCH / "nights" / "runs").rglob("*-of-*")}
     state, tasks = run(DAYS[0])
     assert state == "success" and live() == f"{DAYS[0]}.1"
-    assert made == {path: path.stat().st_mtime_ns for path in (SCRATCH / "nights" / "runs").rglob("part-*")}
+    assert made and made == {path: path.stat().st_mtime_ns for path in (SCRATCH / "nights" / "runs").rglob("*-of-*")}
 
 
 def test_a_gate_that_fails_keeps_the_old_model_and_mails(emulators, tables, mails):

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 from kfp import compiler, local
 from kfp.local import subprocess_task_handler
+from kfp.local.orchestrator import task_executor
 
 from deploy.vertex_pipeline import pipeline
 
 ROOT = Path(__file__).parents[2]
 PYTHON = os.environ.get("WALS_PYTHON", str(ROOT / ".venv" / "bin" / "python"))
-DAYS = ["2024-01-05", "2024-01-06", "2024-01-08"]
+DAYS = ["2024-01-05", "2024-01-06", "2024-01-07"]
 
 
 def test_the_file_in_the_repository_is_what_kfp_compiles(tmp_path):
@@ -34,7 +35,13 @@ def root(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("nights")
     flags = ["--visitors", "120", "--items", "50", "--days", "7", "--layouts", "ga4"]
     wals("sample", "--output_dir", str(root / "export"), *flags)
+    table(root).rename(root / "late")
     return root
+
+
+def table(root: Path) -> Path:
+    """Return the file of the last day, which comes late."""
+    return root / "export" / "ga4" / f"events_{DAYS[2].replace('-', '')}.ndjson.gz"
 
 
 @pytest.fixture(autouse=True)
@@ -73,33 +80,52 @@ def live(root: Path) -> str:
     return f"{alias['live']['date']}.{alias['live']['attempt']}"
 
 
+def names(run: Path) -> set[str]:
+    """Return the files of a run; those of TensorBoard without time and process id."""
+    files = [str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()]
+    return {name.partition(".tfevents.")[0] for name in files}
+
+
 def test_a_night_has_the_files_and_the_lists_of_wals_night(root):
     pipeline.night(config=configure(root, "nights", refit=True), date=DAYS[0])
     assert live(root) == f"{DAYS[0]}.1"
     wals("night", "--config", configure(root, "others", refit=True), "--date", DAYS[0])
     ours, theirs = (root / name / "runs" / DAYS[0] / "1" for name in ("nights", "others"))
-    files = [{str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()} for run in (ours, theirs)]
-    assert files[0] == files[1] and len(files[0]) > 40
+    assert names(ours) == names(theirs) and len(names(ours)) > 40
     (lists,) = (ours / "predictions").glob("*.txt")
     assert lists.read_bytes() == (theirs / "predictions" / lists.name).read_bytes() != b""
 
 
 def test_the_same_night_again_changes_nothing(root):
-    before = {path: path.stat().st_mtime_ns for path in (root / "nights" / "runs").rglob("part-*")}
+    before = {path: path.stat().st_mtime_ns for path in (root / "nights" / "runs").rglob("*-of-*")}
     pipeline.night(config=configure(root, "nights", refit=True), date=DAYS[0])
-    assert before == {path: path.stat().st_mtime_ns for path in (root / "nights" / "runs").rglob("part-*")}
+    assert before == {path: path.stat().st_mtime_ns for path in (root / "nights" / "runs").rglob("*-of-*")}
     assert before and live(root) == f"{DAYS[0]}.1"
 
 
-def test_a_gate_that_fails_ends_the_pipeline_and_a_second_run_continues(root, capfd):
+@pytest.fixture
+def waits(monkeypatch) -> list[float]:
+    """Return the seconds that kfp waited before each retry; it does not wait for them."""
+    seconds: list[float] = []
+    monkeypatch.setattr(task_executor.time, "sleep", seconds.append)
+    return seconds
+
+
+def test_a_gate_that_fails_ends_the_pipeline_and_a_second_run_continues(root, waits, capfd):
     with pytest.raises(RuntimeError, match="evaluate"):
         pipeline.night(config=configure(root, "nights", require=["recall@20>=0.99"]), date=DAYS[1])
-    assert live(root) == f"{DAYS[0]}.1"
+    assert live(root) == f"{DAYS[0]}.1" and waits == [600, 600]
+    assert capfd.readouterr().out.count("evaluate: done already") == 2, "a retry repeats the answer"
     pipeline.night(config=configure(root, "nights"), date=DAYS[1])
     assert live(root) == f"{DAYS[1]}.1" and "preprocess: done already" in capfd.readouterr().out
 
 
-def test_a_night_without_its_table_does_not_begin(root):
-    with pytest.raises(RuntimeError, match="ready"):
-        pipeline.night(config=configure(root, "nights"), date=DAYS[2])
-    assert live(root) == f"{DAYS[1]}.1"
+def test_a_night_begins_once_its_table_is_there(root, waits, monkeypatch):
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            (root / "late").rename(table(root))
+
+    monkeypatch.setattr(task_executor.time, "sleep", wait)
+    pipeline.night(config=configure(root, "nights"), date=DAYS[2])
+    assert waits == [3600, 3600] and live(root) == f"{DAYS[2]}.1"
