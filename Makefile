@@ -208,6 +208,9 @@ vertex-pipeline-test: setup $(VERTEX)  ## run that pipeline by kfp's local runne
 deploy-lint: setup $(DEPLOY)  ## Dockerfile, compose file, Kubernetes manifests and systemd unit against their own linters and schemas
 	@$(DEPLOY)/bin/python -m tests.kits.deploy_lint
 
+images-test: setup  ## build the images by buildah and run the compose file's commands in them; as root on Debian, a quarter of an hour
+	@$(BIN)/python -m tests.kits.images $(ARGS)
+
 BEAM = $(shell sed -n 's/^apache-beam\[*[a-z]*\]*==\([0-9.]*\).*/\1/p' requirements.lock)
 FLINK_JAR := $(ENGINES)/flink/job-server.jar
 

@@ -38,6 +38,7 @@ NEEDS = (
     "files of your own",
     "Airflow",
     "kfp",
+    "buildah",
     "hadolint",
     "Kubernetes",
     "systemd",
