@@ -47,8 +47,21 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(ProcessorTimes(path))
     if hasattr(config, "workerinput"):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a fork cannot use what CUDA set up before it
-        forkserver.import_libraries(tensorflow_last=config.workerinput["workerid"] != "gw0")
+        forkserver.import_libraries(tensorflow_last=_begins_at_the_end(config))
         forkserver.fork_here()
+
+
+def _begins_at_the_end(config: pytest.Config) -> bool:
+    """Return whether this worker imports modules from the other end: in a new clone it finds half of them compiled."""
+    return getattr(config, "workerinput", {}).get("workerid", "gw0") != "gw0"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    report = yield
+    if isinstance(collector, pytest.Directory) and _begins_at_the_end(collector.config):
+        report.result.reverse()
+    return report
 
 
 @pytest.hookimpl(wrapper=True)
@@ -58,8 +71,8 @@ def pytest_collection() -> Generator[None, Any, Any]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest tests first, so that at the end no worker waits for another."""
-    items.sort(key=lambda item: item.path.name not in _LONGEST)
+    """Put the longest tests first, so that at the end no worker waits for another; all workers need one order."""
+    items.sort(key=lambda item: (item.path.name not in _LONGEST, item.path))
 
 
 def pytest_collection_finish() -> None:
