@@ -78,7 +78,7 @@ def test_another_solver_on_the_same_rows_has_its_own_plan(devices):
     def solved(rows, block):
         side = wals.Side(np.ones((3, 12), "f"), rows.counts(3), np.ones(3, "f"), 3)
         fixed = wals.Side(table.copy(), np.full(30, 1), np.ones(30, "f"), 30)
-        batches = Batches([rows], 12, Solver("block", block=block, devices=devices))
+        batches = Batches([rows], 12, Solver("block", block=block, devices=devices, slots=8))
         wals.sweep(batches, side, fixed, wals.Objective(0.1, 0.3))
         return side.table
 

@@ -60,7 +60,7 @@ def test_sides_of_any_size_and_auto_share_the_program_of_a_method(monkeypatch):
     monkeypatch.setattr(tensor_solver, "_solve_part", counted)
     for shape, method, steps in (((9, 6), "cholesky", 3), ((5, 7), "auto", 4), ((5, 7), "cg", 4), ((6, 70), "cg", 4)):
         oracle, start = problem(*shape, 2)
-        run(oracle, start, Solver(method, steps=steps, devices=("CPU:0",)))
+        run(oracle, start, Solver(method, steps=steps, devices=("CPU:0",), slots=8))
     assert traced == ["cholesky", "cg"]
 
 
