@@ -247,6 +247,7 @@ bench: setup $(BENCH) bench-pipeline  ## speed and quality against implicit, Spa
 	@$(BIN)/python -m benchmarks.prediction.writers
 	@$(BIN)/python -m benchmarks.wals.warm_start --nights 1
 	@$(BIN)/python -m benchmarks.wals.warm_start --k 128
+	@$(BIN)/python -m benchmarks.pipeline.before_signals
 	@$(BIN)/python docs/generate.py
 
 bench-pipeline: setup  ## the pipeline's speed and memory against pandas and DuckDB: half an hour

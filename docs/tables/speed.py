@@ -130,6 +130,19 @@ def read_signals() -> str:
     return table(header, ((name, *(count(one[side]) for side in sides), number(one["ratio"])) for name, one in exports))
 
 
+def before_signals() -> str:
+    header = ("preset", "files", "sessions per processor second", "ratio", "reading alone")
+
+    def row(case: dict[str, Any]) -> tuple[object, ...]:
+        rate = case["sessions"] / case["cpu_seconds"]["new"]
+        ratios = (number(case[name]) for name in ("ratio", "ratio_of_reading"))
+        memory = (count(case["peak_mb"][side]) for side in ("new", "old"))
+        return case["preset"], case["files"], count(rate), *ratios, *memory
+
+    cases = results("before_signals")["cases"]
+    return table((*header, "peak, MB", "old: MB"), map(row, cases))
+
+
 def hot_rows() -> str:
     rows = (
         (
