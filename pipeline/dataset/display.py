@@ -12,6 +12,7 @@ from configs import cli
 from configs.settings.features import OF_WORDS
 from pipeline.dataset.comparison import readable
 
+_NOT_A_NUMBER = "not_a_number."  # in names of a manifest's counts of attributes
 _ONE_VALUE = 2  # columns of a field: that it is missing, and one value
 
 
@@ -34,13 +35,23 @@ def show(root: str, manifest: DatasetManifest) -> None:
     if manifest.days.first:
         rows.append(("days", f"{manifest.days.first} - {manifest.days.last}"))
     cli.print_table(f"dataset {root}", [*rows, ("seconds", f"{manifest.seconds:.1f}")])
+    for line in _remarks(manifest):
+        print(line)
+
+
+def _remarks(manifest: DatasetManifest) -> Iterator[str]:
+    """Yield a line per thing that is probably not meant."""
     if manifest.catalogue and not manifest.catalogue["items"]:
-        print("no item of the dataset is in the catalogue: write its contentIds as in the export")
+        yield "no item of the dataset is in the catalogue: write its contentIds as in the export"
+    for name, count in manifest.attributes.items():
+        if name.startswith(_NOT_A_NUMBER):
+            attribute = name.removeprefix(_NOT_A_NUMBER)
+            yield f"the {attribute} of {count:,} items is not a number and left out; write it without currency"
     for name, reason in (manifest.item_features.left_out if manifest.item_features else {}).items():
-        print(f"no features of {name}: {reason}")
+        yield f"no features of {name}: {reason}"
     for field in manifest.item_features.fields if manifest.item_features else ():
         if field.kind in OF_WORDS and field.size <= _ONE_VALUE and not field.missing:
-            print(f"all items have the same {field.name}, which tells nothing about new ones; leave the field out")
+            yield f"all items have the same {field.name}, which tells nothing about new ones; leave the field out"
 
 
 def _of_features(account: FeaturesAccount) -> Iterator[tuple[str, int | str]]:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet
 
-from pipeline.readers.records import type_name
+from pipeline.readers.records import MissingColumnError, type_name
 
 _LIST_WRAPPERS = {"list", "element", "item", "array", "bag", "array_element"}
 
@@ -18,14 +18,15 @@ def batches(file: BinaryIO, schema: pa.Schema, rows: int, values: int = 1 << 21)
 
     A batch has fewer if those would have more than `values` in all columns: a session can have hundreds of products.
     Text comes dictionary-encoded, as it is in the file: to decode it takes half of the time of reading. Raise
-    ValueError if the file has none of the fields, or records in another form.
+    MissingColumnError if the file has none of the fields, ValueError if it has records in another form.
     """
     metadata = pyarrow.parquet.read_metadata(file)
     wanted = set(_leaves(pa.struct(list(schema)), ()))
     paths = [metadata.schema.column(index).path for index in range(len(metadata.schema))]
     kept = [path for path in paths if tuple(p for p in path.split(".") if p not in _LIST_WRAPPERS) in wanted]
     if not kept:
-        raise ValueError(f"the file has none of the columns {', '.join(schema.names)}; check source.input, source.kind")
+        names = [*dict.fromkeys(path.partition(".")[0] for path in paths)]
+        raise MissingColumnError(schema.names[0], names, "name the kind of these files in source.kind or source.preset")
     parquet = pyarrow.parquet.ParquetFile(file, metadata=metadata, read_dictionary=kept)
     refuse_other_forms(parquet.schema_arrow, schema)
     places = [place for place in map(paths.index, kept) if _has_values(metadata, place)]

@@ -34,3 +34,9 @@ def test_features_are_accounted_for_by_field(capsys):
     }
     assert "no features of views: it changes" in lines
     assert any(line.startswith("all items have the same brand") for line in lines)
+
+
+def test_attributes_that_are_not_numbers_are_told(capsys):
+    show("data", dataset_manifest(attributes={"items.price": 3, "not_a_number.price": 1234}))
+    output = " ".join(capsys.readouterr().out.split())
+    assert "the price of 1,234 items is not a number and left out" in output

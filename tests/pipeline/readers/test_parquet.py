@@ -4,8 +4,11 @@ import io
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from configs.errors import UserError
 from pipeline.readers import parquet
+from pipeline.readers.files import ExportReader
 
 PRODUCT = pa.struct([("sku", pa.string()), ("isImpression", pa.bool_())])
 SCHEMA = pa.schema([("visitor", pa.string()), ("products", pa.list_(PRODUCT))])
@@ -33,3 +36,10 @@ def test_a_mark_of_records_is_read_with_them_alone():
     assert batch.column("products").to_pylist() == marked
     (batch,) = parquet.batches(written([[{"sku": None, "isImpression": True}]] * 2), SCHEMA, rows=9)
     assert batch.schema.names == ["visitor"], "no product has anything else"
+
+
+def test_an_export_of_another_kind_is_one_line(tmp_path):
+    path = tmp_path / "events.parquet"
+    pq.write_table(pa.table({"event_name": ["page_view"]}), path)
+    with pytest.raises(UserError, match="has no column visitor among its 1 columns: name the kind of these files"):
+        list(ExportReader(SCHEMA).read(str(path)))
