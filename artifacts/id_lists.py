@@ -19,6 +19,7 @@ from configs.errors import UserError
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _LINE_END = re.compile("\r\n|\n|\r")
 _DELIMITERS = ",;\t|"
+_EXCEL = re.compile("sep=([^\r\n])(?:\r\n|\n|\r)", re.IGNORECASE)
 _MOST_CHARACTERS = 1 << 17  # of a value
 # Names of the columns of ids, in small letters alone: the first line of a list may be one.
 _HEADERS = {"visitorid", "contentid", "fullvisitorid", "userpseudoid", "userid", "itemid", "clientid", "id"}
@@ -66,12 +67,16 @@ def lines(text: str) -> list[str]:
 def rows(path: str, setting: str) -> Iterator[tuple[str, list[str]]]:
     """Yield the rows of a CSV file without blank lines, each after its place; raise UserError if it is not a CSV.
 
-    Columns are separated by the first of comma, semicolon, tab and | that the first line has.
+    Columns are separated by the first of comma, semicolon, tab and | that the first line has, or as `sep=;` before it
+    tells Excel.
     """
     text = read_text(path, setting)
+    told = _EXCEL.match(text)
     first = next(filter(str.strip, lines(text)), "")
-    delimiter = next((character for character in _DELIMITERS if character in first), _DELIMITERS[0])
+    delimiter = told[1] if told else next((character for character in _DELIMITERS if character in first), ",")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    if told:
+        next(reader)
     while True:
         try:
             row = next(reader, None)
@@ -86,11 +91,11 @@ def rows(path: str, setting: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def forms(line: bytes) -> tuple[bytes, ...]:
-    """Return the ids that a line can mean: as it is, and without quotes and blanks around it."""
+    """Return the ids that a line can mean: as it is, and without quotes and blanks around it; none of a blank line."""
     stripped = line.decode("utf-8", "surrogateescape").strip().strip(_INVISIBLE).strip()
     if stripped[:1] == stripped[-1:] == '"' and len(stripped) > 1:
         stripped = stripped[1:-1].replace('""', '"')
-    return tuple(form for form in dict.fromkeys((line, stripped.encode("utf-8", "surrogateescape"))) if form)
+    return tuple(dict.fromkeys((line, stripped.encode("utf-8", "surrogateescape")))) if stripped else ()
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ LISTS = {
     "Windows": b"anna\r\nbob\r\n",
     "an old Mac": b"anna\rbob\r",
     "blanks": b" anna\nbob\t \n\n",
+    "lines of blanks alone": b' \nanna\n\t\n""\nbob\n\xc2\xa0\n',
     "blanks of the web": "\u200banna\u00a0\n\u00a0bob\u2003\n".encode(),
     "two files with byte order marks": b"\xef\xbb\xbfanna\n\xef\xbb\xbfbob\n",
     "a header in words": b"Visitor ID\nanna\nbob\n",
@@ -130,6 +131,7 @@ WEIGHTS = {
     "quotes": b'"anna","0.5"\n"bob","2"\n',
     "other ids": b"zoe,9\nanna,0.5\nbob,2\n",
     "semicolons": b"\nanna;0.5\nbob;2\n",
+    "a delimiter told to Excel": b"sep=|\r\nanna|0.5\r\nbob|2\r\n",
 }
 
 
@@ -171,6 +173,7 @@ CATALOGUES = {
     "twice": b"contentId,title,category\ntea,old,old\ntea,Green tea,Drinks\n",
     "semicolons": b"contentId;title;category\ntea;Green tea;Drinks\n",
     "a sheet of Windows": "contentId\ttitle\tcategory\r\ntea\tGreen tea\tDrinks\r\n".encode("utf-16"),
+    "a delimiter told to Excel": b"\xef\xbb\xbfSEP=;\ncontentId;title;category\ntea;Green tea;Drinks\n",
     "bars": b'contentId|title|category\ntea|"Green tea"|Drinks\n',
 }
 
