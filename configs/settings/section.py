@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self, TypeVar
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Annotated, Any, Self, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -36,6 +36,14 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_true_for_numbers(cls, tree: Any) -> Any:
+        for name, value in tree.items() if isinstance(tree, Mapping) else ():
+            if isinstance(value, bool) and name in cls.model_fields and _is_number(cls.model_fields[name].annotation):
+                raise ValueError(f"{name} must be a number, not {str(value).lower()}")
+        return tree
+
     @model_validator(mode="after")
     def _refuse_problems(self) -> Self:
         for name, value in self:
@@ -48,6 +56,19 @@ class Section(BaseModel):
     def _problems(self) -> Iterator[str]:
         """Yield what is wrong with values that are right by themselves."""
         return iter(())
+
+
+def _is_number(annotation: Any) -> bool:
+    """Return whether a setting is a number and cannot be true or false, which pydantic would take for 1 and 0."""
+    kinds = {annotation, *_parts(annotation)}
+    return not kinds.isdisjoint((int, float)) and bool not in kinds
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    for part in get_args(annotation):
+        if isinstance(part, Hashable):
+            yield part
+        yield from _parts(part)
 
 
 S = TypeVar("S", bound=Section)

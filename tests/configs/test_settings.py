@@ -74,6 +74,8 @@ def write(tmp_path, text):
         ),
         ("training: {tolerance: .nan}", "training.tolerance: Input should be a finite number"),
         ("training: {unobserved_weight: .inf}", "training.unobserved_weight: Input should be a finite number"),
+        ("training: {max_sweeps: yes}", "training: max_sweeps must be a number, not true"),
+        ("rating: {scale: false}", "rating: scale must be a number, not false"),
         ("training: 5", "training: must be a mapping, KEY: VALUE"),
         # signals and page rules
         ("source: {kind: ga4, signals: {event: a, item: page}}", "source.signals: must be a list"),
