@@ -21,6 +21,8 @@ from deploy.vertex_pipeline import pipeline
 
 ROOT = Path(__file__).parents[2]
 PYTHON = os.environ.get("WALS_PYTHON", str(ROOT / ".venv" / "bin" / "python"))
+# kfp warns of each image without "python" in its name, and of the sizes of machines, which its local runner ignores.
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
 DAYS = ["2024-01-05", "2024-01-06", "2024-01-07"]
 
 
