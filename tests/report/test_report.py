@@ -81,9 +81,10 @@ def evaluation(digest, scale=1.0):
     summary = "worse than popularity: recall@20 0.200 vs 0.300 (-0.100, 95 % CI -0.110 to -0.090)"
     weak = ["visitors with 1 item (120): popularity is better"]
     about["verdicts"] = [{"system": "popularity", "verdict": "behind", "summary": summary, "weak_spots": weak}]
-    about["segments"] = {"held-out items of category Chess": 40}
-    about["by_segment"] = {name: dict.fromkeys(about["segments"], values) for name, values in systems.items()}
-    about["differences_by_segment"] = {"popularity": {name: {"recall@20": cell(-0.1)} for name in about["segments"]}}
+    segment = "held-out items of category Chess"
+    about["segments"] = {segment: 40}
+    about["by_segment"] = {name: {segment: values} for name, values in systems.items()}
+    about["differences_by_segment"] = {"popularity": {segment: {"recall@20": cell(-0.1)}}}
     return about | {"systems": systems, "by_activity": by_activity, "differences": differences}
 
 
@@ -233,9 +234,8 @@ def test_the_curve_and_the_share_at_the_cap(world):
     assert amounts.share_at_cap(AMOUNTS, manifest) == pytest.approx(405 / 805)
     chart = amounts.chart(AMOUNTS, manifest)
     assert 'data-tip="0.5 to 1: 400"' in chart and 'data-tip="1 to 2: 405"' in chart
-    points = np.array(
-        re.findall(r"([\d.]+),([\d.]+)", re.search(r'<polyline class="line c1" points="(.*?)"', chart)[1]), float
-    )
+    line = re.search(r'<polyline class="line c1" points="(.*?)"', chart)[1]
+    points = np.array(re.findall(r"([\d.]+),([\d.]+)", line)).astype(float)
     heights = charts.HEIGHT - points[:, 1]
     flat = points[:, 0] >= points[:, 0].mean()  # 1000 ms are in the middle of the logarithmic axis
     assert np.ptp(heights[flat]) < 0.2 and (np.diff(heights[~flat]) > 0).all()
