@@ -82,8 +82,8 @@ tf.config.set_logical_device_configuration(
 from tests.trainer.als.test_wals import problem, run
 from trainer.als.solver import Solver
 oracle, start = problem(40, 25, 6, nu=1.0)
-one = run(oracle, start, Solver(devices=("CPU:0",)))
-two = run(oracle, start, Solver(devices=("CPU:0", "CPU:1")))
+one = run(oracle, start, Solver(devices=("CPU:0",), slots=16))
+two = run(oracle, start, Solver(devices=("CPU:0", "CPU:1"), slots=16))
 for a, b in zip(one[:2], two[:2]):
     assert np.abs(a - b).max() <= 1e-5 * np.abs(a).max(), np.abs(a - b).max()
 np.testing.assert_allclose(one[2], two[2], rtol=1e-6)
