@@ -120,6 +120,7 @@ setup(
         "nightly": ["prometheus-client>=0.21"],
         "report": ["jinja2>=3.1", "scikit-learn>=1.5"],
         "dev": [
+            "axe-playwright-python",
             "bqemulator",
             "codespell",
             "coverage",

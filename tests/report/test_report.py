@@ -16,10 +16,9 @@ from playwright.sync_api import sync_playwright
 from artifacts.manifests import DatasetManifest, Days, ModelManifest
 from artifacts.paths import Dataset
 from configs import cli
-from configs.settings import RatingSettings, TrainingSettings
-from pipeline.dataset import ratings
-from report import amounts, charts, page
-from tests.support import quick_export
+from configs.settings import TrainingSettings
+from report import page
+from tests.support import accessibility, quick_export
 from tests.support.datasets import write_dataset, write_items
 from trainer.job import training_job
 
@@ -81,10 +80,10 @@ def evaluation(digest, scale=1.0):
     summary = "worse than popularity: recall@20 0.200 vs 0.300 (-0.100, 95 % CI -0.110 to -0.090)"
     weak = ["visitors with 1 item (120): popularity is better"]
     about["verdicts"] = [{"system": "popularity", "verdict": "behind", "summary": summary, "weak_spots": weak}]
-    segment = "held-out items of category Chess"
-    about["segments"] = {segment: 40}
-    about["by_segment"] = {name: {segment: values} for name, values in systems.items()}
-    about["differences_by_segment"] = {"popularity": {segment: {"recall@20": cell(-0.1)}}}
+    group = "held-out items of category Chess"
+    about["segments"] = {group: 40}
+    about["by_segment"] = {name: {group: values} for name, values in systems.items()}
+    about["differences_by_segment"] = {"popularity": {group: {"recall@20": cell(-0.1)}}}
     return about | {"systems": systems, "by_activity": by_activity, "differences": differences}
 
 
@@ -153,6 +152,8 @@ def test_the_page_in_a_browser(report_file, browser, scheme, tmp_path):
     assert names.nth(3).bounding_box()["height"] < 80  # not letter by letter
     ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", ground)[:3])) > 380) == (scheme == "light")
+    tab.locator("details").evaluate_all("all => all.forEach((each) => { each.open = true; })")
+    assert accessibility.findings(tab) == []
     tab.locator("#theme").click()
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") != ground
 
@@ -166,7 +167,8 @@ def test_the_page_in_a_browser(report_file, browser, scheme, tmp_path):
     tab.locator("#data .column").first.hover()
     assert tab.locator("#tip").inner_text() == "2024-01-30: 400 interactions"
     tab.locator("#settings summary").first.click()
-    assert tab.locator("#settings details").first.evaluate("details => details.open")
+    tab.locator("nav a[href='#settings']").click()
+    tab.wait_for_function("document.querySelector('#settings > details').open")
     tab.locator(".pick button").first.click()
     assert tab.locator(".pick button").first.get_attribute("aria-pressed") == "false"
     tab.set_viewport_size({"width": 390, "height": 800})
@@ -208,37 +210,6 @@ def test_hits_and_misses_show_what_was_held_out(report_file):
         marked = [number + 1 for number, title in enumerate(recommended) if title.startswith("<mark>")]
         assert marked == ([int(held[3])] if held[3] and int(held[3]) <= len(recommended) else [])
         assert held[1] not in article.split("<h4>Recommended</h4>")[0].split("<h4>History</h4>")[1]
-
-
-@pytest.mark.parametrize(
-    ("rating", "dwell", "shown"),
-    [
-        ({"kind": "median", "scale": 1}, 500, "0.5 s"),
-        ({"kind": "median", "scale": 1}, 9000, "\u2265 2.0 s"),
-        ({"kind": "linear", "scale": 0.5}, 90_000, "90 s"),
-        ({"kind": "log"}, 9000, "9.0 s"),
-        ({"kind": "binary"}, 9000, "1.00"),
-        ({"kind": "linear", "half_life_days": 3}, 9000, "9000.00"),
-    ],
-)
-def test_a_rating_is_shown_as_the_dwell_it_was_made_of(world, rating, dwell, shown):
-    manifest = DatasetManifest.read(str(world / "dataset" / "manifest.json"))
-    manifest.settings.rating = RatingSettings(**rating)
-    rated = float(ratings.rate(np.array([dwell], "f"), np.float32(2000), manifest.settings.rating)[0])
-    assert amounts.of_rating(rated, manifest) == shown
-
-
-def test_the_curve_and_the_share_at_the_cap(world):
-    manifest = DatasetManifest.read(str(world / "dataset" / "manifest.json"))
-    manifest.settings.rating = RatingSettings(kind="median", scale=2)  # the cap at 1000 ms
-    assert amounts.share_at_cap(AMOUNTS, manifest) == pytest.approx(405 / 805)
-    chart = amounts.chart(AMOUNTS, manifest)
-    assert 'data-tip="0.5 to 1: 400"' in chart and 'data-tip="1 to 2: 405"' in chart
-    line = re.search(r'<polyline class="line c1" points="(.*?)"', chart)[1]
-    points = np.array(re.findall(r"([\d.]+),([\d.]+)", line)).astype(float)
-    heights = charts.HEIGHT - points[:, 1]
-    flat = points[:, 0] >= points[:, 0].mean()  # 1000 ms are in the middle of the logarithmic axis
-    assert np.ptp(heights[flat]) < 0.2 and (np.diff(heights[~flat]) > 0).all()
 
 
 def test_without_evaluation_catalogue_and_times(tmp_path, world, capsys):

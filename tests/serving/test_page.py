@@ -7,6 +7,7 @@ import shutil
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from tests.support import accessibility
 from tests.support.served import running, settings
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
@@ -76,6 +77,15 @@ def test_the_page_shows_the_answers_with_titles(page, client):
     assert any("<b>" in title for title in titles(page, "#recommended")), "titles are text, not markup"
     assert page.url.endswith("#" + VISITOR)
     expect(page.locator("#model")).to_have_text("wals, version 1 · 1,000 visitors · 160 items")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_accessible(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{page.url}#{VISITOR}")
+    page.locator("#recommended button").first.click()
+    page.locator("#similar button").first.wait_for()
+    assert accessibility.findings(page) == []
 
 
 def test_the_keyboard_opens_explanation_and_similar_items(page, client):
