@@ -159,7 +159,7 @@ def take_screenshots(server: str, report: str) -> None:
         page.set_viewport_size({"width": 1000, "height": 690})
         page.goto(Path(report).absolute().as_uri())
         page.evaluate("document.documentElement.style.scrollBehavior = 'auto'")
-        page.evaluate("scrollTo(0, document.querySelector('#map h2').getBoundingClientRect().top + scrollY - 136)")
+        page.evaluate("scrollTo(0, document.querySelector('#map h2').getBoundingClientRect().top + scrollY - 76)")
         page.screenshot(path=HERE / "report.png")
         browser.close()
 

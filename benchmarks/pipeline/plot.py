@@ -1,7 +1,7 @@
 """Draw rows per second and memory against size, and the share of each stage: `python -m benchmarks.pipeline.plot`.
 
 The figures are preprocess_speed.json, preprocess_50m.json and stages.json of benchmarks/results; the picture is
-docs/images/pipeline.png. With --cpu, rows per processor second, for runs next to other work.
+docs/images/pipeline.svg. With --cpu, rows per processor second, for runs next to other work.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ import argparse
 import json
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
 from benchmarks.support import machine
+from benchmarks.support import picture as pictures
 
 STYLE = {"ours": ("o-", "C0"), "pandas": ("s--", "C1"), "duckdb": ("^--", "C2")}
 NAMES = {"ours": "this pipeline", "pandas": "pandas, in memory", "duckdb": "DuckDB"}
@@ -35,6 +33,7 @@ def lines(axes, sizes: list[dict], value) -> None:
 
 
 def draw(sizes: list[dict], stages: dict[str, float], cpu: bool, about: str, path: Path) -> None:
+    plt.rcParams.update(pictures.STYLE)
     figure, (rate, memory, share) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
     clock, named = ("cpu_seconds", "processor second") if cpu else ("seconds", "second")
     lines(rate, sizes, lambda rows, side: rows / side[clock] / 1000)
@@ -46,7 +45,8 @@ def draw(sizes: list[dict], stages: dict[str, float], cpu: bool, about: str, pat
     share.barh(names, [100 * stages[name] / sum(stages.values()) for name in names], color="C0")
     share.set(xlabel="% of the seconds behind the imports", title="where the time goes")
     figure.suptitle(about, fontsize=9)
-    figure.savefig(path, dpi=90)
+    pictures.save(figure, path)
+    plt.close(figure)
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def main() -> None:
         for name in ("preprocess_speed", "preprocess_50m", "stages")
     )
     about = f"tables to group-by datasets; {speed['machine'].rpartition(', load')[0]}"
-    picture = machine.PICTURES / "pipeline.png"
+    picture = machine.PICTURES / "pipeline.svg"
     draw(speed["sizes"] + large["sizes"], stages["seconds"], args.cpu, about, picture)
     print(f"written: {picture}")
 

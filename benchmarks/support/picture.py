@@ -1,0 +1,27 @@
+"""Plots that are legible on a light and on a dark page: SVG without a ground, in colours between the two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+from matplotlib.figure import Figure
+
+_INK = "#75808a"
+STYLE = {
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK),
+    "grid.color": _INK,
+    "axes.prop_cycle": matplotlib.cycler(color=["#2a9d8f", "#e07b39", "#5b8def", "#c2578f", "#8f9a3a", "#8a6fd1"]),
+    "legend.framealpha": 0.0,
+    "savefig.transparent": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "wals",  # the same figures give the same file
+    "font.family": "sans-serif",
+}
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure that was drawn within `matplotlib.rc_context(STYLE)` as SVG."""
+    figure.savefig(path, format="svg", metadata={"Date": None})
