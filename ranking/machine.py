@@ -1,8 +1,26 @@
-"""The processor cores and the memory that this process may use."""
+"""The processor cores and the memory that this process may use, and the processor's prefetch for Numba."""
 
 from __future__ import annotations
 
 import os
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+
+@intrinsic
+def prefetch_line(typing, address):
+    """Ask for the cache line at an address, int64, without waiting for it."""
+
+    def generate(context, builder, signature, arguments):
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        builder.call(prefetch, [builder.inttoptr(arguments[0], pointer), number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
 
 
 def cores() -> int:

@@ -22,8 +22,10 @@ from artifacts import factor_tables
 from artifacts.paths import Model
 from artifacts.sparse_rows import SparseRows
 from ranking.heap import STRICT, Best
+from ranking.machine import prefetch_line
 
 _BITS = 24  # of a float32
+_AHEAD, _LINES = 2, 4  # of a visitor's items: how far ahead their rows of B are prefetched, and how much of each row
 
 
 @dataclass(frozen=True)
@@ -164,14 +166,16 @@ class _Matrix(NamedTuple):
 def _add_up(matrix, starts, histories, gamma, sizes):
     """Return the fields of `Addends` for the rows starts[r] : starts[r + 1] of `histories`."""
     rows, tiles = len(starts) - 1, (sizes.items + sizes.width - 1) // sizes.width
-    tile_of = (np.arange(sizes.items) // sizes.width).astype(np.uint32)
+    tile_of = (np.arange(sizes.items) // sizes.width).astype(np.uint16)  # small: it is read at random
     most = _most_entries(matrix, starts, histories, sizes.items)
     bounds, indices, values = np.zeros((rows, tiles + 1), np.int64), np.empty(most, np.int32), np.empty(most)
     greatest, totals, reached = np.zeros(rows), np.zeros(sizes.items), np.empty(sizes.items + 1, np.uint32)
     free = np.empty(tiles, np.int64)  # of each tile, the position of its next entry
     for row in range(rows):
         count, ends, best = 0, bounds[row, 1:], 0.0
-        for item in histories[starts[row] : starts[row + 1]]:
+        for place in range(starts[row], starts[row + 1]):
+            _prefetch(matrix, histories[min(place + _AHEAD, len(histories) - 1)])
+            item = histories[place]
             for entry in range(matrix.starts[item], matrix.starts[item + 1]):
                 other = np.uint32(matrix.indices[entry])  # without a sign, as which Numba would look for -1
                 total = totals[other]
@@ -193,6 +197,15 @@ def _add_up(matrix, starts, histories, gamma, sizes):
         greatest[row] = best
     last = bounds[rows - 1, tiles] if rows else 0
     return bounds, indices[:last], values[:last], greatest
+
+
+@numba.njit(**STRICT)
+def _prefetch(matrix, item):
+    """Ask for the start of a row of B, which is in no cache; the processor itself continues along it."""
+    for line in range(_LINES):
+        at = 4 * matrix.starts[item] + 64 * line
+        prefetch_line(np.int64(matrix.indices.ctypes.data) + at)
+        prefetch_line(np.int64(matrix.values.ctypes.data) + at)
 
 
 @numba.njit(**STRICT)

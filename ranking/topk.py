@@ -110,9 +110,9 @@ def _norms(table: np.ndarray) -> np.ndarray:
 
 
 def _candidates(block: _Block, k: int) -> tuple[Best, Best]:
-    """Return heaps of the best by BLAS's products, and of the best with an addend by their rough scores.
+    """Return heaps of the best without an addend by BLAS's products, and of the best with one by their rough scores.
 
-    The worst is on top. An item without an addend that is not in the first heaps has at most the score of their worst.
+    The worst is on top. An item that is in neither has at most the score of the worst in its heap.
     """
     users, items, width = block.users, block.items, block.width
     size = min(len(items), k + _SPARE + k // 8)
@@ -137,6 +137,7 @@ def _keep_best(tile, first, block, heaps, with_addends):
             column = block.left_out[entry] - first
             if 0 <= column < width:
                 tile[row, column] = -np.inf
+        _offer_with_addends(tile, row, first, block, with_addends)
         worst = scores[0]
         for start in range(0, width, 64):
             end = min(start + 64, width)
@@ -148,12 +149,14 @@ def _keep_best(tile, first, block, heaps, with_addends):
                     if tile[row, column] > worst:  # items ascend: of equal ones the first stays
                         sift(tile[row, column], first + column, len(scores), scores, indices)
                         worst = scores[0]
-        _offer_with_addends(tile, row, first, block, with_addends)
 
 
 @numba.njit(**FAST)
 def _offer_with_addends(tile, row, first, block, heaps):
-    """Merge the addends of a tile's items into the heap of a user, whose indices are those of the addends."""
+    """Merge the addends of a tile's items into the heap of a user, whose indices are those of the addends.
+
+    Their items are removed from the tile, since they are in no other heap.
+    """
     scores, entries, addends = heaps.scores[row], heaps.indices[row], block.addends
     bounds = addends.starts[row, first // block.width :]
     for entry in range(bounds[0], bounds[1]):
@@ -161,6 +164,7 @@ def _offer_with_addends(tile, row, first, block, heaps):
         score = tile[row, column] + np.float32(addends.values[entry])
         if score > scores[0]:
             sift(score, entry, len(scores), scores, entries)
+        tile[row, column] = -np.inf
 
 
 @numba.njit(**STRICT)
@@ -178,7 +182,7 @@ def _settle(block, candidates, with_addends, best):
                 offer(_exact_score(users[row], items[index], addends.values[entry]), index, scores, indices)
         for place in range(candidates.indices.shape[1]):
             index = candidates.indices[row, place]
-            if index >= 0 and candidates.scores[row, place] + error >= scores[0] and not _has_addend(block, row, index):
+            if index >= 0 and candidates.scores[row, place] + error >= scores[0]:
                 offer(_exact_score(users[row], items[index], 0.0), index, scores, indices)
         # An item that is not a candidate has at most the worst candidate's score, give or take the error.
         incomplete = candidates.indices.shape[1] < len(items) and worst > -np.inf
@@ -201,16 +205,6 @@ def _look_again(block, row, error, scores, indices):
     for index in range(len(items)):
         if not skip[index] and _rough_score(user, items[index]) + np.float32(addends[index]) + error >= scores[0]:
             offer(_exact_score(user, items[index], addends[index]), index, scores, indices)
-
-
-@numba.njit(**STRICT)
-def _has_addend(block, row, index):
-    """Return whether the neighbourhood adds to the score of an item."""
-    tile = index // block.width
-    for entry in range(block.addends.starts[row, tile], block.addends.starts[row, tile + 1]):
-        if block.addends.indices[entry] == index:
-            return True
-    return False
 
 
 @numba.njit(**STRICT)

@@ -1,4 +1,4 @@
-"""The Numba decorators of the kernels, and the processor's prefetch."""
+"""The Numba decorators of the kernels, and the prefetch of a row."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 
 from artifacts.checksums import crc32c
+from ranking.machine import prefetch_line
 
 # nogil: threads are Python's own, so nothing here depends on a threading layer. error_model: a division by zero
 # gives inf as in NumPy, and the loops stay free of branches.
@@ -34,23 +32,9 @@ def compiled(function: Callable) -> Any:
     return dispatcher
 
 
-@intrinsic
-def _prefetch_line(typing, address):
-    """Ask for the cache line at an address, int64, without waiting for it."""
-
-    def generate(context, builder, signature, arguments):
-        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
-        builder.call(prefetch, [builder.inttoptr(arguments[0], pointer), number(0), number(3), number(1)])
-        return context.get_dummy_value()
-
-    return types.void(types.int64), generate
-
-
 @inner
 def prefetch(table, row):
     """Ask for the start of a row of a float32 [n, k] table; the processor itself continues along a long row."""
     start = np.int64(table.ctypes.data) + np.int64(4) * table.shape[1] * row
     for line in range(min(4, (table.shape[1] + 15) // 16)):
-        _prefetch_line(start + np.int64(64) * line)
+        prefetch_line(start + np.int64(64) * line)
