@@ -85,6 +85,8 @@ def _verdicts(evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
     for verdict in verdicts:
         lines.append((f"{_upper(verdict['summary'])}.", classes.get(verdict["verdict"], "open")))
         lines += [(f"Weak spot: {spot}.", "bad") for spot in verdict.get("weak_spots", [])]
+    if note := evaluation.get("by_chance"):
+        lines.append((f"{_upper(note)}.", "open"))
     return lines
 
 

@@ -83,6 +83,8 @@ def _show_differences(console: Console, evaluation: Evaluation) -> None:
         weak = [f"  weak spot: {spot}" for spot in verdict.weak_spots]
         for line in (verdict.summary, *weak, *(f"  trade-off: {spot}" for spot in verdict.trade_offs)):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if note := evaluation.by_chance:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     for name, cell in evaluation.overlap.items():
         line = f"{name} with {evaluation.against}: {cell.text('.3f')} of a list is the same"
         console.print(line, highlight=False, markup=False, soft_wrap=True)

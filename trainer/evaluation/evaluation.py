@@ -86,6 +86,11 @@ class Evaluation:
             for name, paired in self.differences.items()
         ]
 
+    @property
+    def by_chance(self) -> str | None:
+        """A sentence on how many groups would be weak spots or trade-offs by chance; None if there are none."""
+        return verdicts.by_chance(self.verdicts, self.about["settings"]["confidence"])
+
     def _visitors(self, system: str) -> list[Group]:
         advice = verdicts.for_visitors(system, self.about["model"]["gamma"])
         activity = {
@@ -120,6 +125,7 @@ class Evaluation:
             "by_segment": segments.cells,
             "differences_by_segment": segments.differences,
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
+            "by_chance": self.by_chance,
         }
         if self.against is not None:
             content["against"] = {"system": self.against, "overlap": plain["overlap"]}

@@ -25,6 +25,7 @@ class Verdict:
         weak_spots: a sentence per group of LEAST or more visitors for whom the other system is significantly better,
             with what to try.
         trade_offs: the same for groups of held-out items, which a list gains and loses in turn.
+        comparisons: how many intervals of groups could name one of either, which is one per metric of each group.
     """
 
     system: str
@@ -32,6 +33,7 @@ class Verdict:
     summary: str
     weak_spots: list[str]
     trade_offs: list[str]
+    comparisons: int
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,20 @@ def of(
         ]
         for all_groups in (groups, held_out)
     )
-    return Verdict(system, verdict, f"{opening}: {whole.text(metrics, level)}", weak, trade_offs)
+    comparisons = len(metrics) * sum(group.users >= LEAST for group in [*groups, *held_out])
+    return Verdict(system, verdict, f"{opening}: {whole.text(metrics, level)}", weak, trade_offs, comparisons)
+
+
+def by_chance(verdicts: Sequence[Verdict], confidence: float) -> str | None:
+    """Return a sentence on how many comparisons of groups would be behind by chance; None if none is behind."""
+    if not any(verdict.weak_spots or verdict.trade_offs for verdict in verdicts):
+        return None
+    comparisons = sum(verdict.comparisons for verdict in verdicts)
+    expected = comparisons * (1 - confidence) / 2
+    return (
+        f"each of {comparisons:,} comparisons of groups has an interval of its own; by chance alone, about "
+        f"{expected:.1f} of them would be below zero"
+    )
 
 
 def for_visitors(system: str, gamma: float) -> str:

@@ -60,6 +60,15 @@ def test_a_group_for_whom_the_other_is_better_is_a_weak_spot_and_has_advice():
     assert "item kNN is better, recall@5 0.200 vs 0.160 (+0.040" in found.weak_spots[0]
     assert found.weak_spots[0].endswith("; try this")
     assert [spot.partition(":")[0] for spot in found.trade_offs] == ["held-out items of the middle third (150)"]
+    assert found.comparisons == 2 * 4
+    chance = verdicts.by_chance([found] * 10, 0.95)
+    assert chance and chance.startswith("each of 80 comparisons of groups") and "about 2.0 of them" in chance
+
+
+def test_nothing_is_said_of_chance_where_nothing_is_behind():
+    groups = [Group("visitors with 1 item", 400, comparison(BETTER, EITHER))]
+    found = verdicts.of("item kNN", comparison(BETTER, BETTER), groups, [], BOTH, 0.95)
+    assert found.comparisons == 2 and verdicts.by_chance([found], 0.95) is None
 
 
 def test_advice_fits_the_system_and_the_model():
