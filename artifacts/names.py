@@ -44,6 +44,9 @@ REPORT = "report.html"
 # The side of a dataset with the rows of users that a split keeps from training.
 HELD_OUT = "held_out"
 
+# The files next to items_for_user with the day of each entry, if the source has times.
+VIEW_DAYS = "view_days"
+
 # Features of a row (tf.train.Example) in items_for_user and users_for_item.
 KEY = "key"
 INDICES = "indices"

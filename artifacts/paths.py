@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from artifacts.names import EVALUATION, HELD_OUT, REPORT, VOCAB_ITEMS, VOCAB_USERS
+from artifacts.names import EVALUATION, HELD_OUT, REPORT, VIEW_DAYS, VOCAB_ITEMS, VOCAB_USERS
 
 
 def join(root: str, *parts: str) -> str:
@@ -53,6 +53,7 @@ class Dataset(Output):
     vocab_items = Below("transform", "transform_fn", "assets", VOCAB_ITEMS)
     items_for_user = Below("items_for_user")  # prefix of the shards with one row per user
     users_for_item = Below("users_for_item")  # prefix of the shards with one row per item
+    view_days = Below(VIEW_DAYS)  # prefix of the .npy files with the day of each entry of items_for_user, if known
     held_out = Below(HELD_OUT)  # prefix of the shards with what a split keeps from training of each user
     statistics = Below("statistics.json")  # interactions per day, histograms of amounts and ratings
     items = Below("items.parquet")  # the table of items, one row per item, in the order of the itemIds

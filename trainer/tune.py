@@ -114,6 +114,7 @@ def run_vertex_trial(settings: Settings, search: SearchSettings, dataset_dir: st
 
     material = trial.Material.read(dataset_dir, search)
     training, rating = trial.settings_of(params, settings.training, material)
+    print(material.rows)
     reporter = hypertune.Reporter(hypertune.metric_id(search))
 
     def after_pass(number: int, value: float) -> None:

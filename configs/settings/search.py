@@ -59,8 +59,11 @@ class Range(Section):
 class ValidationSettings(Section):
     """Entries that are held out of the training data to compare trials with."""
 
+    split: Literal["time", "random"] | None = None
+    """time: what was viewed last, from a day on, is held out; random: a part of each visitor's items. Unset is time if
+    the dataset has times and that leaves enough visitors to score, else random."""
     share: float = Field(0.2, gt=0, lt=1)
-    """Share of each visitor's items that is held out."""
+    """Share that is held out: of each visitor's items, or at most of all entries, by time."""
     seed: NonNegativeInt = 0
     """Seed of the hash that chooses these items."""
     users: PositiveInt = 10_000

@@ -11,7 +11,7 @@ from artifacts import checksums, storage
 from artifacts.checksums import FileDescription
 from artifacts.features.fields import Field
 from artifacts.manifests import DatasetCounts, DatasetManifest, DatasetSections, Days, SplitAccount
-from artifacts.names import HELD_OUT
+from artifacts.names import HELD_OUT, VIEW_DAYS
 from artifacts.paths import Dataset
 from artifacts.privacy import key_name
 from artifacts.vocabulary import iterate_ids
@@ -61,7 +61,7 @@ class Job:
             print(line)
         storage.write_bytes(dataset.statistics, dataset_statistics.describe(counts, settings.rating))
         files, rejected = self._described(summary), by_reason(counts, "rejected")
-        sides = (*SIDES, HELD_OUT) if settings.split.holds_out else SIDES
+        sides = SIDES + (HELD_OUT,) * settings.split.holds_out + (VIEW_DAYS,) * settings.source.has_times
         manifest = DatasetManifest(
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             seconds=round(time.time() - self.started, 3),

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import gzip
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 from apache_beam.pvalue import AsSingleton, TaggedOutput
 
 from artifacts import storage, tfrecords
 from artifacts.checksums import FileDescription, describe_bytes
-from artifacts.names import MEDIAN
+from artifacts.names import MEDIAN, VIEW_DAYS
 from artifacts.paths import join, shard_name
 from artifacts.sparse_rows import SparseRows
 from configs.settings import DatasetSettings
 from pipeline.beam.block_store import BlockStore
 from pipeline.beam.counters import StepCounter
 from pipeline.dataset.grouping import (
+    ITEMS_FOR_USER,
     SIDES,
     EncodedInteractions,
+    Grouped,
     Sizes,
     group,
     partition,
@@ -32,6 +37,7 @@ from pipeline.interactions.blocks import values_of
 
 COUNTS = "counts"
 AGAIN_PAIRS = "pairs.recommended_again"
+_NO_DAYS = np.zeros(0, np.uint16)
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,10 @@ class RowFiles:
 
 @dataclass
 class WriteRows(beam.PTransform):
-    """Encoded one-row record batches -> `items_for_user-*` and `users_for_item-*`, grouped by user and by item."""
+    """Encoded one-row record batches -> `items_for_user-*` and `users_for_item-*`, grouped by user and by item.
+
+    timed: whether the times are known; then `view_days-*` is written next to `items_for_user-*`.
+    """
 
     root: str
     interactions: beam.PCollection  # a singleton, their number in train
@@ -53,11 +62,12 @@ class WriteRows(beam.PTransform):
     store: BlockStore
     sides: tuple[str, ...] = SIDES
     sizes: Sizes = Sizes()  # noqa: RUF009 - frozen
+    timed: bool = False
 
     def expand(self, blocks: beam.PCollection) -> RowFiles:
         shards = self.interactions | "Shards" >> beam.Map(shards_for, self.layout.shards)
         partitioned = blocks | "Partition" >> beam.ParDo(
-            _Partition(self.store, self.sides), AsSingleton(shards)
+            _Partition(self.store, self.sides, self.timed), AsSingleton(shards)
         ).with_outputs(COUNTS, MEDIAN, main="entries")
         # So that each shard has a file, even an empty one.
         every_shard = shards | "EveryShard" >> beam.FlatMap(
@@ -75,12 +85,12 @@ class WriteRows(beam.PTransform):
 class _Partition(beam.DoFn):
     """block -> ((side, shard), reference to entries); tagged: counts and the median."""
 
-    def __init__(self, store: BlockStore, sides: tuple[str, ...]):
-        self._store, self._sides = store, sides
+    def __init__(self, store: BlockStore, sides: tuple[str, ...], timed: bool):
+        self._store, self._sides, self._timed = store, sides, timed
         self._encoded, self._grouped = (StepCounter(_step(name, sides)) for name in ("encode", "group"))
 
     def process(self, block: pa.RecordBatch, shards: int) -> Iterator[object]:
-        interactions, skipped = used_interactions(block)
+        interactions, skipped = used_interactions(block, self._timed)
         self._encoded.add(len(interactions.users), block.nbytes)
         yield TaggedOutput(COUNTS, Counter(skipped, **counted(interactions)))
         yield TaggedOutput(MEDIAN, float(values_of(block, MEDIAN)[0]))
@@ -98,10 +108,10 @@ def counted(interactions: EncodedInteractions) -> dict[str, int]:
 
 
 class _WriteShard(beam.DoFn):
-    """((side, shard), references to entries) -> (name, description) of the shard's file."""
+    """((side, shard), references to entries) -> (name, description) of the shard's files."""
 
     def __init__(self, rows: WriteRows):
-        self._root, self._compressed = rows.root, rows.layout.gzip
+        self._root, self._compressed, self._timed = rows.root, rows.layout.gzip, rows.timed
         self._store, self._sizes = rows.store, rows.sizes
         self._counter = StepCounter(_step("write", rows.sides))
 
@@ -110,15 +120,28 @@ class _WriteShard(beam.DoFn):
     ) -> Iterator[tuple[str, FileDescription]]:
         (side, shard), references = element
         references = [reference for reference in references if reference]
-        rows = (group(self._store.get(references)) if references else SparseRows.empty(0)).cut(self._sizes.record)
+        grouped = group(self._store.get(references)) if references else Grouped(SparseRows.empty(0), _NO_DAYS)
+        rows = grouped.rows.cut(self._sizes.record)
         encoded = map(tfrecords.encode, rows.split(self._sizes.batch))
         data = b"".join(tfrecords.frame(examples, begins.tolist()) for examples, begins in encoded)
         if self._compressed:
             data = gzip.compress(data, compresslevel=6, mtime=0)  # no time stamp: same rows, same bytes
         name = shard_name(side, shard, shards, ".gz" if self._compressed else "")
-        storage.write_bytes(join(self._root, name), data)
         self._counter.add(len(rows), len(data))
-        yield name, describe_bytes(data, records=len(rows), interactions=len(rows.indices))
+        yield self._write(name, data, records=len(rows), interactions=rows.entries)
+        if self._timed and side == ITEMS_FOR_USER:
+            name = shard_name(VIEW_DAYS, shard, shards, ".npy")
+            yield self._write(name, _as_npy(cast(np.ndarray, grouped.days)), interactions=rows.entries)
+
+    def _write(self, name: str, data: bytes, **counts: int) -> tuple[str, FileDescription]:
+        storage.write_bytes(join(self._root, name), data)
+        return name, describe_bytes(data, **counts)
+
+
+def _as_npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
 
 
 def _step(name: str, sides: tuple[str, ...]) -> str:

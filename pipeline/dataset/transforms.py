@@ -67,7 +67,7 @@ def build(pipeline: beam.Pipeline, job: Job, store: BlockStore, last: Callable[[
 
     rejects = interactions.rejects | "WriteRejects" >> beam.io.WriteToText(join(dataset.rejected, "rejected"), ".jsonl")
     graph = transform_fn | "WriteTransformFn" >> WriteTransformFn(dataset.transform_fn, temporary)
-    rows = encoded | "Rows" >> WriteRows(job.staging, pairs, settings.dataset, store, SIDES, job.sizes)
+    rows = encoded | "Rows" >> WriteRows(job.staging, pairs, settings.dataset, store, SIDES, job.sizes, timed)
     test_rows = interactions.held_out | "HeldOut" >> WriteHeldOut(job, pairs, encode)
     items = encoded | "Items" >> WriteItems(
         dataset.items, transform_fn[0], interactions.attributes, settings, job.catalogue

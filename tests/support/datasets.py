@@ -47,10 +47,11 @@ def write_items(dataset: Dataset, ids: list[str], visitors: np.ndarray, **more) 
     pq.write_table(pa.table(columns | more), dataset.items)
 
 
-def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, held_out=None, **layout) -> str:
+def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, held_out=None, days=None, **layout) -> str:
     """Write a dataset of users x items with its manifest and vocabularies; return its root.
 
     held_out: a matrix of the same shape, that a split kept from training.
+    days: an array of the same shape, the day of each entry.
     """
     root.mkdir(parents=True, exist_ok=True)
     dataset, matrix = Dataset(str(root)), sp.csr_matrix(matrix, dtype=np.float32)
@@ -72,6 +73,11 @@ def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, held_
         held_out.sort_indices()
         paths += write_rows(dataset.held_out, held_out, **layout)
         split = {"kind": "random", "held_out": held_out.nnz}
+    if days is not None:
+        for shard in range(layout.get("shards", 2)):
+            own = [days[key, matrix[[key]].indices] for key in range(shard, matrix.shape[0], layout.get("shards", 2))]
+            paths.append(shard_name(dataset.view_days, shard, layout.get("shards", 2), ".npy"))
+            np.save(paths[-1], np.concatenate(own).astype(np.uint16))
     files = describe_below(root, *paths)
     for shard, path in enumerate(path for path in paths if Path(path).name.startswith("held_out")):
         records = int(np.count_nonzero(held_out.getnnz(1)[shard::shards]))
@@ -82,7 +88,7 @@ def write_dataset(root: Path, matrix: sp.spmatrix, users=None, items=None, held_
         matrix.nnz,
         files=files,
         split=split,
-        shards={"items_for_user": shards, "users_for_item": shards},
+        shards={"items_for_user": shards, "users_for_item": shards} | ({} if days is None else {"view_days": shards}),
         compression="gzip" if layout.get("compressed") else "none",
     )
     manifest.write(dataset.manifest)

@@ -31,7 +31,7 @@ from pipeline.dataset.ratings import rate
 from tests.support import forkserver
 from tests.support.datasets import write_dataset
 from trainer import task, tune
-from trainer.inputs import dataset_rows
+from trainer.inputs import dataset_rows, validation_split
 from trainer.inputs.hashing import hashes
 from trainer.job import training_job
 from trainer.tuning import agreement, rating_kinds, trial, worker
@@ -133,7 +133,7 @@ def test_a_value_of_a_trial_is_what_plain_numpy_finds(tmp_path, files, dataset, 
     assert cli.run(tune.main, [*files, "--trials=1"]) == 0
     whole = sp.csr_matrix(matrix, dtype=np.float32)
     whole.sort_indices()
-    split = trial.split(SparseRows.from_matrix(whole), ValidationSettings())
+    split = validation_split.split(SparseRows.from_matrix(whole), ValidationSettings())
     kept, held = (sp.csr_matrix((r.values, r.indices, r.indptr), whole.shape) for r in (split.train, split.held_out))
     training_job.train(
         TrainingSettings(embedding_dimension=3, max_sweeps=8),
@@ -287,15 +287,15 @@ def test_validation_is_part_of_train_and_the_same_everywhere(matrix):
     whole = sp.csr_matrix(matrix, dtype=np.float32)
     whole.sort_indices()
     rows = SparseRows.from_matrix(whole)
-    split = trial.split(rows, ValidationSettings(share=0.3, users=USERS))
+    split = validation_split.split(rows, ValidationSettings(share=0.3, users=USERS))
     train, held = (sp.csr_matrix((r.values, r.indices, r.indptr), whole.shape) for r in (split.train, split.held_out))
     assert (train + held != whole).nnz == 0 and (train.multiply(held)).nnz == 0
     assert np.diff(train.indptr)[np.diff(whole.indptr) > 0].min() >= 1
     assert 0.2 < held.nnz / whole.nnz < 0.4
-    few = trial.split(rows, ValidationSettings(share=0.3, users=7))
+    few = validation_split.split(rows, ValidationSettings(share=0.3, users=7))
     assert np.count_nonzero(few.held_out.lengths) == 7
     np.testing.assert_array_equal(few.train.indices, split.train.indices)
-    other = trial.split(rows, ValidationSettings(share=0.3, seed=1))
+    other = validation_split.split(rows, ValidationSettings(share=0.3, seed=1))
     assert not np.array_equal(other.train.indptr, split.train.indptr)
 
 

@@ -6,16 +6,17 @@ they are joined.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from artifacts import checksums, tfrecords
+from artifacts import checksums, factor_tables, tfrecords
 from artifacts.checksums import FileDescription
 from artifacts.manifests import DatasetManifest
+from artifacts.names import VIEW_DAYS
 from artifacts.paths import Dataset, join
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
@@ -58,13 +59,32 @@ def read_info(root: str) -> DatasetInfo:
     return DatasetInfo(root, manifest, *counts, manifest.settings.rating, manifest.fingerprint())
 
 
+def view_days(info: DatasetInfo, blocks: Sequence[SparseRows]) -> np.ndarray | None:
+    """Return the day of each entry of `SparseRows.stacked(blocks)`, int64 [nnz] since 1970; None without times.
+
+    blocks: all files of `items_for_user`, in order.
+
+    Raises:
+        UserError: a file is missing or damaged, or does not belong to the rows.
+    """
+    if VIEW_DAYS not in info.manifest.shards:
+        return None
+    timed = []
+    for path, block in zip(info.shards(Dataset(info.root).view_days), blocks, strict=True):
+        days = factor_tables.read_array(path)
+        if days.shape != block.indices.shape or days.dtype != np.uint16:
+            raise UserError(f"{path} does not have a day for each entry of its rows; make the dataset again")
+        timed.append(replace(block, values=days.astype(np.float32)))
+    return SparseRows.stacked(timed, info.users).values.astype(np.int64)
+
+
 def _check_files(dataset: Dataset, files: dict[str, FileDescription]) -> None:
     """Check against the manifest what no reader would notice.
 
     TensorFlow takes a file that was cut off near the end of a record for a whole one, and a flipped bit in a vocabulary
     is another id; flipped bits in rows are found by the records' own checksums.
     """
-    rows = dataset.items_for_user, dataset.users_for_item, dataset.held_out
+    rows = dataset.items_for_user, dataset.users_for_item, dataset.held_out, dataset.view_days
     vocabularies = dataset.vocab_users, dataset.vocab_items
     for prefixes, check_bytes in ((rows, False), (vocabularies, True)):
         checked = {name: file for name, file in files.items() if join(dataset.root, name).startswith(prefixes)}

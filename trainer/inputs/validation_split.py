@@ -1,4 +1,4 @@
-"""A part of the training data that is held out to compare settings by."""
+"""A part of the training data that is held out to compare settings by: what was viewed last, or a random part."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from artifacts.sparse_rows import SparseRows
+from configs.errors import UserError
 from configs.settings.search import ValidationSettings
 from trainer.inputs.hashing import hashes
+
+_LEAST_VISITORS = 200  # whom a split by time must leave to score, to be the choice of unset settings
 
 
 class Split(NamedTuple):
@@ -19,6 +22,57 @@ class Split(NamedTuple):
 
     train: SparseRows
     held_out: SparseRows
+    cut: int | None = None  # the first day that is held out, since 1970; None if entries were drawn at random
+
+    def __str__(self) -> str:
+        """Return a line about what is held out."""
+        entries, visitors = self.held_out.entries, int(np.count_nonzero(self.held_out.lengths))
+        how = "at random" if self.cut is None else f"from {np.datetime64(self.cut, 'D')} on"
+        return f"validation: {entries:,} items of {visitors:,} visitors, held out {how}"
+
+
+def divide(rows: SparseRows, days: np.ndarray | None, settings: ValidationSettings) -> Split:
+    """Hold out by `settings.split`; unset, by time if the days are known and enough visitors can be scored.
+
+    Args:
+        rows: keyed 0 .. n - 1 in order.
+        days: of each entry, int64 [nnz] since 1970.
+
+    Raises:
+        UserError: a split by time is asked for and not possible.
+    """
+    if settings.split == "random":
+        return split(rows, settings)
+    parts = None if days is None else by_time(rows, days, settings)
+    if parts and (settings.split or np.count_nonzero(parts.held_out.lengths) >= _LEAST_VISITORS):
+        return parts
+    if settings.split:
+        reason = "the dataset has no times" if days is None else "too little is older than its last day"
+        raise UserError(f"validation.split is time, but {reason}; set it to random, or leave it out")
+    return split(rows, settings)
+
+
+def by_time(rows: SparseRows, days: np.ndarray, settings: ValidationSettings) -> Split | None:
+    """Hold out the entries of the last days, at most `share` of all but at least one day; None if that is not possible.
+
+    It is not if the last day has more than half of the entries, or no visitor has any before.
+
+    As in the pipeline's split by time, what no model of the rest could know is left out: visitors without an earlier
+    entry, and items that nobody has in the rest. At most `users` visitors are scored.
+    """
+    first, counts = np.unique(days, return_counts=True)
+    after = counts[::-1].cumsum()[::-1]  # entries on each day or later
+    within = np.flatnonzero(after <= settings.share * rows.entries)
+    place = within[0] if len(within) else len(first) - 1
+    if not len(first) or after[place] > rows.entries / 2:
+        return None
+    held = days >= first[place]
+    owner, train = np.repeat(np.arange(len(rows), dtype=np.int64), rows.lengths), rows.keep(~held)
+    known_items = np.zeros(int(rows.indices.max()) + 1, bool)
+    known_items[train.indices] = True
+    ranked = held & (train.lengths > 0)[owner] & known_items[rows.indices]
+    scored = ranked & np.isin(owner, scored_users(np.unique(owner[ranked]), settings))
+    return Split(train, rows.keep(scored), int(first[place])) if scored.any() else None
 
 
 def split(rows: SparseRows, settings: ValidationSettings) -> Split:

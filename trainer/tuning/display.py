@@ -35,6 +35,7 @@ class Display:
         self._search = search
         self._best: float | None = None
         self._started, self._done = time.monotonic(), 0
+        self._described = False
 
     def say(self, text: str) -> None:
         """Print one line."""
@@ -52,6 +53,12 @@ class Display:
         spent = time.monotonic() - self._started if self._search.minutes else self._done
         best = "" if self._best is None else f", best {self._search.metric_name} {self._best:.4f}"
         self._bar.update(spent, description=f"{self._done} trials{best}")
+
+    def ready(self, line: str) -> None:
+        """Print the line about the data, which all workers have alike, once."""
+        if not self._described:
+            self._described = True
+            self.say(line)
 
     def trial(self, trial: FrozenTrial) -> None:
         """Print one line about a trial that has ended."""

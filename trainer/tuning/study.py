@@ -241,6 +241,8 @@ def _listen(processes: list, events: Any, study: optuna.Study, display: Display)
             continue
         if kind == "error":
             raise UserError(content)
+        if kind == "ready":
+            display.ready(content)
         if kind == "trial":
             display.trial(study.get_trials(deepcopy=False)[content])
     lost = [process.exitcode for process in processes if process.exitcode]

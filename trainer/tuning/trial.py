@@ -19,7 +19,7 @@ from trainer.als.loop import Factorization, fit
 from trainer.evaluation import metrics
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo
-from trainer.inputs.validation_split import Split, scored_users, split
+from trainer.inputs.validation_split import Split, divide, scored_users
 from trainer.job.assembly import assemble
 from trainer.tuning import rating_kinds
 
@@ -41,9 +41,9 @@ class Material:
         info = dataset_rows.read_info(dataset_dir)
         if search.k > info.items:
             raise UserError(f"k is {search.k}, and {dataset_dir} has {info.items} items; lower k in the search")
-        files = info.row_files(Dataset(info.root).items_for_user)
-        whole = SparseRows.stacked(files.load(), info.users)
-        rows = split(whole, search.validation)
+        blocks = info.row_files(Dataset(info.root).items_for_user).load()
+        whole, days = SparseRows.stacked(blocks, info.users), dataset_rows.view_days(info, blocks)
+        rows = divide(whole, days, search.validation)
         if not rows.held_out.entries:
             raise UserError(
                 f"nothing could be held out of {dataset_dir}: no visitor has two items, "

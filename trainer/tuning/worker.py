@@ -52,7 +52,7 @@ def work(plan: Plan, number: int, claims: Any, stop: Any, events: Any) -> None:
     Args:
         claims: a multiprocessing Value: trials that may still start, -1 for any number.
         stop: a multiprocessing Event: after the current pass the trial is queued again, and the worker ends.
-        events: a queue to the parent: ("trial", number) or ("error", text).
+        events: a queue to the parent: ("ready", line about the data), ("trial", number) or ("error", text).
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it, and sets `stop`
     threads = _take_share_of_cores(plan.workers, number)
@@ -64,7 +64,7 @@ def work(plan: Plan, number: int, claims: Any, stop: Any, events: Any) -> None:
 
         material = Material.read(plan.dataset_dir, plan.search)
         study = open_study(plan.storage, plan.search, number)
-        events.put(("ready", number))
+        events.put(("ready", str(material.rows)))
         while not _is_over(plan, stop) and _claim(claims):
             trial = study.ask()
             _try(study, trial, plan, material, stop, threads)

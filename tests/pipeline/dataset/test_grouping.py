@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifacts.names import ITEM_ID, RATING, USER_ID, WEIGHT
+from artifacts.names import ITEM_ID, RATING, TIME_MS, USER_ID, WEIGHT
 from pipeline.dataset import grouping
 
 pairs = st.dictionaries(
@@ -47,7 +47,7 @@ def test_every_row_is_whole_in_the_shard_of_its_key_on_both_sides(interactions, 
         expected[grouping.USERS_FOR_ITEM][item][user] = rating
     found: dict = {side: {} for side in grouping.SIDES}
     for (side, shard), entries in grouping.partition(used, shards):
-        rows = grouping.group(pa.Table.from_batches([entries, entries.slice(0, 0)]))
+        rows, _ = grouping.group(pa.Table.from_batches([entries, entries.slice(0, 0)]))
         assert rows.keys.tolist() == sorted(rows.keys.tolist())
         assert rows.weights.tolist() == (2 * rows.values if weighs else rows.weights[:0]).tolist()
         for row, key in enumerate(rows.keys.tolist()):
@@ -77,11 +77,25 @@ def test_a_shard_has_no_more_interactions_than_a_worker_sorts_at_once(interactio
 
 
 @given(pairs, st.integers(1, 5))
-def test_what_may_be_recommended_again_is_in_the_rows_of_users_alone(interactions, shards):
+def test_what_may_be_recommended_again_and_days_are_in_the_rows_of_users_alone(interactions, shards):
     used, _ = grouping.used_interactions(encoded(interactions))
     again = (used.users + used.items) % 3 == 0
-    for (side, _), entries in grouping.partition(used._replace(again=again), shards):
-        rows = grouping.group(pa.Table.from_batches([entries]))
+    used = used._replace(again=again, days=(100 * used.users + used.items).astype(np.uint16))
+    for (side, _), entries in grouping.partition(used, shards):
+        rows, days = grouping.group(pa.Table.from_batches([entries]))
         users = np.repeat(rows.keys, rows.lengths)
         expected = (users + rows.indices) % 3 == 0 if side == grouping.ITEMS_FOR_USER else np.zeros(0, bool)
         assert rows.again.tolist() == expected.tolist()
+        if side == grouping.USERS_FOR_ITEM:
+            assert days is None
+        else:
+            assert days.dtype == np.uint16 and days.tolist() == (100 * users + rows.indices).tolist()
+
+
+def test_days_are_those_of_last_views_within_the_numbers_that_a_file_has():
+    block = encoded({(1, 1): 1.0, (-1, 1): 1.0, (2, 1): 1.0, (3, 1): 1.0, (4, 1): 1.0})
+    times = pa.array([86_399_999, 5, 86_400_000, -1, 2**62])
+    block = block.append_column(TIME_MS, pa.LargeListArray.from_arrays(pa.array([0, 5]), times))
+    used, _ = grouping.used_interactions(block, timed=True)
+    assert used.days.tolist() == [0, 1, 0, 65_535]
+    assert grouping.used_interactions(block)[0].days is None

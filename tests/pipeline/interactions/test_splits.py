@@ -8,6 +8,7 @@ import random
 import shlex
 import sys
 from collections import Counter
+from itertools import islice
 from types import SimpleNamespace
 
 import numpy as np
@@ -163,13 +164,14 @@ def of_table(root, path, split=None, **dataset):
 
 def train_files(root):
     names = ["items_for_user-00000-of-00001", "users_for_item-00000-of-00001", "items.parquet", "statistics.json"]
+    names.append("view_days-00000-of-00001.npy")
     paths = [root / name for name in names] + sorted((root / "transform").rglob("vocab_*"))
     return {path.name: path.read_bytes() for path in paths}
 
 
 def test_train_is_what_it_would_be_if_the_rest_had_never_been(tmp_path):
     """Vocabularies, ratings by the median, rows, popularity and statistics: byte for byte."""
-    pairs = combined(views(700, seed=3))
+    pairs = combined((*view, time * 10_000) for *view, time in views(700, seed=3))  # over four days
     pairs |= {(b"v1", b"new"): (5.0, 10 * DAY), (b"v2", b"new"): (5.0, 10 * DAY), (b"v3", b"new"): (70.0, 9 * DAY)}
     path = write_csv(tmp_path / "all.csv", pairs)
     manifest = of_table(tmp_path / "split", path, {"kind": "last_n", "n": 2}, popularity_half_life_days=3)
@@ -185,6 +187,9 @@ def test_train_is_what_it_would_be_if_the_rest_had_never_been(tmp_path):
     plain = of_table(tmp_path / "plain", write_csv(tmp_path / "train.csv", train), popularity_half_life_days=3)
     assert train_files(tmp_path / "split") == train_files(tmp_path / "plain")
     assert manifest["median"] == plain["median"] and manifest["counts"] == plain["counts"] | {"rows_read": len(pairs)}
+    days = iter(np.load(tmp_path / "split/view_days-00000-of-00001.npy").tolist())
+    for key, indices, _ in tfrecords.read_rows(f"{dataset.items_for_user}-00000-of-00001"):
+        assert [train[users[key], items[i]][1] // DAY for i in indices] == list(islice(days, len(indices)))
     known = {pair: value for pair, value in out.items() if pair[1] != b"new"}
     expected = {pair: min(1.0, 0.3 * amount / plain["median"]) for pair, (amount, _) in known.items()}
     assert held == pytest.approx(expected, rel=1e-6)
