@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from llvmlite import ir
 from numba.core import types
@@ -10,10 +11,10 @@ from numba.extending import intrinsic
 
 
 @intrinsic
-def prefetch_line(typing, address):
+def prefetch_line(typing: Any, address: Any) -> Any:
     """Ask for the cache line at an address, int64, without waiting for it."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
         prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)

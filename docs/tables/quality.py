@@ -105,6 +105,22 @@ def defaults() -> str:
     return table(("", *columns), ((label, *(cells[name] for name in columns)) for label, cells in rows.items()))
 
 
+def validation() -> str:
+    """Return how far hold-outs of train by time and at random agree with the last days, by data set."""
+    header = ("data", "rank correlation, by time", "at random", "recall@20 on test, the defaults", "chosen by time",
+              "chosen at random", "best of all")  # fmt: skip
+    rows = (
+        (
+            row["data"],
+            *(number(row[kind]["correlation"]) for kind in ("time", "random")),
+            *(number(value, 4) for value in (row["defaults"], row["time"]["chosen"], row["random"]["chosen"])),
+            number(row["best_on_test"], 4),
+        )
+        for row in results("validation")["rows"]
+    )
+    return table(header, rows)
+
+
 def segments() -> str:
     """Return the groups of visitors that are behind a baseline, by data set."""
     header = ("data", "visitors", "recall@20, WALS", "item kNN", "popularity", "groups", "weak spots", "trade-offs")

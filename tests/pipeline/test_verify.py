@@ -71,7 +71,7 @@ def test_a_file_too_many_and_counts_that_do_not_add_up_are_named(whole):
     path.write_text(json.dumps(content))
     try:
         with pytest.raises(
-            UserError, match=r"items_for_user-00001-of-00002 is not in the manifest \(and 2 more, above"
+            UserError, match=r"items_for_user-00001-of-00002 is not in the manifest \(and 3 more, above"
         ):
             verify.main([str(whole / "dataset")])
     finally:

@@ -116,7 +116,7 @@ def by_chance(verdicts: Sequence[Verdict], confidence: float) -> str | None:
 def for_visitors(system: str, gamma: float) -> str:
     """Return what to try if a system is better for a group of visitors; gamma: of the model's item-item term."""
     if system == KNN and not gamma:
-        return "; train with neighbourhood.gamma=auto"
+        return "; train with neighbourhood.gamma=auto, or search settings with wals tune"
     return "; search settings with wals tune" if system in (KNN, POPULAR, RECENT) else ""
 
 
