@@ -60,6 +60,12 @@ $(VERTEX): setup
 $(DEPLOY): setup
 	$(ENVIRONMENT) --directory $@ --lock tests/requirements/deploy.lock --gigabytes 0.1
 
+install-scoring:  ## make .venv-scoring, for `wals score` and Python without TensorFlow and Beam (docs/install.md)
+	$(ENVIRONMENT) --directory .venv-scoring --packages deploy/scoring.in --gigabytes 0.6
+
+install-serving:  ## make .venv-serving, for `wals serve` without Beam (docs/install.md)
+	$(ENVIRONMENT) --directory .venv-serving --packages deploy/serving.in --gigabytes 2.1
+
 COMPILE = $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
 EXTRAS := dev docs nightly report serving tuning
@@ -74,7 +80,7 @@ system:  ## install, as root, the Debian packages that the tests in a browser ne
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN) >/dev/null; }
 
 clean:  ## remove the environments; clean-data removes data/
-	rm -rf $(VENV) $(BENCH) $(AUDIT) $(AIRFLOW) $(VERTEX) $(DEPLOY)
+	rm -rf $(VENV) $(BENCH) $(AUDIT) $(AIRFLOW) $(VERTEX) $(DEPLOY) .venv-scoring .venv-serving
 
 clean-data:  ## remove data/, once you have typed yes
 	@if [ -d data ]; then du -sh data && printf 'remove data/ and all that is in it? Type yes: ' && read answer && \

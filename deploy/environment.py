@@ -2,6 +2,7 @@
 
     sh deploy/environment.sh [EXTRA ...]                      .venv, with the versions of requirements.lock
     sh deploy/environment.sh --lock FILE --directory .venv-X  the packages of another lock
+    sh deploy/environment.sh --packages FILE --directory .venv-X   packages of requirements.lock, and what they need
 
 An environment is made again only if its lock or its Python differs: next to the old one, which a rename replaces once
 the new one is complete. Extras are added to an environment that is there. A link is used as it is, never changed.
@@ -24,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = "requirements.lock"
@@ -49,12 +50,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("extras", nargs="*", help="extras of setup.py for .venv; all stands for each of them")
     parser.add_argument("--directory", default=".venv", help="the environment (default: .venv)")
     parser.add_argument("--lock", help="a lock whose packages it has; default: those of setup.py")
-    parser.add_argument("--gigabytes", type=float, default=0.0, help="its size, for a lock of its own")
+    parser.add_argument("--packages", help="a file of names: only these, and what they need, for a part of the program")
+    parser.add_argument("--gigabytes", type=float, default=0.0, help="its size, if it is not .venv")
     args = parser.parse_args(argv)
     declared = read_setup(ROOT / "setup.py")
     check_python(declared["python_requires"])
     with _alone():
-        ensure(ROOT / args.directory, args.lock, args.extras, declared, args.gigabytes)
+        wish = Wish(args.lock, args.packages, args.extras, args.gigabytes)
+        ensure(ROOT / args.directory, wish, declared)
 
 
 def read_setup(path: Path) -> dict[str, Any]:
@@ -88,10 +91,9 @@ def _alone() -> Iterator[None]:
         os.close(folder)
 
 
-def ensure(
-    directory: Path, lock: str | None, extras: Sequence[str], declared: dict[str, Any], gigabytes: float = 0.0
-) -> None:
+def ensure(directory: Path, wish: Wish, declared: dict[str, Any]) -> None:
     """Make the environment, or add the extras to it, unless it is ready."""
+    extras = wish.extras
     if directory.is_symlink():
         print(f"{directory.name} is a link: it is used as it is, and not changed", file=sys.stderr)
         return
@@ -100,7 +102,7 @@ def ensure(
         raise SetupError(f"{directory.name} was not made by make; move it away")
     wanted = {
         "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
-        "lock": hashlib.sha256((ROOT / (lock or LOCK)).read_bytes()).hexdigest(),
+        "lock": hashlib.sha256(b"".join((ROOT / path).read_bytes() for path in wish.files)).hexdigest(),
         "extras": sorted(declared["extras_require"].keys() - {"all"} if "all" in extras else extras),
     }
     same = known is not None and all(known.get(key) == wanted[key] for key in ("python", "lock"))
@@ -109,16 +111,49 @@ def ensure(
     if same and not missing:
         return
     wanted["extras"] = sorted({*before, *wanted["extras"]})
-    needed = gigabytes or (_ALL_GB if "dev" in wanted["extras"] else _JOBS_GB)
+    needed = wish.gigabytes or (_ALL_GB if "dev" in wanted["extras"] else _JOBS_GB)
     _check_disk(directory, needed - (_JOBS_GB if same else 0))
-    packages = (ROOT / lock).read_text() if lock else direct(wanted["extras"], declared)
+    packages = wish.requirements(wanted["extras"], declared)
     if same:
         print(f"adding {', '.join(missing)} to {directory.name} ...", file=sys.stderr)
         with _workspace(directory) as workspace:
-            _install(_uv(directory, workspace), directory, packages, True, workspace)
+            _install(_uv(directory, workspace), directory, packages, workspace)
         _write_state(directory, wanted)
     else:
         _replace(directory, wanted, packages, needed)
+
+
+class Wish(NamedTuple):
+    """The content of an environment: the packages of a lock, or some of those of requirements.lock."""
+
+    lock: str | None = None
+    packages: str | None = None  # a file of names, one per line; `--no-deps` after one leaves out what it needs
+    extras: Sequence[str] = ()
+    gigabytes: float = 0.0  # its size, or 0 for that of .venv
+
+    @property
+    def files(self) -> list[str]:
+        """Return the files that decide what it has."""
+        return [self.lock or LOCK, *([self.packages] if self.packages else [])]
+
+    def requirements(self, extras: Sequence[str], declared: dict[str, Any]) -> list[Requirements]:
+        """Return what is installed, in order."""
+        if self.lock:
+            return [Requirements((ROOT / self.lock).read_text(encoding="utf-8"), [])]
+        limits: list[str | Path] = ["--constraint", ROOT / LOCK]
+        if not self.packages:
+            return [Requirements(direct(extras, declared), limits)]
+        lines = (ROOT / self.packages).read_text(encoding="utf-8").splitlines()
+        names = [line.split() for line in lines if line and not line.startswith("#")]
+        whole, alone = ([name for name, *flags in names if bool(flags) is own] for own in (False, True))
+        return [Requirements(locked(whole), limits), Requirements(locked(alone), ["--no-deps"])]
+
+
+class Requirements(NamedTuple):
+    """Lines of a lock, and the flags with which uv installs them."""
+
+    text: str
+    flags: list[str | Path]
 
 
 def read_state(directory: Path) -> dict[str, Any] | None:
@@ -143,13 +178,16 @@ def _write_state(directory: Path, state: dict[str, Any]) -> None:
 def direct(extras: Sequence[str], declared: dict[str, Any]) -> str:
     """Return the lines of requirements.lock, with their hashes, for what setup.py itself names."""
     named = [*declared["install_requires"], *(name for extra in extras for name in declared["extras_require"][extra])]
+    return locked(named)
+
+
+def locked(named: Sequence[str]) -> str:
+    """Return the lines of requirements.lock, with their hashes, for packages; raise SetupError if it lacks one."""
     wanted = {_normal(name): _extras(name) for name in named}
-    locked = blocks((ROOT / LOCK).read_text(encoding="utf-8"))
-    if unknown := wanted.keys() - {_normal(block) for block in locked}:
+    lines = blocks((ROOT / LOCK).read_text(encoding="utf-8"))
+    if unknown := wanted.keys() - {_normal(line) for line in lines}:
         raise SetupError(f"{LOCK} lacks {', '.join(sorted(unknown))}; run make lock")
-    return "".join(
-        block.replace("==", f"{wanted[name]}==", 1) for block in locked if (name := _normal(block)) in wanted
-    )
+    return "".join(line.replace("==", f"{wanted[name]}==", 1) for line in lines if (name := _normal(line)) in wanted)
 
 
 def blocks(lock: str) -> list[str]:
@@ -175,7 +213,7 @@ def _check_disk(directory: Path, gigabytes: float) -> None:
         raise SetupError(f"the disk of {directory.parent} has no room for {directory.name}; make room")
 
 
-def _replace(directory: Path, state: dict[str, Any], packages: str, gigabytes: float) -> None:
+def _replace(directory: Path, state: dict[str, Any], packages: Sequence[Requirements], gigabytes: float) -> None:
     """Make an environment next to the old one, and rename it."""
     about = f"Python {state['python']}, {gigabytes:g} GB"
     started = time.monotonic()
@@ -187,9 +225,8 @@ def _replace(directory: Path, state: dict[str, Any], packages: str, gigabytes: f
         uv = _uv(ROOT / ".venv", workspace)
         base = getattr(sys, "_base_executable", None) or sys.executable
         _run([uv, "venv", "--quiet", "--relocatable", "--python", base, "--prompt", "wals", new], workspace)
-        of_jobs = directory.name == ".venv"
-        _install(uv, new, packages, of_jobs, workspace)
-        if of_jobs:
+        _install(uv, new, packages, workspace)
+        if any(part.flags for part in packages):  # the program's own packages, not those of another lock
             (new / "bin" / "wals").write_text(_WALS, encoding="utf-8")
             (new / "bin" / "wals").chmod(0o755)
         _write_state(new, state)
@@ -224,14 +261,14 @@ def _uv(directory: Path, workspace: Path) -> Path:
     return own / "bin" / "uv"
 
 
-def _install(uv: Path, directory: Path, packages: str, of_jobs: bool, workspace: Path) -> None:
+def _install(uv: Path, directory: Path, packages: Sequence[Requirements], workspace: Path) -> None:
     """Install packages and what they need, in the versions of the lock; uv shows its progress on a terminal."""
     wanted = workspace / "packages.lock"
-    wanted.write_text(packages, encoding="utf-8")
-    command: list[str | Path] = [uv, "pip", "install", "--python", directory / "bin" / "python"]
-    command += ["--require-hashes", "--requirement", wanted, *([] if sys.stderr.isatty() else ["--quiet"])]
-    command += ["--constraint", ROOT / LOCK] if of_jobs else []
-    _run(command, workspace)
+    for part in filter(lambda part: part.text, packages):
+        wanted.write_text(part.text, encoding="utf-8")
+        command: list[str | Path] = [uv, "pip", "install", "--python", directory / "bin" / "python"]
+        command += ["--require-hashes", "--requirement", wanted, *([] if sys.stderr.isatty() else ["--quiet"])]
+        _run([*command, *part.flags], workspace)
 
 
 def _run(command: Sequence[str | Path], workspace: Path) -> None:

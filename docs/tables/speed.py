@@ -255,3 +255,12 @@ def install() -> str:
     header = ("Python", "`.venv` after `make run`", "processor time of `make run`, from nothing")
     rows = [(row["python"], f"{row['gigabytes']:.1f} GB", f"{row['cpu_seconds']} s") for row in data["runs"]]
     return f"Measured on {data['machine']}:\n\n{table(header, rows)}"
+
+
+def install_parts() -> str:
+    """Return the table of the sizes of the smaller installations."""
+    data = results("install_parts")
+    of = {"scoring": ("`make install-scoring`", "`wals score`, `wals show`, `wals runs`, the Python API")}
+    of["serving"] = ("`make install-serving`", "`wals publish`, `wals serve`")
+    rows = [(*of[part["name"]], f"{part['megabytes'] / 1000:.2f} GB") for part in data["parts"]]
+    return f"Measured on {data['machine']}:\n\n{table(('command', 'for', 'size'), rows)}"

@@ -50,7 +50,7 @@ def clone(tmp_path, monkeypatch):
 
 
 def ensure(clone, *extras):
-    environment.ensure(clone / ".venv", None, extras, DECLARED)
+    environment.ensure(clone / ".venv", environment.Wish(extras=extras), DECLARED)
 
 
 def packages(text):
@@ -125,6 +125,30 @@ def test_a_failed_set_up_leaves_the_old_environment(clone, monkeypatch):
         ensure(root)
     assert (root / ".venv" / ".ready").read_text() == before
     assert [path.name for path in root.iterdir() if path.name.startswith(".venv")] == [".venv"]
+
+
+def test_a_part_of_the_program_has_the_packages_that_a_file_names(clone):
+    """One of them without what it needs; another file makes it again."""
+    root, installed = clone
+    wish = environment.Wish(packages="part.in", gigabytes=0.1)
+    (root / "part.in").write_text("# a comment\nnumpy\n\nzipp --no-deps\n")
+    environment.ensure(root / ".venv-part", wish, DECLARED)
+    environment.ensure(root / ".venv-part", wish, DECLARED)
+    assert [packages(text) for text in installed] == [["numpy"], ["zipp"]]
+    assert (root / ".venv-part" / "bin" / "wals").exists()
+    (root / "part.in").write_text("optuna\n")
+    environment.ensure(root / ".venv-part", wish, DECLARED)
+    assert packages(installed[2]) == ["optuna"]
+    (root / "part.in").write_text("unknown\n")
+    with pytest.raises(SetupError, match=r"requirements.lock lacks unknown; run make lock"):
+        environment.ensure(root / ".venv-part", wish, DECLARED)
+
+
+@pytest.mark.parametrize("name", ["scoring.in", "serving.in"])
+def test_the_lock_has_the_packages_of_each_part(name):
+    first, *others = environment.Wish(packages=f"deploy/{name}").requirements([], {})
+    assert "numpy==" in first.text and "--constraint" in first.flags
+    assert [part.flags for part in others] == [["--no-deps"]] and bool(others[0].text) == (name == "scoring.in")
 
 
 def test_a_full_disk_is_found_before_anything_is_installed(clone, monkeypatch, capsys):
