@@ -1,4 +1,4 @@
-"""Parts that all commands share: flags, exit status, quiet imports, the table of results, and the progress bar."""
+"""Parts that all commands share: flags, exit status, quiet imports, and the table of results."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from configs import output, places
 from configs.errors import UserError, recognise
 from configs.flags import Parser
+from configs.progress import ProgressBar as ProgressBar
+from configs.progress import progress as progress
 from configs.settings import Settings, load_settings
 from configs.settings.yaml_files import parse_value
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 Flags = Mapping[str, tuple[str, str, str]]  # flag -> the setting it changes, the name of its value, its help
 
@@ -175,39 +174,3 @@ def print_table(title: str, rows: Iterable[tuple[str, int | str]]) -> None:
     for name, value in rows:
         table.add_row(Text(name), Text(f"{value:,}" if isinstance(value, int) else value))
     Console().print(table)
-
-
-class ProgressBar:
-    """A progress bar that lines can be printed above."""
-
-    def __init__(self, progress: Progress, description: str, total: float | None):
-        self._progress = progress
-        self._task = progress.add_task(description, total=total)
-
-    def say(self, text: str) -> None:
-        """Print one line above the bar."""
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def update(self, completed: float, **changes: Any) -> None:
-        """Move the bar; `changes` may have a new `total` or `description`."""
-        self._progress.update(self._task, completed=completed, **changes)
-
-
-@contextlib.contextmanager
-def progress(
-    description: str, total: float | None = None, unit: str | None = None, *, stderr: bool = False, quiet: bool = False
-) -> Iterator[ProgressBar]:
-    """Show a progress bar on a terminal and remove it at the end; elsewhere only its lines are printed.
-
-    The bar is full at `total`; `unit` is a noun for "3/20 UNIT" after it; `quiet` prints nothing at all.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=stderr, quiet=quiet or output.quiet.get())
-    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
-    if unit is not None:
-        columns.append(TextColumn(f"{{task.completed}}/{{task.total}} {unit}"))
-    bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal)
-    with bar:
-        yield ProgressBar(bar, description, total)

@@ -79,7 +79,17 @@ PROGRESS = """
 def test_a_progress_bar_on_a_terminal_shows_title_count_and_lines():
     printed = in_a_terminal(PROGRESS)
     assert "sweep 1 [of] 20" in printed
-    assert re.search(r"still working .*7/20 sweeps", printed)
+    assert re.search(r"still working .*7 of 20 sweeps +\d:\d\d:\d\d left", printed)
+
+
+def test_a_log_has_a_line_now_and_then_with_rows_and_the_time_left(capsys):
+    with cli.progress("evaluating", unit="visitors", every_s=0) as bar:
+        bar.update(1000, total=4000)
+    with cli.progress("searching", every_s=0) as bar:
+        bar.update(1)
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"evaluating: 1,000 of 4,000 visitors, 25%, about \d+ s left", first)
+    assert re.fullmatch(r"searching: \d+ s", second)
 
 
 def test_elsewhere_the_lines_alone_are_printed(capsys):

@@ -52,7 +52,7 @@ def test_its_files_are_those_of_the_job(odd_world, tmp_path, kind):
 
 
 def test_it_needs_neither_beam_nor_tensorflow(tmp_path):
-    """Of 150 visitors, some are projected and some get popular items."""
+    """Some of 150 visitors are projected, and some get popular items."""
     root = make_world(tmp_path, 3, zipped=True, cold_start={"min_ratings": 40, "min_site_ratings": 0})
     predict(root, tmp_path / "job", top_k=12, explanation=2)
     flags = [f"--dataset_dir={root / 'dataset'}", f"--model_dir={root / 'model'}", f"--output_dir={tmp_path / 'here'}"]
