@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from artifacts.checksums import digest_of
-from artifacts.manifests import DatasetManifest, InputTable, LiveVersion, RunManifest
+from artifacts.manifests import AliasManifest, DatasetManifest, InputTable, LiveVersion, RunManifest
 from artifacts.paths import Nights
 from configs.settings import Settings
 from nightly.runs import live, outputs, record
@@ -20,12 +20,23 @@ def open_attempt(
 
     An attempt that went live is returned only if its inputs and settings are the same and its outputs are intact.
     """
-    last = record.newest(nights, str(settings.source.end_date))
+    last = continued(settings, nights, tables, say)
     if last is None:
         return new_attempt(settings, nights, tables)
-    alias, identity = live.read(nights), _identity(settings, tables)
-    went_live = last.status == record.PROMOTED or last.name in {version.name for version in alias.versions}
-    if went_live or last.name in alias.withdrawn:
+    alias = live.read(nights)
+    if not _was_live(last, alias):
+        identity, parent = _identity(settings, tables), last.manifest.parent or alias.live
+        last.update(inputs=tables, identity=identity, settings=settings.model_dump(mode="json"), parent=parent)
+    return last
+
+
+def continued(
+    settings: Settings, nights: Nights, tables: list[InputTable], say: Callable[[str], None] = print
+) -> Record | None:
+    """Return the last attempt at the date if it may continue, None if a new one begins; nothing is written."""
+    last = record.newest(nights, str(settings.source.end_date))
+    if last is not None and _was_live(last, live.read(nights)):
+        identity = _identity(settings, tables)
         if last.manifest.identity != identity:
             say(f"{last.name} went live; its input or its settings have changed: a new attempt")
         elif problem := outputs.damage(last.night.dataset, DatasetManifest) or outputs.version_damage(
@@ -34,10 +45,13 @@ def open_attempt(
             say(f"{last.name} went live, and is damaged ({problem}): a new attempt")
         else:
             return last
-        return new_attempt(settings, nights, tables)
-    parent = last.manifest.parent or alias.live
-    last.update(inputs=tables, identity=identity, settings=settings.model_dump(mode="json"), parent=parent)
+        return None
     return last
+
+
+def _was_live(run: Record, alias: AliasManifest) -> bool:
+    versions = {version.name for version in alias.versions}
+    return run.status == record.PROMOTED or run.name in versions or run.name in alias.withdrawn
 
 
 def new_attempt(settings: Settings, nights: Nights, tables: list[InputTable]) -> Record:

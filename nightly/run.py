@@ -12,7 +12,7 @@ from artifacts.paths import Nights
 from artifacts.storage import locks
 from configs import cli
 from configs.errors import UserError
-from nightly import inputs, night
+from nightly import inputs, night, preview
 from nightly.runs import live, record
 from nightly.steps.commands import NAMES
 from nightly.steps.process import Execute, execute
@@ -29,6 +29,7 @@ examples:
   wals night --config configs/nightly.yaml
   wals night --config configs/nightly.yaml --date 2024-01-31
   wals night --config configs/nightly.yaml --date 2024-01-31 --only train
+  wals night --config configs/nightly.yaml --dry_run
 """
 
 
@@ -41,9 +42,15 @@ def main(argv: Sequence[str] | None = None, execute: Execute = execute) -> None:
     )
     parser.add_argument("--date", metavar="DATE", help="last day of the window, e.g. 2024-01-31; default: yesterday")
     parser.add_argument("--only", choices=NAMES, help="run one step alone, for a scheduler that starts each step")
+    parser.add_argument("--dry_run", action="store_true", help="print the steps that would run, and stop")
     args = parser.parse_args(argv)
     date = inputs.parse_date(args.date) if args.date else inputs.yesterday()
     settings = inputs.settings_of(args, date)
+    if args.dry_run:
+        for missed in missed_dates(Nights(settings.nightly.directory), date, settings.nightly.catch_up_days):
+            print(f"{missed} was missed, or did not end: it would run first")
+        preview.show(settings, args.only)
+        return
     if settings.nightly.textfile:
         publish.check_file(settings.nightly.textfile)
     with locks.claim(settings.nightly.directory):

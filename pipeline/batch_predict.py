@@ -41,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         options_of_beam.refuse_unknown(beam_flags, own.flags())
     settings = cli.settings_with(args, FLAGS)
-    predict(settings, beam_flags, args.replace, args.output_dir)
+    if args.dry_run:
+        preview(settings, args.replace, args.output_dir)
+    else:
+        predict(settings, beam_flags, args.replace, args.output_dir)
 
 
 def parser(prog: str, description: str, epilog: str) -> Parser:
@@ -51,12 +54,25 @@ def parser(prog: str, description: str, epilog: str) -> Parser:
     result.add_argument(
         "--output_dir", metavar="DIR", help="directory of the predictions; default: the kind's, e.g. predictions_dir"
     )
+    result.add_argument("--dry_run", action="store_true", help="check everything, print what would be made, and stop")
     return result
 
 
 def output_root(settings: Settings, output_dir: str | None) -> str:
     """Return where predictions go; output_dir: None for the directory that the settings name for their kind."""
     return cli.required(output_dir or getattr(settings, settings.prediction.directory_setting), "output_dir")
+
+
+def preview(settings: Settings, replace: bool, output_dir: str | None) -> None:
+    """Print what would be predicted; raise the UserErrors that come before the work."""
+    from artifacts import publish
+    from pipeline.prediction import plan as plans
+    from pipeline.prediction.execution import account
+
+    root = output_root(settings, output_dir)
+    plan, _ = plans.make(settings)
+    publish.refuse_occupied(publish.target_of(root), settings.prediction.output_kind, replace)
+    account.show_plan(root, plan)
 
 
 def predict(

@@ -27,7 +27,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse the flags and make the predictions."""
     parser = batch_predict.parser("wals score", "Makes the predictions of wals predict in one process.", _EPILOG)
     args = parser.parse_args(argv)
-    score(cli.settings_with(args, batch_predict.FLAGS), args.replace, args.output_dir)
+    settings = cli.settings_with(args, batch_predict.FLAGS)
+    if args.dry_run:
+        batch_predict.preview(settings, args.replace, args.output_dir)
+    else:
+        score(settings, args.replace, args.output_dir)
 
 
 def score(settings: Settings, replace: bool, output_dir: str | None = None) -> PredictionsManifest:

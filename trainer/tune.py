@@ -15,6 +15,8 @@ from configs import cli, places
 from configs.errors import UserError
 from configs.settings import Settings
 from configs.settings.search import SearchSettings, load_search, quick_search
+from ranking.machine import cores
+from trainer.inputs import dataset_rows
 
 _SEARCH, _MACHINE = places.packaged("search.yaml"), "n2-standard-8"
 
@@ -45,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         params = vertex_params(others, search)
     elif others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if args.dry_run:
+        show_plan(search, dataset_dir, args.study_dir or default_study(settings, dataset_dir))
+        return
     cli.import_tensorflow()
     if args.vertex_spec:
         print(vertex_spec(search, dataset_dir, args), end="")
@@ -55,6 +60,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     from trainer.tuning import study
 
     study.tune(settings, search, dataset_dir, args.study_dir or default_study(settings, dataset_dir), args.replace)
+
+
+def show_plan(search: SearchSettings, dataset_dir: str, study_dir: str) -> None:
+    """Print what would be searched; raise UserError if the dataset is not one."""
+    info = dataset_rows.read_info(dataset_dir)
+    limits = {"trials": search.trials, "minutes": search.minutes, "workers": search.workers or cores()}
+    rows: list[tuple[str, int | str]] = [(dataset_dir, f"{info.users:,} x {info.items:,}"), ("by", search.metric_name)]
+    rows += [(name, f"{limit:g}") for name, limit in limits.items() if limit is not None]
+    for key, values in search.space.items():
+        shown = ", ".join(map(str, values.choices)) if values.choices else "{:g} to {:g}".format(*values.bounds)
+        rows.append((key, shown))
+    cli.print_table(f"would search in {study_dir}", rows)
 
 
 def default_study(settings: Settings, dataset_dir: str) -> str:
@@ -78,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trials", type=int, metavar="N", help="trials in total, with those of earlier runs")
     parser.add_argument("--minutes", type=float, metavar="M", help="time limit of this run")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    parser.add_argument("--dry_run", action="store_true", help="print what would be searched, and stop")
     parser.add_argument(
         "--replace", action="store_true", help="start over: delete the earlier search in this directory"
     )

@@ -19,6 +19,30 @@ from tests.support.nights import Site, World, read_output
 ALL = ["pipeline.preprocess", "deploy.vertex.train", "trainer.evaluate", "pipeline.batch_predict"]
 
 
+def test_a_dry_run_names_the_steps_and_writes_nothing(site, capsys):
+    """Before the first night, after it, after a change of one setting, and after a missed night."""
+
+    def preview(day):
+        before = files_below(site.root)
+        assert site.run(day, "--dry-run") == 0 and site.world.calls == []
+        assert files_below(site.root) == before
+        return dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+
+    first = preview(site.day(2))
+    assert first["live"] == "nothing" and first["2024-01-03"].startswith("3 tables")
+    assert "would run python -m pipeline.preprocess" in first["preprocess"] and "would run" in first["predict"]
+    assert first["promote"] == "2024-01-03.1 would go live"
+    assert site.run(site.day(2)) == 0
+    capsys.readouterr()
+    assert {preview(site.day(2))[step] for step in ("preprocess", "train", "predict")} == {"done already"}
+    later = preview(site.day(4))
+    assert later["2024-01-04 was missed, or did not end"] == "it would run first" and later["live"] == "2024-01-03.1"
+
+
+def files_below(root):
+    return sorted((str(path), path.read_bytes()) for path in Path(root).rglob("*") if path.is_file())
+
+
 def test_a_night_goes_live_and_the_next_starts_from_it(site):
     assert site.run(site.day(2)) == 0 and site.world.calls == ALL
     assert site.live == "2024-01-03.1"

@@ -9,7 +9,7 @@ import pytest
 
 from configs.errors import UserError
 from configs.settings import Settings
-from pipeline import score
+from pipeline import batch_predict, score
 from tests.support.documents import ROOT
 from tests.support.predicted import USERS, make_world, predict
 
@@ -67,3 +67,18 @@ def test_it_needs_neither_beam_nor_tensorflow(tmp_path):
 def test_a_table_of_bigquery_is_the_jobs(odd_world, tmp_path):
     with pytest.raises(UserError, match="is loaded by wals predict"):
         score.score(settings(odd_world, tmp_path / "o", table="bq://p.d.t"), False)
+
+
+@pytest.mark.parametrize("module", [score, batch_predict])
+def test_a_dry_run_checks_all_and_writes_nothing(odd_world, tmp_path, capsys, module):
+    flags = [f"--dataset_dir={odd_world / 'dataset'}", f"--model_dir={odd_world / 'model'}", "--dry-run"]
+    flags += ["--config=configs/local.yaml", "--set=catalogue=null", f"--output_dir={tmp_path / 'out'}"]
+    module.main([*flags, "--top_k=3"])
+    shown = capsys.readouterr().out
+    assert "would write recommendations" in shown and f"{len(USERS) + 1} " in shown
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes").write_text("")
+    for wrong in (["--top_k=3"], ["--top_k=99999"]):
+        with pytest.raises(UserError, match=r"is not empty|above the number|has 9 items|top_k"):
+            module.main([*flags, *wrong])

@@ -6,6 +6,7 @@ import contextlib
 import json
 import multiprocessing.util
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -126,6 +127,14 @@ def test_a_search_goes_on_and_its_best_settings_train(tmp_path, files, capsys):
 )
 def test_each_config_has_a_search_of_its_own(model, study):
     assert tune.default_study(Settings(model_dir=model), "data/d") == study
+
+
+def test_a_dry_run_prints_the_search(tmp_path, files, capsys):
+    tune.main([*files, "--trials=7", "--workers=2", "--dry-run"])
+    shown = capsys.readouterr().out
+    assert "would search in" in shown and re.search(r"trials +│ +7 ", shown) and re.search(r"workers +│ +2 ", shown)
+    assert all(key in shown for key in load_search(str(tmp_path / "s.yaml"), {}).space)
+    assert not (tmp_path / "study").exists()
 
 
 def test_a_value_of_a_trial_is_what_plain_numpy_finds(tmp_path, files, dataset, matrix):

@@ -97,6 +97,19 @@ def _of_new_items(counts: Counter[str], plan: Plan) -> dict[str, int]:
     return {"new_items": len(plan.new)} | entries | unplaced
 
 
+def show_plan(root: str, plan: Plan) -> None:
+    """Print what a prediction would write."""
+    options, asks = plan.options, noun(plan)
+    total = plan.users if options.asks_visitors else plan.items
+    rows: list[tuple[str, int | str]] = [(asks, total), ("entries in a list, at most", options.top_k)]
+    rows += [(name.replace("_", " "), count) for name, count in plan.listed.items()]
+    if options.only:
+        rows.append((f"{asks} of prediction.only that are unknown", len(plan.unknown)))
+    rows += [("factors", "projected" if plan.projected else "trained"), ("new items", len(plan.new))]
+    formats = [*options.formats, *([f"table {options.table}"] if options.table else [])]
+    cli.print_table(f"would write {options.kind.replace('_', ' ')} {root}", [*rows, ("formats", ", ".join(formats))])
+
+
 def show(root: str, manifest: PredictionsManifest) -> None:
     """Print the counts, the rules that answered, the files and the speed."""
     asked, answered = next(iter(manifest.counts.items()))
