@@ -93,6 +93,9 @@ _TEXT = re.compile(rb"[\t\r\n -~]*")
 FINAL, FRESH, INTRADAY = range(3)  # versions of a day's table, the best first
 _VERSIONS = {"": FINAL, "fresh": FRESH, "intraday": INTRADAY}
 _DAY_SUFFIX = re.compile(r"(?:(?P<version>intraday|fresh)_)?(?P<day>[0-9]{8})(?![0-9])", re.IGNORECASE)
+_DAY_OF_FILE = re.compile(  # which people also write with dashes
+    r"(?:(?P<version>intraday|fresh)_)?(?P<day>[0-9]{4}(?P<by>[-_]?)[0-9]{2}(?P=by)[0-9]{2})(?![0-9])", re.IGNORECASE
+)
 _DAY_PREFIX = re.compile(r"(?:^|[^A-Za-z0-9])(?:ga_sessions|events)_", re.IGNORECASE)
 
 
@@ -121,7 +124,7 @@ def day_table_of_path(path: str) -> DayTable | None:
     """Return the table that a file belongs to, by its own name or else by the nearest directory's."""
     for name in reversed(path.split("/")):
         for prefix in _DAY_PREFIX.finditer(name):
-            match = _DAY_SUFFIX.match(name, prefix.end())
+            match = _DAY_OF_FILE.match(name, prefix.end())
             if match and (table := _day_table(match)):
                 return table
     return None
@@ -129,7 +132,7 @@ def day_table_of_path(path: str) -> DayTable | None:
 
 def _day_table(match: re.Match[str]) -> DayTable | None:
     try:
-        day = datetime.datetime.strptime(match["day"], "%Y%m%d").date()
+        day = datetime.datetime.strptime(re.sub("[-_]", "", match["day"]), "%Y%m%d").date()
     except ValueError:
         return None
     return DayTable(day, _VERSIONS[(match["version"] or "").lower()])

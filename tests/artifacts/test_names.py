@@ -27,6 +27,9 @@ DAY = datetime.date(2024, 1, 5)
         ("x/events_intraday_20240105/hour=3/part-0.json", INTRADAY),
         ("events_20240101/events_fresh_20240105.json", FRESH),
         ("x/EVENTS_INTRADAY_20240105.JSON", INTRADAY),
+        ("x/events_2024-01-05.json", FINAL),
+        ("x/events_intraday_2024_01_05.json", INTRADAY),
+        ("x/events_2024-0105.json", None),
         ("x/events_202401051.json", None),
         ("x/events_20241305.json", None),
         ("x/pseudonymous_users_20240105", None),
@@ -51,6 +54,7 @@ def test_the_table_of_a_path(path, version):
         (["events_20240105/part-0", "events_20240105/part-1", "events_intraday_20240105/part-0"], True, [0, 1]),
         (["events_intraday_20240105/part-0", "events_intraday_20240105/part-1"], True, [0, 1]),
         (["events_20240105.json", "other.json"], False, [0, 1]),
+        (["events_2024-01-05.json", "events_intraday_2024-01-05.json"], True, [0]),
     ],
 )
 def test_a_day_is_read_from_its_best_table(tmp_path, names, unfinished, kept):

@@ -3,6 +3,7 @@
 import uuid
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -26,6 +27,30 @@ def test_faults_of_ids(ids):
 
     found = columns.faults_of_ids(pa.array(ids, pa.binary())).tolist()
     assert found == [plain(value) for value in ids]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_line_end_is_told_wherever_it_is(end, place):
+    ids = [b"a", b"b", b"c"]
+    ids[place] += end
+    expected = ["newline" if end in name else None for name in ids]
+    assert columns.faults_of_ids(pa.array(ids, pa.binary())).tolist() == expected
+
+
+def test_values_are_taken_at_places():
+    values = pa.array(["a", "b", "c"])
+    for places in ([0, 1, 2], [0, 1], [2, 0, 1, 1], [0, columns.NOTHING, 2], [columns.NOTHING], []):
+        expected = [None if place == columns.NOTHING else "abc"[place] for place in places]
+        assert columns.taken(values, np.array(places, np.int64)).to_pylist() == expected
+    assert columns.NOTHING < 0
+
+
+def test_a_field_that_is_missing_is_null():
+    structs = pa.array([{"a": 1, "b": "x"}, None])
+    assert columns.field(structs, "a").to_pylist() == [1, None]
+    assert columns.field(structs, "b").to_pylist() == ["x", None]
+    assert columns.field(structs, "c").to_pylist() == columns.field(pa.nulls(2), "a").to_pylist() == [None, None]
 
 
 def test_numbers_as_files_write_them():
