@@ -93,7 +93,7 @@ _TEXT = re.compile(rb"[\t\r\n -~]*")
 FINAL, FRESH, INTRADAY = range(3)  # versions of a day's table, the best first
 _VERSIONS = {"": FINAL, "fresh": FRESH, "intraday": INTRADAY}
 _DAY_SUFFIX = re.compile(r"(?:(?P<version>intraday|fresh)_)?(?P<day>[0-9]{8})(?![0-9])", re.IGNORECASE)
-_DAY_OF_FILE = re.compile(  # which people also write with dashes
+_DAY_OF_FILE = re.compile(  # whose day may be written with dashes
     r"(?:(?P<version>intraday|fresh)_)?(?P<day>[0-9]{4}(?P<by>[-_]?)[0-9]{2}(?P=by)[0-9]{2})(?![0-9])", re.IGNORECASE
 )
 _DAY_PREFIX = re.compile(r"(?:^|[^A-Za-z0-9])(?:ga_sessions|events)_", re.IGNORECASE)
