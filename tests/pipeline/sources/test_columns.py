@@ -6,13 +6,15 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.sources import columns
 
 
 @given(st.lists(st.one_of(st.binary(max_size=12), st.none(), st.text(max_size=5).map(str.encode)), max_size=20))
+@example([b"a\rb", b"c"])
+@example([b"a", b"\nb", None])
 def test_faults_of_ids(ids):
     def plain(value):
         if value is None:
