@@ -360,6 +360,25 @@ def test_a_price_that_is_text_is_counted_and_costs_nothing_else(tmp_path):
     assert chosen.counts["attributes.not_a_number.price"] == 1
 
 
+def test_a_product_describes_the_page_of_its_hit_if_it_is_the_only_one(tmp_path):
+    tea, pot = (product(name, v2ProductName=name, customDimensions=dimensions(_3=name)) for name in ("tea", "pot"))
+    hits = [
+        action(1, 0, 2, tea, page={"pagePath": "/tea"}, customDimensions=dimensions(_3="hot")),
+        action(2, 5, 2, tea, pot, page={"pagePath": "/both"}),
+        action(3, 9, 2, pot, tea | {"isImpression": True}, page={"pagePath": "/pot"}),
+    ]
+    pages = [{"event": "page", "item": "page"}]
+    fields = {"title": "product.v2ProductName", "heat": "dimension.3"}
+    source = source_of(SourceSettings(kind="ga360", signals=pages, attributes=fields, input="x"), RatingSettings())
+    (raw,) = source.read(str(write_ndjson(tmp_path / "in", [session("v", 1, hits)])))
+    values = source.extract(raw, "in").attributes.to_pylist()
+    assert {(row["contentId"], row["name"], row["value"]) for row in values} == {
+        (b"/tea", b"title", b"tea"),
+        (b"/pot", b"title", b"pot"),
+        (b"/tea", b"heat", b"hot"),
+    }, "a hit's dimension is not one of its product"
+
+
 @needs_sample
 def test_google_s_sample_names_its_products(tmp_path):
     duckdb = pytest.importorskip("duckdb")
