@@ -15,7 +15,7 @@ examples:
 _BASH = """\
 _wals() {
   local words
-  words=$(WALS_COMPLETE=1 "${COMP_WORDS[0]}" "${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null)
+  words=$(WALS_COMPLETE=1 "${COMP_WORDS[0]}" "${COMP_WORDS[@]:1:$((COMP_CWORD - 1))}" 2>/dev/null)
   COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))
   [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
 }

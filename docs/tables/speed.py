@@ -263,4 +263,6 @@ def install_parts() -> str:
     of = {"scoring": ("`make install-scoring`", "`wals score`, `wals show`, `wals runs`, the Python API")}
     of["serving"] = ("`make install-serving`", "`wals publish`, `wals serve`")
     rows = [(*of[part["name"]], f"{part['megabytes'] / 1000:.2f} GB") for part in data["parts"]]
-    return f"Measured on {data['machine']}:\n\n{table(('command', 'for', 'size'), rows)}"
+    whole, cpu = (data["tensorflow_megabytes"][name] / 1000 for name in ("tensorflow", "tensorflow-cpu"))
+    note = f"TensorFlow is {whole:.2f} GB of the second; tensorflow-cpu, which is not locked, would be {cpu:.2f} GB."
+    return f"Measured on {data['machine']}.\n{note}\n\n{table(('command', 'for', 'size'), rows)}"

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -155,14 +156,21 @@ def test_a_shell_gets_the_words_that_may_follow(words, known, monkeypatch, capsy
     assert known in capsys.readouterr().out.split()
 
 
-def test_bash_completes_a_word(tmp_path):
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_shell_completes_a_word(tmp_path, shell):
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
     wals = tmp_path / "wals"
     wals.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m wals "$@"\n')
     wals.chmod(0o755)
-    script = 'eval "$(wals completion bash)"; COMP_WORDS=(wals prep); COMP_CWORD=1; _wals; echo "${COMPREPLY[@]}"'
+    # zsh counts words from 0 as bash does where it runs completions of bash.
+    begin = "autoload -U +X compinit && compinit -u -D; setopt ksharrays; " if shell == "zsh" else ""
+    script = f'{begin}eval "$(wals completion {shell})"; COMP_WORDS=(wals prep); COMP_CWORD=1; _wals; '
     environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "preprocess\n"
+    command = [shell, *(["-f"] if shell == "zsh" else []), "-c", f'{script}echo "${{COMPREPLY[@]}}"']
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    words = done.stdout.split()  # zsh chooses among them itself
+    assert done.stderr == "" and (words == ["preprocess"] or (shell == "zsh" and "preprocess" in words))
 
 
 def test_the_modules_of_the_commands_exist():
