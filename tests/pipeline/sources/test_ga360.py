@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections import Counter, defaultdict
@@ -215,6 +216,19 @@ def test_lists_impressions_and_names_that_are_no_ids_are_counted(tmp_path):
         "items.rejected.amount_invalid": 1,
     }
     assert counts["seen.signal.1"] == 5  # of lists and of rejected items too
+
+
+def test_a_rejected_hit_or_item_names_its_record(tmp_path):
+    good, odd = action(1, 0, 2, product("x")), action(2, 5, 2, product("a\nb"))
+    rows = [session("a", 1, [good, good]), session("b", 1, []), session("c", 1, [good, odd])]
+    rows.append(session("d", 1, [good, odd | {"time": "late"}]))
+    source = source_of(SourceSettings(preset="ga360_shop", input="x"), RatingSettings())
+    (raw,) = source.read(str(write_ndjson(tmp_path / "in", rows)))
+    rejects = [json.loads(line) for line in source.extract(raw, "in").rejects]
+    assert {(row["reason"], row["record"], row["hitNumber"]) for row in rejects} == {
+        ("content_id_newline", 3, "2"),
+        ("hit_time_invalid", 4, "2"),
+    }
 
 
 def test_events_without_a_number_are_counted(tmp_path):
