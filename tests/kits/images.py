@@ -112,11 +112,12 @@ def run_services(buildah: Buildah, services: dict[str, dict[str, Any]]) -> None:
     os.chown(volume, USER, USER)
     for name, service in services.items():
         if name != "serve":
+            started = time.monotonic()
             process = buildah.start(service["build"]["target"], service["command"], volume)
             said, _ = process.communicate()
             if process.returncode:
                 raise SystemExit(f"{name} ended with status {process.returncode}:\n{said}")
-            print(f"{name}: {(said.strip().splitlines() or ['done'])[-1]}", flush=True)
+            print(f"{name}: done in {time.monotonic() - started:.0f} s", flush=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     process = buildah.start("server", [*services["serve"]["command"], "--port", port], volume)
