@@ -11,7 +11,7 @@ from configs.errors import UserError
 from configs.settings.search import ValidationSettings
 from trainer.inputs.hashing import hashes
 
-_LEAST_VISITORS = 200  # whom a split by time must leave to score, to be the choice of unset settings
+_LEAST_VISITORS = 500  # whom a split by time must leave to score, to be the choice of unset settings
 
 
 class Split(NamedTuple):

@@ -15,7 +15,7 @@ from configs.settings.search import ValidationSettings
 from tests.support.datasets import write_dataset
 from trainer.inputs import dataset_rows, validation_split
 
-USERS, ITEMS = 300, 40
+USERS, ITEMS = 1000, 40
 
 
 def made(seed: int = 0) -> tuple[sp.csr_matrix, np.ndarray]:
