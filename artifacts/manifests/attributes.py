@@ -10,7 +10,7 @@ class AttributesAccount(Part):
 
     features: int = 0  # columns of the regression without its constant; 0 is a model without one
     items: int = 0  # items that it was learned from: those with features
-    few_views: int = 0  # items whose factors are in part from attributes
+    known_items: int = 0  # items with views whose factors are in part from attributes
     scale: float = 1.0  # what the factors of new items are multiplied by
     new_items: int = 0  # items that nobody has viewed and that can be recommended
     without_features: int = 0  # other items that nobody has viewed: nothing is known of them

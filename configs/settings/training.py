@@ -94,15 +94,15 @@ class ColdStartSettings(Section):
     """A site with this many ratings or fewer is answered by popularity alone."""
     attributes: bool = True
     """Learn factors from the attributes of items, if the dataset has features: for items that nobody has viewed yet,
-    and for those with few views (docs/cold-start.md)."""
+    and to improve those of the others (docs/cold-start.md)."""
     attributes_penalty: PositiveFloat = 1.0
     """mu, the penalty of the regression from attributes to factors; larger values trust attributes less."""
     few_views: NonNegativeInt = 10
-    """Items with fewer visitors than this have factors from their attributes and views in part, the more the fewer
-    visitors they have; 0 leaves all items as they were trained."""
+    """Known items have factors from attributes and views; those of items with fewer visitors than this are longer than
+    trained ones, by new_items_length and the more the fewer visitors; 0 leaves all known items as they were trained."""
     new_items_length: float = Field(0.5, ge=0, le=1)
     """Length of the factors of new items: 0 as predicted, which is short; 1 as long as those of known items. A longer
-    one puts new items higher up."""
+    one puts new items, and those of few views, higher up."""
     new_items_share: float = Field(0.3, ge=0, le=1)
     """Largest share of new items in recommendations, rounded up to whole items."""
 

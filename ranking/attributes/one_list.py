@@ -1,4 +1,4 @@
-"""One list of known and of new items: factors of items with few views, the length of new factors, and their number.
+"""One list of known and of new items: factors of known items, the length of new factors, and their number.
 
 Factors from attributes are shorter than trained ones, because a regression predicts less than it was shown. Unscaled,
 new items would hardly be in any list.
@@ -15,14 +15,17 @@ from ranking.heap import Best
 _MILLION = 1_000_000  # so that the graph's integers and Python's round alike
 
 
-def mixed(trained: np.ndarray, folded: np.ndarray, views: np.ndarray, few_views: int) -> np.ndarray:
-    """Return the factors of items by their views int [m]: float32 [m, d].
+def of_known(trained: np.ndarray, folded: np.ndarray, views: np.ndarray, few_views: int, exponent: float) -> np.ndarray:
+    """Return the factors of known items with attributes, by their views int [m]: float32 [m, d].
 
-    An item of n views has (1 - n / few_views) of the factors from attributes and views, and the rest of the trained
-    ones; those of `few_views` or more views have the trained factors, bit for bit.
+    Their direction is that of `folded`, the factors from attributes and views. Their length is the trained one, because
+    each place that a longer row gains in lists is one that others lose. With n views, fewer than `few_views`, it is
+    nearer to that of `folded`: trained ** (1 - e) * folded ** e, with e = exponent * (1 - n / few_views).
     """
-    share = np.clip(1 - views / max(few_views, 1), 0, 1)[:, None]
-    return np.where(share > 0, share * folded + (1 - share) * trained, trained).astype(np.float32)
+    share = exponent * np.clip(1 - views / max(few_views, 1), 0, 1)
+    lengths = [np.linalg.norm(table.astype(np.float64), axis=1) for table in (trained, folded)]
+    ratio = np.divide(lengths[0], lengths[1], out=np.zeros_like(lengths[0]), where=lengths[1] > 0)
+    return np.where(ratio[:, None] > 0, folded * ratio[:, None] ** (1 - share[:, None]), trained).astype(np.float32)
 
 
 def scale(trained: np.ndarray, predicted: np.ndarray, exponent: float) -> float:

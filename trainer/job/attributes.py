@@ -1,8 +1,9 @@
-"""Factors from attributes in a training: the regression, the items of few views, and those that nobody has viewed."""
+"""Factors from attributes in a training: the regression, the known items, and those that nobody has viewed."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +23,8 @@ from trainer.als.loop import Factorization
 from trainer.attributes import ridge
 from trainer.inputs.dataset_rows import DatasetInfo
 from trainer.saved_model.attributes_graph import Regression
+
+_ENTRIES = 1 << 20  # of the rows that are folded in at once
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Learned:
 
 
 def learn(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) -> Learned | None:
-    """Learn the regression, and change the items' table of the fit where items have few views.
+    """Learn the regression, and change the items' table of the fit.
 
     Called by all processes after the last sweep, in the coordinates in which the factors are written. Return None if
     the settings or the dataset have no attributes, or no item has features and views.
@@ -66,14 +69,14 @@ def learn(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) 
     prior = Prior(cluster.broadcast(cluster.agree(fit)).astype(np.float32))
     predicted = prior.factors(known.matrix())
     scale = one_list.scale(table[shown], predicted[shown], settings.new_items_length)
-    few = shown & (views < settings.few_views)
-    _mix_few(state, predicted, few, settings.few_views)
+    changed = shown & (settings.few_views > 0)
+    _change_known(state, predicted, changed, settings)
     ids, rows = features.read_new_items(info.root) or ([], Features.from_matrix(known.matrix()[:0]))
     new = _new_items(ids, rows, prior, scale)
     account = AttributesAccount(
         features=known.width,
         items=int(shown.sum()),
-        few_views=int(few.sum()),
+        known_items=int(changed.sum()),
         scale=scale,
         new_items=len(new),
         without_features=len(ids) - len(new),
@@ -82,16 +85,34 @@ def learn(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) 
     return Learned(prior, new, account)
 
 
-def _mix_few(state: Factorization, predicted: np.ndarray, few: np.ndarray, few_views: int) -> None:
-    """Change the factors of the items that have few views, in the table of this process."""
+def _change_known(
+    state: Factorization, predicted: np.ndarray, changed: np.ndarray, settings: ColdStartSettings
+) -> None:
+    """Change the factors of known items with attributes, in the table of this process."""
     cluster, cols = state.cluster, state.cols
     users, weights = (cluster.all_gather(part, state.rows.size) for part in (state.rows.table, state.rows.weights))
-    own, prior = (side[cluster.rank :: cluster.size] for side in (few, predicted))
-    rows = SparseRows.concatenated([block.take(np.flatnonzero(own[block.keys])) for block in state.col_blocks]).joined()
-    prior = prior[rows.keys]
+    own, prior = (side[cluster.rank :: cluster.size] for side in (changed, predicted))
+    if not own.any():
+        return
     projection = Projection(users, weights, state.objective)
-    folded = priors.fold_in(prior, projection, replace(rows, keys=np.arange(len(rows))), cols.weights[rows.keys])
-    cols.table[rows.keys] = one_list.mixed(cols.table[rows.keys], folded, cols.counts[rows.keys], few_views)
+    for rows in _pieces(state.col_blocks, own):
+        keys = rows.keys
+        folded = priors.fold_in(prior[keys], projection, replace(rows, keys=np.arange(len(rows))), cols.weights[keys])
+        trained, views = cols.table[keys], cols.counts[keys]
+        cols.table[keys] = one_list.of_known(trained, folded, views, settings.few_views, settings.new_items_length)
+
+
+def _pieces(blocks: Iterable[SparseRows], wanted: np.ndarray) -> Iterator[SparseRows]:
+    """Yield the rows that are wanted, some at a time, whole although a row may be several records."""
+    waiting = SparseRows.empty(0)
+    for block in blocks:
+        waiting = SparseRows.concatenated([waiting, block.take(np.flatnonzero(wanted[block.keys]))])
+        if waiting.entries >= _ENTRIES:
+            is_last = waiting.keys == waiting.keys[-1]  # more of this row may follow
+            yield waiting.take(np.flatnonzero(~is_last)).joined()
+            waiting = waiting.take(np.flatnonzero(is_last))
+    if len(waiting):
+        yield waiting.joined()
 
 
 def _new_items(ids: list[bytes], rows: Features, prior: Prior, scale: float) -> NewItems:
@@ -103,7 +124,7 @@ def _new_items(ids: list[bytes], rows: Features, prior: Prior, scale: float) -> 
 def describe(account: AttributesAccount) -> str:
     """Return one line about the factors from attributes."""
     return (
-        f"attributes: {account.features:,} features of {account.items:,} items; {account.few_views:,} items of few "
-        f"views changed; {account.new_items:,} new items, {account.without_features:,} more without features, "
+        f"attributes: {account.features:,} features of {account.items:,} items; {account.known_items:,} known items "
+        f"changed; {account.new_items:,} new items, {account.without_features:,} more without features, "
         f"{account.seconds:.1f} s"
     )

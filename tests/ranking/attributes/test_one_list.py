@@ -10,15 +10,17 @@ from ranking.attributes import one_list
 from ranking.topk import top_k
 
 
-def test_few_views_mix_and_many_keep_the_trained_factors_bit_for_bit():
+def test_known_items_keep_their_trained_length_and_those_of_few_views_are_nearer_to_the_folded_one():
     rng = np.random.default_rng(0)
     trained, folded = rng.normal(size=(5, 3)).astype("f"), rng.normal(size=(5, 3)).astype("f")
-    mixed = one_list.mixed(trained, folded, np.array([0, 1, 9, 10, 300]), 10)
-    np.testing.assert_array_equal(mixed[[3, 4]], trained[[3, 4]])
-    for row, share in ((0, 1.0), (1, 0.9), (2, 0.1)):
-        np.testing.assert_allclose(mixed[row], share * folded[row] + (1 - share) * trained[row], atol=1e-6)
-    np.testing.assert_array_equal(one_list.mixed(trained, folded, np.arange(1, 6), 0), trained)
-    assert mixed.dtype == np.float32
+    folded[4] = 0  # nothing to take a direction from
+    table = one_list.of_known(trained, folded, np.array([0, 5, 10, 300, 3]), 10, 0.5)
+    for row, exponent in ((0, 0.5), (1, 0.25), (2, 0), (3, 0)):
+        lengths = [float(np.sqrt((part[row].astype(float) ** 2).sum())) for part in (trained, folded)]
+        expected = folded[row] / lengths[1] * lengths[0] ** (1 - exponent) * lengths[1] ** exponent
+        np.testing.assert_allclose(table[row], expected, rtol=1e-5)
+    np.testing.assert_array_equal(table[4], trained[4])
+    assert table.dtype == np.float32
 
 
 def test_the_scale_matches_the_mean_lengths():
