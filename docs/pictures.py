@@ -122,6 +122,31 @@ def cold_start() -> str:
     return picture(620, 250, "Which rule answers a visitor", parts)
 
 
+def prior() -> str:
+    """Draw an item's factors as points, from what its attributes predict to where its visitors are."""
+    points = (
+        (110, 176, "0 views", "the prior, B'g + c"),
+        (232, 142, "2", ""),
+        (318, 108, "5", ""),
+        (420, 74, "many views", ""),
+    )
+    parts = [
+        f'<path class="line" d="M{points[0][0]} {points[0][1]}'
+        + "".join(f"L{x} {y}" for x, y, *_ in points[1:])
+        + '"/>'
+    ]
+    for number, (x, y, views, name) in enumerate(points):
+        colour = "--other" if number == 0 else "--fill"
+        parts += [f'<circle cx="{x}" cy="{y}" r="6" style="fill:var({colour})"/>', _text(x, y + 26, views, "mid small")]
+        parts += [_text(x, y + 44, name, "mid small soft")] if name else []
+    for x, y in ((40, 150), (58, 196), (150, 204), (176, 168), (92, 128)):
+        parts += [f'<circle cx="{x}" cy="{y}" r="4" style="fill:none;stroke:var(--other)"/>']
+    for x, y in ((452, 44), (482, 82), (438, 108), (500, 52), (394, 40)):
+        parts += [f'<rect x="{x}" y="{y}" width="8" height="8" style="fill:none;stroke:var(--fill)"/>']
+    parts += [_text(110, 100, "items like it", "mid small soft"), _text(452, 26, "its visitors", "mid small soft")]
+    return picture(560, 240, "An item's factors move from what its attributes predict towards its visitors", parts)
+
+
 def data_flow() -> str:
     """Draw the way of the data from an export to the answers, with the command of each step."""
     steps = (
@@ -164,7 +189,7 @@ def take_screenshots(server: str, report: str) -> None:
         browser.close()
 
 
-PICTURES = {"data-flow": data_flow, "wals": wals, "weights": weights, "cold-start": cold_start}
+PICTURES = {"data-flow": data_flow, "wals": wals, "weights": weights, "cold-start": cold_start, "prior": prior}
 
 if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)

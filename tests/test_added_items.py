@@ -168,7 +168,8 @@ def test_views_move_an_added_item_towards_its_viewers_as_a_dense_solve_does(worl
     row = SparseRows(np.zeros(1, np.int64), np.array([0, 3]), np.array(sorted(known), np.int32), np.ones(3, np.float32))
     weight, exponent = weights_by_views(*world.item_weights_and_views())
     own = np.array([weight * 3.0**-exponent], np.float32)
-    np.testing.assert_allclose(factors[0], priors.fold_in(prior, projection, row, own)[0], atol=2e-6)
+    rest = priors.residuals(prior, users, weights, projection.objective.unobserved_weight, row, own)
+    np.testing.assert_allclose(factors[0], (prior + projection.solve(rest, own))[0], atol=2e-6)
     closer = world.items[:ITEMS][np.arange(ITEMS) % 6 == 3].mean(0)
     assert factors[0] @ closer > prior[0] @ closer  # the viewers are of topic 3
     assert np.abs(factors[2]).sum() > 0  # views without attributes place an item too

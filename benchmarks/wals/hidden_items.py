@@ -25,6 +25,7 @@ def row(name: str, path: str) -> dict:
         group: {system: {metric: cells[metric] for metric in names} for system, cells in systems.items()}
         for group, systems in new["one_list"].items()
     }
+    alone = {group: {metric: cells[metric] for metric in names} for group, cells in new["known_alone"].items()}
     settings = {"share": new["share"], "seed": found["settings"]["seed"]}
     return {
         "data": name,
@@ -33,6 +34,7 @@ def row(name: str, path: str) -> dict:
         "pairs": new["pairs"],
         "among": among,
         "one_list": one_list,
+        "known_alone": alone,
     }
 
 

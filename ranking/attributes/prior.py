@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numba
 import numpy as np
 import scipy.sparse
 
 from artifacts.sparse_rows import SparseRows
-from ranking.fold_in import Projection
+from ranking.heap import FAST
 
 
 @dataclass(frozen=True)
@@ -37,27 +38,30 @@ class Prior:
         return np.float32(scale) * self.factors(features)
 
 
-def fold_in(prior: np.ndarray, projection: Projection, rows: SparseRows, row_weights: np.ndarray) -> np.ndarray:
-    """Return the prior and what the entries add to it, float32 [b, d]; the prior itself for a row without entries.
+def residuals(
+    prior: np.ndarray, users: np.ndarray, user_weights: np.ndarray, w0: float, rows: SparseRows, row_weights: np.ndarray
+) -> SparseRows:
+    """Return rows with the ratings a' in place of a: whoever folds these in and adds the prior, has v.
 
     Args:
         prior: float32 [b, d], the factors from attributes.
-        projection: the other side's table and weights: that of the users to fold items in.
-        rows: b rows of the other side's indices. row_weights: float32 [b]: the items' weights C to fold items in.
+        users: float32 [m, d], those of the other side. user_weights: [m], their weights R.
+        rows: b rows of the other side's indices. row_weights: float32 [b]: the items' weights C.
     """
     owners = np.repeat(np.arange(len(rows)), rows.lengths)
-    own = row_weights.astype(np.float64)[owners] * projection.weights[rows.indices] * rows.entry_weights
-    whole = projection.objective.unobserved_weight + own
-    share = np.divide(own, whole, out=np.zeros_like(own), where=whole > 0)
-    residuals = rows.values - share * _products(prior, owners, projection.items, rows.indices)
-    return prior + projection.solve(replace(rows, values=residuals.astype(np.float32)), row_weights)
+    own = row_weights.astype(np.float64)[owners] * user_weights[rows.indices] * rows.entry_weights
+    share = np.divide(own, w0 + own, out=np.zeros_like(own), where=own > 0)
+    products = np.empty(rows.entries)
+    _set_products(prior, users, rows.indptr, rows.indices, products)
+    return replace(rows, values=(rows.values - share * products).astype(np.float32))
 
 
-def _products(left: np.ndarray, rows: np.ndarray, right: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return left[r] . right[o] for each pair of rows and others, float64."""
-    products = np.empty(len(rows))
-    for start in range(0, len(rows), 65536):  # of so many pairs the factors fit into memory
-        part = slice(start, start + 65536)
-        first, second = left[rows[part]].astype(np.float64), right[others[part]].astype(np.float64)
-        products[part] = np.einsum("ij,ij->i", first, second)
-    return products
+@numba.njit(**FAST)
+def _set_products(prior, users, starts, indices, products):
+    """Set products[e] = prior[row] . users[indices[e]] for each entry e of each row."""
+    for row in range(len(starts) - 1):
+        for entry in range(starts[row], starts[row + 1]):
+            total = 0.0
+            for c in range(prior.shape[1]):
+                total += prior[row, c] * users[indices[entry], c]
+            products[entry] = total

@@ -21,6 +21,10 @@ def show(found: NewItemsEvaluation, k: int) -> None:
         for system, cells in systems.items():
             one_list.add_row(group, system, *_texts(cells, names))
     console.print(one_list)
+    alone = _table("lists of known items alone: with attributes minus without", "held out", names)
+    for group, cells in found.known_alone.items():
+        alone.add_row(group, *_texts(cells, names))
+    console.print(alone)
 
 
 def _table(title: str, first: str, others: list[str]) -> Table:

@@ -45,6 +45,7 @@ class NewItemsEvaluation:
     pairs: int  # of hidden items and users
     among_new: dict[str, Cells]  # lists of hidden items only, by system
     one_list: dict[str, dict[str, Cells]]  # lists of all items, by what is held out, and by system
+    known_alone: dict[str, Cells]  # lists of known items: with attributes minus without, paired, by what is held out
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of `new_items` in --output_json."""
@@ -109,6 +110,7 @@ class _Measurement:
             of_group = (self._views >= low) & (self._views <= (np.inf if high is None else high))
             groups[name] = self._parts.held_out.keep(of_group[self._parts.held_out.indices])
         groups["all"] = _joined(self._new, self._parts.held_out)
+        alone = self._in_one_list(every, self._items, None)
         return NewItemsEvaluation(
             share=self._settings.new_items,
             items=int(self._hidden.sum()),
@@ -118,6 +120,11 @@ class _Measurement:
                 name: {system: self._cells(some, truth.take(every)) for system, some in lists.items()}
                 for name, truth in groups.items()
                 if truth.entries
+            },
+            known_alone={
+                name: self._difference(alone, lists[WITHOUT], truth.take(every))
+                for name, truth in groups.items()
+                if truth.entries and name not in ("new", "all")
             },
         )
 
@@ -159,13 +166,28 @@ class _Measurement:
 
     def _cells(self, lists: np.ndarray, truth: SparseRows) -> Cells:
         """Return recall and NDCG of the lists of users with something held out."""
-        rated, settings = np.flatnonzero(truth.lengths), self._settings
+        sums = self._sums(lists, truth)
+        return _of_metrics(self._intervals(sums).of(sums))
+
+    def _difference(self, lists: np.ndarray, others: np.ndarray, truth: SparseRows) -> Cells:
+        """Return the paired difference of two lists of the same users."""
+        first, second = self._sums(lists, truth), self._sums(others, truth)
+        return _of_metrics(self._intervals(first).differences(first, second))
+
+    def _intervals(self, sums: Sums) -> Intervals:
+        return Intervals(len(sums.counts), self._settings.resamples, self._settings.confidence, self._settings.seed)
+
+    def _sums(self, lists: np.ndarray, truth: SparseRows) -> Sums:
+        rated = np.flatnonzero(truth.lengths)
         sums = Sums(self._ks, np.zeros(self._info.items), len(rated))
         keys = truth.keys[rated]
-        users = Users.of(keys, self._parts.train.lengths[keys], 0, len(rated), settings.seed)
+        users = Users.of(keys, self._parts.train.lengths[keys], 0, len(rated), self._settings.seed)
         sums.add(lists[rated], truth.take(rated), users)
-        cells = Intervals(len(sums.counts), settings.resamples, settings.confidence, settings.seed).of(sums)
-        return {name: cell for name, cell in cells.items() if name.startswith(METRICS)}
+        return sums
+
+
+def _of_metrics(cells: Cells) -> Cells:
+    return {name: cell for name, cell in cells.items() if name.startswith(METRICS)}
 
 
 def _joined(first: SparseRows, second: SparseRows) -> SparseRows:

@@ -18,8 +18,9 @@ from ranking.attributes import one_list
 from ranking.attributes import prior as priors
 from ranking.attributes.new_items import NewItems
 from ranking.attributes.prior import Prior
-from ranking.fold_in import Projection
+from trainer.als import wals
 from trainer.als.loop import Factorization
+from trainer.als.wals import Side
 from trainer.attributes import ridge
 from trainer.inputs.dataset_rows import DatasetInfo
 from trainer.saved_model.attributes_graph import Regression
@@ -90,16 +91,31 @@ def _change_known(
 ) -> None:
     """Change the factors of known items with attributes, in the table of this process."""
     cluster, cols = state.cluster, state.cols
-    users, weights = (cluster.all_gather(part, state.rows.size) for part in (state.rows.table, state.rows.weights))
     own, prior = (side[cluster.rank :: cluster.size] for side in (changed, predicted))
-    if not own.any():
-        return
-    projection = Projection(users, weights, state.objective)
+    users = _all_users(state)
     for rows in _pieces(state.col_blocks, own):
         keys = rows.keys
-        folded = priors.fold_in(prior[keys], projection, replace(rows, keys=np.arange(len(rows))), cols.weights[keys])
+        table = folded(state, prior[keys], rows, users)
         trained, views = cols.table[keys], cols.counts[keys]
-        cols.table[keys] = one_list.of_known(trained, folded, views, settings.few_views, settings.new_items_length)
+        cols.table[keys] = one_list.of_known(trained, table, views, settings.few_views, settings.new_items_length)
+
+
+def folded(state: Factorization, prior: np.ndarray, rows: SparseRows, users: Side | None = None) -> np.ndarray:
+    """Return the prior float32 [b, k] of b items and what their rows add to it; the prior for a row without entries.
+
+    rows: keyed by the items of this process. users: all of them; by default gathered by all processes.
+    """
+    users = users or _all_users(state)
+    weights, count = state.cols.weights[rows.keys], state.cols.size
+    rest = priors.residuals(prior, users.table, users.weights, state.objective.unobserved_weight, rows, weights)
+    rest = replace(rest, keys=np.arange(len(rows)))
+    return prior + wals.project(rest, weights, users, count, state.objective, state.solver)[0]
+
+
+def _all_users(state: Factorization) -> Side:
+    rows, cluster = state.rows, state.cluster
+    parts = (cluster.all_gather(part, rows.size) for part in (rows.table, rows.counts, rows.weights))
+    return Side(*parts, rows.size)
 
 
 def _pieces(blocks: Iterable[SparseRows], wanted: np.ndarray) -> Iterator[SparseRows]:

@@ -21,7 +21,8 @@ def test_views_add_what_the_prior_does_not_explain(w0):
     rows = SparseRows.from_matrix(sp.csr_matrix(ratings), sp.csr_matrix(np.where(ratings > 0, ratings + 0.5, 0)))
     own, others = rng.random(n).astype("f"), rng.random(m).astype("f")
     own[2] = 0  # with w0 = 0, entries without any weight
-    folded = priors.fold_in(prior, Projection(users, others, Objective(w0, 0.3, 0.5)), rows, own)
+    projection = Projection(users, others, Objective(w0, 0.3, 0.5))
+    folded = prior + projection.solve(priors.residuals(prior, users, others, w0, rows, own), own)
     u, g = users.astype(float), prior.astype(float)
     for row in range(n):
         some = rows.between(row, row + 1)
