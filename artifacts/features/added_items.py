@@ -43,7 +43,7 @@ _ROWS, _CELLS = 1024, 1 << 18  # most items, and most views with their padding, 
 
 
 class Change(NamedTuple):
-    """What a change did: numbers of items, or of views."""
+    """The numbers of items, or of views, that a change added and changed."""
 
     version: int
     added: int

@@ -28,7 +28,7 @@ _DISPLAYED = (TITLE, CATEGORY)
 
 
 class Added(NamedTuple):
-    """What became of the rows of a file."""
+    """The account of the rows of a file."""
 
     change: Change
     known: int  # rows of items that the dataset has: their own factors answer

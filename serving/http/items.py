@@ -29,7 +29,7 @@ router = APIRouter(tags=["Items"])
 
 
 class Items(BaseModel):
-    """What became of a request: numbers of items and of views."""
+    """The account of a request: numbers of items and of views."""
 
     version: int = Field(description="Version of the file of added items.")
     added: int

@@ -33,7 +33,7 @@ class AddedFile:
         self._items = AddedItems.read(path) if path else None
 
     def refresh(self, model: Model | None) -> None:
-        """Read the file again if it has changed, and give the items to the live version unless it has them."""
+        """Read the file again if it has changed, and pass the items to the live version unless it has them."""
         if self.path is None:
             return
         with self._lock:
@@ -48,7 +48,7 @@ class AddedFile:
                 self._give(model)
 
     def give(self, model: Model) -> None:
-        """Give the items to a version that was loaded."""
+        """Pass the items to a version that was loaded."""
         with self._lock:
             self._give(model)
 

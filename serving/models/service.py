@@ -70,7 +70,7 @@ class Service:
             await asyncio.sleep(poll if is_remote(self.added.path) else min(poll, _ITEMS_POLL_S))
 
     def refresh_items(self) -> None:
-        """Give the added items to the live version if they have changed."""
+        """Pass the added items to the live version if they have changed."""
         model = self.registry.current
         self.added.refresh(model)
         self.metrics.added_items.set(model.added.count if model and model.added else 0)

@@ -114,8 +114,8 @@ def folded(state: Factorization, prior: np.ndarray, rows: SparseRows, users: Sid
 
 def _all_users(state: Factorization) -> Side:
     rows, cluster = state.rows, state.cluster
-    parts = (cluster.all_gather(part, rows.size) for part in (rows.table, rows.counts, rows.weights))
-    return Side(*parts, rows.size)
+    table, counts, weights = (cluster.all_gather(part, rows.size) for part in (rows.table, rows.counts, rows.weights))
+    return Side(table, counts, weights, rows.size)
 
 
 def _pieces(blocks: Iterable[SparseRows], wanted: np.ndarray) -> Iterator[SparseRows]:

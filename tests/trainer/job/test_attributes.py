@@ -74,7 +74,7 @@ def test_the_regression_new_items_and_known_items(world, without_graphs, capsys)
     regression = np.linalg.solve(used.T @ used + penalty, used.T @ plain[shown].astype(float))
     model = Model(str(world.root / "model"))
     learned = factor_tables.read_table(model.item_attributes)
-    assert np.linalg.norm(padded @ (learned - regression)) < 0.04 * np.linalg.norm(padded @ regression)
+    assert np.linalg.norm(padded @ (learned - regression)) < 0.02 * np.linalg.norm(padded @ regression)
 
     lengths = [np.linalg.norm(one[shown], axis=1).mean() for one in (plain, padded @ learned)]
     new = NewItems.read(model, account.new_items, K)
