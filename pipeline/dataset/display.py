@@ -31,7 +31,9 @@ def show(root: str, manifest: DatasetManifest) -> None:
     if manifest.item_features:
         rows += _of_features(manifest.item_features)
     if manifest.median is not None:
-        rows.append(("median", readable(manifest.median)))
+        source = manifest.settings.source
+        is_dwell = not source.rating_column if source.kind == "table" else all(one.dwell for one in source.all_signals)
+        rows.append(("median", f"{manifest.median / 1000:,.1f} s" if is_dwell else readable(manifest.median)))
     if manifest.days.first:
         rows.append(("days", f"{manifest.days.first} - {manifest.days.last}"))
     cli.print_table(f"dataset {root}", [*rows, ("seconds", f"{manifest.seconds:.1f}")])

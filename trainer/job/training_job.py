@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from artifacts import publish
 from artifacts.manifests import (
@@ -248,20 +247,11 @@ def _describe(sweep: SweepRecord) -> str:
 
 
 def _print_summary(model_dir: str, manifest: ModelManifest) -> None:
-    """Print the table at the end: loss, RWSE and seconds of each pass."""
-    console = Console()
-    table = Table(title=f"model in {model_dir}", title_justify="left")
-    for name in ("pass", "loss", "RWSE", "seconds"):
-        table.add_column(name, justify="right")
-    history = manifest.history
-    for number in range(1, history[-1].pass_number + 1):
-        sweeps = [sweep for sweep in history if sweep.pass_number == number]
-        seconds = sum(sweep.seconds for sweep in sweeps)
-        table.add_row(str(number), f"{sweeps[-1].loss:.6g}", f"{sweeps[-1].rwse:.6g}", f"{seconds:.2f}")
-    console.print(table)
-    console.print(
-        f"{manifest.users:,} users, {manifest.items:,} items, {manifest.interactions:,} interactions, "
-        f"{manifest.embedding_dimension} dimensions, {manifest.seconds:.1f} s; stopped: {manifest.stopped}",
+    """Print the size of the model and why the training ended; each sweep has its line already."""
+    Console().print(
+        f"model in {model_dir}: {manifest.users:,} users, {manifest.items:,} items, "
+        f"{manifest.interactions:,} interactions, {manifest.embedding_dimension} dimensions, "
+        f"{manifest.seconds:.1f} s; stopped: {manifest.stopped}",
         highlight=False,
         soft_wrap=True,
     )

@@ -1,6 +1,9 @@
 """The tables that preprocessing prints."""
 
+import re
+
 from artifacts.manifests import Comparison, FeaturesAccount, FieldFeatures
+from configs.settings import SourceSettings
 from pipeline.dataset.display import show, show_comparison
 from tests.support.manifests import dataset_manifest
 
@@ -40,3 +43,11 @@ def test_attributes_that_are_not_numbers_are_told(capsys):
     show("data", dataset_manifest(attributes={"items.price": 3, "not_a_number.price": 1234}))
     output = " ".join(capsys.readouterr().out.split())
     assert "the price of 1,234 items is not a number and left out" in output
+
+
+def test_a_median_of_dwells_is_in_seconds(capsys):
+    show("d", dataset_manifest(median=43_842.0, settings={"source": SourceSettings(kind="ga360")}))
+    assert re.search(r"median +│ +43\.8 s │", capsys.readouterr().out)
+    shop = SourceSettings(kind="ga4", preset="ga4_shop")
+    show("d", dataset_manifest(median=1200.0, settings={"source": shop}))
+    assert re.search(r"median +│ +1,200 │", capsys.readouterr().out)
