@@ -184,6 +184,18 @@ def hidden_in_one_list() -> str:
     return table(("data", "held out, by its views in train", "Recall@20 with attributes", "without"), rows)
 
 
+def attributes_cost() -> str:
+    """Return what factors from attributes cost next to a training."""
+    rows = (
+        (found["name"], f"{found['items']:,}", f"{found['per_item']}, of {found['features']:,}", f"{found['passes']}",
+         *(f"{found[part]:.1f}" for part in ("training", "regression", "known items")), f"{found['ratio']:.2f}",
+         f"{found['peak_gb']:.1f} GB")
+        for found in results("attributes_cost")["rows"]
+    )  # fmt: skip
+    header = ("made data", "items", "features per item", "passes", "training", "regression", "known items", "ratio")
+    return table((*header, "memory"), rows)
+
+
 def one_list() -> str:
     """Return the ranking of all articles in one list by the length of the new ones' factors."""
     rows = (
