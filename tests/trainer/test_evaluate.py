@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -266,7 +267,8 @@ def run(root, *flags):
     return cli.run(command.main, ["--config", str(root / "c.yaml"), *map(str, flags)])
 
 
-def test_the_gate_opens_and_closes(world, tmp_path, capsys):
+def test_the_gate_opens_and_closes(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
     root = world[0]
     path = root / "model" / "evaluation.json"
     rules = ["--require", "recall@10>=0.2", "--require", "gini@5<=0.99", "--beats", "popularity"]
@@ -277,6 +279,10 @@ def test_the_gate_opens_and_closes(world, tmp_path, capsys):
     value = content["systems"]["WALS"]["recall@10"]["value"]
     assert {one["system"] for one in content["verdicts"]} == {*content["systems"]} - {"WALS"}
     shown = capsys.readouterr().out
+    rows = [line for line in shown.splitlines() if line.startswith("│")]
+    cell = content["systems"]["WALS"]["recall@5"]
+    assert max(map(len, rows)) <= 80 and any(f"{cell['low']:.3f}-{cell['high']:.3f}" in row for row in rows)
+    assert not [row for row in rows if re.search(r" to +│|-+ +│", row)], "no interval is broken"
     assert f"{value:.4f}" in shown and "item kNN" in shown and shown.count("gate passed") == 3
     assert content["verdicts"][0]["summary"] in shown
     without = int(np.count_nonzero(world[2].sum(1) == 0))

@@ -60,12 +60,12 @@ def _metrics(evaluation: Evaluation) -> list[str]:
 
 
 def _cells(cells: Sequence[Cell | None], metric: str) -> list[str]:
-    """Return cells as text, the best in bold."""
+    """Return cells as text, the best in bold; its interval is on a line of its own, so that it fits 80 columns."""
     values = [cell.value for cell in cells if cell is not None]
     best = min(values) if metric.startswith(("gini", "rmse")) else max(values)
     texts = []
     for cell in cells:
-        text = "" if cell is None else f"{cell.value:.4f} [dim]{cell.low:.4f} to {cell.high:.4f}[/dim]"
+        text = "" if cell is None else f"{cell.value:.4f}\n[dim]{cell.low:.3f}-{cell.high:.3f}[/dim]"
         texts.append(f"[bold]{text}[/bold]" if cell is not None and cell.value == best and len(values) > 1 else text)
     return texts
 
@@ -77,7 +77,7 @@ def _show_differences(console: Console, evaluation: Evaluation) -> None:
     table = _table("WALS minus the others, paired by visitor", "metric", *evaluation.differences)
     for metric in (f"recall@{most}", f"ndcg@{most}"):
         cells = [cells[metric] for cells in evaluation.differences.values()]
-        table.add_row(metric, *(f"{cell.value:+.4f} [dim]{cell.low:+.4f} to {cell.high:+.4f}[/dim]" for cell in cells))
+        table.add_row(metric, *(f"{cell.value:+.4f}\n[dim]{cell.low:+.3f} to {cell.high:+.3f}[/dim]" for cell in cells))
     console.print(table)
     for verdict in evaluation.verdicts:
         weak = [f"  weak spot: {spot}" for spot in verdict.weak_spots]
