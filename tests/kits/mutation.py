@@ -24,7 +24,8 @@ TESTS = {
     "pipeline/interactions/sessions.py": "tests/pipeline/interactions/test_sessions.py",
     "pipeline/dataset/grouping.py": "tests/pipeline/dataset/test_grouping.py",
     "pipeline/dataset/ratings.py": "tests/pipeline/dataset/test_ratings.py",
-    "pipeline/readers/avro.py": "tests/pipeline/readers/test_avro.py tests/pipeline/sources/test_ids_of_floats.py",
+    "pipeline/readers/avro.py": "tests/pipeline/readers/test_avro.py tests/pipeline/readers/test_bad_input.py "
+    "tests/pipeline/sources/test_ids_of_floats.py",
     "pipeline/readers/csv_records.py": "tests/pipeline/readers/test_csv.py",
     "pipeline/readers/ndjson.py": "tests/pipeline/readers/test_odd_lines.py",
     "pipeline/sources/columns.py": "tests/pipeline/sources/test_columns.py "

@@ -52,6 +52,7 @@ VALUES = {"string_value": "string", "int_value": "long"}
         (["bytes", "long"], [b"ann", 7], {b"ann", b"7"}),
         ("bytes", [b"ann", b"b\xff", b"bob"], {b"ann", b"bob"}),
         (DECIMAL, [Decimal("101.000000000"), Decimal(0), Decimal("7.5")], {b"101", b"0", b"7.5"}),
+        (DECIMAL | {"precision": 39, "scale": 0}, [Decimal(10) ** 38, Decimal(7)], {b"1" + b"0" * 38, b"7"}),
         (["null", DECIMAL | {"precision": 77, "scale": 38}], [Decimal(10) ** 20, None], {b"1" + b"0" * 20}),
     ],
 )
