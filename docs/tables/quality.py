@@ -196,6 +196,23 @@ def attributes_cost() -> str:
     return table((*header, "memory"), rows)
 
 
+def hidden_known_alone() -> str:
+    """Return what attributes change in lists of known items alone."""
+    rows = (
+        (
+            found["data"],
+            group,
+            *(
+                signed([cells[f"{metric}@20"][end] for end in ("value", "low", "high")])
+                for metric in ("recall", "ndcg")
+            ),
+        )
+        for found in results("hidden_items")["rows"]
+        for group, cells in found["known_alone"].items()
+    )
+    return table(("data", "held out, by its views in train", "Recall@20, with minus without", "NDCG@20"), rows)
+
+
 def one_list() -> str:
     """Return the ranking of all articles in one list by the length of the new ones' factors."""
     rows = (
