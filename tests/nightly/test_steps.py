@@ -67,6 +67,7 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         prediction.only prediction.allow prediction.block prediction.min_score prediction.max_age_days
         prediction.max_per_category prediction.explanation prediction.block_size prediction.table
         prediction.table_keeps prediction.table_days prediction.formats
+        added_items
         nightly.refit
     """,
     (): """
@@ -75,8 +76,8 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         serving.directory serving.name serving.host serving.port serving.poll_seconds serving.max_k
         serving.max_batch serving.max_history serving.max_id_bytes serving.max_body_bytes serving.max_waiting
         serving.threads serving.timeout_seconds serving.allowed_hosts serving.example_visitors
-        serving.deleted_visitors
-        report.output report.evaluation report.map_items report.visitors report.recommendations
+        serving.deleted_visitors serving.accept_items
+        report.output report.title report.previous report.evaluation report.map_items report.visitors report.recommendations
         bigquery.project bigquery.location bigquery.maximum_bytes_billed bigquery.labels bigquery.temp_dataset
         bigquery.retry_seconds bigquery.endpoint bigquery.storage_endpoint
         cloud.project cloud.region cloud.temp_location cloud.service_account cloud.subnetwork cloud.network
@@ -189,6 +190,7 @@ def test_every_setting_that_names_a_file_of_ids_or_weights_is_known():
         "csv file with the columns visitorid",
         "csv file with the columns contentid,",
         "table of items with",
+        "file of the items",
     )
     named = set()
     for key in keys_of(Settings):
