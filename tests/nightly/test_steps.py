@@ -77,7 +77,8 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         serving.max_batch serving.max_history serving.max_id_bytes serving.max_body_bytes serving.max_waiting
         serving.threads serving.timeout_seconds serving.allowed_hosts serving.example_visitors
         serving.deleted_visitors serving.accept_items
-        report.output report.title report.previous report.evaluation report.map_items report.visitors report.recommendations
+        report.output report.title report.previous report.evaluation report.map_items report.visitors
+        report.recommendations
         bigquery.project bigquery.location bigquery.maximum_bytes_billed bigquery.labels bigquery.temp_dataset
         bigquery.retry_seconds bigquery.endpoint bigquery.storage_endpoint
         cloud.project cloud.region cloud.temp_location cloud.service_account cloud.subnetwork cloud.network
