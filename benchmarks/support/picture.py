@@ -17,7 +17,7 @@ STYLE = {
     "legend.framealpha": 0.0,
     "savefig.transparent": True,
     "svg.fonttype": "none",
-    "svg.hashsalt": "wals",  # the same figures give the same file
+    "svg.hashsalt": "wals",  # so that the same figures are the same file
     "font.family": "sans-serif",
 }
 

@@ -1,4 +1,4 @@
-"""What factors from attributes cost in a training: processor time next to that of the passes, and memory.
+"""Measure the cost of factors from attributes in a training: processor time next to that of the passes, and memory.
 
     python -m benchmarks.wals.attributes_cost [--write]
 
