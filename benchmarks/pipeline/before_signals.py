@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 COMMIT = "1ca6ddd"
 INDEX, COPIES = 10, 12
@@ -53,9 +53,10 @@ def reader(side: str, preset: str) -> Callable[[str], int]:
     from configs.settings import RatingSettings, SourceSettings
 
     if side == "old":
-        from pipeline import kinds
+        from pipeline import kinds  # type: ignore[attr-defined]  # of the old code
 
-        kind = kinds.kind_of(SourceSettings(kind="ga360", content_dimension_index=INDEX), RatingSettings())
+        old: Any = SourceSettings
+        kind = kinds.kind_of(old(kind="ga360", content_dimension_index=INDEX), RatingSettings())
         read, extract = kind.read, lambda raw, path: kinds.extract(kind, raw, path)
     else:
         from pipeline.sources.select import source_of
