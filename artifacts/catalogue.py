@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from artifacts import id_lists, storage
 from artifacts.items_table import ItemsTable
-from artifacts.names import CATEGORY, CONTENT_ID, TITLE
+from artifacts.names import CATEGORY, CONTENT_ID, ITEM, TITLE, Side
 from artifacts.paths import Dataset
 from artifacts.vocabulary import INEXACT, id_of_number, ids_of_numbers
 from configs.errors import UserError
@@ -73,40 +73,42 @@ def is_file(path: str) -> bool:
     return not in_bigquery(path) and storage.exists(path)
 
 
-def read_table(path: str) -> pa.Table:
+def read_table(path: str, side: Side = ITEM) -> pa.Table:
     """Return the columns of a file, local or gs://, see `checked`; those of a CSV are text.
+
+    side: of the rows; the site's own table of visitors is read in the same way.
 
     Raise UserError if it cannot be read or is not of its kind, or see `checked`.
     """
     if in_bigquery(path):
-        raise UserError(f"catalogue {path}: only pipeline.preprocess reads tables of BigQuery; name a file here")
+        raise UserError(f"{side.catalogue} {path}: only pipeline.preprocess reads tables of BigQuery; name a file here")
     ending = path.rpartition(".")[2].lower()
     if ending == "parquet":
-        table = _parquet(path)
+        table = _parquet(path, side)
     elif ending in ("jsonl", "ndjson", "json"):
-        table = _json_lines(path)
+        table = _json_lines(path, side)
     else:
-        table = _csv(path)
-    return checked(table, path)
+        table = _csv(path, side)
+    return checked(table, path, side)
 
 
-def checked(table: pa.Table, path: str) -> pa.Table:
-    """Return a catalogue with contentId, title and category as text; empty text is null.
+def checked(table: pa.Table, path: str, side: Side = ITEM) -> pa.Table:
+    """Return a catalogue with contentId (or visitorId), title and category as text; empty text is null.
 
-    Raise UserError if it has no contentId, or a column twice, or one of these columns is not text or numbers, or an id
+    Raise UserError if it has no such id, or a column twice, or one of these columns is not text or numbers, or an id
     is a time.
     """
-    names = table.column_names
-    if CONTENT_ID not in names:
-        raise UserError(f"catalogue {path} has no column contentId: name the column of the items' ids so")
+    names, what, texts = table.column_names, f"{side.catalogue} {path}", {side.id, TITLE, CATEGORY}
+    if side.id not in names:
+        raise UserError(f"{what} has no column {side.id}: name the column of the {side.plural}' ids so")
     if len(set(names)) < len(names) or "" in names:
-        raise UserError(f"catalogue {path} has a column twice or one without a name; each needs its own")
+        raise UserError(f"{what} has a column twice or one without a name; each needs its own")
     columns = {}
     for name in names:
         column = table[name].combine_chunks()
-        if name == CONTENT_ID and pa.types.is_temporal(column.type):
-            raise UserError(f"catalogue {path}, column {name} is {column.type} and no id; write it as text")
-        columns[name] = as_text(column, f"catalogue {path}, column {name}") if name in COLUMNS else _plain(column)
+        if name == side.id and pa.types.is_temporal(column.type):
+            raise UserError(f"{what}, column {name} is {column.type} and no id; write it as text")
+        columns[name] = as_text(column, f"{what}, column {name}") if name in texts else _plain(column)
     return pa.table(columns)
 
 
@@ -145,8 +147,8 @@ def _texts_or_empty(table: pa.Table, name: str) -> list[str]:
     return table[name].cast(pa.string()).fill_null("").to_pylist()
 
 
-def _csv(path: str) -> pa.Table:
-    rows = id_lists.rows(path, "catalogue")
+def _csv(path: str, side: Side) -> pa.Table:
+    rows = id_lists.rows(path, side.catalogue)
     header = [name.strip() for name in next(rows, ("", []))[1]]
     values: list[list[str]] = []
     for where, row in rows:
@@ -159,9 +161,9 @@ def _csv(path: str) -> pa.Table:
     return pa.table([pa.array(column, pa.string()) for column in columns], names=header)
 
 
-def _json_lines(path: str) -> pa.Table:
+def _json_lines(path: str, side: Side) -> pa.Table:
     rows: list[dict[str, Any]] = []
-    for number, line in enumerate(id_lists.lines(id_lists.read_text(path, "catalogue")), 1):
+    for number, line in enumerate(id_lists.lines(id_lists.read_text(path, side.catalogue)), 1):
         if not line.strip():
             continue
         try:
@@ -169,7 +171,7 @@ def _json_lines(path: str) -> pa.Table:
         except ValueError:
             row = None
         if not isinstance(row, dict):
-            raise UserError(f"catalogue {path}, line {number} is not a JSON object; write one object per line")
+            raise UserError(f"{side.catalogue} {path}, line {number} is not a JSON object; write one object per line")
         rows.append(row)
     names = dict.fromkeys(name for row in rows for name in row)
     return pa.table({name: _array([row.get(name) for row in rows]) for name in names})
@@ -191,8 +193,10 @@ def _text_of_json(value: Any) -> str | None:
     return value if isinstance(value, str | None) else orjson.dumps(value).decode()
 
 
-def _parquet(path: str) -> pa.Table:
+def _parquet(path: str, side: Side) -> pa.Table:
     try:
-        return pq.ParquetFile(io.BytesIO(id_lists.read_file(path, "catalogue"))).read()
+        return pq.ParquetFile(io.BytesIO(id_lists.read_file(path, side.catalogue))).read()
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"catalogue {path} cannot be read: {' '.join(str(error).split())}; write it again") from None
+        raise UserError(
+            f"{side.catalogue} {path} cannot be read: {' '.join(str(error).split())}; write it again"
+        ) from None

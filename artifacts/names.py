@@ -9,6 +9,7 @@ from typing import NamedTuple
 VISITOR_ID = "visitorId"
 CONTENT_ID = "contentId"
 AMOUNT = "amount"  # dwell in ms, or the rating a table gives
+OWNER = "owner"  # the item or the visitor that an attribute describes
 TIME_MS = "time_ms"  # of the last view, since 1970
 AGAIN = "again"  # whether the item may be recommended to the visitor again; only if a signal allows it
 
@@ -61,6 +62,27 @@ ITEM_PLACE = "item_place"
 VISITOR_COUNT = "visitor_count"  # interactions of each visitor in the block
 ITEM_COUNT = "item_count"  # interactions of each item in the block
 MEDIAN = "median"  # of the amounts, in ms for a dwell
+
+
+class Side(NamedTuple):
+    """A side that has features; its section of settings and its part of the manifest are called as its features are."""
+
+    features: str  # prefix of the files of those in the vocabulary, and the first part of the names of counts
+    new: str  # prefix of the files of those that are not in it
+    id: str  # column with the ids, in the table of one's own
+    plural: str
+    attributes: str  # first part of the names of the counts of attributes in the data
+    catalogue: str  # setting that names the table, and first part of the names of its counts
+
+    @property
+    def graph(self) -> str:
+        """The directory, below the dataset's, of the SavedModel that makes the features of raw attributes."""
+        return f"{self.features}_fn"
+
+
+ITEM = Side("item_features", "new_item_features", CONTENT_ID, "items", "attributes", "catalogue")
+USER = Side("user_features", "new_user_features", VISITOR_ID, "visitors", "user_attributes", "user_catalogue")
+
 
 DAY_SECONDS = 86_400
 DAY_MS = 86_400_000

@@ -61,6 +61,9 @@ class Dataset(Output):
     new_item_features = Below("new_item_features")  # prefix of the shards of items that nobody has viewed yet
     new_items = Below("new_items.parquet")  # these items and their attributes, in the order of new_item_features
     item_features_fn = Below("item_features_fn")  # the SavedModel that makes the features of raw attributes
+    user_features = Below("user_features")  # as item_features, of the visitors
+    new_user_features = Below("new_user_features")  # of visitors with attributes and without views
+    user_features_fn = Below("user_features_fn")  # as item_features_fn
     rejected = Below("rejected")  # directory of the rejected rows, JSON lines
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from artifacts import storage
 from artifacts.manifests import InputTable
-from artifacts.names import FINAL, day_table_of_path, tables_to_read
+from artifacts.names import FINAL, ITEM, USER, day_table_of_path, tables_to_read
 from configs import cli
 from configs.errors import UserError
 from configs.settings import BIGQUERY, BigQuerySettings, Settings
@@ -71,20 +71,22 @@ def tables_of(settings: Settings, date: datetime.date) -> list[InputTable]:
     return [table for _, table in window]
 
 
-def table_of_catalogue(settings: Settings) -> InputTable | None:
-    """Return the table of BigQuery that is the catalogue, None if it is a file or there is none.
+def tables_of_attributes(settings: Settings) -> list[InputTable]:
+    """Return the tables of BigQuery that are the catalogue and the table of visitors, as far as they are there.
 
     Raises:
         UserError: BigQuery has no such table, or refuses the request.
     """
-    url = settings.catalogue or ""
-    if not url.startswith(BIGQUERY):
-        return None
-    name = url.removeprefix(BIGQUERY)
-    if len(name.rsplit(".", 2)) < 3:
-        raise UserError(f"catalogue {url}: write it as {BIGQUERY}PROJECT.DATASET.TABLE")
-    with bigquery_client(settings.bigquery) as client:
-        return _as_input(client.get_table(name))
+    tables = []
+    for setting, url in ((ITEM.catalogue, settings.catalogue), (USER.catalogue, settings.user_catalogue)):
+        if url is None or not url.startswith(BIGQUERY):
+            continue
+        name = url.removeprefix(BIGQUERY)
+        if len(name.rsplit(".", 2)) < 3:
+            raise UserError(f"{setting} {url}: write it as {BIGQUERY}PROJECT.DATASET.TABLE")
+        with bigquery_client(settings.bigquery) as client:
+            tables.append(_as_input(client.get_table(name)))
+    return tables
 
 
 def _tables(url: str, settings: BigQuerySettings) -> Iterator[InputTable]:

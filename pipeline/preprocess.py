@@ -7,17 +7,20 @@ import time
 import uuid
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifacts.manifests import DatasetManifest
+from artifacts.names import ITEM, USER
 from configs import cli
 from configs.explain import explain
 from configs.settings import Settings
 from pipeline import validate
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from apache_beam.options.pipeline_options import PipelineOptions
 
+    from pipeline.dataset.features.choice import Choice
     from pipeline.dataset.grouping import Sizes
     from pipeline.sources.input_files import Input
 
@@ -104,6 +107,10 @@ def _describe(settings: Settings, beam_flags: Sequence[str], replace: bool, need
         from pipeline.dataset.features import choice
 
         print(choice.describe(settings, inputs.read_catalogue(settings, need_catalogue)))
+    if settings.user_features.fields and not in_bigquery(settings.user_catalogue or ""):
+        from pipeline.dataset.features import choice
+
+        print(choice.describe(settings, inputs.read_user_catalogue(settings), USER))
     print(beam_options.describe(beam_options.from_settings(settings, beam_flags)))
     if output:
         print(output)
@@ -125,21 +132,18 @@ def preprocess(
     from artifacts.paths import join
     from pipeline.beam import counters, finalize, progress
     from pipeline.dataset import display, transforms
-    from pipeline.dataset.features import choice as features
     from pipeline.dataset.grouping import Sizes
     from pipeline.dataset.manifest import Job
     from pipeline.sources import inputs
-    from pipeline.sources.items import catalogue
 
     started = time.time()
     root = cli.required(settings.dataset_dir, "dataset_dir")
     publish.refuse_wildcards(root)
     options, test_files = _check(settings, beam_flags)
-    table = inputs.read_catalogue(settings, need_catalogue)
-    choice = features.choose(settings, table)
+    attributes = _attributes(settings, need_catalogue)
     with publish.staged(root, "dataset", replace) as staging, inputs.opened(settings) as files:
-        joined = catalogue.stage(table, join(staging, finalize.TEMPORARY))
-        job = Job(settings, files, test_files, root, staging, started, joined, sizes or Sizes(), choice)
+        described = attributes.staged(join(staging, finalize.TEMPORARY))
+        job = Job(settings, files, test_files, root, staging, started, sizes=sizes or Sizes(), **described)
         with progress.waiting(f"preprocessing {len(files.files)} {'streams' if files.read else 'files'}"):
             result = transforms.run(job, options, partial(finalize.write_summary, path=join(staging, finalize.SUMMARY)))
         manifest = job.make_manifest(finalize.take_summary(staging))
@@ -158,30 +162,49 @@ def submit(settings: Settings, beam_flags: Sequence[str], replace: bool, need_ca
     from artifacts.storage import locks
     from pipeline.beam.finalize import TEMPORARY, PublishFromWorker
     from pipeline.dataset import transforms
-    from pipeline.dataset.features import choice as features
     from pipeline.dataset.manifest import Job
     from pipeline.sources import inputs
-    from pipeline.sources.items import catalogue
 
     started, run = time.time(), uuid.uuid4().hex[:12]
     root = publish.target_of(cli.required(settings.dataset_dir, "dataset_dir"))
     publish.refuse_wildcards(root)
     options, test_files = _check(settings, beam_flags)
-    table = inputs.read_catalogue(settings, need_catalogue)
-    choice = features.choose(settings, table)
+    attributes = _attributes(settings, need_catalogue)
     with locks.claim(root):
         publish.refuse_occupied(root, "dataset", replace)
     staging = f"{root}.partial-{run}"
     storage.make_directory(staging)
     try:
         with inputs.opened(settings, keep=True) as files:
-            joined = catalogue.stage(table, join(staging, TEMPORARY))
-            job = Job(settings, files, test_files, root, staging, started, joined, choice=choice)
+            described = attributes.staged(join(staging, TEMPORARY))
+            job = Job(settings, files, test_files, root, staging, started, **described)
             transforms.run(job, options, PublishFromWorker(job.make_manifest, root, staging, run, replace), wait=False)
     except BaseException:
         storage.remove(staging)
         raise
     print(f"submitted run {run}: it writes to {staging} and publishes the dataset in {root} when it is done")
+
+
+class _Attributes(NamedTuple):
+    """The tables that attributes of items and of visitors are in, and those that become features."""
+
+    tables: tuple[pa.Table | None, pa.Table | None]
+    choices: tuple[Choice, Choice]
+
+    def staged(self, directory: str) -> dict[str, Any]:
+        """Write the tables where the workers of a job can read them; return the job's fields."""
+        from pipeline.sources.items import catalogue
+
+        paths = (catalogue.stage(table, directory, side) for table, side in zip(self.tables, (ITEM, USER), strict=True))
+        return dict(zip(("catalogue", "user_catalogue", "choice", "user_choice"), (*paths, *self.choices), strict=True))
+
+
+def _attributes(settings: Settings, need_catalogue: bool) -> _Attributes:
+    from pipeline.dataset.features import choice
+    from pipeline.sources import inputs
+
+    tables = inputs.read_catalogue(settings, need_catalogue), inputs.read_user_catalogue(settings)
+    return _Attributes(tables, (choice.choose(settings, tables[0]), choice.choose(settings, tables[1], USER)))
 
 
 def _import_libraries() -> None:

@@ -1,6 +1,6 @@
-"""Features of items: sparse rows of numbers, from attributes such as title, category and price.
+"""Features of items and of visitors: sparse rows of numbers, from attributes such as title, price and country.
 
-A row is L2-normalised, or empty for an item without attributes. The files have the layout of a dataset's rows; the
+A row is L2-normalised, or empty for one without attributes. The files have the layout of a dataset's rows; the
 manifest has the width, and the attribute behind each column.
 """
 
@@ -16,11 +16,11 @@ import scipy.sparse
 from artifacts import storage, tfrecords
 from artifacts.checksums import FileDescription, describe_bytes
 from artifacts.manifests import DatasetManifest
+from artifacts.names import ITEM, Side
 from artifacts.paths import Dataset, join, shard_name
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 
-ITEMS, NEW_ITEMS = "item_features", "new_item_features"  # prefixes of the files
 _BATCH = 1 << 20  # entries that are encoded at once
 _REMEDY = "make the dataset again"
 
@@ -53,32 +53,33 @@ class Features:
         return cls(rows.indptr, rows.indices, rows.values, matrix.shape[1])
 
 
-def read_item_features(root: str) -> Features | None:
-    """Return the features of a dataset's items, row i of itemId i; None if the dataset has none.
+def read_known(root: str, side: Side = ITEM) -> Features | None:
+    """Return the features of a dataset's items (or visitors), row i of index i; None if the dataset has none.
 
     Raise UserError if a file is missing, damaged or does not fit the manifest.
     """
     manifest = DatasetManifest.read(Dataset(root).manifest)
-    account = manifest.item_features
-    return _read(root, manifest, ITEMS, account.width, manifest.counts.items) if account else None
+    account = manifest.features_of(side)
+    size = manifest.counts.items if side == ITEM else manifest.counts.users
+    return _read(root, manifest, side.features, account.width, size) if account else None
 
 
-def read_new_items(root: str) -> tuple[list[bytes], Features] | None:
-    """Return the contentIds of the items that are not in the vocabulary, ascending, and their features.
+def read_new(root: str, side: Side = ITEM) -> tuple[list[bytes], Features] | None:
+    """Return the ids of the items (or visitors) that are not in the vocabulary, and their features.
 
-    None if the dataset has no features; see `read_item_features`.
+    Items ascend by their ids. None if the dataset has no features; see `read_known`.
     """
     manifest = DatasetManifest.read(Dataset(root).manifest)
-    account = manifest.item_features
+    account = manifest.features_of(side)
     if account is None:
         return None
     ids = [b""] * account.new
-    for path in _paths(root, manifest, NEW_ITEMS):
+    for path in _paths(root, manifest, side.new):
         for key, name in tfrecords.read_ids(path):
             if not 0 <= key < len(ids):
-                raise UserError(f"{path} has more new items than the manifest states; {_REMEDY}")
+                raise UserError(f"{path} has more new {side.plural} than the manifest states; {_REMEDY}")
             ids[key] = name
-    return ids, _read(root, manifest, NEW_ITEMS, account.width, account.new)
+    return ids, _read(root, manifest, side.new, account.width, account.new)
 
 
 def _read(root: str, manifest: DatasetManifest, prefix: str, width: int, size: int) -> Features:

@@ -24,7 +24,7 @@ from artifacts.manifests.night import InputTable as InputTable
 from artifacts.manifests.night import LiveVersion as LiveVersion
 from artifacts.manifests.night import RunManifest as RunManifest
 from artifacts.manifests.night import StepRecord as StepRecord
-from artifacts.names import EVALUATION, HELD_OUT, REPORT
+from artifacts.names import EVALUATION, HELD_OUT, ITEM, REPORT, Side
 from artifacts.paths import join
 from configs.errors import UserError
 from configs.settings import (
@@ -36,6 +36,7 @@ from configs.settings import (
     SourceSettings,
     SplitSettings,
     TrainingSettings,
+    UserFeatureSettings,
 )
 
 
@@ -78,6 +79,7 @@ class DatasetSections(Part):
     split: SplitSettings
     dataset: DatasetSettings
     item_features: ItemFeatureSettings = ItemFeatureSettings()
+    user_features: UserFeatureSettings = UserFeatureSettings()
 
 
 class Comparison(Part):
@@ -117,11 +119,18 @@ class DatasetManifest(Manifest):
     attributes: dict[str, int] = Field(default_factory=dict)  # items with each, with several values, not numbers
     catalogue: dict[str, int] | None = None  # its rows, those found, and items that have one; null without a catalogue
     item_features: FeaturesAccount | None = None  # null if the settings ask for none
+    user_attributes: dict[str, int] = Field(default_factory=dict)  # as `attributes`, of visitors
+    user_catalogue: dict[str, int] | None = None  # as `catalogue`, of visitors
+    user_features: FeaturesAccount | None = None  # as `item_features`, of visitors
     visitors_hashed_with: str | None = None  # name of the key; null if the visitorIds were not hashed
     settings: DatasetSections
     steps: dict[str, dict[str, int]] = Field(default_factory=dict)  # rows and bytes of each
     compared: Comparison | None = None  # with the last good dataset
     run: str | None = None  # the Dataflow run that made it
+
+    def features_of(self, side: Side) -> FeaturesAccount | None:
+        """Return the account of the features of a side."""
+        return self.item_features if side == ITEM else self.user_features
 
     def wrong_sums(self) -> Iterator[str]:
         """Yield a line per side whose files do not add up to the manifest's counts."""

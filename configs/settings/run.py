@@ -11,9 +11,10 @@ from pydantic import Field
 from configs.settings import layers, yaml_files
 from configs.settings.cloud import BigQuerySettings, CloudSettings, DataflowSettings, VertexSettings
 from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSettings, SplitSettings, ValidationSettings
-from configs.settings.features import ItemFeatureSettings
+from configs.settings.features import ItemFeatureSettings, UserFeatureSettings
 from configs.settings.prediction import NightlySettings, PredictionSettings, ServingSettings
 from configs.settings.section import Section, validate
+from configs.settings.signals import USER_ATTRIBUTES
 from configs.settings.source import SourceSettings
 from configs.settings.training import (
     ColdStartSettings,
@@ -31,6 +32,7 @@ class Settings(Section):
     rating: RatingSettings = RatingSettings()
     dataset: DatasetSettings = DatasetSettings()
     item_features: ItemFeatureSettings = ItemFeatureSettings()
+    user_features: UserFeatureSettings = UserFeatureSettings()
     split: SplitSettings = SplitSettings()
     privacy: PrivacySettings = PrivacySettings()
     validation: ValidationSettings = ValidationSettings()
@@ -64,6 +66,9 @@ class Settings(Section):
     added_items: str | None = None
     """File of the items that were added between two trainings: wals items changes it, prediction and the server read
     it; one that does not exist has no items."""
+    user_catalogue: str | None = None
+    """Table of visitors with the column visitorId and attributes for user_features, which win over those of the data:
+    a CSV, .jsonl or .parquet file, or bq://PROJECT.DATASET.TABLE."""
     beam: dict[str, str | int | float | bool | list[str]] = Field(default_factory=dict)
     """Beam's own pipeline options by name, e.g. runner or temp_location; flags override them."""
 
@@ -93,7 +98,8 @@ class Settings(Section):
 def resolve(settings: Settings) -> Settings:
     """Return the settings with every value filled in that follows from others.
 
-    `source.start_date` follows from `source.window_days` and `source.end_date`, `split.time` from `split.days`,
+    `source.start_date` follows from `source.window_days` and `source.end_date`, `source.user_attributes` from
+    `user_features.fields`, `split.time` from `split.days`,
     `rating.weight` from the signals, and the project and the labels of BigQuery from those of `cloud`. Resolving twice
     is the same as resolving once.
     """
@@ -108,13 +114,24 @@ def resolve(settings: Settings) -> Settings:
         counts = source.kind != "table" and not all(signal.dwell for signal in source.all_signals)
         weighed = counts and settings.rating.preset != "course"
         changes["rating"] = {"weight": "log" if weighed else "none"}
+    of_source: dict[str, Any] = {}
     if source.window_days is not None and end is not None:
-        changes["source"] = {"start_date": end - datetime.timedelta(days=source.window_days - 1)}
+        of_source["start_date"] = end - datetime.timedelta(days=source.window_days - 1)
+    if settings.user_features.fields and source.user_attributes is None:
+        of_source["user_attributes"] = _user_attributes(settings)
+    changes["source"] = of_source
     if split.days is not None and end is not None:
         first = end - datetime.timedelta(days=split.days - 1)
         changes["split"] = {"time": datetime.datetime.combine(first, datetime.time()), "days": None}
     sections = {name: getattr(settings, name).model_copy(update=update) for name, update in changes.items()}
     return settings.model_copy(update=sections)
+
+
+def _user_attributes(settings: Settings) -> dict[str, str]:
+    """Return the visitors' attributes that a source has by default, without those that user_features does not name."""
+    fields, known = settings.user_features.fields, USER_ATTRIBUTES[settings.source.kind]
+    wanted = known if fields == "auto" else {field.name for field in fields}
+    return {name: field for name, field in known.items() if name in wanted}
 
 
 def load_settings(

@@ -39,9 +39,47 @@ _FIELDS = {
         *("event.eventCategory", "event.eventAction", "event.eventLabel"),
     ),
 }
+# Fields of a visitor, and those that user_features reads unless source.user_attributes names others. A city, a network
+# or a device's model would single out too many.
+_VISITOR_FIELDS = {
+    "ga4": (
+        *("device.category", "device.operating_system", "device.language", "device.web_info.browser", "platform"),
+        *("geo.continent", "geo.sub_continent", "geo.country", "geo.region"),
+        *("traffic_source.source", "traffic_source.medium", "traffic_source.name"),
+        *("visitor_type", "user_property.NAME"),
+    ),
+    "ga360": (
+        *("device.deviceCategory", "device.operatingSystem", "device.language", "device.browser", "channelGrouping"),
+        *("geoNetwork.continent", "geoNetwork.subContinent", "geoNetwork.country", "geoNetwork.region"),
+        *("trafficSource.source", "trafficSource.medium", "trafficSource.campaign"),
+        *("visitor_type", "dimension.N"),
+    ),
+}
+USER_ATTRIBUTES: Mapping[str, Mapping[str, str]] = {
+    "ga4": {
+        "device": "device.category",
+        "operating_system": "device.operating_system",
+        "language": "device.language",
+        "country": "geo.country",
+        "source": "traffic_source.source",
+        "medium": "traffic_source.medium",
+        "visitor_type": "visitor_type",
+    },
+    "ga360": {
+        "device": "device.deviceCategory",
+        "operating_system": "device.operatingSystem",
+        "language": "device.language",
+        "country": "geoNetwork.country",
+        "source": "trafficSource.source",
+        "medium": "trafficSource.medium",
+        "visitor_type": "visitor_type",
+    },
+    "table": {},
+}
 _AMOUNTS = {"ga4": ("count", "quantity", "param.NAME"), "ga360": ("count", "quantity", "event.eventValue")}
 _PATTERNS = {
     "param.NAME": r"param\..+",
+    "user_property.NAME": r"user_property\..+",
     "dimension.N": r"dimension\.[1-9][0-9]{0,2}",
     "content_group.N": r"content_group\.[1-5]",
 }
@@ -172,14 +210,26 @@ PresetName = Literal["ga4_shop", "ga4_pages", "ga4_articles", "ga4_app", "ga360_
 
 
 def problems_of_attributes(attributes: Mapping[str, str], kind: str) -> Iterator[str]:
-    """Yield what is wrong with attributes, a field by the name of its column."""
-    for name, field in attributes.items():
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            yield f"attributes: {name} is not a name of lower-case letters, digits and _"
+    """Yield what is wrong with the items' attributes, a field by the name of its column."""
+    yield from _problems_of_fields("attributes", attributes, kind, _FIELDS[kind])
+    for name in attributes:
         if name in RESERVED:
             yield f"attributes: {name} is a column of items.parquet; choose another name"
-        if not _is_one_of(field, _FIELDS[kind]):
-            yield f"attributes.{name}: {field} is not a field of {kind} (known: {', '.join(_FIELDS[kind])})"
+
+
+def problems_of_user_attributes(attributes: Mapping[str, str], kind: str) -> Iterator[str]:
+    """Yield what is wrong with the visitors' attributes, a field by its name."""
+    yield from _problems_of_fields("user_attributes", attributes, kind, _VISITOR_FIELDS[kind])
+
+
+def _problems_of_fields(
+    setting: str, attributes: Mapping[str, str], kind: str, known: tuple[str, ...]
+) -> Iterator[str]:
+    for name, field in attributes.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            yield f"{setting}: {name} is not a name of lower-case letters, digits and _"
+        if not _is_one_of(field, known):
+            yield f"{setting}.{name}: {field} is not a field of {kind} (known: {', '.join(known)})"
 
 
 def _is_one_of(value: str, known: tuple[str, ...]) -> bool:

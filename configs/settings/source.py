@@ -9,7 +9,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from configs.settings.section import Date, Section
-from configs.settings.signals import ANY_EVENT, PRESETS, PageSettings, PresetName, Signal, problems_of_attributes
+from configs.settings.signals import (
+    ANY_EVENT,
+    PRESETS,
+    PageSettings,
+    PresetName,
+    Signal,
+    problems_of_attributes,
+    problems_of_user_attributes,
+)
 
 _NO_IDS = ("(not set)", "NULL", "NaN", "null", "undefined")
 _NO_IDS_OF_GOOGLE, _NO_IDS_OF_PYTHON = ("(other)", "not available in demo dataset", "(data deleted)"), ("None", "nan")
@@ -72,6 +80,11 @@ class SourceSettings(Section):
     """GA: columns of items.parquet and their fields, e.g. {title: items.item_name}. Unset is that of the preset."""
     attribute_rule: Literal["last", "most_frequent"] = "last"
     """The value of an attribute that counts if an item has several; the others are counted."""
+    user_attributes: dict[str, str] | None = None
+    """GA: attributes of visitors and their fields, e.g. {country: geo.country}, which user_features needs. Unset is
+    device, operating_system, language, country, source, medium and visitor_type, as far as user_features wants them."""
+    user_attribute_rule: Literal["last", "most_frequent"] = "most_frequent"
+    """The value of an attribute that counts if a visitor has several; the others are counted."""
     start_date: Date | None = None
     """First day of the window, inclusive."""
     end_date: Date | None = None
@@ -156,6 +169,11 @@ class SourceSettings(Section):
         return PRESETS[self.preset].attributes
 
     @property
+    def visitor_attributes(self) -> Mapping[str, str]:
+        """The fields of the visitors' attributes, by their names; none unless user_features needs some (`resolve`)."""
+        return self.user_attributes or {}
+
+    @property
     def page_parameters(self) -> tuple[str, ...] | Literal["all"]:
         """The parameters of a URL's query that are part of its page's id."""
         if self.page.keep_parameters is not None:
@@ -202,6 +220,7 @@ class SourceSettings(Section):
     def _problems_of_signals(self) -> Iterator[str]:
         if self.kind == "table":
             given = {"preset": bool(self.preset), "signals": bool(self.signals), "attributes": bool(self.attributes)}
+            given["user_attributes"] = bool(self.user_attributes)
             given["page"] = self._has_page_rules
             yield from (
                 f"{name} is for exports of Google Analytics, not for kind table" for name, on in given.items() if on
@@ -218,6 +237,7 @@ class SourceSettings(Section):
         if self._has_page_rules and "page" not in (*(s.item for s in self.all_signals), *self.item_attributes.values()):
             yield "page: no signal and no attribute has the field page, so its rules would change nothing; remove them"
         yield from problems_of_attributes(self.attributes or {}, self.kind)
+        yield from problems_of_user_attributes(self.user_attributes or {}, self.kind)
 
     @property
     def _has_page_rules(self) -> bool:

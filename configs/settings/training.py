@@ -97,6 +97,8 @@ class ColdStartSettings(Section):
     and to improve those of the others (docs/cold-start.md)."""
     attributes_penalty: PositiveFloat = 1.0
     """mu, the penalty of the regression from attributes to factors; larger values trust attributes less."""
+    user_attributes_penalty: PositiveFloat = 100.0
+    """mu of the regression from visitors' attributes to factors, which needs more of it than that of items."""
     few_views: NonNegativeInt = 10
     """Known items have factors from attributes and views; those of items with fewer visitors than this are longer than
     trained ones, by new_items_length and the more the fewer visitors; 0 leaves all known items as they were trained."""
@@ -127,6 +129,9 @@ class EvaluationSettings(Section):
     new_items: float = Field(0.0, ge=0, lt=1)
     """Share of the items to hide from a second training, which then recommends them by their attributes: measures what
     new items are worth, if the dataset has features; 0 does not measure it."""
+    new_visitors: float = Field(0.0, ge=0, lt=1)
+    """Share of the visitors to hide from a second training, who are then answered by their attributes: measures what
+    these are worth next to popularity, if the dataset has features of visitors; 0 does not measure it."""
     resamples: int = Field(1000, ge=100, le=100_000)
     """Bootstrap samples from which the intervals are computed."""
     confidence: float = Field(0.95, gt=0.5, lt=1)

@@ -29,6 +29,7 @@ FILES = (
     "prediction.block",
     "catalogue",
     "added_items",
+    "user_catalogue",
 )
 _LEASE_SECONDS = 360.0  # a lock on gs:// lapses sooner if nobody renews it
 
@@ -99,15 +100,20 @@ class Preprocess(Step):
     name = "preprocess"
     module = "pipeline.preprocess"
     output = attrgetter("dataset")
-    settings = frozenset({"source", "rating", "dataset", "item_features", "split", "privacy", "catalogue"})
+    settings = frozenset(
+        {
+            *("source", "rating", "dataset", "item_features", "user_features", "split", "privacy"),
+            *("catalogue", "user_catalogue"),
+        }
+    )
     manifest = DatasetManifest
 
     def flags(self, plan: Plan) -> tuple[str, ...]:
         return ("--dataset_dir", self.output(plan.night), "--replace")
 
     def inputs(self, plan: Plan) -> Any:
-        catalogue = inputs.table_of_catalogue(plan.settings)  # a file's checksum is among those of the settings
-        return [table.model_dump() for table in (*plan.tables, *([catalogue] if catalogue else []))]
+        tables = inputs.tables_of_attributes(plan.settings)  # a file's checksum is among those of the settings
+        return [table.model_dump() for table in (*plan.tables, *tables)]
 
 
 class Train(Step):

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from artifacts.manifests import Comparison, DatasetManifest, FeaturesAccount
+from artifacts.names import ITEM, USER, Side
 from configs import cli
 from configs.settings.features import OF_WORDS
 from pipeline.dataset.comparison import readable
@@ -27,9 +28,7 @@ def show(root: str, manifest: DatasetManifest) -> None:
     rows += [(f"skipped: {reason}", count) for reason, count in manifest.skipped.items()]
     rows += [(f"CSV files: {dialect}", count) for dialect, count in manifest.csv_dialects.items()]
     rows += [(f"deletion list: {name}", count) for name, count in (manifest.deletion_list or {}).items()]
-    rows += [(f"catalogue: {name.replace('_', ' ')}", count) for name, count in (manifest.catalogue or {}).items()]
-    if manifest.item_features:
-        rows += _of_features(manifest.item_features)
+    rows += _of_tables(manifest)
     if manifest.median is not None:
         source = manifest.settings.source
         is_dwell = not source.rating_column if source.kind == "table" else all(one.dwell for one in source.all_signals)
@@ -45,31 +44,54 @@ def _remarks(manifest: DatasetManifest) -> Iterator[str]:
     """Yield a line per thing that is probably not meant."""
     if manifest.catalogue and not manifest.catalogue["items"]:
         yield "no item of the dataset is in the catalogue: write its contentIds as in the export"
+    if manifest.user_catalogue and not manifest.user_catalogue["visitors"]:
+        yield "no visitor of the dataset is in the user_catalogue: write its visitorIds as in the export"
     for name, count in manifest.attributes.items():
         if name.startswith(_NOT_A_NUMBER):
             attribute = name.removeprefix(_NOT_A_NUMBER)
             yield f"the {attribute} of {count:,} items is not a number and left out; write it without currency"
-    for name, reason in (manifest.item_features.left_out if manifest.item_features else {}).items():
-        yield f"no features of {name}: {reason}"
-    for field in manifest.item_features.fields if manifest.item_features else ():
-        if field.kind in OF_WORDS and field.size <= _ONE_VALUE and not field.missing:
-            yield f"all items have the same {field.name}, which tells nothing about new ones; leave the field out"
+    for side in (ITEM, USER):
+        if account := manifest.features_of(side):
+            yield from _advise(account, side)
 
 
-def _of_features(account: FeaturesAccount) -> Iterator[tuple[str, int | str]]:
-    """Yield the rows of the items' features: per field, what it has; then the items without features."""
+def _of_tables(manifest: DatasetManifest) -> Iterator[tuple[str, int | str]]:
+    """Yield the rows of both sides' tables, then of their features."""
+    for name, counts in (("catalogue", manifest.catalogue), ("user catalogue", manifest.user_catalogue)):
+        yield from ((f"{name}: {count.replace('_', ' ')}", number) for count, number in (counts or {}).items())
+    for side in (ITEM, USER):
+        if account := manifest.features_of(side):
+            yield from _of_features(account, side)
+
+
+def _advise(account: FeaturesAccount, side: Side) -> Iterator[str]:
+    for name, reason in account.left_out.items():
+        yield f"no {_called(side)} of {name}: {reason}"
     for field in account.fields:
-        yield f"features: {field.name}, {field.kind}", field.size
+        if field.kind in OF_WORDS and field.size <= _ONE_VALUE and not field.missing:
+            tells = "which tells nothing about new ones; leave the field out"
+            yield f"all {side.plural} have the same {field.name}, {tells}"
+
+
+def _called(side: Side) -> str:
+    return "features" if side == ITEM else f"features of {side.plural}"
+
+
+def _of_features(account: FeaturesAccount, side: Side) -> Iterator[tuple[str, int | str]]:
+    """Yield the rows of a side's features: per field, what it has; then those without features."""
+    name, plural = _called(side), side.plural
+    for field in account.fields:
+        yield f"{name}: {field.name}, {field.kind}", field.size
         if field.missing:
-            yield f"features: {field.name} missing", field.missing
+            yield f"{name}: {field.name} missing", field.missing
         for reason, count in field.dropped.items():
-            yield f"features: {field.name} {reason.replace('_', ' ')}", count
-    yield "items without features", account.without
-    yield "new items", account.new
+            yield f"{name}: {field.name} {reason.replace('_', ' ')}", count
+    yield f"{plural} without features", account.without
+    yield f"new {plural}", account.new
     if account.new:
-        yield "new items without features", account.new_without
+        yield f"new {plural} without features", account.new_without
     if account.new_unfit:
-        yield "new items whose id is empty or has a line end", account.new_unfit
+        yield f"new {plural} whose id is empty or has a line end", account.new_unfit
 
 
 def show_comparison(comparison: Comparison | None) -> None:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from artifacts import checksums, storage
 from artifacts.checksums import FileDescription
-from artifacts.features.fields import Field
 from artifacts.manifests import DatasetCounts, DatasetManifest, DatasetSections, Days, SplitAccount
-from artifacts.names import HELD_OUT, VIEW_DAYS
+from artifacts.names import HELD_OUT, ITEM, USER, VIEW_DAYS
 from artifacts.paths import Dataset
 from artifacts.privacy import key_name
 from artifacts.vocabulary import iterate_ids
@@ -26,7 +25,6 @@ from pipeline.dataset.row_files import AGAIN_PAIRS
 from pipeline.interactions import splits
 from pipeline.sources import privacy
 from pipeline.sources.input_files import Input
-from pipeline.sources.items import catalogue
 from pipeline.sources.table import DIALECT
 
 
@@ -42,12 +40,9 @@ class Job:
     started: float  # seconds since 1970
     catalogue: str | None = None  # where the job put it (`catalogue.stage`)
     sizes: Sizes = Sizes()  # noqa: RUF009 - frozen
-    choice: Choice = Choice((), {})  # noqa: RUF009 - frozen; of the attributes that become features
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        """The attributes that become features."""
-        return self.choice.fields
+    choice: Choice = Choice((), {})  # noqa: RUF009 - frozen; of the items' attributes that become features
+    user_catalogue: str | None = None  # as `catalogue`
+    user_choice: Choice = Choice((), {})  # noqa: RUF009 - frozen; as `choice`
 
     def make_manifest(self, summary: Summary) -> DatasetManifest:
         """Return the manifest from the job's summary (`counts`, `median` and `files`), and write the statistics.
@@ -88,8 +83,11 @@ class Job:
             csv_dialects={name.removeprefix(DIALECT): n for name, n in counts.items() if name.startswith(DIALECT)},
             deletion_list=_found_of_list(counts, settings.privacy),
             attributes=_below(counts, "attributes"),
-            catalogue=_below(counts, catalogue.COUNTS) if self.catalogue else None,
-            item_features=account.of_items(self.choice, counts, files) if self.fields else None,
+            catalogue=_below(counts, ITEM.catalogue) if self.catalogue else None,
+            item_features=account.of_side(ITEM, self.choice, counts, files) if self.choice.fields else None,
+            user_attributes=_below(counts, USER.attributes),
+            user_catalogue=_below(counts, USER.catalogue) if self.user_catalogue else None,
+            user_features=account.of_side(USER, self.user_choice, counts, files) if self.user_choice.fields else None,
             visitors_hashed_with=key_name(privacy.rules(settings.privacy)[0]),
             settings=DatasetSections(
                 source=settings.source,
@@ -97,6 +95,7 @@ class Job:
                 split=settings.split,
                 dataset=settings.dataset,
                 item_features=settings.item_features,
+                user_features=settings.user_features,
             ),
         )
         manifest.compared = comparison.compare(manifest, settings.validation, self.root)

@@ -16,7 +16,7 @@ from apache_beam.runners.runner import PipelineResult
 from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
 
 from artifacts.checksums import FileDescription
-from artifacts.names import HELD_OUT
+from artifacts.names import HELD_OUT, ITEM, USER, Side
 from artifacts.paths import Dataset, join
 from configs.settings import SourceSettings
 from pipeline.beam import options as beam_options
@@ -25,7 +25,8 @@ from pipeline.beam.finalize import TEMPORARY, Summary
 from pipeline.beam.transform_files import WriteTransformFn
 from pipeline.beam.transform_fn import Encode, Learn, adapter
 from pipeline.dataset import dataset_statistics, item_statistics
-from pipeline.dataset.features.transforms import FeatureFiles, WriteItemFeatures
+from pipeline.dataset.features.transforms import FeatureFiles, FeatureJob, WriteItemFeatures
+from pipeline.dataset.features.visitors import WriteUserFeatures
 from pipeline.dataset.grouping import SIDES
 from pipeline.dataset.item_statistics import WriteItems
 from pipeline.dataset.manifest import Job
@@ -33,7 +34,7 @@ from pipeline.dataset.preprocessing_fn import feature_spec, make_preprocessing_f
 from pipeline.dataset.row_files import RowFiles, WriteRows
 from pipeline.interactions import splits
 from pipeline.interactions.blocks import BLOCK, MARKED_BLOCK
-from pipeline.sources.read_interactions import ReadInteractions
+from pipeline.sources.read_interactions import Interactions, ReadInteractions
 
 
 def run(job: Job, options: PipelineOptions, last: Callable[[Summary], object], wait: bool = True) -> PipelineResult:
@@ -74,13 +75,22 @@ def build(pipeline: beam.Pipeline, job: Job, store: BlockStore, last: Callable[[
     )
     statistics = encoded | "Statistics" >> beam.Map(dataset_statistics.count, settings.rating, timed)
     features = items.file | "Features" >> WriteFeatures(job, interactions.attributes, store)
+    of_users = transform_fn[0] | "UserFeatures" >> WriteFeaturesOfUsers(job, interactions, items.file, store)
 
     pipeline | "Finish" >> Finish(
         last,
-        counts=[counts, rows.counts, test_rows.counts, items[item_statistics.COUNTS], statistics, features.counts],
+        counts=[
+            counts,
+            rows.counts,
+            test_rows.counts,
+            items[item_statistics.COUNTS],
+            statistics,
+            features.counts,
+            of_users.counts,
+        ],
         medians=rows.medians,
-        files=[rows.files, test_rows.files, items.file, features.files],
-        others=[rejects, graph, features.graph],
+        files=[rows.files, test_rows.files, items.file, features.files, of_users.files],
+        others=[rejects, graph, features.graph, of_users.graph],
     )
 
 
@@ -117,12 +127,32 @@ class WriteFeatures(beam.PTransform):
 
     def expand(self, items: beam.PCollection) -> FeatureFiles:
         job = self.job
-        if not job.fields:
-            return FeatureFiles(*(items.pipeline | name >> beam.Create([]) for name in ("Files", "Counts", "Graph")))
-        temporary = join(job.staging, TEMPORARY)
-        return items | "OfItems" >> WriteItemFeatures(
-            job.fields, job.settings, self.attributes, job.catalogue, job.staging, self.store, temporary
-        )
+        if not job.choice.fields:
+            return FeatureFiles.none(items.pipeline)
+        features = feature_job(job, ITEM, self.store)
+        return items | "OfItems" >> WriteItemFeatures(features, self.attributes)
+
+
+@dataclass
+class WriteFeaturesOfUsers(beam.PTransform):
+    """The path of TFT's transform_fn -> the files of the visitors' features; none if the settings ask for none."""
+
+    job: Job
+    interactions: Interactions
+    items: beam.PCollection
+    store: BlockStore
+
+    def expand(self, transform_fn: beam.PCollection) -> FeatureFiles:
+        if not self.job.user_choice.fields:
+            return FeatureFiles.none(transform_fn.pipeline)
+        features, read = feature_job(self.job, USER, self.store), self.interactions
+        return transform_fn | "OfUsers" >> WriteUserFeatures(features, read.visitors, read.shards, self.items)
+
+
+def feature_job(job: Job, side: Side, store: BlockStore) -> FeatureJob:
+    """Return what the features of a side need."""
+    fields, table = (job.choice, job.catalogue) if side == ITEM else (job.user_choice, job.user_catalogue)
+    return FeatureJob(side, fields.fields, job.settings, table, job.staging, store, join(job.staging, TEMPORARY))
 
 
 @dataclass

@@ -33,13 +33,16 @@ from pipeline.sources.extract import (
     times_of_records,
     within_window,
 )
+from pipeline.sources.hits.dimensions import Dimensions
 from pipeline.sources.hits.fields import Hits
 from pipeline.sources.hits.occurrences import Occurrences, find, signals_of
-from pipeline.sources.hits.schema import SCHEMA, schema_of
+from pipeline.sources.hits.schema import DIMENSIONS, SCHEMA, schema_of
 from pipeline.sources.items import attributes
 from pipeline.sources.items.pages import PageRules
 from pipeline.sources.items.strengths import marks, strengths
 from pipeline.sources.source import Source
+from pipeline.sources.visitors import attributes as visitor_attributes
+from pipeline.sources.visitors.fields import DIMENSION, VISITOR_TYPE
 
 __all__ = ["SCHEMA", "Ga360", "extract"]
 
@@ -65,7 +68,8 @@ class Ga360(Source):
         self._split = split
 
     def _rows_of(self, raw: RawBatch, path: str) -> Extract:
-        return extract(raw, path, self.settings, self._rules)
+        before_ms = self._split.time_ms if self._split.kind == "time" else None
+        return extract(raw, path, self.settings, self._rules, before_ms)
 
     def shrink(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Sum the occurrences of each pair; views are measured with those of other files, and bots found by rows."""
@@ -86,7 +90,13 @@ class Ga360(Source):
         return (table if again is None else table.append_column(MARK, pa.array(again))), Counter()
 
 
-def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules | None = None) -> Extract:
+def extract(
+    raw: RawBatch,
+    path: str,
+    source: SourceSettings,
+    rules: PageRules | None = None,
+    before_ms: int | None = None,
+) -> Extract:
     """Return what the signals find in sessions.
 
     Args:
@@ -94,6 +104,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules |
         path: their file, for the account.
         source: the signals, the attributes, the kind of visitor, and the window.
         rules: those of source.page, if they are made already.
+        before_ms: the time from which on visitors' attributes do not count, as a split holds out what is later.
 
     Returns:
         columns of pipeline.interactions.sessions.VIEWS if a signal counts dwells, else of INTERACTIONS, and the mark if
@@ -113,7 +124,8 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules |
         used[hits.session[part.rows.hit[part.item.is_valid().to_numpy(zero_copy_only=False)]]] = True
     ledger.skip(RECORDS, "no_item", (sound & ~used).sum())
     table = _table(hits, visits, time, parts, source)
-    return Extract(table, ledger.rejects, ledger.counts, _attributes(hits, visits, time, parts, source))
+    of_visitors = _of_visitors(batch, visits, sound, source, before_ms) if source.visitor_attributes else None
+    return Extract(table, ledger.rejects, ledger.counts, _attributes(hits, visits, time, parts, source), of_visitors)
 
 
 class _Visits(NamedTuple):
@@ -182,3 +194,20 @@ def _attributes(
         fields = hits.described(source.item_attributes, part.rows)
         batches.append(attributes.collect(part.item, times_ms, fields, source.names_of_no_id))
     return batches[0] if len(batches) == 1 else attributes.add_up(pa.Table.from_batches(batches))
+
+
+def _of_visitors(
+    sessions: pa.RecordBatch, visits: _Visits, sound: np.ndarray, source: SourceSettings, before_ms: int | None
+) -> pa.RecordBatch:
+    """Return the values of the visitors' attributes in sound sessions, those without an item too."""
+    counts = sound if before_ms is None else sound & (visits.start < before_ms)
+    visitors = visits.visitor.take(pa.array(np.arange(len(counts)), mask=~counts))
+    dimensions = Dimensions(column(sessions, DIMENSIONS))
+
+    def special(field: str) -> pa.Array:
+        if field == VISITOR_TYPE:
+            return column(sessions, "visitNumber")
+        values, place = dimensions.choose(int(field.removeprefix(DIMENSION)))
+        return columns.taken(values, place[:-1])
+
+    return visitor_attributes.collect(sessions, visitors, visits.start, source, special)

@@ -18,8 +18,9 @@ from pipeline.readers.files import ExportReader
 from pipeline.readers.records import RawBatch
 from pipeline.sources import columns, times
 from pipeline.sources.events import occurrences
-from pipeline.sources.events.fields import Fields, shown
+from pipeline.sources.events.fields import Fields
 from pipeline.sources.events.occurrences import Occurrences
+from pipeline.sources.events.parameters import Parameters, shown
 from pipeline.sources.events.schema import schema_of
 from pipeline.sources.extract import (
     NO_SIGNAL,
@@ -40,8 +41,11 @@ from pipeline.sources.items.missing import NO_ITEM
 from pipeline.sources.items.pages import PageRules
 from pipeline.sources.items.strengths import marks, strengths
 from pipeline.sources.source import Source
+from pipeline.sources.visitors import attributes as visitor_attributes
+from pipeline.sources.visitors.fields import PROPERTIES, PROPERTY, VISITOR_TYPE
 
 _ITEMS = "items"  # the unit of the account for the elements of items[]
+_SESSION_NUMBER = "ga_session_number"
 _NO_USER = [None, b"", b"0"]  # user_ids of who is not signed in
 
 
@@ -54,7 +58,8 @@ class Ga4(Source):
         self._split, self._rules = split, PageRules(settings.page, settings.page_parameters)
 
     def _rows_of(self, raw: RawBatch, path: str) -> Extract:
-        return extract(raw, path, self.settings, self._rules)
+        before_ms = self._split.time_ms if self._split.kind == "time" else None
+        return extract(raw, path, self.settings, self._rules, before_ms)
 
     def shrink(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Sum what each pair counts; bots and duplicates are found by single events."""
@@ -71,7 +76,9 @@ class Ga4(Source):
         return events, Counter({"views.skipped.duplicate_event": rows.num_rows - events.num_rows})
 
 
-def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules) -> Extract:
+def extract(
+    raw: RawBatch, path: str, source: SourceSettings, rules: PageRules, before_ms: int | None = None
+) -> Extract:
     """Return what the signals in events count.
 
     Args:
@@ -79,13 +86,16 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules) 
         path: their file, for the account.
         source: the signals, the preferred user id, and the window.
         rules: those of source.page.
+        before_ms: the time from which on visitors' attributes do not count, as a split holds out what is later.
 
     Returns:
         columns of pipeline.interactions.sessions.EVENTS, or of INTERACTIONS if duplicates are kept, and the mark if a
         signal has it, one row per event and item; amounts may be 0 or below.
     """
     ledger = open_ledger(raw, path)
-    matched, (batch, numbers, names), visitors = _events_of_signals(raw, source, ledger)
+    events = _events_in_window(raw, source, ledger)
+    of_visitors = _of_visitors(events.batch, source, before_ms) if source.visitor_attributes else None
+    matched, (batch, numbers, names), visitors = _events_of_signals(events, source, ledger)
     is_counted = np.any(matched, axis=0, keepdims=True)[0]
     stamps, has_stamp = times_of_records(batch, "event_timestamp", "us", ledger)
     reasons = faults("visitor_id", visitors)
@@ -110,7 +120,7 @@ def extract(raw: RawBatch, path: str, source: SourceSettings, rules: PageRules) 
     if again is not None:
         arrays, schema = [*arrays, pa.array(again)], schema.append(MARK)
     table = pa.RecordBatch.from_arrays(arrays, schema=schema)
-    return Extract(table, ledger.rejects, ledger.counts, values)
+    return Extract(table, ledger.rejects, ledger.counts, values, of_visitors)
 
 
 class _Events(NamedTuple):
@@ -135,11 +145,34 @@ class _OfSignals(NamedTuple):
     visitors: pa.DictionaryArray
 
 
-def _events_of_signals(raw: RawBatch, source: SourceSettings, ledger: Ledger) -> _OfSignals:
-    """Return the events of visitors in the window that a signal names, and at most as many others; count those."""
+def _events_in_window(raw: RawBatch, source: SourceSettings, ledger: Ledger) -> _Events:
+    """Return the events in the window; count the others."""
     inside = within_window(times.days(column(raw.columns, "event_date")), source, ledger, raw.numbers)
     names = columns.coded_ids(column(raw.columns, "event_name"))
-    events = _Events(raw.columns, raw.numbers, names).filter(inside)
+    return _Events(raw.columns, raw.numbers, names).filter(inside)
+
+
+def _of_visitors(events: pa.RecordBatch, source: SourceSettings, before_ms: int | None) -> pa.RecordBatch:
+    """Return the values of the visitors' attributes in all events, those that no signal names too."""
+    stamps, counts = times.since_1970(column(events, "event_timestamp"), "us")
+    times_ms = stamps // 1000
+    if before_ms is not None:
+        counts = counts & (times_ms < before_ms)
+    visitors = _visitors(events, source).take(pa.array(np.arange(len(counts)), mask=~counts))
+    fields = source.visitor_attributes.values()
+    parameters = Parameters(column(events, "event_params")) if VISITOR_TYPE in fields else None
+    properties = Parameters(column(events, PROPERTIES))
+
+    def special(field: str) -> pa.Array:
+        if parameters and field == VISITOR_TYPE:
+            return parameters.of(_SESSION_NUMBER)
+        return properties.of(field.removeprefix(PROPERTY))
+
+    return visitor_attributes.collect(events, visitors, times_ms, source, special)
+
+
+def _events_of_signals(events: _Events, source: SourceSettings, ledger: Ledger) -> _OfSignals:
+    """Return the events of visitors that a signal names, and at most as many others; count those."""
     of_name = _signals_of_names(events.names, source, ledger)
     wanted = np.any(of_name, axis=0, keepdims=True)[0, _codes(events.names)]
     ledger.skip(RECORDS, NO_SIGNAL, (~wanted).sum())

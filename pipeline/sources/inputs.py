@@ -6,9 +6,12 @@ import contextlib
 from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from artifacts import catalogue as catalogues
+from artifacts.names import USER
 from configs.settings import Settings
+from pipeline.sources import privacy
 from pipeline.sources.input_files import Input, match_files
 from pipeline.sources.items import catalogue
 from pipeline.sources.select import source_of
@@ -68,6 +71,28 @@ def read_catalogue(settings: Settings, required: bool = False) -> pa.Table | Non
         print(f"catalogue {path} does not exist; the items keep the attributes of the data")
         return None
     catalogue.check(table, path, settings.source)
+    return table
+
+
+def read_user_catalogue(settings: Settings) -> pa.Table | None:
+    """Return the site's own table of visitors, protected as the export is; None without one.
+
+    Raise UserError if it cannot be read or has no visitorId.
+    """
+    path = settings.user_catalogue
+    if path is None:
+        return None
+    if catalogues.in_bigquery(path):
+        from pipeline.sources.bigquery import source
+
+        table = catalogues.checked(source.read_table(path, USER.catalogue, settings.bigquery), path, USER)
+    else:
+        table = catalogues.read_table(path, USER)
+    names = pc.utf8_trim_whitespace(table[USER.id].combine_chunks())
+    table = table.drop_columns([USER.id]).add_column(0, USER.id, names)
+    table, deleted = privacy.protect_table(table, settings.privacy)
+    if deleted:
+        print(f"{USER.catalogue} {path}: {deleted:,} rows of deleted visitors are left out")
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from artifacts import privacy
+from artifacts.names import USER
 from configs.settings import PrivacySettings
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 VIEWS = "views"
 DELETION_LIST = "seen.deletion_list"  # batches that were compared with a list that has ids
-DELETED_LINE = "seen.deleted_line."  # views of the visitor of each line of the list
+DELETED_LINE = "seen.deleted_line."  # views and attributes of the visitor of each line of the list
+_HASH = re.compile(rb"[0-9a-f]{64}")
 
 
 @lru_cache(maxsize=1)
@@ -44,17 +47,37 @@ def protect(extract: Extract, settings: PrivacySettings, by_visit: bool) -> Extr
         return extract
     key, deleted = rules(settings)
     extract.counts[DELETION_LIST] += bool(deleted)
-    table = extract.table
-    names, codes = _names(table.column(0))
-    line = np.array([_line(name, key, deleted, by_visit) for name in names], np.int64)[codes]
-    kept = line < 0
-    for number, count in zip(*np.unique(line[~kept], return_counts=True), strict=True):
-        extract.counts[f"{VIEWS}.skipped.deleted_visitor"] += int(count)
-        extract.counts[f"{DELETED_LINE}{number}"] += int(count)
-    names = [privacy.hashed(key, name) if key else name for name in names]
-    table = table.set_column(0, table.schema.field(0), _column(names, codes, table.schema.types[0]))
+
+    def protected(table: pa.RecordBatch, skipped: str) -> pa.RecordBatch:
+        names, codes = _names(table.column(0))
+        line = np.array([_line(name, key, deleted, by_visit) for name in names], np.int64)[codes]
+        for number, count in zip(*np.unique(line[line >= 0], return_counts=True), strict=True):
+            extract.counts[f"{skipped}.deleted_visitor"] += int(count)
+            extract.counts[f"{DELETED_LINE}{number}"] += int(count)
+        names = [privacy.hashed(key, name) if key else name for name in names]
+        table = table.set_column(0, table.schema.field(0), _column(names, codes, table.schema.types[0]))
+        return table.filter(pa.array(line < 0))
+
     rejects = [_without_id(line, key is not None, deleted) for line in extract.rejects]
-    return replace(extract, table=table.filter(pa.array(kept)), rejects=rejects)
+    visitors = extract.visitors and protected(extract.visitors, USER.attributes)
+    return replace(extract, table=protected(extract.table, f"{VIEWS}.skipped"), rejects=rejects, visitors=visitors)
+
+
+def protect_table(table: pa.Table, settings: PrivacySettings) -> tuple[pa.Table, int]:
+    """Return a table of visitors, visitorIds as text first, without deleted ones and with hashed ids.
+
+    Return also how many rows were deleted visitors'. An id of 64 hexadecimal digits is a hash already.
+    """
+    if not (settings.hashes or settings.deleted_visitors):
+        return table, 0
+    key, deleted = rules(settings)
+    names = [name if name is None else name.encode() for name in table.column(0).to_pylist()]
+    kept = np.array([name is None or _line(name, key, deleted, by_visit=False) < 0 for name in names], bool)
+    if key:
+        names = [name if name is None or _HASH.fullmatch(name) else privacy.hashed(key, name) for name in names]
+    ids = pa.array([None if name is None else name.decode() for name in names], pa.string())
+    table = table.set_column(0, table.column_names[0], ids)
+    return table.filter(pa.array(kept)), int((~kept).sum())
 
 
 def _names(column: pa.Array) -> tuple[list[bytes], np.ndarray]:

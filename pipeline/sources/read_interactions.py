@@ -27,12 +27,12 @@ from pipeline.sources.items import attributes
 from pipeline.sources.select import source_of
 from pipeline.sources.source import Source
 
-REJECTS, COUNTS, HELD_OUT, ATTRIBUTES = "rejects", "counts", "held_out", "attributes"
+REJECTS, COUNTS, HELD_OUT, ATTRIBUTES, VISITORS = "rejects", "counts", "held_out", "attributes", "visitors"
 
 _SHARD_BYTES = 1 << 25  # of input per shard, so that a worker sorts one in its memory
 _MAX_SHARDS = 4096
 _ITEM_SHARDS = 16  # of the attributes, added up in parallel
-_MAX_VALUES = 1 << 20  # attributes that a reader keeps before it adds them up
+_MAX_VALUES = 1 << 20  # values of attributes that a reader keeps before it adds them up
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,16 @@ class Interactions:
     """The interactions of a source.
 
     blocks: references to one-row batches (interactions.blocks.BLOCK). held_out: the same, of the pairs that a split
-    keeps from training. attributes: of train's items, serialised columns of attributes.VALUES. rejects: JSON lines.
-    counts: Counters by name.
+    keeps from training. attributes: of train's items, serialised columns of attributes.VALUES. visitors: the
+    same of train's visitors, each with the shard of their ids. shards: number of these. rejects: JSON lines. counts:
+    Counters by name.
     """
 
     blocks: beam.PCollection
     held_out: beam.PCollection
     attributes: beam.PCollection
+    visitors: beam.PCollection
+    shards: int
     rejects: beam.PCollection
     counts: beam.PCollection
 
@@ -84,7 +87,8 @@ class ReadInteractions(beam.PTransform):
         counts = [expected, *(side[COUNTS] for side in sides), combined[COUNTS]] | "AllCounts" >> beam.Flatten()
         rejects = [*(side[REJECTS] for side in sides), combined[REJECTS]] | "AllRejects" >> beam.Flatten()
         values = sides[0][ATTRIBUTES] | "ByItems" >> beam.GroupByKey() | "AddUp" >> beam.MapTuple(_add_up)
-        return Interactions(combined.blocks, combined[HELD_OUT], values, rejects, counts)
+        visitors = sides[0][VISITORS]
+        return Interactions(combined.blocks, combined[HELD_OUT], values, visitors, shards, rejects, counts)
 
 
 @dataclass
@@ -100,7 +104,7 @@ class ReadRows(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.DoOutputsTuple:
         paths = pipeline | "Files" >> beam.Create(self.files.files, reshuffle=len(self.files.files) > 1)
         read = beam.ParDo(_ReadFile(self.source, self.privacy, self.shards, self.store))
-        return paths | "Read" >> read.with_outputs(REJECTS, COUNTS, ATTRIBUTES, main="rows")
+        return paths | "Read" >> read.with_outputs(REJECTS, COUNTS, ATTRIBUTES, VISITORS, main="rows")
 
 
 @dataclass
@@ -123,7 +127,7 @@ class CombineByVisitor(beam.PTransform):
 
 
 class _ReadFile(beam.DoFn):
-    """path -> (shard, reference to rows); (shard, attributes), rejects and counts on the side."""
+    """path -> (shard, reference to rows); on the side (shard, attributes) of items and visitors, rejects and counts."""
 
     def __init__(self, source: Source, privacy: PrivacySettings, shards: int, store: BlockStore):
         self._source, self._privacy, self._shards, self._store = source, privacy, shards, store
@@ -131,7 +135,7 @@ class _ReadFile(beam.DoFn):
 
     def process(self, path: str) -> Iterator[object]:
         counts: Counter[str] = Counter()
-        values: list[pa.RecordBatch] = []
+        values, of_visitors = list[pa.RecordBatch](), list[pa.RecordBatch]()
         for raw in self._source.read(path):
             # Ids are hashed, and deleted visitors left out, before anything else sees them.
             extract = privacy.protect(self._source.extract(raw, path), self._privacy, self._source.by_visit)
@@ -141,14 +145,24 @@ class _ReadFile(beam.DoFn):
                 values.append(extract.attributes)
                 if sum(batch.num_rows for batch in values) > _MAX_VALUES:
                     values = [attributes.add_up(pa.Table.from_batches(values))]
+            if extract.visitors is not None and extract.visitors.num_rows:
+                of_visitors.append(extract.visitors)
+                if sum(batch.num_rows for batch in of_visitors) > _MAX_VALUES:
+                    yield from self._added_up(VISITORS, of_visitors, self._shards)
+                    of_visitors = []
             rows = self._source.shrink(extract.table)
             for shard, part in columns.split(rows, columns.shard_of(rows.column(0), self._shards)):
                 yield shard, self._store.put(part, self._counter)
+        yield from self._added_up(ATTRIBUTES, values, _ITEM_SHARDS)
+        yield from self._added_up(VISITORS, of_visitors, self._shards)
+        yield beam.pvalue.TaggedOutput(COUNTS, counts)
+
+    @staticmethod
+    def _added_up(tag: str, values: list[pa.RecordBatch], shards: int) -> Iterator[beam.pvalue.TaggedOutput]:
         if values:
             rows = attributes.add_up(pa.Table.from_batches(values))
-            for shard, part in columns.split(rows, columns.shard_of(rows.column(0), _ITEM_SHARDS)):
-                yield beam.pvalue.TaggedOutput(ATTRIBUTES, (shard, columns.to_bytes(part)))
-        yield beam.pvalue.TaggedOutput(COUNTS, counts)
+            for shard, part in columns.split(rows, columns.shard_of(rows.column(0), shards)):
+                yield beam.pvalue.TaggedOutput(tag, (shard, columns.to_bytes(part)))
 
     def teardown(self) -> None:
         self._store.close()

@@ -28,8 +28,8 @@ def root(tmp_path):
 @pytest.mark.parametrize("layout", [{}, {"shards": 3, "compressed": True}])
 def test_what_is_written_is_read(root, layout):
     add_features(root, ITEMS, (IDS, NEW), **layout)
-    items = features.read_item_features(root)
-    ids, new = features.read_new_items(root)
+    items = features.read_known(root)
+    ids, new = features.read_new(root)
     assert ids == IDS
     for rows, matrix in ((items, ITEMS), (new, NEW)):
         dense = matrix.toarray()
@@ -40,13 +40,13 @@ def test_what_is_written_is_read(root, layout):
 
 
 def test_a_dataset_without_features_has_none(root):
-    assert features.read_item_features(root) is None
-    assert features.read_new_items(root) is None
+    assert features.read_known(root) is None
+    assert features.read_new(root) is None
 
 
 def test_no_new_items(root):
     add_features(root, ITEMS)
-    ids, new = features.read_new_items(root)
+    ids, new = features.read_new(root)
     assert ids == [] and len(new) == 0 and new.width == 300
 
 
@@ -89,7 +89,7 @@ def test_files_that_do_not_fit_the_manifest_are_refused(root, change, said):
     manifest.item_features = manifest.item_features.model_copy(update=change)
     manifest.write(Dataset(root).manifest)
     with pytest.raises(UserError, match=said):
-        features.read_new_items(root)
+        features.read_new(root)
 
 
 def test_missing_files_and_rows_without_ids_are_refused(root):
@@ -100,4 +100,4 @@ def test_missing_files_and_rows_without_ids_are_refused(root):
     del manifest.files["item_features-00000-of-00001"]
     manifest.write(Dataset(root).manifest)
     with pytest.raises(UserError, match=r"has no item_features-\* files"):
-        features.read_item_features(root)
+        features.read_known(root)

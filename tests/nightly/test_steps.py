@@ -27,6 +27,7 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         source.min_dwell_ms source.max_dwell_ms source.max_views_a_day source.max_items_a_day
         source.max_reject_fraction source.csv.delimiter source.csv.quote source.csv.escape source.csv.encoding
         source.csv.header source.preset source.signals source.attributes source.attribute_rule
+        source.user_attributes source.user_attribute_rule
         source.page.same_hosts source.page.keep_host source.page.keep_parameters source.page.keep_fragment
         source.page.lower_case_path
         source.page.include source.page.exclude source.page.pattern
@@ -35,7 +36,8 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         dataset.min_items_per_user dataset.min_users_per_item dataset.shards dataset.gzip
         dataset.popularity_half_life_days
         item_features.fields item_features.weights item_features.min_items item_features.max_values
-        item_features.buckets
+        item_features.buckets user_features.fields user_features.weights user_features.min_visitors
+        user_features.max_values user_features.buckets user_catalogue
         privacy.hash_key_file privacy.hash_key_env privacy.deleted_visitors
     """,
     ("preprocess", "refit_preprocess", "predict"): "catalogue",
@@ -55,11 +57,12 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
     """,
     ("train", "refit", "predict"): """
         cold_start.min_ratings cold_start.min_site_ratings cold_start.attributes cold_start.attributes_penalty
+        cold_start.user_attributes_penalty
         cold_start.few_views cold_start.new_items_length cold_start.new_items_share
     """,
     ("evaluate",): """
         evaluation.k evaluation.headline evaluation.baselines evaluation.neighbours evaluation.resamples
-        evaluation.confidence evaluation.seed evaluation.new_items
+        evaluation.confidence evaluation.seed evaluation.new_items evaluation.new_visitors
         nightly.require nightly.beats
     """,
     ("predict",): """
@@ -192,6 +195,7 @@ def test_every_setting_that_names_a_file_of_ids_or_weights_is_known():
         "csv file with the columns contentid,",
         "table of items with",
         "file of the items",
+        "table of visitors with",
     )
     named = set()
     for key in keys_of(Settings):

@@ -8,19 +8,20 @@ import scipy.sparse as sp
 from artifacts import features
 from artifacts.features import Features
 from artifacts.manifests import DatasetManifest, FeaturesAccount, FieldFeatures
+from artifacts.names import ITEM, Side
 from artifacts.paths import Dataset
 
 
-def add_features(root: str, items, new=None, shards: int = 1, compressed: bool = False) -> None:
-    """Add features to a dataset: a matrix of items x columns, whose rows are normalised here.
+def add_features(root: str, items, new=None, shards: int = 1, compressed: bool = False, side: Side = ITEM) -> None:
+    """Add features to a dataset: a matrix of items (or visitors) x columns, whose rows are normalised here.
 
-    new: (ids, matrix) of items that are not in the vocabulary, with the columns of `items`.
+    new: (ids, matrix) of those that are not in the vocabulary, with the columns of `items`.
     """
     manifest, layout = DatasetManifest.read(Dataset(root).manifest), {"shards": shards, "compressed": compressed}
     ids, matrix = new if new is not None else ([], sp.csr_matrix((0, items.shape[1])))
-    manifest.files |= features.write(root, features.ITEMS, rows_of(items), **layout)
-    manifest.files |= features.write(root, features.NEW_ITEMS, rows_of(matrix), ids, **layout)
-    manifest.item_features = account(items.shape[1], shards, new=len(ids))
+    manifest.files |= features.write(root, side.features, rows_of(items), **layout)
+    manifest.files |= features.write(root, side.new, rows_of(matrix), ids, **layout)
+    setattr(manifest, side.features, account(items.shape[1], shards, new=len(ids)))
     manifest.write(Dataset(root).manifest)
 
 

@@ -58,7 +58,7 @@ def measure(dataset_dir: str, model: ModelManifest, settings: EvaluationSettings
     Raise UserError if the dataset has no features of items, or too few items are left on either side.
     """
     info = read_info(dataset_dir)
-    known = features.read_item_features(info.root)
+    known = features.read_known(info.root)
     if known is None:
         raise UserError(f"evaluation.new_items: {dataset_dir} has no features of items; set features and make it again")
     rows = SparseRows.stacked(list(info.row_files(Dataset(info.root).items_for_user)), info.users)

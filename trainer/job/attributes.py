@@ -54,7 +54,7 @@ def learn(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) 
     the settings or the dataset have no attributes, or no item has features and views.
     """
     cluster, cols, started = state.cluster, state.cols, time.perf_counter()
-    known = cluster.agree(lambda: features.read_item_features(info.root) if settings.attributes else None)
+    known = cluster.agree(lambda: features.read_known(info.root) if settings.attributes else None)
     if known is None:
         return None
     views, table = cluster.all_gather(cols.counts, cols.size), cluster.all_gather(cols.table, cols.size)
@@ -72,7 +72,7 @@ def learn(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) 
     scale = one_list.scale(table[shown], predicted[shown], settings.new_items_length)
     changed = shown & (settings.few_views > 0)
     _change_known(state, predicted, changed, settings)
-    ids, rows = features.read_new_items(info.root) or ([], Features.from_matrix(known.matrix()[:0]))
+    ids, rows = features.read_new(info.root) or ([], Features.from_matrix(known.matrix()[:0]))
     new = _new_items(ids, rows, prior, scale)
     account = AttributesAccount(
         features=known.width,

@@ -1,4 +1,4 @@
-"""Features of items that come after their dataset was made, by the graph in the dataset."""
+"""Features of items and visitors that come after their dataset was made, by the graph in the dataset."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ import tensorflow as tf
 from artifacts.features import Features
 from artifacts.features.fields import Field, input_names
 from artifacts.manifests import DatasetManifest
-from artifacts.names import INDICES, VALUES
-from artifacts.paths import Dataset
+from artifacts.names import INDICES, ITEM, VALUES, Side
+from artifacts.paths import Dataset, join
 from configs.errors import UserError
 from pipeline.dataset.features import raw
-from pipeline.dataset.features.export import ROW_SPLITS, SIGNATURE
+from pipeline.dataset.features.export import ROW_SPLITS
 
-_BATCH = 8_192  # items
+_BATCH = 8_192  # rows
 
 
 class FeatureGraph:
     """The graph of a dataset; it is loaded at its first use."""
 
-    def __init__(self, root: str):
-        """Read the manifest; raise UserError if the dataset has no features."""
-        account = DatasetManifest.read(Dataset(root).manifest).item_features
+    def __init__(self, root: str, side: Side = ITEM):
+        """Read the manifest; raise UserError if the dataset has no features of a side."""
+        account = DatasetManifest.read(Dataset(root).manifest).features_of(side)
         if account is None:
-            raise UserError(f"{root} has no features of items; make the dataset again with item_features.fields: auto")
-        self.root, self.account = root, account
+            remedy = f"make the dataset again with {side.features}.fields: auto"
+            raise UserError(f"{root} has no features of {side.plural}; {remedy}")
+        self.root, self.account, self._side = root, account, side
         self.fields = [Field(**field.model_dump(include=set(Field._fields))) for field in account.fields]
 
     @cached_property
     def _function(self) -> tf.types.experimental.ConcreteFunction:
-        return tf.saved_model.load(Dataset(self.root).item_features_fn).signatures[SIGNATURE]
+        directory = join(self.root, self._side.graph)
+        return tf.saved_model.load(directory).signatures[self._side.features]
 
     def of_table(self, table: pa.Table, as_of_ms: int | None = None) -> Features:
         """Return the features of a table's rows, the same as if the catalogue had had them.

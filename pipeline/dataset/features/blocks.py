@@ -1,4 +1,4 @@
-"""Items and their attributes -> blocks of rows, which are the inputs of the features' graph."""
+"""Rows of attributes -> blocks, which are the inputs of the features' graph; first the attributes of all items."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ import pyarrow.parquet as pq
 from artifacts import storage
 from artifacts.checksums import FileDescription, describe_bytes
 from artifacts.features.fields import Field, input_names
-from artifacts.names import CONTENT_ID, DAY_MS, KEY, LAST_TIME_MS
+from artifacts.names import CONTENT_ID, DAY_MS, ID, ITEM, KEY, LAST_TIME_MS, OWNER, Side
 from configs.settings import SourceSettings
 from configs.settings.features import OF_WORDS
 from pipeline.dataset.features import raw
 from pipeline.interactions import columns as shuffled
 from pipeline.sources.items import attributes, catalogue
 
-COUNTS = "item_features"  # the first part of the names of its counts
 _ROWS = 8_192  # of a block
 
 
@@ -82,17 +81,19 @@ def schema(fields: Sequence[Field]) -> pa.Schema:
     return pa.schema(columns)
 
 
-def new_ids(known: Sequence[bytes], values: Iterable[bytes], table: pa.Table | None) -> tuple[list[bytes], int]:
+def new_ids(
+    known: Sequence[bytes], values: Iterable[bytes], table: pa.Table | None, side: Side = ITEM
+) -> tuple[list[bytes], int]:
     """Return the ids, ascending, that have attributes but are not in the vocabulary, and how many cannot be ids.
 
-    values: the attributes of the data, see `pipeline.sources.items.attributes`.
+    values: the attributes of the data, see `pipeline.sources.items.attributes`. table: the side's table of attributes.
     """
     ids: set[bytes] = set()
     for part in values:
         if part:
-            ids.update(shuffled.from_bytes(iter([part]))[CONTENT_ID].cast(pa.binary()).unique().to_pylist())
+            ids.update(shuffled.from_bytes(iter([part]))[OWNER].cast(pa.binary()).unique().to_pylist())
     if table is not None:
-        names = table[CONTENT_ID].combine_chunks()
+        names = table[side.id].combine_chunks()
         is_known = pc.is_in(names.cast(pa.binary()), value_set=pa.array(known, pa.binary()))
         names = names.filter(pc.invert(is_known))
         ids.update(pc.utf8_trim_whitespace(names).cast(pa.binary()).unique().drop_null().to_pylist())
@@ -102,40 +103,60 @@ def new_ids(known: Sequence[bytes], values: Iterable[bytes], table: pa.Table | N
 
 
 class Block(NamedTuple):
-    """Some items, all known or all new, as the graph's inputs, and the account of their attributes."""
+    """Some rows, all known or all new, as the graph's inputs, and the account of their attributes."""
 
     is_new: bool
     rows: pa.RecordBatch
     counts: Counter[str]
 
 
-def of_items(items: Attributes, fields: Sequence[Field], rows: int = _ROWS) -> Iterator[Block]:
-    """Yield all items in blocks; there is at least one of known items.
+def in_blocks(
+    table: pa.Table, keys: np.ndarray, fields: Sequence[Field], as_of_ms: int | None, side: Side, rows: int = _ROWS
+) -> Iterator[Block]:
+    """Yield the rows of a table with their keys int64 [n], all of a kind, in blocks of `rows`; at least one block.
 
-    The key is the itemId, or -1 - n for the new item n. Of new items, only values that are not of their kind are
-    counted, not which attributes they have.
+    The key is the itemId (or userId), or -1 - n for the new one n. Of new ones, only values that are not of their kind
+    are counted, not which attributes they have.
     """
-    for is_new, table in ((False, items.known), (True, items.new)):
-        size = len(items.new_ids) if is_new else table.num_rows
-        for first in range(0, max(size, 1 - is_new), rows):
-            part = table.slice(first, rows)
-            keys = np.arange(first, first + part.num_rows)
-            inputs, counts = raw.of_table(part, fields, items.as_of_ms)
-            arrays = [_lists(-1 - keys if is_new else keys)]
-            arrays += [_lists(inputs[field.name]) for field in fields]
-            counted = {
-                f"{COUNTS}.{name}": number
-                for name, number in counts.items()
-                if not (is_new and name.startswith(("rows.", "missing.")))
-            }
-            yield Block(is_new, pa.RecordBatch.from_arrays(arrays, schema=schema(fields)), Counter(counted))
+    is_new = bool(len(keys)) and bool(keys[0] < 0)
+    for first in range(0, max(len(keys), 1), rows):
+        own = keys[first : first + rows]
+        inputs, counts = raw.of_table(table.slice(first, len(own)), fields, as_of_ms)
+        arrays = [_lists(own), *(_lists(inputs[field.name]) for field in fields)]
+        counted = {
+            f"{side.features}.{name}": number
+            for name, number in counts.items()
+            if not (is_new and name.startswith(("rows.", "missing.")))
+        }
+        yield Block(is_new, pa.RecordBatch.from_arrays(arrays, schema=schema(fields)), Counter(counted))
+
+
+def of_items(items: Attributes, fields: Sequence[Field], rows: int = _ROWS) -> Iterator[Block]:
+    """Yield all items in blocks; there is at least one of known items."""
+    yield from in_blocks(items.known, np.arange(items.known.num_rows), fields, items.as_of_ms, ITEM, rows)
+    if items.new_ids:
+        yield from in_blocks(items.new, -1 - np.arange(len(items.new_ids)), fields, items.as_of_ms, ITEM, rows)
+
+
+NEW_IDS = pa.schema({KEY: pa.int64(), ID: pa.binary()})
+
+
+def ids_of_new(ids: Sequence[bytes], first: int = 0) -> pa.RecordBatch:
+    """Return the ids of the new ones `first`, `first` + 1, ... as columns of NEW_IDS."""
+    return pa.RecordBatch.from_arrays(
+        [pa.array(np.arange(first, first + len(ids))), pa.array(ids, pa.binary())], schema=NEW_IDS
+    )
 
 
 def count(items: Attributes) -> Counter[str]:
     """Return the numbers of items, and the moment at which ages are measured."""
-    numbers = {"items": items.known.num_rows, "new": len(items.new_ids), "new_unfit": items.unfit}
-    numbers["as_of_ms"] = items.as_of_ms or 0
-    return +Counter({f"{COUNTS}.{name}": number for name, number in numbers.items()})
+    return counts(ITEM, items.known.num_rows, len(items.new_ids), items.unfit, items.as_of_ms)
+
+
+def counts(side: Side, known: int, new: int, unfit: int, as_of_ms: int | None) -> Counter[str]:
+    """Return numbers of rows by their names among the counts of a job."""
+    numbers = {side.plural: known, "new": new, "new_unfit": unfit, "as_of_ms": as_of_ms or 0}
+    return +Counter({f"{side.features}.{name}": number for name, number in numbers.items()})
 
 
 def _lists(values: np.ndarray | pa.Array) -> pa.Array:

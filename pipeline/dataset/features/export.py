@@ -14,20 +14,20 @@ from artifacts.paths import join
 from configs.settings.features import OF_WORDS
 from pipeline.beam.transform_files import copy
 
-SIGNATURE = "item_features"
 ROW_SPLITS = "row_splits"
 
 
-def write(transform_fn: str, directory: str, fields: Sequence[Field], temporary: str) -> str:
+def write(transform_fn: str, directory: str, fields: Sequence[Field], temporary: str, signature: str) -> str:
     """Write the SavedModel, and return its directory.
 
-    Its signature `item_features` takes each attribute by its `input_names`: text string [n], empty if it is missing; a
-    number, a price or an age in days float32 [n], NaN if it is missing; an embedding float32 [n, d], 0 if it is
-    missing. It returns the rows of n items: `row_splits` int64 [n + 1], `indices` int64 and `values` float32 [nnz].
+    Its signature, `item_features` or `user_features`, takes each attribute by its `input_names`: text string [n], empty
+    if it is missing; a number, a price or an age in days float32 [n], NaN if it is missing; an embedding float32
+    [n, d], 0 if it is missing. It returns the rows of n items (or visitors): `row_splits` int64 [n + 1], `indices`
+    int64 and `values` float32 [nnz].
     """
     module = _module(transform_fn, fields)
     source = join(temporary, uuid.uuid4().hex)
-    tf.saved_model.save(module, source, signatures={SIGNATURE: module.features})
+    tf.saved_model.save(module, source, signatures={signature: module.features})
     copy(source, directory, temporary)
     return directory
 
@@ -41,13 +41,13 @@ def _module(transform_fn: str, fields: Sequence[Field]) -> Any:
     ]
 
     @tf.function(input_signature=specs, autograph=False)
-    def item_features(*attributes: tf.Tensor) -> dict[str, tf.Tensor]:
+    def features(*attributes: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs = dict(zip(names, attributes, strict=True))
         inputs[KEY] = tf.range(tf.shape(attributes[0], tf.int64)[0])
         rows = module.transform.transform_fn(*(inputs[name] for name in sorted(inputs)))  # TFT's order
         return {ROW_SPLITS: rows[INDICES].row_splits, INDICES: rows[INDICES].values, VALUES: rows[VALUES].values}
 
-    module.features = item_features
+    module.features = features
     return module
 
 

@@ -1,4 +1,4 @@
-"""The preprocessing_fn of features: attributes of items -> sparse rows, with what the analysis of all items learns.
+"""The preprocessing_fn of features: attributes -> sparse rows, with what the analysis of all rows of a side learns.
 
 Its inputs are dense: text is a string, empty if it is missing; a number is a float32, NaN if it is missing; an
 embedding is float32 [d], all 0 if it is missing. So the graph also serves a single item.
@@ -7,7 +7,7 @@ embedding is float32 [d], all 0 if it is missing. So the graph also serves a sin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -15,7 +15,7 @@ import tensorflow_transform as tft
 
 from artifacts.features.fields import Field, input_names
 from artifacts.names import INDICES, KEY, VALUES
-from configs.settings.features import OF_WORDS, ItemFeatureSettings
+from configs.settings.features import OF_WORDS, FeatureSettings
 from pipeline.beam.block_store import BlockStore
 from pipeline.dataset.features import value_counts
 from pipeline.dataset.features.value_counts import Counted, Counting, Values
@@ -60,7 +60,7 @@ def feature_spec(fields: Sequence[Field]) -> dict[str, tf.io.FixedLenFeature]:
 
 
 def make_preprocessing_fn(
-    fields: tuple[Field, ...], settings: ItemFeatureSettings, store: BlockStore
+    fields: tuple[Field, ...], settings: FeatureSettings, store: BlockStore
 ) -> Callable[[Tensors], Tensors]:
     """Return the preprocessing_fn of a block of r rows, the features of `feature_spec`.
 
@@ -72,6 +72,8 @@ def make_preprocessing_fn(
         size = tf.size(inputs[KEY], tf.int64)
         by_name = {field.name: inputs[name] for name, field in zip(input_names(fields), fields, strict=True)}
         texts = {n: _pairs(*_split(f, by_name[f.name])) for n, f in enumerate(fields) if f.kind in OF_WORDS}
+        if settings.drops_rare_buckets:
+            texts |= {n: _pairs(*_bucket_names(f, by_name[f.name], settings.buckets)) for n, f in _bucketed(fields)}
         prices = {
             n: _prices(by_name[f.name], by_name.get(f.within or "")) for n, f in enumerate(fields) if f.kind == "price"
         }
@@ -84,7 +86,7 @@ def make_preprocessing_fn(
         entries, dropped = [], []
         for number, field in enumerate(fields):
             attribute = by_name[field.name]
-            if field.kind in OF_WORDS:
+            if number in texts:
                 made = _tf_idf(texts[number], counted[bounds[number]], total, size)
             elif field.kind == "price":
                 made = _price_buckets(prices[number], counted[bounds[number]])
@@ -95,21 +97,31 @@ def make_preprocessing_fn(
             else:
                 made = _numbers(attribute, field.dimension)
             entries.append(made)
-            is_bounded = field.kind in OF_WORDS
-            dropped.append(counted[bounds[number]].dropped if is_bounded else tf.zeros([DROPPED], tf.int64))
+            dropped.append(counted[bounds[number]].dropped if number in texts else tf.zeros([DROPPED], tf.int64))
         return {KEY: inputs[KEY], **_joined(fields, entries, size), ACCOUNT: _account(entries, dropped, size)}
 
     return preprocessing_fn
 
 
-def _counting(number: int, settings: ItemFeatureSettings | None) -> Counting:
+def _counting(number: int, settings: FeatureSettings | None) -> Counting:
     """Return the bounds of the values of a field, by its number; the categories of prices have the default's limit."""
-    least, limit = (settings.min_items, settings.max_values) if settings else (1, ItemFeatureSettings().max_values)
+    least, limit = (settings.least, settings.max_values) if settings else (1, FeatureSettings().max_values)
     return Counting(f"values_{number}", least, limit)
 
 
 def _split(field: Field, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return words(texts) if field.kind == "text" else parts(texts, field.separator)
+
+
+def _bucketed(fields: Sequence[Field]) -> Iterator[tuple[int, Field]]:
+    return ((number, field) for number, field in enumerate(fields) if field.kind in ("number", "time"))
+
+
+def _bucket_names(field: Field, numbers: tf.Tensor, buckets: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the bucket of each number or age as a text, so that rare buckets are dropped as rare values are."""
+    entries = _quantiles(numbers, buckets) if field.kind == "number" else _age_buckets(numbers)
+    rows, features = chosen(entries.features > 0, entries.rows, entries.features)
+    return rows, tf.strings.as_string(features)
 
 
 def _pairs(rows: tf.Tensor, values: tf.Tensor) -> Pairs:

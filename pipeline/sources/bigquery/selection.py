@@ -52,7 +52,12 @@ def needed(source: SourceSettings) -> tuple[str, ...]:
 
 
 def row_restriction(source: SourceSettings) -> str:
-    """Return a condition that only the rows of the signals' events meet; empty where any row may count."""
+    """Return a condition that only the rows of the signals' events meet; empty where any row may count.
+
+    Visitors' attributes are in all events.
+    """
+    if source.visitor_attributes:
+        return ""
     return f"event_name IN ({', '.join(map(_literal, source.events))})" if source.events else ""
 
 

@@ -13,14 +13,14 @@ import pyarrow.compute as pc
 from configs.settings import SourceSettings
 from pipeline.sources import columns, times
 from pipeline.sources.columns import NOTHING, taken
-from pipeline.sources.events.schema import ITEM, QUANTITY, VALUE_FIELDS
+from pipeline.sources.events.parameters import Parameters, flat
+from pipeline.sources.events.schema import ITEM, QUANTITY
 from pipeline.sources.extract import column, known_ids
 from pipeline.sources.items.attributes import Located
 from pipeline.sources.items.pages import PageRules, Pages
 
 _ENGAGEMENT, _LOCATION = "engagement_time_msec", "page_location"
 _SCREENS = ("firebase_screen", "firebase_screen_class")
-_SHOWN = 100  # bytes of a name
 
 
 class Rows(NamedTuple):
@@ -47,12 +47,8 @@ class Fields:
     def __init__(self, events: pa.RecordBatch, source: SourceSettings, rules: PageRules):
         """Take events with fields of pipeline.sources.events.schema."""
         self._size, self._source, self._rules = events.num_rows, source, rules
-        self._items_of_event, self._event_of_item, self._items = _flat(column(events, "items"))
-        _, self._event_of_parameter, parameters = _flat(column(events, "event_params"))
-        keys = columns.coded_ids(columns.field(parameters, "key"))
-        self._keys, self._names = keys.indices.fill_null(NOTHING).to_numpy(), keys.dictionary.to_pylist()
-        self._parameter_values = columns.field(parameters, "value")
-        self._parameters: dict[str, pa.Array] = {}
+        self._items_of_event, self._event_of_item, self._items = flat(column(events, "items"))
+        self._parameters = Parameters(column(events, "event_params"))
 
     def rows(self, item: str, events: np.ndarray) -> Rows:
         """Return what to look at for a signal's item: the items of events, bool[events], or the events."""
@@ -110,45 +106,15 @@ class Fields:
 
     def names(self, events: np.ndarray) -> Counter[str]:
         """Return the number of parameters of some events, bool[events], by name."""
-        keys = self._keys[(self._keys != NOTHING) & events[self._event_of_parameter]]
-        numbers = np.bincount(keys, minlength=len(self._names)).tolist()
-        return +Counter({shown(name): number for name, number in zip(self._names, numbers, strict=True)})
+        return self._parameters.names(events)
 
     def _of_events(self, field: str) -> pa.Array:
         """Return a field of each event, binary or ID [events]."""
         if field == "page":
-            return self._rules.of(self._parameter(_LOCATION)).ids
+            return self._rules.of(self._parameters.of(_LOCATION)).ids
         if field == "screen":
-            return pc.coalesce(*(known_ids(self._parameter(name), self._source) for name in _SCREENS))
-        return self._parameter(field.removeprefix("param."))
-
-    def _parameter(self, name: str) -> pa.Array:
-        if name not in self._parameters:
-            self._parameters[name] = self._read_parameter(name)
-        return self._parameters[name]
-
-    def _read_parameter(self, name: str) -> pa.Array:
-        """Return a parameter of each event, as text in bytes, null where it has none; the first where it is twice."""
-        at = np.flatnonzero(self._keys == self._code(name))
-        if not len(at) or not self._value_fields:
-            return pa.nulls(self._size, pa.binary())
-        taken = pa.array(at)
-        texts = pc.coalesce(*(columns.ids(values.take(taken)) for values in self._value_fields))
-        event = self._event_of_parameter[at]
-        if len(at) == self._size and (event == np.arange(self._size)).all():
-            return texts
-        place = np.full(self._size, NOTHING)
-        place[event[::-1]] = np.arange(len(at))[::-1]
-        return texts.take(pa.array(place, mask=place == NOTHING))
-
-    def _code(self, name: str) -> int:
-        return self._names.index(name.encode()) if name.encode() in self._names else len(self._names)
-
-    @cached_property
-    def _value_fields(self) -> list[pa.Array]:
-        """The fields that have a parameter's value; a field that is null everywhere may be of any type."""
-        fields = (columns.field(self._parameter_values, name) for name in VALUE_FIELDS)
-        return [values for values in fields if values.null_count < len(values)]
+            return pc.coalesce(*(known_ids(self._parameters.of(name), self._source) for name in _SCREENS))
+        return self._parameters.of(field.removeprefix("param."))
 
     @cached_property
     def _only(self) -> np.ndarray:
@@ -157,23 +123,3 @@ class Fields:
         only[self._event_of_item] = np.arange(len(self._event_of_item))
         only[self._items_of_event != 1] = NOTHING
         return only
-
-
-class _Flat(NamedTuple):
-    """Lists as one column: the size of each list and the list of each element, int64 each; the elements."""
-
-    sizes: np.ndarray
-    parents: np.ndarray
-    elements: pa.Array
-
-
-def _flat(lists: pa.Array) -> _Flat:
-    if pa.types.is_null(lists.type):
-        return _Flat(np.zeros(len(lists), np.int64), np.zeros(0, np.int64), pa.array([], pa.struct([])))
-    sizes = pc.list_value_length(lists).fill_null(0).to_numpy().astype(np.int64)
-    return _Flat(sizes, np.repeat(np.arange(len(lists)), sizes), pc.list_flatten(lists))
-
-
-def shown(name: bytes | None) -> str:
-    """Return the name of an event or a parameter for the account."""
-    return (name or b"")[:_SHOWN].decode("utf-8", "backslashreplace")

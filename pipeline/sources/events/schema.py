@@ -9,6 +9,7 @@ import pyarrow as pa
 from configs.settings import SourceSettings
 from configs.settings.signals import GA4_ITEM_FIELDS, NUMBERS
 from pipeline.readers.json_arrow import integer, price
+from pipeline.sources.visitors.fields import PROPERTIES, PROPERTY, VISITOR_TYPE, nested
 
 ITEM, QUANTITY = "items.", "quantity"
 VALUE_FIELDS = ("string_value", "int_value", "float_value", "double_value")
@@ -25,10 +26,11 @@ def schema_of(source: SourceSettings) -> pa.Schema:
         or any(not field.startswith(ITEM) for field in fields)
         or bool(amounts - {"count", QUANTITY})
     )
-    return _schema(of_items, has_parameters)
+    of_visitors = source.visitor_attributes.values()
+    return _schema(of_items, has_parameters or VISITOR_TYPE in of_visitors, of_visitors)
 
 
-def _schema(of_items: Collection[str], has_parameters: bool) -> pa.Schema:
+def _schema(of_items: Collection[str], has_parameters: bool, of_visitors: Collection[str] = ()) -> pa.Schema:
     value = pa.struct([_of_value(name) for name in VALUE_FIELDS])
     parameter = pa.struct([pa.field("key", pa.string()), pa.field("value", value)])
     fields = [
@@ -44,6 +46,9 @@ def _schema(of_items: Collection[str], has_parameters: bool) -> pa.Schema:
         fields.append(pa.field("event_params", pa.list_(parameter)))
     if of_items:
         fields.append(pa.field("items", pa.list_(pa.struct([_of_item(name) for name in sorted(of_items)]))))
+    fields += nested(of_visitors)
+    if any(field.startswith(PROPERTY) for field in of_visitors):
+        fields.append(pa.field(PROPERTIES, pa.list_(parameter)))
     return pa.schema(fields)
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from configs.settings import SourceSettings
 from configs.settings.signals import GA360_PRODUCT_FIELDS
 from pipeline.readers.json_arrow import integer
+from pipeline.sources.visitors.fields import DIMENSION, nested
 
 HITS, PRODUCT, DIMENSIONS = "hits", "product", "customDimensions"
 PAGE, SCREEN = "page", "screen"
@@ -39,7 +40,8 @@ def schema_of(source: SourceSettings) -> pa.Schema:
     categories = {"eventCategory"} if events - {*TYPES.values(), *ACTIONS.values()} else set()
     fields = {signal.item for signal in source.all_signals} | set(source.item_attributes.values())
     fields |= {f"product.{QUANTITY}" if s.amount == "quantity" else s.amount for s in source.all_signals}
-    has_dimensions = any(field.startswith("dimension.") for field in fields)
+    of_visitors = source.visitor_attributes.values()
+    has_dimensions = any(field.startswith(DIMENSION) for field in (*fields, *of_visitors))
     products = [field.partition(".")[2] for field in fields if field.startswith("product.")]
     return _schema(
         dimensions=has_dimensions,
@@ -49,6 +51,7 @@ def schema_of(source: SourceSettings) -> pa.Schema:
         event=sorted(categories | {field.partition(".")[2] for field in fields if field.startswith("event.")}),
         actions=not events <= {*TYPES.values()},
         screen=SCREEN in fields,
+        visitor=nested(of_visitors),
     )
 
 
@@ -61,6 +64,7 @@ def _schema(
     event: Collection[str],
     actions: bool,
     screen: bool,
+    visitor: Collection[pa.Field] = (),
 ) -> pa.Schema:
     own = [pa.field(DIMENSIONS, pa.list_(pa.struct([integer("index"), pa.field("value", pa.string())])))]
     own = own if dimensions else []
@@ -79,6 +83,7 @@ def _schema(
             integer("visitStartTime"),
             pa.field("date", pa.string()),
             *own,
+            *visitor,
             pa.field(HITS, pa.list_(pa.struct(hit))),
         ]
     )

@@ -1,4 +1,6 @@
-"""Attributes of items, such as title and price: collected as counts of their values, chosen when all are known."""
+"""Attributes of items, such as title and price, and of visitors, such as country: collected as counts of their values,
+chosen when all are known.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifacts.names import CONTENT_ID, TIME_MS
+from artifacts.names import ITEM, OWNER, TIME_MS, Side
 from configs.settings.signals import NUMBERS
 from pipeline.interactions import columns as shuffled
 from pipeline.interactions.columns import ID
@@ -19,8 +21,8 @@ from pipeline.sources.columns import NOTHING
 from pipeline.sources.items.pairs import Coded, count_pairs
 
 NAME, VALUE, _ROWS = "name", "value", "rows"
-# One row per item, attribute and value: how many rows had the value, and the time of the last one.
-VALUES = pa.schema({CONTENT_ID: ID, NAME: ID, VALUE: ID, _ROWS: pa.int64(), TIME_MS: pa.int64()})
+# One row per owner (an item or a visitor), attribute and value: its number of rows, and the time of the last one.
+VALUES = pa.schema({OWNER: ID, NAME: ID, VALUE: ID, _ROWS: pa.int64(), TIME_MS: pa.int64()})
 
 
 class Located(NamedTuple):
@@ -38,10 +40,10 @@ class Located(NamedTuple):
 def collect(
     items: pa.Array, times_ms: np.ndarray, fields: Mapping[str, Located], missing: Iterable[str] = ()
 ) -> pa.RecordBatch:
-    """Return the values of the items' attributes in some rows.
+    """Return the values of the owners' attributes in some rows.
 
     Args:
-        items: the item of each row, binary or ID [n]; null where it has none.
+        items: the item (or the visitor) of each row, binary or ID [n]; null where it has none.
         times_ms: int64 [n].
         fields: the values of each attribute by its name.
         missing: values that stand for none, such as (not set).
@@ -72,7 +74,7 @@ def collect(
 
 def add_up(values: pa.Table) -> pa.RecordBatch:
     """Return values with one row per item, attribute and value."""
-    grouped = values.unify_dictionaries().group_by([CONTENT_ID, NAME, VALUE], use_threads=False)
+    grouped = values.unify_dictionaries().group_by([OWNER, NAME, VALUE], use_threads=False)
     summed = grouped.aggregate([(_ROWS, "sum"), (TIME_MS, "max")]).select([0, 1, 2, 3, 4]).rename_columns(VALUES.names)
     (batch,) = summed.cast(VALUES).combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], schema=VALUES)]
     return batch
@@ -84,25 +86,31 @@ class Chosen(NamedTuple):
     table: pa.Table  # a column [m] per attribute: text, or float64 for a price; null where an item has none
     counts: Counter[str]
 
+    def slice(self, first: int, size: int) -> Chosen:
+        """Return the attributes of a part of the items, without an account."""
+        return Chosen(self.table.slice(first, size), Counter())
+
 
 def choose(
     values: Iterable[bytes],
     ids: pa.Array,
     fields: Mapping[str, str],
     rule: Literal["last", "most_frequent"],
+    side: Side = ITEM,
 ) -> Chosen:
-    """Return one value of each attribute for each item.
+    """Return one value of each attribute for each item (or visitor).
 
     Args:
         values: serialised columns of VALUES.
-        ids: the contentIds, binary [m], in the order of the result.
+        ids: the contentIds (or visitorIds), binary [m], in the order of the result.
         fields: the field of each attribute by its name.
         rule: the value that counts where an item has several. Equals go to the other rule, then to the lower bytes.
+        side: of the ids, for the names of the counts.
     """
     parts = sorted(part for part in values if part)
     table = shuffled.from_bytes(iter(parts)) if parts else VALUES.empty_table()
     table = pa.Table.from_batches([add_up(table)])
-    item = pc.index_in(table[CONTENT_ID].combine_chunks().dictionary_decode(), value_set=ids)
+    item = pc.index_in(table[OWNER].combine_chunks().dictionary_decode(), value_set=ids)
     known = item.is_valid()
     table = table.append_column("item", item).filter(known)
     first, second = (TIME_MS, _ROWS) if rule == "last" else (_ROWS, TIME_MS)
@@ -116,9 +124,9 @@ def choose(
         is_first = np.append(True, items[1:] != items[:-1])[: len(items)]
         texts = pa.nulls(len(ids), pa.binary()) if not len(items) else _placed(own, items, is_first, len(ids))
         chosen[name] = _typed(texts, field)
-        counts[f"attributes.items.{name}"] = len(ids) - chosen[name].null_count
-        counts[f"attributes.several_values.{name}"] = len(np.unique(items[~is_first]))
-        counts[f"attributes.not_a_number.{name}"] = chosen[name].null_count - texts.null_count
+        counts[f"{side.attributes}.{side.plural}.{name}"] = len(ids) - chosen[name].null_count
+        counts[f"{side.attributes}.several_values.{name}"] = len(np.unique(items[~is_first]))
+        counts[f"{side.attributes}.not_a_number.{name}"] = chosen[name].null_count - texts.null_count
     return Chosen(pa.table(chosen), +counts)
 
 

@@ -1,4 +1,7 @@
-"""The catalogue joins items.parquet: its columns are next to the attributes of the data, and its values win."""
+"""The catalogue joins items.parquet: its columns are next to the attributes of the data, and its values win.
+
+The site's own table of visitors joins the attributes of visitors in the same way.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,13 @@ import pyarrow.parquet as pq
 
 from artifacts import storage
 from artifacts.catalogue import as_text
-from artifacts.names import CONTENT_ID
+from artifacts.names import CONTENT_ID, ITEM, Side
 from artifacts.paths import join as join_path
 from configs.errors import UserError
 from configs.settings import SourceSettings
 from configs.settings.signals import NUMBERS, RESERVED
 from pipeline.sources import columns
 from pipeline.sources.items.attributes import Chosen
-
-COUNTS = "catalogue"  # the first part of the names of its counts
 
 
 def check(table: pa.Table, path: str, source: SourceSettings) -> None:
@@ -46,11 +47,11 @@ def _repeated(names: pa.Array) -> int:
     return len(names) - names.null_count - pc.count_distinct(names).as_py()
 
 
-def stage(table: pa.Table | None, directory: str) -> str | None:
+def stage(table: pa.Table | None, directory: str, side: Side = ITEM) -> str | None:
     """Write a catalogue where the workers of a job can read it, and return its path; None without one."""
     if table is None:
         return None
-    path, sink = join_path(directory, "catalogue.parquet"), io.BytesIO()
+    path, sink = join_path(directory, f"{side.catalogue}.parquet"), io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     storage.write_bytes(path, sink.getvalue())
     return path
@@ -61,20 +62,20 @@ def read_staged(path: str) -> pa.Table:
     return pq.read_table(io.BytesIO(storage.read_bytes(path)))
 
 
-def join(ids: Sequence[bytes], chosen: Chosen, catalogue: pa.Table) -> Chosen:
+def join(ids: Sequence[bytes], chosen: Chosen, catalogue: pa.Table, side: Side = ITEM) -> Chosen:
     """Return the items' attributes with those of a catalogue, which win unless they are null.
 
     Args:
         ids: the contentIds [m]. chosen: the attributes of the data [m], with their counts.
-        catalogue: checked; of rows with one contentId, the last counts.
+        catalogue: checked; of rows with one id, the last counts. side: of the ids.
     """
-    names = catalogue[CONTENT_ID].combine_chunks()
-    row, counts = _rows(pa.array([name.decode() for name in ids], pa.string()), names)
+    names = catalogue[side.id].combine_chunks()
+    row, counts = _rows(pa.array([name.decode() for name in ids], pa.string()), names, side)
     taken = catalogue.take(pa.array(row, mask=row < 0))
     joined = {name: chosen.table[name].combine_chunks() for name in chosen.table.column_names}
     counts.update(chosen.counts)
     for name in catalogue.column_names:
-        if name == CONTENT_ID:
+        if name == side.id:
             continue
         column, from_data = taken[name].combine_chunks(), joined.get(name)
         if from_data is None:
@@ -84,14 +85,14 @@ def join(ids: Sequence[bytes], chosen: Chosen, catalogue: pa.Table) -> Chosen:
             numbers, is_number = columns.floats(column)
             values = pa.array(numbers, mask=~is_number)
             if values.null_count > column.null_count:
-                counts[f"{COUNTS}.not_a_number.{name}"] = values.null_count - column.null_count
+                counts[f"{side.catalogue}.not_a_number.{name}"] = values.null_count - column.null_count
         else:
             values = as_text(column, name)
         joined[name] = pc.coalesce(values, from_data)
     return Chosen(pa.table(joined), counts)
 
 
-def _rows(ids: pa.Array, names: pa.Array) -> tuple[np.ndarray, Counter[str]]:
+def _rows(ids: pa.Array, names: pa.Array, side: Side) -> tuple[np.ndarray, Counter[str]]:
     """Return the last row of each of the ids [m], -1 without one, among a catalogue's [n], and the counts."""
     last, known = np.full(len(ids), -1), np.zeros(len(names), bool)
     for form in (names, pc.utf8_trim_whitespace(names)):  # as in any list of ids
@@ -104,6 +105,6 @@ def _rows(ids: pa.Array, names: pa.Array) -> tuple[np.ndarray, Counter[str]]:
         "rows_found": int(known.sum()),
         "rows_without_id": names.null_count,
         "rows_repeated": _repeated(names),
-        "items": int((last >= 0).sum()),
+        side.plural: int((last >= 0).sum()),
     }
-    return last, Counter({f"{COUNTS}.{name}": number for name, number in counts.items()})
+    return last, Counter({f"{side.catalogue}.{name}": number for name, number in counts.items()})

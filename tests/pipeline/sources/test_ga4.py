@@ -167,7 +167,7 @@ def test_attributes_are_those_of_items_that_count(tmp_path):
         bought("scroll", {"item_id": "y", "item_name": "not seen"}),
     ]
     _, _, _, values = read(write_ndjson(tmp_path / "in", rows), preset="ga4_shop")
-    found = {(row["contentId"], row["name"], row["value"]) for row in values}
+    found = {(row["owner"], row["name"], row["value"]) for row in values}
     assert found == {(b"x", b"title", b"Tea"), (b"x", b"price", b"9.5")}
 
 
@@ -190,7 +190,7 @@ def test_a_price_that_is_text_costs_the_price_and_not_the_purchase(tmp_path):
     amounts, rejects, _, values = read(write_ndjson(tmp_path / "in", rows), preset="ga4_shop")
     assert (len(amounts), rejects) == (len(prices), [])
     # The first one is counted as attributes.not_a_number.
-    assert {(row["contentId"], row["value"]) for row in values} == {
+    assert {(row["owner"], row["value"]) for row in values} == {
         (b"0", b"nan"),
         (b"2", b"7.5"),
         (b"3", b"3"),

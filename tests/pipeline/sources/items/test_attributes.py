@@ -81,9 +81,7 @@ def test_numbers_have_no_needless_fraction():
 
 def test_values_are_added_up_before_the_shuffle():
     values = collected([(b"tea", time, "Tea", None) for time in range(1000)])
-    assert values.to_pylist() == [
-        {"contentId": b"tea", "name": b"title", "value": b"Tea", "rows": 1000, "time_ms": 999}
-    ]
+    assert values.to_pylist() == [{"owner": b"tea", "name": b"title", "value": b"Tea", "rows": 1000, "time_ms": 999}]
 
 
 def test_no_attribute_has_the_name_of_another_column():
