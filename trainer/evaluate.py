@@ -51,13 +51,29 @@ def main(argv: Sequence[str] | None = None) -> None:
         from trainer.hidden_items import measure
 
         new = measure.measure(dataset_dir, ModelManifest.read(Model(model_dir).manifest), measured)
-    rules = gate.check(evaluation, requirements, beats, new.among_new[measure.ATTRIBUTES] if new else None)
+    visitors = None
+    if measured.new_visitors:
+        from trainer.hidden_visitors import display as visitors_display
+        from trainer.hidden_visitors import measure as visitors_measure
+
+        visitors = visitors_measure.measure(dataset_dir, ModelManifest.read(Model(model_dir).manifest), measured)
+    parts = {
+        gate.NEW_ITEMS: new.among_new[measure.ATTRIBUTES] if new else None,
+        gate.NEW_VISITORS: visitors.systems[visitors_measure.ATTRIBUTES] if visitors else None,
+    }
+    rules = gate.check(evaluation, requirements, beats, parts)
     gated = {"passed": all(rule.passed for rule in rules), "rules": [asdict(rule) for rule in rules]}
-    content = evaluation.as_json() | ({"new_items": new.as_json()} if new else {}) | {"gate": gated}
+    content = evaluation.as_json() | {
+        **({"new_items": new.as_json()} if new else {}),
+        **({"new_visitors": visitors.as_json()} if visitors else {}),
+        "gate": gated,
+    }
     storage.write_bytes(output, (json.dumps(content, indent=2) + "\n").encode())
     display.show(evaluation, rules)
     if new:
         new_display.show(new, max(measured.k))
+    if visitors:
+        visitors_display.show(visitors, max(measured.k))
     print(f"all figures: {output}")
     if failed := [rule.summary for rule in rules if not rule.passed]:
         raise GateError(f"the gate is closed: {'; '.join(failed)}")

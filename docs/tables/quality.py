@@ -174,6 +174,37 @@ def hidden_items() -> str:
     return table(("hidden", "system", "Recall@20", "NDCG@20"), rows)
 
 
+def hidden_visitors() -> str:
+    """Return how well visitors without views are answered, by system."""
+    rows = (
+        (
+            f"{found['data']}, {found['visitors']} visitors",
+            system,
+            *(f"{cells[name]['value']:.3f}" for name in cells),
+            _over_popularity(found, system),
+        )
+        for found in results("hidden_visitors")["rows"]
+        for system, cells in found["systems"].items()
+    )
+    return table(("hidden", "system", "Recall@20", "NDCG@20", "Recall@20 minus popularity"), rows)
+
+
+def _over_popularity(found: dict, system: str) -> str:
+    cells = found["over_popularity"].get(system)
+    return signed([*cells["recall@20"].values()]) if cells else ""
+
+
+def hidden_after_one_view() -> str:
+    """Return the same after one view, with and without attributes."""
+    rows = (
+        (found["data"], *(f"{cells['recall@20']['value']:.3f}" for cells in found["after_one_view"].values()),
+         signed([*found["gain_after_one_view"]["recall@20"].values()]))
+        for found in results("hidden_visitors")["rows"]
+        if found["after_one_view"]
+    )  # fmt: skip
+    return table(("data", "views alone", "attributes and views", "difference"), rows)
+
+
 def hidden_in_one_list() -> str:
     """Return the recall of all items in one list, with and without attributes."""
     rows = (

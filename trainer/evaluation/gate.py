@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from configs.errors import UserError
 from trainer.evaluation.baselines import KNN, POPULAR, RECENT, WALS
@@ -13,8 +14,9 @@ from trainer.evaluation.evaluation import Evaluation
 from trainer.evaluation.intervals import Cells
 from trainer.evaluation.metrics import ALL_METRICS, RMSE
 
+NEW_ITEMS, NEW_VISITORS = "new_items", "new_visitors"
 _SIGNS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
-_RULE = re.compile(r"\s*([a-z_]+)(?:@(\d+))?(\[new_items\])?\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*")
+_RULE = re.compile(r"\s*([a-z_]+)(?:@(\d+))?(?:\[(new_items|new_visitors)\])?\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*")
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,14 @@ class Requirement:
     k: int | None
     sign: str
     bound: float
-    of_new: bool = False  # whether it is about lists of new items, which evaluation.new_items measures
+    part: str | None = None  # NEW_ITEMS or NEW_VISITORS, which the setting of evaluation of this name measures
 
     @classmethod
     def parse(cls, text: str) -> Requirement:
         """Read a rule such as recall@20>=0.15; raise UserError if it is not one, or names an unknown metric."""
         match = _RULE.fullmatch(text)
         try:
-            name, k, of_new, sign, bound = match.groups()  # type: ignore[union-attr]
+            name, k, part, sign, bound = match.groups()  # type: ignore[union-attr]
             number = float(bound)
         except (AttributeError, ValueError):
             raise UserError(f"--require {text}: write it as METRIC@K>=NUMBER, e.g. recall@20>=0.15") from None
@@ -44,7 +46,7 @@ class Requirement:
         if k is not None and int(k) < 1:
             raise UserError(f"--require {text}: K must be at least 1")
         metric, at = (name, None) if k is None else (f"{name}@{int(k)}", int(k))
-        return cls(text, metric, at, sign, number, bool(of_new))
+        return cls(text, metric, at, sign, number, part)
 
 
 def baseline(text: str, against: bool) -> str:
@@ -71,27 +73,32 @@ class Rule:
 
 
 def check(
-    evaluation: Evaluation, requirements: Sequence[Requirement], beats: Sequence[str], new_items: Cells | None = None
+    evaluation: Evaluation,
+    requirements: Sequence[Requirement],
+    beats: Sequence[str],
+    parts: Mapping[str, Cells | None] = MappingProxyType({}),
 ) -> list[Rule]:
     """Return each rule with its outcome; raise UserError if a rule names what was not measured.
 
-    new_items: the metrics of lists of new items, if they were measured.
+    parts: the metrics of new items and of new visitors by their attributes, if they were measured.
 
     A system is beaten if the paired difference's interval is above zero in each headline metric.
     """
     rules = [
-        _meets(_cells_of_new(requirement, new_items) if requirement.of_new else evaluation.cells[WALS], requirement)
+        _meets(_cells_of_new(requirement, parts) if requirement.part else evaluation.cells[WALS], requirement)
         for requirement in requirements
     ]
     return rules + [_beats(evaluation, name) for name in beats]
 
 
-def _cells_of_new(requirement: Requirement, new_items: Cells | None) -> Cells:
-    if new_items is None:
-        raise UserError(f"--require {requirement.text}: set evaluation.new_items to the share of items to hide for it")
-    if requirement.metric not in new_items:
-        raise UserError(f"--require {requirement.text}: of new items only recall and ndcg are measured")
-    return new_items
+def _cells_of_new(requirement: Requirement, parts: Mapping[str, Cells | None]) -> Cells:
+    part = str(requirement.part)
+    cells, plural = parts.get(part), part.removeprefix("new_")
+    if cells is None:
+        raise UserError(f"--require {requirement.text}: set evaluation.{part} to the share of {plural} to hide for it")
+    if requirement.metric not in cells:
+        raise UserError(f"--require {requirement.text}: of new {plural} only recall and ndcg are measured")
+    return cells
 
 
 def _meets(cells: Cells, requirement: Requirement) -> Rule:
@@ -104,7 +111,7 @@ def _meets(cells: Cells, requirement: Requirement) -> Rule:
     short = 0.0 if passed else abs(requirement.bound - cell.value)
     direction = "below" if requirement.sign.startswith(">") else "above"
     outcome = f"as {requirement.text} requires" if passed else f"{_digits(short)} {direction} {requirement.bound:g}"
-    metric = f"{requirement.metric}[new_items]" if requirement.of_new else requirement.metric
+    metric = f"{requirement.metric}[{requirement.part}]" if requirement.part else requirement.metric
     summary = f"{metric} is {cell.text()}, {outcome}"
     return Rule(requirement.text, passed, cell.value, short, summary)
 
