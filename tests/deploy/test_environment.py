@@ -146,7 +146,7 @@ def test_a_part_of_the_program_has_the_packages_that_a_file_names(clone):
 
 @pytest.mark.parametrize("name", ["scoring.in", "serving.in"])
 def test_the_lock_has_the_packages_of_each_part(name):
-    first, *others = environment.Wish(packages=f"deploy/{name}").requirements([], {})
+    first, *others = environment.Wish(packages=f"deploy/installs/{name}").requirements([], {})
     assert "numpy==" in first.text and "--constraint" in first.flags
     assert [part.flags for part in others] == [["--no-deps"]] and "tfx-bsl==" in others[0].text
 

@@ -189,7 +189,8 @@ def test_train_is_what_it_would_be_if_the_rest_had_never_been(tmp_path):
     assert manifest["median"] == plain["median"] and manifest["counts"] == plain["counts"] | {"rows_read": len(pairs)}
     days = iter(np.load(tmp_path / "split/view_days-00000-of-00001.npy").tolist())
     for key, indices, _ in tfrecords.read_rows(f"{dataset.items_for_user}-00000-of-00001"):
-        assert [train[users[key], items[i]][1] // DAY for i in indices] == list(islice(days, len(indices)))
+        expected = [(START * 1000 + train[users[key], items[i]][1]) // DAY for i in indices]
+        assert list(islice(days, len(indices))) == expected
     known = {pair: value for pair, value in out.items() if pair[1] != b"new"}
     expected = {pair: min(1.0, 0.3 * amount / plain["median"]) for pair, (amount, _) in known.items()}
     assert held == pytest.approx(expected, rel=1e-6)

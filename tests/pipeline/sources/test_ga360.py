@@ -386,7 +386,7 @@ def test_a_product_describes_the_page_of_its_hit_if_it_is_the_only_one(tmp_path)
     source = source_of(SourceSettings(kind="ga360", signals=pages, attributes=fields, input="x"), RatingSettings())
     (raw,) = source.read(str(write_ndjson(tmp_path / "in", [session("v", 1, hits)])))
     values = source.extract(raw, "in").attributes.to_pylist()
-    assert {(row["contentId"], row["name"], row["value"]) for row in values} == {
+    assert {(row["owner"], row["name"], row["value"]) for row in values} == {
         (b"/tea", b"title", b"tea"),
         (b"/pot", b"title", b"pot"),
         (b"/tea", b"heat", b"hot"),
