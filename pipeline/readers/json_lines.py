@@ -25,14 +25,14 @@ _decode = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) <
 
 
 def parse(lines: list[bytes], schema: pa.Schema) -> Parsed:
-    """Return the records of some lines.
+    """Return the records of some lines; blank ones, also those of a byte order mark alone, are not records.
 
     Strings and integers become binary, so that any bytes of an id reach the check of ids; others keep their type.
     """
     target = pa.struct(list(schema))
     records, positions, malformed = [], [], []
     for position, line in enumerate(lines):
-        if not line.strip():
+        if not line.removeprefix(BOM).strip():
             continue
         try:
             record = conform(loads(line), target, "record")

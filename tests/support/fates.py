@@ -19,6 +19,7 @@ from pipeline.interactions.columns import from_bytes, to_bytes
 from pipeline.sources.items import attributes
 from pipeline.sources.select import source_of
 from pipeline.sources.source import Source
+from tests.support.lines_by_hand import MARK, is_blank
 
 EXAMPLES = int(os.environ.get("WALS_FUZZ_EXAMPLES", "40"))
 fuzzed = settings(
@@ -128,27 +129,25 @@ FIRST = b'{"date": "20240101", "event_date": "20240101"}'  # so that the file is
 
 
 def begins(line: bytes) -> bool:
-    """Return whether a line can be the first of an export."""
-    return line.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+    """Return whether a line can be the first of an export; with NUL bytes, alone it would be UTF-16."""
+    return line.removeprefix(MARK).lstrip().startswith(b"{") and b"\0" not in line
 
 
 def fates(lines: list[bytes], settings: SourceSettings) -> Read:
     """Compare a file of lines with each line alone."""
     alone: list[Read] = []
-    for line in filter(bytes.strip, lines):
-        if not begins(line):
-            continue  # alone it would be no export
+    for line in filter(begins, lines):  # others, alone, would not be an export
         read = check(line + b"\n", 1, settings)
         used = any(item for table in read.tables for item in table.column(CONTENT_ID).to_pylist())
         counts = read.counts
         assert total(counts, "records.rejected.") + total(counts, "records.skipped.") + used == 1
         alone.append(read)
     data = b"".join(line + b"\n" for line in (FIRST, *lines))
-    read = check(data, 1 + sum(map(bool, map(bytes.strip, lines))), settings)
+    read = check(data, 1 + sum(not is_blank(line) for line in lines), settings)
     # The rows of one field of items are together, whatever their sessions.
     assert Counter(read.rows) == Counter(row for other in alone for row in other.rows)
     assert values_of(read) == sum(map(values_of, alone), Counter())
-    odd = sum(bool(line.strip()) and not begins(line) for line in lines)
+    odd = sum(not is_blank(line) and not begins(line) for line in lines)
     assert total(read.counts, "records.rejected.") == (settings.kind == "ga360") + odd + sum(
         total(other.counts, "records.rejected.") for other in alone
     )

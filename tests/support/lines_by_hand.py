@@ -10,6 +10,13 @@ import pyarrow as pa
 
 from artifacts.vocabulary import INEXACT
 
+MARK = b"\xef\xbb\xbf"  # a byte order mark, as it begins a file that was put after another
+
+
+def is_blank(line: bytes) -> bool:
+    """Return whether a line is not a record: white space, or a byte order mark alone."""
+    return not line.removeprefix(MARK).strip()
+
 
 def oracle(line: bytes, schema: pa.Schema) -> dict | None:
     """Return a line as json.loads reads it, in the schema's shape and Arrow's neutral form; None if it is not a record.

@@ -13,7 +13,7 @@ from pipeline.sources.events.schema import SCHEMA as GA4_SCHEMA
 from pipeline.sources.select import source_of
 from tests.support import events_by_hand, wild
 from tests.support.fates import FIRST, fates, fuzzed, rows_of
-from tests.support.lines_by_hand import oracle
+from tests.support.lines_by_hand import is_blank, oracle
 from tests.support.wild_sources import SIGNALS, ga4_settings
 
 
@@ -30,7 +30,7 @@ def test_ga360_lines(lines, by_visit, signals):
 def test_ga4_lines(lines, settings):
     read, schema = fates(lines, settings), source_schema(settings)
     nothing = dict.fromkeys(GA4_SCHEMA.names)
-    records = [oracle(line, schema) for line in (FIRST, *lines) if line.strip()]
+    records = [oracle(line, schema) for line in (FIRST, *lines) if not is_blank(line)]
     by_hand = events_by_hand.expected([record and nothing | record for record in records], settings)
     assert read.counts == by_hand.counts + Counter({name: n for name, n in read.counts.items() if "time_unit" in name})
     assert read.attributes == by_hand.attributes

@@ -123,6 +123,13 @@ def test_windows_line_ends_and_a_byte_order_mark(before):
 
 
 @PARSERS
+@pytest.mark.parametrize("place", [0, 1, len(SOUND)])
+def test_a_line_of_a_byte_order_mark_alone_is_blank_in_any_place(place, before):
+    lines = [*SOUND[:place], b"\xef\xbb\xbf", *SOUND[place:]]
+    assert read(lines, bytes_before_compiling=before) == (OF_SOUND, [])
+
+
+@PARSERS
 @pytest.mark.parametrize("odd", [b"null", b"oops", b"\xff", b"{oops", b"{}}"])
 def test_a_last_line_without_an_end_is_lost_alone(odd, before):
     rows, rejects = read([*SOUND, odd], end=b"", bytes_before_compiling=before)
