@@ -108,7 +108,7 @@ class _Event:
         for one in found:
             made.counts[f"seen.signal.{one.signal + 1}"] += one.item is not None
         faults = [one.fault for one in found if one.fault and not one.is_line]
-        stamp, has_stamp = times.since_1970(pa.array([self._record["event_timestamp"]], pa.string()), "us")
+        stamp, has_stamp = times.since_1970(_array(self._record["event_timestamp"]), "us")
         fault = None if has_stamp[0] else "event_timestamp_invalid"
         if fault := fault or _fault("visitor_id", self._visitor) or (faults[-1] if faults else None):
             return f"rejected.{fault}"
