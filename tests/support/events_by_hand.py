@@ -115,7 +115,7 @@ class _Event:
         return self._count(found, int(stamp[0]), made)
 
     def _outside(self, made: Expected) -> str | None:
-        coded = times.days(pa.array([self._record["event_date"]], pa.string()))
+        coded = times.days(_array(self._record["event_date"]))
         (day,) = coded.to_pylist()
         if day:
             made.counts[f"seen.date.{day}"] += 1
