@@ -6,6 +6,7 @@ from collections.abc import Collection, Set
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from artifacts import catalogue, factor_tables, id_lists
 from artifacts.features.added_items import AddedItems
@@ -41,15 +42,16 @@ def of_job(
     """
     account = trained.attributes
     new = NewItems.read(model, account.new_items, trained.embedding_dimension)
-    has_catalogue = catalogue_path is not None and catalogue.is_file(catalogue_path)
+    # Read even where no item can come of it: a catalogue that no job could read is an error each time it is named.
+    table = catalogue.read_table(catalogue_path) if catalogue_path and catalogue.is_file(catalogue_path) else None
     added = AddedItems.read(added_path) if added_path else None
-    if not has_catalogue and not (added and len(added)):
+    if table is None and not (added and len(added)):
         return ItemsOfJob(new)
     if not account.features:
         return ItemsOfJob(new, len(added) if added else 0)
     known = {*Vocabulary.read(dataset.vocab_items).ids, *new.ids}
-    if catalogue_path is not None and has_catalogue:
-        new = new.followed_by(_later(catalogue_path, known, model, trained, dataset))
+    if table is not None:
+        new = new.followed_by(_later(table, known, model, trained, dataset))
     if not added:
         return ItemsOfJob(new)
     others = added.without({*known, *new.ids})
@@ -57,9 +59,9 @@ def of_job(
     return ItemsOfJob(new.followed_by(placed), len(others) - len(placed))
 
 
-def _later(path: str, known: Set[bytes], model: Model, trained: ModelManifest, dataset: Dataset) -> NewItems:
+def _later(table: pa.Table, known: Set[bytes], model: Model, trained: ModelManifest, dataset: Dataset) -> NewItems:
     """Return the catalogue's items that are not known and have features; of rows with one id, the last counts."""
-    table, account = catalogue.read_table(path), trained.attributes
+    account = trained.attributes
     names = [(name or "").encode() for name in table[CONTENT_ID].to_pylist()]
     rows = {name: row for row, name in enumerate(names) if name and known.isdisjoint(id_lists.forms(name))}
     if not rows:

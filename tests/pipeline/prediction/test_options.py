@@ -169,6 +169,14 @@ def test_no_category_takes_more_than_its_share(plain, tmp_path, kinds):
     assert recommended(tmp_path / "out") == dict(zip(plain.visitors, expected, strict=True))
 
 
+@pytest.mark.parametrize("written", ["Contentid,title\na,A\n", "contentId,title\na,Thé\n"])
+def test_a_catalogue_that_cannot_be_read_is_refused_where_nothing_of_it_is_used(plain, tmp_path, written):
+    (tmp_path / "catalogue.csv").write_bytes(written.encode("latin-1"))
+    with pytest.raises(UserError, match=r"catalogue .*(no column contentId|Latin-1)"):
+        predict(plain.root, tmp_path / "out", catalogue=tmp_path / "catalogue.csv", top_k=2)
+    assert not (tmp_path / "out").exists()
+
+
 def test_categories_are_the_datasets_and_those_of_a_catalogue_win(tmp_path):
     dataset, ids, options = Dataset(str(tmp_path)), ["a", "b", "c", "d"], PredictionSettings(max_per_category=1)
     write_items(dataset, ids, np.ones(4), category=["Tea", None, "Film", "Tea"])
