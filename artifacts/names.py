@@ -119,6 +119,9 @@ _DAY_OF_FILE = re.compile(  # whose day may be written with dashes
     r"(?:(?P<version>intraday|fresh)_)?(?P<day>[0-9]{4}(?P<by>[-_]?)[0-9]{2}(?P=by)[0-9]{2})(?![0-9])", re.IGNORECASE
 )
 _DAY_PREFIX = re.compile(r"(?:^|[^A-Za-z0-9])(?:ga_sessions|events)_", re.IGNORECASE)
+# Or directories that name the table and the day apart, as partitions are written: events_intraday/dt=2024-01-05/part-0.
+_TABLE = re.compile(r"(?:[^=]*=)?(?:ga_sessions|events)(?:_(?P<version>intraday|fresh))?", re.IGNORECASE)
+_DAY = re.compile(r"(?:[^=]*=)?(?P<day>[0-9]{4}(?P<by>[-_]?)[0-9]{2}(?P=by)[0-9]{2})")
 
 
 def other_format(head: bytes) -> str | None:
@@ -143,21 +146,25 @@ def day_table_of_suffix(suffix: str) -> DayTable | None:
 
 
 def day_table_of_path(path: str) -> DayTable | None:
-    """Return the table that a file belongs to, by its own name or else by the nearest directory's."""
-    for name in reversed(path.split("/")):
+    """Return the table that a file belongs to, by its own name or else by the nearest directory's or directories'."""
+    *directories, file = path.split("/")
+    for name in (file, *reversed(directories)):
         for prefix in _DAY_PREFIX.finditer(name):
             match = _DAY_OF_FILE.match(name, prefix.end())
             if match and (table := _day_table(match)):
                 return table
-    return None
+    table_name = next(filter(None, map(_TABLE.fullmatch, reversed(directories))), None)
+    days = (_DAY.fullmatch(name) for name in (file.partition(".")[0], *reversed(directories)))
+    return next((table for day in days if day and table_name and (table := _day_table(day, table_name))), None)
 
 
-def _day_table(match: re.Match[str]) -> DayTable | None:
+def _day_table(match: re.Match[str], table_name: re.Match[str] | None = None) -> DayTable | None:
+    """Return the table of a matched day; its version is in the same match, or in that of the table's name."""
     try:
         day = datetime.datetime.strptime(re.sub("[-_]", "", match["day"]), "%Y%m%d").date()
     except ValueError:
         return None
-    return DayTable(day, _VERSIONS[(match["version"] or "").lower()])
+    return DayTable(day, _VERSIONS[((table_name or match)["version"] or "").lower()])
 
 
 def tables_to_read(tables: Sequence[DayTable | None], unfinished: bool) -> list[bool]:

@@ -36,6 +36,13 @@ DAY = datetime.date(2024, 1, 5)
         ("x/myevents_20240105", None),
         ("x/events_hourly_20240105", None),
         ("x/part-0.json", None),
+        ("x/dt=20240105/events_intraday/part-0", INTRADAY),
+        ("x/events_fresh/dt=2024-01-05/hour=3/part-0.json", FRESH),
+        ("x/events/2024-01-05/part-0.json", FINAL),
+        ("x/table=ga_sessions_intraday/20240105.json.gz", INTRADAY),
+        ("x/dt=20240105/part-0", None),
+        ("x/intraday/20240105/part-0", None),
+        ("x/events/20241305/part-0", None),
     ],
 )
 def test_the_table_of_a_path(path, version):
@@ -55,6 +62,8 @@ def test_the_table_of_a_path(path, version):
         (["events_intraday_20240105/part-0", "events_intraday_20240105/part-1"], True, [0, 1]),
         (["events_20240105.json", "other.json"], False, [0, 1]),
         (["events_2024-01-05.json", "events_intraday_2024-01-05.json"], True, [0]),
+        (["dt=20240105/events_intraday/part-0", "dt=20240105/events_20240105.json"], True, [1]),
+        (["dt=20240105/events/part-0", "dt=20240105/events_fresh/part-0"], True, [0]),
     ],
 )
 def test_a_day_is_read_from_its_best_table(tmp_path, names, unfinished, kept):
