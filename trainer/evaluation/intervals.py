@@ -1,8 +1,7 @@
 """Sums by groups of users -> metrics with confidence intervals.
 
-Means: a bootstrap over users (Efron 1979), percentiles of `resamples` draws. Above 2,048 users it draws buckets of
-users, filled by a hash, instead of single ones: a mean over buckets drawn at random varies as one over users does, and
-memory does not grow with the users. Two systems on the same users are drawn together, so that differences are paired.
+Means: a bootstrap over users (`ranking.measures.bootstrap`); above 2,048 users, of buckets of users. Two systems on the
+same users are drawn together, so that differences are paired.
 
 Coverage and gini belong to all lists together, and a draw with repetition would contain fewer of them: their intervals
 are normal, with the standard error of a jackknife that leaves out one of 20 parts of the users at a time.
@@ -12,46 +11,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
+from ranking.measures.bootstrap import Bootstrap, Cell
 from trainer.evaluation.metrics import RMSE, USER_METRICS, Columns, Sums, coverage, gini
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A value with its interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def text(self, form: str = ".4f") -> str:
-        """Return value and interval as text, such as `0.2130 [0.2087, 0.2174]`."""
-        return f"{self.value:{form}} [{self.low:{form}}, {self.high:{form}}]"
-
 
 Cells = dict[str, Cell]
 Means = dict[str, np.ndarray]
 
 
-class Intervals:
+class Intervals(Bootstrap):
     """One set of draws for all systems, metrics and differences."""
 
     def __init__(self, buckets: int, resamples: int, confidence: float, seed: int):
-        rng = np.random.default_rng(seed)
-        self._draws = rng.multinomial(buckets, np.full(buckets, 1 / buckets), resamples).astype(np.float64)
-        self._tails = (1 - confidence) / 2, (1 + confidence) / 2
-        self._quantile = NormalDist().inv_cdf(self._tails[1])
+        super().__init__(buckets, resamples, confidence, seed)
+        self._quantile = NormalDist().inv_cdf(self.tails[1])
 
     def of(self, sums: Sums) -> Cells:
         """Return all metrics of a system."""
         cells = self._of_users(sums) | self._of_all_lists(sums, coverage) | self._of_all_lists(sums, gini)
         if sums.errors.any():
-            drawn, total = self._draws @ sums.errors, sums.errors.sum(axis=0)
-            cells[RMSE] = self._cell(math.sqrt(total[0] / total[1]), np.sqrt(drawn[:, 0] / drawn[:, 1]))
+            drawn, total = self.draws @ sums.errors, sums.errors.sum(axis=0)
+            cells[RMSE] = self.cell(math.sqrt(total[0] / total[1]), np.sqrt(drawn[:, 0] / drawn[:, 1]))
         return cells
 
     def by_group(self, sums: Sums, names: Sequence[str]) -> dict[str, Cells]:
@@ -62,7 +45,7 @@ class Intervals:
         """Return first - second, paired, of the metrics that are means over users: of all, or of one group."""
         (ours, our_draws), (others, other_draws) = self._drawn(first, group), self._drawn(second, group)
         return {
-            name: self._cell(float(value - others[name]), our_draws[name] - other_draws[name])
+            name: self.cell(float(value - others[name]), our_draws[name] - other_draws[name])
             for name, value in ours.items()
         }
 
@@ -70,25 +53,17 @@ class Intervals:
         """Return the differences by group; see `by_group`."""
         return {name: self.differences(first, second, group) for name, group in _filled(first, names)}
 
-    def mean(self, totals: np.ndarray, counts: np.ndarray) -> Cell:
-        """Return the mean of sums over users float64 [buckets], and the numbers of users float64 [buckets]."""
-        return self._cell(float(totals.sum() / counts.sum()), (self._draws @ totals) / (self._draws @ counts))
-
     def _of_users(self, sums: Sums, group: int | None = None) -> Cells:
         values, draws = self._drawn(sums, group)
-        return {name: self._cell(float(value), draws[name]) for name, value in values.items()}
+        return {name: self.cell(float(value), draws[name]) for name, value in values.items()}
 
     def _drawn(self, sums: Sums, group: int | None = None) -> tuple[Means, Means]:
         """Return metrics of all users (or of one group), and float64 [resamples] of each metric's draws."""
         cells, counts = sums.cells.sum(axis=1), sums.counts.sum(axis=1)
         if group is not None:
             cells, counts = sums.cells[:, group], sums.counts[:, group]
-        drawn = np.tensordot(self._draws, cells, axes=1)
-        return _means(cells.sum(0), counts.sum(), sums.ks), _means(drawn, self._draws @ counts, sums.ks)
-
-    def _cell(self, value: float, draws: np.ndarray) -> Cell:
-        low, high = np.nanquantile(draws, self._tails) if np.isfinite(draws).any() else (value, value)
-        return Cell(value, float(low), float(high))
+        drawn = np.tensordot(self.draws, cells, axes=1)
+        return _means(cells.sum(0), counts.sum(), sums.ks), _means(drawn, self.draws @ counts, sums.ks)
 
     def _of_all_lists(self, sums: Sums, metric: Callable[[np.ndarray], float]) -> Cells:
         cells, parts = {}, sums.exposure.cumsum(axis=1)
