@@ -64,7 +64,7 @@ install-scoring:  ## make .venv-scoring, for `wals score` and Python without Ten
 	$(ENVIRONMENT) --directory .venv-scoring --packages deploy/installs/scoring.in --gigabytes 0.6
 
 install-serving:  ## make .venv-serving, for `wals serve` without Beam (docs/install.md)
-	$(ENVIRONMENT) --directory .venv-serving --packages deploy/installs/serving.in --gigabytes 2.3
+	$(ENVIRONMENT) --directory .venv-serving --packages deploy/installs/serving.in --gigabytes 2.2
 
 COMPILE = $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"

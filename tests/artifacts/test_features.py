@@ -7,9 +7,11 @@ import pytest
 import scipy.sparse as sp
 import tensorflow as tf
 
-from artifacts import features, tfrecords
+from artifacts import tfrecords
+from artifacts.features import feature_rows
 from artifacts.manifests import DatasetManifest
 from artifacts.paths import Dataset
+from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from tests.support.datasets import write_dataset
 from tests.support.features import add_features, rows_of
@@ -28,8 +30,8 @@ def root(tmp_path):
 @pytest.mark.parametrize("layout", [{}, {"shards": 3, "compressed": True}])
 def test_what_is_written_is_read(root, layout):
     add_features(root, ITEMS, (IDS, NEW), **layout)
-    items = features.read_known(root)
-    ids, new = features.read_new(root)
+    items = feature_rows.read_known(root)
+    ids, new = feature_rows.read_new(root)
     assert ids == IDS
     for rows, matrix in ((items, ITEMS), (new, NEW)):
         dense = matrix.toarray()
@@ -40,13 +42,13 @@ def test_what_is_written_is_read(root, layout):
 
 
 def test_a_dataset_without_features_has_none(root):
-    assert features.read_known(root) is None
-    assert features.read_new(root) is None
+    assert feature_rows.read_known(root) is None
+    assert feature_rows.read_new(root) is None
 
 
 def test_no_new_items(root):
     add_features(root, ITEMS)
-    ids, new = features.read_new(root)
+    ids, new = feature_rows.read_new(root)
     assert ids == [] and len(new) == 0 and new.width == 300
 
 
@@ -66,10 +68,10 @@ def test_tensorflow_reads_the_rows_and_their_ids(root):
 
 
 def test_rows_of_several_blocks_are_the_same_bytes(tmp_path):
-    rows = features.SparseRows.from_matrix(rows_of(NEW).matrix())
+    rows = SparseRows.from_matrix(rows_of(NEW).matrix())
     whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts.gz")
-    features.write_shard(whole, [rows], [IDS], batch=10)
-    described = features.write_shard(parts, [rows.between(0, 2), rows.between(2, 5)], [IDS[:2], IDS[2:]])
+    feature_rows.write_shard(whole, [rows], [IDS], batch=10)
+    described = feature_rows.write_shard(parts, [rows.between(0, 2), rows.between(2, 5)], [IDS[:2], IDS[2:]])
     with open(whole, "rb") as file, gzip.open(parts) as packed:
         assert file.read() == packed.read()
     assert (described.records, described.interactions) == (5, NEW.nnz)
@@ -89,7 +91,7 @@ def test_files_that_do_not_fit_the_manifest_are_refused(root, change, said):
     manifest.item_features = manifest.item_features.model_copy(update=change)
     manifest.write(Dataset(root).manifest)
     with pytest.raises(UserError, match=said):
-        features.read_new(root)
+        feature_rows.read_new(root)
 
 
 def test_missing_files_and_rows_without_ids_are_refused(root):
@@ -100,4 +102,4 @@ def test_missing_files_and_rows_without_ids_are_refused(root):
     del manifest.files["item_features-00000-of-00001"]
     manifest.write(Dataset(root).manifest)
     with pytest.raises(UserError, match=r"has no item_features-\* files"):
-        features.read_known(root)
+        feature_rows.read_known(root)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from artifacts import features
-from artifacts.features import Features
+from artifacts.features import feature_rows
+from artifacts.features.feature_rows import Features
 from artifacts.manifests import DatasetManifest, FeaturesAccount, FieldFeatures
 from artifacts.names import ITEM, Side
 from artifacts.paths import Dataset
@@ -19,8 +19,8 @@ def add_features(root: str, items, new=None, shards: int = 1, compressed: bool =
     """
     manifest, layout = DatasetManifest.read(Dataset(root).manifest), {"shards": shards, "compressed": compressed}
     ids, matrix = new if new is not None else ([], sp.csr_matrix((0, items.shape[1])))
-    manifest.files |= features.write(root, side.features, rows_of(items), **layout)
-    manifest.files |= features.write(root, side.new, rows_of(matrix), ids, **layout)
+    manifest.files |= feature_rows.write(root, side.features, rows_of(items), **layout)
+    manifest.files |= feature_rows.write(root, side.new, rows_of(matrix), ids, **layout)
     setattr(manifest, side.features, account(items.shape[1], shards, new=len(ids)))
     manifest.write(Dataset(root).manifest)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from artifacts import features
+from artifacts.features import feature_rows
 from artifacts.items_table import ItemsTable
 from artifacts.manifests import ModelManifest
 from artifacts.names import CATEGORY, CONTENT_ID, FIRST_TIME_MS
@@ -58,7 +58,7 @@ def measure(dataset_dir: str, model: ModelManifest, settings: EvaluationSettings
     Raise UserError if the dataset has no features of items, or too few items are left on either side.
     """
     info = read_info(dataset_dir)
-    known = features.read_known(info.root)
+    known = feature_rows.read_known(info.root)
     if known is None:
         raise UserError(f"evaluation.new_items: {dataset_dir} has no features of items; set features and make it again")
     rows = SparseRows.stacked(list(info.row_files(Dataset(info.root).items_for_user)), info.users)
@@ -95,7 +95,7 @@ class _Measurement:
         self._learned = attributes.learn(model.cold_start.model_copy(update={"attributes": True}), info, state)
         self._users, self._items = state.rows.table, state.cols.table
 
-    def result(self, known: features.Features) -> NewItemsEvaluation:
+    def result(self, known: feature_rows.Features) -> NewItemsEvaluation:
         """Return the metrics of all systems."""
         if self._learned is None:
             raise UserError("evaluation.new_items: no item that is left has features; choose a smaller share")
@@ -128,7 +128,7 @@ class _Measurement:
             },
         )
 
-    def _among_new(self, known: features.Features, new: np.ndarray) -> dict[str, Cells]:
+    def _among_new(self, known: feature_rows.Features, new: np.ndarray) -> dict[str, Cells]:
         """Return the metrics of lists of hidden items."""
         rated, k, ids = np.flatnonzero(self._new.lengths), self._ks[-1], np.flatnonzero(self._hidden)
         table = ItemsTable.read(

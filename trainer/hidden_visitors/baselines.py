@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from artifacts.features import Features
+from artifacts.features.feature_rows import Features
 from artifacts.manifests import FieldFeatures
 from artifacts.sparse_rows import SparseRows
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from artifacts import features
+from artifacts.features import feature_rows
 from artifacts.manifests import DatasetManifest, FieldFeatures, ModelManifest
 from artifacts.names import USER
 from artifacts.paths import Dataset
@@ -55,7 +55,7 @@ def measure(dataset_dir: str, model: ModelManifest, settings: EvaluationSettings
     Raise UserError if the dataset has no features of visitors, or too few visitors are left on either side.
     """
     info, manifest = read_info(dataset_dir), DatasetManifest.read(Dataset(dataset_dir).manifest)
-    known, account = features.read_known(info.root, USER), manifest.user_features
+    known, account = feature_rows.read_known(info.root, USER), manifest.user_features
     if known is None or account is None:
         raise UserError(
             f"evaluation.new_visitors: {dataset_dir} has no features of visitors; set user_features and make it again"
@@ -89,7 +89,7 @@ class _Measurement:
         self._state = assembly.assemble(model.settings, Dataset(info.root), blocks, sizes, Cluster())
         fit(self._state, model.settings.max_sweeps, model.settings.tolerance)
 
-    def result(self, known: features.Features, categories: list[FieldFeatures]) -> NewVisitorsEvaluation:
+    def result(self, known: feature_rows.Features, categories: list[FieldFeatures]) -> NewVisitorsEvaluation:
         """Return the metrics of all systems."""
         users, items = self._state.rows.table, self._state.cols.table
         shown = known.has_some & (self._train.lengths > 0)
@@ -121,7 +121,7 @@ class _Measurement:
     def _first(self, values: np.ndarray, rows: int) -> np.ndarray:
         return popularity.first_k(popularity.order(values), values, SparseRows.empty(rows), self._ks[-1]).indices
 
-    def _of_segments(self, known: features.Features, field: FieldFeatures) -> np.ndarray:
+    def _of_segments(self, known: feature_rows.Features, field: FieldFeatures) -> np.ndarray:
         """Return the lists of hidden visitors by the popularity in their segment."""
         of_visitors, visitors = baselines.segments(known, field), int((self._train.lengths > 0).sum())
         own = of_visitors[self._hidden]

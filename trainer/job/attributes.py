@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from artifacts import factor_tables, features
-from artifacts.features import Features
+from artifacts import factor_tables
+from artifacts.features import feature_rows
+from artifacts.features.feature_rows import Features
 from artifacts.manifests import AttributesAccount
 from artifacts.paths import Model
 from artifacts.sparse_rows import SparseRows
@@ -54,7 +55,7 @@ def learn(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) 
     the settings or the dataset have no attributes, or no item has features and views.
     """
     cluster, cols, started = state.cluster, state.cols, time.perf_counter()
-    known = cluster.agree(lambda: features.read_known(info.root) if settings.attributes else None)
+    known = cluster.agree(lambda: feature_rows.read_known(info.root) if settings.attributes else None)
     if known is None:
         return None
     views, table = cluster.all_gather(cols.counts, cols.size), cluster.all_gather(cols.table, cols.size)
@@ -72,7 +73,7 @@ def learn(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) 
     scale = one_list.scale(table[shown], predicted[shown], settings.new_items_length)
     changed = shown & (settings.few_views > 0)
     _change_known(state, predicted, changed, settings)
-    ids, rows = features.read_new(info.root) or ([], Features.from_matrix(known.matrix()[:0]))
+    ids, rows = feature_rows.read_new(info.root) or ([], Features.from_matrix(known.matrix()[:0]))
     new = _new_items(ids, rows, prior, scale)
     account = AttributesAccount(
         features=known.width,

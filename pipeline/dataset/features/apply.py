@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from artifacts.features import Features
+from artifacts.features.feature_rows import Features
 from artifacts.features.fields import Field, input_names
 from artifacts.manifests import DatasetManifest
 from artifacts.names import INDICES, ITEM, VALUES, Side

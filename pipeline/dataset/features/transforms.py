@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.pvalue import AsIter, AsSingleton, TaggedOutput
 
-from artifacts import features
 from artifacts.checksums import FileDescription
+from artifacts.features import feature_rows
 from artifacts.features.fields import Field
 from artifacts.names import INDICES, KEY, VALUES, Side
 from artifacts.paths import Dataset, join, shard_name
@@ -217,7 +217,7 @@ class _WriteShard(beam.DoFn):
         rows = rows_of(self._store.get(references)) if references else SparseRows.empty(0)
         ids = ids_of(self._store.get(parts[_NEW_IDS])) if prefix == self._new and references else None
         name = shard_name(prefix, shard, shards, self._suffix)
-        described = features.write_shard(join(self._root, name), [rows], [ids])
+        described = feature_rows.write_shard(join(self._root, name), [rows], [ids])
         self._counter.add(len(rows), described.bytes)
         yield name, described
 

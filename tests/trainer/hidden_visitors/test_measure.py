@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from artifacts import features
+from artifacts.features import feature_rows
 from artifacts.manifests import DatasetManifest, FieldFeatures, ModelManifest
 from artifacts.names import USER
 from artifacts.paths import Dataset, Model
@@ -109,6 +109,6 @@ def test_datasets_without_features_are_refused(tmp_path, world):
     with pytest.raises(UserError, match="has no features of visitors"):
         measure.measure(dataset, world[1], SETTINGS)
     add_features(dataset, np.eye(6), side=USER)
-    assert features.read_known(dataset, USER) is not None
+    assert feature_rows.read_known(dataset, USER) is not None
     with pytest.raises(UserError, match="choose another share"):
         measure.measure(dataset, world[1], SETTINGS.model_copy(update={"new_visitors": 1e-9}))

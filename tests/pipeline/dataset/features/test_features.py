@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from artifacts import features
+from artifacts.features import feature_rows
 from artifacts.manifests import DatasetManifest
 from artifacts.paths import Dataset
 from configs.errors import UserError
@@ -174,7 +174,7 @@ def account(root: str):
 
 
 def test_items_have_the_features_of_plain_python(root):
-    read = features.read_known(root)
+    read = feature_rows.read_known(root)
     ids = pq.read_table(Dataset(root).items)["contentId"].to_pylist()
     of = [dict.fromkeys(shop(0)) if item == ITEMS[-1] else shop(ITEMS.index(item)) for item in ids]
     rows, sizes = expected(of)
@@ -188,7 +188,7 @@ def test_items_have_the_features_of_plain_python(root):
 
 
 def test_new_items_are_looked_up_in_what_the_others_taught(root):
-    ids, read = features.read_new(root)
+    ids, read = feature_rows.read_new(root)
     assert ids == [b"new a", b"new b", b"new c", "new é".encode()]
     rows, _ = expected([shop(number) for number in (42, 41, 45, 40)])
     np.testing.assert_allclose(read.matrix().toarray(), rows, atol=1e-6)
@@ -232,7 +232,7 @@ def test_the_manifest_accounts_for_each_field(root):
 
 def test_one_item_alone_has_the_same_bytes(root):
     """An item that comes later has the features that the pipeline would make, whatever else is in its block."""
-    expected, graph = features.read_new(root)[1], FeatureGraph(root)
+    expected, graph = feature_rows.read_new(root)[1], FeatureGraph(root)
     table = pq.read_table(Dataset(root).new_items)
     for rows, made in [(expected, graph.of_table(table)), (expected, graph.of_table(table.drop_columns(["views"])))]:
         assert made.values.tobytes() == rows.values.tobytes()

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from artifacts import features, privacy
+from artifacts import privacy
+from artifacts.features import feature_rows
 from artifacts.manifests import DatasetManifest
 from artifacts.names import USER
 from artifacts.paths import Dataset
@@ -113,8 +114,8 @@ def expected(of: list[str]) -> np.ndarray:
 def test_the_table_makes_features_of_hashed_visitors(root):
     known = [name_of(name) for name in Vocabulary.read(Dataset(root).vocab_users).ids]
     assert sorted(known) == sorted(set(KNOWN) - {DELETED})
-    np.testing.assert_allclose(features.read_known(root, USER).matrix().toarray(), expected(known), atol=1e-6)
-    ids, new = features.read_new(root, USER)
+    np.testing.assert_allclose(feature_rows.read_known(root, USER).matrix().toarray(), expected(known), atol=1e-6)
+    ids, new = feature_rows.read_new(root, USER)
     assert sorted(map(name_of, ids)) == sorted([*NEW[1:]])
     np.testing.assert_allclose(new.matrix().toarray(), expected([name_of(name) for name in ids]), atol=1e-6)
 
@@ -143,7 +144,7 @@ def test_what_is_left_out_is_counted(root):
 def test_a_visitor_who_comes_later_has_the_same_features(root):
     import pyarrow as pa
 
-    ids, new = features.read_new(root, USER)
+    ids, new = feature_rows.read_new(root, USER)
     table = pa.Table.from_pylist([visitor(name_of(name)) for name in ids])
     made = FeatureGraph(root, USER).of_table(table)
     assert made.indices.tolist() == new.indices.tolist() and made.values.tobytes() == new.values.tobytes()

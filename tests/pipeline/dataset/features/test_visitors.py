@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from artifacts import features
+from artifacts.features import feature_rows
 from artifacts.manifests import DatasetManifest
 from artifacts.names import USER
 from artifacts.paths import Dataset
@@ -105,9 +105,9 @@ def made(request, tmp_path_factory) -> tuple[str, str]:
 def test_visitors_have_the_features_of_sql(made):
     kind, root = made
     known = [name.decode() for name in Vocabulary.read(Dataset(root).vocab_users).ids]
-    read = features.read_known(root, USER)
+    read = feature_rows.read_known(root, USER)
     np.testing.assert_allclose(read.matrix().toarray(), expected(kind, known, known), atol=1e-6)
-    new_ids, new = features.read_new(root, USER)
+    new_ids, new = feature_rows.read_new(root, USER)
     new_ids = [name.decode() for name in new_ids]
     assert set(new_ids) == set(most_frequent(kind)) - set(known) and len(set(new_ids)) == len(new_ids)
     np.testing.assert_allclose(new.matrix().toarray(), expected(kind, new_ids, known), atol=1e-6)
@@ -116,7 +116,7 @@ def test_visitors_have_the_features_of_sql(made):
 def test_no_feature_is_of_fewer_visitors_than_the_setting_asks_for(made):
     _, root = made
     account = DatasetManifest.read(Dataset(root).manifest).user_features
-    matrix = features.read_known(root, USER).matrix()
+    matrix = feature_rows.read_known(root, USER).matrix()
     for field in account.fields:
         visitors = np.asarray((matrix[:, field.offset + 1 : field.offset + field.size] > 0).sum(axis=0)).ravel()
         assert (visitors >= LEAST).all()
