@@ -1,7 +1,7 @@
 """TF-Transform without its repeated work: a graph is traced, saved and loaded once for what it depends on.
 
 A run writes two SavedModels: one that computes what the analyzers read, and the transform_fn. The first depends on the
-settings of the preprocessing_fn, so the runs of a pytest process share it. The second depends on the median and the
+settings of the preprocessing_fn, so the runs of a pytest process share it, and the graph that names the analyzers. The second depends on the median and the
 vocabularies too, so a run that learns what an earlier one did gets a copy. The results are the same.
 
 Within `without_graphs`, a run traces both graphs and calls them, but neither saves nor loads them: that is two thirds
@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_transform import graph_context, impl_helper, schema_inference
+from tensorflow.python.trackable import resource as tracking
+from tensorflow_transform import annotators, graph_context, impl_helper, schema_inference
 from tensorflow_transform.beam import common, impl
-from tensorflow_transform.saved.saved_transform_io_v2 import trace_and_update_module
 
 _APART = ("store",)  # what a preprocessing_fn has in its closure and no graph depends on
 _without_graphs = False
@@ -53,6 +53,7 @@ def install() -> None:
         models: dict[str, str] = {}
         copies: dict[str, str] = {}
         schema_inference.get_traced_metadata_fn = _remember_metadata(schema_inference.get_traced_metadata_fn)
+        impl_helper.trace_preprocessing_function = _remember_analyzers(impl_helper.trace_preprocessing_function)
         impl._create_v2_saved_model = _remember_models(impl._create_v2_saved_model, models, copies, folder)
         load = impl._RunMetaGraphDoFn._make_graph_state
         impl._RunMetaGraphDoFn._make_graph_state = _remember_states(load, models, copies)
@@ -137,11 +138,13 @@ def _trace(
     outputs: Mapping[str, str],
 ) -> Any:
     """Return the function of a graph: of what was learnt, with its tables filled, or that the analyzers read."""
-    module = tf.Module()
-    context = graph_context.TFGraphContext(module, folder, learnt)
-    function = impl_helper.get_traced_transform_fn(preprocessing_fn, signature, context, outputs)
-    trace_and_update_module(module, function, "transform_fn", strip_control_dependencies=False)
-    return module.transform_fn
+    context = graph_context.TFGraphContext(tf.Module(), folder, learnt)
+    resources = tracking.ResourceTracker()  # keeps the tables
+    with tracking.resource_tracker_scope(resources), annotators.object_tracker_scope(annotators.ObjectTracker()):
+        function = impl_helper.get_traced_transform_fn(preprocessing_fn, signature, context, outputs)
+        concrete = function.get_concrete_function()
+    concrete.resources = resources.resources
+    return concrete
 
 
 def _content(value: tf.Tensor) -> Any:
@@ -167,12 +170,42 @@ def _remember_metadata(trace: Callable[..., Any]) -> Callable[..., Any]:
     return get_traced_metadata_fn
 
 
+def _remember_analyzers(trace: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the function that traces which analyzers there are: they depend on the settings, but for the store."""
+    known: dict[str, tuple[Any, dict[str, list], Callable]] = {}
+
+    @functools.wraps(trace)
+    def trace_preprocessing_function(
+        preprocessing_fn: Callable, input_specs: Mapping[str, Any], use_tf_compat_v1: bool, base_temp_dir: str
+    ) -> Any:
+        key = repr((_settings(preprocessing_fn), sorted(input_specs.items()), use_tf_compat_v1))
+        if key not in known:
+            traced = trace(preprocessing_fn, input_specs, use_tf_compat_v1, base_temp_dir)
+            collections = {name: traced[0].get_collection(name) for name in traced[0].collections}
+            known[key] = traced, collections, preprocessing_fn
+            return traced
+        traced, collections, first = known[key]
+        for name, values in collections.items():  # TF-Transform empties some
+            traced[0].get_collection_ref(name)[:] = values
+        for name in _APART:
+            before, now = (dict(_cells(function)).get(name) for function in (first, preprocessing_fn))
+            if before is not None:
+                before.close()
+                vars(before).update(now.__getstate__())
+        return traced
+
+    return trace_preprocessing_function
+
+
 def _settings(preprocessing_fn: Callable) -> list[Any]:
     """Return the name and the closure of a function."""
-    cells = [cell.cell_contents for cell in preprocessing_fn.__closure__ or ()]
-    names = preprocessing_fn.__code__.co_freevars
-    values = [(name, value) for name, value in zip(names, cells, strict=True) if name not in _APART]
+    values = [(name, value) for name, value in _cells(preprocessing_fn) if name not in _APART]
     return [preprocessing_fn.__module__, preprocessing_fn.__qualname__, *values]
+
+
+def _cells(function: Callable) -> list[tuple[str, Any]]:
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    return [*zip(function.__code__.co_freevars, cells, strict=True)]
 
 
 def _remember_states(
