@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from artifacts.items_table import ItemsTable
-from artifacts.names import CATEGORY, RECENT_POPULARITY, VISITORS
+from artifacts.names import RECENT_POPULARITY
 from artifacts.paths import Dataset, Model
 from configs import __version__
 from configs.errors import UserError
@@ -20,7 +20,7 @@ from trainer.evaluation.baselines import WALS, Factors, System
 from trainer.evaluation.inputs import Block, HeldOut
 from trainer.evaluation.intervals import Cells, Intervals
 from trainer.evaluation.metrics import ACTIVITY, Sums, Users
-from trainer.evaluation.segments import HAVE, HELD_OUT, Segments
+from trainer.evaluation.segments import COLUMNS, HAVE, HELD_OUT, OPTIONAL, Segments
 from trainer.evaluation.verdicts import Comparison, Group, Verdict
 from trainer.inputs.dataset_rows import DatasetInfo
 
@@ -61,6 +61,7 @@ class Evaluation:
     differences: dict[str, Cells]  # ours minus each other system's, paired by user
     by_activity: ByGroup  # by the number of items that a user has in train
     by_segment: ByGroup  # by what a user has and what is held out (`trainer.evaluation.segments`), at the greatest K
+    coverage_by_band: dict[str, dict[str, float]]  # by system, the share of a band's items that is recommended at all
     overlap: Cells  # the share of the two models' lists that is the same
     against: str | None  # the name of the other model
     about: dict[str, Any] = field(default_factory=dict)  # the model, the dataset, the settings, and what was left out
@@ -116,7 +117,7 @@ class Evaluation:
             "kind": "evaluation",
             "code_version": __version__,
             **self.about,
-            **{name: plain[name] for name in ("users", "pairs", "differences")},
+            **{name: plain[name] for name in ("users", "pairs", "differences", "coverage_by_band")},
             "systems": plain["cells"],
             "activity": activity.users,
             "by_activity": activity.cells,
@@ -149,7 +150,7 @@ def evaluate(
     if ks[-1] > info.items:
         raise UserError(f"K is {ks[-1]}, and {dataset_dir} has {info.items} items; lower evaluation.k")
     read = {path: inputs.read_model(path, info) for path in (model_dir, against_dir) if path}
-    items = ItemsTable.read(Dataset(info.root).items, info.items, (VISITORS, RECENT_POPULARITY), (CATEGORY,))
+    items = ItemsTable.read(Dataset(info.root).items, info.items, (*COLUMNS, RECENT_POPULARITY), OPTIONAL)
     systems: dict[str, System] = {WALS: Factors(Model(model_dir), info, read[model_dir].neighbourhood.gamma)}
     against = f"WALS of {against_dir}" if against_dir else None
     if against_dir and against:
@@ -243,6 +244,7 @@ class _Run:
             {name: intervals.differences(sums[WALS], own) for name, own in sums.items() if name != WALS},
             ByGroup.of(sums, list(ACTIVITY), intervals),
             ByGroup.of(self._parts, self._segments.names, intervals),
+            {name: self._segments.coverage_by_band(own.exposure.sum(axis=(0, 1))) for name, own in sums.items()},
             overlap,
             self._against,
         )

@@ -4,12 +4,13 @@ from collections import Counter
 
 import numpy as np
 import pyarrow as pa
+import pytest
 import scipy.sparse as sp
 
 from artifacts.items_table import ItemsTable
-from artifacts.names import CATEGORY, VISITORS
+from artifacts.names import CATEGORY, DAY_MS, FIRST_TIME_MS, LAST_TIME_MS, VISITORS
 from artifacts.sparse_rows import SparseRows
-from trainer.evaluation.segments import HAVE, HELD_OUT, MIDDLE, MOST_POPULAR, RARE, Segments
+from trainer.evaluation.segments import AGED, HAVE, HELD_OUT, MIDDLE, MOST_POPULAR, RARE, Segments
 
 USERS, ITEMS = 60, 30
 BANDS = (MOST_POPULAR, MIDDLE, RARE)
@@ -81,3 +82,39 @@ def test_only_the_twenty_categories_with_the_most_visitors_are_measured():
     segments = of(np.arange(25, 0, -1), [f"k{number}" for number in range(25)])
     assert segments.items[3:] == [f"category k{number}" for number in range(20)]
     assert segments.of_items[1].tolist() == [*range(3, 23), -1, -1, -1, -1, -1]
+
+
+def test_held_out_items_are_in_groups_by_the_days_since_their_first_view():
+    has, held, _, visitors = world()
+    days = np.random.default_rng(4).choice([1, 7, 8, 28, 29, 60], ITEMS).tolist()
+    days[3] = None
+    last = 100 * DAY_MS
+    first = [None if age is None else last - age * DAY_MS for age in days]
+    times = {FIRST_TIME_MS: pa.array(first), LAST_TIME_MS: pa.array([None if age is None else last for age in days])}
+    segments = Segments.of(ItemsTable(pa.table({VISITORS: pa.array(visitors), **times})))
+    expected = set()
+    for user in range(USERS):
+        for low, high, name in ((0, 7, "up to 7"), (7, 28, "7 to 28"), (28, 99, "over 28")):
+            truth = [item for item in np.flatnonzero(held[user]) if days[item] and low < days[item] <= high]
+            if truth:
+                expected.add((user, f"{AGED}{name} days old", tuple(truth)))
+    parts = list(segments.members(rows(has), rows(held)))
+    members = {
+        (user, segments.names[group], tuple(row.indices))
+        for part in parts
+        for user, group, row in zip(
+            part.positions,
+            part.groups,
+            (part.truth.take(np.array([each])) for each in range(len(part.truth))),
+            strict=True,
+        )
+    }
+    assert {member for member in members if not member[1].startswith((HAVE, HELD_OUT))} == expected
+    same = {FIRST_TIME_MS: pa.array([last] * ITEMS), LAST_TIME_MS: pa.array([last] * ITEMS)}
+    assert Segments.of(ItemsTable(pa.table({VISITORS: pa.array(visitors), **same}))).ages is None
+
+
+def test_coverage_by_band_counts_the_items_that_are_recommended():
+    segments = of(np.array([6, 3, 3, 2, 2, 2]))  # thirds of 18 pairs: the first item, the next two, the last three
+    exposure = np.array([0, 4, 0, 1, 0, 2])
+    assert segments.coverage_by_band(exposure) == {MOST_POPULAR: 0.0, MIDDLE: 0.5, RARE: pytest.approx(2 / 3)}
