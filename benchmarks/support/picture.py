@@ -10,10 +10,10 @@ matplotlib.use("agg")
 from cycler import cycler
 from matplotlib.figure import Figure
 
-_INK = "#75808a"
+INK = "#75808a"
 STYLE = {
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK),
-    "grid.color": _INK,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+    "grid.color": INK,
     "axes.prop_cycle": cycler(color=["#2a9d8f", "#e07b39", "#5b8def", "#c2578f", "#8f9a3a", "#8a6fd1"]),
     "legend.framealpha": 0.0,
     "savefig.transparent": True,

@@ -137,7 +137,7 @@ def main() -> None:
             rows.append(row)
     machine.save("wals_quality", {"rows": rows})
     if rows:
-        figures, picture = machine.RESULTS / "wals_quality.json", machine.PICTURES / "recall_seconds.png"
+        figures, picture = machine.RESULTS / "wals_quality.json", machine.PICTURES / "recall_seconds.svg"
         machine.worker(arguments.peer, str(Path(__file__).with_name("plot.py")), *map(str, (figures, picture)))
 
 
