@@ -6,7 +6,11 @@
     projection: "computed from the visitor's items",
     popularity: "popular items: the model knows too little about this visitor",
   };
+  const phone = matchMedia("(max-width: 640px)");
   let visitor = "", openedBy = null, latest = 0;
+
+  // A count has no decimals, and nothing is shown as -0.000.
+  const figure = (value) => (Number.isInteger(value) ? value.toLocaleString("en") : value.toFixed(Math.abs(value) < 10 ? 3 : 1).replace(/^-(0\.0*)$/, "$1"));
 
   // Ids are strings, or {b64: ...} if they are not UTF-8.
   const bytes = (id) => (typeof id === "string" ? new TextEncoder().encode(id) : Uint8Array.from(atob(id.b64), (c) => c.charCodeAt(0)));
@@ -45,8 +49,9 @@
     list.replaceChildren(...lines.map((line) => {
       const item = document.createElement("li"), button = document.createElement("button");
       button.type = "button";
+      button.setAttribute("aria-expanded", "false");
       button.append(element("span", "title", line.title || shown(line.contentId)));
-      button.append(element("span", "value", line[key].toFixed(3)));
+      button.append(element("span", "value", figure(line[key])));
       if (line.category) button.append(element("span", "category", line.category));
       button.append(bar(line[key] / widest));
       button.addEventListener("click", () => open(line, button));
@@ -77,7 +82,13 @@
     }
   };
 
-  const unmark = () => document.querySelectorAll("[aria-current]").forEach((other) => other.removeAttribute("aria-current"));
+  const unmark = () => document.querySelectorAll("[aria-expanded=true]").forEach((other) => other.setAttribute("aria-expanded", "false"));
+
+  // On a phone the details are below their row, elsewhere next to the lists.
+  const place = () => {
+    const row = openedBy && openedBy.closest("li");
+    (phone.matches && row ? row : at("lists")).append(at("detail"));
+  };
 
   const open = async (line, button) => {
     const request = latest, name = line.title || shown(line.contentId);
@@ -88,14 +99,15 @@
       ]);
       if (request !== latest) return;
       unmark();
-      button.setAttribute("aria-current", "true");
+      button.setAttribute("aria-expanded", "true");
       if (!button.closest("#detail")) openedBy = button; // gets the focus back
       at("h-detail").textContent = name;
       at("about").textContent = [line.category, line.title && shown(line.contentId)].filter(Boolean).join(" · ");
       at("explained").hidden = !explanation.explanation.length;
-      at("sum").textContent = `The visitor's items add up to a score of ${explanation.score.toFixed(3)}. The largest contributions:`;
+      at("sum").textContent = `The visitor's items add up to a score of ${figure(explanation.score)}. The largest contributions:`;
       fill(at("explanation"), explanation.explanation, "contribution", "");
       fill(at("similar"), similar.similar_items, "score", "The model does not know this item.");
+      place();
       at("detail").hidden = false;
       at("lists").classList.add("open");
       at("detail").focus({ preventScroll: true });
@@ -111,6 +123,7 @@
     at("detail").hidden = true;
     at("lists").classList.remove("open");
     unmark();
+    at("lists").append(at("detail")); // the lists are filled again, and would remove it
     if (back && openedBy) openedBy.focus();
     openedBy = null;
   };
@@ -140,6 +153,7 @@
     if (event.key === "Escape" && !at("detail").hidden) close(true);
   });
   addEventListener("hashchange", fromAddress);
+  phone.addEventListener("change", () => { if (!at("detail").hidden) place(); });
 
   const begin = async () => {
     try {
