@@ -14,6 +14,7 @@ _NAMES = 152  # width to the right of lines, for their names
 _LINE_HEIGHT = 14
 _PLOT_WIDTH = WIDTH - _LEFT - _RIGHT
 _TICKS = 5
+_DECADES = 3  # from which on a logarithmic axis has ticks at powers of ten alone
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,11 @@ class Axis:
     def ticks(self) -> list[float]:
         """Return round numbers within the range."""
         if self.log:
-            decades = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1)
-            return [10.0**decade for decade in decades] or [self.low, self.high]
+            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+            steps = (1, 2, 5) if last - first < _DECADES else (1,)
+            rounds = [step * 10.0**decade for decade in range(first, last + 1) for step in steps]
+            within = [each for each in rounds if self.low * (1 - 1e-9) <= each <= self.high * (1 + 1e-9)]
+            return within or [self.low, self.high]
         step = _step((self.high - self.low) / _TICKS)
         first = math.ceil(self.low / step - 1e-9)
         return [number * step for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
@@ -114,10 +118,11 @@ def grouped(groups: Sequence[str], names: Sequence[str], cells: Mapping[tuple[st
     for (group, name), (value, low, high) in cells.items():
         colour = names.index(name)
         left = _LEFT + (groups.index(group) + 0.1) * width + colour * bar_width
-        tip = f"{name}, {group}: {value:.4f} [{low:.4f}, {high:.4f}]"
+        tip = f"{name}, {group}: {value:.4f}" + (f" [{low:.4f}, {high:.4f}]" if low < high else "")
         parts.append(_bar(axis, left + 1, max(bar_width - 2, 1), value, colour, tip))
         middle = left + bar_width / 2
-        parts.append(f'<path class="whisker" d="M{middle:.1f} {_y(axis, low):.1f}V{_y(axis, high):.1f}"/>')
+        if low < high:
+            parts.append(f'<path class="whisker" d="M{middle:.1f} {_y(axis, low):.1f}V{_y(axis, high):.1f}"/>')
     parts += [_x_tick(_LEFT + (index + 0.5) * width, group) for index, group in enumerate(groups)]
     return _figure(y, parts) + legend(names)
 

@@ -69,7 +69,7 @@ def meaning(name: str) -> str:
 
 
 def _readable(name: str) -> str:
-    return name.replace(".", ": ", 1).replace("_", " ")
+    return name.replace(".", ": ").replace("_", " ")
 
 
 def _share(name: str, count: int, dataset: DatasetManifest) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,10 +30,17 @@ class Headline(NamedTuple):
 
 def headline(inputs: Inputs, settings: ReportSettings) -> Headline:
     """Return the top of the page."""
-    name = settings.title or inputs.dataset_dir.rstrip("/").rpartition("/")[2]
+    name = settings.title or _name(inputs.dataset_dir)
     days = _days(inputs)
     shown = f"{days[0]} to {days[1]}" if days else f"made on {inputs.dataset.created[:10]}"
     return Headline(name, shown, list(_sentences(inputs)))
+
+
+def _name(root: str) -> str:
+    """Return the last part of a path that is not just `data` or `dataset`."""
+    path = root if "://" in root else str(Path(root).absolute())
+    parts = [part for part in path.split("/") if part]
+    return next((part for part in reversed(parts) if part not in ("data", "dataset")), parts[-1])
 
 
 def _days(inputs: Inputs) -> tuple[datetime.date, datetime.date] | None:
@@ -131,6 +139,6 @@ def _of_days(inputs: Inputs) -> Iterator[str]:
     median = float(np.median(list(days.values()))) if days else 0.0
     quiet = [day for day, number in sorted(days.items()) if number < _QUIET_DAY * median]
     if quiet:
-        others = f" and {len(quiet) - 1} more" if len(quiet) > 1 else ""
+        days_have = f"{quiet[0]} has" if len(quiet) == 1 else f"{quiet[0]} and {len(quiet) - 1} more have"
         few = f"fewer than {_QUIET_DAY:.0%} of the median day's interactions"
-        yield f"{quiet[0]}{others} has {few}. Is the export complete?"
+        yield f"{days_have} {few}. Is the export complete?"

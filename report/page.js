@@ -32,8 +32,16 @@
   const sections = [...document.querySelectorAll("main > section > details")];
   if (innerWidth < 700) {
     for (const section of sections.slice(2)) section.open = false;
+    for (const part of document.querySelectorAll("details.inner")) part.open = false;
     for (const visitor of document.querySelectorAll("article:nth-child(n + 2) > details")) visitor.open = false;
   }
+  // On a phone the names at the ends of lines are not shown, so their room is not either.
+  const narrow = matchMedia("(max-width: 480px)");
+  const crop = () => {
+    for (const chart of document.querySelectorAll(".chart:has(.end)")) chart.setAttribute("viewBox", `0 0 ${narrow.matches ? 420 : 560} 260`);
+  };
+  narrow.addEventListener("change", crop);
+  crop();
   const open = () => {
     const section = location.hash && document.querySelector(location.hash + " > details");
     if (section) { section.open = true; section.parentElement.scrollIntoView(); }
@@ -85,11 +93,18 @@
       pen.lineWidth = 3;
       pen.strokeStyle = colour("--card");
       pen.fillStyle = colour("--ink");
+      const taken = [];
       for (const label of labels) {
         if (hidden.has(label.number)) continue;
-        const [x, y] = position(label.at);
-        pen.strokeText(label.name, x, y);
-        pen.fillText(label.name, x, y);
+        const half = pen.measureText(label.name).width / 2 + 3, [wanted, y] = position(label.at);
+        const x = Math.max(half, Math.min(wanted, canvas.clientWidth - half));
+        // A name that would cover another moves up or down, or is left out.
+        const free = (top) => taken.every((box) => Math.abs(box.x - x) >= box.half + half || Math.abs(box.y - top) >= 15);
+        const top = [y, y - 15, y + 15, y - 30, y + 30].find(free);
+        if (top === undefined) continue;
+        taken.push({ x, y: top, half });
+        pen.strokeText(label.name, x, top);
+        pen.fillText(label.name, x, top);
       }
     }
     if (!nearest) return;

@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from artifacts import storage
 from configs.settings import ReportSettings
-from report import amounts, excluded, headline, item_map, quality, sections
+from report import amounts, excluded, headline, item_map, sections
 from report.inputs import Inputs
+from report.quality.describe import describe
 
 _HERE = Path(__file__).parent
 _COLOURS = 10  # categories with a colour of their own
@@ -46,7 +47,7 @@ def page(inputs: Inputs, settings: ReportSettings) -> str:
         at_cap=amounts.share_at_cap(inputs.amounts, inputs.dataset),
         excluded=excluded.excluded(inputs.dataset),
         training=sections.training(inputs),
-        quality=None if inputs.evaluation is None else quality.describe(inputs.evaluation),
+        quality=None if inputs.evaluation is None else describe(inputs.evaluation, inputs.previous),
         changed=changed,
         defaults=defaults,
         versions={

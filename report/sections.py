@@ -89,7 +89,8 @@ def training(inputs: Inputs) -> dict[str, str]:
     later = history[2:] or history
     sides = ["users" if record.sweep % 2 else "items" for record in later]
     tips = [f"sweep {each.sweep} ({side}): {each.seconds:.3f} s" for each, side in zip(later, sides, strict=True)]
-    first = f", without the first two: {sum(record.seconds for record in history[:2]):.1f} s" if history[2:] else ""
+    compiled = sum(record.seconds for record in history[:2])
+    first = f", after the first two, which also compile and took {compiled:.1f} s" if history[2:] else ""
     names, seconds = [str(record.sweep) for record in later], [record.seconds for record in later]
     charts[f"Seconds by sweep{first}"] = bars(names, seconds, "Seconds", "seconds", tips, "sweep")
     return charts

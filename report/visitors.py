@@ -101,12 +101,18 @@ def examples(
     for row in _shown(made, settings.visitors):
         candidate, example = tried[row], made[row]
         rated = sorted(zip(-candidate.values, (items[index] for index in candidate.indices), strict=True))
-        history = [Line(item, amount(-float(rating))) for rating, item in rated[: settings.recommendations]]
+        history = _history([(item, amount(-float(rating))) for rating, item in rated[: settings.recommendations]])
         lines = _recommended(signatures, visitor_ids[row], outputs, row, settings.recommendations)
         hidden = {each.item for each in example.held_out}
         recommended = [line._replace(is_held_out=line.item in hidden) for line in lines]
         examples.append(example._replace(history=history, recommended=recommended))
     return examples
+
+
+def _history(shown: Sequence[tuple[str, str]]) -> list[Line]:
+    """Return the items with their amounts, without amounts that are the same for all and so tell nothing."""
+    alike = len({amount for _, amount in shown}) == 1
+    return [Line(item, "" if alike else amount) for item, amount in shown]
 
 
 def _shown(made: Sequence[Example], count: int) -> list[int]:

@@ -27,6 +27,7 @@ def test_the_map_keeps_neighbours_together():
 def test_ticks_are_round_and_within():
     assert charts.Axis(0, 1).ticks() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
     assert charts.Axis(3, 47).ticks() == pytest.approx([10, 20, 30, 40])
+    assert charts.Axis(1, 30, log=True).ticks() == pytest.approx([1, 2, 5, 10, 20])
     assert charts.Axis(1, 2500, log=True).ticks() == pytest.approx([1, 10, 100, 1000])
     assert charts.Axis(1, 100, log=True).at(10) == pytest.approx(0.5)
     assert [charts.number(value) for value in (0, 0.05, 1234, 2_500_000)] == ["0", "0.05", "1.23k", "2.5M"]

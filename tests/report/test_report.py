@@ -20,6 +20,7 @@ from configs.settings import TrainingSettings
 from report import page
 from tests.support import accessibility, quick_export
 from tests.support.datasets import write_dataset, write_items
+from trainer.evaluation.segments import RARE
 from trainer.job import training_job
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
@@ -72,18 +73,31 @@ def evaluation(digest, scale=1.0):
     }
     for values in systems.values():
         values["hit_rate@20"] = values["recall@20"]
+    systems["WALS of before"] = systems["popularity"]
     by_activity = {name: {"6-20": {"recall@20": values["recall@20"]}} for name, values in systems.items()}
     about = {"kind": "evaluation", "users": 77, "model": {"digest": digest}}
-    differences = {"popularity": {"recall@20": cell(0.1), "ndcg@20": cell(0.125)}}
+    differences = {key: {"recall@20": cell(0.1), "ndcg@20": cell(0.125)} for key in ("popularity", "WALS of before")}
     about["against"] = {"system": "WALS of before", "overlap": {"overlap@20": cell(0.625)}}
     about["gate"] = {"passed": False, "rules": [{"passed": False, "summary": "recall@20 is 0.2000, 0.1000 below 0.3"}]}
     summary = "worse than popularity: recall@20 0.200 vs 0.300 (-0.100, 95 % CI -0.110 to -0.090)"
     weak = ["visitors with 1 item (120): popularity is better"]
     about["verdicts"] = [{"system": "popularity", "verdict": "behind", "summary": summary, "weak_spots": weak}]
-    group = "held-out items of category Chess"
-    about["segments"] = {group: 40}
-    about["by_segment"] = {name: {group: values} for name, values in systems.items()}
-    about["differences_by_segment"] = {"popularity": {group: {"recall@20": cell(-0.1)}}}
+    about["verdicts"][0]["trade_offs"] = [f"held-out items of {RARE} (40): popularity is better"]
+    groups = ("held-out items of category Chess", "held-out items up to 7 days old", f"held-out items of {RARE}")
+    about["segments"] = dict.fromkeys(groups, 40)
+    about["by_segment"] = {name: dict.fromkeys(groups, values) for name, values in systems.items()}
+    worse = {key: {"recall@20": cell(-0.1)} for key in groups}
+    about["differences_by_segment"] = dict.fromkeys(differences, worse)
+    about["coverage_by_band"] = {name: {RARE: 0.375} for name in systems}
+    measured = {name: values | {"recall@20": cell(0.875)} for name, values in systems.items()}
+    about["new_items"] = {"items": 25, "among_new": measured, "one_list": {"new": measured}, "known_alone": systems}
+    about["new_visitors"] = {
+        "visitors": 606,
+        "systems": measured,
+        "over_popularity": {"WALS": {"recall@20": cell(-0.0625)}},
+        "after_one_view": {"views alone": systems["WALS"]},
+        "gain_after_one_view": systems["popularity"],
+    }
     return about | {"systems": systems, "by_activity": by_activity, "differences": differences}
 
 
@@ -117,11 +131,21 @@ def test_the_page_is_one_file_without_visitor_ids(report_file):
         "records: time invalid",
         "The time cannot be read. See source.time_unit.",
         "2024-01-30 to 2024-01-31",
+        "<title>world0: recommender report</title>",
+        "Trade-offs (1)",
         "A list of 20 items has 20.0% of what a visitor chose next (recall@20).",
         '<li class="bad">Worse than popularity.</li>',
         '<li class="good">Last run: recall@20 0.100, now 0.200 (+0.100).</li>',
         "The data has 2 days.",
         "<small>= hit_rate@20</small>",
+        "share a row.",
+        "WALS, up to 7 days old: 0.2000 [0.1900, 0.2100]",
+        "popularity, least popular: 0.1000",
+        'popularity, least popular: 0.3750"',
+        "This run and the last one",
+        "25 items hidden from a training",
+        "606 visitors hidden from a training",
+        "-0.0625",
         'title="ours is significantly worse"',
         "77 visitors",
         "0.2000",
@@ -148,7 +172,7 @@ def test_the_page_in_a_browser(report_file, browser, scheme, tmp_path):
     assert tab.evaluate("document.documentElement.scrollWidth") <= 1280
     names = tab.locator("table.quality").first.locator("th")
     shown = [name.split("\n")[0].split(" ")[0] for name in names.all_inner_texts()]
-    assert shown == ["metric", "WALS", "popularity", "recall@20", "ndcg@20", "recall@10", "recall@5"]
+    assert shown == ["metric", "WALS", "popularity", "WALS", "recall@20", "ndcg@20", "recall@10", "recall@5"]
     assert names.nth(3).bounding_box()["height"] < 80  # not letter by letter
     ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", ground)[:3])) > 380) == (scheme == "light")

@@ -1,0 +1,1 @@
+"""The quality section of the report, from the JSON of wals evaluate."""
