@@ -46,14 +46,15 @@
 
   const fill = (list, lines, key, empty) => {
     const widest = Math.max(1e-12, ...lines.map((line) => Math.abs(line[key])));
+    const alike = key === "rating" && lines.every((line) => line[key] === lines[0][key]); // tells nothing
     list.replaceChildren(...lines.map((line) => {
       const item = document.createElement("li"), button = document.createElement("button");
       button.type = "button";
       button.setAttribute("aria-expanded", "false");
       button.append(element("span", "title", line.title || shown(line.contentId)));
-      button.append(element("span", "value", figure(line[key])));
+      if (!alike) button.append(element("span", "value", figure(line[key])));
       if (line.category) button.append(element("span", "category", line.category));
-      button.append(bar(line[key] / widest));
+      if (!alike) button.append(bar(line[key] / widest));
       button.addEventListener("click", () => open(line, button));
       item.append(button);
       return item;
@@ -71,7 +72,7 @@
       if (request !== latest) return; // another visitor was asked for in the meantime
       fill(at("history"), history.history, "rating", "The model knows no items of this visitor.");
       fill(at("recommended"), recommended.recommendations, "score", "There is nothing left to recommend.");
-      at("total").textContent = history.total > history.history.length ? `${history.history.length} of ${history.total}, highest rating first` : `${history.total}, highest rating first`;
+      at("total").textContent = history.total > history.history.length ? `${history.history.length} of ${history.total}, highest rating first` : history.total;
       at("rule").textContent = RULES[recommended.rule] || recommended.rule;
       at("lists").hidden = false;
       say(history.total ? "" : `The model does not know ${shown(id)}.`);

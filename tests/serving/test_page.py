@@ -126,6 +126,8 @@ def test_examples_unknown_visitors_and_odd_ids(page, client):
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_role("status")).to_have_text("The model does not know nobody.")
     expect(page.locator("#rule")).to_contain_text("popular")
+    values = page.locator("#recommended .value").all_text_contents()
+    assert values and all(value.replace(",", "").isdecimal() for value in values), "visitors have no decimals"
     page.get_by_label("Visitor", exact=True).fill(ODD)
     page.get_by_role("button", name="Show").click()
     total = client.get("/history", params={"visitorId": ODD}).json()["total"]
@@ -148,6 +150,8 @@ def test_it_fits_a_phone_in_light_and_dark(browser, client, scheme):
     page.locator("#recommended button").first.click()
     page.locator("#similar button").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+    row = page.locator("#recommended > li").first
+    assert row.locator("#detail").is_visible() and row.locator("button").first.get_attribute("aria-expanded") == "true"
     ground, ink = page.evaluate(
         "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
         ".map(colour => colour.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3)"

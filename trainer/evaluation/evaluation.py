@@ -61,10 +61,11 @@ class Evaluation:
     differences: dict[str, Cells]  # ours minus each other system's, paired by user
     by_activity: ByGroup  # by the number of items that a user has in train
     by_segment: ByGroup  # by what a user has and what is held out (`trainer.evaluation.segments`), at the greatest K
-    coverage_by_band: dict[str, dict[str, float]]  # by system, the share of a band's items that is recommended at all
     overlap: Cells  # the share of the two models' lists that is the same
     against: str | None  # the name of the other model
     about: dict[str, Any] = field(default_factory=dict)  # the model, the dataset, the settings, and what was left out
+    # by system, the share of the items of a band of popularity that is recommended at all
+    coverage_by_band: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def headline(self) -> list[str]:
@@ -244,7 +245,9 @@ class _Run:
             {name: intervals.differences(sums[WALS], own) for name, own in sums.items() if name != WALS},
             ByGroup.of(sums, list(ACTIVITY), intervals),
             ByGroup.of(self._parts, self._segments.names, intervals),
-            {name: self._segments.coverage_by_band(own.exposure.sum(axis=(0, 1))) for name, own in sums.items()},
             overlap,
             self._against,
+            coverage_by_band={
+                name: self._segments.coverage_by_band(own.exposure.sum(axis=(0, 1))) for name, own in sums.items()
+            },
         )
