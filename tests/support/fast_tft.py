@@ -1,8 +1,9 @@
 """TF-Transform without its repeated work: a graph is traced, saved and loaded once for what it depends on.
 
 A run writes two SavedModels: one that computes what the analyzers read, and the transform_fn. The first depends on the
-settings of the preprocessing_fn, so the runs of a pytest process share it, and the graph that names the analyzers. The second depends on the median and the
-vocabularies too, so a run that learns what an earlier one did gets a copy. The results are the same.
+settings of the preprocessing_fn, so the runs of a pytest process share it, and the graph that names the analyzers. The
+second depends on the median and the vocabularies too, so a run that learns what an earlier one did gets a copy. The
+results are the same.
 
 Within `without_graphs`, a run traces both graphs and calls them, but neither saves nor loads them: that is two thirds
 of the time. The directory of the transform_fn has its assets, a file in place of the graph, and the metadata of an
@@ -71,12 +72,12 @@ def _remember_models(
 
     @functools.wraps(create)
     def create_v2_saved_model(
-        tensor_replacement_map: Mapping[str, Any] | None,
+        tensor_replacement_map: dict[str, Any] | None,
         base_temp_dir: str,
         preprocessing_fn: Callable,
         input_signature: Mapping[str, Any],
         baseline_analyzers_fingerprint: Mapping[str, Any],
-        output_keys_to_name_map: Mapping[str, str] | None,
+        output_keys_to_name_map: dict[str, str] | None,
         save_options: Any,
     ) -> str:
         def write(base_temp_dir: str) -> str:
@@ -134,8 +135,8 @@ def _trace(
     preprocessing_fn: Callable,
     signature: Mapping[str, Any],
     folder: str,
-    learnt: Mapping[str, tf.Tensor],
-    outputs: Mapping[str, str],
+    learnt: dict[str, tf.Tensor],
+    outputs: dict[str, str],
 ) -> Any:
     """Return the function of a graph: of what was learnt, with its tables filled, or that the analyzers read."""
     context = graph_context.TFGraphContext(tf.Module(), folder, learnt)
