@@ -42,6 +42,9 @@ SERVED_ITEMS = "assets.extra/items.parquet"
 EVALUATION = "evaluation.json"
 REPORT = "report.html"
 
+# The figures of an outcome, in its directory.
+OUTCOME = "outcome.json"
+
 # The side of a dataset with the rows of users that a split keeps from training.
 HELD_OUT = "held_out"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from artifacts.names import EVALUATION, HELD_OUT, REPORT, VIEW_DAYS, VOCAB_ITEMS, VOCAB_USERS
+from artifacts.names import EVALUATION, HELD_OUT, OUTCOME, REPORT, VIEW_DAYS, VOCAB_ITEMS, VOCAB_USERS
 
 
 def join(root: str, *parts: str) -> str:
@@ -99,6 +99,13 @@ class Predictions(Output):
     def prefix(self, kind: str) -> str:
         """Prefix of the shards of answers of a kind (`prediction.kind`), of any form."""
         return join(self.root, "predictions" if kind == "recommendations" else kind)
+
+
+@dataclass(frozen=True)
+class OutcomeFiles(Output):
+    """The files that `pipeline.outcome` writes."""
+
+    figures = Below(OUTCOME)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     if is_remote(args.output_dir):
         raise UserError(f"--output_dir {args.output_dir}: name a local directory")
+    if args.after:
+        from pipeline.demo.lists.generate import make_days  # which needs Beam
+
+        events = make_days(args.output_dir, args.after, args.list_name, args.days, args.seed, args.replace)
+        cli.print_table(f"Days after {args.after} in {args.output_dir}", sorted(events.items()))
+        return
     size = size_from(args.visitors, args.items, args.days, args.interactions, args.start_date, args.seed)
     plan = Plan(tuple(dict.fromkeys(args.layouts)), tuple(dict.fromkeys(args.formats)), args.files_per_day)
     report = make_sample(args.output_dir, size, plan, args.replace)
@@ -48,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--layouts", nargs="+", choices=LAYOUTS, default=["ga360", "ga4"], help="layouts, some named for a preset")
     add("--formats", nargs="+", choices=list(FORMATS), default=["ndjson"], help="file formats, but of table")
     add("--files_per_day", type=_whole(1, 48), default=1, help="number of files per day")
+    add(
+        "--after",
+        metavar="DIR",
+        help="predictions: make an export of the days after, whose visitors see and click them",
+    )
+    add("--list_name", default="recommendations", metavar="NAME", help="with --after: name of the list that shows them")
     add("--replace", action="store_true", help="replace an earlier sample; other files are kept")
     return parser
 

@@ -24,6 +24,7 @@ from artifacts.manifests.night import InputTable as InputTable
 from artifacts.manifests.night import LiveVersion as LiveVersion
 from artifacts.manifests.night import RunManifest as RunManifest
 from artifacts.manifests.night import StepRecord as StepRecord
+from artifacts.manifests.outcome import OutcomeManifest as OutcomeManifest
 from artifacts.names import EVALUATION, HELD_OUT, ITEM, REPORT, Side
 from artifacts.paths import join
 from configs.errors import UserError

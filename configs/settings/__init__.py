@@ -11,6 +11,7 @@ from configs.settings.training import (
     ColdStartSettings,
     EvaluationSettings,
     NeighbourhoodSettings,
+    OutcomeSettings,
     ReportSettings,
     TrainingSettings,
 )

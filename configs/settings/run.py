@@ -20,6 +20,7 @@ from configs.settings.training import (
     ColdStartSettings,
     EvaluationSettings,
     NeighbourhoodSettings,
+    OutcomeSettings,
     ReportSettings,
     TrainingSettings,
 )
@@ -42,6 +43,7 @@ class Settings(Section):
     cold_start: ColdStartSettings = ColdStartSettings()
     serving: ServingSettings = ServingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    outcome: OutcomeSettings = OutcomeSettings()
     report: ReportSettings = ReportSettings()
     bigquery: BigQuerySettings = BigQuerySettings()
     cloud: CloudSettings = CloudSettings()
@@ -60,6 +62,8 @@ class Settings(Section):
     """Directory that prediction.kind similar_items is written to, local or gs://."""
     similar_visitors_dir: str | None = None
     """Directory that prediction.kind similar_visitors is written to, local or gs://."""
+    outcome_dir: str | None = None
+    """Directory that wals outcome writes what recommendations did to, local or gs://."""
     catalogue: str | None = None
     """Table of items with the column contentId and any others, which win over the attributes of the data: a CSV,
     .jsonl or .parquet file, or bq://PROJECT.DATASET.TABLE."""

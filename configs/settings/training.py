@@ -1,7 +1,9 @@
-"""Sections for training a model, for its answers to new visitors, for measuring it, and for the report."""
+"""Sections for training, answers to new visitors, measuring a model before and after it is live, and the report."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -138,6 +140,48 @@ class EvaluationSettings(Section):
     """Confidence level of the intervals, as a share: 0.95 for 95 %."""
     seed: NonNegativeInt = 0
     """Seed of the bootstrap samples; the same seed repeats the same intervals."""
+
+
+class OutcomeSettings(Section):
+    """Outcome of recommendations in the days after they were made: the predictions, the export, and what counts."""
+
+    predictions: tuple[str, ...] = ()
+    """Directories of recommendations that were live, local or gs://; unset is predictions_dir. Each counts from its
+    run_time to that of the next one."""
+    datasets: tuple[str, ...] = ()
+    """Directories of the datasets that these recommendations were made from; unset is dataset_dir."""
+    input: str | None = None
+    """Glob of the export of the days after; unset is source.input."""
+    days: PositiveInt = 7
+    """Days after a run_time in which visits count, unless newer recommendations follow."""
+    list_name: str | None = None
+    """Name or id of the list in which the site shows recommendations: item_list_id or item_list_name, promotion_id or
+    promotion_name of GA4, productListName of GA360. Unset measures without exposures and clicks."""
+    version_field: str | None = None
+    """Field of these events with the model_version of the predictions: param.NAME of GA4, dimension.N of GA360. Unset
+    takes the recommendations that were the newest at the time."""
+    first_position: NonNegativeInt = 1
+    """Number that the site sends for the first position of a list, 0 or 1."""
+    click_hours: PositiveFloat = 1.0
+    """Hours after an exposure in which a click on the item belongs to it."""
+    attribute_to: Literal["click", "exposure"] = "click"
+    """The touch that purchases, additions to the cart and dwell are attributed to: the last one before them."""
+    attribution_hours: PositiveFloat = 24.0
+    """Hours after a touch in which they are attributed to it."""
+    max_exposures_a_day: PositiveInt | None = None
+    """A visitor with more exposures on a day in UTC is a bot: left out, counted. Those of source.max_views_a_day and
+    source.max_items_a_day are left out, too."""
+
+    @property
+    def touch_hours(self) -> float:
+        """Hours after the window in which something can still be attributed to an exposure in it."""
+        return self.attribution_hours + (self.click_hours if self.attribute_to == "click" else 0)
+
+    def _problems(self) -> Iterator[str]:
+        if self.version_field and not re.fullmatch(r"param\..+|dimension\.[1-9][0-9]{0,2}", self.version_field):
+            yield f"version_field {self.version_field} is not param.NAME of GA4 or dimension.N of GA360"
+        if self.version_field and not self.list_name:
+            yield "version_field is of the events of a list; set list_name"
 
 
 class ReportSettings(Section):

@@ -115,7 +115,7 @@ def extract(
     batch, numbers = raw.columns, raw.numbers
     if not inside.all():
         batch, numbers = batch.filter(pa.array(inside)), numbers[inside]
-    visits, sound = _visits(batch, numbers, source, ledger)
+    visits, sound = visits_of(batch, numbers, source, ledger)
     hits = Hits(batch, rules or PageRules(source.page, source.page_parameters))
     time, has_time = times.durations(columns.field(hits.flat, "time"))
     parts = find(hits, sound[hits.session], has_time, numbers, source, ledger)
@@ -136,7 +136,7 @@ class _Visits(NamedTuple):
     start: np.ndarray  # int64[n], ms
 
 
-def _visits(
+def visits_of(
     batch: pa.RecordBatch, numbers: np.ndarray, source: SourceSettings, ledger: Ledger
 ) -> tuple[_Visits, np.ndarray]:
     """Return the sessions, and which of them are sound, bool[n]; reject the others."""

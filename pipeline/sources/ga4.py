@@ -158,7 +158,7 @@ def _of_visitors(events: pa.RecordBatch, source: SourceSettings, before_ms: int 
     times_ms = stamps // 1000
     if before_ms is not None:
         counts = counts & (times_ms < before_ms)
-    visitors = _visitors(events, source).take(pa.array(np.arange(len(counts)), mask=~counts))
+    visitors = visitors_of(events, source).take(pa.array(np.arange(len(counts)), mask=~counts))
     fields = source.visitor_attributes.values()
     parameters = Parameters(column(events, "event_params")) if VISITOR_TYPE in fields else None
     properties = Parameters(column(events, PROPERTIES))
@@ -178,7 +178,7 @@ def _events_of_signals(events: _Events, source: SourceSettings, ledger: Ledger) 
     ledger.skip(RECORDS, NO_SIGNAL, (~wanted).sum())
     if wanted.sum() * 2 < len(wanted):  # to copy the others' fields takes longer than to look past a few events
         events, wanted = events.filter(wanted), np.ones(int(wanted.sum()), bool)
-    visitors = _visitors(events.batch, source)
+    visitors = visitors_of(events.batch, source)
     has_visitor = visitors.is_valid().to_numpy(zero_copy_only=False)
     ledger.skip(RECORDS, "no_visitor_id", (wanted & ~has_visitor).sum())
     return _OfSignals(of_name[:, _codes(events.names)] & has_visitor, events, visitors)
@@ -200,7 +200,7 @@ def _codes(ids: pa.DictionaryArray) -> np.ndarray:
     return ids.indices.fill_null(len(ids.dictionary)).to_numpy()
 
 
-def _visitors(batch: pa.RecordBatch, source: SourceSettings) -> pa.DictionaryArray:
+def visitors_of(batch: pa.RecordBatch, source: SourceSettings) -> pa.DictionaryArray:
     visitors = known_ids(columns.coded_ids(column(batch, "user_pseudo_id")), source)
     if not source.prefer_user_id:
         return visitors

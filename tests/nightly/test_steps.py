@@ -82,6 +82,9 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         serving.deleted_visitors serving.accept_items
         report.output report.title report.previous report.evaluation report.map_items report.visitors
         report.recommendations
+        outcome.predictions outcome.datasets outcome.input outcome.days outcome.list_name outcome.version_field
+        outcome.first_position outcome.click_hours outcome.attribute_to outcome.attribution_hours
+        outcome.max_exposures_a_day outcome_dir
         bigquery.project bigquery.location bigquery.maximum_bytes_billed bigquery.labels bigquery.temp_dataset
         bigquery.retry_seconds bigquery.endpoint bigquery.storage_endpoint
         cloud.project cloud.region cloud.temp_location cloud.service_account cloud.subnetwork cloud.network

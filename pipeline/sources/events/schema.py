@@ -11,7 +11,7 @@ from configs.settings.signals import GA4_ITEM_FIELDS, NUMBERS
 from pipeline.readers.json_arrow import integer, price
 from pipeline.sources.visitors.fields import PROPERTIES, PROPERTY, VISITOR_TYPE, nested
 
-ITEM, QUANTITY = "items.", "quantity"
+ITEM, QUANTITY, REVENUE = "items.", "quantity", "item_revenue"
 VALUE_FIELDS = ("string_value", "int_value", "float_value", "double_value")
 
 
@@ -61,7 +61,7 @@ def _of_value(name: str) -> pa.Field:
 def _of_item(name: str) -> pa.Field:
     if name == QUANTITY:
         return integer(name)
-    return price(name) if ITEM + name in NUMBERS else pa.field(name, pa.string())
+    return price(name) if ITEM + name in NUMBERS or name == REVENUE else pa.field(name, pa.string())
 
 
 SCHEMA = _schema((*GA4_ITEM_FIELDS, QUANTITY), has_parameters=True)

@@ -78,6 +78,10 @@ class Hits:
         rows = Rows(np.append(hit, alone_at), np.append(product, np.full(len(alone_at), NOTHING)))
         return rows.take(np.argsort(rows.hit, kind="stable"))
 
+    def products(self) -> Rows:
+        """Return all products of all hits, those too that are only shown in a list."""
+        return Rows(self._hit_of_product, np.arange(len(self._hit_of_product)))
+
     def values(self, field: str, rows: Rows) -> pa.Array:
         """Return the value of a field in each row, text, numbers or ID [n]; null where there is none."""
         return taken(*self._located(field, rows))
@@ -170,13 +174,17 @@ class Hits:
         lists = columns.field(self.flat, PRODUCT)
         return np.zeros(0, np.int64) if pa.types.is_null(lists.type) else parents(lists)
 
+    def flags(self, name: str) -> np.ndarray:
+        """Return a field of products that is true or false, bool[products]; a null is false."""
+        flags = columns.field(self._products, name)
+        if not pa.types.is_boolean(flags.type):  # text of other tools
+            flags = pc.is_in(columns.ids(flags), value_set=pa.array([b"true", b"1"]))
+        return flags.fill_null(False).to_numpy(zero_copy_only=False)
+
     @cached_property
     def _is_seen(self) -> np.ndarray:
         """Products that are more than an impression in a list, bool[products]."""
-        flags = columns.field(self._products, IS_IMPRESSION)
-        if not pa.types.is_boolean(flags.type):  # text of other tools
-            flags = pc.is_in(columns.ids(flags), value_set=pa.array([b"true", b"1"]))
-        return ~flags.fill_null(False).to_numpy(zero_copy_only=False)
+        return ~self.flags(IS_IMPRESSION)
 
     @cached_property
     def _only(self) -> np.ndarray:

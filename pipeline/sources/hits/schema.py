@@ -13,7 +13,8 @@ from pipeline.sources.visitors.fields import DIMENSION, nested
 
 HITS, PRODUCT, DIMENSIONS = "hits", "product", "customDimensions"
 PAGE, SCREEN = "page", "screen"
-IS_IMPRESSION, QUANTITY, VALUE = "isImpression", "productQuantity", "eventValue"
+IS_IMPRESSION, IS_CLICK, QUANTITY, VALUE = "isImpression", "isClick", "productQuantity", "eventValue"
+LIST_POSITION, REVENUE = "productListPosition", "productRevenue"  # the revenue times 10^6
 TYPES = {b"PAGE": PAGE, b"APPVIEW": SCREEN}  # the events of a hit's type
 # The events of eCommerceAction.action_type; 0 is unknown, and 8 a step of the checkout.
 ACTIONS = {
@@ -26,7 +27,7 @@ ACTIONS = {
     b"7": "refund",
 }
 MICROS = ("productPrice", "localProductPrice")  # times 10^6
-_INTEGERS = (*MICROS, QUANTITY, VALUE)
+_INTEGERS = (*MICROS, QUANTITY, VALUE, LIST_POSITION, REVENUE)
 _GROUPS = tuple(f"contentGroup{number}" for number in range(1, 6))
 _EVENT_FIELDS = ("eventCategory", "eventAction", "eventLabel", VALUE)
 
@@ -94,7 +95,7 @@ def _texts(names: Collection[str]) -> pa.StructType:
 
 
 def _leaf(name: str) -> pa.Field:
-    if name == IS_IMPRESSION:
+    if name in (IS_IMPRESSION, IS_CLICK):
         return pa.field(name, pa.bool_())
     return integer(name) if name in _INTEGERS else pa.field(name, pa.string())
 

@@ -1,0 +1,1 @@
+"""A simulator: visitors who are shown their recommendations, click and buy, with habits that are known."""

@@ -1,0 +1,1 @@
+"""List events of an export: exposures and clicks, and the purchases that may follow."""

@@ -1,0 +1,1 @@
+"""Runs of recommendations, their lists, and what their visitors had by then."""

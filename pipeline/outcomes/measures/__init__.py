@@ -1,0 +1,1 @@
+"""Sums of some visitors, that add up over all."""

@@ -1,0 +1,211 @@
+"""With tracking: exposures in the list of recommendations, the clicks on them, and what followed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from artifacts.names import AMOUNT, TIME_MS
+from pipeline.outcomes.events.rows import (
+    CART,
+    CLICK,
+    EXPOSURE,
+    KIND,
+    KINDS,
+    NO_POSITION,
+    OURS,
+    POSITION,
+    PURCHASE,
+    VALUE,
+    VERSION,
+)
+from pipeline.outcomes.live.lists import RANK, RULE, RUN
+from pipeline.outcomes.measures.matching import Moments, firsts, last_before
+from pipeline.outcomes.measures.shard import Live, Shard
+from pipeline.outcomes.measures.tally import Tally
+
+SHOWN, DUE, CELL = "shown", "due", "cell"  # figures, and the groups of the first by rule and rank
+NOT_PREDICTED, UNKNOWN_RANK = "not in the predictions", "unknown"
+DWELL = "dwell"
+_HOUR_MS = 3_600_000
+_RANKS = 50  # that are told apart
+
+
+class Exposures(NamedTuple):
+    """Exposures [n] in our list: their moments; run, int64; rank, int64, 0 if it is unknown; rule, object; visitor."""
+
+    moments: Moments
+    run: np.ndarray
+    rank: np.ndarray
+    rule: np.ndarray
+    visitor: np.ndarray
+    item: np.ndarray
+
+
+class Following(NamedTuple):
+    """Events [n] that may follow a touch: their kind, their moments, and their values, NaN where there is none."""
+
+    kind: str
+    moments: Moments
+    values: np.ndarray
+
+
+class Touched(NamedTuple):
+    """Exposures, the touches [t] that something can be due to, and the exposure of each touch, int64 [t]."""
+
+    exposures: Exposures
+    touches: Moments
+    exposure: np.ndarray
+
+
+def measure(shard: Shard, live: Live, tally: Tally) -> None:
+    """Add exposures, clicks, and what is attributed to them."""
+    events = shard.tables.events
+    kinds, visitors = events[KIND].to_numpy(), shard.visitors_of("events")
+    for kind in (EXPOSURE, CLICK):
+        tally.counts[f"visitors.{KINDS[kind]}"] += len(np.unique(visitors[kinds == kind]))
+    ours = events[OURS].to_numpy(zero_copy_only=False)
+    moments = _moments(shard, "events")
+    exposures = _exposures(shard, live, moments, np.flatnonzero(ours & (kinds == EXPOSURE)), tally)
+    touched = _touched(exposures, moments.take(np.flatnonzero(ours & (kinds == CLICK))), shard, live, tally)
+    for kind in (CART, PURCHASE):
+        _add_due(shard, live, touched, _following(shard, moments, np.flatnonzero(kinds == kind), kind, tally), tally)
+    if live.settings.counts_dwell:
+        dwell = Following(DWELL, _moments(shard, "views"), shard.tables.views[AMOUNT].to_numpy())
+        _add_due(shard, live, touched, dwell, tally)
+
+
+def _moments(shard: Shard, table: str) -> Moments:
+    pairs = shard.visitors_of(table) * max(len(shard.items), 1) + shard.items_of(table)
+    return Moments(pairs, getattr(shard.tables, table)[TIME_MS].to_numpy())
+
+
+def _touched(exposures: Exposures, clicks: Moments, shard: Shard, live: Live, tally: Tally) -> Touched:
+    """Add exposures with the clicks that belong to them, and return the touches."""
+    of_click = last_before(exposures.moments, clicks, live.options.click_hours * _HOUR_MS)
+    found = of_click >= 0
+    clicked = np.bincount(of_click[found], minlength=len(exposures.run)) > 0
+    tally.counts["lists.skipped.click_without_exposure"] += int((~found).sum())
+    tally.counts["lists.skipped.repeated_click"] += int(found.sum() - clicked.sum())
+    tally.counts["lists.ours.exposures"] += len(clicked)
+    tally.counts["lists.ours.clicks"] += int(clicked.sum())
+    _add_shown(shard, live, exposures, clicked, tally)
+    if live.options.attribute_to == "exposure":
+        return Touched(exposures, exposures.moments, np.arange(len(exposures.run)))
+    return Touched(exposures, clicks.take(np.flatnonzero(found)), of_click[found])
+
+
+def _following(shard: Shard, moments: Moments, rows: np.ndarray, kind: int, tally: Tally) -> Following:
+    """Return the events of a kind, in some rows, without those that are sent twice."""
+    values = shard.tables.events[VALUE].to_numpy()[rows]
+    pairs, times = moments.take(rows)
+    new = firsts(pairs, times, np.nan_to_num(values, nan=-1.0))
+    tally.counts[f"lists.skipped.duplicate_{KINDS[kind]}"] += int((~new).sum())
+    return Following(KINDS[kind], Moments(pairs[new], times[new]), values[new])
+
+
+def _exposures(shard: Shard, live: Live, moments: Moments, rows: np.ndarray, tally: Tally) -> Exposures:
+    """Return the exposures of the runs, each with its place in the lists; count the others."""
+    events = shard.tables.events
+    positions = events[POSITION].to_numpy()[rows].astype(np.int64)
+    pairs, times = moments.take(rows)
+    new = firsts(pairs, times, positions)
+    tally.counts["lists.skipped.duplicate_exposure"] += int((~new).sum())
+    rows, positions = rows[new], positions[new]
+    run = _runs(events[VERSION].take(pa.array(rows)), moments.times_ms[rows], live, tally)
+    rows, positions, run = rows[run >= 0], positions[run >= 0], run[run >= 0]
+    visitor, item = shard.visitors_of("events")[rows], shard.items_of("events")[rows]
+    place = _places_in_lists(shard, run, visitor, item)
+    predicted = shard.tables.predicted
+    listed = place >= 0
+    tally.counts["lists.exposures_not_in_predictions"] += int((~listed).sum())
+    rule, rank = np.full(len(rows), NOT_PREDICTED, object), np.zeros(len(rows), np.int64)
+    rule[listed] = np.array(predicted[RULE].take(pa.array(place[listed])).to_pylist(), object)
+    rank[listed] = predicted[RANK].to_numpy()[place[listed]]
+    shown = positions != NO_POSITION
+    tally.counts["lists.exposures_without_position"] += int((~shown).sum())
+    rank[shown] = np.maximum(positions[shown] - live.options.first_position + 1, 0)
+    return Exposures(moments.take(rows), run, rank, rule, visitor, item)
+
+
+def _runs(versions: pa.ChunkedArray, times_ms: np.ndarray, live: Live, tally: Tally) -> np.ndarray:
+    """Return the run that each exposure is of, int64 [n]; -1 for none, which is counted.
+
+    It is the newest at the time; if the site sends a version, the newest of that version, which may be one that was
+    rolled back to.
+    """
+    starts, ends = (np.array([getattr(run, name) for run in live.runs], np.int64) for name in ("start_ms", "end_ms"))
+    names = np.array([run.version for run in live.runs], object)
+    run = np.searchsorted(starts, times_ms, side="right") - 1
+    sent = np.array([value and value.decode("utf-8", "replace") for value in versions.to_pylist()], object)
+    newest = run.copy()
+    for version in {value for value in sent if value}:
+        of_version = np.flatnonzero(names == version)
+        rows = sent == version
+        place = np.searchsorted(starts[of_version], times_ms[rows], side="right") - 1
+        run[rows] = np.append(of_version, -1)[place] if len(of_version) else -1
+        tally.counts["lists.skipped.version_not_in_predictions"] += int((run[rows] < 0).sum())
+        tally.counts["lists.exposures_of_an_older_version"] += int(
+            ((run[rows] >= 0) & (run[rows] < newest[rows])).sum()
+        )
+    late = (run >= 0) & (run == newest) & (times_ms >= ends[np.maximum(run, 0)])
+    tally.counts["lists.skipped.after_window"] += int(late.sum())
+    run[late] = -1
+    return run
+
+
+def _places_in_lists(shard: Shard, run: np.ndarray, visitor: np.ndarray, item: np.ndarray) -> np.ndarray:
+    """Return the row of `predicted` of each exposure, int64 [n]; -1 if the item was not in the visitor's list."""
+    numbers = shard.tables.predicted[RUN].to_numpy().astype(np.int64)
+    visitors, items = len(shard.visitors), max(len(shard.items), 1)
+    keys = (numbers * visitors + shard.visitors_of("predicted")) * items + shard.items_of("predicted")
+    wanted = (run * visitors + visitor) * items + item
+    if not len(keys):
+        return np.full(len(wanted), -1)
+    order = np.argsort(keys, kind="stable")
+    place = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
+    return np.where(keys[order][place] == wanted, order[place], -1)
+
+
+def _add_shown(shard: Shard, live: Live, exposures: Exposures, clicked: np.ndarray, tally: Tally) -> None:
+    """Add exposures and their clicks by rule and rank, category and age."""
+    for number, (run, items) in enumerate(zip(live.runs, live.items, strict=True)):
+        rows = np.flatnonzero(exposures.run == number)
+        if not len(rows):
+            continue
+        columns = [np.ones(len(rows)), clicked[rows].astype(float)]
+        buckets = shard.buckets[exposures.visitor[rows]]
+        cells = [
+            f"{rule}\t{rank_name(rank)}" for rule, rank in zip(exposures.rule[rows], exposures.rank[rows], strict=True)
+        ]
+        names, groups = np.unique(np.array(cells, object).astype(str), return_inverse=True)
+        tally.add_groups((run.version, SHOWN, CELL), names.tolist(), groups, buckets, columns)
+        codes = items.codes_of(shard.items)[exposures.item[rows]]
+        for kind, of_items in (("category", items.categories), ("age", items.ages)):
+            tally.add_groups((run.version, SHOWN, kind), of_items.names, items.group(of_items, codes), buckets, columns)
+
+
+def rank_name(rank: int) -> str:
+    """Return the name of the group of a rank, such as `03`."""
+    if rank <= 0:
+        return UNKNOWN_RANK
+    return f"{rank:02d}" if rank <= _RANKS else f"{_RANKS + 1}+"
+
+
+def _add_due(shard: Shard, live: Live, touched: Touched, following: Following, tally: Tally) -> None:
+    """Add what is due to touches by the rule of their exposure: its number, and the sum of its values."""
+    exposures, (kind, moments, values) = touched.exposures, following
+    place = last_before(touched.touches, moments, live.options.attribution_hours * _HOUR_MS)
+    due = place >= 0
+    tally.counts[f"{kind}.read"] += len(place)
+    tally.counts[f"{kind}.attributed"] += int(due.sum())
+    tally.counts[f"{kind}.without_value"] += int(np.isnan(values[due]).sum())
+    exposure, value = touched.exposure[place[due]], np.nan_to_num(values[due])
+    for number, run in enumerate(live.runs):
+        rows = exposures.run[exposure] == number
+        rules, of_rule = np.unique(exposures.rule[exposure[rows]].astype(str), return_inverse=True)
+        buckets = shard.buckets[exposures.visitor[exposure[rows]]]
+        columns = [np.ones(int(rows.sum())), value[rows]]
+        tally.add_groups((run.version, DUE, kind), rules.tolist(), of_rule, buckets, columns)

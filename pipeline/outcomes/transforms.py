@@ -1,0 +1,238 @@
+"""The Beam job of an outcome: export, lists and datasets -> rows by shard of their visitors -> sums -> figures.
+
+Nothing is collected before it is summed: a worker has the rows of one shard of visitors and the items of the runs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.utils.shared import Shared
+
+from artifacts.paths import join
+from configs.settings import RatingSettings, Settings, SourceSettings
+from configs.settings.signals import Signal
+from pipeline.beam import finalize
+from pipeline.beam.block_store import BlockStore
+from pipeline.beam.counters import StepCounter
+from pipeline.interactions import columns
+from pipeline.outcomes import figures
+from pipeline.outcomes.events import ga4, ga360
+from pipeline.outcomes.events.rows import Asked
+from pipeline.outcomes.live import lists
+from pipeline.outcomes.live.items import Items
+from pipeline.outcomes.live.runs import Run
+from pipeline.outcomes.measures import next_days, tracked
+from pipeline.outcomes.measures.shard import Live, Shard, Tables, without_bots
+from pipeline.outcomes.measures.tally import Tally
+from pipeline.sources import privacy
+from pipeline.sources.input_files import Input
+from pipeline.sources.items.pages import PageRules
+from pipeline.sources.select import source_of
+from pipeline.sources.source import Source
+
+VIEWS, EVENTS, PREDICTED, HAD = "views", "events", "predicted", "had"
+_COUNTS = "counts"
+_SHARD_BYTES = 1 << 25  # of input per shard, so that a worker has one in its memory
+_MAX_SHARDS = 4096
+_OF_LISTS: dict[str, tuple[ModuleType, Signal]] = {
+    "ga4": (
+        ga4,
+        Signal(
+            event=("view_item_list", "view_promotion", "select_item", "select_promotion", "add_to_cart", "purchase"),
+            item="items.item_id",
+        ),
+    ),
+    "ga360": (ga360, Signal(event=("click", "add_to_cart", "purchase"), item="product.productSKU")),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """Input of a job, and the options. settings.source: that of the days after."""
+
+    settings: Settings
+    files: Input
+    runs: tuple[Run, ...]
+    asked: Asked
+    staging: str
+    store: BlockStore
+
+    @property
+    def shards(self) -> int:
+        """Shards of the visitors."""
+        size = self.files.size + sum(run.bytes for run in self.runs)
+        return min(_MAX_SHARDS, size // _SHARD_BYTES + 1)
+
+    def source(self) -> Source:
+        """Return the source, whose rules say what a visitor came for."""
+        return source_of(self.settings.source, self.settings.rating)
+
+
+def read_source(source: SourceSettings, asked: Asked) -> SourceSettings:
+    """Return a source that also reads the fields and the events of lists; a table has none."""
+    if source.kind not in _OF_LISTS:
+        return source
+    module, signal = _OF_LISTS[source.kind]
+    more = {f"list_{number}": field for number, field in enumerate(module.fields(source, asked))}
+    signals, attributes = (*source.all_signals, signal), {**source.item_attributes, **more}
+    return source.model_copy(update={"signals": signals, "attributes": attributes})
+
+
+def build(pipeline: beam.Pipeline, job: Job) -> None:
+    """Build the pipeline, which writes a summary with the figures and the counts."""
+    files, runs = job.files.files, job.runs
+    read = (
+        pipeline
+        | "Files" >> beam.Create(files, reshuffle=len(files) > 1)
+        | "Read" >> beam.ParDo(_ReadExport(job)).with_outputs(_COUNTS, main="rows")
+    )
+    of_lists = [(number, path) for number, run in enumerate(runs) for path in run.files]
+    of_visitors = [(number, shard) for number, run in enumerate(runs) for shard in range(run.user_shards)]
+    parts = [read.rows]
+    for label, inputs, step in (
+        ("Lists", of_lists, _ReadLists(job)),
+        ("Dataset", of_visitors, _ReadHad(job)),
+    ):
+        parts.append(pipeline | label >> beam.Create(inputs) | f"Read{label}" >> beam.ParDo(step))
+    measured = parts | "All" >> beam.Flatten() | "ByShard" >> beam.GroupByKey() | "Measure" >> beam.ParDo(_Measure(job))
+    (
+        [measured, read[_COUNTS]]
+        | "AllTallies" >> beam.Flatten()
+        | "Sum" >> beam.CombineGlobally(_Merge())
+        | "Finish" >> beam.Map(_finish, job)
+    )
+
+
+class _Reader(beam.DoFn):
+    """Yields rows by shard of their visitors, as (shard, (name of the table, reference))."""
+
+    def __init__(self, job: Job, step: str):
+        self._job, self._counter = job, StepCounter(step)
+
+    def _put(self, name: str, rows: pa.RecordBatch) -> Iterator[tuple[int, tuple[str, bytes]]]:
+        for shard, part in columns.split(rows, columns.shard_of(rows.column(0), self._job.shards)):
+            yield shard, (name, self._job.store.put(part, self._counter))
+
+    def teardown(self) -> None:
+        self._job.store.close()
+
+
+class _ReadExport(_Reader):
+    """path -> rows of views and of list events; a tally of counts on the side."""
+
+    def __init__(self, job: Job):
+        super().__init__(job, "read")
+        source = job.settings.source
+        self._source = job.source()
+        self._read = source_of(read_source(source, job.asked), RatingSettings(), read=job.files.read).read
+        self._lists = _OF_LISTS[source.kind][0] if source.kind in _OF_LISTS else None
+        self._rules = PageRules(source.page, source.page_parameters)
+
+    def process(self, path: str) -> Iterator[object]:
+        tally, rules = Tally(), self._job.settings.privacy
+        for raw in self._read(path):
+            extracts = [(VIEWS, self._source.extract(raw, path))]
+            if self._lists:
+                rows = self._lists.rows(raw, self._source.settings, self._rules, self._job.asked)
+                extracts.append((EVENTS, rows))
+            for name, extract in extracts:
+                # Ids are hashed, and deleted visitors left out, before anything else sees them.
+                protected = privacy.protect(extract, rules, self._source.by_visit)
+                tally.counts.update(protected.counts)
+                yield from self._put(name, protected.table)
+        yield beam.pvalue.TaggedOutput(_COUNTS, tally)
+
+
+class _ReadLists(_Reader):
+    """(number of a run, path) -> rows of its lists."""
+
+    def __init__(self, job: Job):
+        super().__init__(job, "lists")
+
+    def process(self, element: tuple[int, str]) -> Iterator[object]:
+        number, path = element
+        for batch in lists.predicted(path, number):
+            yield from self._put(PREDICTED, batch)
+
+
+class _ReadHad(_Reader):
+    """(number of a run, shard of its dataset) -> rows of what visitors had."""
+
+    def __init__(self, job: Job):
+        super().__init__(job, "dataset")
+
+    def process(self, element: tuple[int, int]) -> Iterator[object]:
+        number, shard = element
+        for batch in lists.had(self._job.runs[number], number, shard):
+            yield from self._put(HAD, batch)
+
+
+class _Measure(beam.DoFn):
+    """(shard, references) -> a tally."""
+
+    def __init__(self, job: Job):
+        self._job, self._shared = job, Shared()
+
+    def setup(self) -> None:
+        self._items = self._shared.acquire(lambda: _All([Items(run) for run in self._job.runs]))
+
+    def process(self, element: tuple[int, Iterable[tuple[str, bytes]]]) -> Iterator[Tally]:
+        job, source = self._job, self._job.source()
+        references: dict[str, list[bytes]] = {}
+        for name, reference in element[1]:
+            references.setdefault(name, []).append(reference)
+        tables = {name: job.store.get(sorted(found)) for name, found in references.items()}
+        tally = Tally()
+        if VIEWS in tables:
+            tables[VIEWS], account = source.interactions(tables[VIEWS])
+            tally.counts.update(account)
+        live = Live(
+            job.runs, self._items.items, source, job.settings.outcome, tuple(sorted(set(job.settings.evaluation.k)))
+        )
+        measure(Tables.of(**tables), live, tally)
+        yield tally
+
+
+@dataclass
+class _All:
+    """The items of all runs, which the threads of a worker share."""
+
+    items: list[Items]
+
+
+def measure(tables: Tables, live: Live, tally: Tally) -> None:
+    """Add all figures of some visitors to the tally."""
+    shard = Shard(without_bots(tables, live, tally))
+    next_days.measure(shard, live, tally)
+    tracked.measure(shard, live, tally)
+
+
+class _Merge(beam.CombineFn):
+    """Adds up tallies."""
+
+    def create_accumulator(self) -> Tally:
+        return Tally()
+
+    def add_input(self, accumulator: Tally, element: Tally) -> Tally:
+        return accumulator.merge([element])
+
+    def merge_accumulators(self, accumulators: Iterable[Tally]) -> Tally:
+        return Tally().merge(accumulators)
+
+    def extract_output(self, accumulator: Tally) -> Tally:
+        return accumulator
+
+
+def _finish(tally: Tally, job: Job) -> None:
+    """Write the figures and the counts, once all rows are summed."""
+    settings = job.settings
+    outcome = figures.of_tally(tally, job.runs, settings.evaluation, settings.outcome.attribute_to == "exposure")
+    counts = Counter({name: number for name, number in tally.counts.items() if number})
+    summary = {"outcome": outcome.model_dump(mode="json"), "counts": counts}
+    finalize.write_summary(summary, join(job.staging, finalize.SUMMARY))
