@@ -1,9 +1,10 @@
 """Beam's construction of a pipeline without its repeated work: half of the processor time over a small export.
 
 Beam inspects the signatures of a DoFn's methods eight times for each step, parses 500 options at each type check,
-formats a traceback for each type hint, pickles each function once more to see whether it can, and walks through all
-modules to measure what it caches. The results are the same; a function that cannot be pickled is an error of the run,
-an error of types has no traceback of its hints, and a `process` with both yield and return gets no warning.
+formats a traceback for each type hint, infers the types of the same functions, pickles each function once more to see
+whether it can, and walks through all modules to measure what it caches. The results are the same; a function that
+cannot be pickled is an error of the run, an error of types has no traceback of its hints, and a `process` with both
+yield and return gets no warning.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.common import MethodWrapper
 from apache_beam.runners.worker import statecache
 from apache_beam.transforms import core, ptransform, userstate
-from apache_beam.typehints import decorators
+from apache_beam.typehints import decorators, trivial_inference, typehints
 
 
 def install() -> None:
@@ -35,6 +36,7 @@ def install() -> None:
         decorators.get_signature = _remember_by_function(decorators.get_signature)
         decorators.IOTypeHints._make_origin = classmethod(lambda *_, **__: [])
         core._check_fn_use_yield_and_return = lambda function: False
+        trivial_inference.infer_return_type = _remember_types(trivial_inference.infer_return_type)
         cloudpickle._find_imported_submodules = _remember_modules(cloudpickle._find_imported_submodules)
         ptransform.pickler = types.SimpleNamespace(**vars(pickler) | {"roundtrip": lambda value: value})
         statecache.get_deep_size = lambda *objects: 1000 * len(objects)  # far below the cache's size in any test
@@ -98,6 +100,34 @@ def _remember_by_function(inspect_function: Any) -> Any:
         return results[key]
 
     return remembering
+
+
+def _remember_types(infer: Any) -> Any:
+    """Wrap the inference of what a function returns: its code, what it encloses and its arguments decide."""
+    known: dict[tuple, Any] = {}
+
+    @functools.wraps(infer)
+    def infer_return_type(function: Any, input_types: Any, *args: Any) -> Any:
+        if not isinstance(function, types.FunctionType):
+            return infer(function, input_types, *args)
+        try:
+            key = (_identity(function), *map(_identity, input_types), *args)
+        except ValueError:
+            return infer(function, input_types, *args)
+        if key not in known:
+            known[key] = infer(function, input_types, *args)
+        return known[key]
+
+    return infer_return_type
+
+
+def _identity(value: Any) -> Any:
+    """Return a key that values which behave alike share; raise ValueError if only the value itself would do."""
+    if isinstance(value, types.FunctionType) and not value.__defaults__ and not value.__kwdefaults__:
+        return value.__code__, *(_identity(cell.cell_contents) for cell in value.__closure__ or ())
+    if value is None or isinstance(value, str | bytes | int | float | type | typehints.TypeConstraint):
+        return type(value), value
+    raise ValueError("of an unknown kind")
 
 
 def _remember_modules(find: Any) -> Any:
