@@ -33,10 +33,12 @@ OTHER = ("logs/", "saved_model/")  # named by the time, or without graphs
 SETTINGS = {"embedding_dimension": K, "max_sweeps": 6, "regularization_coeff": 0.3, "col_weights_exponent": 0.3}
 
 # A worker: batches of 40 entries, so that rows are cut and summed; it prints the most rows it ever had of the users.
+# The chief saves one signature of its SavedModel.
 WORKER = """
 import json, sys, time
 from configs.errors import UserError
 from configs.settings import TrainingSettings
+from tests.support import quick_export
 from trainer.als import tf_collectives
 from trainer.job import training_job
 settings, dataset, model = TrainingSettings(**json.loads(sys.argv[1])), sys.argv[2], sys.argv[3]
@@ -48,7 +50,8 @@ def watched(columns, table, weights):
     return parts
 cluster.gather = watched
 try:
-    training_job.train(settings, dataset, model, replace=False, cluster=cluster)
+    with quick_export.only("recommend"):
+        training_job.train(settings, dataset, model, replace=False, cluster=cluster)
     print(json.dumps({"gathered": max(gathered)}))
 except UserError as error:
     print(json.dumps({"error": str(error)}))
