@@ -149,9 +149,12 @@ def _coded(field: Located) -> tuple[pa.DictionaryArray, np.ndarray]:
 
 def _coded_texts(column: pa.Array) -> pa.DictionaryArray:
     """Return values as text in bytes, each distinct one once; a float that is a whole number has no fraction."""
-    coded = columns.plain(column).dictionary_encode()
+    column = columns.plain(column)
+    if pa.types.is_null(column.type):  # of a field that the file lacks; encoded, it would have a null among its values
+        column = column.cast(pa.binary())
+    coded = column.dictionary_encode()
     texts = coded.dictionary
-    if not (pa.types.is_binary(texts.type) or pa.types.is_null(texts.type)):
+    if not pa.types.is_binary(texts.type):
         texts = texts.cast(pa.string())
     return pa.DictionaryArray.from_arrays(coded.indices, texts.cast(pa.binary()))
 

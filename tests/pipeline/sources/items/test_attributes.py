@@ -79,6 +79,13 @@ def test_numbers_have_no_needless_fraction():
     assert {row["value"] for row in values.to_pylist()} == {b"2", b"0.5"}
 
 
+def test_a_field_that_a_file_lacks_is_an_attribute_without_values():
+    fields = {"title": pa.array(["Tea"]), "brand": pa.nulls(1), "kind": pa.nulls(1)}
+    located = {name: attributes.Located.of_rows(values) for name, values in fields.items()}
+    values = attributes.collect(pa.array([b"tea"]), np.zeros(1, np.int64), located)
+    assert [(row["name"], row["value"]) for row in values.to_pylist()] == [(b"title", b"Tea")]
+
+
 def test_values_are_added_up_before_the_shuffle():
     values = collected([(b"tea", time, "Tea", None) for time in range(1000)])
     assert values.to_pylist() == [{"owner": b"tea", "name": b"title", "value": b"Tea", "rows": 1000, "time_ms": 999}]
