@@ -1,0 +1,146 @@
+"""Simulated days whose truth is known, measured without files and Beam: how often intervals contain the truth."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from artifacts.manifests.outcome import Estimate, VersionOutcome
+from artifacts.paths import Dataset
+from configs.settings import EvaluationSettings, OutcomeSettings, RatingSettings, SourceSettings
+from pipeline.demo.lists.events import SCHEMA, List, Site, rows
+from pipeline.demo.lists.habits import Habits, draw
+from pipeline.outcomes import figures
+from pipeline.outcomes.events import ga4
+from pipeline.outcomes.events.rows import Asked
+from pipeline.outcomes.live.items import Groups, Items
+from pipeline.outcomes.live.lists import PREDICTED
+from pipeline.outcomes.live.runs import Run
+from pipeline.outcomes.measures.shard import Live, Tables
+from pipeline.outcomes.measures.tally import Tally
+from pipeline.outcomes.transforms import measure
+from pipeline.readers.records import RawBatch
+from pipeline.sources.items.pages import PageRules
+from pipeline.sources.select import source_of
+
+DAY_S, DAYS, START_S = 86_400, 4, 1_704_067_200
+NAME, VERSION = "recommendations", "v1"
+HABITS = Habits(attraction={"factors": 0.2, "projection": 0.14, "popularity": 0.08}, buys=0.25, buys_late=0.0)
+LENGTHS = {"factors": 5, "projection": 4, "popularity": 3}  # of the lists: rule and rank go together
+K = max(LENGTHS.values())
+
+
+class _Known(Items):
+    """Items c0 ... c49, all of one category and age."""
+
+    def __init__(self) -> None:
+        self.ids = pa.array([b"c%d" % number for number in range(50)], pa.binary())
+
+    popularity = np.arange(50, 0, -1, np.float32)
+    by_popularity = np.arange(50)
+    categories = Groups(["all"], np.zeros(51, np.int64))
+    ages = Groups(["older"], np.zeros(51, np.int64))
+
+
+class Figure(NamedTuple):
+    """A figure with its interval, and the truth."""
+
+    estimate: Estimate
+    truth: float
+
+    @property
+    def covers(self) -> bool:
+        return bool(self.estimate.low <= self.truth <= self.estimate.high)
+
+
+def trial(seed: int, visitors: int = 450, resamples: int = 500) -> dict[str, Figure]:
+    """Simulate some days with a seed and measure them; return the figures by name."""
+    rng = np.random.default_rng([seed, 1])
+    rules = list(LENGTHS)
+    lists = []
+    for number in range(visitors):
+        rule = rules[number % 3]
+        items = rng.permutation(40)[: LENGTHS[rule]]
+        lists.append(List(f"v{number}", rule, [f"c{item}" for item in items]))
+    outcome = _measured(lists, seed, resamples)
+    return _figures(outcome)
+
+
+def _measured(lists: list[List], seed: int, resamples: int) -> VersionOutcome:
+    draws = draw(HABITS, [one.rule for one in lists], K, DAYS, np.random.default_rng([seed, 2]))
+    site = Site(NAME, catalogue=[f"new{number}" for number in range(500)])
+    made = [row for _, row in rows(lists, draws, START_S, site)]
+    batch = pa.RecordBatch.from_pylist(made, SCHEMA)
+    raw = RawBatch(batch, np.arange(1, len(made) + 1))
+    options = OutcomeSettings(list_name=NAME)
+    source = source_of(SourceSettings(preset="ga4_shop"), RatingSettings())
+    views, _ = source.interactions(pa.Table.from_batches([source.extract(raw, "made").table]))
+    asked = Asked(options, START_S * 1000, (START_S + 7 * DAY_S) * 1000)
+    rules = PageRules(source.settings.page, ())
+    events = pa.Table.from_batches([ga4.rows(raw, source.settings, rules, asked).table])
+    entries = [(one.visitor, one.rule, item, rank) for one in lists for rank, item in enumerate(one.items, 1)]
+    visitors, names, items, ranks = zip(*entries, strict=True)
+    predicted = pa.table(
+        [
+            pa.array(visitors, pa.string()).cast(pa.binary()).dictionary_encode(),
+            pa.array(np.zeros(len(entries), np.int16)),
+            pa.array(names, pa.string()),
+            pa.array(items, pa.string()).cast(pa.binary()).dictionary_encode(),
+            pa.array(ranks, pa.int32()),
+        ],
+        schema=PREDICTED,
+    )
+    size = {
+        "length": K,
+        "include_seen": False,
+        "users": len(lists),
+        "items": 50,
+        "user_shards": 1,
+        "suffix": "",
+        "bytes": 0,
+    }
+    run = Run(VERSION, "made", Dataset("made"), (), asked.start_ms, asked.end_ms, **size)
+    tally = Tally()
+    measure(Tables.of(views, events, predicted), Live((run,), (_Known(),), source, options, (1, K)), tally)
+    settings = EvaluationSettings(k=(1, K), resamples=resamples, seed=seed)
+    return figures.of_tally(tally, (run,), settings, by_exposure=False).versions[VERSION]
+
+
+def _figures(outcome: VersionOutcome) -> dict[str, Figure]:
+    """Return each figure with its truth, from the habits and the lengths of the lists, of which each is a third."""
+    tracked, sizes = outcome.tracked, np.array(list(LENGTHS.values()))
+    attraction, examination = np.array([HABITS.attraction[rule] for rule in LENGTHS]), np.array(HABITS.examination[:K])
+    has = np.arange(K) < sizes[:, None]  # [rules, ranks]
+    shares = has.sum(0) / has.sum()
+    expected = attraction[:, None] * examination * has
+    found = {"CTR": Figure(tracked.whole.ctr, expected.sum() / has.sum())}
+    for rank in range(K):
+        group = tracked.by_rank[f"{rank + 1:02d}"]
+        found[f"CTR at rank {rank + 1}"] = Figure(group.ctr, expected[:, rank].sum() / has[:, rank].sum())
+        if rank:
+            found[f"examination of rank {rank + 1}"] = Figure(group.examination, examination[rank])
+    for place, rule in enumerate(LENGTHS):
+        group = tracked.by_rule[rule]
+        found[f"CTR of {rule}"] = Figure(group.ctr, expected[place].sum() / sizes[place])
+        found[f"corrected CTR of {rule}"] = Figure(group.corrected, HABITS.corrected(rule, shares))
+        found[f"purchases per click of {rule}"] = Figure(tracked.due["purchases"][rule].per_touch, HABITS.buys)
+    for k in (1, K):
+        found[f"hit_rate@{k}"] = Figure(outcome.next_days.whole.metrics[f"hit_rate@{k}"].live, _hit_rate(k))
+    return found
+
+
+@lru_cache
+def _hit_rate(k: int, visitors: int = 150_000) -> float:
+    """Return the share of active visitors with a hit, of many more visitors than a trial has."""
+    rules = list(LENGTHS) * (visitors // 3)
+    draws = draw(HABITS, rules, K, DAYS, np.random.default_rng(0))
+    sizes = np.array([LENGTHS[rule] for rule in rules])
+    clicks = draws.clicks & (np.arange(K) < sizes[:, None, None])
+    finds = ~np.isnan(draws.finds)
+    place = np.nan_to_num(draws.finds) * sizes[:, None]
+    hits = clicks[:, :, :k].any((1, 2)) | (finds & draws.listed & (place < k)).any(1)
+    active = clicks.any((1, 2)) | finds.any(1)
+    return float(hits.sum() / active.sum())
