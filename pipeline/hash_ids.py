@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from artifacts import id_lists, privacy
 from configs import cli
 from configs.errors import UserError
+from configs.nouns import counted
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -30,7 +31,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     for form in (form for line in ids.lines for form in line):
         sys.stdout.buffer.write(privacy.hashed(key, form) + b"\n")
     if odd := sum(len(line) > 1 for line in ids.lines):
-        print(f"{odd} lines have blanks or quotes around the id and two hashes: with and without", file=sys.stderr)
+        print(
+            f"{counted(odd, 'line')} with blanks or quotes around the id: two hashes each, with and without",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from artifacts.manifests import DatasetManifest
 from artifacts.names import ITEM, USER
 from configs import cli
 from configs.explain import explain
+from configs.nouns import counted
 from configs.settings import Settings
 from pipeline import validate
 
@@ -144,7 +145,7 @@ def preprocess(
     with publish.staged(root, "dataset", replace) as staging, inputs.opened(settings) as files:
         described = attributes.staged(join(staging, finalize.TEMPORARY))
         job = Job(settings, files, test_files, root, staging, started, sizes=sizes or Sizes(), **described)
-        with progress.waiting(f"preprocessing {len(files.files)} {'streams' if files.read else 'files'}"):
+        with progress.waiting(f"preprocessing {counted(len(files.files), 'stream' if files.read else 'file')}"):
             result = transforms.run(job, options, partial(finalize.write_summary, path=join(staging, finalize.SUMMARY)))
         manifest = job.make_manifest(finalize.take_summary(staging))
         manifest.steps = counters.by_step(result)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from artifacts import storage
 from configs.errors import UserError
+from configs.nouns import counted
 from configs.settings import Settings, Signal, SourceSettings, SplitSettings
 from configs.settings.signals import ANY_EVENT
 from pipeline.interactions import splits
@@ -136,11 +137,11 @@ def _check_pairs(counts: Counter[str], settings: Settings) -> None:
         raise UserError(f"no view is before split.time {settings.split.time}: nothing is left to train on{window}")
     if read == 0:
         rows = counts[f"{RECORDS}.read"]
-        raise UserError(f"no interactions in {rows} rows: {_why_no_interactions(counts, settings.source)}")
+        raise UserError(f"no interactions in {counted(rows, 'row')}: {_why_no_interactions(counts, settings.source)}")
     if used == 0:
         raise UserError(
             "the minimum counts of dataset.min_items_per_user and min_users_per_item leave none of "
-            f"{read} interactions; lower them"
+            f"{counted(read, 'interaction')}; lower them"
         )
 
 
@@ -158,7 +159,7 @@ def _check_split(counts: Counter[str], split: SplitSettings) -> None:
 def _why_nothing_held_out(counts: Counter[str], split: SplitSettings) -> str:
     unknown = counts[splits.NO_VISITOR] + counts[splits.NO_ITEM]
     if unknown:
-        return f"the visitor or the item of {unknown} pairs is not in train; are the ids of one kind?"
+        return f"the visitor or the item of {counted(unknown, 'pair')} is not in train; are the ids of one kind?"
     if split.kind == "time":
         return f"no view is at or after split.time {split.time}, or all of them repeat pairs of train"
     if split.test_input:
@@ -185,7 +186,7 @@ def _why_no_interactions(counts: Counter[str], source: SourceSettings) -> str:
     if not any(_seen(counts, SEEN_SIGNAL).values()):
         for reason, setting in ((WITHOUT_PATTERN, f"pattern {source.page.pattern}"), (NOT_INCLUDED, "include")):
             if without := sum(count for name, count in counts.items() if name.endswith(f".skipped.{reason}")):
-                return f"source.page.{setting} matches none of {without} pages"
+                return f"source.page.{setting} matches none of {counted(without, 'page')}"
     lost = Counter(by_reason(counts, "skipped")) + Counter(by_reason(counts, "rejected"))
     reasons = ", ".join(f"{reason} {count}" for reason, count in lost.most_common()) or "none is left"
     if fields and lost.total() and all(reason.endswith(_NOTHING_FOUND) or ".not_an_id." in reason for reason in lost):

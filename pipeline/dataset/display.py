@@ -10,6 +10,7 @@ from rich.table import Table
 from artifacts.manifests import Comparison, DatasetManifest, FeaturesAccount
 from artifacts.names import ITEM, USER, Side
 from configs import cli
+from configs.nouns import counted
 from configs.settings.features import OF_WORDS
 from pipeline.dataset.comparison import readable
 
@@ -49,7 +50,7 @@ def _remarks(manifest: DatasetManifest) -> Iterator[str]:
     for name, count in manifest.attributes.items():
         if name.startswith(_NOT_A_NUMBER):
             attribute = name.removeprefix(_NOT_A_NUMBER)
-            yield f"the {attribute} of {count:,} items is not a number and left out; write it without currency"
+            yield f"the {attribute} of {counted(count, 'item')} is not a number and left out; write it without currency"
     for side in (ITEM, USER):
         if account := manifest.features_of(side):
             yield from _advise(account, side)

@@ -17,6 +17,7 @@ from artifacts.paths import Dataset, Predictions, join, shard_name
 from artifacts.tfrecords import read_rows
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
+from configs.nouns import counted
 from ranking.examples import Row, favourite, varied
 
 _FEWEST, _MOST = 5, 20  # items read by a visitor whose table is easy to read
@@ -133,7 +134,9 @@ def _table(
 ) -> Table:
     """Return one visitor's table; recommended categories that the visitor has read are green."""
     most = f", most of {_printable(favourite)}" if favourite else ""
-    title = Text.assemble("Visitor ", (_printable(visitor)[:60], "bold"), f": {len(history)} items read{most}")
+    title = Text.assemble(
+        "Visitor ", (_printable(visitor)[:60], "bold"), f": {counted(len(history), 'item')} read{most}"
+    )
     table = Table(title=title, title_justify="left", title_style="")
     table.add_column("", no_wrap=True)
     table.add_column("rating", justify="right", no_wrap=True)

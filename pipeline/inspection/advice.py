@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from configs.nouns import counted
 from pipeline.inspection.facts.measures import Candidate, Facts
 from pipeline.inspection.facts.table import Roles
 from pipeline.inspection.proposal import SHOP_EVENTS, Proposal
@@ -52,7 +53,7 @@ def _of_records(sample: Sample) -> Iterator[str]:
     count = sum(sample.complaints.values())
     if count:
         complaint, _ = sample.complaints.most_common(1)[0]
-        yield f"{count:,} records cannot be read, most of them: {complaint}"
+        yield f"{counted(count, 'record')} cannot be read, most of them: {complaint}"
     if sample.unfinished:
         yield "only intraday or fresh tables match: their last day is not complete"
     if sample.share < 1:
@@ -99,7 +100,8 @@ def _of_interest(interest: Interest) -> Iterator[str]:
     elif whole.several < _FEW_SEVERAL:
         yield f"{percent(whole.several)} of the visitors have 2 or more items: the others show nothing of taste"
     if interest.bots:
-        yield f"{interest.bots:,} visitors look like bots: source.max_views_a_day: {BOT_VIEWS_A_DAY} leaves them out"
+        bots = counted(interest.bots, "visitor")
+        yield f"{bots} with more views than a person has: source.max_views_a_day: {BOT_VIEWS_A_DAY} leaves them out"
 
 
 def listed(names: Counter[str], most: int = 3) -> str:

@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from configs.nouns import counted
 from configs.settings.signals import PRESETS
 from pipeline.inspection.advice import listed, percent
 from pipeline.inspection.facts.measures import Event, Facts
@@ -40,11 +41,11 @@ def _parts(
     sample: Sample, facts: Facts, interest: Interest | None, warnings: Sequence[str], config: str | None
 ) -> Iterator[RenderableType]:
     of = f"{sample.opened} of " if sample.opened < sample.files else ""
-    opened = f"{of}{sample.files} {sample.unit}{'s' if sample.files > 1 else ''}"
+    opened = of + counted(sample.files, sample.unit)
     read = "all of it" if sample.share >= 1 else f"about {percent(sample.share)}"
     name = NAMES[sample.kind]
     yield Text(f"{name[0].upper()}{name[1:]} {sample.input}", "bold")
-    hits = f" with {facts.hits:,} hits" if facts.hits else ""
+    hits = f" with {counted(facts.hits, 'hit')}" if facts.hits else ""
     yield f"{facts.rows:,} {facts.unit}{hits} in {opened}, {read} read"
     yield _summary(facts, interest)
     yield ""
@@ -107,7 +108,9 @@ def _rows(facts: Facts, interest: Interest | None) -> Iterator[tuple[str, str]]:
     duplicates = facts.duplicates
     if interest is not None:
         duplicates += interest.counts["views.skipped.duplicate_event"]
-        bots = f"{interest.bots:,} visitors, {interest.bot_views:,} views" if interest.bots else "none"
+        bots = (
+            f"{counted(interest.bots, 'visitor')}, {counted(interest.bot_views, 'view')}" if interest.bots else "none"
+        )
         yield "bots", f"{bots} (over {BOT_VIEWS_A_DAY} views a day)"
     yield "duplicates", f"{duplicates:,}"
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from artifacts import catalogue as catalogues
 from artifacts.names import USER
+from configs.nouns import counted
 from configs.settings import Settings
 from pipeline.sources import privacy
 from pipeline.sources.input_files import Input, match_files
@@ -49,7 +50,9 @@ def describe(settings: Settings) -> str:
         return source.describe(settings)
     files = match_files(settings.source)
     more = [f"and {len(files.files) - 10} more"] if len(files.files) > 10 else []
-    return "\n".join([*files.files[:10], *more, f"would read {files.size:,} bytes in {len(files.files)} files"])
+    return "\n".join(
+        [*files.files[:10], *more, f"would read {counted(files.size, 'byte')} in {counted(len(files.files), 'file')}"]
+    )
 
 
 def read_catalogue(settings: Settings, required: bool = False) -> pa.Table | None:
@@ -92,7 +95,7 @@ def read_user_catalogue(settings: Settings) -> pa.Table | None:
     table = table.drop_columns([USER.id]).add_column(0, USER.id, names)
     table, deleted = privacy.protect_table(table, settings.privacy)
     if deleted:
-        print(f"{USER.catalogue} {path}: {deleted:,} rows of deleted visitors are left out")
+        print(f"{USER.catalogue} {path}: left out {counted(deleted, 'row')} of deleted visitors")
     return table
 
 
@@ -105,10 +108,10 @@ def describe_catalogue(settings: Settings, required: bool = False) -> str | None
         names, size = source.columns_of(path, "catalogue", settings.bigquery)
         table = catalogues.checked(pa.table({name: pa.nulls(0) for name in names}), path)
         catalogue.check(table, path, settings.source)
-        return f"catalogue {path}: {table.num_columns} columns; would read {size:,} bytes"
+        return f"catalogue {path}: {counted(table.num_columns, 'column')}; would read {counted(size, 'byte')}"
     read = read_catalogue(settings, required)
     if read is None:
         return None
     repeated = catalogue.repeated(read)
-    more = f"; {repeated:,} rows repeat a contentId, of which the last counts" if repeated else ""
-    return f"catalogue {path}: {read.num_rows:,} rows, {read.num_columns} columns{more}"
+    more = f"; {counted(repeated, 'row')} with the contentId of another, of which the last counts" if repeated else ""
+    return f"catalogue {path}: {counted(read.num_rows, 'row')}, {counted(read.num_columns, 'column')}{more}"

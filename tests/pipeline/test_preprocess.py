@@ -143,7 +143,7 @@ def export(tmp_path, name="in.ndjson"):
         ([reads("a", {"x": 10})], {"source": {"item_dimension_index": 7}},
          r"none has the custom dimension 7; seen were 4 \(2\), 10 \(1\); set source.item_dimension_index"),
         ([event("a", "x", 10)], {}, "no row has a fullVisitorId: are these ga360 exports"),
-        ([session("a", 1, [hit(1, 0, "x")])], {}, "no interactions in 1 rows: pairs.no_dwell 1"),
+        ([session("a", 1, [hit(1, 0, "x")])], {}, "no interactions in 1 row: pairs.no_dwell 1"),
         ([reads("a", {"x": 10}), b"{oops"], {},
          r"1 of 2 rows were rejected, more than source.max_reject_fraction 0.01: records.malformed 1; "
          r"the first: malformed, .*in.ndjson, record 2"),

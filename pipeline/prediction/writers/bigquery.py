@@ -22,6 +22,7 @@ from artifacts.names import DAY_MS
 from artifacts.paths import Predictions, join
 from configs import cli
 from configs.errors import UserError
+from configs.nouns import counted
 from configs.settings import Settings
 from pipeline.prediction.writers.answers import WORDS
 from pipeline.prediction.writers.parquet import TableWriter, table_schema
@@ -64,7 +65,7 @@ def load(settings: Settings, root: str, manifest: PredictionsManifest) -> None:
             with _one_file(paths) as file:
                 job = service.jobs.load_table_from_file(file, to, job_config=config, rewind=True)
         job.result(retry=service.retry)
-    print(f"{job.output_rows or 0:,} rows in {to}")
+    print(f"{counted(job.output_rows or 0, 'row')} in {to}")
 
 
 def _name(settings: Settings) -> TableName:

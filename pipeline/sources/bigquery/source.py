@@ -19,6 +19,7 @@ from google.api_core import exceptions
 from google.cloud.bigquery import SchemaField, Table
 
 from configs.errors import UserError
+from configs.nouns import counted
 from configs.settings import BigQuerySettings, Settings, SourceSettings
 from pipeline.sources import table
 from pipeline.sources.bigquery import day_tables, names, queries, results, selection, sessions
@@ -123,8 +124,8 @@ def describe(settings: Settings) -> str:
         lines.append(f"-- its columns {', '.join(columns)}")
         lines += [f"-- its rows with {made.restriction}"] if made.restriction else []
     if made.days:
-        lines.append(f"-- {len(made.days)} tables, {made.days[0]} to {made.days[-1]}")
-    lines.append(f"-- would read {made.size:,} bytes in {made.parts[0].location or 'the default location'}")
+        lines.append(f"-- {counted(len(made.days), 'table')}, {made.days[0]} to {made.days[-1]}")
+    lines.append(f"-- would read {counted(made.size, 'byte')} in {made.parts[0].location or 'the default location'}")
     return "\n".join(lines)
 
 

@@ -294,7 +294,7 @@ def test_a_published_split(tmp_path):
         ({"kind": "last_n", "min_items": 9}, r"nothing could be held out: no visitor has split.min_items \(9\)"),
         ({"test_input": "{tmp}/none*"}, "no file matches .*none"),
         ({"test_input": "{tmp}/*.csv"}, "matches both source.input and split.test_input"),
-        ({"test_input": "{tmp}/unknown_ids"}, "the visitor or the item of 1 pairs is not in train; are the ids"),
+        ({"test_input": "{tmp}/unknown_ids"}, "the visitor or the item of 1 pair is not in train; are the ids"),
     ],
 )
 def test_a_split_that_holds_out_nothing_is_refused(tmp_path, split, said):

@@ -116,7 +116,7 @@ def test_a_file_that_does_not_exist_is_a_line_unless_it_is_required(tmp_path, ca
     [
         (None, 2, "error: catalogue {path} does not exist"),
         ("id,title\n1,a\n", 2, "error: catalogue {path} has no column contentId"),
-        ("contentId,title\n1,a\n1,b\n2,c\n1,d\n", 0, "{path}: 4 rows, 2 columns; 2 rows repeat a contentId"),
+        ("contentId,title\n1,a\n1,b\n2,c\n1,d\n", 0, "{path}: 4 rows, 2 columns; 2 rows with the contentId of another"),
         ("contentId,title\n1,a\n2,c\n", 0, "{path}: 2 rows, 2 columns\n"),
     ],
 )
