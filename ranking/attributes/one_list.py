@@ -15,17 +15,39 @@ from ranking.heap import Best
 _MILLION = 1_000_000  # so that the graph's integers and Python's round alike
 
 
+def nearness(views: np.ndarray, few_views: int) -> np.ndarray:
+    """Return how far known items go from their trained direction to that of attributes and views, by views int [m].
+
+    All of the way, 1, up to 2 few_views, none, 0, from 20 few_views on, and in between as 1 / views: what attributes
+    tell of an item is worth less, the more its visitors tell.
+    """
+    return np.clip((20 * few_views / np.maximum(views, 1) - 1) / 9, 0, 1)
+
+
 def of_known(trained: np.ndarray, folded: np.ndarray, views: np.ndarray, few_views: int, exponent: float) -> np.ndarray:
     """Return the factors of known items with attributes, by their views int [m]: float32 [m, d].
 
-    Their direction is that of `folded`, the factors from attributes and views. Their length is the trained one, because
-    each place that a longer row gains in lists is one that others lose. With n views, fewer than `few_views`, it is
-    nearer to that of `folded`: trained ** (1 - e) * folded ** e, with e = exponent * (1 - n / few_views).
+    Their direction is between the trained one and that of `folded`, the factors from attributes and views, see
+    `nearness`. Their length is the trained one, because each place that a longer row gains in lists is one that others
+    lose. With n views, fewer than `few_views`, it is nearer to that of `folded`: trained ** (1 - e) * folded ** e, with
+    e = exponent * (1 - n / few_views).
     """
-    share = exponent * np.clip(1 - views / max(few_views, 1), 0, 1)
-    lengths = [np.linalg.norm(table.astype(np.float64), axis=1) for table in (trained, folded)]
-    ratio = np.divide(lengths[0], lengths[1], out=np.zeros_like(lengths[0]), where=lengths[1] > 0)
-    return np.where(ratio[:, None] > 0, folded * ratio[:, None] ** (1 - share[:, None]), trained).astype(np.float32)
+    near, share = nearness(views, few_views), exponent * np.clip(1 - views / max(few_views, 1), 0, 1)
+    before, after = _lengths(trained), _lengths(folded)
+    parts = ((folded, near, after), (trained, 1 - near, before))
+    mixed = sum(_divided(weight, length)[:, None] * table for table, weight, length in parts)
+    ratio = _divided(before ** (1 - share) * after**share, _lengths(mixed))
+    return np.where(ratio[:, None] > 0, ratio[:, None] * mixed, trained).astype(np.float32)
+
+
+def _lengths(table: np.ndarray) -> np.ndarray:
+    """Return the lengths of the rows, float64 [m]."""
+    return np.sqrt(np.einsum("ij,ij->i", table, table, dtype=np.float64))
+
+
+def _divided(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Return above / below, float32 [m]; 0 where `below` is 0."""
+    return np.divide(above, below, out=np.zeros(len(below)), where=below > 0).astype(np.float32)
 
 
 def scale(trained: np.ndarray, predicted: np.ndarray, exponent: float) -> float:
@@ -33,9 +55,7 @@ def scale(trained: np.ndarray, predicted: np.ndarray, exponent: float) -> float:
 
     exponent: 0 leaves them as they are; 1 makes new items as long as known ones.
     """
-    lengths = [
-        float(np.sqrt(np.einsum("ij,ij->i", table, table, dtype=np.float64)).sum()) for table in (trained, predicted)
-    ]
+    lengths = [float(_lengths(table).sum()) for table in (trained, predicted)]
     return (lengths[0] / len(trained) / (lengths[1] / len(predicted))) ** exponent if all(lengths) else 1.0
 
 

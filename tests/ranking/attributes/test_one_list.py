@@ -12,15 +12,24 @@ from ranking.topk import top_k
 
 def test_known_items_keep_their_trained_length_and_those_of_few_views_are_nearer_to_the_folded_one():
     rng = np.random.default_rng(0)
-    trained, folded = rng.normal(size=(5, 3)).astype("f"), rng.normal(size=(5, 3)).astype("f")
+    trained, folded = rng.normal(size=(6, 3)).astype("f"), rng.normal(size=(6, 3)).astype("f")
     folded[4] = 0  # nothing to take a direction from
-    table = one_list.of_known(trained, folded, np.array([0, 5, 10, 300, 3]), 10, 0.5)
-    for row, exponent in ((0, 0.5), (1, 0.25), (2, 0), (3, 0)):
-        lengths = [float(np.sqrt((part[row].astype(float) ** 2).sum())) for part in (trained, folded)]
-        expected = folded[row] / lengths[1] * lengths[0] ** (1 - exponent) * lengths[1] ** exponent
-        np.testing.assert_allclose(table[row], expected, rtol=1e-5)
+    table = one_list.of_known(trained, folded, np.array([0, 5, 10, 300, 3, 50]), 10, 0.5)
+    for row, exponent, nearness in ((0, 0.5, 1), (1, 0.25, 1), (2, 0, 1), (3, 0, 0), (5, 0, 1 / 3)):
+        old, new = (part[row].astype(float) for part in (trained, folded))
+        lengths = [float(np.sqrt((part**2).sum())) for part in (old, new)]
+        direction = nearness * new / lengths[1] + (1 - nearness) * old / lengths[0]
+        length = lengths[0] ** (1 - exponent) * lengths[1] ** exponent
+        np.testing.assert_allclose(table[row], direction / np.sqrt((direction**2).sum()) * length, rtol=1e-5)
     np.testing.assert_array_equal(table[4], trained[4])
     assert table.dtype == np.float32
+
+
+def test_attributes_count_up_to_twice_the_few_views_and_no_more_from_twenty_times_on():
+    views = np.array([0, 1, 20, 38, 50, 100, 199, 200, 10_000])
+    expected = [1, 1, 1, (200 / 38 - 1) / 9, 1 / 3, 1 / 9, (200 / 199 - 1) / 9, 0, 0]
+    np.testing.assert_allclose(one_list.nearness(views, 10), expected)
+    assert not one_list.nearness(views, 0).any()
 
 
 def test_the_scale_matches_the_mean_lengths():
