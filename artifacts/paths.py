@@ -83,6 +83,7 @@ class Model(Output):
     user_weights = Below("factors", "user_weights")  # prefix of the shards of R, the users' weights in training: [n, 1]
     related_items = Below("factors", "related_items")  # prefix of the files of the item-item matrix, if there is one
     item_attributes = Below("factors", "item_attributes")  # prefix of the regression from attributes to items' factors
+    user_attributes = Below("factors", "user_attributes")  # prefix of the regression from attributes to users' factors
     new_items = Below("factors", "new_items")  # prefix of the factors of the items that are not in the vocabulary
     new_item_ids = Below("factors", "new_item_ids.txt")  # their ids, one per line
     evaluation = Below(EVALUATION)  # what trainer.evaluate writes by default, once the model is whole

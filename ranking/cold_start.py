@@ -10,31 +10,36 @@ from typing import Any, NamedTuple
 FACTORS = "factors"  # the visitor's (the item's) own factors, as trained
 PROJECTION = "projection"  # factors solved for from the visitor's ratings, with the items' factors as they are
 POPULARITY = "popularity"  # the items that most visitors have
-ATTRIBUTES = "attributes"  # factors from the attributes of an item that nobody viewed yet
+ATTRIBUTES = "attributes"  # factors from the attributes of an item without visitors, or of a visitor without items
 MEAN_ITEM = "mean item"  # the mean of all items' factors, for an item of which nothing is known
 
 
 class Rules(NamedTuple):
-    """The rule of each visitor: three bool [n], exactly one of which is true."""
+    """The rule of each visitor: four bool [n], exactly one of which is true."""
 
     factors: Any
     projection: Any
+    attributes: Any
     popularity: Any
 
 
-def rules(known: Any, ratings: Any, site_ratings: int, min_ratings: int, min_site_ratings: int) -> Rules:
-    """Choose the visitor's own factors if there are enough ratings, else a projection, else popularity.
+def rules(
+    known: Any, ratings: Any, site_ratings: int, min_ratings: int, min_site_ratings: int, described: Any = False
+) -> Rules:
+    """Choose own factors if there are enough ratings, else a projection, else attributes, else popularity.
 
     Args:
         known: bool [n], whether the visitor was in the training data.
         ratings: int [n], the visitor's ratings.
         site_ratings: all ratings of the site; with `min_site_ratings` or fewer, everybody gets popularity.
         min_ratings: a visitor's own factors answer if there are more ratings than this.
+        described: bool [n], whether the model has factors from the visitor's attributes.
     """
     learned, rated = site_ratings > min_site_ratings, ratings > 0
     enough = known & rated & (ratings > min_ratings) & learned
     projected = rated & ~enough & learned
-    return Rules(enough, projected, ~enough & ~projected)
+    by_attributes = described & ~rated & learned
+    return Rules(enough, projected, by_attributes, ~(enough | projected | by_attributes))
 
 
 def mean_item(factors: Any) -> Any:

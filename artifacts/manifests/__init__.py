@@ -13,6 +13,7 @@ from pydantic import Field
 
 from artifacts.checksums import FileDescription
 from artifacts.manifests.attributes import AttributesAccount as AttributesAccount
+from artifacts.manifests.attributes import VisitorsAccount as VisitorsAccount
 from artifacts.manifests.base import MANIFEST as MANIFEST
 from artifacts.manifests.base import Manifest, Part, read_text
 from artifacts.manifests.base import kind_of as kind_of
@@ -215,6 +216,7 @@ class ModelManifest(Manifest):
     held_out: HeldOutMetric | None = None
     neighbourhood: NeighbourhoodAccount = NeighbourhoodAccount()
     attributes: AttributesAccount = AttributesAccount()
+    visitors: VisitorsAccount = VisitorsAccount()
 
 
 class ServedVersionManifest(Manifest):

@@ -15,3 +15,11 @@ class AttributesAccount(Part):
     new_items: int = 0  # items that nobody has viewed and that can be recommended
     without_features: int = 0  # other items that nobody has viewed: nothing is known of them
     seconds: float = 0.0
+
+
+class VisitorsAccount(Part):
+    """The regression from the visitors' features to their factors, if cold_start.new_visitors asks for one."""
+
+    features: int = 0  # columns of the regression without its constant; 0 is a model without one
+    visitors: int = 0  # visitors that it was learned from: those with features
+    seconds: float = 0.0

@@ -99,6 +99,9 @@ class ColdStartSettings(Section):
     and to improve those of the others (docs/cold-start.md)."""
     attributes_penalty: PositiveFloat = 1.0
     """mu, the penalty of the regression from attributes to factors; larger values trust attributes less."""
+    new_visitors: Literal["popularity", "attributes"] = "popularity"
+    """Answer for visitors without views whose attributes are known: popularity, or factors that are learned from the
+    attributes, for which the dataset needs user_features. Measure by evaluation.new_visitors which one is better."""
     user_attributes_penalty: PositiveFloat = 100.0
     """mu of the regression from visitors' attributes to factors, which needs more of it than that of items."""
     few_views: NonNegativeInt = 10

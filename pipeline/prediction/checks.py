@@ -47,7 +47,7 @@ def deleted_visitors(settings: PrivacySettings, dataset: Dataset, manifest: Data
 def unknown_ids(
     dataset: Dataset, options: PredictionSettings, deleted: Collection[bytes], new: Collection[bytes] = ()
 ) -> tuple[bytes, ...]:
-    """Return the ids of `prediction.only` that are neither in the vocabulary nor among the model's new items.
+    """Return the ids of `prediction.only` that are neither in the vocabulary nor among the new items or visitors.
 
     Raise UserError if they have no answer.
     """
@@ -56,8 +56,7 @@ def unknown_ids(
     asked = IdList.read(options.only, "prediction.only")
     names, ids = iterate_ids(dataset.vocab_users if options.asks_visitors else dataset.vocab_items), asked.ids
     known = {name for name in names if name in ids}
-    if not options.asks_visitors:
-        known |= ids & set(new)
+    known |= ids & set(new)
     if not known and options.kind.startswith("similar_"):
         raise UserError(f"prediction.only {options.only} has no id of the dataset; check the ids")
     return tuple(sorted({name for name in asked.unknown(known) if not (options.asks_visitors and name in deleted)}))
@@ -79,6 +78,18 @@ def check_dataset(dataset: Dataset, manifest: DatasetManifest) -> None:
     _check_files(dataset.root, {name: manifest.files[name] for name in others}, remedy)
 
 
+def feature_files(dataset: Dataset, manifest: DatasetManifest, trained: ModelManifest, prefix: str) -> tuple[str, ...]:
+    """Return the paths of the visitors' features of a prefix, in order; none if the model does not answer by them.
+
+    Raise UserError if one differs from the manifest.
+    """
+    if not trained.visitors.features:
+        return ()
+    files = {name: file for name, file in sorted(manifest.files.items()) if name.startswith(f"{prefix}-")}
+    _check_files(dataset.root, files, "make the dataset again", check_bytes=False)
+    return tuple(join(dataset.root, name) for name in files)
+
+
 def check_model(model: Model, manifest: ModelManifest, trained_on: DatasetManifest, projected: bool) -> None:
     """Check the first shard of each table, which shows most mistakes, and all checksums; raise UserError."""
     users, items = trained_on.counts.users, trained_on.counts.items
@@ -90,7 +101,8 @@ def check_model(model: Model, manifest: ModelManifest, trained_on: DatasetManife
     if not projected and (user_width := _width(model.user_factors, user_shards, users)) != item_width:
         raise UserError(f"{model.root}: users have {user_width} factors, items {item_width}; train again")
     trained = (model.item_factors, model.item_weights, model.user_weights, model.user_factors)
-    prefixes = (*trained, model.related_items, model.new_items, model.new_item_ids, model.item_attributes)
+    regressions = model.item_attributes, model.user_attributes
+    prefixes = (*trained, model.related_items, model.new_items, model.new_item_ids, *regressions)
     tables = {name: file for name, file in manifest.files.items() if join(model.root, name).startswith(prefixes)}
     _check_files(model.root, tables, "train again")
 

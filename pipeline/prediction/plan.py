@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from artifacts import tfrecords
 from artifacts.id_lists import IdList
 from artifacts.manifests import DatasetManifest, ModelManifest
+from artifacts.names import USER
 from artifacts.paths import Dataset, Model
 from configs import cli
 from configs.errors import UserError
@@ -42,6 +45,8 @@ class Plan:
     listed: dict[str, int] = field(default_factory=dict)  # ids that `allow` and `block` list, and those that are known
     new: NewItems = field(default_factory=lambda: NewItems.none(0))  # items that come after those of the dataset
     unplaced: int = 0  # added items of which nothing is known
+    user_features: tuple[str, ...] = ()  # files of the visitors' features, if the model answers by their attributes
+    new_user_features: tuple[str, ...] = ()  # those of visitors without items
     gamma: float = 0.0  # weight of the model's item-item term; 0 if it has none
 
     @property
@@ -78,7 +83,9 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
     checks.check_dataset(dataset, made)
     checks.check_model(model, trained, made, projected)
     new, unplaced = new_items.of_job(model, trained, dataset, settings.catalogue, settings.added_items, deleted)
-    unknown = checks.unknown_ids(dataset, options, deleted, new.ids)
+    of_visitors = [checks.feature_files(dataset, made, trained, prefix) for prefix in (USER.features, USER.new)]
+    new_ids = _new_visitors(of_visitors[1], options) if options.asks_visitors else new.ids
+    unknown = checks.unknown_ids(dataset, options, deleted, new_ids)
     listed = allowed.check(options, dataset, made.counts.items, settings.catalogue, new.ids)
     training, now = trained.settings, datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     plan = Plan(
@@ -97,6 +104,8 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
         ),
         new=new,
         unplaced=unplaced,
+        user_features=of_visitors[0],
+        new_user_features=of_visitors[1] if options.kind == "recommendations" else (),
         gamma=trained.neighbourhood.gamma,
         projected=projected,
         catalogue=settings.catalogue,
@@ -106,6 +115,12 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
         stamp=Stamp(trained.digest()[:12], now),
     )
     return plan, trained
+
+
+def _new_visitors(files: tuple[str, ...], options: PredictionSettings) -> Collection[bytes]:
+    """Return the ids of visitors without items who have an answer; they are read only if some are asked for."""
+    is_read = options.only and options.kind == "recommendations"
+    return {name for path in files for _, name in tfrecords.read_ids(path)} if is_read else ()
 
 
 def _projects(options: PredictionSettings, model: Model, trained: ModelManifest) -> bool:

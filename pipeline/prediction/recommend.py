@@ -73,8 +73,13 @@ def answers(plan: Plan, items: Items, shard: int) -> Iterator[Answers]:
 
 
 def recommendations(plan: Plan, items: Items, shard: int, only: frozenset[bytes] | None) -> Iterator[Answers]:
-    """Yield the answers to a shard's visitors; the first shard also answers visitors that the dataset lacks."""
+    """Yield the answers to a shard's visitors; those without items after the others.
+
+    The first shard also answers visitors that the dataset lacks.
+    """
     for block in visitors.read(plan, items, shard, plan.block_size, only):
+        yield _recommend(plan, items, block)
+    for block in visitors.read_new(plan, items, shard, plan.block_size, only):
         yield _recommend(plan, items, block)
     if shard == 0:
         for start in range(0, len(plan.unknown), plan.block_size):

@@ -14,10 +14,12 @@ from artifacts.sparse_rows import SparseRows
 from artifacts.vocabulary import iterate_ids
 from configs.errors import UserError
 from pipeline.beam.counters import StepCounter
+from pipeline.prediction.attributes import Attributes
 from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from pipeline.sources import privacy
 from ranking import cold_start
+from ranking.attributes.prior import fold_in
 
 _COUNTER = StepCounter("read")
 
@@ -31,13 +33,16 @@ class Visitors:
     weights: np.ndarray  # float32 [b], R
     factors: np.ndarray  # float32 [b, d]
     rules: np.ndarray  # [b], names of `ranking.cold_start`
+    prior: np.ndarray  # float32 [b, d], factors from attributes; zeros where none are known
+    described: np.ndarray  # bool [b], whether some are known
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, positions: np.ndarray) -> Visitors:
         """Return the visitors at the positions int64 [r]."""
-        columns = (column[positions] for column in (self.weights, self.factors, self.rules))
+        parts = self.weights, self.factors, self.rules, self.prior, self.described
+        columns = (part[positions] for part in parts)
         return Visitors([self.ids[position] for position in positions], self.rows.take(positions), *columns)
 
 
@@ -46,8 +51,17 @@ def read(plan: Plan, items: Items, shard: int, size: int, wanted: frozenset[byte
 
     wanted: the ids to keep; None keeps all. Visitors who asked to be deleted are left out in both cases.
     """
+    yield from _kept(plan, items, _as_trained(plan, items, shard, size), wanted)
+
+
+def read_new(plan: Plan, items: Items, shard: int, size: int, wanted: frozenset[bytes] | None) -> Iterator[Visitors]:
+    """Read the visitors that have attributes and no items, as `read` does the others."""
+    yield from _kept(plan, items, _without_items(plan, items, shard, size), wanted)
+
+
+def _kept(plan: Plan, items: Items, blocks: Iterable[Visitors], wanted: frozenset[bytes] | None) -> Iterator[Visitors]:
     _, deleted = privacy.rules(plan.privacy)
-    for block in _as_trained(plan, items, shard, size):
+    for block in blocks:
         columns = (block.rows.indptr, block.rows.indices, block.rows.values, block.weights, block.factors)
         _COUNTER.add(len(block), sum(column.nbytes for column in columns))
         kept = block
@@ -68,11 +82,21 @@ def _as_trained(plan: Plan, items: Items, shard: int, size: int) -> Iterator[Vis
     tables: Iterable[np.ndarray | None] = itertools.repeat(None)
     if not plan.projected:
         tables = factor_tables.read_blocks(plan.model.user_factors, *layout)
+    dimensions = items.factors.shape[1]
+    attributes = Attributes(plan, shard, dimensions)
     for rows, weight, table in zip(blocks, weights, tables, strict=False):
         if table is None:
-            table = np.zeros((len(rows), items.factors.shape[1]), np.float32)
+            table = np.zeros((len(rows), dimensions), np.float32)
         names = list(itertools.islice(ids, len(rows)))
-        yield Visitors(names, rows, weight[:, 0], table, np.full(len(rows), cold_start.FACTORS, object))
+        rules = np.full(len(rows), cold_start.FACTORS, object)
+        yield Visitors(names, rows, weight[:, 0], table, rules, *attributes.of(rows.keys))
+
+
+def _without_items(plan: Plan, items: Items, shard: int, size: int) -> Iterator[Visitors]:
+    for names, described in Attributes(plan, shard, items.factors.shape[1]).of_new(size):
+        count, nothing = len(names), np.zeros_like(described.prior)
+        rules = np.full(count, cold_start.POPULARITY, object)
+        yield Visitors(names, SparseRows.empty(count), np.zeros(count, np.float32), nothing, rules, *described)
 
 
 def _checked_rows(path: str, plan: Plan, shard: int) -> Iterator[SparseRows]:
@@ -101,14 +125,17 @@ def _by_rules(plan: Plan, items: Items, block: Visitors) -> Visitors:
     """Return the block with the rule of each visitor, and with projected factors where the rules ask for them."""
     counts, limits = block.rows.lengths, plan.cold_start
     known = np.ones(len(block), bool)
-    chosen = cold_start.rules(known, counts, plan.interactions, limits.min_ratings, limits.min_site_ratings)
+    least = limits.min_ratings, limits.min_site_ratings
+    chosen = cold_start.rules(known, counts, plan.interactions, *least, block.described)
     rules = np.full(len(block), cold_start.POPULARITY, object)
     rules[chosen.factors] = cold_start.PROJECTION if plan.projected else cold_start.FACTORS
     rules[chosen.projection] = cold_start.PROJECTION
-    positions, factors = np.flatnonzero(counts > 0 if plan.projected else chosen.projection), block.factors
+    rules[chosen.attributes] = cold_start.ATTRIBUTES
+    positions = np.flatnonzero(counts > 0 if plan.projected else chosen.projection)
+    factors = np.where(chosen.attributes[:, None], block.prior, block.factors)
     if len(positions):
-        factors = factors.copy()
-        factors[positions] = items.projection.solve(block.rows.take(positions), block.weights[positions])
+        prior = block.prior[positions]
+        factors[positions] = fold_in(prior, items.projection, block.rows.take(positions), block.weights[positions])
     return replace(block, factors=factors, rules=rules)
 
 

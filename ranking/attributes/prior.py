@@ -19,6 +19,7 @@ import numpy as np
 import scipy.sparse
 
 from artifacts.sparse_rows import SparseRows
+from ranking.fold_in import Projection
 from ranking.heap import FAST
 
 
@@ -33,9 +34,23 @@ class Prior:
         table = self.table.astype(np.float64)
         return (features.astype(np.float64) @ table[:-1] + table[-1]).astype(np.float32)
 
+    def of_described(self, features: scipy.sparse.csr_matrix) -> np.ndarray:
+        """Return the factors of rows with attributes, and zeros for the others: float32 [n, d]."""
+        return np.where(np.diff(features.indptr)[:, None] > 0, self.factors(features), np.float32(0))
+
     def scaled(self, features: scipy.sparse.csr_matrix, scale: float) -> np.ndarray:
         """Return the factors of new items, as long as they count in one list with known ones: float32 [n, d]."""
         return np.float32(scale) * self.factors(features)
+
+
+def fold_in(prior: np.ndarray, projection: Projection, rows: SparseRows, row_weights: np.ndarray) -> np.ndarray:
+    """Return v float32 [b, d] of b rows with the weights float32 [b]; the prior itself for a row without entries.
+
+    prior: float32 [b, d], the factors from attributes; zeros are those of the fold-in without attributes.
+    """
+    w0 = projection.objective.unobserved_weight
+    rest = residuals(prior, projection.items, projection.weights, w0, rows, row_weights)
+    return prior + projection.solve(rest, row_weights)
 
 
 def residuals(

@@ -57,7 +57,7 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
     """,
     ("train", "refit", "predict"): """
         cold_start.min_ratings cold_start.min_site_ratings cold_start.attributes cold_start.attributes_penalty
-        cold_start.user_attributes_penalty
+        cold_start.user_attributes_penalty cold_start.new_visitors
         cold_start.few_views cold_start.new_items_length cold_start.new_items_share
     """,
     ("evaluate",): """

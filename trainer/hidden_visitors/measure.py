@@ -145,11 +145,9 @@ class _Measurement:
         state = self._state
         projection = Projection(state.cols.table, state.cols.weights, state.objective)
         weights = np.full(len(seen), self._row_weight, np.float32)
-        w0 = state.objective.unobserved_weight
-        beyond = priors.residuals(prior[chosen], state.cols.table, state.cols.weights, w0, seen, weights)
         factors = {
             VIEWS: projection.solve(seen, weights),
-            BOTH: prior[chosen] + projection.solve(beyond, weights),
+            BOTH: priors.fold_in(prior[chosen], projection, seen, weights),
         }
         sums = {
             name: self._sums(top_k(own, state.cols.table, seen.left_out(), self._ks[-1]).indices, truth)

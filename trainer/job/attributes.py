@@ -20,6 +20,7 @@ from ranking.attributes import prior as priors
 from ranking.attributes.new_items import NewItems
 from ranking.attributes.prior import Prior
 from trainer.als import wals
+from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization
 from trainer.als.wals import Side
 from trainer.attributes import ridge
@@ -63,12 +64,7 @@ def learn(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) 
     if not shown.any():
         return None
 
-    def fit() -> np.ndarray:
-        if cluster.rank:
-            return np.zeros((known.width + 1, table.shape[1]), np.float32)
-        return ridge.fit(known.matrix()[shown], table[shown], settings.attributes_penalty).table
-
-    prior = Prior(cluster.broadcast(cluster.agree(fit)).astype(np.float32))
+    prior = regression(cluster, known, table, shown, settings.attributes_penalty)
     predicted = prior.factors(known.matrix())
     scale = one_list.scale(table[shown], predicted[shown], settings.new_items_length)
     changed = shown & (one_list.nearness(views, settings.few_views) > 0)
@@ -85,6 +81,20 @@ def learn(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) 
         seconds=round(time.perf_counter() - started, 3),
     )
     return Learned(prior, new, account)
+
+
+def regression(cluster: Cluster, known: Features, table: np.ndarray, shown: np.ndarray, penalty: float) -> Prior:
+    """Return the regression of one side, the same in all processes.
+
+    known: the features of all rows [n]. table: float32 [n, d], their factors. shown: bool [n], the rows to learn from.
+    """
+
+    def fit() -> np.ndarray:
+        if cluster.rank:
+            return np.zeros((known.width + 1, table.shape[1]), np.float32)
+        return ridge.fit(known.matrix()[shown], table[shown], penalty).table
+
+    return Prior(cluster.broadcast(cluster.agree(fit)).astype(np.float32))
 
 
 def _change_known(

@@ -20,6 +20,7 @@ from trainer.inputs.dataset_rows import DatasetInfo
 from trainer.job import tensorboard
 from trainer.job.attributes import Learned
 from trainer.job.checkpoints import Checkpoints
+from trainer.job.visitors import LearnedVisitors
 from trainer.saved_model import export
 
 
@@ -37,6 +38,7 @@ class Additions(NamedTuple):
 
     neighbourhood: Neighbourhood | None = None
     learned: Learned | None = None
+    visitors: LearnedVisitors | None = None
 
 
 def make_ready(model: Model, checkpoints: Checkpoints, replace: bool) -> None:
@@ -101,8 +103,12 @@ def write(
             factor_tables.write_related(model.related_items, more.neighbourhood.related)
         if more.learned:
             more.learned.write(model)
+        if more.visitors:
+            more.visitors.write(model)
         new, regression = (more.learned.new, more.learned.regression) if more.learned else (None, None)
         save = functools.partial(export.save, neighbourhood=more.neighbourhood, new=new, regression=regression)
+        if more.visitors:
+            save = functools.partial(save, of_visitors=more.visitors.prior)
         sides = dataset, rows, cols, blocks, state.objective, cold_start, row_weight
         save(model.saved_model, *sides, new_ids=model.new_item_ids)
         tensorboard.write_projector(model.logs, dataset, cols.table, cols.counts, catalogue)

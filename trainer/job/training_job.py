@@ -18,6 +18,7 @@ from artifacts.manifests import (
     NeighbourhoodAccount,
     SweepRecord,
     TrainedOn,
+    VisitorsAccount,
 )
 from artifacts.paths import Dataset, Model
 from artifacts.sparse_rows import SparseRows
@@ -31,7 +32,7 @@ from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, fit
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo
-from trainer.job import assembly, attributes, model_directory, neighbourhood, warm_start
+from trainer.job import assembly, attributes, model_directory, neighbourhood, visitors, warm_start
 from trainer.job.checkpoints import Checkpoints
 from trainer.job.early_stopping import HeldOutEntries
 from trainer.job.preemption import Preemption
@@ -115,8 +116,11 @@ class TrainingJob:
         learned = attributes.learn(cold_start, info, state)
         if learned:
             display.say(attributes.describe(learned.account))
+        of_visitors = visitors.learn(cold_start, info, state)
+        if of_visitors:
+            display.say(visitors.describe(of_visitors.account))
         row_weight = float(settings.row_weights or 0)
-        more = model_directory.Additions(term, learned)
+        more = model_directory.Additions(term, learned, of_visitors)
         model_directory.write(model, info, state, cold_start, row_weight, catalogue, more=more)
         manifest = ModelManifest(
             **self._described(state),
@@ -127,6 +131,7 @@ class TrainingJob:
             held_out=held_out and HeldOutMetric(metric=held_out.name, passes=held_out.values),
             neighbourhood=account,
             attributes=learned.account if learned else AttributesAccount(),
+            visitors=of_visitors.account if of_visitors else VisitorsAccount(),
         )
         self._by_chief(lambda: model_directory.finish(model, manifest))
         return manifest

@@ -99,9 +99,17 @@ class Answers(tf.Module):
         return self._recommend(rules, factors, history, left_out, k, new)
 
     def for_histories(
-        self, content_ids: tf.Tensor, ratings: tf.Tensor, k: tf.Tensor, new: NewRows | None
+        self,
+        content_ids: tf.Tensor,
+        ratings: tf.Tensor,
+        k: tf.Tensor,
+        new: NewRows | None,
+        by_attributes: tuple[tf.Tensor, tf.Tensor] | None = None,
     ) -> dict[str, tf.Tensor]:
-        """Return the best items for visitors without a row in the dataset, from their ratings."""
+        """Return the best items for visitors without a row in the dataset, from their ratings.
+
+        by_attributes: factors from their attributes, float32 [b, d], and whether these are known, bool [b].
+        """
         check = _check(tf.reduce_all(tf.math.is_finite(ratings)), "ratings must be finite numbers")
         same = tf.reduce_all(tf.equal(tf.shape(content_ids), tf.shape(ratings)))
         with tf.control_dependencies([check, _check(same, "contentIds and ratings must have one shape")]):
@@ -112,11 +120,12 @@ class Answers(tf.Module):
         once = tf.reduce_all(ordered[:, 1:] != ordered[:, :-1])
         with tf.control_dependencies([_check(once, "a history names an item twice; name it once")]):
             unknown = tf.zeros(tf.shape(items)[:1], tf.bool)
-        rules = self._rules(unknown, history)
-        projected, rows = tf.where(rules.projection), tf.shape(items)[0]
-        weights = self._default_row_weights(rows)
-        solved = self.fold_in.factors(history, tf.ragged.boolean_mask(ratings, known), weights, projected[:, 0])
-        factors = tf.tensor_scatter_nd_update(tf.zeros([rows, self.items.shape[1]]), projected, solved)
+        rows = tf.shape(items)[0]
+        prior, described = by_attributes or (tf.zeros([rows, self.items.shape[1]]), unknown)
+        rules = self._rules(unknown, history, described)
+        weights = tf.cast(self._default_row_weights(rows), tf.float64)
+        given, projected = tf.ragged.boolean_mask(ratings, known), tf.where(rules.projection)[:, 0]
+        factors = self.fold_in.from_prior(prior, history, given, weights, projected)
         return self._recommend(rules, factors, history, history, k, new, seen=content_ids) | {
             "known": tf.cast(history.row_lengths(), tf.int32)
         }
@@ -142,9 +151,11 @@ class Answers(tf.Module):
     def _default_row_weights(self, rows: tf.Tensor) -> tf.Tensor:
         return tf.fill([rows], tf.constant(self._default_row_weight, tf.float32))
 
-    def _rules(self, known: tf.Tensor, history: tf.RaggedTensor) -> cold_start.Rules:
+    def _rules(
+        self, known: tf.Tensor, history: tf.RaggedTensor, described: tf.Tensor | bool = False
+    ) -> cold_start.Rules:
         limits = self._settings.min_ratings, self._settings.min_site_ratings
-        return cold_start.rules(known, history.row_lengths(), self._site_ratings, *limits)
+        return cold_start.rules(known, history.row_lengths(), self._site_ratings, *limits, described)
 
     def _recommend(
         self,
@@ -169,6 +180,7 @@ class Answers(tf.Module):
             most_new = tf.where(rules.popularity, tf.zeros_like(most_new), most_new)
             items, scores = new.among((items, scores), factors, most_new, most, seen)
         rule = tf.where(rules.factors, cold_start.FACTORS, cold_start.PROJECTION)
+        rule = tf.where(rules.attributes, cold_start.ATTRIBUTES, rule)
         rule = tf.where(rules.popularity, cold_start.POPULARITY, rule)
         return _answer("contentIds", self._all_ids(new), items, scores, each) | {"rule": rule}
 

@@ -1,4 +1,4 @@
-"""Items that come later, within the SavedModel's graph: their factors and audiences, from attributes and views."""
+"""Items and visitors that come later, within the SavedModel's graph: their factors and answers, from attributes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from artifacts.names import ITEM, USER
 from ranking import cold_start
 from ranking.attributes.prior import Prior
 from ranking.fold_in import Projection
 from trainer.als.wals import Side
 from trainer.saved_model.answers_graph import Answers
 from trainer.saved_model.fold_in_graph import FoldIn
-
-SIGNATURE = "item_features"  # of the SavedModel that the dataset has for features
+from trainer.saved_model.signatures import HISTORY, K
 
 
 class Regression(NamedTuple):
@@ -24,30 +24,17 @@ class Regression(NamedTuple):
     scale: float
 
 
-class FromAttributes(tf.Module):
-    """The features of a dataset's SavedModel, the regression on them, and the visitors who may view an item."""
+class Features(tf.Module):
+    """The features of a dataset's SavedModel, and the regression on them."""
 
-    def __init__(self, features_fn: str, regression: Regression, answers: Answers, users: Projection, items: Side):
-        """Load the features; users: those of `answers`, with their weights; items: with the weights of known items."""
-        super().__init__(name="from_attributes")
+    def __init__(self, name: str, features_fn: str, signature: str, regression: Regression):
+        """Load the features; signature: of that SavedModel."""
+        super().__init__(name=name)
         self._features, self._scale = tf.saved_model.load(features_fn), regression.scale
         self._table = tf.Variable(regression.prior.table, trainable=False, name="regression")
-        self.answers, self.viewers = answers, FoldIn(answers.users, users)
-        self._weight, self._exponent = weights_by_views(items.weights, items.counts)
-        self._function = self._features.signatures[SIGNATURE]
+        self._function = self._features.signatures[signature]
         self._specs: dict[str, tf.TensorSpec] = self._function.structured_input_signature[1]
         self._names = sorted(self._specs)
-
-    def exported(self) -> dict[str, Any]:
-        """Return the signatures by name: they take the attributes by name, as the dataset's own signature does."""
-        return {
-            "item_from_attributes": self._with(self._audience, tf.TensorSpec(None, tf.int32, "k")),
-            "factors_from_attributes": self._with(
-                self._with_views,
-                tf.TensorSpec([None, None], tf.string, "visitorIds"),
-                tf.TensorSpec([None, None], tf.float32, "ratings"),
-            ),
-        }
 
     def _with(self, answer: Any, *specs: tf.TensorSpec) -> Any:
         """Return a function of the attributes and of other inputs; one that an attribute's name has begins with _."""
@@ -63,6 +50,36 @@ class FromAttributes(tf.Module):
             return answer(rows, *inputs[count:])
 
         return answered
+
+    def _factors(self, rows: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Return the factors float32 [n, d] of rows of features, as `ranking.attributes.prior` computes them."""
+        weights = tf.cast(tf.gather(self._table, rows["indices"]), tf.float64)
+        weights *= tf.cast(rows["values"], tf.float64)[:, None]
+        sums = tf.math.segment_sum(weights, tf.ragged.row_splits_to_segment_ids(rows["row_splits"]))
+        missing = tf.size(rows["row_splits"]) - 1 - tf.shape(sums)[0]  # rows at the end without features
+        sums = tf.pad(sums, [[0, missing], [0, 0]]) + tf.cast(self._table[-1], tf.float64)
+        return tf.cast(sums, tf.float32) * tf.constant(self._scale, tf.float32)
+
+
+class FromAttributes(Features):
+    """Items by their attributes, and the visitors who may view them."""
+
+    def __init__(self, features_fn: str, regression: Regression, answers: Answers, users: Projection, items: Side):
+        """Load the features; users: those of `answers`, with their weights; items: with the weights of known items."""
+        super().__init__("from_attributes", features_fn, ITEM.features, regression)
+        self.answers, self.viewers = answers, FoldIn(answers.users, users)
+        self._weight, self._exponent = weights_by_views(items.weights, items.counts)
+
+    def exported(self) -> dict[str, Any]:
+        """Return the signatures by name: they take the attributes by name, as the dataset's own signature does."""
+        return {
+            "item_from_attributes": self._with(self._audience, K),
+            "factors_from_attributes": self._with(
+                self._with_views,
+                tf.TensorSpec([None, None], tf.string, "visitorIds"),
+                tf.TensorSpec([None, None], tf.float32, "ratings"),
+            ),
+        }
 
     def _audience(self, rows: dict[str, tf.Tensor], k: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the audience of each item; one without features is answered by the mean item."""
@@ -84,25 +101,29 @@ class FromAttributes(tf.Module):
         history, given = (tf.ragged.boolean_mask(values, is_known) for values in (users, ratings))
         count = history.row_lengths()
         own = self._weight * tf.maximum(tf.cast(count, tf.float64), 1) ** -self._exponent
-        weights = tf.gather(own, history.value_rowids())
-        weights *= tf.cast(tf.gather(self.viewers.item_weights, history.values), tf.float64)
-        viewers = tf.cast(tf.gather(self.answers.users, history.values), tf.float64)
-        products = tf.reduce_sum(viewers * tf.cast(tf.gather(prior, history.value_rowids()), tf.float64), 1)
-        share = tf.math.divide_no_nan(weights, self.viewers.unobserved_weight + weights)
-        residuals = given.with_values(given.values - tf.cast(share * products, tf.float32))
-        viewed = tf.where(count > 0)
-        added = self.viewers.factors(history, residuals, tf.cast(own, tf.float32), viewed[:, 0])
-        factors = tf.tensor_scatter_nd_add(prior, viewed, added)
+        factors = self.viewers.from_prior(prior, history, given, own, tf.where(count > 0)[:, 0])
         return {"factors": factors, "features": tf.cast(_lengths(rows), tf.int32), "views": tf.cast(count, tf.int32)}
 
-    def _factors(self, rows: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Return the factors float32 [n, d] of rows of features, as `ranking.attributes.prior` computes them."""
-        weights = tf.cast(tf.gather(self._table, rows["indices"]), tf.float64)
-        weights *= tf.cast(rows["values"], tf.float64)[:, None]
-        sums = tf.math.segment_sum(weights, tf.ragged.row_splits_to_segment_ids(rows["row_splits"]))
-        missing = tf.size(rows["row_splits"]) - 1 - tf.shape(sums)[0]  # rows at the end without features
-        sums = tf.pad(sums, [[0, missing], [0, 0]]) + tf.cast(self._table[-1], tf.float64)
-        return tf.cast(sums, tf.float32) * tf.constant(self._scale, tf.float32)
+
+class VisitorsFromAttributes(Features):
+    """Visitors who are not in the dataset, by their attributes, and by the views since."""
+
+    def __init__(self, features_fn: str, prior: Prior, answers: Answers):
+        """Load the features."""
+        super().__init__("visitors_from_attributes", features_fn, USER.features, Regression(prior, 1.0))
+        self.answers = answers
+
+    def exported(self) -> dict[str, Any]:
+        """Return the signature by name: it takes the attributes by name, as the dataset's own signature does."""
+        return {"recommend_from_attributes": self._with(self._recommend, *HISTORY, K)}
+
+    def _recommend(
+        self, rows: dict[str, tf.Tensor], content_ids: tf.Tensor, ratings: tf.Tensor, k: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Return the best items for each visitor; one without features is answered as by `recommend_from_history`."""
+        described = _lengths(rows) > 0
+        prior = tf.where(described[:, None], self._factors(rows), 0.0)
+        return self.answers.for_histories(content_ids, ratings, k, self.answers.new_rows(), (prior, described))
 
 
 def weights_by_views(weights: np.ndarray, views: np.ndarray) -> tuple[float, float]:

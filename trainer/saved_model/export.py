@@ -9,22 +9,25 @@ import numpy as np
 import tensorflow as tf
 
 from artifacts import storage
+from artifacts.features import feature_rows
 from artifacts.features.fields import Field
 from artifacts.items_table import ItemsTable
 from artifacts.manifests import DatasetManifest
-from artifacts.names import CATEGORY, POPULARITY, SERVED_ATTRIBUTES, SERVED_ITEMS, TITLE
+from artifacts.names import CATEGORY, POPULARITY, SERVED_ATTRIBUTES, SERVED_ITEMS, TITLE, USER
 from artifacts.paths import Dataset, join
 from artifacts.sparse_rows import SparseRows
 from artifacts.vocabulary import iterate_ids
 from configs.errors import UserError
 from configs.settings import ColdStartSettings
 from ranking import cold_start
+from ranking.attributes import prior
 from ranking.attributes.new_items import NewItems
+from ranking.attributes.prior import Prior
 from ranking.fold_in import Objective, Projection
 from ranking.neighbourhood import Neighbourhood
 from trainer.als import wals
 from trainer.saved_model.answers_graph import Tables
-from trainer.saved_model.attributes_graph import FromAttributes, Regression
+from trainer.saved_model.attributes_graph import FromAttributes, Regression, VisitorsFromAttributes
 from trainer.saved_model.signatures import Recommender
 
 
@@ -42,6 +45,7 @@ def save(
     new: NewItems | None = None,
     new_ids: str = "",
     regression: Regression | None = None,
+    of_visitors: Prior | None = None,
 ) -> None:
     """Write the SavedModel.
 
@@ -53,6 +57,7 @@ def save(
         new: the items that nobody has viewed, if the model has some. new_ids: the path of their ids.
         regression: from attributes to factors, if the model has one; with it and the dataset's SavedModel of features,
             the model has the signatures that take items which come later.
+        of_visitors: the same of visitors; those with few ratings start from it, and a signature takes their attributes.
 
     Raises:
         UserError: the dataset's vocabularies do not fit the tables, or it has no items.parquet.
@@ -62,7 +67,7 @@ def save(
     histories = SparseRows.stacked(list(blocks), rows.size)
     projection = Projection(cols.table, cols.weights, objective)
     tables = Tables(
-        users=_answering(rows, histories, projection, settings),
+        users=_answering(rows, histories, projection, settings, _priors(dataset, of_visitors)),
         user_weights=rows.weights,
         default_row_weight=default_row_weight,
         histories=histories,
@@ -81,6 +86,9 @@ def save(
         from_attributes = FromAttributes(dataset.item_features_fn, regression, module, viewers, cols)
         module.from_attributes = from_attributes  # an attribute, to be saved too
         exported |= from_attributes.exported() | module.with_items()
+    if of_visitors and storage.exists(dataset.user_features_fn):
+        module.of_visitors = VisitorsFromAttributes(dataset.user_features_fn, of_visitors, module)
+        exported |= module.of_visitors.exported()
     tf.saved_model.save(module, path, signatures=exported)
     _write_titles(join(path, SERVED_ITEMS), dataset)
     if takes_attributes:
@@ -103,16 +111,30 @@ def _write_attributes(path: str, dataset: Dataset) -> None:
 
 
 def _answering(
-    rows: wals.Side, histories: SparseRows, projection: Projection, settings: ColdStartSettings
+    rows: wals.Side,
+    histories: SparseRows,
+    projection: Projection,
+    settings: ColdStartSettings,
+    priors: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the users' factors that answer, float32 [u, d]: projected ones for users with few ratings."""
+    """Return the users' factors that answer, float32 [u, d]: projected ones for users with few ratings.
+
+    priors: float32 [u, d], their factors from attributes, if the model has some.
+    """
     known, limits = np.ones(rows.size, bool), (settings.min_ratings, settings.min_site_ratings)
     few = np.flatnonzero(cold_start.rules(known, histories.lengths, histories.entries, *limits).projection)
     if not len(few):
         return rows.table
     factors = rows.table.copy()
-    factors[few] = projection.solve(histories.take(few), rows.weights[few])
+    own = np.zeros_like(factors[few]) if priors is None else priors[few]
+    factors[few] = prior.fold_in(own, projection, histories.take(few), rows.weights[few])
     return factors
+
+
+def _priors(dataset: Dataset, of_visitors: Prior | None) -> np.ndarray | None:
+    """Return the factors of all users from their attributes, float32 [u, d], if the model has a regression."""
+    known = feature_rows.read_known(dataset.root, USER) if of_visitors else None
+    return of_visitors.of_described(known.matrix()) if of_visitors and known else None
 
 
 def _check_size(path: str, size: int) -> None:

@@ -23,11 +23,6 @@ class FoldIn(tf.Module):
         shared = self._objective.unobserved_weight * projection.gramian
         self.shared = tf.Variable(shared, trainable=False, name="shared")
 
-    @property
-    def unobserved_weight(self) -> float:
-        """The weight of what was not observed, w0."""
-        return self._objective.unobserved_weight
-
     def factors(
         self, history: tf.RaggedTensor, ratings: tf.RaggedTensor, row_weights: tf.Tensor, rows: tf.Tensor
     ) -> tf.Tensor:
@@ -46,6 +41,27 @@ class FoldIn(tf.Module):
             return tf.cast(_solve(left, right), tf.float32)
 
         return tf.map_fn(one, rows, fn_output_signature=tf.TensorSpec(self.items.shape[1:], tf.float32))
+
+    def from_prior(
+        self,
+        prior: tf.Tensor,
+        history: tf.RaggedTensor,
+        ratings: tf.RaggedTensor,
+        row_weights: tf.Tensor,
+        rows: tf.Tensor,
+    ) -> tf.Tensor:
+        """Return the prior float32 [b, d] and what some rows of a history add to it; see `ranking.attributes.prior`.
+
+        row_weights: float64 [b], R. The other arguments are those of `factors`.
+        """
+        owners = history.value_rowids()
+        weights = tf.gather(row_weights, owners) * tf.cast(tf.gather(self.item_weights, history.values), tf.float64)
+        pairs = tf.gather(self.items, history.values), tf.gather(prior, owners)
+        products = tf.reduce_sum(tf.cast(pairs[0], tf.float64) * tf.cast(pairs[1], tf.float64), 1)
+        share = tf.math.divide_no_nan(weights, self._objective.unobserved_weight + weights)
+        rest = ratings.with_values(ratings.values - tf.cast(share * products, tf.float32))
+        added = self.factors(history, rest, tf.cast(row_weights, tf.float32), rows)
+        return tf.tensor_scatter_nd_add(prior, rows[:, None], added)
 
     def contributions(
         self, history: tf.RaggedTensor, ratings: tf.RaggedTensor, weights: tf.RaggedTensor, wanted: tf.Tensor
