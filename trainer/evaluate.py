@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with display.progress() as progress:
         evaluation = evaluate(dataset_dir, model_dir, measured, args.against, progress)
     new = None
-    if measured.new_items:
+    if measured.measures_new_items:
         from trainer.hidden_items import display as new_display
         from trainer.hidden_items import measure
 

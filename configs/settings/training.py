@@ -135,6 +135,9 @@ class EvaluationSettings(Section):
     new_items: float = Field(0.0, ge=0, lt=1)
     """Share of the items to hide from a second training, which then recommends them by their attributes: measures what
     new items are worth, if the dataset has features; 0 does not measure it."""
+    new_items_days: PositiveInt | None = None
+    """Hide the items first viewed within this many days of the last view, in place of a share of all: those are the
+    site's latest, while a share is of all ages. Unset hides new_items."""
     new_visitors: float = Field(0.0, ge=0, lt=1)
     """Share of the visitors to hide from a second training, who are then answered by their attributes: measures what
     these are worth next to popularity, if the dataset has features of visitors; 0 does not measure it."""
@@ -144,6 +147,15 @@ class EvaluationSettings(Section):
     """Confidence level of the intervals, as a share: 0.95 for 95 %."""
     seed: NonNegativeInt = 0
     """Seed of the bootstrap samples; the same seed repeats the same intervals."""
+
+    @property
+    def measures_new_items(self) -> bool:
+        """True if items are hidden from a second training."""
+        return bool(self.new_items or self.new_items_days)
+
+    def _problems(self) -> Iterator[str]:
+        if self.new_items and self.new_items_days:
+            yield "new_items hides a share of all items, new_items_days the latest ones; set one of them"
 
 
 class OutcomeSettings(Section):

@@ -62,7 +62,8 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
     """,
     ("evaluate",): """
         evaluation.k evaluation.headline evaluation.baselines evaluation.neighbours evaluation.resamples
-        evaluation.confidence evaluation.seed evaluation.new_items evaluation.new_visitors
+        evaluation.confidence evaluation.seed evaluation.new_items evaluation.new_items_days
+        evaluation.new_visitors
         nightly.require nightly.beats
     """,
     ("predict",): """

@@ -10,7 +10,7 @@ import numpy as np
 from artifacts.features import feature_rows
 from artifacts.items_table import ItemsTable
 from artifacts.manifests import ModelManifest
-from artifacts.names import CATEGORY, CONTENT_ID, FIRST_TIME_MS
+from artifacts.names import CATEGORY, CONTENT_ID, DAY_MS, FIRST_TIME_MS, LAST_TIME_MS
 from artifacts.paths import Dataset
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
@@ -40,7 +40,8 @@ METRICS = ("recall", "ndcg")
 class NewItemsEvaluation:
     """The result: cells are recall and NDCG at each K with their intervals."""
 
-    share: float  # of the items that were hidden
+    share: float  # of the items that were hidden, or `days`
+    days: int | None  # the items first viewed within so many days of the last view were hidden
     items: int  # hidden
     pairs: int  # of hidden items and users
     among_new: dict[str, Cells]  # lists of hidden items only, by system
@@ -63,14 +64,24 @@ def measure(dataset_dir: str, model: ModelManifest, settings: EvaluationSettings
         raise UserError(f"evaluation.new_items: {dataset_dir} has no features of items; set features and make it again")
     rows = SparseRows.stacked(list(info.row_files(Dataset(info.root).items_for_user)), info.users)
     views = np.bincount(rows.indices, minlength=info.items)
-    numbers = np.arange(info.items)
-    drawn = hashes(settings.seed, numbers, np.zeros_like(numbers)) < settings.new_items
-    hidden = drawn & known.has_some & (views > 0)
+    hidden = _drawn(info, settings) & known.has_some & (views > 0)
     if not hidden.any() or not (known.has_some & ~hidden & (views > 0)).any():
-        raise UserError(f"evaluation.new_items: of the items, {hidden.sum()} are hidden; choose another share")
+        choice = "number of days" if settings.new_items_days else "share"
+        raise UserError(f"evaluation.new_items: of the items, {hidden.sum()} are hidden; choose another {choice}")
     is_hidden = hidden[rows.indices]
     parts = validation_split.split(rows.keep(~is_hidden), ValidationSettings(share=_HELD_OUT, users=info.users))
     return _Measurement(info, model, settings, hidden, rows.keep(is_hidden), parts).result(known)
+
+
+def _drawn(info: DatasetInfo, settings: EvaluationSettings) -> np.ndarray:
+    """Return the items to hide, if they have features and views: bool [m]."""
+    if settings.new_items_days is None:
+        numbers = np.arange(info.items)
+        return hashes(settings.seed, numbers, np.zeros_like(numbers)) < settings.new_items
+    table = ItemsTable.read(Dataset(info.root).items, info.items, (CONTENT_ID,), (FIRST_TIME_MS, LAST_TIME_MS))
+    if LAST_TIME_MS not in table.table.column_names or not np.isfinite(table.last_time_ms).any():
+        raise UserError("evaluation.new_items_days: the dataset has no times; set evaluation.new_items, a share")
+    return table.first_time_ms > np.nanmax(table.last_time_ms) - settings.new_items_days * DAY_MS
 
 
 class _Measurement:
@@ -113,6 +124,7 @@ class _Measurement:
         alone = self._in_one_list(every, self._items, None)
         return NewItemsEvaluation(
             share=self._settings.new_items,
+            days=self._settings.new_items_days,
             items=int(self._hidden.sum()),
             pairs=self._new.entries,
             among_new=self._among_new(known, new),

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from artifacts.manifests import ModelManifest
-from artifacts.names import CATEGORY, FIRST_TIME_MS
+from artifacts.names import CATEGORY, FIRST_TIME_MS, LAST_TIME_MS
 from artifacts.paths import Dataset, Model
 from artifacts.sparse_rows import SparseRows
 from configs.errors import GateError, UserError
@@ -34,7 +34,8 @@ def world(tmp_path_factory):
     has = rng.random((USERS, ITEMS)) < np.where(np.arange(USERS)[:, None] % TOPICS == topics, 0.5, 0.03)
     held = has & (rng.random((USERS, ITEMS)) < 0.1)
     dataset = write_dataset(root / "dataset", sp.csr_matrix(1.0 * (has & ~held)), held_out=sp.csr_matrix(1.0 * held))
-    columns = {CATEGORY: [f"topic {topic}" for topic in topics], FIRST_TIME_MS: np.arange(ITEMS)[::-1] * 1e9}
+    times = np.arange(ITEMS)[::-1] * 1e9
+    columns = {CATEGORY: [f"topic {topic}" for topic in topics], FIRST_TIME_MS: times, LAST_TIME_MS: times}
     write_items(Dataset(dataset), [f"c{n}" for n in range(ITEMS)], (has & ~held).sum(0), **columns)
     add_features(dataset, np.eye(TOPICS)[topics])
     cold_start = ColdStartSettings(new_items_length=1, new_items_share=0.4)
@@ -66,6 +67,18 @@ def test_the_same_seed_hides_the_same_items_and_another_one_others(found, world)
     assert again == found
     other = measure.measure(world[0], world[1], SETTINGS.model_copy(update={"seed": 1}))
     assert other.pairs != found.pairs
+
+
+def test_the_items_of_the_last_days_are_hidden(world):
+    """First views are a thousand million ms apart, 11.6 days, and the last view is at the first one of item 0."""
+    settings = SETTINGS.model_copy(update={"new_items": 0, "new_items_days": 100})
+    found = measure.measure(world[0], world[1], settings)
+    assert (found.items, found.days) == (9, 100)  # 0 to 8, of 92.6 days before
+    assert found.among_new[measure.ATTRIBUTES]["recall@5"].low > 0.5
+    with pytest.raises(UserError, match="are hidden; choose another number of days"):
+        measure.measure(world[0], world[1], settings.model_copy(update={"new_items_days": 1000}))
+    with pytest.raises(ValueError, match="set one of them"):
+        EvaluationSettings(new_items=0.1, new_items_days=3)
 
 
 def test_baselines_are_their_definitions():
@@ -109,5 +122,7 @@ def test_datasets_without_features_are_refused(tmp_path, world):
         measure.measure(dataset, world[1], SETTINGS)
     assert CATEGORY not in pq.read_schema(Dataset(dataset).items).names
     add_features(dataset, np.eye(6))
+    with pytest.raises(UserError, match="has no times; set"):
+        measure.measure(dataset, world[1], SETTINGS.model_copy(update={"new_items": 0, "new_items_days": 3}))
     with pytest.raises(UserError, match="choose another share"):
         measure.measure(dataset, world[1], SETTINGS.model_copy(update={"new_items": 1e-9}))
