@@ -78,13 +78,19 @@ def propose(attribute: Attribute) -> Proposal:
     if attribute.field is not None:
         default: Kind = "text" if attribute.field in ("page_title", "items.item_name") else "category"
         return by_name or Proposal(default)
-    column = pa.nulls(0) if attribute.column is None else attribute.column
+    return _of_column(pa.nulls(0) if attribute.column is None else attribute.column, by_name)
+
+
+def _of_column(column: pa.Array, by_name: Proposal | None) -> Proposal:
+    """Return the kind that suits a column of a table; by_name: what suits its name."""
     kind = column.type
     if pa.types.is_nested(kind):
         values = getattr(kind, "value_type", None)
         if values is None or pa.types.is_nested(values) or pa.types.is_struct(kind):
             return Proposal(None, f"a column of {kind} is not an attribute")
         return Proposal("embedding" if pa.types.is_floating(values) else "tags")
+    if len(column) > 1 and not column.null_count and pc.count_distinct(column).as_py() == 1:
+        return Proposal(None, "all have the same value")
     if pa.types.is_temporal(kind):
         return Proposal("time")
     if pa.types.is_boolean(kind):

@@ -42,7 +42,7 @@ def test_fields_of_the_shop_by_the_fields_of_the_export():
         ([True, False, True, None], "category"),
         (["1", "2.5", "3", None], "number"),
         (["2024-01-31", "2024-02-01", None, None], "time"),
-        ([datetime.datetime(2024, 1, 1)] * 4, "time"),
+        ([datetime.datetime(2024, 1, 1 + day) for day in range(4)], "time"),
         ([["a", "b"], ["b"], None, []], "tags"),
         ([[0.5, 1.0], [1.0, 2.0], None, []], "embedding"),
         (["red|blue", "red", "green", None], "tags"),
@@ -51,6 +51,9 @@ def test_fields_of_the_shop_by_the_fields_of_the_export():
         (["red", "red", "blue", None], "category"),
         (["k1", "k2", "k3", "k4"], "each value is in one item"),
         ([None, None, None, None], "it has no values"),
+        (["red", "red", "red", "red"], "all have the same value"),
+        ([5, 5, 5, 5], "all have the same value"),
+        ([5, 5, None, 5], "number"),
         ([{"a": 1}, {"a": 2}, None, None], "a column of struct<a: int64> is not an attribute"),
     ],
 )
