@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from artifacts import catalogue, id_lists
+from artifacts.features.added_items import AddedItems
 from artifacts.items_table import ItemsTable
 from artifacts.names import DAY_MS, FIRST_TIME_MS, LAST_TIME_MS, POPULARITY
 from artifacts.paths import Dataset
@@ -75,12 +76,21 @@ def allowed_new(options: PredictionSettings, ids: Sequence[bytes]) -> np.ndarray
 
 
 def categories(
-    options: PredictionSettings, ids: Sequence[bytes], dataset: Dataset, catalogue_path: str | None
+    options: PredictionSettings,
+    ids: Sequence[bytes],
+    dataset: Dataset,
+    catalogue_path: str | None,
+    added_path: str | None = None,
 ) -> np.ndarray | None:
-    """Return int32 [n] of ids [n]: a number for each category, -1 without one; None without max_per_category."""
+    """Return int32 [n] of ids [n]: a number for each category, -1 without one; None without max_per_category.
+
+    added_path: the file of added items, whose categories count where the catalogue has none.
+    """
     if options.max_per_category is None:
         return None
     known = catalogue.of_dataset(dataset, catalogue_path)
+    if added_path:
+        known = catalogue.overlaid(AddedItems.read(added_path).titles(), known)
     numbers: dict[str, int] = {"": -1}
     names = [known.get(name.decode(), ("", ""))[1] for name in ids]
     if not any(names):

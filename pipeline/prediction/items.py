@@ -45,7 +45,8 @@ class Items:
         self.compared = similarity.directions(self.factors) if by_cosine else self.factors
         may_be = allowed.allowed_items(options, ids, described), allowed.allowed_new(options, new.ids)
         self.allowed_ids = np.flatnonzero(np.concatenate(may_be))
-        categories, self._cap = allowed.categories(options, self.names.ids, plan.dataset, plan.catalogue), None
+        tables = plan.dataset, plan.catalogue, plan.added_items
+        categories, self._cap = allowed.categories(options, self.names.ids, *tables), None
         if categories is not None and options.max_per_category is not None:
             self._cap = Cap(categories, options.max_per_category)
         is_known = self.allowed_ids < size

@@ -45,6 +45,7 @@ class Plan:
     listed: dict[str, int] = field(default_factory=dict)  # ids that `allow` and `block` list, and those that are known
     new: NewItems = field(default_factory=lambda: NewItems.none(0))  # items that come after those of the dataset
     unplaced: int = 0  # added items of which nothing is known
+    added_items: str | None = None  # their file, whose categories limit a list
     user_features: tuple[str, ...] = ()  # files of the visitors' features, if the model answers by their attributes
     new_user_features: tuple[str, ...] = ()  # those of visitors without items
     gamma: float = 0.0  # weight of the model's item-item term; 0 if it has none
@@ -109,6 +110,7 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
         gamma=trained.neighbourhood.gamma,
         projected=projected,
         catalogue=settings.catalogue,
+        added_items=settings.added_items,
         privacy=settings.privacy,
         unknown=unknown,
         listed=listed,

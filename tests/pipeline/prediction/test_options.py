@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from artifacts import tfrecords
+from artifacts.features import added_items
 from artifacts.manifests import DatasetManifest, ModelManifest
 from artifacts.paths import Dataset, Model
 from artifacts.vocabulary import Vocabulary
@@ -184,6 +186,10 @@ def test_categories_are_the_datasets_and_those_of_a_catalogue_win(tmp_path):
     assert allowed.categories(options, coded, dataset, str(tmp_path / "none.csv")).tolist() == [0, -1, 1, 0]
     (tmp_path / "some.csv").write_text("contentId,title,category\na,A,Film\nb,B,Go\nc,C,\n")
     assert allowed.categories(options, coded, dataset, str(tmp_path / "some.csv")).tolist() == [0, 1, 0, 2]
+    rows = pa.table({"contentId": pa.array([b"e", b"c"]), "category": ["Tea", "Go"]})
+    added_items.add(str(tmp_path / "added.parquet"), rows)
+    tables = dataset, None, str(tmp_path / "added.parquet")
+    assert allowed.categories(options, [*coded, b"e"], *tables).tolist() == [0, -1, 1, 0, 0]  # the dataset's wins
 
 
 def test_only_those_listed_are_answered_and_unknown_ids_get_what_is_popular(plain, tmp_path):
