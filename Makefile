@@ -276,6 +276,9 @@ docs: setup  ## the documentation as a site: data/site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "data/site/index.html; with its search: python3 -m http.server --directory data/site"
 
+docs-look: docs  ## each page of the site in Chromium: axe-core, and nothing wider than the screen
+	@$(BIN)/python -m tests.kits.site
+
 dist: setup  ## wheel and sdist in dist/; configs/__init__.py has the version
 	@rm -rf dist build
 	@$(BIN)/uv build --quiet --python $(BIN)/python --no-build-isolation --out-dir dist

@@ -19,7 +19,7 @@ from report.quality.describe import describe
 
 _HERE = Path(__file__).parent
 _COLOURS = 10  # categories with a colour of their own
-_LABELS = 24  # categories with their name on the map
+_LABELS = 40  # categories with their name on the map
 
 
 def write(path: str, inputs: Inputs, settings: ReportSettings) -> int:
