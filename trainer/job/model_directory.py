@@ -52,7 +52,8 @@ def make_ready(model: Model, checkpoints: Checkpoints, replace: bool) -> None:
     if not storage.is_directory(root):
         raise UserError(f"{root} is a file; name a directory for the model")
     names = {name.split("/")[0] for name in storage.list_files(root)} | set(storage.list_directories(root))
-    known = {path[len(root) + 1 :].split("/")[0] for path in (model.checkpoints, model.logs, model.saved_model)}
+    own = (model.checkpoints, model.logs, model.saved_model, model.evaluation, model.report)
+    known = {path[len(root) + 1 :].split("/")[0] for path in own}
     if unknown := names - known - {"factors", "manifest.json"}:
         raise UserError(f"{root} contains {min(unknown)} and is not a model; name another directory")
     if "manifest.json" in names:

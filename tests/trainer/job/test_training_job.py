@@ -315,10 +315,14 @@ def test_mistakes_are_one_line(tmp_path, config, dataset, matrix, trained, capsy
     assert (tmp_path / "full" / "thesis.txt").exists() and (trained / "manifest.json").exists()
 
 
-def test_replace_takes_the_place_of_a_model(tmp_path, config, dataset):
+def test_replace_takes_the_place_of_a_model_and_of_what_was_written_about_it(tmp_path, config, dataset):
     assert run(config, dataset, tmp_path / "m") == 0
+    about = [Path(Model(str(tmp_path / "m")).evaluation), Path(Model(str(tmp_path / "m")).report)]
+    for path in about:
+        path.write_text("{}")
     assert run(config, dataset, tmp_path / "m", "--replace", "--set", "training.embedding_dimension=3") == 0
     assert factor_tables.read_table(Model(str(tmp_path / "m")).user_factors).shape == (N, 3)
+    assert not any(path.exists() for path in about)  # they described the model before
 
 
 def test_a_failed_write_leaves_no_model(tmp_path, monkeypatch, config, dataset):
