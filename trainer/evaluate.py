@@ -35,7 +35,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.output_json or storage.exists(Model(model_dir).manifest):  # makes no directory for a model that is missing
         publish.check_file(output)
     # Imported late, so that `--help` and mistakes in the flags answer at once.
-    cli.import_tensorflow()
     from trainer.evaluation import display, gate
     from trainer.evaluation.evaluation import evaluate
 
@@ -46,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with display.progress() as progress:
         evaluation = evaluate(dataset_dir, model_dir, measured, args.against, progress)
     new = None
+    if measured.measures_new_items or measured.new_visitors:
+        cli.import_tensorflow()  # these train once more; all else needs no TensorFlow, whose import takes seconds
     if measured.measures_new_items:
         from trainer.hidden_items import display as new_display
         from trainer.hidden_items import measure

@@ -35,11 +35,16 @@ class ByGroup(NamedTuple):
     @classmethod
     def of(cls, sums: Mapping[str, Sums], names: Sequence[str], intervals: Intervals) -> ByGroup:
         """Return the metrics of all systems; names: of the groups of their sums, in order."""
-        ours, counts = sums[WALS], sums[WALS].counts.sum(axis=0)
+        counts = sums[WALS].counts.sum(axis=0)
+        drawn = {name: intervals.drawn_by_group(own, names) for name, own in sums.items()}
         return cls(
             {name: int(count) for name, count in zip(names, counts, strict=True) if count},
-            {name: intervals.by_group(own, names) for name, own in sums.items()},
-            {name: intervals.differences_by_group(ours, own, names) for name, own in sums.items() if name != WALS},
+            {name: {group: intervals.means(own) for group, own in groups.items()} for name, groups in drawn.items()},
+            {
+                name: {group: intervals.difference(drawn[WALS][group], own) for group, own in groups.items()}
+                for name, groups in drawn.items()
+                if name != WALS
+            },
         )
 
     def compared(self, system: str) -> dict[str, tuple[int, Comparison]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,13 @@ from trainer.evaluation.metrics import RMSE, USER_METRICS, Columns, Sums, covera
 
 Cells = dict[str, Cell]
 Means = dict[str, np.ndarray]
+
+
+class Drawn(NamedTuple):
+    """Metrics by name, and float64 [resamples] of each one's draws."""
+
+    values: Means
+    draws: Means
 
 
 class Intervals(Bootstrap):
@@ -31,39 +39,38 @@ class Intervals(Bootstrap):
 
     def of(self, sums: Sums) -> Cells:
         """Return all metrics of a system."""
-        cells = self._of_users(sums) | self._of_all_lists(sums, coverage) | self._of_all_lists(sums, gini)
+        cells = self.means(self.drawn(sums)) | self._of_all_lists(sums, coverage) | self._of_all_lists(sums, gini)
         if sums.errors.any():
             drawn, total = self.draws @ sums.errors, sums.errors.sum(axis=0)
             cells[RMSE] = self.cell(math.sqrt(total[0] / total[1]), np.sqrt(drawn[:, 0] / drawn[:, 1]))
         return cells
 
-    def by_group(self, sums: Sums, names: Sequence[str]) -> dict[str, Cells]:
-        """Return the means over users by group, without empty groups; names: of the groups of `sums`, in order."""
-        return {name: self._of_users(sums, group) for name, group in _filled(sums, names)}
+    def differences(self, first: Sums, second: Sums) -> Cells:
+        """Return first - second, paired, of the metrics that are means over users."""
+        return self.difference(self.drawn(first), self.drawn(second))
 
-    def differences(self, first: Sums, second: Sums, group: int | None = None) -> Cells:
-        """Return first - second, paired, of the metrics that are means over users: of all, or of one group."""
-        (ours, our_draws), (others, other_draws) = self._drawn(first, group), self._drawn(second, group)
-        return {
-            name: self.cell(float(value - others[name]), our_draws[name] - other_draws[name])
-            for name, value in ours.items()
-        }
+    def drawn_by_group(self, sums: Sums, names: Sequence[str]) -> dict[str, Drawn]:
+        """Return what is drawn of each group of users that is not empty; names: of the groups of `sums`, in order."""
+        return {name: self.drawn(sums, group) for group, name in enumerate(names) if sums.counts[:, group].any()}
 
-    def differences_by_group(self, first: Sums, second: Sums, names: Sequence[str]) -> dict[str, Cells]:
-        """Return the differences by group; see `by_group`."""
-        return {name: self.differences(first, second, group) for name, group in _filled(first, names)}
-
-    def _of_users(self, sums: Sums, group: int | None = None) -> Cells:
-        values, draws = self._drawn(sums, group)
-        return {name: self.cell(float(value), draws[name]) for name, value in values.items()}
-
-    def _drawn(self, sums: Sums, group: int | None = None) -> tuple[Means, Means]:
-        """Return metrics of all users (or of one group), and float64 [resamples] of each metric's draws."""
+    def drawn(self, sums: Sums, group: int | None = None) -> Drawn:
+        """Return the metrics that are means over users, of all or of one group, and their draws."""
         cells, counts = sums.cells.sum(axis=1), sums.counts.sum(axis=1)
         if group is not None:
             cells, counts = sums.cells[:, group], sums.counts[:, group]
         drawn = np.tensordot(self.draws, cells, axes=1)
-        return _means(cells.sum(0), counts.sum(), sums.ks), _means(drawn, self.draws @ counts, sums.ks)
+        return Drawn(_means(cells.sum(0), counts.sum(), sums.ks), _means(drawn, self.draws @ counts, sums.ks))
+
+    def means(self, drawn: Drawn) -> Cells:
+        """Return the metrics with their intervals."""
+        return self.cells(drawn.values, drawn.draws)
+
+    def difference(self, first: Drawn, second: Drawn) -> Cells:
+        """Return first - second with intervals; what is drawn together is paired."""
+        return self.cells(
+            {name: value - second.values[name] for name, value in first.values.items()},
+            {name: draws - second.draws[name] for name, draws in first.draws.items()},
+        )
 
     def _of_all_lists(self, sums: Sums, metric: Callable[[np.ndarray], float]) -> Cells:
         cells, parts = {}, sums.exposure.cumsum(axis=1)
@@ -77,11 +84,6 @@ class Intervals(Bootstrap):
             low, high = max(0.0, value - self._quantile * error), min(1.0, value + self._quantile * error)
             cells[f"{metric.__name__}@{k}"] = Cell(value, low, high)
         return cells
-
-
-def _filled(sums: Sums, names: Sequence[str]) -> list[tuple[str, int]]:
-    """Return name and number of each group of users that is not empty."""
-    return [(name, group) for group, name in enumerate(names) if sums.counts[:, group].any()]
 
 
 def _means(totals: np.ndarray, users: np.ndarray, ks: np.ndarray) -> Means:
