@@ -15,6 +15,7 @@ import ast
 import contextlib
 import fcntl
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -246,7 +247,7 @@ def _workspace(directory: Path) -> Iterator[Path]:
 
 
 def _uv(directory: Path, workspace: Path) -> Path:
-    """Return the uv of the lock: that of an environment, or one that pip installs, whose hash it checks."""
+    """Return the uv of the lock: that of an environment, or one that pip installs for this, whose hash it checks."""
     (locked,) = [block for block in blocks((ROOT / LOCK).read_text(encoding="utf-8")) if _normal(block) == "uv"]
     uv, version = directory / "bin" / "uv", locked.split()[0].partition("==")[2]
     if uv.is_file():
@@ -255,9 +256,13 @@ def _uv(directory: Path, workspace: Path) -> Path:
             return uv
     requirement, own = workspace / "uv.lock", workspace / "uv"
     requirement.write_text(locked, encoding="utf-8")
-    _run([sys.executable, "-m", "venv", own], workspace)
-    pip: list[str | Path] = [own / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([*pip, "--no-cache-dir", "--require-hashes", "--requirement", requirement], workspace)
+    python = Path(sys.executable)
+    where: list[str | Path] = ["--no-deps", "--root-user-action", "ignore", "--target", own]
+    if importlib.util.find_spec("pip") is None:
+        _run([python, "-m", "venv", own], workspace)  # takes some seconds to unpack a pip
+        python, where = own / "bin" / "python", []
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", *where]
+    _run([*pip, "--require-hashes", "--requirement", requirement], workspace)
     return own / "bin" / "uv"
 
 

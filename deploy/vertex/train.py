@@ -5,8 +5,8 @@ If vertex.image is set, the training is a custom job of Vertex AI, otherwise tra
 
 from __future__ import annotations
 
+import importlib
 import json
-import os
 import sys
 from collections.abc import Sequence
 
@@ -54,14 +54,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _train_here(argv: Sequence[str], dry_run: bool) -> None:
-    """Replace this process with trainer.task, which has the same flags; a dry run prints the command."""
+    """Run trainer.task, by its name, which has the same flags; a dry run prints the command."""
     rest = [flag for flag in argv if flag.replace("-", "_") != "__dry_run"]
-    command = [sys.executable, "-m", f"{PREFIX}trainer.task", *rest]
     if dry_run:
-        print(" ".join(command))
+        print(" ".join([sys.executable, "-m", f"{PREFIX}trainer.task", *rest]))
         return
-    sys.stdout.flush()
-    os.execv(command[0], command)  # noqa: S606 - our own interpreter
+    importlib.import_module(f"{PREFIX}trainer.task").main(rest)
 
 
 if __name__ == "__main__":

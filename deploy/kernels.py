@@ -1,0 +1,40 @@
+"""Compile the kernels that jobs with the default settings need, so that none of them waits: python -m deploy.kernels
+
+Numba compiles a kernel at its first call and keeps it next to the code. `make run` does it for training, evaluation and
+prediction on one core while the other makes the sample and its dataset.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse
+
+from artifacts.sparse_rows import SparseRows
+from configs.settings import Settings
+from ranking.fold_in import Objective, Projection
+from ranking.topk import top_k
+from trainer import WALSMatrixFactorization
+from trainer.evaluation.baselines import ItemKnn, Popular
+from trainer.evaluation.metrics import Sums, Users, information
+
+_USERS, _ITEMS, _K = 60, 40, 5
+
+
+def main() -> None:
+    """Do what the jobs do, with a small random matrix."""
+    matrix = scipy.sparse.random(_USERS, _ITEMS, 0.2, "csr", dtype=np.float32, random_state=0)
+    rows = SparseRows.from_matrix(matrix)
+    model = WALSMatrixFactorization(_USERS, _ITEMS).fit(matrix, passes=1)
+    users, items = (factors.astype(np.float32) for factors in (model.get_row_factors(), model.get_col_factors()))
+    Projection(items, np.ones(_ITEMS), Objective()).solve(rows, np.ones(_USERS, np.float32))
+    visitors = np.bincount(rows.indices, minlength=_ITEMS)
+    near = ItemKnn.of(rows, _ITEMS, Settings().evaluation.neighbours)
+    lists = [top_k(users, items, rows.left_out(), _K).indices]
+    lists += [system.top(rows.keys, rows, _K) for system in (Popular(visitors), near)]
+    sums = Sums([_K], information(visitors, _USERS), _USERS)
+    for answers in lists:
+        sums.add(answers, rows, Users.of(rows.keys, rows.lengths, 0, _USERS, seed=0))
+
+
+if __name__ == "__main__":
+    main()
