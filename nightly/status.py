@@ -70,14 +70,14 @@ def _describe(run: record.Record, alias: AliasManifest) -> dict[str, Any]:
 def _show(runs: list[dict[str, Any]], version: LiveVersion | None) -> None:
     title = f"live: {version.name if version else 'nothing'}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("run", "status", "seconds", "pairs", "users", "items", "loss", _METRIC):
+    for name in ("run", "status", "time", "pairs", "users", "items", "loss", _METRIC):
         table.add_column(name, justify="left" if name in ("run", "status") else "right", no_wrap=True)
     for run in runs:
         figures = run["figures"]
         counts = [f"{figures[name]:,}" if name in figures else "" for name in ("interactions", "users", "items")]
         loss = f"{figures['loss']:.6g}" if "loss" in figures else ""
         metric = figures.get("quality", {}).get(_METRIC)
-        cells = [run["name"], run["status"], f"{run['seconds']:.1f}", *counts, loss]
+        cells = [run["name"], run["status"], f"{run['seconds']:,.0f} s", *counts, loss]
         table.add_row(*cells, "" if metric is None else f"{metric:.4f}", style=_STYLES.get(run["status"]))
     Console().print(table)
     for run in runs:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from artifacts import manifests, storage
 from artifacts.manifests import MANIFEST, DatasetManifest, Manifest, ModelManifest, PredictionsManifest
-from configs import cli
+from configs import cli, tables
 from configs.errors import UserError
 
 _SYSTEM = "WALS"
@@ -125,10 +125,14 @@ def _leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 def show(runs: Sequence[Run]) -> None:
     """Print two lines per output: what it is, and the settings that differ."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console()
     if not runs:
         print("nothing yet: wals preprocess makes a dataset")
     for run in runs:
         parts = (run.kind, run.date, f"{run.bytes / 1e6:,.1f} MB" if run.bytes else "", run.counts, run.metric)
-        print(f"{run.path}: {', '.join(filter(None, parts))}")
+        tables.say(console, escape(f"{run.path}: {', '.join(filter(None, parts))}"))
         if run.settings:
-            print(f"    {run.settings}")
+            tables.say(console, escape(f"    {run.settings}"))

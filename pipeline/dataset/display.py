@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from artifacts.manifests import Comparison, DatasetManifest, FeaturesAccount
 from artifacts.names import ITEM, USER, Side
-from configs import cli
+from configs import cli, tables
 from configs.nouns import counted
 from configs.settings.features import OF_WORDS
 from pipeline.dataset.comparison import readable
@@ -99,11 +99,10 @@ def show_comparison(comparison: Comparison | None) -> None:
     """Print the figures of the baseline and of this dataset, if they were compared."""
     if comparison is None:
         return
-    table = Table("", "then", "now", "change", title=f"like {comparison.baseline}", title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    console, table = Console(), tables.table("", ["then", "now", "change"])
+    tables.say(console, f"\nlike {escape(comparison.baseline)}:")
     for name in ("users", "items", "interactions", "median"):
         then, now = getattr(comparison, name)
         change = f"{now / then - 1:+.1%}" if then and now else ""
         table.add_row(name, *(readable(value) if value is not None else "" for value in (then, now)), change)
-    Console().print(table)
+    console.print(table)

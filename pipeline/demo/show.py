@@ -133,10 +133,11 @@ def _table(
     with_categories: bool,
 ) -> Table:
     """Return one visitor's table; recommended categories that the visitor has read are green."""
-    most = f", most of {_printable(favourite)}" if favourite else ""
-    title = Text.assemble(
-        "Visitor ", (_printable(visitor)[:60], "bold"), f": {counted(len(history), 'item')} read{most}"
-    )
+    count = sum(titles.get(item, ("", ""))[1] == favourite for item, _ in history)
+    most = f", {count} of {_printable(favourite)}" if favourite else ""
+    listed = f"; {_ITEMS} are shown" if len(history) > _ITEMS else ""
+    about = f": {counted(len(history), 'item')} read{most}{listed}"
+    title = Text.assemble("Visitor ", (_printable(visitor)[:60], "bold"), about)
     table = Table(title=title, title_justify="left", title_style="")
     table.add_column("", no_wrap=True)
     table.add_column("rating", justify="right", no_wrap=True)

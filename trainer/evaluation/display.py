@@ -1,4 +1,4 @@
-"""The display of an evaluation: a progress bar, then tables."""
+"""The display of an evaluation: a progress bar, then tables whose rows are single lines of 80 columns."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
-from configs import cli
-from trainer.evaluation.evaluation import Evaluation
+from configs import cli, tables
+from configs.nouns import counted
+from trainer.evaluation.baselines import RECENT, WALS
+from trainer.evaluation.evaluation import ByGroup, Evaluation
 from trainer.evaluation.gate import Rule
 from trainer.evaluation.intervals import Cell
+from trainer.evaluation.segments import AGED, HAVE, HELD_OUT
+
+_SHORT = {RECENT: "time-decayed"}
+_KINDS = (HAVE, HELD_OUT, AGED, "")  # how the names of groups begin
 
 
 @contextmanager
@@ -23,31 +28,87 @@ def progress() -> Iterator[Callable[[int, int], None]]:
 
 
 def show(evaluation: Evaluation, rules: Sequence[Rule]) -> None:
-    """Print the tables: all metrics, differences, by activity, and the gate."""
-    console = Console()
-    confidence = f"{100 * evaluation.about['settings']['confidence']:g} %"
-    table = _table(
-        f"{evaluation.about['model']['root']} on {evaluation.pairs:,} pairs held out of {evaluation.users:,} "
-        f"visitors ({evaluation.about['dataset']['split']['kind']}); {confidence} intervals",
-        "metric",
-        *evaluation.cells,
-    )
-    for metric in _metrics(evaluation):
-        table.add_row(metric, *_cells([cells.get(metric) for cells in evaluation.cells.values()], metric))
-    console.print(table)
-    _show_differences(console, evaluation)
-    _show_groups(console, evaluation)
-    left_out = [f"{name}: {count:,}" for name, count in evaluation.about["left_out"].items() if count]
-    if left_out:
-        console.print(f"left out: {'; '.join(left_out)}", highlight=False, soft_wrap=True)
+    """Print the table of all metrics, those by group, then the verdicts and the gate, which stay in view."""
+    display = _Display(evaluation)
+    display.about()
+    display.metrics()
+    display.by_group("items that a visitor has", evaluation.by_activity, "")
+    display.by_group("what visitors have most of", evaluation.by_segment, HAVE)
+    display.by_group("what is held out", evaluation.by_segment, HELD_OUT)
+    display.by_group("age of what is held out", evaluation.by_segment, AGED)
+    display.verdicts()
     for rule in rules:
         mark = "[green]passed[/green]" if rule.passed else "[red]failed[/red]"
-        console.print(f"gate {mark}: {rule.summary}", highlight=False, soft_wrap=True)
+        tables.say(display.console, f"gate {mark}: {escape(rule.summary)}")
 
 
-def _table(title: str, first: str, *others: str) -> Table:
-    """Return a table with these columns; all but the first are on the right."""
-    return Table(first, *(Column(name, justify="right") for name in others), title=title, title_justify="left")
+class _Display:
+    """A console, and the names of the other systems as the columns have them."""
+
+    def __init__(self, evaluation: Evaluation):
+        self.console, self._evaluation = Console(), evaluation
+        others = (name for name in evaluation.cells if name != WALS)
+        self._others = {name: "other model" if name == evaluation.against else name for name in others}
+        self._interval = f"{100 * evaluation.about['settings']['confidence']:g} % interval"
+
+    def about(self) -> None:
+        """Print what was measured, and what was left out."""
+        evaluation = self._evaluation
+        model, split = evaluation.about["model"]["root"], evaluation.about["dataset"]["split"]["kind"]
+        pairs, visitors = counted(evaluation.pairs, "pair"), counted(evaluation.users, "visitor")
+        tables.say(self.console, f"{escape(model)}: {pairs} held out of {visitors} ({split})")
+        left_out = [f"{name}: {count:,}" for name, count in evaluation.about["left_out"].items() if count]
+        if left_out:
+            tables.say(self.console, f"left out: {'; '.join(left_out)}")
+        self.console.print()
+
+    def verdicts(self) -> None:
+        """Print the verdicts with the groups for whom another system is better, and the share of a second model."""
+        evaluation = self._evaluation
+        self.console.print()
+        for verdict in evaluation.verdicts:
+            tables.say(self.console, escape(verdict.summary))
+            for kind, spots in (("weak spot", verdict.weak_spots), ("trade-off", verdict.trade_offs)):
+                for spot in spots:
+                    tables.say(self.console, f"  {kind}: {escape(spot)}")
+        if note := evaluation.by_chance:
+            tables.say(self.console, note)
+        for name, cell in evaluation.overlap.items():
+            share = f"{cell.value:.0%} of a list is the same ({cell.low:.0%} to {cell.high:.0%})"
+            tables.say(self.console, f"{name} with {escape(str(evaluation.against))}: {share}")
+
+    def metrics(self) -> None:
+        """Print each metric of each system, with the interval of WALS; evaluation.json has all intervals."""
+        names = (name.replace(" ", "\n") for name in self._others.values())
+        table = tables.table("metric", [WALS, self._interval, *names])
+        for metric in _metrics(self._evaluation):
+            cells = {name: cells.get(metric) for name, cells in self._evaluation.cells.items()}
+            values = [cell.value for cell in cells.values() if cell is not None]
+            best = min(values) if metric.startswith(("gini", "rmse")) else max(values)
+            ours, *others = ("" if cell is None else _value(cell, best) for cell in cells.values())
+            table.add_row(metric, ours, _range(cells[WALS]), *others)
+        self.console.print(table)
+
+    def by_group(self, kind: str, groups: ByGroup, prefix: str) -> None:
+        """Print recall by group: WALS with its interval, and the best of the other systems."""
+        metric = f"recall@{max(self._evaluation.about['settings']['k'])}"
+        names = [name for name in groups.users if next(start for start in _KINDS if name.startswith(start)) == prefix]
+        if not names:
+            return
+        table = tables.table(kind, ["visitors", metric, self._interval], ["best other"] if self._others else [])
+        for name in names:
+            ours = groups.cells[WALS][name][metric]
+            others = {short: groups.cells[system][name][metric] for system, short in self._others.items()}
+            cells = [escape(name.removeprefix(prefix).removeprefix("the ")), f"{groups.users[name]:,}"]
+            if others:
+                short, theirs = max(others.items(), key=lambda other: other[1].value)
+                best = max(ours.value, theirs.value)
+                cells += [_value(ours, best, 3), _range(ours), f"{_value(theirs, best, 3)} {_SHORT.get(short, short)}"]
+            else:
+                cells += [f"{ours.value:.3f}", _range(ours)]
+            table.add_row(*cells)
+        self.console.print()
+        self.console.print(table)
 
 
 def _metrics(evaluation: Evaluation) -> list[str]:
@@ -59,46 +120,11 @@ def _metrics(evaluation: Evaluation) -> list[str]:
     return greatest + [name for name in others if name in names]
 
 
-def _cells(cells: Sequence[Cell | None], metric: str) -> list[str]:
-    """Return cells as text, the best in bold; its interval is on a line of its own, so that it fits 80 columns."""
-    values = [cell.value for cell in cells if cell is not None]
-    best = min(values) if metric.startswith(("gini", "rmse")) else max(values)
-    texts = []
-    for cell in cells:
-        text = "" if cell is None else f"{cell.value:.4f}\n[dim]{cell.low:.3f}-{cell.high:.3f}[/dim]"
-        texts.append(f"[bold]{text}[/bold]" if cell is not None and cell.value == best and len(values) > 1 else text)
-    return texts
+def _value(cell: Cell, best: float, digits: int = 4) -> str:
+    """Return a value, in bold if it is the best."""
+    text = f"{cell.value:.{digits}f}"
+    return f"[bold]{text}[/bold]" if cell.value == best else text
 
 
-def _show_differences(console: Console, evaluation: Evaluation) -> None:
-    if not evaluation.differences:
-        return
-    most = max(evaluation.about["settings"]["k"])
-    table = _table("WALS minus the others, paired by visitor", "metric", *evaluation.differences)
-    for metric in (f"recall@{most}", f"ndcg@{most}"):
-        cells = [cells[metric] for cells in evaluation.differences.values()]
-        table.add_row(metric, *(f"{cell.value:+.4f}\n[dim]{cell.low:+.3f} to {cell.high:+.3f}[/dim]" for cell in cells))
-    console.print(table)
-    for verdict in evaluation.verdicts:
-        weak = [f"  weak spot: {spot}" for spot in verdict.weak_spots]
-        for line in (verdict.summary, *weak, *(f"  trade-off: {spot}" for spot in verdict.trade_offs)):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-    if note := evaluation.by_chance:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
-    for name, cell in evaluation.overlap.items():
-        line = f"{name} with {evaluation.against}: {cell.text('.3f')} of a list is the same"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _show_groups(console: Console, evaluation: Evaluation) -> None:
-    metric = f"recall@{max(evaluation.about['settings']['k'])}"
-    kinds = (
-        ("items", "the number of items in train", evaluation.by_activity),
-        ("group", "what visitors have and what is held out", evaluation.by_segment),
-    )
-    for first, kind, groups in kinds:
-        table = _table(f"{metric} by {kind}", first, "visitors", *groups.cells)
-        for group, users in groups.users.items():
-            cells = [by_group[group][metric] for by_group in groups.cells.values()]
-            table.add_row(escape(group), f"{users:,}", *_cells(cells, metric))
-        console.print(table)
+def _range(cell: Cell | None) -> str:
+    return "" if cell is None else tables.interval(cell.low, cell.high)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
-from configs import cli
+from configs import cli, tables
 from configs.settings.search import SearchSettings
 from trainer.tuning.worker import BASELINE, FAILURE, PASSES, SECONDS, value_of
 
 _SHOWN = 10
-_WIDTH = 100  # of a log, which has none of its own
 _SYMBOLS = {
     "embedding_dimension": "k",
     "unobserved_weight": "w0",
@@ -104,17 +102,15 @@ def _cell(value: Any) -> str:
 def summary(title: str, trials: Sequence[FrozenTrial], search: SearchSettings, counts: Mapping[str, int]) -> None:
     """Print the table at the end: the best trials and the config's own settings, best first."""
     console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(width=_WIDTH)
     whole = sorted((trial for trial in trials if trial.state is TrialState.COMPLETE), key=value_of, reverse=True)
     shown = whole[:_SHOWN] + [trial for trial in whole[_SHOWN:] if trial.user_attrs.get(BASELINE)]
-    table = Table(title=title, title_justify="left")
-    for name in ("trial", search.metric_name, "passes", "seconds", *map(short, search.space)):
-        table.add_column(name, justify="right")
+    tables.say(console, escape(title))
+    headings = (short(key).replace(" ", "\n") for key in search.space)
+    table = tables.table("trial", [search.metric_name, "passes", "time", *headings])
     for trial in shown:
         own = bool(trial.user_attrs.get(BASELINE))
         cells = ["config" if own else str(trial.number), f"{trial.value:.4f}", str(trial.user_attrs[PASSES])]
-        cells.append(f"{trial.user_attrs[SECONDS]:.1f}")
+        cells.append(f"{trial.user_attrs[SECONDS]:.1f} s")
         cells += [_cell(trial.params[key]) if key in trial.params else "" for key in search.space]
         table.add_row(*cells, style="bold" if trial is whole[0] else "dim" if own else "")
     console.print(table)

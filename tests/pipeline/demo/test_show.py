@@ -153,8 +153,8 @@ def test_the_favourite_category_has_most_items_and_ratings_decide_between_equals
     world.add("many", [0, 1, 2, 10, 11], [9], [0.1, 0.1, 0.1, 1.0, 1.0])
     world.add("equal", [0, 1, 20, 21, 10], [9], [0.4, 0.4, 0.4, 0.5, 1.0])
     text = world.write().print(visitor_ids=["many", "equal"])
-    assert "Visitor many: 5 items read, most of Chess" in text
-    assert "Visitor equal: 5 items read, most of Music" in text
+    assert "Visitor many: 5 items read, 3 of Chess" in text
+    assert "Visitor equal: 5 items read, 2 of Music" in text
 
 
 def test_recommendations_are_in_the_order_of_rank_with_their_scores(world):
