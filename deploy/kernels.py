@@ -6,10 +6,14 @@ prediction on one core while the other makes the sample and its dataset.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.sparse
 
 from artifacts.sparse_rows import SparseRows
+from configs import cli
 from configs.settings import Settings
 from ranking.fold_in import Objective, Projection
 from ranking.topk import top_k
@@ -20,8 +24,9 @@ from trainer.evaluation.metrics import Sums, Users, information
 _USERS, _ITEMS, _K = 60, 40, 5
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Do what the jobs do, with a small random matrix."""
+    cli.plain_parser("python -m deploy.kernels", "Compile what jobs with the default settings compile.").parse_args(argv)
     matrix = scipy.sparse.random(_USERS, _ITEMS, 0.2, "csr", dtype=np.float32, random_state=0)
     rows = SparseRows.from_matrix(matrix)
     model = WALSMatrixFactorization(_USERS, _ITEMS).fit(matrix, passes=1)
@@ -37,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(cli.run(main))

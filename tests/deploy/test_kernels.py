@@ -30,7 +30,7 @@ def compiled():
 
 root = sys.argv[1]
 assert not compiled()
-kernels.main()
+kernels.main([])
 before = compiled()
 with quick_export.without_graphs():
     training_job.train(TrainingSettings(max_sweeps=2), f"{root}/dataset", f"{root}/model", False)
