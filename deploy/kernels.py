@@ -26,7 +26,7 @@ _USERS, _ITEMS, _K = 60, 40, 5
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Do what the jobs do, with a small random matrix."""
-    cli.plain_parser("python -m deploy.kernels", "Compile what jobs with the default settings compile.").parse_args(argv)
+    cli.plain_parser("python -m deploy.kernels", "Compile what the jobs compile.").parse_args(argv)
     matrix = scipy.sparse.random(_USERS, _ITEMS, 0.2, "csr", dtype=np.float32, random_state=0)
     rows = SparseRows.from_matrix(matrix)
     model = WALSMatrixFactorization(_USERS, _ITEMS).fit(matrix, passes=1)
