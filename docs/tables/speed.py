@@ -131,11 +131,11 @@ def read_signals() -> str:
 
 
 def before_signals() -> str:
-    header = ("preset", "files", "sessions per processor second", "ratio", "reading alone")
+    header = ("preset", "files", "sessions per processor second", "ratio", "reading alone", "rules alone", "at best")
 
     def row(case: dict[str, Any]) -> tuple[object, ...]:
         rate = case["sessions"] / case["cpu_seconds"]["new"]
-        ratios = (number(case[name]) for name in ("ratio", "ratio_of_reading"))
+        ratios = (number(case[name]) for name in ("ratio", "ratio_of_reading", "ratio_of_rules", "ratio_with_decoder"))
         memory = (count(case["peak_mb"][side]) for side in ("new", "old"))
         return case["preset"], case["files"], count(rate), *ratios, *memory
 
