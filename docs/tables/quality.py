@@ -254,3 +254,13 @@ def one_list() -> str:
     )  # fmt: skip
     header = ("", "Recall@20", "of known", "of new", "NDCG@20", "of known, minus that without attributes")
     return table(header, rows)
+
+
+def outcome_coverage() -> str:
+    """Return how often the intervals of an outcome contain the truth."""
+    found = results("outcome_coverage")
+    header = ("figure", "truth", "mean of the estimates", f"intervals with the truth, of {found['seeds']}")
+    rows = (
+        (row["figure"], f"{row['truth']:.4f}", f"{row['mean']:.4f}", f"{row['covered']:.1%}") for row in found["rows"]
+    )
+    return table(header, rows)

@@ -25,12 +25,30 @@ from pipeline.outcomes.transforms import measure
 from pipeline.readers.records import RawBatch
 from pipeline.sources.items.pages import PageRules
 from pipeline.sources.select import source_of
+from pipeline.sources.source import Source
 
 DAY_S, DAYS, START_S = 86_400, 4, 1_704_067_200
 NAME, VERSION = "recommendations", "v1"
 HABITS = Habits(attraction={"factors": 0.2, "projection": 0.14, "popularity": 0.08}, buys=0.25, buys_late=0.0)
 LENGTHS = {"factors": 5, "projection": 4, "popularity": 3}  # of the lists: rule and rank go together
 K = max(LENGTHS.values())
+
+
+RUN = Run(
+    version=VERSION,
+    root="made",
+    dataset=Dataset("made"),
+    files=(),
+    start_ms=START_S * 1000,
+    end_ms=(START_S + 7 * DAY_S) * 1000,
+    length=K,
+    include_seen=False,
+    users=450,
+    items=50,
+    user_shards=1,
+    suffix="",
+    bytes=0,
+)
 
 
 class _Known(Items):
@@ -78,35 +96,29 @@ def _measured(lists: list[List], seed: int, resamples: int) -> VersionOutcome:
     options = OutcomeSettings(list_name=NAME)
     source = source_of(SourceSettings(preset="ga4_shop"), RatingSettings())
     views, _ = source.interactions(pa.Table.from_batches([source.extract(raw, "made").table]))
-    asked = Asked(options, START_S * 1000, (START_S + 7 * DAY_S) * 1000)
+    asked = Asked(options, RUN.start_ms, RUN.end_ms)
     rules = PageRules(source.settings.page, ())
     events = pa.Table.from_batches([ga4.rows(raw, source.settings, rules, asked).table])
+    tally = tally_of(lists, source, options, Tables.of(views, events))
+    settings = EvaluationSettings(k=(1, K), resamples=resamples, seed=seed)
+    return figures.of_tally(tally, (RUN,), settings, by_exposure=False).versions[VERSION]
+
+
+def tally_of(lists: list[List], source: Source, options: OutcomeSettings, tables: Tables) -> Tally:
+    """Return the sums of visitors with these lists; tables: all but the lists."""
     entries = [(one.visitor, one.rule, item, rank) for one in lists for rank, item in enumerate(one.items, 1)]
     visitors, names, items, ranks = zip(*entries, strict=True)
-    predicted = pa.table(
-        [
-            pa.array(visitors, pa.string()).cast(pa.binary()).dictionary_encode(),
-            pa.array(np.zeros(len(entries), np.int16)),
-            pa.array(names, pa.string()),
-            pa.array(items, pa.string()).cast(pa.binary()).dictionary_encode(),
-            pa.array(ranks, pa.int32()),
-        ],
-        schema=PREDICTED,
-    )
-    size = {
-        "length": K,
-        "include_seen": False,
-        "users": len(lists),
-        "items": 50,
-        "user_shards": 1,
-        "suffix": "",
-        "bytes": 0,
-    }
-    run = Run(VERSION, "made", Dataset("made"), (), asked.start_ms, asked.end_ms, **size)
+    columns = [
+        pa.array(visitors, pa.string()).cast(pa.binary()).dictionary_encode(),
+        pa.array(np.zeros(len(entries), np.int16)),
+        pa.array(names, pa.string()),
+        pa.array(items, pa.string()).cast(pa.binary()).dictionary_encode(),
+        pa.array(ranks, pa.int32()),
+    ]
+    tables = Tables(tables.views, tables.events, pa.table(columns, schema=PREDICTED), tables.had)
     tally = Tally()
-    measure(Tables.of(views, events, predicted), Live((run,), (_Known(),), source, options, (1, K)), tally)
-    settings = EvaluationSettings(k=(1, K), resamples=resamples, seed=seed)
-    return figures.of_tally(tally, (run,), settings, by_exposure=False).versions[VERSION]
+    measure(tables, Live((RUN,), (_Known(),), source, options, (1, K)), tally)
+    return tally
 
 
 def _figures(outcome: VersionOutcome) -> dict[str, Figure]:

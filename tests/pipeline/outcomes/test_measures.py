@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from configs.settings import OutcomeSettings, RatingSettings, SourceSettings
+from pipeline.demo.lists.events import List
+from pipeline.interactions.sessions import INTERACTIONS
+from pipeline.outcomes.live.lists import HAD
 from pipeline.outcomes.measures import positions
 from pipeline.outcomes.measures.matching import Moments, firsts, last_before
+from pipeline.outcomes.measures.shard import Tables
 from pipeline.outcomes.measures.tally import BUCKETS, Tally
+from pipeline.sources.select import source_of
+from tests.support.outcome_coverage import START_S, VERSION, tally_of
 
 MOMENTS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20)), max_size=12)
 
@@ -47,6 +55,21 @@ def test_the_model_of_positions_finds_what_made_the_clicks():
     np.testing.assert_allclose(found.corrected(shares)[:2], attraction[:2] * (shares @ examination), rtol=1e-6)
     stacked = positions.fit(np.stack([exposures, exposures]), np.stack([clicks, clicks / 2]))
     np.testing.assert_allclose(stacked.attraction[1][[0, 1]], attraction[:2] / 2, rtol=1e-6)
+
+
+def test_what_may_be_recommended_again_counts_as_new():
+    """A visitor had two items, one of which may be recommended again: it counts, and popularity may name it."""
+    visitors = pa.array([b"v0", b"v0"]).dictionary_encode()
+    items = pa.array([b"c0", b"c1"]).dictionary_encode()
+    views = pa.table([visitors, items, [1.0, 1.0], [START_S * 1000] * 2], schema=INTERACTIONS)
+    had = pa.table([visitors, pa.array([0, 0], pa.int16()), [0, 1], [True, False]], schema=HAD)
+    source = source_of(SourceSettings(preset="ga4_shop"), RatingSettings())
+    lists = [List("v0", "factors", ["c1", "c7"])]
+    tally = tally_of(lists, source, OutcomeSettings(), Tables.of(views, had=had))
+    (group,) = tally.groups(VERSION, "visitors", "all")
+    number, *hits = group.sums.sum(0)[[0, 1, 2, 5, 6]]
+    assert number == 1 and hits == [1, 1, 1, 1], "in the first item of both lists"
+    assert tally.counts["pairs.skipped.had_before"] == 1
 
 
 def test_tallies_of_shards_add_up():

@@ -182,6 +182,15 @@ def test_a_later_version_and_one_that_was_rolled_back(root, tmp_path, lists):
     assert "have the same run_time" in refused(of(root, tmp_path, rows, predictions=(both[0], both[0])))
 
 
+def test_positions_that_begin_with_0_and_none(root, tmp_path, lists):
+    """Without a position, the rank is that of the predictions."""
+    first, second, third = lists["v0"]
+    rows = [event("v0", "view_item_list", ms(2), shown(third, 0), shown(second), shown("c-other"))]
+    manifest, figures = measured(of(root, tmp_path, [*rows, seen("v0", first)], first_position=0))
+    assert list(figures.versions["monday"].tracked.by_rank) == ["01", "02", "unknown"]
+    assert manifest.counts["lists.exposures_without_position"] == 2
+
+
 def test_attribution_to_the_exposure(root, tmp_path, lists):
     item = lists["v0"][0]
     rows = [
