@@ -81,13 +81,14 @@ def measure(case: Case) -> dict[str, float]:
     learned = time.process_time()
     by_item = SparseRows.from_matrix(sp.csr_matrix(pairs.T))
     predicted = prior.factors(features)
+    metric = one_list.metric(model.get_row_factors())
     one_list.scale(model.get_col_factors(), predicted, 0.5)
     changed = np.flatnonzero(one_list.nearness(by_item.lengths, 10) > 0)
     for first in range(0, len(changed), 100_000):
         part = changed[first : first + 100_000]
         rows = by_item.take(part)
         folded = attributes.folded(state, predicted[part], rows)
-        one_list.of_known(model.get_col_factors()[part], folded, rows.lengths, 10, 0.5)
+        one_list.of_known(model.get_col_factors()[part], folded, rows.lengths, 10, 0.5, metric)
     ended = time.process_time()
     seconds = {"training": trained - started, "regression": learned - trained, "known items": ended - learned}
     ratio = (ended - started) / (trained - started)

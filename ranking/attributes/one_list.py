@@ -24,19 +24,31 @@ def nearness(views: np.ndarray, few_views: int) -> np.ndarray:
     return np.clip((20 * few_views / np.maximum(views, 1) - 1) / 9, 0, 1)
 
 
-def of_known(trained: np.ndarray, folded: np.ndarray, views: np.ndarray, few_views: int, exponent: float) -> np.ndarray:
+def metric(users: np.ndarray) -> np.ndarray:
+    """Return M float64 [d, d] of users float32 [n, d]: |v M| is the root mean square of the scores of an item v."""
+    gramian = np.zeros((users.shape[1],) * 2)
+    for start in range(0, len(users), 4096):
+        block = users[start : start + 4096].astype(np.float64)
+        gramian += block.T @ block
+    floor = max(1e-9 * float(np.trace(gramian)) / len(gramian), 1e-30)  # a direction that no user has
+    return np.linalg.cholesky((gramian + floor * np.eye(len(gramian))) / max(len(users), 1))
+
+
+def of_known(
+    trained: np.ndarray, folded: np.ndarray, views: np.ndarray, few_views: int, exponent: float, metric: np.ndarray
+) -> np.ndarray:
     """Return the factors of known items with attributes, by their views int [m]: float32 [m, d].
 
     Their direction is between the trained one and that of `folded`, the factors from attributes and views, see
-    `nearness`. Their length is the trained one, because each place that a longer row gains in lists is one that others
-    lose. With n views, fewer than `few_views`, it is nearer to that of `folded`: trained ** (1 - e) * folded ** e, with
-    e = exponent * (1 - n / few_views).
+    `nearness`. Their size, the root mean square of their scores by `metric`, is the trained one, because each place
+    that greater scores gain in lists is one that other items lose. With n views, fewer than `few_views`, it is nearer
+    to that of `folded`: trained ** (1 - e) * folded ** e, with e = exponent * (1 - n / few_views).
     """
     near, share = nearness(views, few_views), exponent * np.clip(1 - views / max(few_views, 1), 0, 1)
-    before, after = _lengths(trained), _lengths(folded)
+    before, after = _lengths(trained @ metric), _lengths(folded @ metric)
     parts = ((folded, near, after), (trained, 1 - near, before))
     mixed = sum(_divided(weight, length)[:, None] * table for table, weight, length in parts)
-    ratio = _divided(before ** (1 - share) * after**share, _lengths(mixed))
+    ratio = _divided(before ** (1 - share) * after**share, _lengths(mixed @ metric))
     return np.where(ratio[:, None] > 0, ratio[:, None] * mixed, trained).astype(np.float32)
 
 

@@ -104,11 +104,13 @@ def _change_known(
     cluster, cols = state.cluster, state.cols
     own, prior = (side[cluster.rank :: cluster.size] for side in (changed, predicted))
     users = _all_users(state)
+    metric = one_list.metric(users.table)
     for rows in _pieces(state.col_blocks, own):
         keys = rows.keys
         table = folded(state, prior[keys], rows, users)
         trained, views = cols.table[keys], cols.counts[keys]
-        cols.table[keys] = one_list.of_known(trained, table, views, settings.few_views, settings.new_items_length)
+        limits = settings.few_views, settings.new_items_length
+        cols.table[keys] = one_list.of_known(trained, table, views, *limits, metric)
 
 
 def folded(state: Factorization, prior: np.ndarray, rows: SparseRows, users: Side | None = None) -> np.ndarray:

@@ -10,19 +10,28 @@ from ranking.attributes import one_list
 from ranking.topk import top_k
 
 
-def test_known_items_keep_their_trained_length_and_those_of_few_views_are_nearer_to_the_folded_one():
+def test_known_items_keep_the_size_of_their_scores_and_those_of_few_views_are_nearer_to_the_folded_ones():
     rng = np.random.default_rng(0)
-    trained, folded = rng.normal(size=(6, 3)).astype("f"), rng.normal(size=(6, 3)).astype("f")
+    trained, folded, users = (rng.normal(size=(rows, 3)).astype("f") for rows in (6, 6, 40))
     folded[4] = 0  # nothing to take a direction from
-    table = one_list.of_known(trained, folded, np.array([0, 5, 10, 300, 3, 50]), 10, 0.5)
+    table = one_list.of_known(trained, folded, np.array([0, 5, 10, 300, 3, 50]), 10, 0.5, one_list.metric(users))
+
+    def size(item):
+        return float(np.sqrt(np.mean((users.astype(float) @ item) ** 2)))
+
     for row, exponent, nearness in ((0, 0.5, 1), (1, 0.25, 1), (2, 0, 1), (3, 0, 0), (5, 0, 1 / 3)):
         old, new = (part[row].astype(float) for part in (trained, folded))
-        lengths = [float(np.sqrt((part**2).sum())) for part in (old, new)]
-        direction = nearness * new / lengths[1] + (1 - nearness) * old / lengths[0]
-        length = lengths[0] ** (1 - exponent) * lengths[1] ** exponent
-        np.testing.assert_allclose(table[row], direction / np.sqrt((direction**2).sum()) * length, rtol=1e-5)
+        direction = nearness * new / size(new) + (1 - nearness) * old / size(old)
+        wanted = size(old) ** (1 - exponent) * size(new) ** exponent
+        np.testing.assert_allclose(table[row], direction / size(direction) * wanted, rtol=1e-5)
     np.testing.assert_array_equal(table[4], trained[4])
     assert table.dtype == np.float32
+
+
+def test_users_without_scores_change_nothing():
+    trained, folded = np.ones((2, 3), "f"), np.full((2, 3), 2, "f")
+    table = one_list.of_known(trained, folded, np.ones(2, int), 10, 0.0, one_list.metric(np.zeros((4, 3), "f")))
+    np.testing.assert_allclose(table, trained, rtol=1e-5)
 
 
 def test_attributes_count_up_to_twice_the_few_views_and_no_more_from_twenty_times_on():

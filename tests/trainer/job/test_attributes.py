@@ -84,9 +84,10 @@ def test_the_regression_new_items_and_known_items(world, without_graphs, capsys)
 
     np.testing.assert_array_equal(table[~shown], plain[~shown])
     assert (np.abs(table - plain)[shown].max(axis=1) > 1e-4).all()
+    users, many = factor_tables.read_table(model.user_factors).astype(float), shown & (world.views >= 6)
+    sizes = [np.sqrt(((users @ one.T) ** 2).mean(axis=0)) for one in (plain, table)]
+    np.testing.assert_allclose(sizes[1][many], sizes[0][many], rtol=1e-5)
     before, after = (np.linalg.norm(one, axis=1) for one in (plain, table))
-    many = shown & (world.views >= 6)
-    np.testing.assert_allclose(after[many], before[many], rtol=1e-5)
     # With the more views, the nearer to the trained direction.
     cosines = (table * plain).sum(axis=1)[shown] / (before * after)[shown]
     views = world.views[shown]
