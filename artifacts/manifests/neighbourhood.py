@@ -16,6 +16,7 @@ class GammaTrial(Part):
     ndcg: float
     gain: float  # of NDCG over weight 0, paired by visitor
     error: float  # its standard error
+    behind: int = 0  # groups of visitors for whom item kNN is significantly better
 
 
 class NeighbourhoodAccount(Part):

@@ -75,6 +75,25 @@ def by_time(rows: SparseRows, days: np.ndarray, settings: ValidationSettings) ->
     return Split(train, rows.keep(scored), int(first[place])) if scored.any() else None
 
 
+def last_of_each(rows: SparseRows, days: np.ndarray, settings: ValidationSettings) -> Split:
+    """Hold out one entry of each visitor's last day, but never the only one of a visitor, and score at most `users`.
+
+    A hash chooses among those of the day. An item that nobody has in the rest is left out.
+
+    Args:
+        rows: keyed 0 .. n - 1 in order.
+        days: of each entry, int64 [nnz].
+    """
+    owner = np.repeat(np.arange(len(rows), dtype=np.int64), rows.lengths)
+    order = np.lexsort((hashes(settings.seed, owner, rows.indices), days, owner))
+    last = np.zeros(rows.entries, bool)
+    last[order[rows.indptr[1:][rows.lengths > 1] - 1]] = True
+    train = rows.keep(~last)
+    ranked = last & np.isin(rows.indices, train.indices)
+    scored = ranked & np.isin(owner, scored_users(owner[ranked], settings))
+    return Split(train, rows.keep(scored))
+
+
 def split(rows: SparseRows, settings: ValidationSettings) -> Split:
     """Hold out each entry with the probability `share`, but never all entries of a user, and score at most `users`.
 

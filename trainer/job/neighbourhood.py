@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from artifacts.items_table import ItemsTable
 from artifacts.manifests.neighbourhood import GammaTrial, NeighbourhoodAccount
+from artifacts.names import CATEGORY, VISITORS
 from artifacts.paths import Dataset
 from artifacts.sparse_rows import SparseRows
 from configs.settings import NeighbourhoodSettings, TrainingSettings
@@ -18,7 +20,8 @@ from ranking.topk import top_k
 from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, fit
 from trainer.evaluation import metrics
-from trainer.inputs import validation_split
+from trainer.evaluation.weak_groups import WeakGroups
+from trainer.inputs import dataset_rows, validation_split
 from trainer.inputs.dataset_rows import DatasetInfo
 from trainer.job import assembly
 from trainer.neighbourhood import related
@@ -48,7 +51,7 @@ def of_dataset(
     """
     started, gamma, visitors, trials = time.perf_counter(), settings.gamma, 0, list[GammaTrial]()
     if gamma == "auto":
-        parts = validation_split.split(rows, _HELD_OUT)
+        parts = _hold_out(info, rows)
         visitors = int(np.count_nonzero(parts.held_out.lengths))
         trials = _compare(settings, training, info, parts, watch)
         gamma = best(trials)
@@ -64,14 +67,24 @@ def of_dataset(
 
 
 def best(trials: Sequence[GammaTrial]) -> float:
-    """Return the smallest weight with half of the greatest gain in NDCG over weight 0; 0 if the gain may be chance.
+    """Return the weight to choose; 0 if any gain in NDCG over weight 0 may be chance.
 
-    A gain may be chance if it is less than two standard errors, paired by visitor. Half of the greatest, because a
-    random hold-out can flatter the term: items that a visitor had in one sitting are on both sides of it.
+    A gain may be chance if it is less than two standard errors, paired by visitor. Of the weights with at least half of
+    the greatest other gain, the smallest is chosen for which the fewest groups of visitors are behind item kNN. Half,
+    because what is held out can flatter the term: items that a visitor had in one sitting are on both sides of it.
     """
     sure = [trial for trial in trials if trial.gain > 2 * trial.error]
-    greatest = max((trial.gain for trial in sure), default=0.0)
-    return min((trial.gamma for trial in sure if trial.gain >= greatest / 2), default=0.0)
+    least = max((trial.gain for trial in sure), default=0.0) / 2
+    enough = [(trial.behind, trial.gamma) for trial in sure if trial.gain >= least]
+    return min(enough, default=(0, 0.0))[1]
+
+
+def _hold_out(info: DatasetInfo, rows: SparseRows) -> validation_split.Split:
+    """Return a split of the rows: of each visitor's last day if the dataset has times, else at random."""
+    days = dataset_rows.view_days(info, list(info.row_files(Dataset(info.root).items_for_user)))
+    if days is None:
+        return validation_split.split(rows, _HELD_OUT)
+    return validation_split.last_of_each(rows, days, _HELD_OUT)
 
 
 def _compare(
@@ -87,16 +100,23 @@ def _compare(
     blocks, sizes = [[parts.train], [parts.train.transpose(info.items)]], (info.users, info.items)
     state = assembly.assemble(training, Dataset(info.root), blocks, sizes, Cluster())
     fit(state, training.max_sweeps, training.tolerance, after_pass=watch)
-    return compare(settings, state.rows.table, state.cols.table, parts)
+    items = ItemsTable.read(Dataset(info.root).items, info.items, (VISITORS,), (CATEGORY,))
+    groups = WeakGroups.of(items, parts.train, parts.held_out, _K)
+    return compare(settings, state.rows.table, state.cols.table, parts, groups)
 
 
 def compare(
-    settings: NeighbourhoodSettings, users: np.ndarray, items: np.ndarray, parts: validation_split.Split
+    settings: NeighbourhoodSettings,
+    users: np.ndarray,
+    items: np.ndarray,
+    parts: validation_split.Split,
+    groups: WeakGroups | None = None,
 ) -> list[GammaTrial]:
     """Return weights, 0 first, with their metrics on what is held out.
 
     Args:
         users: float32 [n, d]. items: float32 [m, d]. Both are factors of a model that was trained on the rest.
+        groups: of the visitors with held-out items, those that may be behind item kNN.
     """
     train, held_out = parts.train, parts.held_out
     b, asked = matrix(settings, train, len(items)), np.flatnonzero(held_out.lengths)
@@ -108,7 +128,8 @@ def compare(
         without = ndcg if gamma == 0 else without
         gains = ndcg - without
         gain, error = gains.mean(), gains.std() / len(gains) ** 0.5
-        trials.append(GammaTrial(gamma=gamma, recall=recall.mean(), ndcg=ndcg.mean(), gain=gain, error=error))
+        trial = GammaTrial(gamma=gamma, recall=recall.mean(), ndcg=ndcg.mean(), gain=gain, error=error)
+        trials.append(trial.model_copy(update={"behind": groups.behind(recall, ndcg)}) if groups else trial)
     return trials
 
 
@@ -132,4 +153,4 @@ def describe(account: NeighbourhoodAccount) -> str:
     if not account.trials:
         return text
     trials = ", ".join(f"{trial.gamma:g}: {trial.ndcg:.4f}" for trial in account.trials)
-    return f"{text}; NDCG@20 on what {account.visitors:,} visitors have in a held-out fifth: {trials}"
+    return f"{text}; NDCG@20 on what is held out of {account.visitors:,} visitors: {trials}"

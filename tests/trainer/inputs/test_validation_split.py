@@ -109,3 +109,21 @@ def test_days_are_those_of_the_rows_of_all_files(tmp_path):
         dataset_rows.view_days(info, blocks)
     without = dataset_rows.read_info(write_dataset(tmp_path / "without", matrix, shards=3))
     assert dataset_rows.view_days(without, blocks) is None
+
+
+def test_one_entry_of_each_visitors_last_day_is_held_out():
+    matrix, days = made()
+    matrix = sp.csr_matrix(np.where(np.arange(USERS)[:, None] % 50 == 0, np.eye(1, ITEMS), matrix.toarray()))
+    rows = SparseRows.from_matrix(matrix)
+    of_entries = days[np.repeat(np.arange(USERS), rows.lengths), rows.indices]
+    found = validation_split.last_of_each(rows, of_entries, ValidationSettings(users=300))
+    last = triples(rows) - triples(found.train)
+    users = [user for user, _ in last]
+    assert sorted(users) == [user for user in range(USERS) if matrix[[user]].nnz > 1]
+    on_their_day = [(days[user, matrix[[user]].indices] == days[user, item]).sum() for user, item in last]
+    assert all(days[user, item] == days[user, matrix[[user]].indices].max() for user, item in last)
+    assert max(on_their_day) > 1, "some choose among items of a day"
+    held = triples(found.held_out)
+    assert held <= last and len(held) == 300
+    everybody = validation_split.last_of_each(rows, of_entries, ValidationSettings(users=USERS)).held_out
+    assert triples(everybody) == {(user, item) for user, item in last if item in set(found.train.indices.tolist())}

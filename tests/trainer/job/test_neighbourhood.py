@@ -28,8 +28,8 @@ def in_pairs(seed: int, noise: float) -> sp.csr_matrix:
     return sp.csr_matrix((table | (rng.random(table.shape) < noise)).astype(np.float32))
 
 
-def train(root, matrix: sp.csr_matrix, **term) -> ModelManifest:
-    dataset = datasets.write_dataset(root / "dataset", matrix)
+def train(root, matrix: sp.csr_matrix, days: np.ndarray | None = None, **term) -> ModelManifest:
+    dataset = datasets.write_dataset(root / "dataset", matrix, days=days)
     settings = TrainingSettings(embedding_dimension=2, max_sweeps=4)
     term = NeighbourhoodSettings(**term)
     return training_job.train(settings, dataset, str(root / "model"), False, term=term)
@@ -67,6 +67,24 @@ def test_a_weight_that_ranks_held_out_entries_better_is_chosen(tmp_path, without
     assert trials[account.gamma] >= (max(trials.values()) + trials[0.0]) / 2
 
 
+def test_an_item_of_each_visitors_last_day_is_held_out_where_there_are_times(tmp_path, without_graphs, monkeypatch):
+    matrix, held, compare = in_pairs(1, 0.02), [], neighbourhood.compare
+    days = np.random.default_rng(4).integers(0, 30, matrix.shape)
+
+    def watch(settings, users, items, parts, groups):
+        held.append(parts.held_out)
+        return compare(settings, users, items, parts, groups)
+
+    monkeypatch.setattr(neighbourhood, "compare", watch)
+    account = train(tmp_path, matrix, days, gamma="auto").neighbourhood
+    (rows,) = held
+    for user in np.flatnonzero(rows.lengths):
+        items = matrix[[user]].indices
+        latest = items[days[user, items] == days[user, items].max()]
+        assert rows.indices[rows.indptr[user] : rows.indptr[user + 1]] in latest
+    assert account.visitors == np.count_nonzero(rows.lengths) > 200 and account.gamma > 0
+
+
 def test_no_weight_is_chosen_where_the_term_does_not_help(tmp_path, without_graphs):
     """Items are had by chance, popular ones more often; this matrix favours the rarest: its best gain is chance too."""
     rng = np.random.default_rng(2)
@@ -99,13 +117,16 @@ def test_several_workers_are_told_to_set_a_number(tmp_path):
         )
 
 
-def test_the_smallest_weight_with_half_of_the_gain_is_chosen_and_none_by_chance():
+def test_of_the_weights_with_half_of_the_gain_the_smallest_that_leaves_fewest_groups_behind_is_chosen():
     def chosen(*found):
-        trials = [(0.0, 0.0, 0.0), *found]
-        return neighbourhood.best([GammaTrial(gamma=g, recall=0, ndcg=0, gain=d, error=e) for g, d, e in trials])
+        rows = [(0.0, 0.0, 0.0, 9), *found]
+        return neighbourhood.best(
+            [GammaTrial(gamma=g, recall=0, ndcg=0, gain=d, error=e, behind=b) for g, d, e, b in rows]
+        )
 
-    assert chosen((0.25, 0.04, 0.01), (0.5, 0.06, 0.01), (1.0, 0.1, 0.02), (2.0, 0.08, 0.02)) == 0.5
-    assert chosen((0.25, 0.06, 0.04), (0.5, 0.1, 0.01)) == 0.5, "the smaller one's gain may be chance"
-    assert chosen((0.5, 0.1, 0.06), (1.0, 0.05, 0.01)) == 1.0
-    assert chosen((0.5, 0.1, 0.06), (1.0, -0.05, 0.01)) == 0
+    assert chosen((0.25, 0.04, 0.01, 0), (0.5, 0.06, 0.01, 0), (1.0, 0.1, 0.02, 0), (2.0, 0.08, 0.02, 0)) == 0.5
+    assert chosen((0.25, 0.04, 0.01, 0), (0.5, 0.06, 0.01, 2), (1.0, 0.1, 0.02, 2), (2.0, 0.08, 0.02, 1)) == 2.0
+    assert chosen((0.25, 0.06, 0.04, 0), (0.5, 0.1, 0.01, 0)) == 0.5, "the smaller one's gain may be chance"
+    assert chosen((0.5, 0.1, 0.06, 0), (1.0, 0.05, 0.01, 0)) == 1.0
+    assert chosen((0.5, 0.1, 0.06, 0), (1.0, -0.05, 0.01, 0)) == 0
     assert neighbourhood.best([]) == 0
