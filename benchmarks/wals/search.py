@@ -44,8 +44,8 @@ class Point:
         """lambda."""
         return self.ridge / (matrix.nnz / matrix.shape[0] + self.w0 * matrix.shape[1]) ** self.nu
 
-    def model(self, matrix: sp.csr_matrix):
-        """Return a WALSMatrixFactorization with these settings."""
+    def model(self, matrix: sp.csr_matrix, **more):
+        """Return a WALSMatrixFactorization with these settings, and more of its arguments."""
         from trainer import WALSMatrixFactorization
         from trainer.als.solver import Solver
         from trainer.als.weights import by_frequency
@@ -59,6 +59,7 @@ class Point:
             col_weights=by_frequency(np.bincount(matrix.indices, minlength=matrix.shape[1]), self.popularity),
             solver=Solver(self.solver, steps=self.steps),
             seed=self.seed,
+            **more,
         )
 
 

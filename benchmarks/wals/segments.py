@@ -23,8 +23,7 @@ from benchmarks.wals.defaults import DATA
 NAMES = ("last.fm", "sample, articles", "sample, shop", "sample, pages", "RetailRocket", "Google's GA4 shop")
 BY_TIME = "last.fm, the last day"  # held out: the views of that day, in place of each visitor's last item
 WITH_TERM = ", gamma auto"
-SEARCHED = "Google's GA4 shop, quick search"  # 16 trials by one worker
-CHOICES = (*NAMES, BY_TIME, *(name + WITH_TERM for name in (*NAMES, BY_TIME)), SEARCHED)
+CHOICES = (*NAMES, BY_TIME, *(name + WITH_TERM for name in (*NAMES, BY_TIME)))
 
 
 def run(module: str, *flags: str) -> None:
@@ -41,7 +40,7 @@ def flags_of(name: str, folder: Path) -> list[str]:
 
 def evaluation(name: str) -> dict[str, Any]:
     """Return the evaluation of a data set."""
-    data = name.removesuffix(WITH_TERM).removesuffix(", quick search")
+    data = name.removesuffix(WITH_TERM)
     folder = machine.output() / "segments" / "".join(letter if letter.isalnum() else "_" for letter in data)
     folder.mkdir(parents=True, exist_ok=True)
     config, dataset, figures = folder / "config.yaml", folder / "dataset", folder / "evaluation.json"
@@ -52,10 +51,6 @@ def evaluation(name: str) -> dict[str, Any]:
         run("pipeline.preprocess", *paths, *flags_of(data, folder), "--runner=FnApiRunner")
     if not model.exists():
         more = ["--set", "neighbourhood.gamma=auto"] if name.endswith(WITH_TERM) else []
-        if name == SEARCHED:
-            budget = ["--quick", "--trials=16", "--minutes=60", "--workers=1"]
-            run("trainer.tune", *paths, f"--study_dir={folder}/search", *budget, "--replace")
-            more = [f"--config={folder}/search/best.yaml"]
         run("trainer.task", *paths, f"--model_dir={model}", *more)
     run("trainer.evaluate", *paths, f"--model_dir={model}", f"--output_json={figures}")
     return json.loads(figures.read_text())

@@ -98,7 +98,7 @@ class SplitSettings(Section):
     share: float = Field(0.2, gt=0, lt=1)
     """random: share of each visitor's items that is held out, rounded down."""
     seed: int = Field(0, ge=0, le=2**63 - 1)
-    """random: seed of the hash that chooses the items."""
+    """Seed of the hash that chooses the items: for random, and for last_n among items of the same time."""
     min_items: int = Field(2, ge=2)
     """last_n, random: visitors with fewer items than this keep all of them."""
     test_input: str | None = None

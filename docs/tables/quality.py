@@ -123,14 +123,18 @@ def validation() -> str:
 
 def segments() -> str:
     """Return the groups of visitors that are behind a baseline, by data set."""
-    header = ("data", "visitors", "recall@20, WALS", "item kNN", "popularity", "groups", "weak spots", "trade-offs")
+    header = ("data", "visitors", "gamma", "WALS", "item kNN", "popularity", "groups", "weak spots", "trade-offs")
     return table(
         header,
         (
             (
                 row["data"],
                 row["visitors"],
-                *(f"{row['systems'][name]['recall']['value']:.4f}" for name in ("WALS", "item kNN", "popularity")),
+                f"{row.get('gamma', 0):g}",
+                *(
+                    " / ".join(f"{row['systems'][name][metric]['value']:.4f}" for metric in ("recall", "ndcg"))
+                    for name in ("WALS", "item kNN", "popularity")
+                ),
                 row["groups"],
                 _groups(row["weak_spots"]),
                 _groups(row["trade_offs"]),

@@ -101,13 +101,13 @@ def _drawn(pairs: pa.Table, split: SplitSettings) -> np.ndarray:
     """Return which pairs to hold out, bool[n]; pairs are ordered by visitor and item. A visitor keeps at least one."""
     visitors = pairs[VISITOR_ID].combine_chunks().indices.to_numpy()
     sizes = np.bincount(visitors, minlength=1)
-    if split.kind == "last_n":
-        keys, wanted = pairs[TIME_MS].to_numpy(), np.full(len(sizes), split.n)
+    keys = [hashes(pairs[VISITOR_ID], pairs[CONTENT_ID], split.seed)]
+    if split.kind == "last_n":  # by the hash among equal times: by contentId, one item of each list would be held out
+        keys, wanted = [*keys, pairs[TIME_MS].to_numpy()], np.full(len(sizes), split.n)
     else:
-        keys = hashes(pairs[VISITOR_ID], pairs[CONTENT_ID], split.seed)
         wanted = np.floor(sizes * split.share + 1e-9).astype(np.int64)  # 0.29 * 100 is below 29
     wanted = np.where(sizes >= split.min_items, np.minimum(wanted, sizes - 1), 0)
-    order = np.lexsort((keys, visitors))  # stable: of equal times, the greater contentId is the later one
+    order = np.lexsort((*keys, visitors))
     from_end = np.cumsum(sizes)[visitors[order]] - np.arange(len(order))  # 1 for a visitor's last
     held = np.zeros(len(order), bool)
     held[order] = from_end <= wanted[visitors[order]]

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from artifacts.paths import Dataset, Model, join, shard_name
 from configs import cli, reference
@@ -19,7 +20,9 @@ CONFIGS = sorted(path for path in SEARCH.parent.glob("*.yaml") if path != SEARCH
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_shipped_config_loads(path):
-    assert load_settings(str(path)).source.kind in ("ga360", "ga4", "table")
+    settings, given = load_settings(str(path)), yaml.safe_load(path.read_text())
+    assert settings.source.kind in ("ga360", "ga4", "table")
+    assert given.keys().isdisjoint({"rating", "training", "neighbourhood"}), "a source alone gets the same model"
 
 
 def write(tmp_path, text):

@@ -66,20 +66,6 @@ def divided(rows, **settings):
     return as_pairs(train), as_pairs(held_out), counts
 
 
-@pytest.mark.parametrize(("n", "min_items"), [(1, 2), (3, 2), (40, 2), (2, 14)])
-def test_the_last_items_of_each_visitor(n, min_items):
-    rows = views() + [(b"single", b"c1", 1.0, 5)]
-    pairs, expected = combined(rows), set()
-    for visitor in {visitor for visitor, _ in pairs}:
-        own = sorted((time, content) for (who, content), (_, time) in pairs.items() if who == visitor)
-        if len(own) >= min_items:
-            expected |= {(visitor, content) for _, content in own[max(1, len(own) - n) :]}
-    train, held_out, counts = divided(rows, kind="last_n", n=n, min_items=min_items)
-    assert set(held_out) == expected and train | held_out == pairs and len(train) + len(held_out) == len(pairs)
-    who = {visitor for visitor, _ in expected}
-    assert counts[splits.VISITORS] == len(who) and counts[splits.WITHOUT] == 41 - len(who)
-
-
 def mixed(code: int) -> int:
     """Return SplitMix64's mix in Python's integers."""
     mask = (1 << 64) - 1
@@ -96,15 +82,35 @@ def hashed(name: bytes, seed: int) -> int:
     return mixed(code)
 
 
+def plain_hash(visitor: bytes, content: bytes, seed: int) -> int:
+    """Return the hash of a pair in Python's integers."""
+    return mixed(hashed(visitor, seed) * 0x9E3779B97F4A7C15 + hashed(content, seed) & (1 << 64) - 1)
+
+
+@pytest.mark.parametrize(("n", "min_items"), [(1, 2), (3, 2), (40, 2), (2, 14)])
+def test_the_last_items_of_each_visitor_by_a_hash_among_equal_times(n, min_items):
+    rows = views() + [(b"single", b"c1", 1.0, 5)]
+    pairs, expected = combined(rows), set()
+    for visitor in {visitor for visitor, _ in pairs}:
+        own = sorted(
+            (time, plain_hash(visitor, content, 5), content)
+            for (who, content), (_, time) in pairs.items()
+            if who == visitor
+        )
+        if len(own) >= min_items:
+            expected |= {(visitor, content) for *_, content in own[max(1, len(own) - n) :]}
+    train, held_out, counts = divided(rows, kind="last_n", n=n, min_items=min_items, seed=5)
+    assert set(held_out) == expected and train | held_out == pairs and len(train) + len(held_out) == len(pairs)
+    who = {visitor for visitor, _ in expected}
+    assert counts[splits.VISITORS] == len(who) and counts[splits.WITHOUT] == 41 - len(who)
+
+
 @pytest.mark.parametrize("share", [0.2, 0.29, 0.9])
 def test_a_share_of_each_visitor_by_a_hash(share):
-    def plain(visitor: bytes, content: bytes, seed: int) -> int:
-        return mixed(hashed(visitor, seed) * 0x9E3779B97F4A7C15 + hashed(content, seed) & (1 << 64) - 1)
-
     rows = views()
     pairs, expected = combined(rows), set()
     for visitor in {visitor for visitor, _ in pairs}:
-        own = sorted((content for who, content in pairs if who == visitor), key=lambda c: plain(visitor, c, 7))
+        own = sorted((content for who, content in pairs if who == visitor), key=lambda c: plain_hash(visitor, c, 7))
         size = math.floor(len(own) * round(share * 100) / 100 + 1e-9)
         expected |= {(visitor, content) for content in own[len(own) - size :]}
     train, held_out, _ = divided(rows, kind="random", share=share, seed=7)
