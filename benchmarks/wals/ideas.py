@@ -21,6 +21,7 @@ from scipy.sparse.linalg import svds
 from benchmarks.support import data, machine
 from benchmarks.wals.quality import SETTINGS
 from benchmarks.wals.search import hold_out, measure
+from trainer.als.loop import Factorization
 
 K, PASSES, STEP = 256, 6, 6
 
@@ -44,7 +45,7 @@ def best(train: sp.csr_matrix, truth: sp.csr_matrix, values: sp.csr_matrix, star
     found: list[tuple[float, float]] = []
 
     class Watch:
-        def after_pass(self, state) -> None:
+        def after_pass(self, state: Factorization) -> None:
             ranking = measure(state.rows.table, state.cols.table, truth, train)
             found.append((ranking.recall, ranking.ndcg))
 
