@@ -73,8 +73,8 @@ class NeighbourhoodSettings(Section):
     """The item-item term of a score, next to the factors (docs/neighbourhood.md). A model stores it with its matrix."""
 
     gamma: NonNegativeFloat | Literal["auto"] = 0.0
-    """Weight of the term; 0 leaves it out. auto: a weight with half or more of the greatest gain in NDCG@20 on a
-    held-out part of the training data, 0 without a sure gain; this trains a second time."""
+    """Weight of the term; 0 leaves it out. auto: a weight with half or more of the greatest gain in NDCG@20 on a part
+    of the training data, 0 without a sure gain; this trains a second time."""
     neighbours: int = Field(50, ge=1, le=1000)
     """Related items that are kept for each item, those with the greatest relations."""
     power: float = Field(2.0, gt=0, le=4)
