@@ -2,6 +2,7 @@
 
 import datetime
 import re
+from collections import Counter
 from pathlib import Path
 
 import grpc
@@ -10,11 +11,16 @@ import yaml
 from google.cloud import bigquery
 
 from configs.errors import UserError
-from configs.settings import BigQuerySettings
+from configs.settings import BigQuerySettings, OutcomeSettings
 from pipeline.inspection import inspection
 from pipeline.inspection.sampling import tables
+from pipeline.outcomes.events import ga4, ga360
+from pipeline.outcomes.events.rows import Asked
+from pipeline.outcomes.transforms import read_source
 from pipeline.sources import inputs
 from pipeline.sources.bigquery import source as bigquery_source
+from pipeline.sources.items.pages import PageRules
+from pipeline.sources.select import source_of
 from tests.support.bigquery_server import PROJECT, SCHEMAS, relaying_streams, settings
 from tests.support.exports import SHARED, START, event, hit, interactions, session, write_ndjson
 
@@ -59,6 +65,29 @@ def samples(server):
         rows = f"sample.events_20210131 WHERE STARTS_WITH(event_date, '{month}')"
         server.rows(f"CREATE TABLE sample.months_{month}28 AS SELECT * FROM {rows}")  # noqa: S608 - a constant
     return server
+
+
+@pytest.mark.parametrize(
+    ("preset", "tables", "name"),
+    [("ga4_shop", "months_*", "Reach New Heights"), ("ga360_shop", "ga_sessions_*", "Category")],
+)
+def test_list_events_of_googles_samples_are_the_same_from_tables_and_files(samples, preset, tables, name):
+    """Exposures, clicks and purchases, with the columns and rows that the lists need of BigQuery."""
+    kind = preset.partition("_")[0]
+    asked, found = Asked(OutcomeSettings(list_name=name)), []
+    for section, place in ((samples.settings(), f"bq://{PROJECT}.sample.{tables}"), ({}, str(GOOGLE[kind][0]))):
+        made = settings(section, {"preset": preset, "input": place})
+        wide = made.model_copy(update={"source": read_source(made.source, asked)})
+        rules, counts, rows = PageRules(made.source.page, made.source.page_parameters), Counter(), []
+        with inputs.opened(wide) as opened:
+            source = source_of(wide.source, wide.rating, read=opened.read)
+            for path in opened.files:
+                for raw in source.read(path):
+                    extract = {"ga4": ga4, "ga360": ga360}[kind].rows(raw, made.source, rules, asked)
+                    rows += extract.table.filter(extract.table["ours"]).to_pylist()
+                    counts += extract.counts
+        found.append((sorted(map(str, rows)), counts))
+    assert found[0] == found[1] and len(found[0][0]) > 200
 
 
 @pytest.mark.parametrize(
