@@ -167,7 +167,7 @@ def test_windows_and_warnings(tmp_path, capsys):
         "! 0 % of the visitors come back on another day: widen the window",
         "! 25 % of the events have no visitor",
         "! view_item mostly carries 4 items, a list",
-        "! 1 records cannot be read",
+        "! 1 record cannot be read",
     ):
         assert said in text
 
@@ -184,7 +184,7 @@ def test_a_bot_is_suspected(tmp_path, capsys):
     rows = [event("bot", f"c{n}", 5, event_name="page_view", event_timestamp=str(10**15 + n)) for n in range(600)]
     rows += [event(f"v{n}", "c1", 5, event_name="page_view") for n in range(5)]
     lines = screen(capsys, str(write_ndjson(tmp_path / "events_1.json", rows)))
-    assert "bots        1 visitors, 600 views (over 500 views a day)" in lines
+    assert "bots        1 visitor, 600 views (over 500 views a day)" in lines
 
 
 GA4, GA360 = "google/ga4_events.parquet", "google/ga360_sessions_20170801.parquet"

@@ -180,7 +180,7 @@ def test_a_dry_run_prints_what_would_be_read_and_makes_nothing(server, tmp_path,
     preprocess.main(flags)
     said = capsys.readouterr().out
     assert f"-- the table bq://{PROJECT}.dry.ga_sessions_* by the Storage Read API\n" in said
-    assert "hits.customDimensions.index" in said and "-- 1 tables, 2024-01-01 to 2024-01-01\n-- would read " in said
+    assert "hits.customDimensions.index" in said and "-- 1 table, 2024-01-01 to 2024-01-01\n-- would read " in said
     assert (server.datasets(), server.tables("dry")) == before and not (tmp_path / "out").exists()
     server.rows("CREATE TABLE dry.items AS SELECT 'x' contentId, 1.5 margin")
     server.rows("CREATE TABLE dry.nameless AS SELECT 'x' id")
@@ -209,7 +209,7 @@ def test_pipeline_then_train_says_what_each_would_do(server, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     for said in (
         f"-- the table bq://{PROJECT}.analytics_123456789.events_* by the Storage Read API",
-        "-- 1 tables, 2024-01-01 to 2024-01-01",
+        "-- 1 table, 2024-01-01 to 2024-01-01",
         "-- would read ",
         "-- on DataflowRunner: ",
         "region=europe-west1",
