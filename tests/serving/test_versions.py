@@ -153,8 +153,8 @@ def test_the_newest_whole_version_answers_whatever_lies_beside_it(models, tmp_pa
         assert served(client) == 1
         # A copy that goes on: refused until it is whole.
         shutil.copytree(models[1] / "saved_model", root / "5", ignore=shutil.ignore_patterns("variables.data*"))
-        wait(lambda: state(client, 5)[0] == "END")
-        assert "cannot load" in state(client, 5)[1] and served(client) == 1
+        wait(lambda: "cannot load" in state(client, 5)[1])
+        assert state(client, 5)[0] == "END" and served(client) == 1
         shutil.copytree(models[1] / "saved_model", root / "5", dirs_exist_ok=True)
         wait(lambda: served(client) == 5)
         assert state(client, 1)[0] == "END" and "wals_model_version 5.0" in client.get("/metrics").text
