@@ -41,7 +41,7 @@ GENERAL = 50  # articles of a tag that is general: users wrote the tags while th
 GROUPS = {"1-5": (1, 5), "6-10": (6, 10), "11 and more": (11, None)}
 LOOKS = (
     "On vali: 128, 256 and 512 factors, w0, lambda, the exponents of the weights, mu, and rare tags left out. On pairs "
-    "held out of train: 25 ways out of few views. Test was measured by this file with --test four times: the second "
+    "held out of train: 25 ways out of few views. Test was measured by this file with --test five times: the second "
     "time after known items kept their trained lengths, and the regression stopped at a residual of 0.01; then with "
     "three ways back to the trained direction of articles of many views, of which train and another data set decided."
 )
