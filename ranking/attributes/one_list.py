@@ -25,13 +25,14 @@ def nearness(views: np.ndarray, few_views: int) -> np.ndarray:
 
 
 def metric(users: np.ndarray) -> np.ndarray:
-    """Return M float64 [d, d] of users float32 [n, d]: |v M| is the root mean square of the scores of an item v."""
+    """Return M float32 [d, d] of users float32 [n, d]: |v M| is the root mean square of the scores of an item v."""
     gramian = np.zeros((users.shape[1],) * 2)
     for start in range(0, len(users), 4096):
         block = users[start : start + 4096].astype(np.float64)
         gramian += block.T @ block
     floor = max(1e-9 * float(np.trace(gramian)) / len(gramian), 1e-30)  # a direction that no user has
-    return np.linalg.cholesky((gramian + floor * np.eye(len(gramian))) / max(len(users), 1))
+    root = np.linalg.cholesky((gramian + floor * np.eye(len(gramian))) / max(len(users), 1))
+    return root.astype(np.float32)
 
 
 def of_known(
