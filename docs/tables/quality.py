@@ -130,7 +130,7 @@ def segments() -> str:
             (
                 row["data"],
                 row["visitors"],
-                f"{row.get('gamma', 0):g}",
+                f"{row['gamma']:g}" if "gamma" in row else None,
                 *(
                     " / ".join(f"{row['systems'][name][metric]['value']:.4f}" for metric in ("recall", "ndcg"))
                     for name in ("WALS", "item kNN", "popularity")
