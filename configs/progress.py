@@ -26,11 +26,15 @@ class ProgressBar:
         """Print one line above the bar."""
         self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def update(self, completed: float, total: float | None = None, description: str | None = None) -> None:
-        """Move the bar, or print a line if the last one is old; a new total or description stays."""
+    def update(
+        self, completed: float, rows: str = "", *, total: float | None = None, description: str | None = None
+    ) -> None:
+        """Move the bar, or print a line if the last one is old; a new total or description stays.
+
+        rows: what is done in words, where the bar has no unit.
+        """
         self._total = self._total if total is None else total
         self._description = description or self._description
-        rows = ""
         if self._unit and self._total:
             rows = f"{completed:,.0f} of {self._total:,.0f} {self._unit}"
         self._bar.update(self._task, completed=completed, total=self._total, description=self._description, rows=rows)

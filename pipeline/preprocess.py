@@ -145,7 +145,8 @@ def preprocess(
     with publish.staged(root, "dataset", replace) as staging, inputs.opened(settings) as files:
         described = attributes.staged(join(staging, finalize.TEMPORARY))
         job = Job(settings, files, test_files, root, staging, started, sizes=sizes or Sizes(), **described)
-        with progress.waiting(f"preprocessing {counted(len(files.files), 'stream' if files.read else 'file')}"):
+        title = f"preprocessing {counted(len(files.files), 'stream' if files.read else 'file')}"
+        with progress.preprocessing(title, len(files.files)):
             result = transforms.run(job, options, partial(finalize.write_summary, path=join(staging, finalize.SUMMARY)))
         manifest = job.make_manifest(finalize.take_summary(staging))
         manifest.steps = counters.by_step(result)

@@ -6,10 +6,12 @@ The manifest keeps them, so that a reader sees which step moves most bytes and w
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from functools import cached_property
 from typing import Any
 
 _NAMESPACE = "wals"
+TALLY: Counter[str] = Counter()  # rows by step so far, and files read, of a job in this process; for its display alone
 
 
 class StepCounter:
@@ -28,6 +30,7 @@ class StepCounter:
 
     def add(self, rows: int, size: int) -> None:
         """Add rows and their bytes."""
+        TALLY[self._step] += rows
         for counter, number in zip(self._counters, (rows, size), strict=False):
             counter.inc(number)
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from configs.settings import PrivacySettings, RatingSettings, SourceSettings, SplitSettings
 from pipeline.beam.block_store import BlockStore
-from pipeline.beam.counters import StepCounter
+from pipeline.beam.counters import TALLY, StepCounter
 from pipeline.interactions import amounts, columns, sessions, splits
 from pipeline.interactions.blocks import interactions_in, make_blocks
 from pipeline.interactions.splits import Division
@@ -156,6 +156,7 @@ class _ReadFile(beam.DoFn):
         yield from self._added_up(ATTRIBUTES, values, _ITEM_SHARDS)
         yield from self._added_up(VISITORS, of_visitors, self._shards)
         yield beam.pvalue.TaggedOutput(COUNTS, counts)
+        TALLY["files"] += 1
 
     @staticmethod
     def _added_up(tag: str, values: list[pa.RecordBatch], shards: int) -> Iterator[beam.pvalue.TaggedOutput]:
