@@ -49,6 +49,18 @@ def check(path: Path, scratch: Path) -> None:
     _run([wals, "verify", "data/dataset", "data/model", "data/predictions"], work)
     _run([wals, "night", "--config", "nightly", "--date", "2024-01-06"], work)
     assert "live: 2024-01-06" in _run([wals, "status", "--config", "nightly"], work)
+    _public_data(wals, work)
+
+
+def _public_data(wals: Path, work: Path) -> None:
+    """Run the README's three commands on Google's public data, if an extract of it is here."""
+    extract = Path(os.environ.get("WALS_SHARED_DATA", "shared")) / "google" / "ga4_events.parquet"
+    if not extract.is_file():
+        print("Google's public data is not here (WALS_SHARED_DATA): its commands are not run")
+        return
+    for command in (["preprocess", "--input", extract.resolve()], ["train"], ["predict"]):
+        printed = _run([wals, *command, "--config", "public_ga4"], work)
+    assert "recommendations" in printed, printed
 
 
 def _project(work: Path) -> Path:
