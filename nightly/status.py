@@ -15,6 +15,7 @@ from artifacts.manifests import AliasManifest, LiveVersion
 from artifacts.paths import Nights
 from configs import cli
 from configs.errors import UserError
+from configs.nouns import counted
 from nightly import inputs
 from nightly.runs import live, record
 
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     age = (datetime.datetime.now(datetime.UTC).date() - datetime.date.fromisoformat(alias.live.date)).days
     if age > args.max_age_days:
         limit = f"more than {args.max_age_days:g}; run wals night"
-        raise UserError(f"{alias.live.name} is live, {age} days old, {limit}")
+        raise UserError(f"{alias.live.name} is live, {counted(age, 'day')} old, {limit}")
 
 
 def _describe(run: record.Record, alias: AliasManifest) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from artifacts import manifests, storage
 from artifacts.manifests import MANIFEST, DatasetManifest, Manifest, ModelManifest, PredictionsManifest
 from configs import cli, tables
 from configs.errors import UserError
+from configs.nouns import counted
 
 _SYSTEM = "WALS"
 _EPILOG = """\
@@ -85,7 +86,7 @@ def _describe(path: str, manifest: Manifest, changed: str, metrics: dict[str, st
     size = sum(file.bytes for file in manifest.all_files().values())
     if isinstance(manifest, DatasetManifest):
         counts = manifest.counts
-        date, text = manifest.created, f"{counts.users:,} x {counts.items:,}, {counts.interactions:,} pairs"
+        date, text = manifest.created, f"{counts.users:,} x {counts.items:,}, {counted(counts.interactions, 'pair')}"
         return Run(path, manifest.kind, date[:16], size, text, "", _differing(manifest.settings))
     if isinstance(manifest, ModelManifest):
         text = f"{manifest.users:,} x {manifest.items:,}, {manifest.embedding_dimension} dimensions"

@@ -14,6 +14,7 @@ import numpy as np
 
 from artifacts.manifests import SweepRecord
 from artifacts.sparse_rows import SparseRows
+from configs.nouns import counted
 from trainer.als import wals
 from trainer.als.basis import rotate
 from trainer.als.batches import Batches
@@ -103,7 +104,7 @@ def fit(
         ends = len(state.history) % 2 == 0 or len(state.history) == max_sweeps
         if ends and (reason := after_pass(state)):
             return reason
-    return f"{max_sweeps} sweeps done"
+    return f"{counted(max_sweeps, 'sweep')} done"
 
 
 def converged(history: list[SweepRecord], tolerance: float) -> str | None:

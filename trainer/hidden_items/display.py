@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from configs import tables
+from configs.nouns import counted
 from trainer.evaluation.intervals import Cells
 from trainer.hidden_items.measure import METRICS, NewItemsEvaluation
 
@@ -12,7 +13,7 @@ from trainer.hidden_items.measure import METRICS, NewItemsEvaluation
 def show(found: NewItemsEvaluation, k: int) -> None:
     """Print recall and NDCG at k: of hidden items among themselves, and of all items in one list."""
     console, names = Console(), [f"{metric}@{k}" for metric in METRICS]
-    tables.say(console, f"\n{found.items:,} items hidden from a training, among themselves:")
+    tables.say(console, f"\n{counted(found.items, 'item')} hidden from a training, among themselves:")
     among = tables.table("system", names)
     for system, cells in found.among_new.items():
         among.add_row(system, *_texts(cells, names))

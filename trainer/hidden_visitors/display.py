@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from configs import tables
+from configs.nouns import counted
 from trainer.evaluation.intervals import Cells
 from trainer.hidden_visitors.measure import METRICS, NewVisitorsEvaluation
 
@@ -12,7 +13,8 @@ from trainer.hidden_visitors.measure import METRICS, NewVisitorsEvaluation
 def show(found: NewVisitorsEvaluation, k: int) -> None:
     """Print recall and NDCG at k of hidden visitors, and the differences from popularity."""
     console, names = Console(), [f"{metric}@{k}" for metric in METRICS]
-    tables.say(console, f"\n{found.visitors:,} visitors hidden from a training, {found.pairs:,} items:")
+    visitors, items = counted(found.visitors, "visitor"), counted(found.pairs, "item")
+    tables.say(console, f"\n{visitors} hidden from a training, {items}:")
     table = tables.table("system", names)
     for system, cells in found.systems.items():
         table.add_row(system, *_texts(cells, names))

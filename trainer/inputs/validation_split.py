@@ -8,6 +8,7 @@ import numpy as np
 
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
+from configs.nouns import counted
 from configs.settings.search import ValidationSettings
 from trainer.inputs.hashing import hashes
 
@@ -28,7 +29,7 @@ class Split(NamedTuple):
         """Return a line about what is held out."""
         entries, visitors = self.held_out.entries, int(np.count_nonzero(self.held_out.lengths))
         how = "at random" if self.cut is None else f"from {np.datetime64(self.cut, 'D')} on"
-        return f"validation: {entries:,} items of {visitors:,} visitors, held out {how}"
+        return f"validation: {counted(entries, 'item')} of {counted(visitors, 'visitor')}, held out {how}"
 
 
 def divide(rows: SparseRows, days: np.ndarray | None, settings: ValidationSettings) -> Split:

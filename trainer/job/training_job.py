@@ -25,6 +25,7 @@ from artifacts.sparse_rows import SparseRows
 from artifacts.storage import locks
 from configs import cli
 from configs.errors import UserError
+from configs.nouns import counted
 from configs.settings import ColdStartSettings, NeighbourhoodSettings, TrainingSettings
 from ranking.neighbourhood import Neighbourhood
 from trainer.als import regularization, tf_collectives
@@ -157,7 +158,8 @@ class TrainingJob:
     def _assemble(self, display: cli.ProgressBar) -> Factorization:
         """Return the fit before its first sweep."""
         settings, info, cluster = self._settings, self._info, self._cluster
-        display.say(f"reading {info.interactions:,} interactions of {info.users:,} users and {info.items:,} items")
+        users, items = counted(info.users, "user"), counted(info.items, "item")
+        display.say(f"reading {counted(info.interactions, 'interaction')} of {users} and {items}")
         blocks = cluster.agree(lambda: assembly.read_blocks(settings, info, cluster))
         state = assembly.assemble(settings, Dataset(info.root), blocks, (info.users, info.items), cluster)
         assembly.check_complete(info, state)
@@ -254,8 +256,8 @@ def _describe(sweep: SweepRecord) -> str:
 def _print_summary(model_dir: str, manifest: ModelManifest) -> None:
     """Print the size of the model and why the training ended; each sweep has its line already."""
     Console().print(
-        f"model in {model_dir}: {manifest.users:,} users, {manifest.items:,} items, "
-        f"{manifest.interactions:,} interactions, {manifest.embedding_dimension} dimensions, "
+        f"model in {model_dir}: {counted(manifest.users, 'user')}, {counted(manifest.items, 'item')}, "
+        f"{counted(manifest.interactions, 'interaction')}, {counted(manifest.embedding_dimension, 'dimension')}, "
         f"{manifest.seconds:.1f} s; stopped: {manifest.stopped}",
         highlight=False,
         soft_wrap=True,

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from configs import cli, tables
+from configs.nouns import counted
 from configs.settings.search import SearchSettings
 from trainer.tuning.worker import BASELINE, FAILURE, PASSES, SECONDS, value_of
 
@@ -50,7 +51,7 @@ class Display:
         """Move the bar."""
         spent = time.monotonic() - self._started if self._search.minutes else self._done
         best = "" if self._best is None else f", best {self._search.metric_name} {self._best:.4f}"
-        self._bar.update(spent, description=f"{self._done} trials{best}")
+        self._bar.update(spent, description=f"{counted(self._done, 'trial')}{best}")
 
     def ready(self, line: str) -> None:
         """Print the line about the data, which all workers have alike, once."""

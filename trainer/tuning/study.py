@@ -21,6 +21,7 @@ from artifacts import publish
 from artifacts.storage import locks
 from configs import cli
 from configs.errors import UserError
+from configs.nouns import counted
 from configs.settings import RatingSettings, Settings
 from configs.settings.search import RATING_KIND, SearchSettings
 from ranking.machine import cores
@@ -183,7 +184,7 @@ def _search(settings: Settings, search: SearchSettings, dataset_dir: str, study:
     done = len(finished(optuna_study))
     left = -1 if search.trials is None else max(search.trials - done, 0)
     if done:
-        display.say(f"continuing after {done} trials, from {study.root}")
+        display.say(f"continuing after {counted(done, 'trial')}, from {study.root}")
     display.start(done, optuna_study)
     if left:
         workers = search.workers or cores()
