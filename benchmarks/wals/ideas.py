@@ -2,7 +2,7 @@
 
     python -m benchmarks.wals.ideas [--write]
 
-The settings are those of `benchmarks.wals.quality` at k = 256. Each training has six passes and is measured after each
+The settings are those of `benchmarks.wals.quality` at k = 64. Each training has six passes and is measured after each
 by recall@20 and NDCG@20 of what is held out of each sixth user; its best pass is kept. Test is never read.
 
 - SVD start: both tables start with the factors of the truncated SVD of the matrix, each entry divided by the square
@@ -23,7 +23,7 @@ from benchmarks.wals.quality import SETTINGS
 from benchmarks.wals.search import hold_out, measure
 from trainer.als.loop import Factorization
 
-K, PASSES, STEP = 256, 6, 6
+K, PASSES, STEP = 64, 6, 6
 
 
 def normalised(matrix: sp.csr_matrix, items: bool) -> sp.csr_matrix:

@@ -49,6 +49,15 @@ def gowalla_hold_outs() -> str:
     return table(("ridge", "a random fifth", "items differ in their share"), ((key, *row) for key, row in rows.items()))
 
 
+def ideas() -> str:
+    """Return recall and NDCG of the ideas that were tried on a hold-out of Gowalla's train."""
+    rows = (
+        (row["idea"], str(row["passes"]), f"{row['recall']:.4f}", f"{row['ndcg']:.4f}")
+        for row in results("ideas")["rows"]
+    )
+    return table(("", "best pass of six", "Recall@20", "NDCG@20"), rows)
+
+
 def neighbourhood_greatest() -> str:
     rows = (
         (
