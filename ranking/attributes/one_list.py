@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ranking import threads
 from ranking.heap import Best
 
+_ROWS = 1 << 14  # that a product adds up in float32
 _MILLION = 1_000_000  # so that the graph's integers and Python's round alike
 
 
@@ -26,10 +28,13 @@ def nearness(views: np.ndarray, few_views: int) -> np.ndarray:
 
 def metric(users: np.ndarray) -> np.ndarray:
     """Return M float32 [d, d] of users float32 [n, d]: |v M| is the root mean square of the scores of an item v."""
-    gramian = np.zeros((users.shape[1],) * 2)
-    for start in range(0, len(users), 4096):
-        block = users[start : start + 4096].astype(np.float64)
-        gramian += block.T @ block
+
+    def product(start: int) -> np.ndarray:
+        block = users[start : start + _ROWS]
+        return (block.T @ block).astype(np.float64)
+
+    products = threads.each(product, range(0, len(users), _ROWS))
+    gramian = np.sum([np.zeros((users.shape[1],) * 2), *products], axis=0)
     floor = max(1e-9 * float(np.trace(gramian)) / len(gramian), 1e-30)  # a direction that no user has
     root = np.linalg.cholesky((gramian + floor * np.eye(len(gramian))) / max(len(users), 1))
     return root.astype(np.float32)
