@@ -34,7 +34,7 @@ def main(site: Path = SITE) -> None:
     """Print the faults of all pages; exit with 1 if there is one."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        sys.exit("there is no Chromium; run make system")
+        sys.exit("chromium is not installed; run make system")
     count, pages = 0, sorted(path for path in site.rglob("*.html") if path.name != "404.html")  # it needs a server
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
