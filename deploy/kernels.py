@@ -15,6 +15,7 @@ import scipy.sparse
 from artifacts.sparse_rows import SparseRows
 from configs import cli
 from configs.settings import Settings
+from ranking.attributes.prior import fold_in
 from ranking.fold_in import Objective, Projection
 from ranking.topk import top_k
 from trainer import WALSMatrixFactorization
@@ -31,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = SparseRows.from_matrix(matrix)
     model = WALSMatrixFactorization(_USERS, _ITEMS).fit(matrix, passes=1)
     users, items = (factors.astype(np.float32) for factors in (model.get_row_factors(), model.get_col_factors()))
-    Projection(items, np.ones(_ITEMS), Objective()).solve(rows, np.ones(_USERS, np.float32))
+    projection = Projection(items, np.ones(_ITEMS), Objective())
+    fold_in(np.zeros_like(users), projection, rows, np.ones(_USERS, np.float32))
     visitors = np.bincount(rows.indices, minlength=_ITEMS)
     near = ItemKnn.of(rows, _ITEMS, Settings().evaluation.neighbours)
     lists = [top_k(users, items, rows.left_out(), _K).indices]
