@@ -42,5 +42,8 @@ def say(console: Console, text: str) -> None:
         if console.is_terminal or "COLUMNS" in os.environ:
             fixed = _FIXED.sub(lambda match: match[0].replace(" ", "\0"), line)
             indent = " " * (len(line) - len(line.lstrip()) + 2)
-            line = textwrap.fill(fixed, console.width, subsequent_indent=indent, break_on_hyphens=False)
+            # A long path stays whole, to be copied.
+            line = textwrap.fill(
+                fixed, console.width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+            )
         console.print(line.replace("\0", " "), highlight=False, soft_wrap=True)

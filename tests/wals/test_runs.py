@@ -11,7 +11,8 @@ def write(root, name, manifest):
     manifest.write(str(root / name / "manifest.json"))
 
 
-def test_each_output_is_listed_with_its_figures(tmp_path, capsys):
+def test_each_output_is_listed_with_its_figures(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)  # several workers of pytest set it
     model = model_manifest()
     other = model.model_copy(update={"users": 77})
     write(tmp_path, "b/dataset", dataset_manifest(users=1234, interactions=5678))

@@ -139,7 +139,7 @@ def test_runs(capsys):
 
 def test_a_comparison_of_datasets(capsys):
     counts = dict.fromkeys(("users", "items", "interactions", "median"), (123456789, 234567890))
-    dataset_display.show_comparison(SimpleNamespace(baseline="data/nights/" + "long/" * 20, **counts))
+    dataset_display.show_comparison(SimpleNamespace(baseline="data/nights/" + "long/" * 11, **counts))
     assert len([line for line in lines_of(capsys) if line.endswith("+90.0%")]) == 4
 
 
@@ -147,3 +147,9 @@ def test_a_log_has_a_sentence_in_one_line(capsys, monkeypatch):
     monkeypatch.delenv("COLUMNS")
     tables.say(Console(width=80), "word " * 40)
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_a_path_longer_than_the_screen_stays_whole(capsys):
+    path = "/data/" + "long/" * 20
+    tables.say(Console(width=80), f"{path}: dataset")
+    assert capsys.readouterr().out.splitlines() == [f"{path}:", "  dataset"]
