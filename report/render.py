@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from artifacts import storage
+from configs import cli
 from configs.settings import ReportSettings
 from report import amounts, excluded, headline, item_map, sections
 from report.inputs import Inputs
@@ -68,7 +69,8 @@ def page(inputs: Inputs, settings: ReportSettings) -> str:
 
 
 def _map(inputs: Inputs, settings: ReportSettings) -> dict[str, Any]:
-    drawn = item_map.draw(inputs.item_factors, inputs.rows.users_per_item, settings.map_items)
+    with cli.progress("drawing the map", stderr=True):
+        drawn = item_map.draw(inputs.item_factors, inputs.rows.users_per_item, settings.map_items)
     items = [inputs.items[index] for index in drawn.items]
     users = inputs.rows.users_per_item[drawn.items]
     ordered = sections.categories([inputs.category(item) for item in items], users)

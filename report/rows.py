@@ -8,6 +8,7 @@ import numpy as np
 
 from artifacts.paths import Dataset
 from artifacts.sparse_rows import SparseRows
+from configs import cli
 from ranking.examples import Row
 from trainer.inputs import dataset_rows
 
@@ -26,13 +27,16 @@ class RowStatistics:
 
 
 def read_rows(dataset: Dataset) -> RowStatistics:
-    """Read the users' rows; one file is in memory at a time."""
+    """Read the users' rows and show how far it is; one file is in memory at a time."""
     info = dataset_rows.read_info(dataset.root)
-    statistics = RowStatistics(np.zeros(info.items, np.int64), np.zeros(info.users, np.int64), [], {})
-    for block in info.row_files(dataset.items_for_user):
-        statistics.users_per_item[:] += np.bincount(block.indices, minlength=info.items)
-        statistics.items_per_user[block.keys] += block.lengths
-        statistics.candidates.extend(candidates(block))
+    statistics, done = RowStatistics(np.zeros(info.items, np.int64), np.zeros(info.users, np.int64), [], {}), 0
+    with cli.progress("reading", info.users, "visitors", stderr=True) as bar:
+        for block in info.row_files(dataset.items_for_user):
+            statistics.users_per_item[:] += np.bincount(block.indices, minlength=info.items)
+            statistics.items_per_user[block.keys] += block.lengths
+            statistics.candidates.extend(candidates(block))
+            done += len(block.keys)
+            bar.update(done)
     chosen = {candidate.key for candidate in statistics.candidates}
     for block in info.row_files(dataset.held_out):
         for row in np.flatnonzero(np.isin(block.keys, list(chosen))):
