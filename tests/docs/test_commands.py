@@ -36,6 +36,12 @@ def test_the_site_builds_strictly(tmp_path):
     assert not fetched, "nothing is fetched from elsewhere"
 
 
+def test_no_group_of_pages_has_more_than_seven():
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    groups = re.findall(r"^  - [^:\n]+:\n((?: {6}- .*\n)+)", navigation, re.MULTILINE)
+    assert len(groups) > 4 and max(group.count("\n") for group in groups) <= 7
+
+
 def test_the_architecture_names_modules_that_exist():
     named = set(re.findall(r"\b\w+\.py\b", ARCHITECTURE))
     assert named <= {path.name for path in ROOT.glob("[a-z]*/**/*.py")}
