@@ -11,7 +11,8 @@ import numpy as np
 from artifacts import catalogue, factor_tables, storage
 from artifacts.catalogue import Catalogue
 from artifacts.manifests import DatasetManifest, ModelManifest, PredictionsManifest
-from artifacts.paths import Dataset, Model, Predictions
+from artifacts.manifests.outcome import Outcome, OutcomeManifest, VersionOutcome
+from artifacts.paths import Dataset, Model, OutcomeFiles, Predictions
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from configs.settings import Settings
@@ -36,6 +37,7 @@ class Inputs:
     unmeasured: str  # the reason why `evaluation` is None, and what to do
     previous: dict[str, Any] | None  # the evaluation of an earlier model
     rules: dict[str, int]  # answers of the predictions by rule; empty if there are none of this model
+    outcome: VersionOutcome | None  # what the recommendations of this model did, if that was measured
     examples: list[visitors.Example]
 
     @property
@@ -83,6 +85,7 @@ def read(settings: Settings, need_catalogue: bool, need_evaluation: bool) -> Inp
         unmeasured=unmeasured,
         previous=previous,
         rules=_rules(settings.predictions_dir, trained),
+        outcome=_outcome(settings.outcome_dir, trained),
         examples=visitors.examples(model, dataset, rows, known, amount, settings.report),
     )
 
@@ -93,6 +96,18 @@ def _rules(predictions_dir: str | None, model: ModelManifest) -> dict[str, int]:
         return {}
     predictions = PredictionsManifest.read(Predictions(predictions_dir).manifest)
     return predictions.rules if predictions.model_fingerprint == model.digest() else {}
+
+
+def _outcome(directory: str | None, model: ModelManifest) -> VersionOutcome | None:
+    """Return what the recommendations of this model did, if the outcome that the config names has them."""
+    figures = OutcomeFiles(directory).figures if directory else ""
+    if not figures or not storage.exists(figures):
+        return None
+    try:
+        outcome = Outcome.model_validate_json(storage.read_bytes(figures))
+    except ValueError as error:
+        raise UserError(f"{figures} is not the outcome of this version; run {OutcomeManifest.COMMAND}") from error
+    return outcome.versions.get(model.digest()[:12])
 
 
 def _read_dataset(dataset: Dataset, model: Model, trained: ModelManifest) -> DatasetManifest:

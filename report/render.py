@@ -17,6 +17,7 @@ from configs.settings import ReportSettings
 from report import amounts, excluded, headline, item_map, sections
 from report.inputs import Inputs
 from report.quality.describe import describe
+from report.quality.online import happened
 
 _HERE = Path(__file__).parent
 _COLOURS = 10  # categories with a colour of their own
@@ -49,6 +50,7 @@ def page(inputs: Inputs, settings: ReportSettings) -> str:
         excluded=excluded.excluded(inputs.dataset),
         training=sections.training(inputs),
         quality=None if inputs.evaluation is None else describe(inputs.evaluation, inputs.previous),
+        happened=happened(inputs.outcome),
         changed=changed,
         defaults=defaults,
         versions={

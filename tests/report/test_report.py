@@ -101,6 +101,20 @@ def evaluation(digest, scale=1.0):
     return about | {"systems": systems, "by_activity": by_activity, "differences": differences}
 
 
+def outcome(version):
+    """Return the outcome of a version: 3 of 40 visitors came for something, 7 clicks on 88 exposures."""
+
+    def cell(value):
+        return {"value": value, "low": value - 0.03125, "high": None if value > 0.6 else value + 0.03125}
+
+    compared = {"live": cell(0.625), "popularity": cell(0.4375), "difference": cell(0.1875)}
+    whole = {"visitors": 3, "metrics": {"hit_rate@5": compared}}
+    ctr = {"exposures": 88, "clicks": 7, "ctr": cell(0.0796), "corrected": None}
+    tracked = {"whole": ctr, "by_rule": {"factors": ctr}, "by_rank": {}, "by_category": {}, "by_age": {}, "due": {}}
+    days = {"visitors": 40, "active": 3, "pairs": 4, "whole": whole}
+    return {"confidence": 0.95, "versions": {version: {"next_days": days, "tracked": tracked}}}
+
+
 def run(root, *flags):
     return cli.run(page.main, ["--config", str(root / "c.yaml"), *map(str, flags)])
 
@@ -261,7 +275,20 @@ def test_without_evaluation_catalogue_and_times(tmp_path, world, capsys):
     assert "is of another model. Run make evaluate." in capsys.readouterr().out
 
 
+def test_what_happened_after_the_model_was_live(tmp_path, world):
+    digest = ModelManifest.read(str(world / "model" / "manifest.json")).digest()
+    texts = []
+    for version in (digest[:12], "0" * 12):
+        (tmp_path / "outcome.json").write_text(json.dumps(outcome(version)))
+        assert run(world, "--set", f"outcome_dir={tmp_path}", "--output", tmp_path / "r.html") == 0
+        texts.append((tmp_path / "r.html").read_text())
+    shown = ("3 of 40 visitors", "0.6250", "0.4375", "+0.1875", "+0.1562 to +0.2188", "88 exposures", "0.0796")
+    assert all(text in texts[0] for text in shown)
+    assert "88 exposures" not in texts[1] and "What happened" not in texts[1], "it is of another model"
+
+
 def test_mistakes_are_one_line(tmp_path, world, capsys):
+    (tmp_path / "outcome.json").write_text("{}")
     other = write_dataset(tmp_path / "other", sp.eye_array(6, format="csr"))
     (tmp_path / "wrong.json").write_text('{"kind": "model"}')
     other_model = evaluation("0" * 64)
@@ -288,6 +315,7 @@ def test_mistakes_are_one_line(tmp_path, world, capsys):
         (("--previous_json", tmp_path / "wrong.json"), "is not an evaluation"),
         (("--catalogue", tmp_path / "none.csv"), "none.csv does not exist"),
         (("--catalogue", tmp_path / "titles.csv"), "has no column contentId"),
+        (("--set", f"outcome_dir={tmp_path}"), "is not the outcome of this version; run wals outcome --replace"),
         (("--set", "report.visitors=-1"), "report.visitors: Input should be greater"),
     ):
         capsys.readouterr()
