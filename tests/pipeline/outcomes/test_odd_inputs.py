@@ -245,11 +245,11 @@ def test_the_command(root, tmp_path, lists, capsys):
     flags = ["--config", str(config), "--input", str(tmp_path / "export" / "events_*")]
     assert cli.run(command.main, [*flags, "--lists"]) == 0
     printed = capsys.readouterr().out
-    assert NAME in printed and "1.0000" in printed and "exposures are of 1 visitors" in printed
+    assert NAME in printed and "1.0000" in printed and "exposures are of 1 visitor\n" in printed
     named = ["--list_name", NAME, "--predictions", str(root / "predictions"), "--datasets", str(root / "dataset")]
     assert cli.run(command.main, [*flags, *named]) == 0
     printed = capsys.readouterr().out
-    assert "1 exposures, 1 clicks: CTR 1.0000" in printed and max(map(len, printed.splitlines())) <= 80
+    assert "1 exposure, 1 click: CTR 1.0000" in printed and max(map(len, printed.splitlines())) <= 80
     assert cli.run(command.main, [*flags, *named]) == 2, "there is one already"
     assert "is not empty" in capsys.readouterr().err
     assert not list(tmp_path.glob("outcome.*")), "nothing is left next to the outcome"
