@@ -51,7 +51,7 @@ def environment(tree: Path) -> dict[str, str]:
     return os.environ | {
         "PATH": path,
         "VIRTUAL_ENV": str(tree / ".venv"),
-        "COLUMNS": "120",
+        "COLUMNS": "160",  # the longest verdict in one line
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
 
