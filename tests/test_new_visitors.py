@@ -20,6 +20,7 @@ from pipeline.prediction.items import Items
 from tests.support import quick_export
 from tests.support.datasets import write_dataset, write_items
 from tests.support.features import add_features, rows_of
+from tests.support.new_items import feature_of_each
 from trainer.job import training_job
 
 VISITORS, ITEMS, TOPICS, K = 200, 30, 5, 6
@@ -33,10 +34,7 @@ class Countries(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "country")])
     def user_features(self, country: tf.Tensor) -> dict[str, tf.Tensor]:
-        given = tf.strings.length(country) > 0
-        indices = tf.strings.to_number(tf.boolean_mask(country, given), tf.int64)
-        splits = tf.concat([[0], tf.cumsum(tf.cast(given, tf.int64))], 0)
-        return {"row_splits": splits, "indices": indices, "values": tf.ones_like(indices, tf.float32)}
+        return feature_of_each(country)
 
 
 class World:

@@ -26,15 +26,20 @@ SIGNATURES += "item_from_attributes", "factors_from_attributes", "serving_defaul
 SIGNATURES += tuple(f"{name}_with_items" for name in ("recommend", "audience", "similar_items", "explanation"))
 
 
+def feature_of_each(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Return rows of the feature that a text of digits names, in a graph; "" has none."""
+    given = tf.strings.length(numbers) > 0
+    indices = tf.strings.to_number(tf.boolean_mask(numbers, given), tf.int64)
+    splits = tf.concat([[0], tf.cumsum(tf.cast(given, tf.int64))], 0)
+    return {"row_splits": splits, "indices": indices, "values": tf.ones_like(indices, tf.float32)}
+
+
 class Topics(tf.Module):
     """Makes the features of World's items of their topic, as the SavedModel of a dataset does; "" has none."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "tags")])
     def item_features(self, tags: tf.Tensor) -> dict[str, tf.Tensor]:
-        given = tf.strings.length(tags) > 0
-        indices = tf.strings.to_number(tf.boolean_mask(tags, given), tf.int64)
-        splits = tf.concat([[0], tf.cumsum(tf.cast(given, tf.int64))], 0)
-        return {"row_splits": splits, "indices": indices, "values": tf.ones_like(indices, tf.float32)}
+        return feature_of_each(tags)
 
 
 class World:
