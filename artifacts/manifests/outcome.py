@@ -81,15 +81,36 @@ class Due(Part):
     per_touch: Estimate
 
 
+class ItemLift(Part):
+    """An item that was shown. lift: its clicks over those that its ranks have on average, with a Poisson interval."""
+
+    item: str
+    exposures: int
+    clicks: int
+    lift: Estimate
+
+
 class Tracked(Part):
     """The figures of the site's events of its list, while a version was live."""
 
     whole: ShownGroup
+    by_day: dict[str, ShownGroup] = Field(default_factory=dict)  # of the exposure, in UTC
     by_rank: dict[str, RankGroup]
     by_rule: dict[str, ShownGroup]
     by_category: dict[str, ShownGroup]
     by_age: dict[str, ShownGroup]
     due: dict[str, dict[str, Due]]  # carts, purchases and dwell, by rule
+    best: list[ItemLift] = Field(default_factory=list)  # of the items that are shown most
+    worst: list[ItemLift] = Field(default_factory=list)
+
+
+class Visitor(Part):
+    """A visitor as an example, without the id: items had in the dataset, the list, and what the visitor came for."""
+
+    rule: str
+    had: list[str]
+    listed: list[str]
+    came: list[str]
 
 
 class VersionOutcome(Part):
@@ -97,13 +118,16 @@ class VersionOutcome(Part):
 
     next_days: NextDays
     tracked: Tracked | None = None
+    hits: list[Visitor] = Field(default_factory=list)  # some of the visitors who came for an item of their list
+    misses: list[Visitor] = Field(default_factory=list)  # and of those who came for others alone
 
 
 class Outcome(Part):
-    """The figures by model_version; confidence: of their intervals."""
+    """The figures by model_version, and of all of them together; confidence: of their intervals."""
 
     confidence: float
     versions: dict[str, VersionOutcome] = Field(default_factory=dict)
+    together: VersionOutcome | None = None
 
 
 class RunRecord(Part):

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import pyarrow.compute as pc
 
 from artifacts.manifests.outcome import (
     Compared,
     Due,
     EntryGroup,
     Estimate,
+    ItemLift,
     NextDays,
     Outcome,
     RankGroup,
     ShownGroup,
     Tracked,
     VersionOutcome,
+    Visitor,
     VisitorGroup,
 )
 from configs.settings import EvaluationSettings
 from pipeline.outcomes.live.items import AGES
 from pipeline.outcomes.live.runs import Run
-from pipeline.outcomes.measures import positions
+from pipeline.outcomes.measures import items, positions
+from pipeline.outcomes.measures.items import UNKNOWN_RANK
 from pipeline.outcomes.measures.next_days import ACTIVITY, ALL, ENTRIES, NO_ITEMS, VISITORS
 from pipeline.outcomes.measures.tally import BUCKETS, Group, Tally
-from pipeline.outcomes.measures.tracked import CELL, DUE, SHOWN, UNKNOWN_RANK
+from pipeline.outcomes.measures.tracked import CELL, DAY, DUE, SHOWN
 from ranking.measures.bootstrap import Bootstrap
 
 Sums = np.ndarray  # float64 [BUCKETS]
+ALL_VERSIONS = "all versions"
 _ORDER = {name: place for place, name in enumerate([NO_ITEMS, *ACTIVITY, *AGES])}  # of groups that are not by name
 
 
@@ -35,7 +42,20 @@ def of_tally(tally: Tally, runs: tuple[Run, ...], settings: EvaluationSettings, 
     figures = _Figures(tally, settings, by_exposure)
     lengths = {run.version: run.length for run in runs}
     versions = {version: figures.of_version(version, length) for version, length in lengths.items()}
-    return Outcome(confidence=settings.confidence, versions=versions)
+    together = None
+    if lengths and len(set(lengths.values())) == 1:
+        _add_together(tally, list(lengths))
+        together = figures.of_version(ALL_VERSIONS, next(iter(lengths.values())))
+    return Outcome(confidence=settings.confidence, versions=versions, together=together)
+
+
+def _add_together(tally: Tally, versions: list[str]) -> None:
+    """Add the sums of all versions, as of one more."""
+    for key, sums in list(tally.sums.items()):
+        whole = (ALL_VERSIONS, *key[1:])
+        tally.sums[whole] = tally.sums[whole] + sums if whole in tally.sums else sums
+    for name in ("visitors", "active", "pairs"):
+        tally.counts[f"{ALL_VERSIONS}.{name}"] = sum(tally.counts[f"{version}.{name}"] for version in versions)
 
 
 class _Figures:
@@ -43,6 +63,7 @@ class _Figures:
 
     def __init__(self, tally: Tally, settings: EvaluationSettings, by_exposure: bool):
         self._tally, self._ks, self._by_exposure = tally, sorted(set(settings.k)), by_exposure
+        self._confidence = settings.confidence
         self._draws = Bootstrap(BUCKETS, settings.resamples, settings.confidence, settings.seed)
 
     def of_version(self, version: str, length: int) -> VersionOutcome:
@@ -64,7 +85,11 @@ class _Figures:
             by_category=entries["category"],
             by_age=entries["age"],
         )
-        return VersionOutcome(next_days=next_days, tracked=self._tracked(version))
+        hits, misses = (
+            [Visitor.model_validate_json(one.shown) for one in self._tally.examples.get((version, hit), ())]
+            for hit in (True, False)
+        )
+        return VersionOutcome(next_days=next_days, tracked=self._tracked(version), hits=hits, misses=misses)
 
     def _groups(self, *key: str) -> list[Group]:
         return sorted(self._tally.groups(*key), key=lambda group: _ORDER.get(group.name, len(_ORDER)))
@@ -114,16 +139,25 @@ class _Figures:
             by_rule[name] = self._shown(table[place].sum(0), corrected[place])
         of_items = {
             kind: {one.name: self._shown(one.sums) for one in self._groups(version, SHOWN, kind)}
-            for kind in ("category", "age")
+            for kind in (DAY, "category", "age")
         }
+        best, worst = self._items(version, by_rank)
         return Tracked(
             whole=self._shown(table.sum((0, 1))),
+            by_day=of_items[DAY],
             by_rank=by_rank,
             by_rule=by_rule,
             by_category=of_items["category"],
             by_age=of_items["age"],
             due=self._due(version, dict(zip(of_rule, table.sum(1), strict=True))),
+            best=best,
+            worst=worst,
         )
+
+    def _items(self, version: str, by_rank: Mapping[str, RankGroup]) -> tuple[list[ItemLift], list[ItemLift]]:
+        of_version = [batch.filter(pc.equal(batch[items.VERSION], version)) for batch in self._tally.items]
+        rates = {name: group.ctr.value or 0.0 for name, group in by_rank.items()}
+        return items.lifts(of_version, rates, self._confidence)
 
     def _by_position(self, table: np.ndarray, ranks: list[str]) -> tuple[list[Estimate | None], dict[str, Estimate]]:
         """Return the corrected CTR of each rule, and the examination of each known rank.

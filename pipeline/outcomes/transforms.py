@@ -27,7 +27,7 @@ from pipeline.outcomes.events.rows import Asked
 from pipeline.outcomes.live import lists
 from pipeline.outcomes.live.items import Items
 from pipeline.outcomes.live.runs import Run
-from pipeline.outcomes.measures import next_days, tracked
+from pipeline.outcomes.measures import items, next_days, tracked
 from pipeline.outcomes.measures.shard import Live, Shard, Tables, without_bots
 from pipeline.outcomes.measures.tally import Tally
 from pipeline.sources import privacy
@@ -37,7 +37,7 @@ from pipeline.sources.select import source_of
 from pipeline.sources.source import Source
 
 VIEWS, EVENTS, PREDICTED, HAD = "views", "events", "predicted", "had"
-_COUNTS = "counts"
+_COUNTS, _ITEMS = "counts", "items"
 _SHARD_BYTES = 1 << 25  # of input per shard, so that a worker has one in its memory
 _MAX_SHARDS = 4096
 _OF_LISTS: dict[str, tuple[ModuleType, Signal]] = {
@@ -100,9 +100,11 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         ("Dataset", of_visitors, _ReadHad(job)),
     ):
         parts.append(pipeline | label >> beam.Create(inputs) | f"Read{label}" >> beam.ParDo(step))
-    measured = parts | "All" >> beam.Flatten() | "ByShard" >> beam.GroupByKey() | "Measure" >> beam.ParDo(_Measure(job))
+    measure_all = beam.ParDo(_Measure(job)).with_outputs(_ITEMS, main="tallies")
+    measured = parts | "All" >> beam.Flatten() | "ByShard" >> beam.GroupByKey() | "Measure" >> measure_all
+    of_items = measured[_ITEMS] | "ByItems" >> beam.GroupByKey() | "AddUpItems" >> beam.MapTuple(_add_up_items)
     (
-        [measured, read[_COUNTS]]
+        [measured.tallies, read[_COUNTS], of_items]
         | "AllTallies" >> beam.Flatten()
         | "Sum" >> beam.CombineGlobally(_Merge())
         | "Finish" >> beam.Map(_finish, job)
@@ -174,7 +176,7 @@ class _ReadHad(_Reader):
 
 
 class _Measure(beam.DoFn):
-    """(shard, references) -> a tally."""
+    """(shard, references) -> a tally; sums of items by the shard of these on the side."""
 
     def __init__(self, job: Job):
         self._job, self._shared = job, Shared()
@@ -182,7 +184,7 @@ class _Measure(beam.DoFn):
     def setup(self) -> None:
         self._items = self._shared.acquire(lambda: _All([Items(run) for run in self._job.runs]))
 
-    def process(self, element: tuple[int, Iterable[tuple[str, bytes]]]) -> Iterator[Tally]:
+    def process(self, element: tuple[int, Iterable[tuple[str, bytes]]]) -> Iterator[object]:
         job, source = self._job, self._job.source()
         references: dict[str, list[bytes]] = {}
         for name, reference in element[1]:
@@ -196,7 +198,18 @@ class _Measure(beam.DoFn):
             job.runs, self._items.items, source, job.settings.outcome, tuple(sorted(set(job.settings.evaluation.k)))
         )
         measure(Tables.of(**tables), live, tally)
+        for batch in tally.items:
+            for shard, part in columns.split(batch, columns.shard_of(batch.column(items.CONTENT_ID), items.SHARDS)):
+                yield beam.pvalue.TaggedOutput(_ITEMS, (shard, columns.to_bytes(part)))
+        tally.items = []
         yield tally
+
+
+def _add_up_items(_: int, parts: Iterable[bytes]) -> Tally:
+    """Return a tally with the sums of the items of a shard that are shown most."""
+    tally = Tally()
+    tally.items = list(items.added_up(columns.from_bytes(iter(sorted(parts))).to_batches()))
+    return tally
 
 
 @dataclass

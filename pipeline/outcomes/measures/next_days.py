@@ -13,6 +13,8 @@ from artifacts.sparse_rows import SparseRows
 from pipeline.outcomes.live.items import Items
 from pipeline.outcomes.live.lists import LEFT_OUT, RANK, RULE, RUN
 from pipeline.outcomes.live.runs import Run
+from pipeline.outcomes.measures import examples
+from pipeline.outcomes.measures.examples import Met
 from pipeline.outcomes.measures.shard import Live, Shard
 from pipeline.outcomes.measures.tally import Tally
 from ranking import popularity
@@ -147,7 +149,8 @@ def _add(active: _Active, shard: Shard, live: Live, tally: Tally) -> None:
     run, items, size = active.run, active.items, len(active.places)
     codes = run.items + len(shard.items)
     truth, lists = active.of_places(active.came).rows(size), active.lists.entries[active.places]
-    left_out = SparseRows.empty(size) if run.include_seen else active.of_places(active.had).rows(size)
+    had = active.of_places(active.had).rows(size)
+    left_out = SparseRows.empty(size) if run.include_seen else had
     popular = popularity.first_k(items.by_popularity, items.popularity, left_out, run.length).indices
     ks = np.array([k for k in live.ks if k <= run.length] or [run.length])
     columns = [np.ones(size)]
@@ -164,6 +167,10 @@ def _add(active: _Active, shard: Shard, live: Live, tally: Tally) -> None:
     tally.add_groups((*key, "activity"), [*ACTIVITY, NO_ITEMS], groups, buckets, columns)
     for place, system in enumerate((lists, popular)):
         _add_entries(system, truth, (run, items), buckets, place, tally)
+    visitors = shard.visitors.take(pa.array(active.lists.visitors[active.places]))
+    met = Met(visitors, lists, active.lists.rules[active.places], had, truth)
+    for hit, drawn in examples.draw(met, are_hits(lists, truth, codes), items, shard.items):
+        tally.add_examples((run.version, hit), drawn)
 
 
 def _add_entries(

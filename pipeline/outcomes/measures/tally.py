@@ -7,39 +7,54 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 BUCKETS = 512  # of visitors, which resampling draws whole
+EXAMPLES = 4  # of a version with a hit, and as many without
 Key = tuple[str, ...]  # version, figure, kind of group, group
 
 
 class Tally:
-    """Sums, float64 [BUCKETS, columns], by their key; and counts by name."""
+    """Sums, float64 [BUCKETS, columns], by their key; counts by name; sums of items, and visitors as examples."""
 
     def __init__(self) -> None:
         self.sums: dict[Key, np.ndarray] = {}
         self.counts: Counter[str] = Counter()
+        self.items: list[pa.RecordBatch] = []  # columns of pipeline.outcomes.measures.items.ITEMS
+        self.examples: dict[tuple[str, bool], list[Drawn]] = {}  # by version and whether there is a hit
 
     def add(self, key: Key, buckets: np.ndarray, columns: Sequence[np.ndarray]) -> None:
         """Add columns float64 [n] each of rows in buckets, int64 [n]."""
         if not len(buckets):
             return
-        sums = np.stack([np.bincount(buckets, column, BUCKETS) for column in columns], axis=1)
-        self.sums[key] = self.sums[key] + sums if key in self.sums else sums
+        self._add(key, np.stack([np.bincount(buckets, column, BUCKETS) for column in columns], axis=1))
 
     def add_groups(
         self, key: Key, names: Sequence[str], groups: np.ndarray, buckets: np.ndarray, columns: Sequence[np.ndarray]
     ) -> None:
         """Add rows to their groups, int64 [n], by their names; see `add`."""
-        for group in np.unique(groups).tolist():
-            rows = groups == group
-            self.add((*key, names[group]), buckets[rows], [column[rows] for column in columns])
+        there = np.bincount(groups, minlength=len(names))
+        places = groups * BUCKETS + buckets
+        sums = [np.bincount(places, column, len(names) * BUCKETS).reshape(-1, BUCKETS) for column in columns]
+        for group in np.flatnonzero(there).tolist():
+            self._add((*key, names[group]), np.stack([column[group] for column in sums], axis=1))
+
+    def _add(self, key: Key, sums: np.ndarray) -> None:
+        self.sums[key] = self.sums[key] + sums if key in self.sums else sums
+
+    def add_examples(self, key: tuple[str, bool], drawn: Iterable[Drawn]) -> None:
+        """Add visitors as examples, of whom those with the least numbers are kept."""
+        self.examples[key] = sorted([*self.examples.get(key, []), *drawn])[:EXAMPLES]
 
     def merge(self, others: Iterable[Tally]) -> Tally:
         """Add other tallies to this one, and return it."""
         for other in others:
             for key, sums in other.sums.items():
-                self.sums[key] = self.sums[key] + sums if key in self.sums else sums
+                self._add(key, sums)
             self.counts.update(other.counts)
+            self.items += other.items
+            for of, drawn in other.examples.items():
+                self.add_examples(of, drawn)
         return self
 
     def groups(self, *key: str) -> Iterator[Group]:
@@ -47,6 +62,13 @@ class Tally:
         for found in sorted(self.sums):
             if found[: len(key)] == key and len(found) == len(key) + 1:
                 yield Group(found[-1], self.sums[found])
+
+
+class Drawn(NamedTuple):
+    """A visitor as an example: a pseudo-random number, by which some are chosen, and what is shown, as JSON."""
+
+    number: int
+    shown: str
 
 
 class Group(NamedTuple):

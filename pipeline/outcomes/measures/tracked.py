@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from artifacts.names import AMOUNT, TIME_MS
+from artifacts.names import AMOUNT, DAY_MS, TIME_MS
 from pipeline.outcomes.events.rows import (
     CART,
     CLICK,
@@ -22,19 +22,23 @@ from pipeline.outcomes.events.rows import (
     VERSION,
 )
 from pipeline.outcomes.live.lists import RANK, RULE, RUN
+from pipeline.outcomes.measures import items as of_items
 from pipeline.outcomes.measures.matching import Moments, firsts, last_before
 from pipeline.outcomes.measures.shard import Live, Shard
 from pipeline.outcomes.measures.tally import Tally
 
-SHOWN, DUE, CELL = "shown", "due", "cell"  # figures, and the groups of the first by rule and rank
-NOT_PREDICTED, UNKNOWN_RANK = "not in the predictions", "unknown"
+SHOWN, DUE = "shown", "due"  # figures
+CELL, DAY = "cell", "day"  # groups of the first: by rule and rank, and by day
+NOT_PREDICTED = "not in the predictions"
 DWELL = "dwell"
 _HOUR_MS = 3_600_000
-_RANKS = 50  # that are told apart
 
 
 class Exposures(NamedTuple):
-    """Exposures [n] in our list: their moments; run, int64; rank, int64, 0 if it is unknown; rule, object; visitor."""
+    """Exposures [n] in our list: their moments, and int64 each the run, the rank, 0 if it is unknown, and codes.
+
+    rule: a place in `rules`.
+    """
 
     moments: Moments
     run: np.ndarray
@@ -42,6 +46,7 @@ class Exposures(NamedTuple):
     rule: np.ndarray
     visitor: np.ndarray
     item: np.ndarray
+    rules: list[str]
 
 
 class Following(NamedTuple):
@@ -121,13 +126,15 @@ def _exposures(shard: Shard, live: Live, moments: Moments, rows: np.ndarray, tal
     predicted = shard.tables.predicted
     listed = place >= 0
     tally.counts["lists.exposures_not_in_predictions"] += int((~listed).sum())
-    rule, rank = np.full(len(rows), NOT_PREDICTED, object), np.zeros(len(rows), np.int64)
-    rule[listed] = np.array(predicted[RULE].take(pa.array(place[listed])).to_pylist(), object)
+    coded = predicted[RULE].combine_chunks().dictionary_encode()
+    rules = [*coded.dictionary.to_pylist(), NOT_PREDICTED]
+    rule, rank = np.full(len(rows), len(rules) - 1), np.zeros(len(rows), np.int64)
+    rule[listed] = coded.indices.to_numpy()[place[listed]]
     rank[listed] = predicted[RANK].to_numpy()[place[listed]]
     shown = positions != NO_POSITION
     tally.counts["lists.exposures_without_position"] += int((~shown).sum())
     rank[shown] = np.maximum(positions[shown] - live.options.first_position + 1, 0)
-    return Exposures(moments.take(rows), run, rank, rule, visitor, item)
+    return Exposures(moments.take(rows), run, rank, rule, visitor, item, rules)
 
 
 def _runs(versions: pa.ChunkedArray, times_ms: np.ndarray, live: Live, tally: Tally) -> np.ndarray:
@@ -139,11 +146,14 @@ def _runs(versions: pa.ChunkedArray, times_ms: np.ndarray, live: Live, tally: Ta
     starts, ends = (np.array([getattr(run, name) for run in live.runs], np.int64) for name in ("start_ms", "end_ms"))
     names = np.array([run.version for run in live.runs], object)
     run = np.searchsorted(starts, times_ms, side="right") - 1
-    sent = np.array([value and value.decode("utf-8", "replace") for value in versions.to_pylist()], object)
-    newest = run.copy()
-    for version in {value for value in sent if value}:
+    coded = versions.combine_chunks()
+    codes, newest = coded.indices.fill_null(-1).to_numpy(), run.copy()
+    for code in np.unique(codes[codes >= 0]).tolist():
+        version = coded.dictionary[code].as_py().decode("utf-8", "replace")
+        if not version:
+            continue
         of_version = np.flatnonzero(names == version)
-        rows = sent == version
+        rows = codes == code
         place = np.searchsorted(starts[of_version], times_ms[rows], side="right") - 1
         run[rows] = np.append(of_version, -1)[place] if len(of_version) else -1
         tally.counts["lists.skipped.version_not_in_predictions"] += int((run[rows] < 0).sum())
@@ -170,28 +180,26 @@ def _places_in_lists(shard: Shard, run: np.ndarray, visitor: np.ndarray, item: n
 
 
 def _add_shown(shard: Shard, live: Live, exposures: Exposures, clicked: np.ndarray, tally: Tally) -> None:
-    """Add exposures and their clicks by rule and rank, category and age."""
+    """Add exposures and their clicks by rule and rank, day, category, age and item."""
+    ranks = [of_items.rank_name(rank) for rank in range(of_items.RANKS + 2)]
+    cells = [f"{rule}\t{rank}" for rule in exposures.rules for rank in ranks]
+    grouped = np.clip(exposures.rank, 0, len(ranks) - 1)
     for number, (run, items) in enumerate(zip(live.runs, live.items, strict=True)):
         rows = np.flatnonzero(exposures.run == number)
         if not len(rows):
             continue
         columns = [np.ones(len(rows)), clicked[rows].astype(float)]
         buckets = shard.buckets[exposures.visitor[rows]]
-        cells = [
-            f"{rule}\t{rank_name(rank)}" for rule, rank in zip(exposures.rule[rows], exposures.rank[rows], strict=True)
-        ]
-        names, groups = np.unique(np.array(cells, object).astype(str), return_inverse=True)
-        tally.add_groups((run.version, SHOWN, CELL), names.tolist(), groups, buckets, columns)
-        codes = items.codes_of(shard.items)[exposures.item[rows]]
-        for kind, of_items in (("category", items.categories), ("age", items.ages)):
-            tally.add_groups((run.version, SHOWN, kind), of_items.names, items.group(of_items, codes), buckets, columns)
-
-
-def rank_name(rank: int) -> str:
-    """Return the name of the group of a rank, such as `03`."""
-    if rank <= 0:
-        return UNKNOWN_RANK
-    return f"{rank:02d}" if rank <= _RANKS else f"{_RANKS + 1}+"
+        of_cell = exposures.rule[rows] * len(ranks) + grouped[rows]
+        tally.add_groups((run.version, SHOWN, CELL), cells, of_cell, buckets, columns)
+        days, of_day = np.unique(exposures.moments.times_ms[rows] // DAY_MS, return_inverse=True)
+        names = [str(np.datetime64(day, "D")) for day in days.tolist()]
+        tally.add_groups((run.version, SHOWN, DAY), names, of_day, buckets, columns)
+        each = exposures.item[rows]
+        tally.items.append(of_items.of_version(run.version, each, grouped[rows], clicked[rows], shard.items))
+        codes = items.codes_of(shard.items)[each]
+        for kind, groups in (("category", items.categories), ("age", items.ages)):
+            tally.add_groups((run.version, SHOWN, kind), groups.names, items.group(groups, codes), buckets, columns)
 
 
 def _add_due(shard: Shard, live: Live, touched: Touched, following: Following, tally: Tally) -> None:
@@ -205,7 +213,6 @@ def _add_due(shard: Shard, live: Live, touched: Touched, following: Following, t
     exposure, value = touched.exposure[place[due]], np.nan_to_num(values[due])
     for number, run in enumerate(live.runs):
         rows = exposures.run[exposure] == number
-        rules, of_rule = np.unique(exposures.rule[exposure[rows]].astype(str), return_inverse=True)
-        buckets = shard.buckets[exposures.visitor[exposure[rows]]]
+        of_rule, buckets = exposures.rule[exposure[rows]], shard.buckets[exposures.visitor[exposure[rows]]]
         columns = [np.ones(int(rows.sum())), value[rows]]
-        tally.add_groups((run.version, DUE, kind), rules.tolist(), of_rule, buckets, columns)
+        tally.add_groups((run.version, DUE, kind), exposures.rules, of_rule, buckets, columns)

@@ -172,6 +172,8 @@ def test_a_later_version_and_one_that_was_rolled_back(root, tmp_path, lists):
     assert (monday.tracked.whole.exposures, tuesday.tracked.whole.exposures) == (1, 4)
     assert list(monday.tracked.by_rank) == ["01"] and list(tuesday.tracked.by_rank) == ["03"], "their ranks then"
     assert (monday.next_days.pairs, tuesday.next_days.pairs) == (1, 1)
+    assert (figures.together.tracked.whole.exposures, figures.together.next_days.pairs) == (5, 2)
+    assert [group.exposures for group in figures.together.tracked.by_day.values()] == [1, 1, 2, 1]
     assert [run.live_until for run in manifest.runs] == ["2024-01-03T00:00:00+00:00", "2024-01-10T00:00:00+00:00"]
     manifest, figures = measured(of(root, tmp_path, rows, predictions=both, version_field="param.version"))
     assert [figures.versions[name].tracked.whole.exposures for name in ("monday", "tuesday")] == [2, 2]

@@ -55,7 +55,7 @@ class World:
         write_export(root, self.events + self.odd)
         self.settings = settings(root)
         self.manifest, outcome = measured(self.settings)
-        self.figures = outcome.versions["monday"]
+        self.figures, self.together = outcome.versions["monday"], outcome.together
         self.root, self.had = root, self._had(Dataset(str(root / "dataset")))
 
     @staticmethod
@@ -156,13 +156,14 @@ def test_exposures_and_clicks_are_those_of_plain_loops(world):
                 mine[-1][4] = 1
     tracked = world.figures.tracked
     assert (tracked.whole.exposures, tracked.whole.clicks) == (len(exposures), sum(one[4] for one in exposures))
-    by_rank, by_rule = defaultdict(lambda: [0, 0]), defaultdict(lambda: [0, 0])
-    for visitor, item, _, position, clicked in exposures:
+    by_rank, by_rule, by_day = (defaultdict(lambda: [0, 0]) for _ in range(3))
+    for visitor, item, at, position, clicked in exposures:
         rule = world.lists[visitor].rule if item in world.lists[visitor].items else "not in the predictions"
-        for counts in (by_rank[f"{position:02d}"], by_rule[rule]):
+        for counts in (by_rank[f"{position:02d}"], by_rule[rule], by_day[str(np.datetime64(at, "ms"))[:10]]):
             counts[0] += 1
             counts[1] += clicked
-    for found, expected in ((tracked.by_rank, by_rank), (tracked.by_rule, by_rule)):
+    assert list(tracked.by_day) == sorted(by_day) and len(by_day) == DAYS + 1
+    for found, expected in ((tracked.by_rank, by_rank), (tracked.by_rule, by_rule), (tracked.by_day, by_day)):
         assert {name: [one.exposures, one.clicks] for name, one in found.items()} == dict(expected)
         assert all(one.ctr.value == pytest.approx(one.clicks / one.exposures) for one in found.values())
     assert tracked.by_rank["01"].examination.value == 1
@@ -170,6 +171,31 @@ def test_exposures_and_clicks_are_those_of_plain_loops(world):
     assert excluded["lists.skipped.duplicate_exposure"] == excluded["lists.skipped.repeated_click"] == 1
     assert excluded["lists.skipped.click_without_exposure"] == 1
     assert world.manifest.counts["lists.exposures_not_in_predictions"] == 1
+    assert world.together.tracked.whole == tracked.whole and world.together.next_days == world.figures.next_days
+
+
+def test_items_and_visitors_as_examples(world):
+    """Lifts are over what the ranks expect; a visitor with a hit came for an item of the list."""
+    tracked, truth = world.figures.tracked, world.truth()
+    clicks = {rank: group.ctr.value for rank, group in tracked.by_rank.items()}
+    for one in (tracked.best[0], tracked.worst[0]):
+        shown_at = [
+            item["item_list_index"]
+            for row in world.events
+            if row["event_name"] == "view_item_list"
+            for item in row["items"]
+            if item["item_id"] == one.item
+        ]
+        expected = sum(clicks[f"{int(position):02d}"] for position in shown_at)
+        assert one.exposures - len(shown_at) in (0, 1) and one.lift.value == pytest.approx(one.clicks / expected, 0.05)
+    assert tracked.best[0].lift.value > 1 > tracked.worst[0].lift.value
+    of_lists = {(one.rule, tuple(one.items)): visitor for visitor, one in world.lists.items()}
+    for are_hits, visitors in ((True, world.figures.hits), (False, world.figures.misses)):
+        assert len(visitors) == 4
+        for one in visitors:
+            visitor = of_lists[one.rule, tuple(one.listed)]
+            assert set(one.came) <= truth[visitor] and set(one.had) <= world.had[visitor]
+            assert bool(set(one.came) & set(one.listed)) == are_hits or len(one.came) == 10
 
 
 def test_purchases_are_due_to_the_last_click_within_a_day(world):
