@@ -123,6 +123,7 @@ class Night(Output):
     refit_model = Below("refit", "model")  # the model of `whole_dataset`, started from the measured one
     evaluation = Below(EVALUATION)
     predictions = Below("predictions")
+    outcome = Below("outcome")  # of the versions that were live before, if nightly.outcome_nights is set
 
     def log(self, step: str) -> str:
         """Return the path of a step's output."""

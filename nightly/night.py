@@ -51,7 +51,9 @@ class Runner:
         try:
             parent = self._parent(run)
             self._write_config(run, parent)
-            self._run_steps(run, Plan(self.settings, run.night, run.night.config, run.manifest.inputs, parent))
+            measured = live.before(self.nights, run.manifest.date, self.settings.nightly.outcome_nights)
+            plan = Plan(self.settings, run.night, run.night.config, run.manifest.inputs, parent, measured)
+            self._run_steps(run, plan)
         except BaseException as error:
             if run.status == record.RUNNING:
                 run.end(record.FAILED, f"{type(error).__name__}: {error}".strip())
@@ -97,6 +99,7 @@ class Runner:
         """Write the settings of the steps next to the run."""
         tree, night = self.settings.model_dump(mode="json"), run.night
         tree |= {"dataset_dir": night.dataset, "model_dir": night.model, "predictions_dir": night.predictions}
+        tree["outcome_dir"] = night.outcome
         tree["training"]["warm_start"] = parent.model_dir if parent else None
         tree["validation"]["baseline"] = self.settings.validation.baseline or self._baseline(run)
         storage.write_bytes(night.config, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode())
@@ -124,6 +127,8 @@ class Runner:
             if not step.applies(self.settings):
                 if step.skipped:
                     self.say(f"{run.name} {step.name}: {step.skipped}")
+            elif reason := step.reason_to_skip(plan):
+                self.say(f"{run.name} {step.name}: {reason}")
             elif self.only in (None, step.name):
                 self._run_step(run, step, plan)
             elif NAMES.index(step.name) < NAMES.index(self.only):
@@ -133,6 +138,8 @@ class Runner:
 
     def _require(self, run: Record, step: Step) -> None:
         """Require that a step before the one asked for is done, by this command or by another."""
+        if step.optional:
+            return
         if problem := step.damage(run.night):
             raise UserError(f"{run.name}: {step.name} is not done ({problem}); run it first")
         if run.step(step.name).status == "gate failed":
@@ -181,6 +188,9 @@ class Runner:
         problem = f"exit status {status}: {last_line}" if status else step.damage(run.night)
         if problem:
             run.update_step(step.name, status="failed", message=problem)
+            if step.optional:
+                self.say(f"{run.name} {step.name}: failed, {problem}; the night goes on without it")
+                return
             run.end(record.FAILED, f"{step.name}: {problem}")
             raise StepError(f"{run.name}: {step.name} failed, {problem}; its output is in {run.night.log(step.name)}")
         run.update_step(step.name, status="done")

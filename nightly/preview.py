@@ -29,12 +29,21 @@ def show(settings: Settings, only: str | None, say: Callable[[str], None] = prin
     attempts = record.attempts(nights, str(date))
     night = run.night if run else nights.night(str(date), max(attempts, default=0) + 1)
     parent = run.manifest.parent if run else version
-    plan = Plan(settings, night, night.config, tables, parent if settings.nightly.warm_start else None)
+    plan = Plan(
+        settings,
+        night,
+        night.config,
+        tables,
+        parent if settings.nightly.warm_start else None,
+        live.before(nights, str(date), settings.nightly.outcome_nights),
+    )
     repeated = False
     for step in STEPS:
         if not step.applies(settings):
             if step.skipped:
                 say(f"{step.name}: {step.skipped}")
+        elif reason := step.reason_to_skip(plan):
+            say(f"{step.name}: {reason}")
         elif only in (None, step.name):
             repeated = repeated or run is None or not _is_done(run, step, plan)
             command = f"python -m {PREFIX}{' '.join(step.command(plan))}"

@@ -10,9 +10,11 @@ from dataclasses import asdict
 
 from artifacts import publish, storage
 from artifacts.manifests import ModelManifest
-from artifacts.paths import Model
+from artifacts.manifests.outcome import ONLINE, Outcome, online
+from artifacts.paths import Model, OutcomeFiles
 from configs import cli
 from configs.errors import GateError
+from ranking.measures.bootstrap import Cell
 
 _EPILOG = """\
 The dataset must have a split. Exit status: 0, 3 if a requirement is not met, 2 for a mistake.
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     requirements = [gate.Requirement.parse(text) for text in args.require]
     beats = [gate.baseline(text, bool(args.against)) for text in args.beats]
-    more = {rule.k for rule in requirements if rule.k is not None}
+    more = {rule.k for rule in requirements if rule.k is not None and rule.part != ONLINE}
     measured = settings.evaluation.model_copy(update={"k": tuple(sorted({*settings.evaluation.k, *more}))})
     with display.progress() as progress:
         evaluation = evaluate(dataset_dir, model_dir, measured, args.against, progress)
@@ -60,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         visitors = visitors_measure.measure(dataset_dir, ModelManifest.read(Model(model_dir).manifest), measured)
     parts = {
         gate.NEW_ITEMS: new.among_new[measure.ATTRIBUTES] if new else None,
+        ONLINE: _online(settings.outcome_dir),
         gate.NEW_VISITORS: visitors.systems[visitors_measure.ATTRIBUTES] if visitors else None,
     }
     rules = gate.check(evaluation, requirements, beats, parts)
@@ -78,6 +81,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"all figures: {output}")
     if failed := [rule.summary for rule in rules if not rule.passed]:
         raise GateError(f"the gate is closed: {'; '.join(failed)}")
+
+
+def _online(outcome_dir: str | None) -> dict[str, Cell]:
+    """Return the figures of what was live, if wals outcome has measured them there."""
+    figures = OutcomeFiles(outcome_dir).figures if outcome_dir else ""
+    if not figures or not storage.exists(figures):
+        return {}
+    found = online(Outcome.model_validate_json(storage.read_bytes(figures)))
+    return {name: Cell(*(number or 0.0 for number in (one.value, one.low, one.high))) for name, one in found.items()}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -130,6 +130,23 @@ class Outcome(Part):
     together: VersionOutcome | None = None
 
 
+ONLINE = "online"  # the part of a gate's rule that names a figure of what was live
+
+
+def online(outcome: Outcome) -> dict[str, Estimate]:
+    """Return the figures of all versions together that a gate and a dashboard can name, as far as they are there."""
+    whole = outcome.together
+    if whole is None:
+        return {}
+    found: dict[str, Estimate | None] = {}
+    if tracked := whole.tracked:
+        found["ctr"] = tracked.whole.ctr
+    for name, metric in (whole.next_days.whole.metrics if whole.next_days.whole else {}).items():
+        kind, _, k = name.partition("@")
+        found |= {name: metric.live, f"{kind}_gain@{k}": metric.difference}
+    return {name: estimate for name, estimate in found.items() if estimate and estimate.value is not None}
+
+
 class RunRecord(Part):
     """One directory of predictions, and when it was live: ISO 8601 in UTC."""
 

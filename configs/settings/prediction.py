@@ -133,9 +133,11 @@ class NightlySettings(Section):
     directory: str = "data/nightly"
     """Directory of the runs and of live.json, which names the live version; local or gs://."""
     require: tuple[str, ...] = ()
-    """Conditions that a model must meet to go live, e.g. ["recall@20>=0.1"]."""
+    """Conditions that a model must meet to go live, e.g. ["recall@20>=0.1"]; ctr[online]>=0.02 is of what was live."""
     beats: tuple[str, ...] = ("popularity",)
     """Baselines that a model must beat to go live, by the names that trainer.evaluate prints."""
+    outcome_nights: NonNegativeInt = 0
+    """Number of the last versions that went live whose outcome each night measures, at most keep; 0 measures none."""
     refit: bool = False
     """After the gate, train once more with the entries that the split held out; that model goes live."""
     warm_start: bool = True

@@ -24,8 +24,9 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 CONFIG: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("wals_nightly.yaml").read_text(encoding="utf-8"))
 PROJECT, REGION, POLL = CONFIG["project"], CONFIG["region"], CONFIG["poll_seconds"]
 REFIT = ("refit_preprocess", "refit") if CONFIG["refit"] else ()
-STEPS = ("preprocess", "train", "evaluate", *REFIT, "predict", "promote")
-ON_DATAFLOW = ("preprocess", "refit_preprocess", "predict")
+OUTCOME = ("outcome",) if CONFIG["outcome"] else ()
+STEPS = ("preprocess", *OUTCOME, "train", "evaluate", *REFIT, "predict", "promote")
+ON_DATAFLOW = ("preprocess", "outcome", "refit_preprocess", "predict")
 
 _DATE = "(params.date or (data_interval_end - macros.timedelta(days=1)) | ds)"
 DATE = f"{{{{ {_DATE} }}}}"

@@ -16,9 +16,10 @@ from scipy.special import entr
 
 from artifacts import storage
 from artifacts.items_table import ItemsTable
-from artifacts.manifests import DatasetManifest, Manifest, ModelManifest, PredictionsManifest
+from artifacts.manifests import DatasetManifest, Manifest, ModelManifest, OutcomeManifest, PredictionsManifest
+from artifacts.manifests.outcome import ONLINE, Outcome, online
 from artifacts.names import CONTENT_ID, DAY_SECONDS, VISITORS
-from artifacts.paths import Dataset, Model, Night, Nights, Output, Predictions
+from artifacts.paths import Dataset, Model, Night, Nights, OutcomeFiles, Output, Predictions
 from configs.settings import NightlySettings
 from nightly.runs import live, record
 from nightly.runs.record import Record
@@ -40,6 +41,9 @@ _HELP = {
     "rwse": "Root weighted squared error after the last sweep.",
     "sweeps": "Sweeps of the training.",
     "rating_drift": "Jensen-Shannon divergence of the ratings from those of the live model's dataset, in bits.",
+    "exposures": "Recommendations shown on the last day of the window, as the site's tags report them.",
+    "clicks": "Clicks on them.",
+    "outcome_warnings": "Warnings of the outcome, which are in its manifest.",
     "item_drift": "Jensen-Shannon divergence of the visitors by item from those of the live model's dataset, in bits.",
 }
 
@@ -79,7 +83,24 @@ def describe(nights: Nights, run: Record) -> dict[str, Any]:
         line |= {"warm_start": model.start.digest is not None}
     if predictions := _finished(PredictionsManifest, Predictions(night.predictions)):
         line |= {name: predictions.counts[name] for name in _PREDICTION_COUNTS if name in predictions.counts}
-    return line | {"quality": _quality(night)}
+    return line | {"quality": _quality(night)} | _outcome(run)
+
+
+def _outcome(run: Record) -> dict[str, Any]:
+    """Return what the versions that were live before did, with intervals, and the exposures of the run's last day."""
+    files = OutcomeFiles(run.night.outcome)
+    manifest = _finished(OutcomeManifest, files)
+    if manifest is None:
+        return {}
+    outcome = Outcome.model_validate_json(storage.read_bytes(files.figures))
+    tracked = outcome.together.tracked if outcome.together else None
+    of_day = tracked.by_day.get(run.manifest.date) if tracked else None
+    return {
+        ONLINE: {name: estimate.model_dump() for name, estimate in online(outcome).items()},
+        "exposures": of_day.exposures if of_day else 0,
+        "clicks": of_day.clicks if of_day else 0,
+        "outcome_warnings": len(manifest.warnings),
+    }
 
 
 def _finished(manifest: type[M], output: Output) -> M | None:
@@ -165,6 +186,10 @@ def to_text(line: dict[str, Any]) -> bytes:
         gauge(name, text, line.get(name))
     gauges("rejected", "Rejected rows by reason.", "reason", line.get("rejected", {}))
     gauges("quality", "Metrics on held-out data.", "metric", line["quality"])
+    for limit in ("value", "low", "high"):
+        values = {name: each[limit] for name, each in line.get(ONLINE, {}).items() if each[limit] is not None}
+        name, text = ("online", "") if limit == "value" else (f"online_{limit}", f": {limit} limit of the interval")
+        gauges(name, f"Figures of what was live{text}.", "metric", values)
     return generate_latest(registry)
 
 

@@ -23,6 +23,12 @@ def read(nights: Nights) -> AliasManifest:
     return AliasManifest.parse(text, nights.live)
 
 
+def before(nights: Nights, date: str, number: int) -> tuple[LiveVersion, ...]:
+    """Return the last versions before a date that went live and were not withdrawn, oldest first, `number` at most."""
+    earlier = [version for version in read(nights).versions if version.date < date]
+    return tuple(earlier[-number:] if number else ())
+
+
 def promote(nights: Nights, version: LiveVersion) -> str | None:
     """Put a version live; return the reason if it may not: it was withdrawn, or a newer version is live."""
     with _changing(nights) as alias:

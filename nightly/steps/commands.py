@@ -11,8 +11,17 @@ from typing import Any
 
 from artifacts import checksums, storage
 from artifacts.checksums import digest_of
-from artifacts.manifests import DatasetManifest, InputTable, LiveVersion, Manifest, ModelManifest, PredictionsManifest
-from artifacts.paths import Night
+from artifacts.manifests import (
+    DatasetManifest,
+    InputTable,
+    LiveVersion,
+    Manifest,
+    ModelManifest,
+    OutcomeManifest,
+    PredictionsManifest,
+)
+from artifacts.manifests.outcome import ONLINE
+from artifacts.paths import Dataset, Night, OutcomeFiles
 from artifacts.storage import locks
 from configs.settings import BIGQUERY, Settings
 from nightly import inputs
@@ -43,6 +52,7 @@ class Plan:
     config: str  # the file of settings that the commands read
     tables: list[InputTable]  # of the window
     parent: LiveVersion | None  # its model is where the training starts; None for a cold start
+    measured: tuple[LiveVersion, ...] = ()  # whose outcome is measured, oldest first
 
 
 class Step(abc.ABC):
@@ -56,6 +66,7 @@ class Step(abc.ABC):
     manifest: type[Manifest] | None  # the class of the output's manifest; None if the output is a JSON file
     applies: Callable[[Settings], bool] = staticmethod(lambda settings: True)  # whether a night has this step
     skipped = ""  # the message if the step does not apply
+    optional = False  # whether the night goes on if the step fails
 
     @abc.abstractmethod
     def flags(self, plan: Plan) -> tuple[str, ...]:
@@ -87,6 +98,10 @@ class Step(abc.ABC):
             return f"{output} is damaged"
         return None
 
+    def reason_to_skip(self, plan: Plan) -> str | None:
+        """Return why there is nothing to do for this step, None if there is."""
+        return None
+
     def wait(self, night: Night) -> None:
         """Wait until a command of a killed night has ended; raise UserError if another run writes the output."""
         output = self.output(night)
@@ -114,6 +129,34 @@ class Preprocess(Step):
     def inputs(self, plan: Plan) -> Any:
         tables = inputs.tables_of_attributes(plan.settings)  # a file's checksum is among those of the settings
         return [table.model_dump() for table in (*plan.tables, *tables)]
+
+
+class Outcome(Step):
+    """The export, and the predictions of versions that were live -> what these did."""
+
+    name = "outcome"
+    module = "pipeline.outcome"
+    output = attrgetter("outcome")
+    settings = frozenset({"outcome", "source", "rating", "privacy", "evaluation", "nightly.outcome_nights"})
+    manifest = OutcomeManifest
+    applies = attrgetter("nightly.outcome_nights")
+    optional = True  # recommendations must not grow old because they cannot be measured
+
+    def reason_to_skip(self, plan: Plan) -> str | None:
+        return None if plan.measured else "nothing was live before"
+
+    def flags(self, plan: Plan) -> tuple[str, ...]:
+        nights = [Night(version.predictions_dir.rpartition("/")[0]) for version in plan.measured]
+        datasets = [version.dataset_dir for version in plan.measured]
+        # With a refit, the predictions are from the dataset with nothing held out.
+        datasets += [night.whole_dataset for night in nights if storage.exists(Dataset(night.whole_dataset).manifest)]
+        predictions = json.dumps([version.predictions_dir for version in plan.measured])
+        options = ("--set", f"outcome.predictions={predictions}", "--set", f"outcome.datasets={json.dumps(datasets)}")
+        return ("--outcome_dir", self.output(plan.night), *options, "--replace")
+
+    def inputs(self, plan: Plan) -> Any:
+        tables = [table.model_dump() for table in plan.tables]
+        return {"versions": [version.predictions_dir for version in plan.measured], "tables": tables}
 
 
 class Train(Step):
@@ -157,7 +200,10 @@ class Evaluate(Step):
         return ("--dataset_dir", night.dataset, "--model_dir", night.model, "--output_json", night.evaluation, *rules)
 
     def inputs(self, plan: Plan) -> Any:
-        return {"model": outputs.model_digest(plan.night.model)}
+        model = {"model": outputs.model_digest(plan.night.model)}
+        if not any(ONLINE in rule for rule in plan.settings.nightly.require):
+            return model
+        return model | {ONLINE: _checksum(OutcomeFiles(plan.night.outcome).figures)}
 
 
 class RefitPreprocess(Preprocess):
@@ -205,11 +251,14 @@ class Predict(Step):
         return {"model": outputs.model_digest(live_model(plan.settings, plan.night))}
 
 
-STEPS: tuple[Step, ...] = (Preprocess(), Train(), Evaluate(), RefitPreprocess(), Refit(), Predict())
+STEPS: tuple[Step, ...] = (
+    *(Preprocess(), Outcome(), Train(), Evaluate()),
+    *(RefitPreprocess(), Refit(), Predict()),
+)
 PROMOTE = "promote"  # the last step, which runs no command
 NAMES = (*(step.name for step in STEPS), PROMOTE)
 # Every setting that changes what a night puts live; nightly.refit decides which model that is.
-SETTINGS = frozenset({"nightly.refit"}).union(*(step.settings for step in STEPS))
+SETTINGS = frozenset({"nightly.refit"}).union(*(step.settings for step in STEPS if not step.optional))
 
 
 def live_model(settings: Settings, night: Night) -> str:

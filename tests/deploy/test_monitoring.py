@@ -20,7 +20,7 @@ MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
 
 
 def test_figures_of_a_run_as_a_line_and_as_prometheus_reads_them(site, tmp_path):
-    site.configure(textfile=str(tmp_path / "wals.prom"))
+    site.configure(textfile=str(tmp_path / "wals.prom"), outcome_nights=2)
     for number in (2, 3):
         assert site.run(site.day(number)) == 0
     lines = [json.loads(line) for line in Path(site.nights.figures).read_text().splitlines()]
@@ -30,6 +30,8 @@ def test_figures_of_a_run_as_a_line_and_as_prometheus_reads_them(site, tmp_path)
     ]
     last = lines[-1]
     assert (last["interactions"], last["rows_rejected"], last["loss"], last["warm_start"]) == (9, 1, 12.5, True)
+    assert "online" not in lines[0] and last["online"]["ctr"] == {"value": 0.1, "low": 0.05, "high": 0.2}
+    assert (last["exposures"], last["clicks"], last["outcome_warnings"]) == (10, 1, 1)
     assert last["quality"] == {"recall@20": 0.25, "coverage@20": 0.5}
     assert 0 < last["rating_drift"] < 0.1 and 0 < last["item_drift"] < 0.1
     text = (tmp_path / "wals.prom").read_text()
@@ -39,6 +41,8 @@ def test_figures_of_a_run_as_a_line_and_as_prometheus_reads_them(site, tmp_path)
         for sample in family.samples
     }
     assert samples["wals_nightly_quality", "recall@20"] == 0.25
+    assert samples["wals_nightly_online", "ctr"] == 0.1 and samples["wals_nightly_online_low", "ctr"] == 0.05
+    assert samples["wals_nightly_online", "hit_rate_gain@10"] == 0.1 and samples["wals_nightly_exposures",] == 10
     assert samples["wals_nightly_rejected", "records.malformed"] == 1
     assert samples["wals_nightly_status", "promoted"] == 1 and samples["wals_nightly_status", "failed"] == 0
     end = datetime.datetime(2024, 1, 5, tzinfo=datetime.UTC).timestamp()
@@ -73,7 +77,7 @@ def expressions() -> dict[str, str]:
 
 
 def test_the_dashboard_and_the_rules_ask_for_what_there_is(site, tmp_path):
-    site.configure(textfile=str(tmp_path / "wals.prom"))
+    site.configure(textfile=str(tmp_path / "wals.prom"), outcome_nights=2)
     for number in (2, 3):
         assert site.run(site.day(number)) == 0
     families = text_string_to_metric_families((tmp_path / "wals.prom").read_text())

@@ -52,7 +52,7 @@ def test_each_command_is_one_that_its_program_takes(task, monkeypatch):
     values = {"config": "configs/nightly.yaml", "date": "2024-01-06"}
     words = pipelines.command(SPEC, task, values)
     assert read(words) is None
-    on_dataflow = task in ("preprocess", "refit-preprocess", "predict")
+    on_dataflow = task in ("preprocess", "outcome", "refit-preprocess", "predict")
     assert (f"beam.job_name=wals-2024-01-06-{task}" in words) == on_dataflow
 
 

@@ -292,3 +292,34 @@ def test_an_unfinished_table_does_not_make_a_night(site, capsys, name, include_i
     assert site.run(site.day(3), *flags) == 2
     assert "no table of 2024-01-04 matches" in capsys.readouterr().err
     assert site.world.calls == [] and site.live == "2024-01-03.1"
+
+
+def test_the_outcome_of_the_last_versions_is_measured(site, capsys):
+    """Not of withdrawn ones; if it fails, the night goes on."""
+    site.configure(outcome_nights=2)
+    measured = []
+    original = site.world.__call__
+
+    def execute(command, say, timeout_s):
+        if command[0] == "pipeline.outcome":
+            sets = [word.partition("=")[2] for word in command if word.startswith("outcome.")]
+            measured.append([yaml.safe_load(value) for value in sets])
+        return original(command, say, timeout_s)
+
+    def night(number: int, *flags: str) -> int:
+        argv = ["--config", site.config, "--date", site.day(number), *flags]
+        return cli.run(lambda argv: run.main(argv, execute), argv)
+
+    assert [night(number) for number in range(4)] == [0] * 4
+    assert "2024-01-01.1 outcome: nothing was live before" in capsys.readouterr().out
+    nights = [site.nights.night(site.day(day), 1) for day in range(3)]
+    assert measured == [
+        [[night.predictions for night in some], [night.dataset for night in some]]
+        for some in (nights[:1], nights[:2], nights[1:])
+    ]
+    assert record.newest(site.nights, site.day(3)).manifest.figures["exposures"] == 20
+    assert night(3) == 0 and len(measured) == 3, "done already"
+    site.world.fails["pipeline.outcome"] = 2
+    assert night(4) == 0 and site.live == "2024-01-05.1"
+    assert "pipeline.outcome was made to fail; the night goes on without it" in capsys.readouterr().out
+    assert "exposures" not in record.newest(site.nights, site.day(4)).manifest.figures

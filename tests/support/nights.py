@@ -30,11 +30,24 @@ from artifacts.manifests import (
     SweepRecord,
     TrainedOn,
 )
-from artifacts.paths import Nights
+from artifacts.manifests.outcome import (
+    Compared,
+    Estimate,
+    NextDays,
+    Outcome,
+    OutcomeManifest,
+    OutcomeSections,
+    ShownGroup,
+    Tracked,
+    VersionOutcome,
+    VisitorGroup,
+)
+from artifacts.paths import Nights, OutcomeFiles
 from configs import cli
 from configs.settings import (
     ColdStartSettings,
     DatasetSettings,
+    OutcomeSettings,
     PredictionSettings,
     RatingSettings,
     SourceSettings,
@@ -143,6 +156,8 @@ class World:
             text = f"{read_output(flags['--dataset_dir'])}, k {settings['training']['embedding_dimension']} <- {came}"
             start = StartAccount(digest="d" if parent else None)
             write_output(flags["--model_dir"], "model", text, start=start)
+        elif module == "pipeline.outcome":
+            _write_outcome(flags["--outcome_dir"], settings["outcome"]["predictions"], settings["source"]["end_date"])
         elif module == "trainer.evaluate":
             ours = {"recall@20": {"value": 0.25, "low": 0.2, "high": 0.3}, "coverage@20": {"value": 0.5}}
             content = {"kind": "evaluation", "systems": {"WALS": ours}}
@@ -151,6 +166,31 @@ class World:
             write_output(flags["--output_dir"], "predictions", f"by {read_output(flags['--model_dir'])}")
         say("fine")
         return 0
+
+
+def _write_outcome(root: str, predictions: Sequence[str], day: str) -> None:
+    """Write an outcome with as many exposures as there are versions, a tenth of which are clicked."""
+    size = len(predictions)
+    ctr = Estimate(value=0.1, low=0.05, high=0.2)
+    shown = ShownGroup(exposures=10 * size, clicks=size, ctr=ctr)
+    tracked = Tracked(whole=shown, by_day={day: shown}, by_rank={}, by_rule={}, by_category={}, by_age={}, due={})
+    hits = Compared(live=ctr, popularity=ctr, difference=ctr)
+    group = VisitorGroup(visitors=size, metrics={"hit_rate@10": hits})
+    days = NextDays(visitors=size, active=size, pairs=size, whole=group)
+    figures = Outcome(confidence=0.95, together=VersionOutcome(next_days=days, tracked=tracked))
+    storage.write_bytes(OutcomeFiles(root).figures, figures.model_dump_json().encode())
+    sections = OutcomeSections(outcome=OutcomeSettings(), source=SourceSettings(), resamples=1, confidence=0.95, seed=0)
+    OutcomeManifest(
+        created="2024-01-08T03:00:00+00:00",
+        seconds=1.5,
+        runs=[],
+        counts={},
+        lists={},
+        excluded={},
+        warnings=["a warning"],
+        files={"outcome.json": describe_bytes(figures.model_dump_json().encode())},
+        settings=sections,
+    ).write(f"{root}/manifest.json")
 
 
 def _write_statistics(root: str) -> None:

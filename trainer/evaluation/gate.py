@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from artifacts.manifests.outcome import ONLINE
 from configs.errors import UserError
 from trainer.evaluation.baselines import KNN, POPULAR, RECENT, WALS
 from trainer.evaluation.evaluation import Evaluation
@@ -15,8 +16,11 @@ from trainer.evaluation.intervals import Cells
 from trainer.evaluation.metrics import ALL_METRICS, RMSE
 
 NEW_ITEMS, NEW_VISITORS = "new_items", "new_visitors"
+_LIMIT = r"(?:\[(new_items|new_visitors|online)(?:\.(low|high))?\])?"
 _SIGNS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
-_RULE = re.compile(r"\s*([a-z_]+)(?:@(\d+))?(?:\[(new_items|new_visitors)\])?\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*")
+_RULE = re.compile(rf"\s*([a-z_]+)(?:@(\d+))?{_LIMIT}\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*")
+_ONLINE_METRICS = ("hit_rate", "recall", "hit_rate_gain", "recall_gain")  # at K
+CTR = "ctr"
 
 
 @dataclass(frozen=True)
@@ -28,25 +32,29 @@ class Requirement:
     k: int | None
     sign: str
     bound: float
-    part: str | None = None  # NEW_ITEMS or NEW_VISITORS, which the setting of evaluation of this name measures
+    part: str | None = None  # NEW_ITEMS or NEW_VISITORS, which the setting of evaluation of this name measures; ONLINE
+    limit: str = ""  # low or high: that limit of the interval counts, in place of the value
 
     @classmethod
     def parse(cls, text: str) -> Requirement:
         """Read a rule such as recall@20>=0.15; raise UserError if it is not one, or names an unknown metric."""
         match = _RULE.fullmatch(text)
         try:
-            name, k, part, sign, bound = match.groups()  # type: ignore[union-attr]
+            name, k, part, limit, sign, bound = match.groups()  # type: ignore[union-attr]
             number = float(bound)
         except (AttributeError, ValueError):
             raise UserError(f"--require {text}: write it as METRIC@K>=NUMBER, e.g. recall@20>=0.15") from None
-        if name not in (*ALL_METRICS, RMSE):
-            raise UserError(f"--require {text}: no metric {name} (known: {', '.join((*ALL_METRICS, RMSE))})")
-        if (k is None) != (name == RMSE):
-            raise UserError(f"--require {text}: write it as {name if name == RMSE else f'{name}@20'}{sign}{bound}")
+        known = (*_ONLINE_METRICS, CTR) if part == ONLINE else (*ALL_METRICS, RMSE)
+        if name not in known:
+            raise UserError(f"--require {text}: no metric {name} (known: {', '.join(known)})")
+        if (k is None) != (name in (RMSE, CTR)):
+            of_part = f"[{part}]" if part else ""
+            form = name if name in (RMSE, CTR) else f"{name}@20"
+            raise UserError(f"--require {text}: write it as {form}{of_part}{sign}{bound}")
         if k is not None and int(k) < 1:
             raise UserError(f"--require {text}: K must be at least 1")
         metric, at = (name, None) if k is None else (f"{name}@{int(k)}", int(k))
-        return cls(text, metric, at, sign, number, part)
+        return cls(text, metric, at, sign, number, part, limit or "")
 
 
 def baseline(text: str, against: bool) -> str:
@@ -67,7 +75,7 @@ class Rule:
 
     rule: str
     passed: bool
-    value: float
+    value: float | None  # None if it was not measured
     short_by: float  # how much the value, or the interval of the difference, lacks; 0 if the rule is met
     summary: str  # the outcome in words
 
@@ -84,11 +92,19 @@ def check(
 
     A system is beaten if the paired difference's interval is above zero in each headline metric.
     """
-    rules = [
-        _meets(_cells_of_new(requirement, parts) if requirement.part else evaluation.cells[WALS], requirement)
-        for requirement in requirements
-    ]
+    rules = [_required(evaluation, requirement, parts) for requirement in requirements]
     return rules + [_beats(evaluation, name) for name in beats]
+
+
+def _required(evaluation: Evaluation, requirement: Requirement, parts: Mapping[str, Cells | None]) -> Rule:
+    if requirement.part == ONLINE:
+        cells = parts.get(ONLINE) or {}
+        if requirement.metric in cells:
+            return _meets(cells, requirement)
+        # A first night has nothing that was live, and tags that broke must not keep an old model live.
+        summary = f"{requirement.metric}[{ONLINE}] was not measured (outcome_dir), so it is not required"
+        return Rule(requirement.text, True, None, 0.0, summary)
+    return _meets(_cells_of_new(requirement, parts) if requirement.part else evaluation.cells[WALS], requirement)
 
 
 def _cells_of_new(requirement: Requirement, parts: Mapping[str, Cells | None]) -> Cells:
@@ -107,13 +123,14 @@ def _meets(cells: Cells, requirement: Requirement) -> Rule:
         raise UserError(
             f"--require {requirement.text}: {requirement.metric} needs ratings in the export (source.rating_column)"
         )
-    passed = bool(_SIGNS[requirement.sign](cell.value, requirement.bound))
-    short = 0.0 if passed else abs(requirement.bound - cell.value)
+    value = getattr(cell, requirement.limit or "value")
+    passed = bool(_SIGNS[requirement.sign](value, requirement.bound))
+    short = 0.0 if passed else abs(requirement.bound - value)
     direction = "below" if requirement.sign.startswith(">") else "above"
     outcome = f"as {requirement.text} requires" if passed else f"{_digits(short)} {direction} {requirement.bound:g}"
     metric = f"{requirement.metric}[{requirement.part}]" if requirement.part else requirement.metric
     summary = f"{metric} is {cell.text()}, {outcome}"
-    return Rule(requirement.text, passed, cell.value, short, summary)
+    return Rule(requirement.text, passed, value, short, summary)
 
 
 def _beats(evaluation: Evaluation, name: str) -> Rule:

@@ -21,7 +21,7 @@ class Tally:
         self.sums: dict[Key, np.ndarray] = {}
         self.counts: Counter[str] = Counter()
         self.items: list[pa.RecordBatch] = []  # columns of pipeline.outcomes.measures.items.ITEMS
-        self.examples: dict[tuple[str, bool], list[Drawn]] = {}  # by version and whether there is a hit
+        self.examples: dict[tuple[str, bool], list[Drawn]] = {}  # by version, and whether they have a hit
 
     def add(self, key: Key, buckets: np.ndarray, columns: Sequence[np.ndarray]) -> None:
         """Add columns float64 [n] each of rows in buckets, int64 [n]."""
@@ -43,7 +43,7 @@ class Tally:
         self.sums[key] = self.sums[key] + sums if key in self.sums else sums
 
     def add_examples(self, key: tuple[str, bool], drawn: Iterable[Drawn]) -> None:
-        """Add visitors as examples, of whom those with the least numbers are kept."""
+        """Add visitors as examples, and keep those with the least numbers."""
         self.examples[key] = sorted([*self.examples.get(key, []), *drawn])[:EXAMPLES]
 
     def merge(self, others: Iterable[Tally]) -> Tally:

@@ -46,7 +46,7 @@ def test_lifts_are_those_of_plain_loops():
 
 
 def test_only_the_items_that_are_shown_most_are_kept():
-    """Of each version; the sums of two parts add up first."""
+    """Keep as many of each version, once the sums of two parts are added up."""
     ids = pa.array([b"c%03d" % number for number in range(150)], pa.binary())
     many = np.repeat(np.arange(150), np.arange(1, 151))
     batches = []
