@@ -38,6 +38,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Every night": {
         "night": Command("nightly.run", "all steps for one date; the model goes live if it passes the gate"),
         "status": Command("nightly.status", "show the live version and the last nights"),
+        "promote": Command("nightly.promote", "end an experiment: all visitors have one variant"),
         "rollback": Command("nightly.rollback", "put the version before the live one live again"),
         "clean-nights": Command("nightly.retention", "remove old nights"),
     },

@@ -17,6 +17,7 @@ from artifacts.manifests.attributes import VisitorsAccount as VisitorsAccount
 from artifacts.manifests.base import MANIFEST as MANIFEST
 from artifacts.manifests.base import Manifest, Part, read_text
 from artifacts.manifests.base import kind_of as kind_of
+from artifacts.manifests.experiment import ExperimentRecord as ExperimentRecord
 from artifacts.manifests.features import FeaturesAccount as FeaturesAccount
 from artifacts.manifests.features import FieldFeatures as FieldFeatures
 from artifacts.manifests.neighbourhood import NeighbourhoodAccount as NeighbourhoodAccount
@@ -32,6 +33,7 @@ from configs.errors import UserError
 from configs.settings import (
     ColdStartSettings,
     DatasetSettings,
+    ExplorationSettings,
     ItemFeatureSettings,
     PredictionSettings,
     RatingSettings,
@@ -241,9 +243,10 @@ class ServedVersionManifest(Manifest):
 
 
 class PredictionSections(Part):
-    """The settings with which the predictions were made."""
+    """The settings with which the predictions were made; exploration: null if no slot is explored."""
 
     prediction: PredictionSettings
+    exploration: ExplorationSettings | None = None
 
 
 class PredictionsManifest(Manifest):
@@ -257,6 +260,7 @@ class PredictionsManifest(Manifest):
     counts: dict[str, int]  # who was answered first, then what they were given
     rules: dict[str, int]  # answers by rule of cold start
     factors: Literal["projected", "trained"]
+    experiment: ExperimentRecord | None = None
     model_fingerprint: str  # the digest of the model's manifest
     dataset_fingerprint: str
     model_version: str  # as in each row of an output table

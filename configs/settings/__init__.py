@@ -3,7 +3,15 @@
 from configs.settings.cloud import BigQuerySettings, CloudSettings, DataflowSettings, VertexSettings
 from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSettings, SplitSettings, ValidationSettings
 from configs.settings.features import FeatureField, FeatureSettings, ItemFeatureSettings, UserFeatureSettings
-from configs.settings.prediction import NightlySettings, PredictionSettings, ServingSettings
+from configs.settings.prediction import (
+    HOLDOUT,
+    ExperimentSettings,
+    ExplorationSettings,
+    NightlySettings,
+    PredictionSettings,
+    ServingSettings,
+    VariantSettings,
+)
 from configs.settings.run import Settings, load_settings, resolve
 from configs.settings.signals import PageSettings, Signal
 from configs.settings.source import BIGQUERY, CsvSettings, SourceSettings

@@ -1,7 +1,8 @@
-"""Sections for what is done with a model: batch prediction, the server, and the nightly job."""
+"""Sections for what is done with a model: batch prediction, experiments, the server, and the nightly job."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal, get_args
 
@@ -11,6 +12,7 @@ from configs.settings.section import Section
 
 Kind = Literal["recommendations", "audiences", "similar_items", "similar_visitors"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+HOLDOUT = "none"  # the model of a variant whose visitors get the most popular items
 
 
 class PredictionSettings(Section):
@@ -85,6 +87,69 @@ class PredictionSettings(Section):
             yield f"table is for recommendations and audiences, not for {self.kind}"
         if self.explanation and set(self.formats) == {"text"}:
             yield "explanation needs jsonl or parquet in formats; the text form has no place for it"
+
+
+class VariantSettings(Section):
+    """One variant of an experiment."""
+
+    share: float = Field(gt=0, lt=1)
+    """Share of the visitors, between 0 and 1; those of all variants sum to 1."""
+    model: str | None = None
+    """Directory of the model that answers, trained on the same dataset; none: the most popular items, for a holdout;
+    unset: model_dir."""
+    version: PositiveInt | None = None
+    """Number of the version in serving.directory that the server answers with; unset: the newest."""
+
+    def _problems(self) -> Iterator[str]:
+        if self.is_holdout and self.version:
+            yield "model none has no version; the most popular items are those of the newest"
+
+    @property
+    def is_holdout(self) -> bool:
+        """True if its visitors get the most popular items."""
+        return self.model == HOLDOUT
+
+
+class ExperimentSettings(Section):
+    """An experiment: visitors are split into variants by a hash, each answered by a model of its own."""
+
+    name: str | None = Field(None, min_length=1)
+    """Name of the experiment; unset: there is none."""
+    salt: str | None = None
+    """Text that is hashed with each visitorId; unset: the name, so that experiments split visitors independently."""
+    variants: dict[str, VariantSettings] = Field(default_factory=dict)
+    """Variants by name, two or more, the first one the control: {share: 0.5, model: DIR, version: N}."""
+    exclude: str | None = None
+    """File with one visitorId per line: employees and testers, who get model_dir and do not count."""
+    planned_visitors: PositiveInt = 10_000
+    """Visitors after which the experiment is to be read (wals experiment computes them); its always-valid intervals are
+    narrowest there."""
+    promoted: str = "data/promoted.json"
+    """File of the experiments that wals promote ended, local or gs://; prediction and the server read it."""
+
+    def _problems(self) -> Iterator[str]:
+        if self.name is None:
+            if self.variants:
+                yield "variants are of an experiment; set its name"
+            return
+        if len(self.variants) < 2:
+            yield f"experiment {self.name} has {len(self.variants)} variants; name two or more"
+        elif abs(sum(variant.share for variant in self.variants.values()) - 1) > 1e-6:
+            yield f"the shares of variants sum to {sum(one.share for one in self.variants.values()):g}, not to 1"
+        for name in self.variants:
+            if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
+                yield f"variant {name!r}: a name has letters, digits, dots, _ and - alone"
+
+
+class ExplorationSettings(Section):
+    """Exploration: some slots of the lists of recommendations are given to items of which little is known."""
+
+    share: float = Field(0.0, ge=0, lt=1)
+    """Probability with which a slot is explored; 0: none is."""
+    items: float = Field(0.2, gt=0, le=1)
+    """Share of the items, those with the fewest visitors, that an explored slot can be given, next to new items."""
+    seed: NonNegativeInt = 0
+    """Seed of the draws, which are the same for a visitor on a day (UTC)."""
 
 
 class ServingSettings(Section):

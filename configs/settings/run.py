@@ -12,7 +12,13 @@ from configs.settings import layers, yaml_files
 from configs.settings.cloud import BigQuerySettings, CloudSettings, DataflowSettings, VertexSettings
 from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSettings, SplitSettings, ValidationSettings
 from configs.settings.features import ItemFeatureSettings, UserFeatureSettings
-from configs.settings.prediction import NightlySettings, PredictionSettings, ServingSettings
+from configs.settings.prediction import (
+    ExperimentSettings,
+    ExplorationSettings,
+    NightlySettings,
+    PredictionSettings,
+    ServingSettings,
+)
 from configs.settings.section import Section, validate
 from configs.settings.signals import USER_ATTRIBUTES
 from configs.settings.source import SourceSettings
@@ -41,6 +47,8 @@ class Settings(Section):
     neighbourhood: NeighbourhoodSettings = NeighbourhoodSettings()
     prediction: PredictionSettings = PredictionSettings()
     cold_start: ColdStartSettings = ColdStartSettings()
+    experiment: ExperimentSettings = ExperimentSettings()
+    exploration: ExplorationSettings = ExplorationSettings()
     serving: ServingSettings = ServingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     outcome: OutcomeSettings = OutcomeSettings()
@@ -88,6 +96,8 @@ class Settings(Section):
             yield "rating.kind ordinal needs a table with source.rating_column"
         if rating.half_life_days and source.end_date is None:
             yield "rating.half_life_days counts back from source.end_date; set that"
+        if self.exploration.share and self.prediction.max_per_category:
+            yield "exploration.share leaves prediction.max_per_category aside; unset one of them"
         if split.days is not None and source.end_date is None:
             yield "split.days counts back from source.end_date; set that, or split.time"
         if is_table and not source.time_column:

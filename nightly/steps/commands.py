@@ -36,6 +36,8 @@ FILES = (
     "prediction.only",
     "prediction.allow",
     "prediction.block",
+    "experiment.exclude",
+    "experiment.promoted",
     "catalogue",
     "added_items",
     "user_catalogue",
@@ -239,7 +241,8 @@ class Predict(Step):
     name = "predict"
     module = "pipeline.batch_predict"
     output = attrgetter("predictions")
-    settings = frozenset({"prediction", "cold_start", "catalogue", "added_items"})  # the last two have new items
+    # catalogue and added_items have new items.
+    settings = frozenset({"prediction", "cold_start", "experiment", "exploration", "catalogue", "added_items"})
     manifest = PredictionsManifest
 
     def flags(self, plan: Plan) -> tuple[str, ...]:

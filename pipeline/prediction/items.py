@@ -17,6 +17,7 @@ from pipeline.prediction.writers.answers import Names
 from ranking import popularity, similarity
 from ranking.attributes import one_list
 from ranking.diversity import Cap, capped_top_k, within_cap
+from ranking.experiments import exploration
 from ranking.fold_in import Projection
 from ranking.heap import Best
 from ranking.neighbourhood import Neighbourhood, Term
@@ -67,6 +68,12 @@ class Items:
     @cached_property
     def _by_popularity(self) -> np.ndarray:
         return popularity.order(self._popularity)
+
+    @cached_property
+    def least_known(self) -> np.ndarray:
+        """The indices of the items that an explored slot can be given, int64, ascending."""
+        first = exploration.least_known(self._plan.items, self._plan.exploration.items)
+        return self.allowed_ids[self.allowed_ids >= first]
 
     def best(self, queries: np.ndarray, left_out: SparseRows, histories: SparseRows | None = None) -> Best:
         """Return the itemIds of the greatest scores with queries float32 [b, d], under the options of the job.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from artifacts import tfrecords
 from artifacts.id_lists import IdList
@@ -13,13 +13,27 @@ from artifacts.names import USER
 from artifacts.paths import Dataset, Model
 from configs import cli
 from configs.errors import UserError
-from configs.settings import ColdStartSettings, PredictionSettings, PrivacySettings, Settings
+from configs.settings import ColdStartSettings, ExplorationSettings, PredictionSettings, PrivacySettings, Settings
 from pipeline.prediction import allowed, checks, new_items
-from pipeline.prediction.writers.answers import Stamp
+from pipeline.prediction.writers.answers import Extra, Stamp
 from ranking.attributes.new_items import NewItems
+from ranking.experiments import promoted
+from ranking.experiments.assignment import Experiment
 from ranking.fold_in import Objective
 
 _ENTRIES = 1 << 20  # of the answers of a block, which limits a block if top_k is large
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Visitors of an experiment who have one model: a variant's, or those who are excluded (None).
+
+    is_holdout: popularity answers them.
+    """
+
+    name: str | None
+    plan: Plan
+    is_holdout: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,12 +63,20 @@ class Plan:
     user_features: tuple[str, ...] = ()  # files of the visitors' features, if the model answers by their attributes
     new_user_features: tuple[str, ...] = ()  # those of visitors without items
     gamma: float = 0.0  # weight of the model's item-item term; 0 if it has none
+    exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
+    experiment: Experiment | None = None
+    variants: tuple[Variant, ...] = ()  # of the experiment, each with the plan of its model
 
     @property
     def block_size(self) -> int:
         """Visitors (or items) answered at once."""
         width = self.options.top_k * (1 + self.options.explanation)
         return max(1, min(self.options.block_size, _ENTRIES // width))
+
+    @property
+    def extra(self) -> Extra:
+        """The columns that only some jobs write."""
+        return Extra(self.experiment is not None, self.exploration.share > 0)
 
     @property
     def answer_shards(self) -> int:
@@ -73,6 +95,28 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
     Raise UserError if dataset and model do not belong together, a file differs from its manifest, or an option cannot
     be met.
     """
+    settings = promoted.in_effect(settings)
+    plan, trained = _of_model(settings)
+    if not (experiment := running(settings)):
+        return plan, trained
+    variants = []
+    for name, variant in settings.experiment.variants.items():
+        its = plan
+        if variant.model and not variant.is_holdout:
+            made, _ = _of_model(settings.model_copy(update={"model_dir": variant.model}))
+            its = replace(made, stamp=replace(plan.stamp, model_version=made.stamp.model_version))
+        variants.append(Variant(name, its, variant.is_holdout))
+    if experiment.excluded:
+        variants.append(Variant(None, plan))
+    return replace(plan, experiment=experiment, variants=tuple(variants)), trained
+
+
+def running(settings: Settings) -> Experiment | None:
+    """Return the experiment of a job, None if it has none; raise UserError if its list of excluded is not there."""
+    return Experiment.of(settings.experiment) if settings.prediction.kind == "recommendations" else None
+
+
+def _of_model(settings: Settings) -> tuple[Plan, ModelManifest]:
     dataset = Dataset(cli.required(settings.dataset_dir, "dataset_dir").rstrip("/"))
     model = Model(cli.required(settings.model_dir, "model_dir").rstrip("/"))
     options = settings.prediction
@@ -108,6 +152,7 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
         user_features=of_visitors[0],
         new_user_features=of_visitors[1] if options.kind == "recommendations" else (),
         gamma=trained.neighbourhood.gamma,
+        exploration=settings.exploration if options.kind == "recommendations" else ExplorationSettings(),
         projected=projected,
         catalogue=settings.catalogue,
         added_items=settings.added_items,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
@@ -18,12 +20,27 @@ from pipeline.prediction import visitors
 from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.visitors import Visitors
-from pipeline.prediction.writers.answers import WORDS, Answers, Reasons
+from pipeline.prediction.writers.answers import WORDS, Answers, Arm, Reasons
 from pipeline.prediction.writers.formats import TABLE, WRITERS
 from ranking import cold_start, explain
+from ranking.experiments import exploration
+from ranking.experiments.assignment import Experiment
+from ranking.experiments.exploration import Explored
 from ranking.heap import Best
 
+EXCLUDED = "excluded"  # in the counts, for visitors who are not part of the experiment
 _COUNTER = StepCounter("write")
+
+
+class Members(Container[bytes]):
+    """The visitors of a variant, None for the excluded; only: those that are asked for, None for all."""
+
+    def __init__(self, experiment: Experiment, variant: str | None, only: Container[bytes] | None):
+        self._experiment, self._variant, self._only = experiment, variant, only
+
+    def __contains__(self, visitor: object) -> bool:
+        name = cast(bytes, visitor)
+        return (self._only is None or name in self._only) and self._experiment.variant_of(name) == self._variant
 
 
 class Written(NamedTuple):
@@ -43,11 +60,16 @@ def write(plan: Plan, root: str, shard: int, shards: int, blocks: Iterable[Answe
     with contextlib.ExitStack() as stack:
         files = [SummedFile(stack.enter_context(storage.open_to_write(path))) for path in paths]
         kinds = zip(formats, files, strict=True)
-        writers = [WRITERS[form](cast(BinaryIO, file), WORDS[options.kind], plan.stamp) for form, file in kinds]
+        words = WORDS[options.kind]
+        writers = [WRITERS[form](cast(BinaryIO, file), words, plan.stamp, plan.extra) for form, file in kinds]
         for block in blocks:
             for writer in writers:
                 writer.write(block)
             counts.update(Counter(f"rule.{rule}" for rule in block.rules))
+            if block.arm:
+                counts[f"variant.{block.arm.variant or EXCLUDED}"] += len(block)
+            if block.explored:
+                counts["explored"] += int(block.explored.explored.sum())
             counts.update(
                 answered=len(block),
                 entries=int(block.counts.sum()),
@@ -65,31 +87,64 @@ def write(plan: Plan, root: str, shard: int, shards: int, blocks: Iterable[Answe
     return Written(described, counts)
 
 
-def answers(plan: Plan, items: Items, shard: int) -> Iterator[Answers]:
-    """Yield the answers of a shard, of either kind."""
-    if plan.options.asks_visitors:
-        return recommendations(plan, items, shard, plan.asked_ids())
-    return similar_items(plan, items, shard, plan.answer_shards)
+class Loaded:
+    """The items in a worker's memory, those of each model of the job."""
+
+    def __init__(self, plan: Plan):
+        self.items = Items(plan)
+        self._of = {plan.model.root: self.items}
+        for variant in plan.variants:
+            if (root := variant.plan.model.root) not in self._of:
+                self._of[root] = Items(variant.plan)
+
+    def of(self, plan: Plan) -> Items:
+        """Return the items of the model of a plan."""
+        return self._of[plan.model.root]
 
 
-def recommendations(plan: Plan, items: Items, shard: int, only: frozenset[bytes] | None) -> Iterator[Answers]:
+def answers(plan: Plan, loaded: Loaded, shard: int) -> Iterator[Answers]:
+    """Yield the answers of a shard, of either kind; those of one variant after those of another."""
+    if not plan.options.asks_visitors:
+        yield from similar_items(plan, loaded.items, shard, plan.answer_shards)
+        return
+    only = plan.asked_ids()
+    if plan.experiment is None:
+        yield from recommendations(plan, loaded.items, shard, only)
+    for variant in plan.variants:
+        its, items = variant.plan, loaded.of(variant.plan)
+        members = Members(cast(Experiment, plan.experiment), variant.name, only)
+        found = recommendations(its, items, shard, members, variant.is_holdout)
+        arm = Arm(variant.name, its.stamp.model_version)
+        yield from (replace(block, arm=arm) for block in found)
+
+
+def recommendations(
+    plan: Plan, items: Items, shard: int, only: Container[bytes] | None, is_holdout: bool = False
+) -> Iterator[Answers]:
     """Yield the answers to a shard's visitors; those without items after the others.
 
-    The first shard also answers visitors that the dataset lacks.
+    The first shard also answers visitors that the dataset lacks. is_holdout: popularity answers all, nothing explores.
     """
-    for block in visitors.read(plan, items, shard, plan.block_size, only):
-        yield _recommend(plan, items, block)
-    for block in visitors.read_new(plan, items, shard, plan.block_size, only):
-        yield _recommend(plan, items, block)
+    share = 0.0 if is_holdout else plan.exploration.share
+    for block in itertools.chain(
+        visitors.read(plan, items, shard, plan.block_size, only),
+        visitors.read_new(plan, items, shard, plan.block_size, only),
+    ):
+        if is_holdout:
+            block = replace(block, rules=np.full(len(block), cold_start.POPULARITY, object))
+        yield _recommend(plan, items, block, share)
     if shard == 0:
-        for start in range(0, len(plan.unknown), plan.block_size):
-            ids = plan.unknown[start : start + plan.block_size]
-            best = items.popular(SparseRows.empty(len(ids)))
-            rules = [cold_start.POPULARITY] * len(ids)
-            yield Answers(ids, rules, items.names, best, _no_reasons(plan, best))
+        unknown = [name for name in plan.unknown if only is None or name in only]
+        for start in range(0, len(unknown), plan.block_size):
+            ids = unknown[start : start + plan.block_size]
+            left_out, rules = SparseRows.empty(len(ids)), [cold_start.POPULARITY] * len(ids)
+            best = items.popular(left_out)
+            explored = _explored(plan, items, ids, best, left_out, share)
+            best = explored.best if explored else best
+            yield Answers(ids, rules, items.names, best, _no_reasons(plan, best), explored=explored)
 
 
-def _recommend(plan: Plan, items: Items, block: Visitors) -> Answers:
+def _recommend(plan: Plan, items: Items, block: Visitors, share: float) -> Answers:
     options, best = plan.options, Best.empty(len(block), plan.options.top_k)
     left_out = SparseRows.empty(len(block)) if options.include_seen else block.rows.left_out()
     by_popularity = block.rules == cold_start.POPULARITY
@@ -99,7 +154,21 @@ def _recommend(plan: Plan, items: Items, block: Visitors) -> Answers:
         best.indices[known], best.scores[known] = items.best(block.factors[known], excluded, has)
     if len(unknown):
         best.indices[unknown], best.scores[unknown] = items.popular(left_out.take(unknown))
-    return Answers(block.ids, block.rules.tolist(), items.names, best, _explain(plan, items, block, best))
+    explored = _explored(plan, items, block.ids, best, left_out, share)
+    best = explored.best if explored else best
+    reasons = _explain(plan, items, block, best)
+    return Answers(block.ids, block.rules.tolist(), items.names, best, reasons, explored=explored)
+
+
+def _explored(
+    plan: Plan, items: Items, ids: Sequence[bytes], best: Best, left_out: SparseRows, share: float
+) -> Explored | None:
+    """Return the lists of visitors with explored slots, None if the share of these is 0."""
+    if not share:
+        return None
+    day = plan.stamp.run_time.date().isoformat()
+    of_visitors = exploration.keys(plan.exploration.seed, day, ids)
+    return exploration.explore(best, items.least_known, left_out, share, of_visitors)
 
 
 def _no_reasons(plan: Plan, best: Best) -> Reasons | None:

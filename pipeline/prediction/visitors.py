@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,7 +46,7 @@ class Visitors:
         return Visitors([self.ids[position] for position in positions], self.rows.take(positions), *columns)
 
 
-def read(plan: Plan, items: Items, shard: int, size: int, wanted: frozenset[bytes] | None) -> Iterator[Visitors]:
+def read(plan: Plan, items: Items, shard: int, size: int, wanted: Container[bytes] | None) -> Iterator[Visitors]:
     """Read the visitors of a shard in blocks of `size`, each with the factors that answer; raise UserError.
 
     wanted: the ids to keep; None keeps all. Visitors who asked to be deleted are left out in both cases.
@@ -54,12 +54,12 @@ def read(plan: Plan, items: Items, shard: int, size: int, wanted: frozenset[byte
     yield from _kept(plan, items, _as_trained(plan, items, shard, size), wanted)
 
 
-def read_new(plan: Plan, items: Items, shard: int, size: int, wanted: frozenset[bytes] | None) -> Iterator[Visitors]:
+def read_new(plan: Plan, items: Items, shard: int, size: int, wanted: Container[bytes] | None) -> Iterator[Visitors]:
     """Read the visitors that have attributes and no items, as `read` does the others."""
     yield from _kept(plan, items, _without_items(plan, items, shard, size), wanted)
 
 
-def _kept(plan: Plan, items: Items, blocks: Iterable[Visitors], wanted: frozenset[bytes] | None) -> Iterator[Visitors]:
+def _kept(plan: Plan, items: Items, blocks: Iterable[Visitors], wanted: Container[bytes] | None) -> Iterator[Visitors]:
     _, deleted = privacy.rules(plan.privacy)
     for block in blocks:
         columns = (block.rows.indptr, block.rows.indices, block.rows.values, block.weights, block.factors)

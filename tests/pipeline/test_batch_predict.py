@@ -19,7 +19,7 @@ from pipeline import batch_predict
 from pipeline.beam import options as beam_options
 from pipeline.prediction import recommend
 from pipeline.prediction.visitors import rows_by_block
-from pipeline.prediction.writers.answers import Answers, Names, Stamp
+from pipeline.prediction.writers.answers import Answers, Extra, Names, Stamp
 from ranking.heap import Best
 from tests.support.exports import PLAIN_RUNNER
 from tests.support.predicted import USERS, lines_of, make_world, plainly, predict, read_json, read_text
@@ -85,7 +85,8 @@ def test_what_a_failed_bundle_left_is_not_published(tmp_path, monkeypatch):
 
 def test_a_bundle_that_fails_takes_its_files_along(tmp_path):
     options = PredictionSettings(formats=("jsonl", "text"))
-    plan = types.SimpleNamespace(options=options, items=1, stamp=Stamp("v", datetime.datetime.now(datetime.UTC)))
+    stamp = Stamp("v", datetime.datetime.now(datetime.UTC))
+    plan = types.SimpleNamespace(options=options, items=1, stamp=stamp, extra=Extra())
 
     def blocks() -> Iterator[Answers]:
         yield Answers([b"v"], ["factors"], Names([b"c"]), Best(np.zeros((1, 1), int), np.ones((1, 1), "f")))

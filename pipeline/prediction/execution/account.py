@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from artifacts.manifests import ModelManifest, PredictionSections, PredictionsManifest
+from artifacts.manifests import (
+    ExperimentRecord,
+    ModelManifest,
+    PredictionSections,
+    PredictionsManifest,
+)
+from artifacts.manifests.experiment import VariantRecord
 from configs import cli
 from configs.errors import UserError
 from pipeline.beam import finalize
+from pipeline.prediction import recommend
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.recommend import Written
 
@@ -63,13 +70,35 @@ def _describe(summary: dict, plan: Plan, trained: ModelManifest, seconds: float)
         counts=_counts(Counter(summary["counts"]), plan),
         rules=rules,
         factors="projected" if plan.projected else "trained",
+        experiment=_experiment(summary["counts"], plan),
         model_fingerprint=trained.digest(),
         dataset_fingerprint=trained.dataset.fingerprint,
         model_version=plan.stamp.model_version,
         run_time=plan.stamp.run_time.isoformat(),
         files=summary["files"],
-        settings=PredictionSections(prediction=plan.options),
+        settings=PredictionSections(
+            prediction=plan.options, exploration=plan.exploration if plan.exploration.share else None
+        ),
     )
+
+
+def _experiment(counts: Mapping[str, int], plan: Plan) -> ExperimentRecord | None:
+    """Return the record of the experiment, with the visitors of each variant."""
+    if plan.experiment is None:
+        return None
+    shares = dict(zip(plan.experiment.variants, plan.experiment.shares, strict=True))
+    variants = {
+        one.name: VariantRecord(
+            share=shares[one.name],
+            model_version=one.plan.stamp.model_version,
+            is_holdout=one.is_holdout,
+            visitors=counts.get(f"variant.{one.name}", 0),
+        )
+        for one in plan.variants
+        if one.name is not None
+    }
+    excluded = counts.get(f"variant.{recommend.EXCLUDED}", 0)
+    return ExperimentRecord(name=plan.experiment.name, salt=plan.experiment.salt, variants=variants, excluded=excluded)
 
 
 def _counts(counts: Counter[str], plan: Plan) -> dict[str, int]:
@@ -82,6 +111,7 @@ def _counts(counts: Counter[str], plan: Plan) -> dict[str, int]:
     named |= {
         options.kind: counts["entries"],
         **_of_new_items(counts, plan),
+        **({"explored": counts["explored"]} if plan.exploration.share else {}),
         f"{asked}_with_fewer": counts["with_fewer"],
         f"{asked}_without": counts["without"],
     }
@@ -115,6 +145,10 @@ def show(root: str, manifest: PredictionsManifest) -> None:
     asked, answered = next(iter(manifest.counts.items()))
     rows: list[tuple[str, int | str]] = [(name.replace("_", " "), count) for name, count in manifest.counts.items()]
     rows += [(f"answered by {rule}", count) for rule, count in manifest.rules.items()]
+    if manifest.experiment:
+        variants = manifest.experiment.variants
+        rows += [(f"{asked} of variant {name}", variant.visitors) for name, variant in variants.items()]
+        rows.append((f"{asked} excluded from the experiment", manifest.experiment.excluded))
     rows += [
         ("files", len(manifest.files)),
         ("seconds", f"{manifest.seconds:.1f}"),

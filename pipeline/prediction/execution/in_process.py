@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 
 from pipeline.prediction import audiences, recommend
 from pipeline.prediction.asked import Asked
-from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.recommend import Written
 from pipeline.prediction.writers.answers import Answers
@@ -32,9 +31,9 @@ def run(plan: Plan, root: str, progress: Callable[[int], None]) -> Iterator[Writ
             answers = counted([audiences.answers(plan, asked, number, best)])
             yield recommend.write(plan, root, number, len(asked.blocks()), answers)
         return
-    items = Items(plan)
+    loaded = recommend.Loaded(plan)
     for shard in range(plan.answer_shards):
-        answers = counted(recommend.answers(plan, items, shard))
+        answers = counted(recommend.answers(plan, loaded, shard))
         yield recommend.write(plan, root, shard, plan.answer_shards, answers)
 
 

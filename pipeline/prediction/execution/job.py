@@ -15,7 +15,6 @@ from pipeline.beam import finalize
 from pipeline.prediction import audiences, recommend
 from pipeline.prediction.asked import Asked
 from pipeline.prediction.execution import account
-from pipeline.prediction.items import Items
 from pipeline.prediction.plan import Plan
 
 _SCORED = "scored-"  # prefix of the files, one per shard of visitors, by which progress is shown
@@ -51,11 +50,11 @@ class _AnswerShard(beam.DoFn):
         self._plan, self._root, self._shared = plan, root, Shared()
 
     def setup(self) -> None:
-        self._items = self._shared.acquire(lambda: Items(self._plan))
+        self._loaded = self._shared.acquire(lambda: recommend.Loaded(self._plan))
 
     def process(self, shard: int) -> Iterator[recommend.Written]:
         plan = self._plan
-        answers = recommend.answers(plan, self._items, shard)
+        answers = recommend.answers(plan, self._loaded, shard)
         yield recommend.write(plan, self._root, shard, plan.answer_shards, answers)
 
 

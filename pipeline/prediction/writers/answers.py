@@ -14,7 +14,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from configs.settings import Settings
 from pipeline.prediction.writers import textform
+from ranking.experiments import promoted
+from ranking.experiments.exploration import Explored
 from ranking.heap import Best
 
 
@@ -75,6 +78,28 @@ class Reasons:
     contributions: np.ndarray  # float32 [b, K, n], parts of the score of the visitor's projected factors
 
 
+class Arm(NamedTuple):
+    """The part of an experiment that a block of answers is of: a variant, None outside of it, and its model."""
+
+    variant: str | None
+    model_version: str
+
+
+class Extra(NamedTuple):
+    """The columns that only some jobs write: of an experiment, and of exploration."""
+
+    variant: bool = False
+    propensity: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> Extra:
+        """Return those of a job with these settings."""
+        if settings.prediction.kind != "recommendations":
+            return cls()
+        runs = promoted.in_effect(settings).experiment.name is not None
+        return cls(runs, settings.exploration.share > 0)
+
+
 @dataclass(frozen=True)
 class Answers:
     """A block of b answers of up to K entries each."""
@@ -84,6 +109,8 @@ class Answers:
     names: Names  # the ids of the entries, by index
     best: Best  # indices int64 [b, K] and scores float32 [b, K]
     reasons: Reasons | None = None  # the explanations, if the job asks for them
+    arm: Arm | None = None  # the variant that is answered, if there is an experiment
+    explored: Explored | None = None  # the propensities, of recommendations
 
     def __len__(self) -> int:
         return len(self.asked)
@@ -109,6 +136,11 @@ class Answers:
         return self.best.scores[self.filled]
 
     @cached_property
+    def propensities(self) -> np.ndarray:
+        """float64 [entries], the propensity of each entry: 1 if the job does not explore."""
+        return self.explored.propensity[self.filled] if self.explored else np.ones(int(self.filled.sum()))
+
+    @cached_property
     def ranks(self) -> np.ndarray:
         """int64 [entries], the rank of each entry; the first of an answer is 1."""
         return np.nonzero(self.filled)[1] + 1
@@ -127,8 +159,8 @@ class Writer(ABC):
 
     suffix: ClassVar[str]
 
-    def __init__(self, file: BinaryIO, words: Words, stamp: Stamp):
-        self._file, self._words, self._stamp = file, words, stamp
+    def __init__(self, file: BinaryIO, words: Words, stamp: Stamp, extra: Extra = Extra()):  # noqa: B008 - a constant
+        self._file, self._words, self._stamp, self._extra = file, words, stamp, extra
 
     @abstractmethod
     def write(self, answers: Answers) -> None:

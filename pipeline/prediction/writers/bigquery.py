@@ -24,7 +24,7 @@ from configs import cli
 from configs.errors import UserError
 from configs.nouns import counted
 from configs.settings import Settings
-from pipeline.prediction.writers.answers import WORDS
+from pipeline.prediction.writers.answers import WORDS, Extra
 from pipeline.prediction.writers.parquet import TableWriter, table_schema
 from pipeline.sources.bigquery import names
 from pipeline.sources.bigquery.names import TableName
@@ -36,7 +36,7 @@ _TYPES = {"string": "STRING", "int64": "INTEGER", "double": "FLOAT", "timestamp[
 def check(settings: Settings) -> None:
     """Raise UserError, before anything is predicted, if the table cannot be filled or has other columns."""
     name, service = _name(settings), Service(settings.bigquery)
-    wanted = {field.name for field in table_schema(WORDS[settings.prediction.kind])}
+    wanted = {field.name for field in _schema(settings)}
     with contextlib.closing(service), explained(f"prediction.table {name}"):
         service.jobs.get_dataset(name.in_dataset, retry=service.retry)
         listed = service.jobs.list_tables(name.in_dataset, retry=service.retry)
@@ -75,12 +75,19 @@ def _name(settings: Settings) -> TableName:
     return name
 
 
+def _schema(settings: Settings) -> pa.Schema:
+    return table_schema(WORDS[settings.prediction.kind], Extra.of(settings))
+
+
 def _job_config(settings: Settings, name: TableName, service: Service) -> bigquery.LoadJobConfig:
     prediction, words = settings.prediction, WORDS[settings.prediction.kind]
     kept = prediction.table_days
     partitioning = bigquery.TimePartitioning(field="run_time", expiration_ms=kept and kept * DAY_MS)
     return bigquery.LoadJobConfig(
-        schema=[bigquery.SchemaField(f.name, _TYPES[str(f.type)], "REQUIRED") for f in table_schema(words)],
+        schema=[
+            bigquery.SchemaField(f.name, _TYPES[str(f.type)], "NULLABLE" if f.nullable else "REQUIRED")
+            for f in _schema(settings)
+        ],
         source_format=bigquery.SourceFormat.PARQUET,
         time_partitioning=partitioning,
         clustering_fields=[words.asked],

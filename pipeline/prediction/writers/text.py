@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -26,7 +27,7 @@ class TextWriter(Writer):
 
 
 class JsonWriter(Writer):
-    """Writes JSON lines, with the rule, and the score, rank and explanation of each entry."""
+    """Writes JSON lines, with rule and variant, and the score, rank, propensity and explanation of each entry."""
 
     suffix = ".jsonl"
 
@@ -35,11 +36,15 @@ class JsonWriter(Writer):
         ids, scores = names.take(answers.indices), as_json(answers.scores)
         ranks = pa.array(answers.ranks).cast(pa.large_string()).cast(_BYTES)
         parts = [b'{"%s":' % words.entry.encode(), ids, b',"score":', scores, b',"rank":', ranks]
+        if self._extra.propensity:
+            parts += [b',"propensity":', as_json(answers.propensities)]
         if answers.reasons is not None:
             parts += [b',"explanation":[', _explanations(names, answers.reasons, answers.filled), b"]"]
         entries = _lists(_texts(*parts, b"}"), answers.counts)
         asked, rules = as_json(answers.asked), as_json(answers.rules)
         opening, before_entries = b'{"%s":' % words.asked.encode(), b',"%s":[' % words.entries.encode()
+        if self._extra.variant:
+            before_entries = b',"variant":' + orjson.dumps(answers.arm and answers.arm.variant) + before_entries
         _write(self._file, _texts(opening, asked, b',"rule":', rules, before_entries, entries, b"]}\n"))
 
 
