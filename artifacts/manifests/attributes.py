@@ -11,6 +11,9 @@ class AttributesAccount(Part):
     features: int = 0  # columns of the regression without its constant; 0 is a model without one
     items: int = 0  # items that it was learned from: those with features
     known_items: int = 0  # items with views whose factors are in part from attributes
+    reach: float = 0.0  # views from which on an item's attributes do not count
+    reach_gain: float = 0.0  # what chose it, see trainer.attributes.reach, and the views that it was measured on
+    reach_views: int = 0
     scale: float = 1.0  # what the factors of new items are multiplied by
     new_items: int = 0  # items that nobody has viewed and that can be recommended
     without_features: int = 0  # other items that nobody has viewed: nothing is known of them

@@ -22,9 +22,10 @@ import scipy.sparse as sp
 
 from artifacts.sparse_rows import SparseRows
 from benchmarks.support import machine
+from benchmarks.wals.new_items import FEW_VIEWS, reach_of
 from ranking.attributes import one_list
 from trainer import WALSMatrixFactorization
-from trainer.attributes import ridge
+from trainer.attributes import reach, ridge
 from trainer.job import attributes
 
 
@@ -81,14 +82,17 @@ def measure(case: Case) -> dict[str, float]:
     learned = time.process_time()
     by_item = SparseRows.from_matrix(sp.csr_matrix(pairs.T))
     predicted = prior.factors(features)
-    metric = one_list.metric(model.get_row_factors())
-    one_list.scale(model.get_col_factors(), predicted, 0.5)
-    changed = np.flatnonzero(one_list.nearness(by_item.lengths, 10) > 0)
+    tables = reach.Tables(model.get_row_factors(), model.get_col_factors(), one_list.metric(model.get_row_factors()))
+    one_list.scale(tables.items, predicted, 0.5)
+    views = by_item.lengths
+    trial = reach_of(state, tables, predicted, by_item, views > 0)
+    changed = np.flatnonzero(trial.reach.nearness(views, FEW_VIEWS) > 0)
     for first in range(0, len(changed), 100_000):
         part = changed[first : first + 100_000]
-        rows = by_item.take(part)
-        folded = attributes.folded(state, predicted[part], rows)
-        one_list.of_known(model.get_col_factors()[part], folded, rows.lengths, 10, 0.5, metric)
+        near = trial.reach.nearness(views[part], FEW_VIEWS)
+        share = one_list.lengthening(views[part], FEW_VIEWS, 0.5)
+        folded = attributes.folded(state, predicted[part], by_item.take(part))
+        one_list.of_known(tables.items[part], folded, near, share, tables.metric)
     ended = time.process_time()
     seconds = {"training": trained - started, "regression": learned - trained, "known items": ended - learned}
     ratio = (ended - started) / (trained - started)

@@ -29,8 +29,9 @@ from configs.settings import TrainingSettings
 from ranking.attributes import one_list
 from ranking.topk import top_k
 from trainer import WALSMatrixFactorization
+from trainer.als.collectives import Cluster
 from trainer.als.weights import by_frequency
-from trainer.attributes import ridge
+from trainer.attributes import reach, ridge
 from trainer.evaluation import metrics
 from trainer.job import attributes
 
@@ -188,8 +189,12 @@ def whole(split: Split) -> dict:
     state = model._state
     by_item = known.T.tocsr()
     by_item.sort_indices()
-    folded = attributes.folded(state, prior.factors(warm), SparseRows.from_matrix(by_item))
-    table = one_list.of_known(items, folded, views, FEW_VIEWS, LENGTH, one_list.metric(users))
+    predicted, rows = prior.factors(warm), SparseRows.from_matrix(by_item)
+    tables = reach.Tables(users, items, one_list.metric(users))
+    trial = reach_of(state, tables, predicted, rows, (np.diff(warm.indptr) > 0) & (views > 0))
+    folded = attributes.folded(state, predicted, rows)
+    near, share = trial.reach.nearness(views, FEW_VIEWS), one_list.lengthening(views, FEW_VIEWS, LENGTH)
+    table = one_list.of_known(items, folded, near, share, tables.metric)
     table[views == 0] = 0
     seconds["known items"] = time.process_time() - started
     seconds["ratio"] = sum(seconds.values()) / seconds["training"]
@@ -197,7 +202,8 @@ def whole(split: Split) -> dict:
         "today": of_groups(users, items, held_out, known, views),
         "with attributes": of_groups(users, table, held_out, known, views),
     }
-    found: dict[str, Any] = {"few views": compare(lists), "cpu_s": seconds, "one list": []}
+    chosen = {"gain": trial.gain, "views": trial.views, "none from": trial.reach.none * FEW_VIEWS}
+    found: dict[str, Any] = {"reach": chosen, "few views": compare(lists), "cpu_s": seconds, "one list": []}
     relevant = sp.hstack([held_out, split.relevant], "csr")
     seen = sp.csr_matrix((known.data, known.indices, known.indptr), (known.shape[0], relevant.shape[1]))
     predicted = prior.factors(new)
@@ -216,6 +222,16 @@ def whole(split: Split) -> dict:
         row["new"] = measure(users, every, only(relevant, slice(known.shape[1], None)), seen)
         found["one list"].append(row)
     return found
+
+
+def reach_of(state: Any, tables: reach.Tables, prior: np.ndarray, rows: SparseRows, shown: np.ndarray) -> reach.Trial:
+    """Return the reach of attributes, as a training chooses it: rows of all items, and those that have attributes."""
+    chosen = np.flatnonzero(reach.sample(rows.lengths, FEW_VIEWS, shown))
+
+    def fold_in(start: np.ndarray, left: SparseRows) -> np.ndarray:
+        return attributes.folded(state, start, left)
+
+    return reach.choose(rows.take(chosen), chosen, prior[chosen], tables, fold_in, Cluster())
 
 
 def only(relevant: sp.csr_matrix, columns: slice) -> sp.csr_matrix:

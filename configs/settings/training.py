@@ -105,8 +105,9 @@ class ColdStartSettings(Section):
     user_attributes_penalty: PositiveFloat = 100.0
     """mu of the regression from visitors' attributes to factors, which needs more of it than that of items."""
     few_views: NonNegativeInt = 10
-    """Known items have factors from attributes and views up to twice as many visitors as this, and less of them up to
-    20 times as many. Scores of items with fewer are greater, by new_items_length; 0 leaves items as trained."""
+    """Known items have factors from attributes and views up to half as many visitors as this, and less of them up to
+    twice as many; up to twice, and 20 times, where views that are left out of items show that this is better. Scores of
+    items with fewer are greater, by new_items_length; 0 leaves items as trained."""
     new_items_length: float = Field(0.5, ge=0, le=1)
     """Length of the factors of new items: 0 as predicted, which is short; 1 as long as those of known items. A longer
     one puts new items, and those of few views, higher up."""

@@ -6,7 +6,7 @@ new items would hardly be in any list.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,13 +17,33 @@ _ROWS = 1 << 14  # that a product adds up in float32
 _MILLION = 1_000_000  # so that the graph's integers and Python's round alike
 
 
-def nearness(views: np.ndarray, few_views: int) -> np.ndarray:
-    """Return how far known items go from their trained direction to that of attributes and views, by views int [m].
+class Reach(NamedTuple):
+    """The items that attributes count for: in whole up to some views, and not at all from a greater number on.
 
-    All of the way, 1, up to 2 few_views, none, 0, from 20 few_views on, and in between as 1 / views: what attributes
-    tell of an item is worth less, the more its visitors tell.
+    Both are multiples of the setting few_views.
     """
-    return np.clip((20 * few_views / np.maximum(views, 1) - 1) / 9, 0, 1)
+
+    whole: float
+    none: float
+
+    def nearness(self, views: np.ndarray, few_views: int) -> np.ndarray:
+        """Return how far known items go from their trained direction to that of attributes and views: float [m].
+
+        In between it goes down as 1 / views: what attributes tell of an item is worth less, the more its visitors tell.
+        """
+        multiples = self.none * few_views / np.maximum(views, 1)
+        return np.clip((multiples - 1) / (self.none / self.whole - 1), 0, 1)
+
+
+FAR, NEAR = Reach(2, 20), Reach(0.5, 2)  # of a site where attributes help items of many views, and of another one
+
+
+def lengthening(views: np.ndarray, few_views: int, exponent: float) -> np.ndarray:
+    """Return how near the size of known items is to that from attributes and views: float [m] of views int [m].
+
+    It is the exponent at 0 views, none from few_views on, and linear in between.
+    """
+    return exponent * np.clip(1 - views / max(few_views, 1), 0, 1)
 
 
 def metric(users: np.ndarray) -> np.ndarray:
@@ -41,16 +61,15 @@ def metric(users: np.ndarray) -> np.ndarray:
 
 
 def of_known(
-    trained: np.ndarray, folded: np.ndarray, views: np.ndarray, few_views: int, exponent: float, metric: np.ndarray
+    trained: np.ndarray, folded: np.ndarray, near: np.ndarray, share: np.ndarray, metric: np.ndarray
 ) -> np.ndarray:
-    """Return the factors of known items with attributes, by their views int [m]: float32 [m, d].
+    """Return the factors of known items with attributes: float32 [m, d].
 
-    Their direction is between the trained one and that of `folded`, the factors from attributes and views, see
-    `nearness`. Their size, the root mean square of their scores by `metric`, is the trained one, because each place
-    that greater scores gain in lists is one that other items lose. With n views, fewer than `few_views`, it is nearer
-    to that of `folded`: trained ** (1 - e) * folded ** e, with e = exponent * (1 - n / few_views).
+    Their direction is between the trained one and that of `folded`, the factors from attributes and views, by
+    `Reach.nearness` [m]. Their size, the root mean square of their scores by `metric`, is the trained one, because each
+    place that greater scores gain in lists is one that other items lose; where the share e [m], see `lengthening`, is
+    above 0, it is trained ** (1 - e) * folded ** e.
     """
-    near, share = nearness(views, few_views), exponent * np.clip(1 - views / max(few_views, 1), 0, 1)
     before, after = _lengths(trained @ metric), _lengths(folded @ metric)
     parts = ((folded, near, after), (trained, 1 - near, before))
     mixed = sum(_divided(weight, length)[:, None] * table for table, weight, length in parts)

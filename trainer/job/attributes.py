@@ -23,7 +23,8 @@ from trainer.als import wals
 from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization
 from trainer.als.wals import Side
-from trainer.attributes import ridge
+from trainer.attributes import reach, ridge
+from trainer.attributes.reach import Tables, Trial
 from trainer.inputs.dataset_rows import DatasetInfo
 from trainer.saved_model.attributes_graph import Regression
 
@@ -67,14 +68,16 @@ def learn(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) 
     prior = regression(cluster, known, table, shown, settings.attributes_penalty)
     predicted = prior.factors(known.matrix())
     scale = one_list.scale(table[shown], predicted[shown], settings.new_items_length)
-    changed = shown & (one_list.nearness(views, settings.few_views) > 0)
-    _change_known(state, predicted, changed, settings)
+    trial = _change_known(state, predicted, (shown, views, table), settings)
     ids, rows = feature_rows.read_new(info.root) or ([], Features.from_matrix(known.matrix()[:0]))
     new = _new_items(ids, rows, prior, scale)
     account = AttributesAccount(
         features=known.width,
         items=int(shown.sum()),
-        known_items=int(changed.sum()),
+        known_items=int((shown & (trial.reach.nearness(views, settings.few_views) > 0)).sum()),
+        reach=trial.reach.none * settings.few_views,
+        reach_gain=round(trial.gain, 6),
+        reach_views=trial.views,
         scale=scale,
         new_items=len(new),
         without_features=len(ids) - len(new),
@@ -98,19 +101,40 @@ def regression(cluster: Cluster, known: Features, table: np.ndarray, shown: np.n
 
 
 def _change_known(
-    state: Factorization, predicted: np.ndarray, changed: np.ndarray, settings: ColdStartSettings
-) -> None:
-    """Change the factors of known items with attributes, in the table of this process."""
-    cluster, cols = state.cluster, state.cols
-    own, prior = (side[cluster.rank :: cluster.size] for side in (changed, predicted))
-    users = _all_users(state)
-    metric = one_list.metric(users.table)
-    for rows in _pieces(state.col_blocks, own):
+    state: Factorization,
+    predicted: np.ndarray,
+    of_all: tuple[np.ndarray, np.ndarray, np.ndarray],
+    settings: ColdStartSettings,
+) -> Trial:
+    """Change the factors of known items with attributes, in the table of this process; return the reach of attributes.
+
+    of_all: which items have attributes and views, bool [m]; the views int [m] and the factors of all items.
+    """
+    cluster, cols, few = state.cluster, state.cols, settings.few_views
+    mine, (shown, views, table) = slice(cluster.rank, None, cluster.size), of_all
+    users, prior = _all_users(state), predicted[mine]
+    tables = reach.Tables(users.table, table, one_list.metric(users.table))
+    trial = _tried(state, tables, prior, reach.sample(views, few, shown)[mine], users)
+    changed = shown & (trial.reach.nearness(views, few) > 0)
+    for rows in _pieces(state.col_blocks, changed[mine]):
         keys = rows.keys
-        table = folded(state, prior[keys], rows, users)
-        trained, views = cols.table[keys], cols.counts[keys]
-        limits = settings.few_views, settings.new_items_length
-        cols.table[keys] = one_list.of_known(trained, table, views, *limits, metric)
+        near = trial.reach.nearness(cols.counts[keys], few)
+        share = one_list.lengthening(cols.counts[keys], few, settings.new_items_length)
+        made = folded(state, prior[keys], rows, users)
+        cols.table[keys] = one_list.of_known(cols.table[keys], made, near, share, tables.metric)
+    return trial
+
+
+def _tried(state: Factorization, tables: Tables, prior: np.ndarray, wanted: np.ndarray, users: Side) -> Trial:
+    """Return the reach that some items of this process show, bool [own]."""
+    cluster = state.cluster
+    rows = SparseRows.concatenated([SparseRows.empty(0), *_pieces(state.col_blocks, wanted)])
+    keys = rows.keys
+
+    def fold_in(start: np.ndarray, left: SparseRows) -> np.ndarray:
+        return folded(state, start, left, users)
+
+    return reach.choose(rows, keys * cluster.size + cluster.rank, prior[keys], tables, fold_in, cluster)
 
 
 def folded(state: Factorization, prior: np.ndarray, rows: SparseRows, users: Side | None = None) -> np.ndarray:
@@ -154,6 +178,6 @@ def describe(account: AttributesAccount) -> str:
     """Return one line about the factors from attributes."""
     return (
         f"attributes: {account.features:,} features of {account.items:,} items; {account.known_items:,} known items "
-        f"changed; {account.new_items:,} new items, {account.without_features:,} more without features, "
+        f"of fewer than {account.reach:,.0f} views changed; {account.new_items:,} new items, {account.without_features:,} more without features, "
         f"{account.seconds:.1f} s"
     )

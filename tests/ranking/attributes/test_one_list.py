@@ -14,7 +14,9 @@ def test_known_items_keep_the_size_of_their_scores_and_those_of_few_views_are_ne
     rng = np.random.default_rng(0)
     trained, folded, users = (rng.normal(size=(rows, 3)).astype("f") for rows in (6, 6, 40))
     folded[4] = 0  # nothing to take a direction from
-    table = one_list.of_known(trained, folded, np.array([0, 5, 10, 300, 3, 50]), 10, 0.5, one_list.metric(users))
+    views = np.array([0, 5, 10, 300, 3, 50])
+    parts = one_list.FAR.nearness(views, 10), one_list.lengthening(views, 10, 0.5)
+    table = one_list.of_known(trained, folded, *parts, one_list.metric(users))
 
     def size(item):
         return float(np.sqrt(np.mean((users.astype(float) @ item) ** 2)))
@@ -30,15 +32,20 @@ def test_known_items_keep_the_size_of_their_scores_and_those_of_few_views_are_ne
 
 def test_users_without_scores_change_nothing():
     trained, folded = np.ones((2, 3), "f"), np.full((2, 3), 2, "f")
-    table = one_list.of_known(trained, folded, np.ones(2, int), 10, 0.0, one_list.metric(np.zeros((4, 3), "f")))
+    table = one_list.of_known(trained, folded, np.ones(2), np.zeros(2), one_list.metric(np.zeros((4, 3), "f")))
     np.testing.assert_allclose(table, trained, rtol=1e-5)
 
 
-def test_attributes_count_up_to_twice_the_few_views_and_no_more_from_twenty_times_on():
-    views = np.array([0, 1, 20, 38, 50, 100, 199, 200, 10_000])
-    expected = [1, 1, 1, (200 / 38 - 1) / 9, 1 / 3, 1 / 9, (200 / 199 - 1) / 9, 0, 0]
-    np.testing.assert_allclose(one_list.nearness(views, 10), expected)
-    assert not one_list.nearness(views, 0).any()
+def test_the_two_reaches_of_attributes():
+    """In whole up to half or twice the few views, and not from twice or twenty times on."""
+    views = np.array([0, 1, 5, 8, 20, 38, 50, 100, 199, 200, 10_000])
+    far = [1, 1, 1, 1, 1, (200 / 38 - 1) / 9, 1 / 3, 1 / 9, (200 / 199 - 1) / 9, 0, 0]
+    np.testing.assert_allclose(one_list.FAR.nearness(views, 10), far)
+    np.testing.assert_allclose(one_list.NEAR.nearness(views, 10), [1, 1, 1, (20 / 8 - 1) / 3, *[0] * 7])
+    for reach in (one_list.FAR, one_list.NEAR):
+        assert not reach.nearness(views, 0).any()
+    np.testing.assert_allclose(one_list.lengthening(np.array([0, 5, 10, 20]), 10, 0.5), [0.5, 0.25, 0, 0])
+    assert not one_list.lengthening(np.array([1, 9]), 0, 0.5).any()
 
 
 def test_the_scale_matches_the_mean_lengths():

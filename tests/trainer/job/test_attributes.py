@@ -82,22 +82,24 @@ def test_the_regression_new_items_and_known_items(world, without_graphs, capsys)
     expected = lengths[0] / lengths[1] * (np.c_[world.new, np.ones(3)] @ learned)[:2]
     np.testing.assert_allclose(new.factors, expected, atol=1e-5)
 
-    np.testing.assert_array_equal(table[~shown], plain[~shown])
-    assert (np.abs(table - plain)[shown].max(axis=1) > 1e-4).all()
-    users, many = factor_tables.read_table(model.user_factors).astype(float), shown & (world.views >= 6)
+    assert (account.reach, account.reach_gain < 0, account.reach_views > 20) == (12, True, True)
+    changed = shown & (world.views < 12)
+    np.testing.assert_array_equal(table[~changed], plain[~changed])
+    assert (np.abs(table - plain)[changed].max(axis=1) > 1e-4).all()
+    users, many = factor_tables.read_table(model.user_factors).astype(float), changed & (world.views >= 6)
     sizes = [np.sqrt(((users @ one.T) ** 2).mean(axis=0)) for one in (plain, table)]
     np.testing.assert_allclose(sizes[1][many], sizes[0][many], rtol=1e-5)
     before, after = (np.linalg.norm(one, axis=1) for one in (plain, table))
     # With the more views, the nearer to the trained direction.
-    cosines = (table * plain).sum(axis=1)[shown] / (before * after)[shown]
-    views = world.views[shown]
+    cosines = (table * plain).sum(axis=1)[changed] / (before * after)[changed]
+    views = world.views[changed]
     assert cosines[views >= 6].mean() > cosines[views < 6].mean() + 0.01
     untouched = world.train("untouched", few_views=0)
     np.testing.assert_array_equal(world.table("untouched"), plain)
     assert untouched.attributes.known_items == 0
     assert account.scale == pytest.approx(lengths[0] / lengths[1], rel=1e-5)
     counted = account.features, account.items, account.known_items, account.new_items, account.without_features
-    assert counted == (12, shown.sum(), shown.sum(), 2, 1)
+    assert counted == (12, shown.sum(), changed.sum(), 2, 1)
     assert "2 new items, 1 more without features" in capsys.readouterr().out
 
 
