@@ -45,22 +45,22 @@ class Point:
         return self.ridge / (matrix.nnz / matrix.shape[0] + self.w0 * matrix.shape[1]) ** self.nu
 
     def model(self, matrix: sp.csr_matrix, **more):
-        """Return a WALSMatrixFactorization with these settings, and more of its arguments."""
+        """Return a WALSMatrixFactorization with these settings, and `more` of its arguments, which win."""
         from trainer import WALSMatrixFactorization
         from trainer.als.solver import Solver
         from trainer.als.weights import by_frequency
 
-        return WALSMatrixFactorization(
-            embedding_dimension=self.k,
-            unobserved_weight=self.w0,
-            regularization_coeff=self.regularization(matrix),
-            frequency_exponent=self.nu,
-            row_weights=by_frequency(np.diff(matrix.indptr), self.activity),
-            col_weights=by_frequency(np.bincount(matrix.indices, minlength=matrix.shape[1]), self.popularity),
-            solver=Solver(self.solver, steps=self.steps),
-            seed=self.seed,
-            **more,
-        )
+        arguments = {
+            "embedding_dimension": self.k,
+            "unobserved_weight": self.w0,
+            "regularization_coeff": self.regularization(matrix),
+            "frequency_exponent": self.nu,
+            "row_weights": by_frequency(np.diff(matrix.indptr), self.activity),
+            "col_weights": by_frequency(np.bincount(matrix.indices, minlength=matrix.shape[1]), self.popularity),
+            "solver": Solver(self.solver, steps=self.steps),
+            "seed": self.seed,
+        }
+        return WALSMatrixFactorization(**arguments | more)
 
 
 def hold_out(matrix: sp.csr_matrix, seed: int = 0) -> tuple[sp.csr_matrix, sp.csr_matrix]:
