@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import json
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from benchmarks.support import machine
 from configs.settings import RatingSettings, TrainingSettings
 from trainer.evaluation.metrics import FactorMetrics
 
-K = 20
+K, LOOKS = 20, "None: what is held out is of each train."
 ALTERNATIVES: dict[str, tuple] = {
     "scale": (0.3, 1.0, 10.0),
     "weight": ("none", "log"),
@@ -158,7 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="*", choices=sorted(DATA), default=list(DATA))
     parser.add_argument("--settings", nargs="*", choices=sorted(ALTERNATIVES), default=list(ALTERNATIVES))
-    parser.add_argument("--write", action="store_true", help="keep the figures in benchmarks/results")
+    parser.add_argument("--write", action="store_true", help="put the figures in place of these in defaults.json")
     arguments = parser.parse_args()
     rows = []
     for name in arguments.data:
@@ -175,7 +176,13 @@ def main() -> None:
                 flush=True,
             )
     if arguments.write:
-        machine.save("defaults", {"rows": rows})
+        path = machine.RESULTS / "defaults.json"
+        written = json.loads(path.read_text())["rows"] if path.exists() else []
+        own = {(row["data"], row["setting"]) for row in rows}
+        merged = [row for row in written if (row["data"], row["setting"]) not in own] + rows
+        order, settings = list(DATA), ["", *ALTERNATIVES]
+        merged.sort(key=lambda row: (order.index(row["data"]), settings.index(row["setting"])))
+        machine.save("defaults", {"seed": TrainingSettings().seed, "looks_at_test": LOOKS, "rows": merged})
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -52,8 +53,12 @@ LOOKS = {
     "were the term's exponents (neighbourhood.json).",
     CONSTANT: "Noticed on test, in a comparison of ridges whose looks were not counted; once more here.",
 }
-NAME = "gowalla"
+NAME, ITEMS = "gowalla", 40_981
+COUNTS = "The counts of test's items, for its dispersion; no pair."
 SHARE, CORRELATION = 0.2, 0.025  # the correlation at which items of up to 200 visitors are dispersed as in test
+
+
+Train = Callable[[Point, int, sp.csr_matrix], tuple[np.ndarray, np.ndarray]]
 
 
 def matrix_of(rows: SparseRows, items: int) -> sp.csr_matrix:
@@ -67,15 +72,20 @@ def factors(point: Point, passes: int, matrix: sp.csr_matrix) -> tuple[np.ndarra
     return model.get_row_factors(), model.get_col_factors()
 
 
-def measure(name: str, k: int, rows: SparseRows, test: SparseRows, items: int, plain: bool) -> dict:
-    """Return the row of one number of factors: the weight of the term first, then test."""
-    (point, passes), settings = POINTS[name][k], NeighbourhoodSettings(gamma="auto")
+def measure(
+    name: str, k: int, rows: SparseRows, test: SparseRows, *, plain: bool = False, train: Train = factors
+) -> dict:
+    """Return the row of one number of factors: the weight of the term first, then test.
+
+    train: returns the factors of a training with these settings and passes on a matrix.
+    """
+    (point, passes), settings, items = POINTS[name][k], NeighbourhoodSettings(gamma="auto"), ITEMS
     whole, trials = matrix_of(rows, items), []
     if not plain:
         parts = validation_split.split(rows, ValidationSettings(share=0.2, users=5000))
-        trials = neighbourhood.compare(settings, *factors(point, passes, matrix_of(parts.train, items)), parts)
+        trials = neighbourhood.compare(settings, *train(point, passes, matrix_of(parts.train, items)), parts)
     gamma, started = neighbourhood.best(trials), time.process_time()
-    users, table = factors(point, passes, whole)
+    users, table = train(point, passes, whole)
     training = time.process_time() - started
     term = Neighbourhood(neighbourhood.matrix(settings, rows, items), gamma) if gamma else None
     terms = (None, term) if term else (None,)
@@ -89,6 +99,15 @@ def measure(name: str, k: int, rows: SparseRows, test: SparseRows, items: int, p
         if term:
             row[metric] |= {"term": interval(values[1]), "difference": interval(values[1] - values[0])}
     return row
+
+
+def write(row: dict) -> None:
+    """Put a row in place of the one of its name and number of factors in the file."""
+    print(row["name"], row["k"], row["gamma"], row["recall"], row["ndcg"], flush=True)
+    path = machine.RESULTS / f"{NAME}.json"
+    written = json.loads(path.read_text())["rows"] if path.exists() else []  # another run may have added rows
+    others = [other for other in written if (other["name"], other["k"]) != (row["name"], row["k"])]
+    machine.save(NAME, {"seed": 0, "rows": [*others, row]})
 
 
 def hold_out(matrix: sp.csr_matrix, correlation: float) -> tuple[sp.csr_matrix, sp.csr_matrix]:
@@ -145,17 +164,12 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     if arguments.hold_outs:
-        machine.save(f"{NAME}_hold_outs", {"seed": 0, "k": 256} | compare_hold_outs())
+        machine.save(f"{NAME}_hold_outs", {"seed": 0, "k": 256, "looks_at_test": COUNTS} | compare_hold_outs())
         return
     rows, test = (SparseRows.from_matrix(data.gowalla(part)) for part in ("train", "test"))
-    path = machine.RESULTS / f"{NAME}.json"
     for name in [arguments.only] if arguments.only else POINTS:
         for k in sorted(set(POINTS[name]) & set(arguments.k)):
-            row = measure(name, k, rows, test, 40_981, arguments.plain)
-            print(name, k, row["gamma"], row["recall"], row["ndcg"], flush=True)
-            written = json.loads(path.read_text())["rows"] if path.exists() else []  # another run may have added rows
-            written = [other for other in written if (other["name"], other["k"]) != (name, k)] + [row]
-            machine.save(NAME, {"seed": 0, "rows": written})
+            write(measure(name, k, rows, test, plain=arguments.plain))
 
 
 if __name__ == "__main__":

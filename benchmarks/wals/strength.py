@@ -24,11 +24,13 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from artifacts.sparse_rows import SparseRows
 from benchmarks.support import machine
 
 WAYS = ("purchases alone", "one weight for all", "value", "weight", "value and weight")
 FACTORS, PASSES, K = 64, 8, 20
 RESAMPLES = 2000
+LOOKS = "RetailRocket: three times per way; Google's sample: once."
 
 
 @dataclass(frozen=True)
@@ -112,10 +114,10 @@ def matrices(events: pd.DataFrame, way: str, settings: Settings, shape: tuple[in
     return values, weights
 
 
-def lists(events: pd.DataFrame, way: str, settings: Settings, shape: tuple[int, int]) -> np.ndarray:
-    """Train and return the best K items of each visitor, int64 [visitors, K]; none that was bought in train."""
-    from artifacts.sparse_rows import SparseRows
-    from ranking.topk import top_k
+def trained(
+    events: pd.DataFrame, way: str, settings: Settings, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the factors of visitors and items."""
     from trainer import WALSMatrixFactorization
 
     values, weights = matrices(events, way, settings, shape)
@@ -127,10 +129,22 @@ def lists(events: pd.DataFrame, way: str, settings: Settings, shape: tuple[int, 
         frequency_exponent=settings.nu,
         seed=0,
     ).fit(values, passes=PASSES, entry_weights=weights)
-    bought = events[events.kind == "buy"].drop_duplicates(["visitor", "item"])
-    seen = sp.csr_matrix((np.ones(len(bought), np.float32), (bought.visitor, bought.item)), shape)
-    seen.sort_indices()
-    return top_k(model.get_row_factors(), model.get_col_factors(), SparseRows.from_matrix(seen), K).indices
+    return model.get_row_factors(), model.get_col_factors()
+
+
+def pairs(events: pd.DataFrame, shape: tuple[int, int]) -> SparseRows:
+    """Return who has which item by any of these events."""
+    once = events.drop_duplicates(["visitor", "item"])
+    matrix = sp.csr_matrix((np.ones(len(once), np.float32), (once.visitor, once.item)), shape)
+    matrix.sort_indices()
+    return SparseRows.from_matrix(matrix)
+
+
+def lists(events: pd.DataFrame, way: str, settings: Settings, shape: tuple[int, int]) -> np.ndarray:
+    """Train and return the best K items of each visitor, int64 [visitors, K]; none that was bought in train."""
+    from ranking.topk import top_k
+
+    return top_k(*trained(events, way, settings, shape), pairs(events[events.kind == "buy"], shape), K).indices
 
 
 def score(best: np.ndarray, truth: pd.DataFrame) -> np.ndarray:
@@ -152,7 +166,13 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=30, help="settings for each way")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/signal_strength.json")
     arguments = parser.parse_args()
-    figures: dict = {"trials": arguments.trials, "factors": FACTORS, "passes": PASSES}
+    figures: dict = {
+        "seed": 0,
+        "looks_at_test": LOOKS,
+        "trials": arguments.trials,
+        "factors": FACTORS,
+        "passes": PASSES,
+    }
     for name, read in (("RetailRocket", retailrocket), ("Google's GA4 sample", google_ga4)):
         figures[name] = compare(name, *read(), arguments.trials)
     if arguments.write:

@@ -2,72 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tables.cells import interval, number, results, signed, table
-
-
-def wals_quality() -> str:
-    header = ("", "k", "w0", "lambda", "nu", "b", "a", "passes", "training, s", "Recall@20", "NDCG@20")
-
-    def row(found: dict[str, Any]) -> tuple[object, ...]:
-        settings = found.get("settings", {})
-        recall, ndcg = (found["recall"], found["ndcg"]) if "recall" in found else found["curve"][-1][1:]
-        ridge = f"{found['lambda']:.5f}" if "lambda" in found else None
-        weights = (settings.get("nu"), settings.get("popularity"), settings.get("activity"))
-        size = str(found["k"]), settings.get("w0"), ridge
-        return (
-            found["side"],
-            *size,
-            *weights,
-            found["passes"],
-            f"{found['seconds']:.1f}",
-            f"{recall:.4f}",
-            f"{ndcg:.4f}",
-        )
-
-    return table(header, map(row, results("wals_quality")["rows"]))
-
-
-def gowalla() -> str:
-    """Return recall and NDCG on Gowalla's test by number of factors, plain and with the term, with intervals."""
-    header = ("settings", "k", "gamma", "Recall@20, plain", "NDCG@20, plain", "Recall@20, term", "NDCG@20, term")
-
-    def row(found: dict[str, Any]) -> tuple[object, ...]:
-        gamma = None if found["gamma"] is None else f"{found['gamma']:g}"
-        cells = (interval(found[name].get(side)) for side in ("plain", "term") for name in ("recall", "ndcg"))
-        return found["name"], str(found["k"]), gamma, *cells
-
-    return table(header, map(row, sorted(results("gowalla")["rows"], key=lambda one: (one["name"], one["k"]))))
-
-
-def gowalla_hold_outs() -> str:
-    """Return recall and NDCG of each ridge on two kinds of hold-outs of Gowalla's train."""
-    rows: dict[str, list[str]] = {}
-    for row in results("gowalla_hold_outs")["rows"]:
-        rows.setdefault(row["ridge"], []).append(f"{row['recall']:.4f} / {row['ndcg']:.4f}")
-    return table(("ridge", "a random fifth", "items differ in their share"), ((key, *row) for key, row in rows.items()))
-
-
-def ideas() -> str:
-    """Return recall and NDCG of the ideas that were tried on a hold-out of Gowalla's train."""
-    rows = (
-        (row["idea"], str(row["passes"]), f"{row['recall']:.4f}", f"{row['ndcg']:.4f}")
-        for row in results("ideas")["rows"]
-    )
-    return table(("", "best pass of six", "Recall@20", "NDCG@20"), rows)
-
-
-def neighbourhood_greatest() -> str:
-    rows = (
-        (
-            str(found["k"]),
-            f"{found['greatest']:g}",
-            *(interval(found[name]["greatest"]) for name in ("recall", "ndcg")),
-        )
-        for found in results("neighbourhood")["rows"]
-    )
-    return table(("k", "gamma", "Recall@20, difference", "NDCG@20, difference"), rows)
 
 
 def dataset_quality() -> str:
@@ -156,6 +91,32 @@ def segments() -> str:
 def _groups(lines: list[str]) -> str:
     """Return the groups that lines on weak spots name, with the better system."""
     return "; ".join(f"{line.split(': ')[0]}: {line.split(': ')[1].split(' is better')[0]}" for line in lines)
+
+
+def minimal() -> str:
+    """Return a config with a source and an input alone next to the settings that the configs repeated."""
+    rows = []
+    for found in results("minimal")["rows"]:
+        cells = [f"{found[metric]['minimal']['value']:.4f}" for metric in ("recall", "ndcg")]
+        differences = [found[metric]["difference"] for metric in ("recall", "ndcg")]
+        same = "the same, bit for bit" if found["same_as_shipped"] else "others"
+        signs = (signed([cell[end] for end in ("value", "low", "high")]) for cell in differences)
+        rows.append((found["data"], found["visitors"], *cells, same, *signs))
+    header = ("data", "visitors", "Recall@20", "NDCG@20", "factors of `configs/local.yaml`",
+              "Recall@20, minus the repeated settings", "NDCG@20")  # fmt: skip
+    return table(header, rows)
+
+
+def comparators() -> str:
+    """Return systems on RetailRocket's held-out purchases, over all items and among 99 drawn ones."""
+    names = (*(("all", f"{metric}@{cut}") for cut in (10, 20, 40) for metric in ("recall", "ndcg")),
+             ("sampled", "recall@10"), ("sampled", "ndcg@10"))  # fmt: skip
+    rows = (
+        (row["system"], *(f"{row[protocol][name][0]:.4f}" for protocol, name in names))
+        for row in results("comparators")["rows"]
+    )
+    header = (f"{'Recall' if name.startswith('recall') else 'NDCG'}@{name.split('@')[1]}" for _, name in names[:6])
+    return table(("system", *header, "among 100: HR@10", "NDCG@10"), rows)
 
 
 def new_items() -> str:
