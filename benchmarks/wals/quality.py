@@ -32,6 +32,7 @@ SETTINGS: dict[int, tuple[Point, int]] = {
     2048: (Point(2048, 0.03, 4.5, 1.0, popularity=0.4, activity=0.25), 4),
 }
 PEER_PASSES = 8
+LOOKS = "Once per row; besides, other settings at k = 1024 and 2048 once each."
 
 
 def ours(point: Point, passes: int) -> dict:
@@ -135,7 +136,7 @@ def main() -> None:
                 flush=True,
             )
             rows.append(row)
-    machine.save("wals_quality", {"rows": rows})
+    machine.save("wals_quality", {"seed": 0, "looks_at_test": LOOKS, "rows": rows})
     if rows:
         figures, picture = machine.RESULTS / "wals_quality.json", machine.PICTURES / "recall_seconds.svg"
         machine.worker(arguments.peer, str(Path(__file__).with_name("plot.py")), *map(str, (figures, picture)))

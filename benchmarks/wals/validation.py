@@ -32,6 +32,7 @@ from trainer.tuning.trial import Material, run, settings_of
 
 NAMES = ("last.fm", "sample, articles", "RetailRocket")
 TRIALS = 12
+LOOKS = "Once per setting, to compare with; RetailRocket's last days before the limit of 500 visitors was set."
 
 
 def dataset(name: str) -> str:
@@ -108,7 +109,7 @@ def main() -> None:
             path = machine.RESULTS / "validation.json"
             written = json.loads(path.read_text())["rows"] if path.exists() else []
             others = [row for row in written if row["data"] not in {row["data"] for row in rows}]
-            machine.save("validation", {"seed": 0, "trials": TRIALS, "rows": others + rows})
+            machine.save("validation", {"seed": 0, "looks_at_test": LOOKS, "trials": TRIALS, "rows": others + rows})
 
 
 if __name__ == "__main__":

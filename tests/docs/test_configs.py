@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 
 from configs.settings import load_settings, resolve
 from tests.support import documents
@@ -28,6 +29,11 @@ def test_a_printed_config_is_one_that_the_commands_take(text, tmp_path, monkeypa
     (tmp_path / "views.sql").write_text("SELECT 1")
     (tmp_path / "wals.yaml").write_text(text)
     resolve(load_settings("wals.yaml"))
+
+
+@pytest.mark.parametrize("text", [param for param in CONFIGS if param.id.startswith("docs/ga4")])
+def test_a_printed_config_trains_the_model_of_a_source_alone(text):
+    assert yaml.safe_load(text).keys().isdisjoint({"rating", "training", "neighbourhood"})
 
 
 def test_the_weights_of_moving_are_those_of_the_other_library(tmp_path):

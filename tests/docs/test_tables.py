@@ -32,6 +32,16 @@ def test_each_results_file_names_its_command_and_machine_and_is_shown():
         assert {"command", "machine", "finished"} <= tables.results(path.stem).keys(), path.name
 
 
+@pytest.mark.parametrize("name", ["defaults", "segments", "minimal", "comparators", "gowalla_hold_outs", "ideas",
+                                  "validation", "wals_quality", "neighbourhood", "signal_strength"])  # fmt: skip
+def test_a_table_of_quality_has_its_seed_and_the_number_of_looks_at_test(name):
+    assert {"seed", "looks_at_test"} <= tables.results(name).keys()
+
+
+def test_each_row_of_gowalla_has_the_number_of_looks_at_test():
+    assert all(row["looks_at_test"] for row in tables.results("gowalla")["rows"])
+
+
 @pytest.mark.parametrize("page", [*PAGES, *sorted(ROOT.glob("*.md"))], ids=lambda page: page.name)
 def test_no_line_of_prose_is_over_120_columns(page):
     fenced, long = False, []
