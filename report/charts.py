@@ -19,12 +19,17 @@ _DECADES = 3  # from which on a logarithmic axis has ticks at powers of ten alon
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: its range, its label, and whether it is logarithmic."""
+    """An axis: its range, its label, whether it is logarithmic, and names of the numbers from 0, if they have names."""
 
     low: float
     high: float
     label: str = ""
     log: bool = False
+    names: tuple[str, ...] = ()
+
+    def text(self, tick: float) -> str:
+        """Return what is written at a tick."""
+        return self.names[round(tick)] if self.names else number(tick)
 
     def at(self, value: float) -> float:
         """Return the position of a value, 0..1 within the range."""
@@ -41,6 +46,7 @@ class Axis:
             within = [each for each in rounds if self.low * (1 - 1e-9) <= each <= self.high * (1 + 1e-9)]
             return within or [self.low, self.high]
         step = _step((self.high - self.low) / _TICKS)
+        step = max(step, 1) if self.names else step
         first = math.ceil(self.low / step - 1e-9)
         return [number * step for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
@@ -137,7 +143,7 @@ def lines(series: Sequence[Series], title: str, x: Axis, y: Axis, dots: bool = T
     def points(xs: Sequence[float], ys: Sequence[float]) -> list[str]:
         return [f"{_x(x, a, right):.1f},{_y(y, b):.1f}" for a, b in zip(xs, ys, strict=True)]
 
-    parts = [_y_axis(y, right), *(_x_tick(_x(x, tick, right), number(tick)) for tick in x.ticks()), _x_label(x.label)]
+    parts = [_y_axis(y, right), *(_x_tick(_x(x, tick, right), x.text(tick)) for tick in x.ticks()), _x_label(x.label)]
     for colour, line in enumerate(series):
         if line.low:
             band = points(line.x, line.high) + points(line.x, line.low)[::-1]

@@ -11,7 +11,7 @@ import numpy as np
 from artifacts import catalogue, factor_tables, storage
 from artifacts.catalogue import Catalogue
 from artifacts.manifests import DatasetManifest, ModelManifest, PredictionsManifest
-from artifacts.manifests.outcome import Outcome, OutcomeManifest, VersionOutcome
+from artifacts.manifests.outcome import Outcome, OutcomeManifest
 from artifacts.paths import Dataset, Model, OutcomeFiles, Predictions
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
@@ -37,7 +37,7 @@ class Inputs:
     unmeasured: str  # the reason why `evaluation` is None, and what to do
     previous: dict[str, Any] | None  # the evaluation of an earlier model
     rules: dict[str, int]  # answers of the predictions by rule; empty if there are none of this model
-    outcome: VersionOutcome | None  # what the recommendations of this model did, if that was measured
+    outcome: Outcome | None  # what recommendations did, if that was measured of this model, too
     examples: list[visitors.Example]
 
     @property
@@ -98,8 +98,8 @@ def _rules(predictions_dir: str | None, model: ModelManifest) -> dict[str, int]:
     return predictions.rules if predictions.model_fingerprint == model.digest() else {}
 
 
-def _outcome(directory: str | None, model: ModelManifest) -> VersionOutcome | None:
-    """Return what the recommendations of this model did, if the outcome that the config names has them."""
+def _outcome(directory: str | None, model: ModelManifest) -> Outcome | None:
+    """Return the outcome that the config names, if it has recommendations of this model."""
     figures = OutcomeFiles(directory).figures if directory else ""
     if not figures or not storage.exists(figures):
         return None
@@ -107,7 +107,7 @@ def _outcome(directory: str | None, model: ModelManifest) -> VersionOutcome | No
         outcome = Outcome.model_validate_json(storage.read_bytes(figures))
     except ValueError as error:
         raise UserError(f"{figures} is not the outcome of this version; run {OutcomeManifest.COMMAND}") from error
-    return outcome.versions.get(model.digest()[:12])
+    return outcome if model.digest()[:12] in outcome.versions else None
 
 
 def _read_dataset(dataset: Dataset, model: Model, trained: ModelManifest) -> DatasetManifest:

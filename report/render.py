@@ -50,7 +50,7 @@ def page(inputs: Inputs, settings: ReportSettings) -> str:
         excluded=excluded.excluded(inputs.dataset),
         training=sections.training(inputs),
         quality=None if inputs.evaluation is None else describe(inputs.evaluation, inputs.previous),
-        happened=happened(inputs.outcome),
+        happened=happened(inputs.outcome, inputs.model.digest()[:12]),
         changed=changed,
         defaults=defaults,
         versions={

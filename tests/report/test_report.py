@@ -102,7 +102,7 @@ def evaluation(digest, scale=1.0):
 
 
 def outcome(version):
-    """Return the outcome of a version: 3 of 40 visitors came for something, 7 clicks on 88 exposures."""
+    """Return the outcome of a version and of an earlier one: 3 of 40 visitors came, 7 clicks on 88 exposures."""
 
     def cell(value):
         return {"value": value, "low": value - 0.03125, "high": None if value > 0.6 else value + 0.03125}
@@ -110,9 +110,15 @@ def outcome(version):
     compared = {"live": cell(0.625), "popularity": cell(0.4375), "difference": cell(0.1875)}
     whole = {"visitors": 3, "metrics": {"hit_rate@5": compared}}
     ctr = {"exposures": 88, "clicks": 7, "ctr": cell(0.0796), "corrected": None}
-    tracked = {"whole": ctr, "by_rule": {"factors": ctr}, "by_rank": {}, "by_category": {}, "by_age": {}, "due": {}}
+    groups = {"by_rank": {"01": ctr, "unknown": ctr}, "by_category": {"Tea": ctr}, "by_age": {"1 day": ctr}}
+    groups |= {"by_rule": {"factors": ctr}, "by_day": {"2024-02-27": ctr, "2024-03-02": ctr}}
+    due = {"purchases": {"factors": {"number": 2, "value": 1234.5, "per_touch": cell(0.25)}}}
+    best = {"item": HOSTILE, "exposures": 44, "clicks": 5, "lift": cell(1.5)}
+    tracked = {"whole": ctr, **groups, "due": due, "best": [best], "worst": []}
+    hit = {"rule": "factors", "had": ["c1"], "listed": ["c2", "c5"], "came": ["c5"]}
     days = {"visitors": 40, "active": 3, "pairs": 4, "whole": whole}
-    return {"confidence": 0.95, "versions": {version: {"next_days": days, "tracked": tracked}}}
+    found = {"next_days": days, "tracked": tracked, "hits": [hit], "misses": [hit | {"came": ["c6"]}]}
+    return {"confidence": 0.95, "versions": {"earlier": found, version: found}}
 
 
 def run(root, *flags):
@@ -283,7 +289,12 @@ def test_what_happened_after_the_model_was_live(tmp_path, world):
         assert run(world, "--set", f"outcome_dir={tmp_path}", "--output", tmp_path / "r.html") == 0
         texts.append((tmp_path / "r.html").read_text())
     shown = ("3 of 40 visitors", "0.6250", "0.4375", "+0.1875", "+0.1562 to +0.2188", "88 exposures", "0.0796")
+    shown += ("factors: 2, value 1,234.50", "1.50", "CTR by rank", "Attributed purchases")
     assert all(text in texts[0] for text in shown)
+    section = texts[0][texts[0].index('<section id="happened">') : texts[0].index('<section id="visitors">')]
+    assert HOSTILE not in section and section.count('class="line c') == 4 and section.count('class="band c') == 2
+    assert all(f">{day}</text>" in section for day in ("02-27", "02-29", "03-02")) and ">unknown</text>" in section
+    assert re.findall(r'class="badge (\w+)"', section) == ["hit", "miss"] and section.count("<mark>") == 2
     assert "88 exposures" not in texts[1] and "What happened" not in texts[1], "it is of another model"
 
 
