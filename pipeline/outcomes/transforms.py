@@ -159,7 +159,7 @@ class _ReadLists(_Reader):
 
     def process(self, element: tuple[int, str]) -> Iterator[object]:
         number, path = element
-        for batch in lists.predicted(path, number):
+        for batch in lists.of_run(self._job.runs[number], number, path):
             yield from self._put(PREDICTED, batch)
 
 

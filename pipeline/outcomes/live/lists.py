@@ -28,6 +28,18 @@ HAD = pa.schema({VISITOR_ID: ID, RUN: pa.int16(), "itemId": pa.int32(), LEFT_OUT
 _BLOCK = 20_000  # visitors that are read at once
 
 
+def of_run(run: Run, number: int, path: str) -> Iterator[pa.RecordBatch]:
+    """Yield the entries of a file or a stream of a run, columns of PREDICTED; raise UserError if it cannot be read."""
+    if run.table is None:
+        yield from predicted(path, number)
+        return
+    from pipeline.outcomes.live import table  # Google's clients take a second to import
+
+    for batch in table.entries(path, run.table):
+        visitors, items, ranks, rules = batch.columns
+        yield _batch(visitors, number, rules, items, ranks)
+
+
 def predicted(path: str, run: int) -> Iterator[pa.RecordBatch]:
     """Yield the entries of a file of recommendations, columns of PREDICTED; raise UserError if it cannot be read."""
     for block in _blocks(path):
@@ -38,18 +50,18 @@ def predicted(path: str, run: int) -> Iterator[pa.RecordBatch]:
                 for entry in one["recommendations"]
             ]
             visitors, rules, items, ranks = zip(*rows, strict=True) if rows else ((), (), (), ())
-            yield pa.RecordBatch.from_arrays(
-                [
-                    pa.array(visitors, pa.binary()).dictionary_encode(),
-                    pa.array(np.full(len(rows), run, np.int16)),
-                    pa.array(rules, pa.string()),
-                    pa.array(items, pa.binary()).dictionary_encode(),
-                    pa.array(ranks, pa.int32()),
-                ],
-                schema=PREDICTED,
+            yield _batch(
+                *(pa.array(visitors, pa.binary()), run, pa.array(rules, pa.string()), pa.array(items, pa.binary())),
+                pa.array(ranks, pa.int32()),
             )
         except (AttributeError, KeyError, TypeError, pa.ArrowException):
             raise UserError(f"{path} has a line that is not a prediction; predict again") from None
+
+
+def _batch(visitors: pa.Array, run: int, rules: pa.Array, items: pa.Array, ranks: pa.Array) -> pa.RecordBatch:
+    numbers = pa.array(np.full(len(visitors), run, np.int16))
+    ids = [column.cast(pa.binary()).dictionary_encode() for column in (visitors, items)]
+    return pa.RecordBatch.from_arrays([ids[0], numbers, rules, ids[1], ranks.cast(pa.int32())], schema=PREDICTED)
 
 
 def _blocks(path: str) -> Iterator[list[dict[str, Any]]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -13,7 +14,8 @@ from artifacts.paths import Dataset, Predictions, join, shard_name
 from artifacts.privacy import key_name
 from configs import cli
 from configs.errors import UserError
-from configs.settings import Settings
+from configs.nouns import counted
+from configs.settings import BIGQUERY, BigQuerySettings, Settings
 from pipeline.sources import privacy
 
 _FORMATS = (".parquet", ".jsonl")  # that have the rule of each list; the first one that is there is read
@@ -22,7 +24,7 @@ _TABLE = ".table.parquet"  # one row per entry, for BigQuery
 
 @dataclass(frozen=True)
 class Run:
-    """One run. files: of its lists, from the names in its manifest; start_ms, end_ms: when it was live."""
+    """One run. files: of its lists, or streams of a table; start_ms, end_ms: when it was live."""
 
     version: str
     root: str
@@ -37,6 +39,7 @@ class Run:
     user_shards: int
     suffix: str  # of the dataset's files
     bytes: int
+    table: BigQuerySettings | None = None  # how the streams are read; None for files
 
     def rows_of_shard(self, shard: int) -> str:
         """Return the file with the rows of a shard of the dataset's visitors."""
@@ -44,7 +47,7 @@ class Run:
 
 
 def of_settings(settings: Settings) -> tuple[Run, ...]:
-    """Return the runs that the settings name, by their times.
+    """Return the runs that the settings name, by their times; those of a table as far as a dataset is older.
 
     Raise UserError if one is not of recommendations, has files without rules alone, or is from none of the datasets, or
     if its visitors' ids were hashed with another key than the settings name.
@@ -55,8 +58,14 @@ def of_settings(settings: Settings) -> tuple[Run, ...]:
     found = {name: DatasetManifest.read(Dataset(name.rstrip("/")).manifest) for name in datasets}
     by_fingerprint = {manifest.fingerprint(): (name, manifest) for name, manifest in found.items()}
     key = key_name(privacy.open_rules(settings.privacy)[0])
-    runs = []
+    for name, dataset in found.items():
+        if key != dataset.visitors_hashed_with:
+            raise UserError(f"{name}: its visitorIds were hashed with another key, or with none; set privacy as it was")
+    runs = list[Run]()
     for root in roots:
+        if root.startswith(BIGQUERY):
+            runs += _of_table(root, found, settings)
+            continue
         predictions = Predictions(root.rstrip("/"))
         made = PredictionsManifest.read(predictions.manifest)
         if made.kind != "predictions":
@@ -64,8 +73,6 @@ def of_settings(settings: Settings) -> tuple[Run, ...]:
         if made.dataset_fingerprint not in by_fingerprint:
             raise UserError(f"{root} is not from {', '.join(datasets)}; name its dataset with outcome.datasets")
         name, dataset = by_fingerprint[made.dataset_fingerprint]
-        if key != dataset.visitors_hashed_with:
-            raise UserError(f"{name}: its visitorIds were hashed with another key, or with none; set privacy as it was")
         runs.append(_run(predictions, made, Dataset(name.rstrip("/")), dataset, options.days))
     return _in_order(runs)
 
@@ -94,9 +101,55 @@ def _run(
         users=described.counts.users,
         items=described.counts.items,
         user_shards=described.shards["items_for_user"],
-        suffix=".gz" if described.compression == "gzip" else "",
+        suffix=_suffix(described),
         bytes=sum(made.files[name].bytes for name in files),
     )
+
+
+def _of_table(url: str, datasets: Mapping[str, DatasetManifest], settings: Settings) -> list[Run]:
+    """Return the runs of a table, each with the newest of the datasets that is older than it.
+
+    The table does not name the dataset. Runs before all datasets are left out: raise UserError if all are.
+    """
+    from pipeline.outcomes.live import table  # Google's clients take a second to import
+
+    made = sorted(datasets.items(), key=lambda one: datetime.datetime.fromisoformat(one[1].created))
+    created = [datetime.datetime.fromisoformat(manifest.created) for _, manifest in made]
+    runs, all_runs = [], table.runs(url, settings.bigquery)
+    for found in all_runs:
+        if place := bisect.bisect_right(created, found.time):
+            name, manifest = made[place - 1]
+            start_ms = round(found.time.timestamp() * 1000)
+            run = Run(
+                version=found.version,
+                root=url,
+                dataset=Dataset(name.rstrip("/")),
+                files=found.streams,
+                start_ms=start_ms,
+                end_ms=start_ms + settings.outcome.days * DAY_MS,
+                length=found.length,
+                include_seen=settings.prediction.include_seen,
+                users=manifest.counts.users,
+                items=manifest.counts.items,
+                user_shards=manifest.shards["items_for_user"],
+                suffix=_suffix(manifest),
+                bytes=found.bytes,
+                table=settings.bigquery,
+            )
+            runs.append(run)
+    if not runs:
+        raise UserError(
+            f"{url} has {counted(len(all_runs), 'run')}, and none after its dataset was made; "
+            "name the datasets with outcome.datasets"
+        )
+    if older := len(all_runs) - len(runs):
+        print(f"{url}: left out {counted(older, 'run')} before {created[0]:%Y-%m-%d %H:%M}, when its dataset was made")
+    return runs
+
+
+def _suffix(dataset: DatasetManifest) -> str:
+    """Return the suffix of a dataset's files."""
+    return ".gz" if dataset.compression == "gzip" else ""
 
 
 def _in_order(runs: Sequence[Run]) -> tuple[Run, ...]:
