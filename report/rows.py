@@ -38,7 +38,8 @@ def read_rows(dataset: Dataset) -> RowStatistics:
             done += len(block.keys)
             bar.update(done)
     chosen = {candidate.key for candidate in statistics.candidates}
-    for block in info.row_files(dataset.held_out):
+    has_split = info.manifest.split.kind != "none"
+    for block in info.row_files(dataset.held_out) if has_split else ():
         for row in np.flatnonzero(np.isin(block.keys, list(chosen))):
             entries = slice(block.indptr[row], block.indptr[row + 1])
             statistics.held_out[int(block.keys[row])] = block.indices[entries].copy()

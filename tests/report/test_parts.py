@@ -6,9 +6,12 @@ import re
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
+from artifacts.paths import Dataset
 from ranking import examples
-from report import charts, excluded, item_map, visitors
+from report import charts, excluded, item_map, rows, visitors
+from tests.support.datasets import write_dataset
 
 
 def test_the_map_keeps_neighbours_together():
@@ -49,6 +52,12 @@ def test_names_at_the_ends_of_lines_that_coincide_do_not_overlap():
     tops = sorted(float(top) for top in re.findall(r'class="end" x="\d+" y="([\d.]+)"', chart))
     assert len(tops) == 4 and min(np.diff(tops)) >= 14 and tops[-1] <= charts.HEIGHT
     assert len(set(re.findall(r'class="line c\d (d\d)" points', chart))) == 4
+
+
+def test_rows_of_a_dataset_without_a_split(tmp_path):
+    dataset = write_dataset(tmp_path / "d", sp.eye_array(6, format="csr"))
+    found = rows.read_rows(Dataset(str(dataset)))
+    assert found.held_out == {} and found.items_per_user.tolist() == [1] * 6 and len(found.candidates) == 6
 
 
 @pytest.mark.parametrize(
