@@ -22,10 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if is_remote(args.output_dir):
         raise UserError(f"--output_dir {args.output_dir}: name a local directory")
     if args.after:
-        from pipeline.demo.lists.generate import make_days  # which needs Beam
-
-        events = make_days(args.output_dir, args.after, args.list_name, args.days, args.seed, args.replace)
-        cli.print_table(f"Days after {args.after} in {args.output_dir}", sorted(events.items()))
+        _days_after(args)
         return
     size = size_from(args.visitors, args.items, args.days, args.interactions, args.start_date, args.seed)
     plan = Plan(tuple(dict.fromkeys(args.layouts)), tuple(dict.fromkeys(args.formats)), args.files_per_day)
@@ -33,6 +30,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     total = {"interactions in the table" if name == "interactions" else name: n for name, n in report.total.items()}
     numbers = {"files": report.files, "visitors": size.visitors, "items": size.items, **total, "bytes": report.bytes}
     cli.print_table(f"Sample in {args.output_dir}", [*numbers.items(), ("seconds", f"{report.seconds:.1f}")])
+
+
+def _days_after(args: argparse.Namespace) -> None:
+    from pipeline.demo.lists import generate  # which needs Beam
+
+    if others := [name for name in args.layouts if name not in generate.LAYOUTS]:
+        raise UserError(f"--layouts {others[0]}: days after predictions have {' and '.join(generate.LAYOUTS)}")
+    plan = generate.Plan(args.after, args.list_name, args.days, args.seed, tuple(dict.fromkeys(args.layouts)))
+    counts = generate.make_days(args.output_dir, plan, args.replace)
+    cli.print_table(f"Days after {args.after} in {args.output_dir}", list(counts.items()))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,7 +3,8 @@
     python -m benchmarks.pipeline.outcome_coverage [--seeds 200] [--visitors 450]
 
 Each seed draws visitors with tastes of their own, whose lists are shown with a bias for the first positions, and in
-which rule and rank go together. The truth follows from their habits; that of the hit rates is of 150,000 visitors.
+which rule and rank go together; seeds take GA4 and GA360 in turn. The truth follows from their habits; that of the hit
+rates is of 150,000 visitors.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def main() -> None:
     args = parser.parse_args()
     covered, sums, truths = Counter[str](), defaultdict[str, float](float), dict[str, float]()
     for seed in range(args.seeds):
-        for name, figure in trial(seed, args.visitors).items():
+        for name, figure in trial(seed, args.visitors, kind=("ga4", "ga360")[seed % 2]).items():
             covered[name] += figure.covers
             sums[name] += figure.estimate.value or 0.0
             truths[name] = float(figure.truth)

@@ -11,10 +11,12 @@ import pyarrow as pa
 from artifacts.manifests.outcome import Estimate, VersionOutcome
 from artifacts.paths import Dataset
 from configs.settings import EvaluationSettings, OutcomeSettings, RatingSettings, SourceSettings
-from pipeline.demo.lists.events import SCHEMA, List, Site, rows
+from pipeline.demo.lists import events as ga4_events
+from pipeline.demo.lists import sessions as ga360_sessions
+from pipeline.demo.lists.deeds import List, Site
 from pipeline.demo.lists.habits import Habits, draw
 from pipeline.outcomes import figures
-from pipeline.outcomes.events import ga4
+from pipeline.outcomes.events import ga4, ga360
 from pipeline.outcomes.events.rows import Asked
 from pipeline.outcomes.live.items import Groups, Items
 from pipeline.outcomes.live.lists import PREDICTED
@@ -32,6 +34,7 @@ NAME, VERSION = "recommendations", "v1"
 HABITS = Habits(attraction={"factors": 0.2, "projection": 0.14, "popularity": 0.08}, buys=0.25, buys_late=0.0)
 LENGTHS = {"factors": 5, "projection": 4, "popularity": 3}  # of the lists: rule and rank go together
 K = max(LENGTHS.values())
+_KINDS = {"ga4": (ga4_events, ga4), "ga360": (ga360_sessions, ga360)}
 
 
 RUN = Run(
@@ -74,8 +77,8 @@ class Figure(NamedTuple):
         return bool(self.estimate.low <= self.truth <= self.estimate.high)
 
 
-def trial(seed: int, visitors: int = 450, resamples: int = 500) -> dict[str, Figure]:
-    """Simulate some days with a seed and measure them; return the figures by name."""
+def trial(seed: int, visitors: int = 450, resamples: int = 500, kind: str = "ga4") -> dict[str, Figure]:
+    """Simulate some days with a seed and measure them in an export of a kind; return the figures by name."""
     rng = np.random.default_rng([seed, 1])
     rules = list(LENGTHS)
     lists = []
@@ -83,22 +86,23 @@ def trial(seed: int, visitors: int = 450, resamples: int = 500) -> dict[str, Fig
         rule = rules[number % 3]
         items = rng.permutation(40)[: LENGTHS[rule]]
         lists.append(List(f"v{number}", rule, [f"c{item}" for item in items]))
-    outcome = _measured(lists, seed, resamples)
+    outcome = _measured(lists, seed, resamples, kind)
     return _figures(outcome)
 
 
-def _measured(lists: list[List], seed: int, resamples: int) -> VersionOutcome:
+def _measured(lists: list[List], seed: int, resamples: int, kind: str) -> VersionOutcome:
+    layout, module = _KINDS[kind]
     draws = draw(HABITS, [one.rule for one in lists], K, DAYS, np.random.default_rng([seed, 2]))
-    site = Site(NAME, catalogue=[f"new{number}" for number in range(500)])
-    made = [row for _, row in rows(lists, draws, START_S, site)]
-    batch = pa.RecordBatch.from_pylist(made, SCHEMA)
+    site = Site(NAME, catalogue=[f"new{number}" for number in range(500)], new_items=3)
+    made = [row for _, row in layout.rows(lists, draws, START_S, site)]
+    batch = pa.RecordBatch.from_pylist(made, layout.SCHEMA)
     raw = RawBatch(batch, np.arange(1, len(made) + 1))
     options = OutcomeSettings(list_name=NAME)
-    source = source_of(SourceSettings(preset="ga4_shop"), RatingSettings())
+    source = source_of(SourceSettings(preset=f"{kind}_shop"), RatingSettings())
     views, _ = source.interactions(pa.Table.from_batches([source.extract(raw, "made").table]))
     asked = Asked(options, RUN.start_ms, RUN.end_ms)
     rules = PageRules(source.settings.page, ())
-    events = pa.Table.from_batches([ga4.rows(raw, source.settings, rules, asked).table])
+    events = pa.Table.from_batches([module.rows(raw, source.settings, rules, asked).table])
     tally = tally_of(lists, source, options, Tables.of(views, events))
     settings = EvaluationSettings(k=(1, K), resamples=resamples, seed=seed)
     return figures.of_tally(tally, (RUN,), settings, by_exposure=False).versions[VERSION]

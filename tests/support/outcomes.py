@@ -15,7 +15,8 @@ from artifacts.names import CATEGORY, FIRST_TIME_MS
 from artifacts.paths import Dataset, OutcomeFiles
 from configs.settings import PredictionSettings, Settings, resolve
 from pipeline import outcome as command
-from pipeline.demo.lists.events import List, Site, rows
+from pipeline.demo.lists.deeds import List, Site
+from pipeline.demo.lists.events import rows
 from pipeline.demo.lists.habits import Draws, Habits, draw
 from tests.support import manifests
 from tests.support.datasets import write_dataset, write_items

@@ -28,6 +28,7 @@ class Habits:
     buys_late: float = 0.05  # two days later, which is not due to the click
     others: float = 0.6  # share of visits in which the visitor finds an item without the list
     listed: float = 0.2  # share of these items that are in the list all the same
+    new: float = 0.3  # share of the others that came on that day
 
     def ctr(self, rule: str, rank: int) -> float:
         """Return the clicks per exposure at a rank."""
@@ -49,6 +50,7 @@ class Draws(NamedTuple):
     finds: np.ndarray  # float [n, d]: a number in 0 .. 1 that chooses the item found without the list; NaN for none
     listed: np.ndarray  # bool [n, d]: that item is in the list
     second: np.ndarray  # int [n, d]: of the visit in its day
+    new: np.ndarray  # bool [n, d]: that item is one of the day's new ones
 
 
 def draw(habits: Habits, rules: Sequence[str], length: int, days: int, rng: np.random.Generator) -> Draws:
@@ -64,4 +66,5 @@ def draw(habits: Habits, rules: Sequence[str], length: int, days: int, rng: np.r
     )
     finds = np.where(comes & (rng.random(shape[:2]) < habits.others), rng.random(shape[:2]), np.nan)
     listed = rng.random(shape[:2]) < habits.listed
-    return Draws(comes, clicks, carts, buys, late & ~buys, finds, listed, rng.integers(0, 70_000, shape[:2]))
+    second = rng.integers(0, 70_000, shape[:2])
+    return Draws(comes, clicks, carts, buys, late & ~buys, finds, listed, second, rng.random(shape[:2]) < habits.new)

@@ -38,7 +38,12 @@ def test_days_after_predictions(tmp_path, capsys):
     counts = Counter(row["event_name"] for row in events)
     assert counts["view_item_list"] > 20 and counts["select_item"] > 3
     inventory = json.loads(files["sample.json"])
-    assert {name: inventory[name] for name in counts} == counts and inventory["habits"]["buys"] == Habits().buys
+    numbers = [inventory.get(name, 0) for name in ("shown", "clicked", "viewed", "carted", "bought")]
+    names = ("view_item_list", "select_item", "view_item", "add_to_cart", "purchase")
+    assert numbers == [counts[name] for name in names] and inventory["habits"]["buys"] == Habits().buys
+    found = [(row["event_date"], item["item_id"]) for row in events for item in row["items"]]
+    new = [(day, item) for day, item in found if item.startswith("new-")]
+    assert new and all(item.startswith(f"new-{day}-") for day, item in new)
     for row in events:
         if row["event_name"] == "view_item_list":
             assert [item["item_id"] for item in row["items"]] == lists[row["user_pseudo_id"]].items
@@ -51,6 +56,18 @@ def test_days_after_predictions(tmp_path, capsys):
     _, outcome = measured(made)
     whole = outcome.versions["monday"].tracked.whole
     assert (whole.exposures, whole.clicks) == (3 * counts["view_item_list"], counts["select_item"])
+    source = made.source.model_copy(update={"kind": "ga360", "preset": "ga360_shop"})
+    options = {"input": str(tmp_path / "after" / "ga360_lists" / "ga_sessions_*"), "version_field": "dimension.20"}
+    options = made.outcome.model_copy(update=options)
+    manifest, of_sessions = measured(made.model_copy(update={"source": source, "outcome": options}))
+    assert of_sessions == outcome, "both exports are of the same days"
+    assert manifest.counts["purchases.read"] == counts["purchase"] > 0
+
+
+def test_layouts_that_have_no_days_after(tmp_path, capsys):
+    flags = ["--output_dir", str(tmp_path / "x"), "--after", str(tmp_path), "--layouts", "table"]
+    assert cli.run(sample.main, flags) == 2
+    assert "--layouts table: days after predictions have ga360 and ga4" in capsys.readouterr().err
 
 
 def test_predictions_without_json_lines(tmp_path, capsys):

@@ -10,7 +10,7 @@ from artifacts.paths import Dataset
 from configs.errors import UserError
 from configs.settings import BigQuerySettings
 from pipeline import outcome as command
-from pipeline.demo.lists.events import Site
+from pipeline.demo.lists.deeds import Site
 from pipeline.demo.lists.habits import Habits
 from pipeline.outcomes.live import runs
 from pipeline.prediction.writers.answers import WORDS

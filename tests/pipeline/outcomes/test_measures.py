@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.settings import OutcomeSettings, RatingSettings, SourceSettings
-from pipeline.demo.lists.events import List
+from pipeline.demo.lists.deeds import List
 from pipeline.interactions.sessions import INTERACTIONS
 from pipeline.outcomes.live.lists import HAD
 from pipeline.outcomes.measures import positions

@@ -12,7 +12,7 @@ from artifacts.paths import Dataset
 from configs import cli
 from configs.errors import UserError
 from pipeline import outcome as command
-from pipeline.demo.lists.events import List
+from pipeline.demo.lists.deeds import List
 from tests.support import manifests
 from tests.support.exports import PLAIN_RUNNER
 from tests.support.outcomes import (

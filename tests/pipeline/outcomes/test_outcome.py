@@ -12,7 +12,7 @@ import pytest
 from artifacts import manifests, tfrecords
 from artifacts.paths import Dataset
 from pipeline import verify
-from pipeline.demo.lists.events import Site
+from pipeline.demo.lists.deeds import Site
 from pipeline.demo.lists.habits import Habits
 from tests.support.outcomes import (
     NAME,
