@@ -162,8 +162,8 @@ class OutcomeSettings(Section):
     """Outcome of recommendations in the days after they were made: the predictions, the export, and what counts."""
 
     predictions: tuple[str, ...] = ()
-    """Directories of recommendations that were live, local or gs://; unset is predictions_dir. Each counts from its
-    run_time to that of the next one."""
+    """Recommendations that were live: directories, local or gs://, or tables, as bq://PROJECT.DATASET.TABLE; unset is
+    predictions_dir. Each run counts from its run_time to that of the next one."""
     datasets: tuple[str, ...] = ()
     """Directories of the datasets that these recommendations were made from; unset is dataset_dir."""
     input: str | None = None
