@@ -1,4 +1,4 @@
-"""What happened on a site -> rows of GA4's events_YYYYMMDD, whose tags report its list of recommendations."""
+"""Rows of GA4's events_YYYYMMDD of a site whose tags report its list of recommendations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened on a site -> rows of GA360's ga_sessions_YYYYMMDD, with impressions and clicks by productListName."""
+"""Rows of GA360's ga_sessions_YYYYMMDD of such a site, with impressions and clicks by productListName."""
 
 from __future__ import annotations
 
