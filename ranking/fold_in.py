@@ -71,12 +71,10 @@ class Projection:
         floor: is added to each lambda_i; so small that it only matters if the system is singular.
     """
 
-    def __init__(self, items: np.ndarray, weights: np.ndarray, objective: Objective):
-        self.items, self.weights, self.objective = items, weights.astype(np.float64), objective
-        self.gramian = np.zeros((items.shape[1],) * 2)
-        for start in range(0, len(items), 4096):
-            block = items[start : start + 4096].astype(np.float64)
-            self.gramian += block.T @ block
+    def __init__(self, items: np.ndarray, weights: np.ndarray, objective: Objective, gramian: np.ndarray | None = None):
+        """Prepare the system; gramian: G, if it was computed before."""
+        self.items, self.weights, self.objective = items, weights.astype(np.float64, copy=False), objective
+        self.gramian = _gramian(items) if gramian is None else gramian
         eigenvalues, self.basis = np.linalg.eigh(self.gramian)
         self.shared = objective.unobserved_weight * np.maximum(eigenvalues, 0)
         self.floor = max(1e-10 * float(np.trace(self.gramian)) / len(self.gramian), 1e-30)
@@ -118,6 +116,14 @@ class Projection:
         objective = self.objective
         frequency = np.maximum(counts + objective.unobserved_weight * len(self.items), 1e-30)
         return objective.regularization_coeff * frequency**objective.frequency_exponent + self.floor
+
+
+def _gramian(items: np.ndarray) -> np.ndarray:
+    gramian = np.zeros((items.shape[1],) * 2)
+    for start in range(0, len(items), 4096):
+        block = items[start : start + 4096].astype(np.float64)
+        gramian += block.T @ block
+    return gramian
 
 
 @numba.njit(**FAST)

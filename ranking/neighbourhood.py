@@ -93,20 +93,28 @@ class Audience:
     def of(cls, neighbourhood: Neighbourhood, items: np.ndarray, unknown: int) -> Audience:
         """Return the term of some items int64 [q'], and of `unknown` more, to which nothing is added."""
         related, size = neighbourhood.related, len(neighbourhood.related)
-        matrix = _as_matrix(related, related.values, size).T.tocsr()[items]
+        matrix = as_matrix(related, size, related.values).T.tocsr()[items]
         nothing = scipy.sparse.csr_matrix((unknown, size))
         return cls(scipy.sparse.vstack([matrix, nothing], "csr"), neighbourhood.gamma)
 
     def among(self, visitors: SparseRows, first: int, last: int) -> AmongVisitors:
         """Return the term of the items first .. last - 1 with v visitors, rows of all their items."""
-        owners = _as_matrix(visitors, np.ones(visitors.entries), self.sources.shape[1]).T.tocsr()
-        sums = self.sources[first:last] @ owners
+        return self._sums(self.sources[first:last], as_matrix(visitors, self.sources.shape[1]).T.tocsr())
+
+    def among_owners(self, owners: scipy.sparse.csr_matrix) -> AmongVisitors:
+        """Return the term of all q items with v visitors, by who has each item: float64 [m, v], ones."""
+        return self._sums(self.sources, owners)
+
+    def _sums(self, sources: scipy.sparse.csr_matrix, owners: scipy.sparse.csr_matrix) -> AmongVisitors:
+        sums = sources @ owners
         sums.sort_indices()
         return AmongVisitors(sums.indptr.astype(np.int64), sums.indices, self.gamma * sums.data)
 
 
-def _as_matrix(rows: SparseRows, values: np.ndarray, columns: int) -> scipy.sparse.csr_matrix:
-    return scipy.sparse.csr_matrix((values.astype(np.float64), rows.indices, rows.indptr), (len(rows), columns))
+def as_matrix(rows: SparseRows, columns: int, values: np.ndarray | None = None) -> scipy.sparse.csr_matrix:
+    """Return rows as a matrix float64 with these values [nnz], or ones."""
+    data = np.ones(rows.entries) if values is None else values.astype(np.float64)
+    return scipy.sparse.csr_matrix((data, rows.indices, rows.indptr), (len(rows), columns))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ third of a sweep (k = 64, two cores). So BLAS gets one thread, and blocks are di
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cache
@@ -35,6 +35,13 @@ def each(function: Callable[[_In], _Out], items: Iterable[_In], threads: int | N
         if threads == 1 or len(items) < 2:
             return [function(item) for item in items]
         return list(_pool(threads or cores()).map(function, items))
+
+
+def shared(function: Callable[[_In], _Out], items: Sequence[_In]) -> list[_Out]:
+    """Return what `each` does for work without BLAS: small enough for a request, so that no caller waits for others."""
+    if len(items) < 2:
+        return [function(item) for item in items]
+    return list(_pool(cores()).map(function, items))
 
 
 def blas_threads(count: int) -> AbstractContextManager:
