@@ -16,7 +16,7 @@ import orjson
 
 from configs.settings import ServingSettings
 from serving.errors import Refusal
-from serving.models.model import DEFAULT_SIGNATURE, Arrays, Call, K, Signature, Tensor
+from serving.models.signatures import DEFAULT_SIGNATURE, Arrays, Call, K, Signature, Tensor
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _array(value: Any, tensor: Tensor, limits: ServingSettings) -> np.ndarray:
     shape, flat = _flatten(value, tensor)
     if len(shape) > 1 and shape[1] > limits.max_history:
         raise Refusal(400, f"{tensor.name}: a row may have at most {limits.max_history} entries, not {shape[1]}")
-    if tensor.dtype == "string":
+    if tensor.is_text:
         array = np.empty(len(flat), object)
         array[:] = [_bytes(element, tensor.name, limits.max_id_bytes) for element in flat]
     else:
@@ -130,7 +130,7 @@ def _bytes(element: Any, name: str, most: int) -> bytes:
 
 
 def _numbers(flat: list[Any], tensor: Tensor) -> np.ndarray:
-    dtype = np.dtype(tensor.dtype.as_numpy_dtype)
+    dtype = tensor.dtype
     whole = dtype.kind in "iu"
     if not all(type(element) is int or (type(element) is float and not whole) for element in flat):
         raise Refusal(400, f"{tensor.name} must be {'whole ' if whole else ''}numbers")

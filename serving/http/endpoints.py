@@ -12,8 +12,8 @@ from starlette.requests import ClientDisconnect
 from serving.errors import Refusal
 from serving.http import codec, openapi
 from serving.http.replies import errors, reply
-from serving.models.model import Arrays
 from serving.models.service import Service
+from serving.models.signatures import Arrays
 
 router = APIRouter(prefix="/v1/models", tags=["TensorFlow Serving"])
 

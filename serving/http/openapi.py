@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from configs.settings import ServingSettings
-from serving.models.model import DEFAULT_SIGNATURE, K, Model, Signature, Tensor
+from serving.models.model import Model
+from serving.models.signatures import DEFAULT_SIGNATURE, K, Signature, Tensor
 
 COMPONENT = "#/components/schemas/"
 
@@ -145,15 +146,15 @@ def _cell(tensor: Tensor, limits: ServingSettings) -> dict[str, Any]:
     if tensor.name == K:
         return {"type": "integer", "minimum": 1, "maximum": limits.max_k}
     element = _element(tensor)
-    if tensor.dtype == "string":
+    if tensor.is_text:
         element["anyOf"][0]["maxLength"] = limits.max_id_bytes
     return _nested(element, tensor, maxItems=limits.max_history)
 
 
 def _element(tensor: Tensor) -> dict[str, Any]:
-    if tensor.dtype == "string":
+    if tensor.is_text:
         return {"anyOf": [{"type": "string"}, {"$ref": f"{COMPONENT}Bytes"}]}
-    return {"type": "integer" if tensor.dtype.is_integer else "number"}
+    return {"type": "integer" if tensor.dtype.kind == "i" else "number"}
 
 
 def _nested(element: dict[str, Any], tensor: Tensor, **bounds: int) -> dict[str, Any]:

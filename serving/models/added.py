@@ -11,13 +11,12 @@ import logging
 import threading
 from collections.abc import Callable, Collection
 
-import tensorflow as tf
-
 from artifacts import storage
 from artifacts.features import added_items
 from artifacts.features.added_items import FROM_ATTRIBUTES, AddedItems
 from configs.errors import UserError
-from serving.models.model import Model, WithItems
+from serving.models.model import Model
+from serving.models.signatures import WithItems
 
 LOG = logging.getLogger("serving")
 
@@ -71,5 +70,5 @@ class AddedFile:
         ids, factors = added_items.placed(items.ids, [model.run(FROM_ATTRIBUTES, inputs) for inputs in requests])
         unknown = len(items) - len(ids)
         LOG.info("version %d: %d added items; of %d more nothing is known", model.number, len(ids), unknown)
-        given = WithItems(tf.constant(ids, tf.string), tf.constant(factors), items.titles(), len(ids))
+        given = WithItems(ids, factors, items.titles())
         model.added = given if ids else None

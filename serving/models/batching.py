@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from serving.errors import Refusal
-from serving.models.model import Arrays, Call, K, Model
+from serving.models.model import Model
+from serving.models.signatures import Arrays, Call, K
 
 # The answers of these signatures are min(k, n) wide whatever the rows, so requests with one k can share a call.
 BATCHED_SIGNATURES = {

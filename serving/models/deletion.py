@@ -14,7 +14,7 @@ import numpy as np
 from artifacts import storage
 from artifacts.id_lists import IdList, read_text
 from configs.errors import UserError
-from serving.models.model import Arrays, K
+from serving.models.signatures import Arrays, K
 
 _VISITOR, _VISITORS = "visitorId", "visitorIds"
 _UNKNOWN = b""  # no visitor has this id

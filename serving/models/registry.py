@@ -92,7 +92,7 @@ class Registry:
         if previous is not None:
             self._states[previous.number] = State("END")
             del previous, model
-            gc.collect()  # TensorFlow's objects refer to each other in circles
+            gc.collect()  # the objects of a model refer to each other in circles
         return True
 
     def _refuse(self, number: int, stamp: versions.Stamp, reason: str) -> None:

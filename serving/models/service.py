@@ -17,12 +17,14 @@ from configs.errors import UserError
 from configs.settings import ServingSettings
 from serving.errors import Refusal
 from serving.hosts import is_loopback
+from serving.keys import Keys
 from serving.metrics import Metrics
 from serving.models.added import AddedFile
 from serving.models.batching import Batcher
 from serving.models.deletion import DeletionList
-from serving.models.model import Arrays, Call, K, Model
+from serving.models.model import Model
 from serving.models.registry import Registry
+from serving.models.signatures import Arrays, Call, K
 
 _ITEMS_POLL_S = 0.25  # an item that is added to a file on this machine is recommended this soon
 LOG = logging.getLogger("serving")
@@ -40,6 +42,8 @@ class Service:
         self.deletion_list = DeletionList(settings.deleted_visitors)
         self.added = AddedFile(added_items, lambda: self.deletion_list.ids)
         self.registry = Registry(settings.directory, settings.name, self._on_load)
+        self.intake_keys, self.admin_keys = Keys(settings.intake_keys), Keys(settings.admin_keys)
+        self.draining = False  # told to stop, but still answering
         self._at_work = 0
         self._batcher: Batcher | None = None
 

@@ -61,13 +61,14 @@ def test_publishing_copies_whole_and_numbers_versions(models, tmp_path):
 
 def test_a_version_that_goes_gives_its_tables_back(models):
     model = Model(1, str(models[0] / "saved_model"))
-    tables = [part for name in ("visitor_ids", "item_ids") for part in vars(getattr(model._loaded, name)).values()]
+    loaded = model._backend._loaded
+    tables = [part for name in ("visitor_ids", "item_ids") for part in vars(getattr(loaded, name)).values()]
     handles = [table.resource_handle for table in tables if hasattr(table, "resource_handle")]
     sizes = [int(tf.raw_ops.LookupTableSizeV2(table_handle=handle)) for handle in handles]
     assert sizes[:2] == [60, 60]  # both ways between ids and places
     building = tf.Graph()
     with building.as_default():  # as while another version is loaded
-        del model, tables
+        del model, tables, loaded
         gc.collect()
     assert not building.get_operations()
     free_tables()

@@ -26,6 +26,7 @@ from ranking.attributes.prior import Prior
 from ranking.fold_in import Objective, Projection
 from ranking.neighbourhood import Neighbourhood
 from trainer.als import wals
+from trainer.saved_model import served_tables
 from trainer.saved_model.answers_graph import Tables
 from trainer.saved_model.attributes_graph import FromAttributes, Regression, VisitorsFromAttributes
 from trainer.saved_model.signatures import Recommender
@@ -80,18 +81,22 @@ def save(
         new_ids=new_ids,
     )
     module = Recommender(tables, projection, settings)
-    exported, takes_attributes = module.exported(), regression and storage.exists(dataset.item_features_fn)
-    if regression and takes_attributes:
+    exported, by_attributes = module.exported(), None
+    if regression and storage.exists(dataset.item_features_fn):
         viewers = Projection(tables.users, rows.weights, objective)
+        by_attributes = regression, cols, viewers
         from_attributes = FromAttributes(dataset.item_features_fn, regression, module, viewers, cols)
         module.from_attributes = from_attributes  # an attribute, to be saved too
         exported |= from_attributes.exported() | module.with_items()
-    if of_visitors and storage.exists(dataset.user_features_fn):
-        module.of_visitors = VisitorsFromAttributes(dataset.user_features_fn, of_visitors, module)
+    takes_visitors = of_visitors if storage.exists(dataset.user_features_fn) else None
+    if takes_visitors:
+        module.of_visitors = VisitorsFromAttributes(dataset.user_features_fn, takes_visitors, module)
         exported |= module.of_visitors.exported()
     tf.saved_model.save(module, path, signatures=exported)
     _write_titles(join(path, SERVED_ITEMS), dataset)
-    if takes_attributes:
+    served_tables.write(path, tables, projection, settings, items=by_attributes, of_visitors=takes_visitors)
+    served_tables.copy_features(path, dataset, items=bool(by_attributes), visitors=bool(takes_visitors))
+    if by_attributes:
         _write_attributes(join(path, SERVED_ATTRIBUTES), dataset)
 
 

@@ -1,0 +1,279 @@
+"""The signatures of a version, answered from its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from artifacts.served.ids import NONE
+from artifacts.sparse_rows import SparseRows
+from configs.errors import UserError
+from ranking import cold_start, explain, popularity
+from ranking.attributes import one_list, prior
+from ranking.compressed import search
+from ranking.heap import Best
+from ranking.neighbourhood import Audience, Term
+from serving.errors import Refusal, UnusableError
+from serving.models.engine import lists
+from serving.models.engine.attributes import FromAttributes
+from serving.models.engine.content import Content, rows_of
+from serving.models.engine.lists import Counts, NewRows, answer
+from serving.models.signatures import DEFAULT_SIGNATURE, WITH_ITEMS, Arrays, WithItems
+
+
+class _Visitors(NamedTuple):
+    """Visitors to answer, b."""
+
+    rules: cold_start.Rules
+    factors: np.ndarray  # float32 [b, d]
+    history: SparseRows
+    left_out: SparseRows  # the items that each is not given
+    seen: np.ndarray  # int64 [b, n], indices of which the new items are left out, too
+
+
+class Engine:
+    """A version's tables and the answers from them. Several threads may call `run` at once."""
+
+    def __init__(self, path: str):
+        """Open the tables of a SavedModel; raise UnusableError if they cannot be read."""
+        try:
+            self._content = content = Content(path)
+        except (UserError, OSError, KeyError, TypeError, ValueError) as error:
+            raise UnusableError(f"its tables cannot be read ({error}); copy the version again") from error
+        self.described: dict[str, Any] = content.about["signatures"]
+        self._of_model = NewRows(content.new, len(content.items.rows)) if len(content.new) else None
+        self._with_added: tuple[WithItems, NewRows] | None = None
+        self._attributes = FromAttributes(content)
+        self._answers: dict[str, Callable[[Arrays, NewRows | None], Arrays]] = {
+            DEFAULT_SIGNATURE: self._recommend,
+            "recommend": self._recommend,
+            "recommend_from_history": self._recommend_from_history,
+            "recommend_from_attributes": self._recommend_from_attributes,
+            "project": self._project,
+            "audience": self._audience,
+            "item_from_attributes": self._item_from_attributes,
+            "factors_from_attributes": lambda inputs, new: self._attributes.of_items(inputs),
+            "similar_items": lambda inputs, new: self._similar_items(inputs, new, by_cosine=True),
+            "similar_items_dot": lambda inputs, new: self._similar_items(inputs, new, by_cosine=False),
+            "similar_visitors": lambda inputs, new: self._similar_visitors(inputs, by_cosine=True),
+            "similar_visitors_dot": lambda inputs, new: self._similar_visitors(inputs, by_cosine=False),
+            "explanation": self._explanation,
+            "history": self._history,
+        }
+
+    def run(self, signature: str, inputs: Arrays, added: WithItems | None = None) -> Arrays:
+        """Return a signature's outputs; raise Refusal if the inputs are refused (400)."""
+        return self._answers[signature](inputs, self._new_rows(added))
+
+    def count(self, table: str) -> int | None:
+        """Return the number of rows of the table `users` or `items`."""
+        return len(self._content.users.rows if table == "users" else self._content.items.rows)
+
+    def to_warm_up(self) -> list[str]:
+        """Return the signatures to run once, so that no request waits for a kernel: those without TensorFlow."""
+        return [name for name in self.described if not name.endswith(("_attributes", WITH_ITEMS))]
+
+    def _new_rows(self, added: WithItems | None) -> NewRows | None:
+        if added is None:
+            return self._of_model
+        if self._with_added is None or self._with_added[0] is not added:
+            new = self._content.new_items(added.ids, added.factors)
+            self._with_added = added, NewRows(new, len(self._content.items.rows))
+        return self._with_added[1] if len(self._with_added[1]) else None
+
+    def _recommend(self, inputs: Arrays, new: NewRows | None) -> Arrays:
+        """Return the best items for each visitor, without those that the visitor has and may not be given again."""
+        content, users = self._content, self._content.visitor_ids.indices(inputs["visitorId"])
+        history, nobody = rows_of(content.histories, users), np.zeros((len(users), 0), np.int64)
+        factors = content.users.rows[np.maximum(users, 0)]
+        rules = self._rules(users >= 0, history)
+        return self._lists(_Visitors(rules, factors, history, history.left_out(), nobody), inputs["k"], new)
+
+    def _recommend_from_history(self, inputs: Arrays, new: NewRows | None) -> Arrays:
+        return self._for_histories(inputs["contentIds"], inputs["ratings"], inputs["k"], new)
+
+    def _recommend_from_attributes(self, inputs: Arrays, new: NewRows | None) -> Arrays:
+        asked = self._attributes.of_visitors(inputs)
+        return self._for_histories(*asked.others, self._of_model, asked.factors, asked.described)
+
+    def _for_histories(
+        self,
+        names: np.ndarray,
+        ratings: np.ndarray,
+        k: np.ndarray,
+        new: NewRows | None,
+        own: np.ndarray | None = None,
+        described: Any = False,
+    ) -> Arrays:
+        """Return the best items for visitors without a row in the dataset, from their ratings.
+
+        own: float32 [b, d], their factors from attributes; described: whether these are known, bool [b].
+        """
+        content, indices = self._content, self._history_of(names, ratings)
+        history = _as_rows(indices, ratings)
+        size = len(history)
+        factors = np.zeros((size, content.items.rows.shape[1]), np.float32) if own is None else own.copy()
+        rules = self._rules(np.zeros(size, bool), history, described)
+        rows = np.flatnonzero(rules.projection)
+        if len(rows):
+            weights = np.full(len(rows), content.default_row_weight, np.float32)
+            factors[rows] = prior.fold_in(factors[rows], content.projection, history.take(rows), weights)
+        seen = new.indices(names) if new else indices
+        return self._lists(_Visitors(rules, factors, history, history, seen), k, new) | {
+            "known": history.lengths.astype(np.int32)
+        }
+
+    def _history_of(self, names: np.ndarray, ratings: np.ndarray) -> np.ndarray:
+        """Return the itemIds int64 [b, n] of histories, -1 for an item that the model lacks; raise Refusal."""
+        if not np.isfinite(ratings).all():
+            raise Refusal(400, "ratings must be finite numbers")
+        if names.shape != ratings.shape:
+            raise Refusal(400, "contentIds and ratings must have one shape")
+        indices = self._content.item_ids.indices(names)
+        ordered = np.sort(indices, axis=1)
+        if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
+            raise Refusal(400, "a history names an item twice; name it once")
+        return indices
+
+    def _rules(self, known: np.ndarray, history: SparseRows, described: Any = False) -> cold_start.Rules:
+        settings = self._content.cold_start
+        least = settings.min_ratings, settings.min_site_ratings
+        return cold_start.rules(known, history.lengths, self._content.histories.entries, *least, described)
+
+    def _lists(self, visitors: _Visitors, k: np.ndarray, new: NewRows | None) -> Arrays:
+        """Return the best items for visitors."""
+        rules, factors, history, left_out, seen = visitors
+        content, (most, each) = self._content, Counts.of(k, len(factors))
+        size = min(most, len(content.items.rows))
+        best, popular = Best.empty(len(factors), size), np.flatnonzero(rules.popularity)
+        scored = np.flatnonzero(~rules.popularity)
+        if len(scored):
+            term = Term(content.neighbourhood, history.take(scored)) if content.neighbourhood else None
+            found = search.top_k(factors[scored], content.items, left_out.take(scored), size, term=term)
+            best.indices[scored], best.scores[scored] = found
+        if len(popular):
+            order = content.by_popularity, content.popularity
+            found = popularity.first_k(*order, left_out.take(popular), size)
+            best.indices[popular], best.scores[popular] = found
+        if new:
+            most_new = np.where(rules.popularity, 0, one_list.most_new(content.cold_start.new_items_share, each))
+            best = lists.recommended(best, factors, new, seen, most_new, most)
+        rule = np.full(len(factors), cold_start.POPULARITY.encode(), object)
+        for name in (cold_start.FACTORS, cold_start.PROJECTION, cold_start.ATTRIBUTES):
+            rule[getattr(rules, name)] = name.encode()
+        return answer("contentIds", content.item_ids, best, each, new) | {"rule": rule}
+
+    def _project(self, inputs: Arrays, new: NewRows | None) -> Arrays:
+        """Return the factors of rows of itemIds, padded with -1."""
+        content, indices = self._content, inputs["indices"]
+        if indices.shape != inputs["values"].shape or (indices >= len(content.items.rows)).any():
+            raise Refusal(400, "indices are out of the range of itemIds, or values have another shape")
+        rows = _as_rows(indices, inputs["values"])
+        weights = np.full(len(rows), content.default_row_weight, np.float32)
+        return {"factors": content.projection.solve(rows, weights)}
+
+    def _audience(self, inputs: Arrays, new: NewRows | None) -> Arrays:
+        """Return the visitors with the greatest scores for each item, without those whose history leaves it out."""
+        content, names = self._content, inputs["contentId"]
+        items = content.item_ids.indices(names)
+        factors = np.where((items >= 0)[:, None], content.items.rows[np.maximum(items, 0)], content.mean_item)
+        rule = np.where(items >= 0, cold_start.FACTORS.encode(), cold_start.MEAN_ITEM.encode()).astype(object)
+        if new:
+            of_new = new.indices(names)
+            is_new = (of_new >= 0) & (items < 0)
+            factors[is_new], rule[is_new] = new.rows(of_new[is_new]), cold_start.ATTRIBUTES.encode()
+        return self._visitors_for(items, factors, rule, inputs["k"])
+
+    def _visitors_for(self, items: np.ndarray, factors: np.ndarray, rule: np.ndarray, k: np.ndarray) -> Arrays:
+        content, (most, each) = self._content, Counts.of(k, len(items))
+        term = None
+        if content.neighbourhood:
+            chosen = content.sources[np.maximum(items, 0)].multiply((items >= 0)[:, None]).tocsr()
+            term = Audience(chosen, content.neighbourhood.gamma).among_owners(content.all_owners)
+        left_out, size = rows_of(content.owners, items), min(most, len(content.users.rows))
+        best = search.top_k(factors, content.users, left_out, size, term=term)
+        return answer("visitorIds", content.visitor_ids, best, each) | {"rule": rule}
+
+    def _item_from_attributes(self, inputs: Arrays, new: NewRows | None) -> Arrays:
+        """Return the audience of each item; one without features is answered by the mean item."""
+        asked = self._attributes.of_new_items(inputs)
+        described = asked.described[:, None]
+        factors = np.where(described, asked.factors, self._content.mean_item)
+        rule = np.where(asked.described, cold_start.ATTRIBUTES.encode(), cold_start.MEAN_ITEM.encode()).astype(object)
+        nobody = np.full(len(factors), NONE, np.int64)
+        return self._visitors_for(nobody, factors, rule, asked.others[0]) | {"factors": factors}
+
+    def _similar_items(self, inputs: Arrays, new: NewRows | None, by_cosine: bool) -> Arrays:
+        content, names = self._content, inputs["contentId"]
+        indices = content.item_ids.indices(names)
+        if new:
+            indices = np.where(indices >= 0, indices, new.indices(names))
+        most, each = Counts.of(inputs["k"], len(names))
+        table = content.item_directions if by_cosine else content.items
+        best = lists.alike(indices, table, new, by_cosine, most)
+        return answer("contentIds", content.item_ids, best, np.where(indices >= 0, each, 0), new)
+
+    def _similar_visitors(self, inputs: Arrays, by_cosine: bool) -> Arrays:
+        content = self._content
+        indices = content.visitor_ids.indices(inputs["visitorId"])
+        most, each = Counts.of(inputs["k"], len(indices))
+        best = lists.alike(indices, content.user_directions if by_cosine else content.users, None, by_cosine, most)
+        return answer("visitorIds", content.visitor_ids, best, np.where(indices >= 0, each, 0))
+
+    def _explanation(self, inputs: Arrays, new: NewRows | None) -> Arrays:
+        """Return the visitor's items of the greatest contributions to the projected score of an item."""
+        content, names = self._content, inputs["contentId"]
+        users, items = content.visitor_ids.indices(inputs["visitorId"]), content.item_ids.indices(names)
+        wanted = content.items.rows[np.maximum(items, 0)]
+        if new:
+            of_new = new.indices(names)
+            is_new = (of_new >= 0) & (items < 0)
+            wanted[is_new], items = new.rows(of_new[is_new]), np.where(is_new, of_new, items)
+        history = rows_of(content.histories, np.where(items >= 0, users, NONE))
+        best, totals = self._best_of_each(history, inputs["k"]), np.zeros(len(users))
+        for row in np.flatnonzero(history.lengths).tolist():
+            own, user = history.between(row, row + 1), users[row]
+            shares = explain.contributions(content.projection, own, content.user_weights[user], wanted[row : row + 1])
+            if content.neighbourhood and items[row] < len(content.items.rows):
+                shares = shares + content.neighbourhood.contributions(own.indices, items[row : row + 1])
+            _set(best, row, explain.greatest(shares, own.indices, best.indices.shape[1]))
+            totals[row] = shares.sum()
+        fields = answer("contentIds", content.item_ids, best, Counts.of(inputs["k"], len(users)).each)
+        fields["contributions"] = fields.pop("scores")
+        return fields | {"score": totals.astype(np.float32)}
+
+    def _history(self, inputs: Arrays, new: NewRows | None) -> Arrays:
+        """Return the items that each visitor has, the best rated first."""
+        content = self._content
+        history = rows_of(content.histories, content.visitor_ids.indices(inputs["visitorId"]))
+        best = self._best_of_each(history, inputs["k"])
+        for row in np.flatnonzero(history.lengths).tolist():
+            own = history.between(row, row + 1)
+            _set(best, row, explain.greatest(own.values[None], own.indices, best.indices.shape[1]))
+        fields = answer("contentIds", content.item_ids, best, Counts.of(inputs["k"], len(history)).each)
+        fields["ratings"] = fields.pop("scores")
+        return fields | {"total": history.lengths.astype(np.int32)}
+
+    @staticmethod
+    def _best_of_each(history: SparseRows, k: np.ndarray) -> Best:
+        """Return empty lists, as long as the longest history allows, of one entry at least."""
+        most = Counts.of(k, len(history)).most
+        return Best.empty(len(history), min(most, int(history.lengths.max(initial=0)) + 1))
+
+
+def _set(best: Best, row: int, chosen: Best) -> None:
+    """Fill a row of lists with the one of `chosen`."""
+    count = chosen.indices.shape[1]
+    best.indices[row, :count], best.scores[row, :count] = chosen.indices[0], chosen.scores[0]
+
+
+def _as_rows(indices: np.ndarray, values: np.ndarray) -> SparseRows:
+    """Return padded rows int64 [b, n], with -1 for no entry, as sparse rows, ascending."""
+    order = np.argsort(indices, axis=1, kind="stable")
+    indices, values = (np.take_along_axis(table, order, 1) for table in (indices, values))
+    given = indices >= 0
+    indptr = np.append(0, np.cumsum(given.sum(1)))
+    columns = indices[given].astype(np.int32), values[given].astype(np.float32)
+    return SparseRows(np.arange(len(indices)), indptr, *columns)
