@@ -34,6 +34,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Serve": {
         "publish": Command("serving.publish", "model -> the newest version for servers"),
         "serve": Command("serving.server", "answer over HTTP with the newest version"),
+        "export-vectors": Command("serving.export_vectors", "write the factors for a vector database"),
     },
     "Every night": {
         "night": Command("nightly.run", "all steps for one date; the model goes live if it passes the gate"),

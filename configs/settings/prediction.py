@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, get_args
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from configs.settings.section import Section
 
@@ -178,7 +178,30 @@ class ServingSettings(Section):
     max_waiting: PositiveInt = 256
     """Largest number of requests in progress or waiting; one more is answered 429, try again later."""
     threads: PositiveInt = 2
-    """Number of requests that are computed at the same time."""
+    """Number of requests that a worker computes at the same time."""
+    workers: PositiveInt = 1
+    """Number of processes that answer; they share the tables of a version in memory."""
+    drain_seconds: NonNegativeFloat = 0.0
+    """Seconds that a server which is told to stop goes on answering, while /readyz says 503: time for a load balancer
+    to take it out."""
+    tls_certificate: str | None = None
+    """File with the certificate, and those that sign it, in PEM: the server then speaks HTTPS."""
+    tls_key: str | None = None
+    """File with the certificate's private key in PEM; unset if the certificate's file has it."""
+    intake_keys: str | None = None
+    """File with one API key per line. POST /events then needs one of them: Authorization: Bearer KEY."""
+    admin_keys: str | None = None
+    """The same for POST /items."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins of web pages whose scripts may read answers, e.g. https://shop.example; * for all."""
+    requests_per_second: PositiveFloat | None = None
+    """Requests that one client address may send, on average; twice as many at once. More are answered 429."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies whose X-Forwarded-For names the client."""
+    access_log: bool = False
+    """Write a JSON line per request to standard output: time, method, address without ids, status, milliseconds."""
+    opentelemetry: bool = False
+    """Send traces and metrics by OTLP; OpenTelemetry's own environment variables say where to."""
     timeout_seconds: PositiveFloat = 10.0
     """Seconds after which a request is answered 504."""
     allowed_hosts: tuple[str, ...] = ()
@@ -186,7 +209,7 @@ class ServingSettings(Section):
     example_visitors: int = Field(6, ge=0, le=100)
     """Number of visitors that the page offers as examples; only on loopback."""
     accept_items: bool = False
-    """Let POST /items add items, and views of them, to the file of added_items. The server has no passwords: allow it
+    """Let POST /items add items, and views of them, to the file of added_items. Set admin_keys, or allow it
     where only your own programs reach the server."""
     deleted_visitors: str | None = None
     """File with one visitorId per line; these visitors are answered as unknown and never shown."""

@@ -9,6 +9,8 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from configs import __version__
 from serving.errors import Refusal
@@ -17,8 +19,8 @@ from serving.http import openapi as schema
 from serving.http.middleware import FastPath, Handler, Middleware
 from serving.http.replies import errors, reply
 from serving.metrics import CONTENT_TYPE
-from serving.models.model import K
 from serving.models.service import Service
+from serving.models.signatures import K
 
 _HERE = Path(__file__).parent
 _PAGE = {"/": ("page.html", "html"), "/page.css": ("page.css", "css"), "/page.js": ("page.js", "javascript")}
@@ -33,9 +35,14 @@ _DESCRIPTION = "TensorFlow Serving's REST API for a WALS model, and answers with
 operations = APIRouter(tags=["Operations"])
 
 
-def create(service: Service) -> Middleware:
+def create(service: Service) -> ASGIApp:
     """Return the application. It looks for new versions of the model while it runs."""
-    return Middleware(_application(service), service, _fast_path(service.settings.name))
+    inner = Middleware(_application(service), service, _fast_path(service.settings.name))
+    origins = service.settings.cors_origins
+    if not origins:
+        return inner
+    headers = ["authorization", "content-type"]
+    return CORSMiddleware(inner, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=headers)
 
 
 def _fast_path(name: str) -> FastPath:
@@ -117,6 +124,8 @@ async def healthz() -> Response:
 async def readyz(request: Request) -> Response:
     service = request.app.state.service
     current, name = service.registry.current, service.settings.name
+    if service.draining:
+        return reply({"ready": False, "model": name, "reason": "the server is stopping"}, 503)
     if current is None:
         return reply({"ready": False, "model": name, "reason": service.registry.reason()}, 503)
     return reply({"ready": True, "model": name, "version": current.number})

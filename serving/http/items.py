@@ -43,12 +43,13 @@ class Items(BaseModel):
     "/items",
     summary="Bring in items by their attributes, and views of them",
     response_model=Items,
-    responses=errors(400, 403, 408, 413, 415, 429, 503, 504),
+    responses=errors(400, 401, 403, 408, 413, 415, 429, 503, 504),
 )
 async def add(request: Request) -> Response:
     service: Service = request.app.state.service
     if not (service.settings.accept_items and service.added.path):
         raise Refusal(403, "this server takes no items; set serving.accept_items and added_items")
+    service.admin_keys.require(request.headers.get("authorization"))
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise Refusal(415, "the body must be application/json")  # which no web page of another host can send
     async with service.admitted():

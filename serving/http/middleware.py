@@ -12,6 +12,8 @@ from starlette.responses import Response
 
 from serving.errors import Refusal
 from serving.hosts import LOOPBACK, is_loopback
+from serving.http.limiter import Limiter
+from serving.http.observers import Observed, observers
 from serving.http.replies import FAILED, refuse
 from serving.models.service import Service
 
@@ -37,6 +39,8 @@ class Middleware:
         self._app, self._metrics, self._fast_path = app, service.metrics, fast_path
         host, names = service.settings.host, service.settings.allowed_hosts
         allowed = (*names, *LOOPBACK, host) if is_loopback(host) else names
+        self._limit = Limiter.of(service.settings)
+        self._observers = observers(service.settings)
         self._hosts = frozenset(name.lower().encode() for name in allowed)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -50,11 +54,14 @@ class Middleware:
         finally:
             method = method if method in COUNTED_METHODS else "other"
             self._metrics.requests.labels(path, method, status).inc()
-            self._metrics.seconds.labels(path).observe(time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._metrics.seconds.labels(path).observe(seconds)
+            for observe in self._observers:
+                observe(Observed(method, path, status, seconds), scope)
 
     async def _respond(self, scope: dict[str, Any], receive: Any, send: Any) -> tuple[str, int]:
         """Send the answer and return the path's label and the status."""
-        refusal = self._refused_host(scope)
+        refusal = self._refused_host(scope) or (self._limit and self._limit.refused(scope))
         if scope["method"] == "HEAD":  # answered as GET; uvicorn sends the head of the answer alone
             scope = scope | {"method": "GET"}
         path, handler = self._fast_path.get((scope["method"], scope["path"]), ("other", None))

@@ -14,6 +14,7 @@ from serving.http import codec, openapi
 
 _DESCRIPTIONS = {
     400: "The request is not valid, or exceeds a limit.",
+    401: "The request has no API key that the server knows.",
     403: "The server takes no items.",
     404: "The model or version does not exist.",
     408: "The body did not arrive in time.",
