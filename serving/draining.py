@@ -12,7 +12,7 @@ from serving.models.service import Service
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn's server. At SIGTERM /readyz says 503 for `serving.drain_seconds`; then it ends its requests and stops.
+    """uvicorn's server. At SIGTERM /readyz answers 503 for `serving.drain_seconds`; then requests end and it stops.
 
     A second signal, and Ctrl-C, stop it at once.
     """

@@ -55,7 +55,7 @@ class Tables:
         return storage.exists(join(saved_model, FOLDER, ABOUT))
 
     def has(self, name: str) -> bool:
-        """Return whether there is an array of this name."""
+        """Return whether an array has this name."""
         return Path(self.root, f"{name}.npy").exists()
 
     def array(self, name: str) -> np.ndarray:

@@ -182,8 +182,8 @@ class ServingSettings(Section):
     workers: PositiveInt = 1
     """Number of processes that answer; they share the tables of a version in memory."""
     drain_seconds: NonNegativeFloat = 0.0
-    """Seconds that a server which is told to stop goes on answering, while /readyz says 503: time for a load balancer
-    to take it out."""
+    """Seconds that a server goes on answering after it is told to stop, while /readyz answers 503: time for a load
+    balancer to take it out."""
     tls_certificate: str | None = None
     """File with the certificate, and those that sign it, in PEM: the server then speaks HTTPS."""
     tls_key: str | None = None
@@ -201,7 +201,7 @@ class ServingSettings(Section):
     access_log: bool = False
     """Write a JSON line per request to standard output: time, method, address without ids, status, milliseconds."""
     opentelemetry: bool = False
-    """Send traces and metrics by OTLP; OpenTelemetry's own environment variables say where to."""
+    """Send traces and metrics by OTLP; OpenTelemetry's own environment variables name the receiver."""
     timeout_seconds: PositiveFloat = 10.0
     """Seconds after which a request is answered 504."""
     allowed_hosts: tuple[str, ...] = ()

@@ -159,7 +159,7 @@ def settle(query, queries, view, candidates, least, best):
 
 @numba.njit(**STRICT)
 def offer_with_addends(query, queries, view, best):
-    """Offer the items to which the neighbourhood adds something, which are no candidates."""
+    """Offer the items to which the neighbourhood adds something, which `settle` then passes over."""
     scores, indices, addends = best.scores[query], best.indices[query], queries.addends
     user, error = queries.exact[query], queries.errors[query]
     for entry in range(addends.starts[query, 0], addends.starts[query, -1]):

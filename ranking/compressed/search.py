@@ -42,7 +42,7 @@ LIMITS = Limits()
 
 
 class Table(NamedTuple):
-    """What is searched: rows float32 [n, d], as they are or as directions."""
+    """A table to search: rows float32 [n, d], as they are or as directions."""
 
     rows: np.ndarray  # float32 [n, d]
     compressed: Compressed  # of the rows, or of their directions

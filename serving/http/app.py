@@ -10,7 +10,6 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
 
 from configs import __version__
 from serving.errors import Refusal
@@ -35,9 +34,9 @@ _DESCRIPTION = "TensorFlow Serving's REST API for a WALS model, and answers with
 operations = APIRouter(tags=["Operations"])
 
 
-def create(service: Service) -> ASGIApp:
+def create(service: Service) -> Any:
     """Return the application. It looks for new versions of the model while it runs."""
-    inner = Middleware(_application(service), service, _fast_path(service.settings.name))
+    inner: Any = Middleware(_application(service), service, _fast_path(service.settings.name))
     origins = service.settings.cors_origins
     if not origins:
         return inner

@@ -1,4 +1,4 @@
-"""What is told of each request: a line of the access log, and OpenTelemetry's spans and metrics. None has an id."""
+"""Observers of requests: a line of the access log, and OpenTelemetry's spans and metrics. None has an id."""
 
 from __future__ import annotations
 

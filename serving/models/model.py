@@ -26,7 +26,7 @@ _released: deque[Callable[[], None]] = deque()  # frees what TensorFlow keeps of
 
 
 class Backend(Protocol):
-    """What answers: `engine.Engine` from the version's tables, or `graph.Graph` by TensorFlow."""
+    """The part that answers: `engine.Engine` from the version's tables, or `graph.Graph` by TensorFlow."""
 
     described: dict[str, Any]  # the signature definitions by name, see `artifacts.served.signatures`
 

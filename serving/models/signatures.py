@@ -35,7 +35,7 @@ class Tensor:
 
     @property
     def is_text(self) -> bool:
-        """Whether the values are texts."""
+        """True if the values are texts."""
         return self.dtype == object
 
     def blank(self) -> np.ndarray:

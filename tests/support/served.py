@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -118,14 +119,14 @@ def settings(directory: Path, catalogue: Path | None = None, **serving) -> Setti
 
 
 @contextlib.contextmanager
-def running(settings: Settings, ready: bool = True) -> Iterator[httpx.Client]:
-    """Run a server in a thread and yield a client of it."""
+def running(settings: Settings, ready: bool = True, verify: ssl.SSLContext | None = None) -> Iterator[httpx.Client]:
+    """Run a server in a thread and yield a client of it; verify: for one that speaks HTTPS."""
     uvicorn_server, listening = server.prepare(settings)
     thread = threading.Thread(target=uvicorn_server.run, kwargs={"sockets": [listening]}, name="server")
     thread.start()
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    url = f"http{'s' if verify else ''}://127.0.0.1:{listening.getsockname()[1]}"
     try:
-        with httpx.Client(base_url=url, timeout=30) as client:
+        with httpx.Client(base_url=url, timeout=30, verify=verify or True) as client:
             wait(lambda: client.get("/readyz" if ready else "/healthz").is_success, 180)
             yield client
     finally:

@@ -1,4 +1,4 @@
-"""What the SavedModel's answers are computed from, as tables for a server that needs no TensorFlow."""
+"""The tables of a SavedModel, from which its answers are computed: for a server that needs no TensorFlow."""
 
 from __future__ import annotations
 

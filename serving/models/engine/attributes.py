@@ -19,10 +19,10 @@ from serving.models.signatures import Arrays
 
 
 class Asked(NamedTuple):
-    """What a request knows of b items or visitors."""
+    """The attributes of a request as factors, of b items or visitors."""
 
     factors: np.ndarray  # float32 [b, d]; zeros without features
-    described: np.ndarray  # bool [b], whether there are features
+    described: np.ndarray  # bool [b], whether some features are known
     features: np.ndarray  # int64 [b], their number
     others: list[np.ndarray]  # the inputs that are not attributes
 

@@ -96,7 +96,8 @@ class Engine:
 
     def _recommend_from_attributes(self, inputs: Arrays, new: NewRows | None) -> Arrays:
         asked = self._attributes.of_visitors(inputs)
-        return self._for_histories(*asked.others, self._of_model, asked.factors, asked.described)
+        names, ratings, k = asked.others
+        return self._for_histories(names, ratings, k, self._of_model, asked.factors, asked.described)
 
     def _for_histories(
         self,

@@ -19,7 +19,7 @@ from serving.models.signatures import Arrays
 
 
 class Counts(NamedTuple):
-    """How many entries b rows ask for."""
+    """The numbers of entries that b rows ask for."""
 
     most: int
     each: np.ndarray  # int64 [b]
