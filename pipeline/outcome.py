@@ -23,6 +23,7 @@ examples:
 _FLAGS = {
     "input": ("outcome.input", "GLOB", "export of the days after the predictions (default: the config's source.input)"),
     "list_name": ("outcome.list_name", "NAME", "name or id of the list that shows recommendations"),
+    "compare": ("outcome.compare", "DIR", "recommendations of another version: estimate their click rate"),
     "days": ("outcome.days", "N", "days after the predictions that count"),
     "outcome_dir": ("outcome_dir", "DIR", "where to write the outcome, local or gs://"),
 }

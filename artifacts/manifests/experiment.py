@@ -25,6 +25,7 @@ class ExperimentRecord(Part):
     salt: str
     variants: dict[str, VariantRecord]
     excluded: int  # visitors, who are not part of it
+    planned_visitors: int  # after which it is to be read
 
 
 class Promotion(Part):

@@ -122,12 +122,68 @@ class VersionOutcome(Part):
     misses: list[Visitor] = Field(default_factory=list)  # and of those who came for others alone
 
 
+class Difference(Estimate):
+    """A variant's figure minus that of the control. always_: limits that are valid however often one looks.
+
+    visitors: of both variants. low and high are valid once, at the number of visitors that was planned.
+    """
+
+    always_low: float
+    always_high: float
+    visitors: int
+
+
+class VariantOutcome(Part):
+    """Visitors of a variant: with a list, those of them who came for something new, and those who were shown a list.
+
+    share: as asked. differences: from the control; of the control none.
+    """
+
+    share: float
+    visitors: int
+    active: int
+    exposed: int
+    metrics: dict[str, Estimate] = Field(default_factory=dict)
+    differences: dict[str, Difference] = Field(default_factory=dict)
+
+
+class ExperimentOutcome(Part):
+    """An experiment. changed: visitors who are left out since their variant changed.
+
+    mismatch: the p-value that visitors were split as asked, by group of visitors.
+    """
+
+    control: str
+    planned_visitors: int
+    changed: int
+    shares_changed: bool
+    mismatch: dict[str, float]
+    variants: dict[str, VariantOutcome]
+
+
+class OffPolicy(Part):
+    """The CTR that another version would have had at the slots that were shown, and the CTR that they had.
+
+    rounds: exposures; support: the share of the other version's items that could be shown.
+    """
+
+    version: str
+    rounds: int
+    shown: Estimate
+    support: Estimate
+    ips: Estimate
+    snips: Estimate
+    dr: Estimate
+
+
 class Outcome(Part):
     """The figures by model_version, and of all of them together; confidence: of their intervals."""
 
     confidence: float
     versions: dict[str, VersionOutcome] = Field(default_factory=dict)
     together: VersionOutcome | None = None
+    experiments: dict[str, ExperimentOutcome] = Field(default_factory=dict)
+    compared: OffPolicy | None = None
 
 
 ONLINE = "online"  # the part of a gate's rule that names a figure of what was live

@@ -178,6 +178,9 @@ class OutcomeSettings(Section):
     takes the recommendations that were the newest at the time."""
     first_position: NonNegativeInt = 1
     """Number that the site sends for the first position of a list, 0 or 1."""
+    compare: str | None = None
+    """Directory of recommendations of another version for the same dataset, made without exploration: estimate the
+    click rate that they would have had, from what exploration showed at random."""
     click_hours: PositiveFloat = 1.0
     """Hours after an exposure in which a click on the item belongs to it."""
     attribute_to: Literal["click", "exposure"] = "click"

@@ -14,6 +14,7 @@ from artifacts.names import OUTCOME
 from artifacts.paths import OutcomeFiles
 from pipeline.beam import finalize
 from pipeline.outcomes.events.rows import LISTS
+from pipeline.outcomes.experiments import display as experiments
 from pipeline.outcomes.transforms import Job
 
 _LISTS = 100  # that the manifest names, those with the most exposures
@@ -48,7 +49,7 @@ def complete(job: Job, summary: Mapping[str, Any], started: float, steps: dict[s
         counts=_counts(counts),
         lists=lists_of(counts),
         excluded=excluded(counts),
-        warnings=list(_warnings(counts, job)),
+        warnings=[*_warnings(counts, job), *experiments.warnings(outcome)],
         files={OUTCOME: checksums.describe(files.figures)},
         settings=OutcomeSections(
             outcome=settings.outcome,

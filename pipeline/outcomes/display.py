@@ -20,6 +20,7 @@ from artifacts.manifests.outcome import (
 )
 from configs import tables
 from configs.nouns import counted
+from pipeline.outcomes.experiments import display as experiments
 
 _EXCLUDED = 12  # reasons that are printed
 
@@ -33,6 +34,10 @@ def show(root: str, manifest: OutcomeManifest, outcome: Outcome) -> None:
         _show_next_days(console, figures.next_days, interval)
         if figures.tracked:
             _show_tracked(console, figures.tracked, interval)
+    for head, parts in experiments.heads(outcome):
+        tables.say(console, escape(head))
+        for first, right, cells in parts:
+            _print(console, first, right, cells)
     for warning in manifest.warnings:
         tables.say(console, escape(f"warning: {warning}"))
     reasons = list(manifest.excluded.items())

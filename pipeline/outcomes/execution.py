@@ -15,7 +15,7 @@ from pipeline.beam import options as beam_options
 from pipeline.beam.block_store import BlockStore
 from pipeline.outcomes import transforms
 from pipeline.outcomes.events.rows import Asked
-from pipeline.outcomes.live.runs import Run
+from pipeline.outcomes.live.runs import Run, compared
 from pipeline.outcomes.transforms import Job
 from pipeline.sources import inputs, privacy
 
@@ -42,7 +42,7 @@ def run(settings: Settings, runs: tuple[Run, ...], beam_flags: Sequence[str], st
     wide = settings.model_copy(update={"source": transforms.read_source(settings.source, asked)})
     store = BlockStore(beam_options.shared_folder(options, join(staging, finalize.TEMPORARY, "blocks")))
     with inputs.opened(wide) as files:
-        job = Job(settings, files, runs, asked, staging, store)
+        job = Job(settings, files, runs, asked, staging, store, compared(settings) if runs else None)
         with progress.waiting(f"reading {len(files.files)} {'streams' if files.read else 'files'}"):
             result = beam_options.run(lambda pipeline: transforms.build(pipeline, job), options)
     summary = finalize.take_summary(staging)

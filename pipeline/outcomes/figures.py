@@ -23,8 +23,9 @@ from artifacts.manifests.outcome import (
     VisitorGroup,
 )
 from configs.settings import EvaluationSettings
+from pipeline.outcomes.experiments import figures as experiments
 from pipeline.outcomes.live.items import AGES
-from pipeline.outcomes.live.runs import Run
+from pipeline.outcomes.live.runs import OtherLists, Run
 from pipeline.outcomes.measures import items, positions
 from pipeline.outcomes.measures.items import UNKNOWN_RANK
 from pipeline.outcomes.measures.next_days import ACTIVITY, ALL, ENTRIES, NO_ITEMS, VISITORS
@@ -37,21 +38,38 @@ ALL_VERSIONS = "all versions"
 _ORDER = {name: place for place, name in enumerate([NO_ITEMS, *ACTIVITY, *AGES])}  # of groups that are not by name
 
 
-def of_tally(tally: Tally, runs: tuple[Run, ...], settings: EvaluationSettings, by_exposure: bool) -> Outcome:
-    """Return the figures of each version; by_exposure: what follows is per exposure, not per click."""
+def of_tally(
+    tally: Tally,
+    runs: tuple[Run, ...],
+    settings: EvaluationSettings,
+    by_exposure: bool,
+    compared: OtherLists | None = None,
+) -> Outcome:
+    """Return the figures of each version and variant; by_exposure: what follows is per exposure, not per click.
+
+    compared: the lists that exposures were compared with.
+    """
     figures = _Figures(tally, settings, by_exposure)
+    of_variants = experiments.of_experiments(tally, runs, figures.draws, settings.confidence)
+    off_policy = experiments.of_compared(tally, compared.version, figures.draws) if compared else None
     lengths = {run.version: run.length for run in runs}
     versions = {version: figures.of_version(version, length) for version, length in lengths.items()}
     together = None
     if lengths and len(set(lengths.values())) == 1:
         _add_together(tally, list(lengths))
         together = figures.of_version(ALL_VERSIONS, next(iter(lengths.values())))
-    return Outcome(confidence=settings.confidence, versions=versions, together=together)
+    return Outcome(
+        confidence=settings.confidence,
+        versions=versions,
+        together=together,
+        experiments=of_variants,
+        compared=off_policy,
+    )
 
 
 def _add_together(tally: Tally, versions: list[str]) -> None:
     """Add the sums of all versions, as of one more."""
-    for key, sums in list(tally.sums.items()):
+    for key, sums in [(key, sums) for key, sums in tally.sums.items() if key[0] in versions]:
         whole = (ALL_VERSIONS, *key[1:])
         tally.sums[whole] = tally.sums[whole] + sums if whole in tally.sums else sums
     for name in ("visitors", "active", "pairs"):
@@ -64,7 +82,7 @@ class _Figures:
     def __init__(self, tally: Tally, settings: EvaluationSettings, by_exposure: bool):
         self._tally, self._ks, self._by_exposure = tally, sorted(set(settings.k)), by_exposure
         self._confidence = settings.confidence
-        self._draws = Bootstrap(BUCKETS, settings.resamples, settings.confidence, settings.seed)
+        self.draws = Bootstrap(BUCKETS, settings.resamples, settings.confidence, settings.seed)
 
     def of_version(self, version: str, length: int) -> VersionOutcome:
         """Return the outcome of one version, whose lists have this length."""
@@ -168,7 +186,7 @@ class _Figures:
         if not known:
             return [None] * len(table), {}
         table = table[:, known]
-        whole, drawn = table.sum(2), np.einsum("db,rkbc->drkc", self._draws.draws, table)
+        whole, drawn = table.sum(2), np.einsum("db,rkbc->drkc", self.draws.draws, table)
         value, draws = (positions.fit(sums[..., 0], sums[..., 1]) for sums in (whole, drawn))
         shares = whole[..., 0].sum(0) / whole[..., 0].sum()
         corrected, of_draws = value.corrected(shares), draws.corrected(shares)
@@ -212,10 +230,10 @@ class _Figures:
     def _drawn(self, totals: Sums, counts: Sums) -> tuple[float, np.ndarray]:
         """Return a ratio of sums, and that of each draw; NaN where there is nothing to divide by."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return float(totals.sum() / counts.sum()), (self._draws.draws @ totals) / (self._draws.draws @ counts)
+            return float(totals.sum() / counts.sum()), (self.draws.draws @ totals) / (self.draws.draws @ counts)
 
     def _estimate(self, value: float, draws: np.ndarray) -> Estimate:
         if not np.isfinite(value):
             return Estimate(value=None, low=None, high=None)
-        cell = self._draws.cell(value, np.where(np.isfinite(draws), draws, np.nan))
+        cell = self.draws.cell(value, np.where(np.isfinite(draws), draws, np.nan))
         return Estimate(value=cell.value, low=cell.low, high=cell.high)

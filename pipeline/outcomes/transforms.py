@@ -26,7 +26,7 @@ from pipeline.outcomes.events import ga4, ga360
 from pipeline.outcomes.events.rows import Asked
 from pipeline.outcomes.live import lists
 from pipeline.outcomes.live.items import Items
-from pipeline.outcomes.live.runs import Run
+from pipeline.outcomes.live.runs import OtherLists, Run
 from pipeline.outcomes.measures import items, next_days, tracked
 from pipeline.outcomes.measures.shard import Live, Shard, Tables, without_bots
 from pipeline.outcomes.measures.tally import Tally
@@ -62,6 +62,7 @@ class Job:
     asked: Asked
     staging: str
     store: BlockStore
+    compared: OtherLists | None = None  # the lists that exposures are compared with
 
     @property
     def shards(self) -> int:
@@ -93,6 +94,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         | "Read" >> beam.ParDo(_ReadExport(job)).with_outputs(_COUNTS, main="rows")
     )
     of_lists = [(number, path) for number, run in enumerate(runs) for path in run.files]
+    of_lists += [(lists.COMPARED, path) for path in (job.compared.files if job.compared else ())]
     of_visitors = [(number, shard) for number, run in enumerate(runs) for shard in range(run.user_shards)]
     parts = [read.rows]
     for label, inputs, step in (
@@ -245,7 +247,8 @@ class _Merge(beam.CombineFn):
 def _finish(tally: Tally, job: Job) -> None:
     """Write the figures and the counts, once all rows are summed."""
     settings = job.settings
-    outcome = figures.of_tally(tally, job.runs, settings.evaluation, settings.outcome.attribute_to == "exposure")
+    by_exposure = settings.outcome.attribute_to == "exposure"
+    outcome = figures.of_tally(tally, job.runs, settings.evaluation, by_exposure, job.compared)
     counts = Counter({name: number for name, number in tally.counts.items() if number})
     summary = {"outcome": outcome.model_dump(mode="json"), "counts": counts}
     finalize.write_summary(summary, join(job.staging, finalize.SUMMARY))

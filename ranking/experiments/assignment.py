@@ -39,6 +39,7 @@ class Experiment:
     variants: tuple[str, ...]
     shares: tuple[float, ...]
     excluded: frozenset[bytes] = frozenset()
+    planned_visitors: int = 0
 
     @classmethod
     def of(cls, settings: ExperimentSettings) -> Experiment | None:
@@ -47,7 +48,8 @@ class Experiment:
             return None
         excluded = IdList.read(settings.exclude, "experiment.exclude").ids if settings.exclude else frozenset()
         shares = tuple(variant.share for variant in settings.variants.values())
-        return cls(settings.name, settings.salt or settings.name, tuple(settings.variants), shares, excluded)
+        salt, planned = settings.salt or settings.name, settings.planned_visitors
+        return cls(settings.name, salt, tuple(settings.variants), shares, excluded, planned)
 
     def variant_of(self, visitor: bytes) -> str | None:
         """Return the variant of a visitor; None for one who is excluded."""

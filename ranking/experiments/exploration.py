@@ -22,7 +22,7 @@ import numpy as np
 from artifacts.sparse_rows import SparseRows
 from ranking.heap import STRICT, Best
 
-_DRAWS = 1 << 20  # numbers of a slot: the first says whether it is explored, the others which item it gets
+_DRAWS = 1 << 20  # numbers of a slot: the first decides whether it is explored, the others which item it gets
 _SCORE = np.float32(0)  # of an explored entry, which is not there for its score
 
 

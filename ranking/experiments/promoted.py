@@ -23,13 +23,13 @@ def variant_of(settings: ExperimentSettings) -> str | None:
     if ended.variant not in settings.variants:
         raise UserError(
             f"{settings.promoted}: the variant {ended.variant} ended experiment {settings.name}, whose variants are "
-            f"{', '.join(settings.variants)}; give an experiment with other variants another name"
+            f"{', '.join(settings.variants)}; name an experiment with other variants differently"
         )
     return ended.variant
 
 
 def read(path: str) -> PromotedManifest:
-    """Return the experiments that have ended, none if there is no file; raise UserError if it cannot be read."""
+    """Return the experiments that have ended, none before the first promotion; raise UserError if it cannot be read."""
     try:
         text = storage.read_if_exists(path)
     except OSError as error:

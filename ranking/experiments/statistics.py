@@ -1,4 +1,4 @@
-"""What an experiment shows: intervals that stay valid however often one looks, the check of the split, and its size."""
+"""Statistics of experiments: intervals that stay valid however often one looks, the check of the split, the size."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from pipeline.demo.lists import events as ga4_events
 from pipeline.demo.lists import sessions as ga360_sessions
 from pipeline.demo.lists.deeds import List, Site
 from pipeline.demo.lists.habits import Habits, draw
+from pipeline.demo.sample.rows import Row
 from pipeline.outcomes import figures
 from pipeline.outcomes.events import ga4, ga360
 from pipeline.outcomes.events.rows import Asked
@@ -91,10 +93,19 @@ def trial(seed: int, visitors: int = 450, resamples: int = 500, kind: str = "ga4
 
 
 def _measured(lists: list[List], seed: int, resamples: int, kind: str) -> VersionOutcome:
-    layout, module = _KINDS[kind]
+    layout, _ = _KINDS[kind]
     draws = draw(HABITS, [one.rule for one in lists], K, DAYS, np.random.default_rng([seed, 2]))
     site = Site(NAME, catalogue=[f"new{number}" for number in range(500)], new_items=3)
-    made = [row for _, row in layout.rows(lists, draws, START_S, site)]
+    tally = tally_of_events(lists, [row for _, row in layout.rows(lists, draws, START_S, site)], kind)
+    settings = EvaluationSettings(k=(1, K), resamples=resamples, seed=seed)
+    return figures.of_tally(tally, (RUN,), settings, by_exposure=False).versions[VERSION]
+
+
+def tally_of_events(
+    lists: list[List], made: list[Row], kind: str, run: Run = RUN, variants: Sequence[str | None] = ()
+) -> Tally:
+    """Return the sums of the events of visitors with these lists."""
+    layout, module = _KINDS[kind]
     batch = pa.RecordBatch.from_pylist(made, layout.SCHEMA)
     raw = RawBatch(batch, np.arange(1, len(made) + 1))
     options = OutcomeSettings(list_name=NAME)
@@ -103,13 +114,18 @@ def _measured(lists: list[List], seed: int, resamples: int, kind: str) -> Versio
     asked = Asked(options, RUN.start_ms, RUN.end_ms)
     rules = PageRules(source.settings.page, ())
     events = pa.Table.from_batches([module.rows(raw, source.settings, rules, asked).table])
-    tally = tally_of(lists, source, options, Tables.of(views, events))
-    settings = EvaluationSettings(k=(1, K), resamples=resamples, seed=seed)
-    return figures.of_tally(tally, (RUN,), settings, by_exposure=False).versions[VERSION]
+    return tally_of(lists, source, options, Tables.of(views, events), run, variants)
 
 
-def tally_of(lists: list[List], source: Source, options: OutcomeSettings, tables: Tables) -> Tally:
-    """Return the sums of visitors with these lists; tables: all but the lists."""
+def tally_of(
+    lists: list[List],
+    source: Source,
+    options: OutcomeSettings,
+    tables: Tables,
+    run: Run = RUN,
+    variants: Sequence[str | None] = (),
+) -> Tally:
+    """Return the sums of visitors with these lists; tables: all but the lists; variants: of each list, if any."""
     entries = [(one.visitor, one.rule, item, rank) for one in lists for rank, item in enumerate(one.items, 1)]
     visitors, names, items, ranks = zip(*entries, strict=True)
     columns = [
@@ -118,10 +134,14 @@ def tally_of(lists: list[List], source: Source, options: OutcomeSettings, tables
         pa.array(names, pa.string()),
         pa.array(items, pa.string()).cast(pa.binary()).dictionary_encode(),
         pa.array(ranks, pa.int32()),
+        pa.array([variant for one, variant in zip(lists, variants, strict=True) for _ in one.items], pa.string())
+        if variants
+        else pa.nulls(len(entries), pa.string()),
+        pa.nulls(len(entries), pa.float64()),
     ]
     tables = Tables(tables.views, tables.events, pa.table(columns, schema=PREDICTED), tables.had)
     tally = Tally()
-    measure(tables, Live((RUN,), (_Known(),), source, options, (1, K)), tally)
+    measure(tables, Live((run,), (_Known(),), source, options, (1, K)), tally)
     return tally
 
 

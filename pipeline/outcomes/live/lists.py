@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -21,9 +21,14 @@ from pipeline.outcomes.live.runs import Run
 from pipeline.prediction.visitors import rows_by_block
 
 RUN, RULE, RANK, LEFT_OUT = "run", "rule", "rank", "left_out"
+VARIANT, PROPENSITY = "variant", "propensity"  # null where predictions have no such column
+COMPARED = -1  # the run of the lists that exposures are compared with
 # One row per entry of a list; and one per item that a visitor had in the dataset, by its itemId, with whether
 # recommendations leave it out. run: its place in time.
-PREDICTED = pa.schema({VISITOR_ID: ID, RUN: pa.int16(), RULE: pa.string(), CONTENT_ID: ID, RANK: pa.int32()})
+PREDICTED = pa.schema({
+    VISITOR_ID: ID, RUN: pa.int16(), RULE: pa.string(), CONTENT_ID: ID, RANK: pa.int32(),
+    VARIANT: pa.string(), PROPENSITY: pa.float64(),
+})  # fmt: skip
 HAD = pa.schema({VISITOR_ID: ID, RUN: pa.int16(), "itemId": pa.int32(), LEFT_OUT: pa.bool_()})
 _BLOCK = 20_000  # visitors that are read at once
 
@@ -45,23 +50,42 @@ def predicted(path: str, run: int) -> Iterator[pa.RecordBatch]:
     for block in _blocks(path):
         try:
             rows = [
-                (one[VISITOR_ID].encode(), one[RULE], entry[CONTENT_ID].encode(), entry[RANK])
+                (
+                    one[VISITOR_ID].encode(),
+                    one[RULE],
+                    entry[CONTENT_ID].encode(),
+                    entry[RANK],
+                    one.get(VARIANT),
+                    entry.get(PROPENSITY),
+                )
                 for one in block
                 for entry in one["recommendations"]
             ]
-            visitors, rules, items, ranks = zip(*rows, strict=True) if rows else ((), (), (), ())
+            visitors, rules, items, ranks, variants, propensities = zip(*rows, strict=True) if rows else ((),) * 6
             yield _batch(
                 *(pa.array(visitors, pa.binary()), run, pa.array(rules, pa.string()), pa.array(items, pa.binary())),
                 pa.array(ranks, pa.int32()),
+                Extra(pa.array(variants, pa.string()), pa.array(propensities, pa.float64())),
             )
         except (AttributeError, KeyError, TypeError, pa.ArrowException):
             raise UserError(f"{path} has a line that is not a prediction; predict again") from None
 
 
-def _batch(visitors: pa.Array, run: int, rules: pa.Array, items: pa.Array, ranks: pa.Array) -> pa.RecordBatch:
-    numbers = pa.array(np.full(len(visitors), run, np.int16))
+class Extra(NamedTuple):
+    """The columns that only some predictions have: of an experiment, and of exploration."""
+
+    variants: pa.Array
+    propensities: pa.Array
+
+
+def _batch(
+    visitors: pa.Array, run: int, rules: pa.Array, items: pa.Array, ranks: pa.Array, extra: Extra | None = None
+) -> pa.RecordBatch:
+    size = len(visitors)
+    numbers = pa.array(np.full(size, run, np.int16))
     ids = [column.cast(pa.binary()).dictionary_encode() for column in (visitors, items)]
-    return pa.RecordBatch.from_arrays([ids[0], numbers, rules, ids[1], ranks.cast(pa.int32())], schema=PREDICTED)
+    more = extra or Extra(pa.nulls(size, pa.string()), pa.nulls(size, pa.float64()))
+    return pa.RecordBatch.from_arrays([ids[0], numbers, rules, ids[1], ranks.cast(pa.int32()), *more], schema=PREDICTED)
 
 
 def _blocks(path: str) -> Iterator[list[dict[str, Any]]]:

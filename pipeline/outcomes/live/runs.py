@@ -7,8 +7,9 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
-from artifacts.manifests import DatasetManifest, PredictionsManifest
+from artifacts.manifests import DatasetManifest, ExperimentRecord, PredictionsManifest
 from artifacts.names import DAY_MS
 from artifacts.paths import Dataset, Predictions, join, shard_name
 from artifacts.privacy import key_name
@@ -40,6 +41,14 @@ class Run:
     suffix: str  # of the dataset's files
     bytes: int
     table: BigQuerySettings | None = None  # how the streams are read; None for files
+    experiment: ExperimentRecord | None = None
+    is_compared: bool = False  # whether its exposures can be compared with the lists of outcome.compare
+
+    @property
+    def versions(self) -> set[str]:
+        """The versions that a site can send of its lists: that of the run, and those of its variants."""
+        variants = self.experiment.variants.values() if self.experiment else ()
+        return {self.version, *(one.model_version for one in variants)}
 
     def rows_of_shard(self, shard: int) -> str:
         """Return the file with the rows of a shard of the dataset's visitors."""
@@ -61,7 +70,7 @@ def of_settings(settings: Settings) -> tuple[Run, ...]:
     for name, dataset in found.items():
         if key != dataset.visitors_hashed_with:
             raise UserError(f"{name}: its visitorIds were hashed with another key, or with none; set privacy as it was")
-    runs = list[Run]()
+    runs, other = list[Run](), compared(settings)
     for root in roots:
         if root.startswith(BIGQUERY):
             runs += _of_table(root, found, settings)
@@ -73,27 +82,52 @@ def of_settings(settings: Settings) -> tuple[Run, ...]:
         if made.dataset_fingerprint not in by_fingerprint:
             raise UserError(f"{root} is not from {', '.join(datasets)}; name its dataset with outcome.datasets")
         name, dataset = by_fingerprint[made.dataset_fingerprint]
-        runs.append(_run(predictions, made, Dataset(name.rstrip("/")), dataset, options.days))
+        run = _run(predictions, made, Dataset(name.rstrip("/")), dataset, options.days)
+        runs.append(replace(run, is_compared=other is not None and _can_be_compared(made, other)))
+    if other is not None and not any(run.is_compared for run in runs):
+        raise UserError(
+            f"no predictions of the dataset of {options.compare} were made with exploration, so that nothing was shown "
+            "at random; set exploration.share, and compare after some days"
+        )
     return _in_order(runs)
+
+
+class OtherLists(NamedTuple):
+    """The lists that exposures are compared with: their version, their dataset, and their files."""
+
+    version: str
+    dataset_fingerprint: str
+    files: tuple[str, ...]
+
+
+def compared(settings: Settings) -> OtherLists | None:
+    """Return the lists of outcome.compare, None if it is unset; raise UserError if they cannot be compared."""
+    if settings.outcome.compare is None:
+        return None
+    predictions = Predictions(settings.outcome.compare.rstrip("/"))
+    made = PredictionsManifest.read(predictions.manifest)
+    if made.kind != "predictions":
+        raise UserError(f"{predictions.root} has {made.kind.replace('_', ' ')}; name a directory of recommendations")
+    if made.settings.exploration or made.experiment:
+        raise UserError(f"{predictions.root} has lists of an experiment or with exploration; predict without them")
+    return OtherLists(made.model_version, made.dataset_fingerprint, _files(predictions, made))
+
+
+def _can_be_compared(made: PredictionsManifest, other: OtherLists) -> bool:
+    return made.settings.exploration is not None and made.dataset_fingerprint == other.dataset_fingerprint
 
 
 def _run(
     predictions: Predictions, made: PredictionsManifest, dataset: Dataset, described: DatasetManifest, days: int
 ) -> Run:
-    prefix = predictions.text.rpartition("/")[2]
-    names = [name for name in sorted(made.files) if name.startswith(f"{prefix}-") and not name.endswith(_TABLE)]
-    files = next(filter(None, ([name for name in names if name.endswith(form)] for form in _FORMATS)), None)
-    if files is None:
-        raise UserError(
-            f"{predictions.root} has neither Parquet nor JSON lines; predict with one in prediction.formats"
-        )
+    files = _files(predictions, made)
     start = datetime.datetime.fromisoformat(made.run_time)
     start_ms, options = round(start.timestamp() * 1000), made.settings.prediction
     return Run(
         version=made.model_version,
         root=predictions.root,
         dataset=dataset,
-        files=tuple(join(predictions.root, name) for name in files),
+        files=files,
         start_ms=start_ms,
         end_ms=start_ms + days * DAY_MS,
         length=options.top_k,
@@ -102,7 +136,8 @@ def _run(
         items=described.counts.items,
         user_shards=described.shards["items_for_user"],
         suffix=_suffix(described),
-        bytes=sum(made.files[name].bytes for name in files),
+        bytes=sum(made.files[path.removeprefix(f"{predictions.root}/")].bytes for path in files),
+        experiment=made.experiment,
     )
 
 
@@ -116,6 +151,10 @@ def _of_table(url: str, datasets: Mapping[str, DatasetManifest], settings: Setti
     made = sorted(datasets.items(), key=lambda one: datetime.datetime.fromisoformat(one[1].created))
     created = [datetime.datetime.fromisoformat(manifest.created) for _, manifest in made]
     runs, all_runs = [], table.runs(url, settings.bigquery)
+    if len({found.time for found in all_runs}) < len(all_runs):
+        raise UserError(
+            f"{url} has several versions of one time, as an experiment has; name the directories of its files"
+        )
     for found in all_runs:
         if place := bisect.bisect_right(created, found.time):
             name, manifest = made[place - 1]
@@ -150,6 +189,18 @@ def _of_table(url: str, datasets: Mapping[str, DatasetManifest], settings: Setti
 def _suffix(dataset: DatasetManifest) -> str:
     """Return the suffix of a dataset's files."""
     return ".gz" if dataset.compression == "gzip" else ""
+
+
+def _files(predictions: Predictions, made: PredictionsManifest) -> tuple[str, ...]:
+    """Return the files of lists with rules, of one format; raise UserError if there are none."""
+    prefix = predictions.text.rpartition("/")[2]
+    names = [name for name in sorted(made.files) if name.startswith(f"{prefix}-") and not name.endswith(_TABLE)]
+    files = next(filter(None, ([name for name in names if name.endswith(form)] for form in _FORMATS)), None)
+    if files is None:
+        raise UserError(
+            f"{predictions.root} has neither Parquet nor JSON lines; predict with one in prediction.formats"
+        )
+    return tuple(join(predictions.root, name) for name in files)
 
 
 def _in_order(runs: Sequence[Run]) -> tuple[Run, ...]:

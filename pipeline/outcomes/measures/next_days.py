@@ -13,7 +13,7 @@ from artifacts.sparse_rows import SparseRows
 from pipeline.outcomes.live.items import Items
 from pipeline.outcomes.live.lists import LEFT_OUT, RANK, RULE, RUN
 from pipeline.outcomes.live.runs import Run
-from pipeline.outcomes.measures import examples
+from pipeline.outcomes.measures import examples, variants
 from pipeline.outcomes.measures.examples import Met
 from pipeline.outcomes.measures.shard import Live, Shard
 from pipeline.outcomes.measures.tally import Tally
@@ -52,6 +52,7 @@ class Pairs(NamedTuple):
 
 def measure(shard: Shard, live: Live, tally: Tally) -> None:
     """Add to the tally what the visitors of a shard came for while each run was live."""
+    of_variants = variants.Came(shard, live)
     for number, (run, items) in enumerate(zip(live.runs, live.items, strict=True)):
         codes = items.codes_of(shard.items)
         lists = lists_of(shard, number, codes, run.length)
@@ -62,11 +63,23 @@ def measure(shard: Shard, live: Live, tally: Tally) -> None:
         came = _came_for(shard, run, codes, lists, live, tally)
         if not run.include_seen:
             came = _new_to(came, had, len(codes) + run.items, tally)
+        of_variants.add_run(number, lists.visitors, *_came_and_hits(came, lists))
         active = np.unique(came.visitor)
         tally.counts[f"{run.version}.active"] += len(active)
         tally.counts[f"{run.version}.pairs"] += len(came.visitor)
         if len(active):
             _add(_Active(run, items, lists, had, came, active, activity[active]), shard, live, tally)
+    of_variants.finish(tally)
+    variants.count_changed(shard, live, tally)
+
+
+def _came_and_hits(came: Pairs, lists: Lists) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many items each visitor came for, and how many of them are in the list, int64 [n] each."""
+    size = int(max(came.item.max(initial=0), lists.entries.max(initial=0))) + 1
+    rows, columns = np.nonzero(lists.entries >= 0)
+    listed = np.isin(came.visitor * size + came.item, rows * size + lists.entries[rows, columns])
+    number = len(lists.visitors)
+    return np.bincount(came.visitor, minlength=number), np.bincount(came.visitor[listed], minlength=number)
 
 
 def lists_of(shard: Shard, number: int, codes: np.ndarray, length: int) -> Lists:

@@ -22,6 +22,7 @@ from pipeline.outcomes.events.rows import (
     VERSION,
 )
 from pipeline.outcomes.live.lists import RANK, RULE, RUN
+from pipeline.outcomes.measures import compared, variants
 from pipeline.outcomes.measures import items as of_items
 from pipeline.outcomes.measures.matching import Moments, firsts, last_before
 from pipeline.outcomes.measures.shard import Live, Shard
@@ -37,7 +38,7 @@ _HOUR_MS = 3_600_000
 class Exposures(NamedTuple):
     """Exposures [n] in our list: their moments, and int64 each the run, the rank, 0 if it is unknown, and codes.
 
-    rule: a place in `rules`.
+    rule: a place in `rules`. place: the row of `predicted`, -1 for none.
     """
 
     moments: Moments
@@ -46,6 +47,7 @@ class Exposures(NamedTuple):
     rule: np.ndarray
     visitor: np.ndarray
     item: np.ndarray
+    place: np.ndarray
     rules: list[str]
 
 
@@ -97,6 +99,8 @@ def _touched(exposures: Exposures, clicks: Moments, shard: Shard, live: Live, ta
     tally.counts["lists.ours.exposures"] += len(clicked)
     tally.counts["lists.ours.clicks"] += int(clicked.sum())
     _add_shown(shard, live, exposures, clicked, tally)
+    variants.add_shown(shard, live, exposures.run, exposures.visitor, clicked, tally)
+    compared.measure(shard, live, exposures.run, exposures.place, clicked, tally)
     if live.options.attribute_to == "exposure":
         return Touched(exposures, exposures.moments, np.arange(len(exposures.run)))
     return Touched(exposures, clicks.take(np.flatnonzero(found)), of_click[found])
@@ -134,7 +138,7 @@ def _exposures(shard: Shard, live: Live, moments: Moments, rows: np.ndarray, tal
     shown = positions != NO_POSITION
     tally.counts["lists.exposures_without_position"] += int((~shown).sum())
     rank[shown] = np.maximum(positions[shown] - live.options.first_position + 1, 0)
-    return Exposures(moments.take(rows), run, rank, rule, visitor, item, rules)
+    return Exposures(moments.take(rows), run, rank, rule, visitor, item, place, rules)
 
 
 def _runs(versions: pa.ChunkedArray, times_ms: np.ndarray, live: Live, tally: Tally) -> np.ndarray:
@@ -144,7 +148,6 @@ def _runs(versions: pa.ChunkedArray, times_ms: np.ndarray, live: Live, tally: Ta
     rolled back to.
     """
     starts, ends = (np.array([getattr(run, name) for run in live.runs], np.int64) for name in ("start_ms", "end_ms"))
-    names = np.array([run.version for run in live.runs], object)
     run = np.searchsorted(starts, times_ms, side="right") - 1
     coded = versions.combine_chunks()
     codes, newest = coded.indices.fill_null(-1).to_numpy(), run.copy()
@@ -152,7 +155,7 @@ def _runs(versions: pa.ChunkedArray, times_ms: np.ndarray, live: Live, tally: Ta
         version = coded.dictionary[code].as_py().decode("utf-8", "replace")
         if not version:
             continue
-        of_version = np.flatnonzero(names == version)
+        of_version = np.flatnonzero([version in one.versions for one in live.runs])
         rows = codes == code
         place = np.searchsorted(starts[of_version], times_ms[rows], side="right") - 1
         run[rows] = np.append(of_version, -1)[place] if len(of_version) else -1

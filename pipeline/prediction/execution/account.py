@@ -98,7 +98,13 @@ def _experiment(counts: Mapping[str, int], plan: Plan) -> ExperimentRecord | Non
         if one.name is not None
     }
     excluded = counts.get(f"variant.{recommend.EXCLUDED}", 0)
-    return ExperimentRecord(name=plan.experiment.name, salt=plan.experiment.salt, variants=variants, excluded=excluded)
+    return ExperimentRecord(
+        name=plan.experiment.name,
+        salt=plan.experiment.salt,
+        variants=variants,
+        excluded=excluded,
+        planned_visitors=plan.experiment.planned_visitors,
+    )
 
 
 def _counts(counts: Counter[str], plan: Plan) -> dict[str, int]:

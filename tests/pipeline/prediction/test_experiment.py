@@ -166,7 +166,7 @@ def test_a_promoted_variant_answers_all(world, alone, tmp_path):
         with pytest.raises(UserError, match=line):
             promoted.end(settings.experiment, variant)
     changed = settings.experiment.model_copy(update={"variants": {"a": None, "b": None}})
-    with pytest.raises(UserError, match="give an experiment with other variants another name"):
+    with pytest.raises(UserError, match="name an experiment with other variants differently"):
         promoted.variant_of(changed)
     with pytest.raises(UserError, match=r"the config has no experiment; set experiment\.name"):
         promoted.end(world.settings().experiment, "other")

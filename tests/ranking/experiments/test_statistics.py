@@ -1,0 +1,53 @@
+"""The statistics of experiments, against SciPy and draws."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ranking.experiments import statistics
+
+
+@pytest.mark.parametrize(
+    ("counts", "shares"), [([510, 490], [0.5, 0.5]), ([90, 10, 5], [0.8, 0.1, 0.1]), ([5000, 4600], [0.5, 0.5])]
+)
+def test_the_check_of_the_split_is_the_chi_square_test(counts, shares):
+    expected = np.array(shares) * sum(counts)
+    assert statistics.mismatch(counts, shares) == pytest.approx(stats.chisquare(counts, expected).pvalue, rel=1e-9)
+
+
+def test_no_visitors_are_no_mismatch():
+    assert statistics.mismatch([0, 0], [0.5, 0.5]) == 1 and statistics.mismatch([7], [1.0]) == 1
+
+
+def test_the_planned_visitors_find_the_effect_with_the_power():
+    """n visitors, split 1 to 3, whose difference is `effect`: the share of draws whose z is beyond 1.96."""
+    variance, shares, effect = 0.04, (0.25, 0.75), 0.01
+    number = statistics.needed(variance, shares, effect, 0.95)
+    sizes = [share * number for share in shares]
+    assert statistics.detectable(variance, sizes, 0.95) == pytest.approx(effect, rel=1e-3)
+    error = math.sqrt(variance / sizes[0] + variance / sizes[1])
+    power = stats.norm.cdf(effect / error - stats.norm.ppf(0.975))
+    assert power == pytest.approx(0.8, abs=1e-3)
+
+
+def test_an_always_valid_interval_covers_at_all_looks():
+    """2,000 streams of draws of mean 0 at 40 looks: the fixed interval errs in more than a fifth of them."""
+    rng = np.random.default_rng(0)
+    looks, step = 40, 50
+    sums = rng.standard_normal((2000, looks, step)).sum(2).cumsum(1)
+    sizes = step * np.arange(1, looks + 1)
+    means, errors = sums / sizes, 1 / np.sqrt(sizes)
+    widths = [statistics.always_valid(error, size, 1000, 0.95) for error, size in zip(errors, sizes, strict=True)]
+    assert (np.abs(means) > widths).any(1).mean() < 0.05
+    assert (np.abs(means) > 1.96 * errors).any(1).mean() > 0.2
+    assert all(width > 1.96 * error for width, error in zip(widths, errors, strict=True))
+
+
+def test_an_always_valid_interval_is_narrowest_at_the_plan():
+    ratios = [statistics.always_valid(1 / math.sqrt(n), n, 1000, 0.95) * math.sqrt(n) for n in (250, 1000, 4000)]
+    assert ratios[1] == min(ratios) and ratios[1] == pytest.approx(3.04, abs=0.02)
+    assert statistics.always_valid(0.1, 0, 1000, 0.95) == math.inf
