@@ -10,7 +10,7 @@ from artifacts.paths import Dataset
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from configs.settings import ExplorationSettings
-from pipeline.demo.lists.events import List
+from pipeline.demo.lists.deeds import List
 from ranking.experiments import exploration
 from ranking.heap import Best
 from tests.support import manifests

@@ -10,7 +10,7 @@ import pytest
 from artifacts.manifests.experiment import ExperimentRecord, VariantRecord
 from artifacts.manifests.outcome import Difference, ExperimentOutcome, VariantOutcome
 from artifacts.paths import Dataset
-from pipeline.demo.lists.events import Site
+from pipeline.demo.lists.deeds import Site
 from pipeline.demo.lists.habits import Habits
 from pipeline.outcomes.experiments.figures import peeked
 from ranking.experiments.assignment import Experiment
