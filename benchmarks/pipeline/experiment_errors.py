@@ -1,4 +1,4 @@
-"""How often experiments err, over simulated ones whose truth is known: A/A tests, mismatched splits, true effects.
+"""Errors of experiments, over simulated ones whose truth is known: A/A tests, mismatched splits, true effects.
 
     python -m benchmarks.pipeline.experiment_errors [--seeds 200] [--visitors 1000]
 

@@ -24,7 +24,7 @@ def trial(
 ) -> ExperimentOutcome:
     """Simulate an experiment of two variants with a seed, and measure it.
 
-    lift: relative, of what attracts in variant b. lost: share of the visitors of b of whom nothing is tracked. days:
+    lift: relative, of what attracts in variant b. lost: share of the visitors of b who are not tracked. days:
     those that are measured, of DAYS. planned: visitors after which the experiment is to be read.
     """
     split = Experiment(f"trial {seed}", f"salt {seed}", ("a", "b"), (0.5, 0.5))

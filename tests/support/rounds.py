@@ -20,7 +20,7 @@ class Rounds(NamedTuple):
     predicted: np.ndarray  # float64 [n, a, p], predicted rewards
 
     def sums(self) -> off_policy.Sums:
-        """Return what our estimates are made of."""
+        """Return the sums that our estimates follow from."""
         each = np.arange(len(self.action))
         chosen, shares = self.policy[each, self.action, self.position], self.policy[each, :, self.position]
         shown, predicted = self.predicted[each, self.action, self.position], self.predicted[each, :, self.position]

@@ -89,7 +89,7 @@ def _split(run: Run) -> Experiment:
 
 
 class Came:
-    """What the visitors of a shard came for while an experiment ran."""
+    """Items that the visitors of a shard came for while an experiment ran."""
 
     def __init__(self, shard: Shard, live: Live):
         self._shard, self._members = shard, members(shard, live)
