@@ -73,24 +73,27 @@ def factors(point: Point, passes: int, matrix: sp.csr_matrix) -> tuple[np.ndarra
 
 
 def measure(
-    name: str, k: int, rows: SparseRows, test: SparseRows, *, plain: bool = False, train: Train = factors
+    name: str, k: int, rows: SparseRows, test: SparseRows, *, gamma: float | None = None, train: Train = factors
 ) -> dict:
     """Return the row of one number of factors: the weight of the term first, then test.
 
-    train: returns the factors of a training with these settings and passes on a matrix.
+    Args:
+        gamma: the weight, 0 for no term; None chooses it.
+        train: returns the factors of a training with these settings and passes on a matrix.
     """
     (point, passes), settings, items = POINTS[name][k], NeighbourhoodSettings(gamma="auto"), ITEMS
     whole, trials = matrix_of(rows, items), []
-    if not plain:
+    if gamma is None:
         parts = validation_split.split(rows, ValidationSettings(share=0.2, users=5000))
         trials = neighbourhood.compare(settings, *train(point, passes, matrix_of(parts.train, items)), parts)
-    gamma, started = neighbourhood.best(trials), time.process_time()
+        gamma = neighbourhood.best(trials)
+    started = time.process_time()
     users, table = train(point, passes, whole)
     training = time.process_time() - started
     term = Neighbourhood(neighbourhood.matrix(settings, rows, items), gamma) if gamma else None
     terms = (None, term) if term else (None,)
     each = [metrics.Columns.of(metrics.of_each_user(users, table, test, rows, K, one)) for one in terms]
-    row = {"name": name, "k": k, "passes": passes, "gamma": None if plain else gamma, "training_cpu_s": training}
+    row = {"name": name, "k": k, "passes": passes, "gamma": gamma or None, "training_cpu_s": training}
     row |= {"settings": vars(point), "lambda": point.regularization(whole), "looks_at_test": LOOKS[name]}
     row["trials"] = [trial.model_dump() for trial in trials]
     for metric in ("recall", "ndcg"):
@@ -169,7 +172,7 @@ def main() -> None:
     rows, test = (SparseRows.from_matrix(data.gowalla(part)) for part in ("train", "test"))
     for name in [arguments.only] if arguments.only else POINTS:
         for k in sorted(set(POINTS[name]) & set(arguments.k)):
-            write(measure(name, k, rows, test, plain=arguments.plain))
+            write(measure(name, k, rows, test, gamma=0.0 if arguments.plain else None))
 
 
 if __name__ == "__main__":
