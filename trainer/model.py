@@ -39,7 +39,8 @@ class WALSMatrixFactorization:
 
     Args:
         num_rows, num_cols: of the matrix; None takes them from the data that `fit` reads.
-        embedding_dimension: k, the factors of each row.
+        embedding_dimension: k, the factors of each row; "auto" follows the number of columns
+            (`trainer.als.wals.dimension`).
         unobserved_weight: w0. frequency_exponent: nu.
         regularization_coeff: lambda; None is 0, and "auto" follows the number of columns
             (`trainer.als.regularization.automatic`).
@@ -58,7 +59,7 @@ class WALSMatrixFactorization:
         self,
         num_rows: int | None = None,
         num_cols: int | None = None,
-        embedding_dimension: int = _DEFAULTS.embedding_dimension,
+        embedding_dimension: int | Literal["auto"] = _DEFAULTS.embedding_dimension,
         unobserved_weight: float = _DEFAULTS.unobserved_weight,
         regularization_coeff: float | Literal["auto"] | None = _DEFAULTS.regularization_coeff,
         row_init: Any = "random",
@@ -73,7 +74,8 @@ class WALSMatrixFactorization:
         seed: int = _DEFAULTS.seed,
         init_stddev: float | None = _DEFAULTS.init_stddev,
     ):
-        arguments.check_sizes(num_rows, num_cols, embedding_dimension, max_sweeps)
+        k = None if embedding_dimension == "auto" else embedding_dimension
+        arguments.check_sizes(num_rows, num_cols, k, max_sweeps)
         arguments.check_numbers(
             unobserved_weight=unobserved_weight,
             regularization_coeff=0.0 if regularization_coeff in (None, "auto") else cast(float, regularization_coeff),
@@ -93,7 +95,7 @@ class WALSMatrixFactorization:
             "init_stddev": init_stddev,
         }
         self._sizes: tuple[int | None, int | None] = (num_rows, num_cols)
-        self._k = embedding_dimension
+        self._dimension, self._k = embedding_dimension, wals.dimension(embedding_dimension, num_cols or 0)
         self._regularization: float | Literal["auto"] = regularization_coeff or 0.0
         self._w0, self._nu = unobserved_weight, frequency_exponent
         self._init, self._weights = (row_init, col_init), (row_weights, col_weights)
@@ -147,6 +149,7 @@ class WALSMatrixFactorization:
         """
         data = training_data.read(matrix, entry_weights, input_rows, input_cols)
         self._set_sizes(*data.shape)
+        self._k = wals.dimension(self._dimension, data.shape[1])
         sides = []
         for number, (blocks, size) in enumerate(zip((data.rows, data.cols), data.shape, strict=True)):
             own = arguments.side_weights(self._weights[number], number, size, data.dataset)

@@ -30,7 +30,7 @@ K, LOOKS = 20, "None: what is held out is of each train."
 ALTERNATIVES: dict[str, tuple] = {
     "scale": (0.3, 1.0, 10.0),
     "weight": ("none", "log"),
-    "embedding_dimension": (32, 64, 256),
+    "embedding_dimension": (32, 64, 128, 256),
     "regularization_coeff": (1.0, 2.0, 4.0, 8.0),
     "unobserved_weight": (0.03, 0.3),
     "col_weights_exponent": (0.0, 0.2, 0.5),
@@ -143,7 +143,7 @@ def measure(train: sp.csr_matrix, truth: sp.csr_matrix, changes: dict, dwell: bo
     weights.data = (np.log2(1 + train.data / median) if weight == "log" else np.ones(train.nnz)).astype(np.float32)
     users, items = np.diff(train.indptr), np.bincount(train.indices, minlength=train.shape[1])
     model = WALSMatrixFactorization(
-        embedding_dimension=training.embedding_dimension,
+        embedding_dimension=training.embedding_dimension,  # auto follows the items
         unobserved_weight=training.unobserved_weight,
         regularization_coeff=training.regularization_coeff,
         row_weights=by_frequency(users, training.row_weights_exponent),

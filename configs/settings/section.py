@@ -26,6 +26,7 @@ RENAMED = {
 
 # Shapes of values in the words of YAML, by the type of pydantic's error.
 _SHAPES = {"tuple_type": "a list", "model_type": "a mapping, KEY: VALUE", "dict_type": "a mapping, KEY: VALUE"}
+_BRANCHES = ("literal[", "constrained-")  # pydantic's names of the types that one setting may have, after its key
 
 
 class Section(BaseModel):
@@ -127,7 +128,8 @@ def _origin(finding: Any, origins: Mapping[str, str]) -> str | None:
 
 
 def _describe(finding: Any, model: type[BaseModel]) -> str:
-    key, kind, value = ".".join(str(part) for part in finding["loc"]), finding["type"], finding["input"]
+    parts = [part for part in map(str, finding["loc"]) if not part.startswith(_BRANCHES)]
+    key, kind, value = ".".join(parts), finding["type"], finding["input"]
     old = key if kind == "extra_forbidden" else f"{key} {value}"
     if old in RENAMED:
         return f"{old} is now called {RENAMED[old]}"

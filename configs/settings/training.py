@@ -14,8 +14,8 @@ from configs.settings.section import Section
 class TrainingSettings(Section):
     """WALS. The names are those of TensorFlow 1's WALSMatrixFactorization, as far as it has them."""
 
-    embedding_dimension: int = Field(128, ge=1, le=8192)
-    """k, the number of factors of each user and item."""
+    embedding_dimension: Annotated[int, Field(ge=1, le=8192)] | Literal["auto"] = "auto"
+    """k, the number of factors of each user and item. auto: 128 up to 10,000 items, and 256 beyond."""
     unobserved_weight: NonNegativeFloat = 0.1
     """w0, the weight of every cell without an entry."""
     regularization_coeff: NonNegativeFloat | Literal["auto"] = "auto"

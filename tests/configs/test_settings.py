@@ -38,6 +38,7 @@ def write(tmp_path, text):
         ("source: {inputs: x}", "unknown key source.inputs (known: kind, input"),
         ("source: {kind: ga5}", "source.kind: Input should be 'ga360', 'ga4' or 'table'"),
         ("training: {embedding_dimension: 0}", "training.embedding_dimension: Input should be greater than or equal"),
+        ("training: {regularization_coeff: x}", "training.regularization_coeff: Input should be 'auto'"),
         ("source: {start_date: 20240201, end_date: 2024-01-01}", "start_date 2024-02-01 is after end_date"),
         ("source: {min_dwell_ms: 5, max_dwell_ms: 4}", "max_dwell_ms is below min_dwell_ms"),
         ("source: {kind: table, rating_column: a, duration_column: b}", "duration_column or rating_column, not both"),
@@ -265,7 +266,8 @@ def test_the_shipped_search_loads_and_covers_the_defaults():
     for key, values in search.space.items():
         if key.startswith("training."):
             default = getattr(training, key.removeprefix("training."))
-            assert default in values.choices or values.low <= default <= values.high
+            defaults = (128, 256) if default == "auto" else (default,)
+            assert all(one in values.choices or values.low <= one <= values.high for one in defaults)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ Tables are float32 [n, k]; Gramians and sums of the loss are float64.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -36,6 +37,8 @@ from trainer.als.collectives import Cluster
 from trainer.als.kernels.rows import RowSystems
 from trainer.als.long_rows import LongRow
 from trainer.als.solver import Solver
+
+_FACTORS, _MORE_FACTORS, _MANY_ITEMS = 128, 256, 10_000  # chosen on nine data sets: benchmarks/results/defaults.json
 
 
 @dataclass
@@ -60,6 +63,13 @@ class Loss:
     def rwse(self) -> float:
         """Root of the weighted squared error: sqrt(unregularised loss / sum of weights)."""
         return float(np.sqrt(max(self.unregularized, 0.0) / self.weight)) if self.weight > 0 else 0.0
+
+
+def dimension(given: int | Literal["auto"], items: int) -> int:
+    """Return k. The automatic one is 128, and 256 for more than 10,000 items, which few factors cannot describe."""
+    if given != "auto":
+        return given
+    return _MORE_FACTORS if items > _MANY_ITEMS else _FACTORS
 
 
 def regularization(counts: np.ndarray, others: int, objective: Objective) -> np.ndarray:

@@ -12,7 +12,7 @@ from artifacts.paths import Dataset
 from trainer.als import weights
 
 
-def check_sizes(num_rows: int | None, num_cols: int | None, embedding_dimension: int, max_sweeps: int) -> None:
+def check_sizes(num_rows: int | None, num_cols: int | None, embedding_dimension: int | None, max_sweeps: int) -> None:
     """Raise ValueError unless each size that is given is a whole number of at least 1."""
     sizes = {"num_rows": num_rows, "num_cols": num_cols, "embedding_dimension": embedding_dimension}
     for name, size in (sizes | {"max_sweeps": max_sweeps}).items():

@@ -17,7 +17,7 @@ from trainer.als import regularization, weights
 from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, random_table
 from trainer.als.solver import Solver
-from trainer.als.wals import Side
+from trainer.als.wals import Side, dimension
 from trainer.inputs import dataset_rows
 from trainer.inputs.dataset_rows import DatasetInfo
 from trainer.job.early_stopping import HeldOutEntries
@@ -52,7 +52,7 @@ def assemble(
         sizes: users and items, over all processes.
         threads: that solve rows; None for one per core.
     """
-    sides, k = [], settings.embedding_dimension
+    sides, k = [], dimension(settings.embedding_dimension, sizes[1])
     for number, size in enumerate(sizes):
         table = random_table(size, k, settings.seed, number, settings.init_stddev, cluster)
         counts = dataset_rows.count(blocks[number], len(table))

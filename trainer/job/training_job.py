@@ -88,7 +88,8 @@ class TrainingJob:
         self._term = term
         self._settings, self._model, self._cluster, self._started = settings, model, cluster, time.time()
         self._info = cluster.agree(lambda: read_info(dataset_dir, cluster))
-        self._origin = cluster.agree(lambda: warm_start.choose(settings, model.root, self._info.rating))
+        rating, items = self._info.rating, self._info.items
+        self._origin = cluster.agree(lambda: warm_start.choose(settings, model.root, rating, items))
         self._checkpoints = Checkpoints(model.checkpoints, self._identity())
         self.sweeps = warm_start.sweeps(self._origin, settings)  # unless a stop rule ends the training earlier
 

@@ -26,9 +26,8 @@ from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization
 from trainer.als.solver import Solver
 
-# The settings of the objective, which must be the same; solver, sweeps and seed may differ.
+# The settings of the objective, which must be the same, as k must; solver, sweeps and seed may differ.
 _SAME = (
-    "embedding_dimension",
     "unobserved_weight",
     "regularization_coeff",
     "frequency_exponent",
@@ -41,8 +40,10 @@ _SAME = (
 )
 
 
-def choose(settings: TrainingSettings, model_dir: str, rating: RatingSettings) -> StartAccount:
-    """Return the start: warm if the named model is finished and has the same objective and ratings.
+def choose(settings: TrainingSettings, model_dir: str, rating: RatingSettings, items: int) -> StartAccount:
+    """Return the start: warm if the named model is finished and has the same objective, k and ratings.
+
+    items: of the new model; an automatic k follows it.
 
     Raise UserError if it is in the directory of the new model, or its manifest cannot be read.
     """
@@ -54,6 +55,10 @@ def choose(settings: TrainingSettings, model_dir: str, rating: RatingSettings) -
     if not storage.exists(Model(root).manifest):
         return StartAccount(model=root, cold=f"{root} is not a finished model")
     manifest = ModelManifest.read(Model(root).manifest)
+    k = wals.dimension(settings.embedding_dimension, items)
+    if manifest.embedding_dimension != k:
+        before = manifest.embedding_dimension
+        return StartAccount(model=root, cold=f"{root} was trained with embedding_dimension {before}, now {k}")
     for name in _SAME:
         before, now = getattr(manifest.settings, name), getattr(settings, name)
         if before != now and now != "auto":  # an automatic lambda follows the number of items

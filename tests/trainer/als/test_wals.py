@@ -275,6 +275,13 @@ def test_any_shape_equals_the_oracle(n, m, k, seed, density, nu):
     assert_equal_fit(run(oracle, start, Solver()), oracle.sweeps(*start, 4), tolerance=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("given", "items", "k"), [("auto", 1, 128), ("auto", 10_000, 128), ("auto", 10_001, 256), (64, 10_001, 64)]
+)
+def test_an_automatic_k_follows_the_items(given, items, k):
+    assert wals.dimension(given, items) == k
+
+
 def test_auto_says_what_it_does():
     assert Solver("auto").describe(32) == "exact (auto, k = 32)"
     assert Solver("auto").describe(64) == "conjugate gradient, 3 steps (auto, k = 64)"

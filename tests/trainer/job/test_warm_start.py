@@ -70,7 +70,7 @@ def test_factors_stay_with_their_ids_and_new_ids_are_projected(yesterday, today)
     blocks = assembly.read_blocks(chosen, info, Cluster())
     state = assembly.assemble(chosen, warm_start.Dataset(root), blocks, (info.users, info.items), Cluster())
     account = warm_start.carry_over(
-        warm_start.choose(chosen, "elsewhere", info.rating), state, warm_start.Dataset(root)
+        warm_start.choose(chosen, "elsewhere", info.rating, info.items), state, warm_start.Dataset(root)
     )
     assert account.users == CarriedOver(carried_over=N - 4, projected=4)
     assert account.items == CarriedOver(carried_over=M - 3, projected=3)
@@ -133,11 +133,23 @@ def test_ratings_made_by_another_rule_are_a_cold_start(yesterday, tmp_path):
     content["dataset"]["rating"] = RatingSettings(kind="median", cap=1.0).model_dump(mode="json")
     (tmp_path / "manifest.json").write_text(json.dumps(content))
     same, kind, cap = (
-        warm_start.choose(settings(tmp_path), "elsewhere", RatingSettings(**rating))
+        warm_start.choose(settings(tmp_path), "elsewhere", RatingSettings(**rating), M)
         for rating in ({"kind": "median", "cap": 1.0}, {"kind": "log", "cap": 1.0}, {"kind": "median", "cap": 2.0})
     )
     assert same.digest and kind.cold.endswith("was trained with rating.kind median, now log")
     assert cap.cold.endswith("was trained with rating.cap 1.0, now 2.0")
+
+
+@pytest.mark.parametrize(
+    ("k", "items", "said"), [(128, 10_000, ""), (128, 10_001, "128, now 256"), (256, 9, "256, now 128")]
+)
+def test_an_automatic_k_that_grew_is_a_cold_start(yesterday, tmp_path, k, items, said):
+    content = json.loads((yesterday[0] / "manifest.json").read_text()) | {"embedding_dimension": k}
+    content["settings"]["embedding_dimension"] = "auto"
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    rating = RatingSettings(**content["dataset"]["rating"])
+    start = warm_start.choose(settings(tmp_path, embedding_dimension="auto"), "elsewhere", rating, items)
+    assert (start.cold or "").endswith(said) and bool(start.digest) == (not said)
 
 
 def test_the_new_model_does_not_take_the_place_it_starts_from(yesterday, today, tmp_path, capsys):
