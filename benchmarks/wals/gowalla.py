@@ -93,8 +93,9 @@ def measure(
     term = Neighbourhood(neighbourhood.matrix(settings, rows, items), gamma) if gamma else None
     terms = (None, term) if term else (None,)
     each = [metrics.Columns.of(metrics.of_each_user(users, table, test, rows, K, one)) for one in terms]
-    row = {"name": name, "k": k, "passes": passes, "gamma": gamma or None, "training_cpu_s": training}
-    row |= {"settings": vars(point), "lambda": point.regularization(whole), "looks_at_test": LOOKS[name]}
+    row = {"name": name, "k": k, "passes": passes, "gamma": gamma if gamma or trials else None}
+    row |= {"training_cpu_s": training, "settings": vars(point), "lambda": point.regularization(whole)}
+    row["looks_at_test"] = LOOKS[name]
     row["trials"] = [trial.model_dump() for trial in trials]
     for metric in ("recall", "ndcg"):
         values = [getattr(columns, metric) for columns in each]
