@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 WALS := $(BIN)/python -m wals
 SAMPLE := data/export
 ENGINES := data/engines
-DEBIAN := chromium fonts-dejavu-core
+DEBIAN := chromium fonts-dejavu-core redis-server
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONDONTWRITEBYTECODE  # images set it; each process of the tests would compile the project again
@@ -75,7 +75,7 @@ lock: setup  ## update the locks from setup.py and the .in files; UPGRADE=--upgr
 	@for lock in $(LOCKS); do \
 	  $(COMPILE) --output-file $$lock $${lock%.lock}.in || exit 1; done
 
-system:  ## install, as root, the Debian packages that the tests in a browser need
+system:  ## install, as root, the Debian packages of some tests: a browser, and Redis
 	@dpkg -s $(DEBIAN) >/dev/null 2>&1 || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN) >/dev/null; }
 

@@ -111,6 +111,7 @@ setup(
             "fastapi>=0.160",
             "httptools>=0.6",
             "prometheus-client>=0.21",
+            "redis>=5.2",
             "starlette>=1",
             "uvicorn>=0.30",
             "uvloop>=0.21",

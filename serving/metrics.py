@@ -42,6 +42,10 @@ class Metrics:
         self.load_seconds = gauge("wals_model_load_seconds", "Seconds to load the live version.")
         self.loads = Counter("wals_model_loads", "Versions loaded.", registry=registry)
         self.added_items = gauge("wals_added_items", "Items added since the live version was trained.")
+        self.events = Counter(
+            "wals_events", "Views taken, and what was left out, by reason.", ("kept",), registry=registry
+        )
+        self.store_up = gauge("wals_event_store_up", "1 if the store of views answered last.")
         self.refused = gauge("wals_model_versions_refused", "Versions that cannot be served.")
 
     def text(self) -> bytes:

@@ -104,6 +104,10 @@ def _server(settings: Settings, required_catalogue: bool) -> uvicorn.Server:
         if not os.path.isfile(path):
             raise UserError(f"{path} does not exist; name the PEM files of --tls_certificate and --tls_key")
     service = Service(serving, _read_catalogue(settings.catalogue, required_catalogue), settings.added_items)
+    if settings.events.accept:
+        from serving.events.live import Live  # with the pipeline's rules, which other servers need not import
+
+        service.live = Live(settings, service)
     config = uvicorn.Config(
         app.create(service),
         http=connections.BoundedProtocol,

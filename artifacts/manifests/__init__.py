@@ -147,11 +147,17 @@ class DatasetManifest(Manifest):
 
 
 class TrainedOn(Part):
-    """The dataset of a model: its directory, its fingerprint and the settings of its ratings."""
+    """The dataset of a model: its directory, its fingerprint and the settings of its ratings.
+
+    The server continues its ratings with the views that came since: it needs the median of the amounts and the time of
+    the last view. Both are null if the dataset has none, and in models of older releases.
+    """
 
     root: str
     fingerprint: str
     rating: RatingSettings
+    median: float | None = None
+    last_view_ms: int | None = None
 
 
 class SweepRecord(Part):

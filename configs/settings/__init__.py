@@ -5,6 +5,7 @@ from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSet
 from configs.settings.features import FeatureField, FeatureSettings, ItemFeatureSettings, UserFeatureSettings
 from configs.settings.prediction import (
     HOLDOUT,
+    EventSettings,
     ExperimentSettings,
     ExplorationSettings,
     NightlySettings,

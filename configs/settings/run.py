@@ -13,6 +13,7 @@ from configs.settings.cloud import BigQuerySettings, CloudSettings, DataflowSett
 from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSettings, SplitSettings, ValidationSettings
 from configs.settings.features import ItemFeatureSettings, UserFeatureSettings
 from configs.settings.prediction import (
+    EventSettings,
     ExperimentSettings,
     ExplorationSettings,
     NightlySettings,
@@ -50,6 +51,7 @@ class Settings(Section):
     experiment: ExperimentSettings = ExperimentSettings()
     exploration: ExplorationSettings = ExplorationSettings()
     serving: ServingSettings = ServingSettings()
+    events: EventSettings = EventSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     outcome: OutcomeSettings = OutcomeSettings()
     report: ReportSettings = ReportSettings()

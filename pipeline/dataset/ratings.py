@@ -9,17 +9,12 @@ import tensorflow as tf
 
 from artifacts.names import DAY_MS
 from configs.settings import RatingSettings
+from pipeline.interactions import ratings as formulas
 
 
 def rate(amounts: tf.Tensor, median: tf.Tensor, settings: RatingSettings) -> tf.Tensor:
     """Return ratings float32[n] from dwells in ms, or from the ratings of a table, by the formula of the kind."""
-    if settings.kind == "median":
-        return tf.minimum(tf.constant(settings.cap, tf.float32), settings.factor * amounts / median)
-    if settings.kind == "log":
-        return tf.math.log1p(amounts / settings.epsilon)
-    if settings.kind == "binary":
-        return tf.ones_like(amounts)
-    return settings.factor * amounts  # linear; ordinal answers are ratings already
+    return formulas.rate(amounts, median, settings, tf.math)
 
 
 def weigh(amounts: tf.Tensor, median: tf.Tensor) -> tf.Tensor:

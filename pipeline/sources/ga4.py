@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,6 @@ from configs.settings.signals import ANY_EVENT
 from pipeline.interactions import sessions, splits
 from pipeline.interactions.columns import sorted_with_order
 from pipeline.interactions.sessions import EVENTS, INTERACTIONS, MARK
-from pipeline.readers.files import ExportReader
 from pipeline.readers.records import RawBatch
 from pipeline.sources import columns, times
 from pipeline.sources.events import occurrences
@@ -44,6 +43,9 @@ from pipeline.sources.source import Source
 from pipeline.sources.visitors import attributes as visitor_attributes
 from pipeline.sources.visitors.fields import PROPERTIES, PROPERTY, VISITOR_TYPE
 
+if TYPE_CHECKING:
+    from pipeline.readers.files import ExportReader
+
 _ITEMS = "items"  # the unit of the account for the elements of items[]
 _SESSION_NUMBER = "ga_session_number"
 _NO_USER = [None, b"", b"0"]  # user_ids of who is not signed in
@@ -53,6 +55,8 @@ class Ga4(Source):
     """GA4 events in export files."""
 
     def __init__(self, settings: SourceSettings, split: SplitSettings, reader: ExportReader | None = None):
+        from pipeline.readers.files import ExportReader  # the server uses `extract` alone, without what readers import
+
         schema = schema_of(settings)
         super().__init__(settings, (reader or ExportReader(schema)).read, schema=schema)
         self._split, self._rules = split, PageRules(settings.page, settings.page_parameters)

@@ -11,9 +11,11 @@ from pydantic import BaseModel, Field, create_model
 from configs.settings import ServingSettings
 from serving.errors import Refusal
 from serving.http import openapi
+from serving.models.model import Model
 from serving.models.service import Service
 
 DEFAULT_K = 10
+LIVE_ITEMS, _RECOMMEND = "liveItems", "recommend"
 TitleOf = Callable[[str], tuple[str, str] | None]
 
 
@@ -68,14 +70,24 @@ class Address(NamedTuple):
         entry = create_model(f"{name}Entry", __base__=base, **value)
         types = dict.fromkeys(self.ids, openapi.Id) | {"modelVersion": int, **self.fields, self.name: list[entry]}
         fields: dict[str, Any] = {field: (kind, ...) for field, kind in types.items()}
+        if self.signature == _RECOMMEND:
+            fields[LIVE_ITEMS] = _LIVE_ITEMS, None
         return create_model(name, **fields)
 
     async def answer(self, service: Service, query: Query) -> dict[str, Any]:
         """Answer a request; raise Refusal if the query is not valid, or no version is loaded yet."""
         ids = {name: query.id(name) for name in self.ids}
-        outputs, model = await service.ask_one(self.signature, query.k(), **ids)
-        fields = {name: outputs[name] for name in self.fields}
+        outputs, model = await self._ask(service, query.k(), ids)
+        fields = {name: outputs[name] for name in (*self.fields, LIVE_ITEMS) if name in outputs}
         return {**ids, **fields, "modelVersion": model.number, self.name: self._list(model.title_of, outputs)}
+
+    async def _ask(self, service: Service, k: int, ids: dict[str, bytes]) -> tuple[dict[str, Any], Model]:
+        """Run the signature; where the server takes events, recommend by them too."""
+        if (live := service.live) and "visitorId" in ids:
+            ids = ids | {"visitorId": live.known_as(ids["visitorId"])}
+            if self.signature == _RECOMMEND:
+                return await live.recommend(ids["visitorId"], k)
+        return await service.ask_one(self.signature, k, **ids)
 
     def _list(self, title_of: TitleOf, outputs: dict[str, Any]) -> list[dict[str, Any]]:
         """Return entries with rank, id and value, and with title and category if they are known."""
@@ -90,11 +102,13 @@ class Address(NamedTuple):
 
 
 _VISITOR, _ITEM, _SCORED = ("visitorId",), ("contentId",), ("contentId", "score")
-_RULE = Literal["factors", "projection", "popularity"]
+_RULE = Literal["factors", "projection", "popularity", "live"]
 _TOTAL = Annotated[int, Field(description="Number of all items of the visitor, not only of those listed.")]
+_LIVE = "Number of items whose views since the training count; null if the store of events does not answer."
+_LIVE_ITEMS = Annotated[int | None, Field(description=_LIVE)]
 _SUM = Annotated[float, Field(description="Sum of all contributions.")]
 ADDRESSES = (
-    Address("recommendations", "recommend", _VISITOR, _SCORED, {"rule": _RULE}, "Recommend items for a visitor"),
+    Address("recommendations", _RECOMMEND, _VISITOR, _SCORED, {"rule": _RULE}, "Recommend items for a visitor"),
     Address("history", "history", _VISITOR, ("contentId", "rating"), {"total": _TOTAL},
             "List the items of a visitor, highest rating first"),
     Address("audience", "audience", _ITEM, ("visitorId", "score"), {}, "List visitors for an item"),

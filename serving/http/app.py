@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from configs import __version__
 from serving.errors import Refusal
-from serving.http import answers, endpoints, items, replies
+from serving.http import answers, endpoints, events, items, replies
 from serving.http import openapi as schema
 from serving.http.middleware import FastPath, Handler, Middleware
 from serving.http.replies import errors, reply
@@ -50,6 +50,7 @@ def _fast_path(name: str) -> FastPath:
 
     gets = {("GET", f"/{address.name}"): (f"/{address.name}", _handler(address)) for address in answers.ADDRESSES}
     gets |= {("GET", old): ("other", _renamed(old, new)) for old, new in answers.RENAMED.items()}
+    gets |= {("POST", events.PATH): (events.PATH, events.take)}
     return gets | {("POST", f"/v1/models/{name}:predict"): ("/v1/models/{name}:predict", predict)}
 
 
@@ -65,7 +66,7 @@ def _application(service: Service) -> FastAPI:
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=off)
     app.state.service = service
     replies.add_handlers(app)
-    for router in (endpoints.router, _answers(service), items.router, operations, _page()):
+    for router in (endpoints.router, _answers(service), events.router(service), items.router, operations, _page()):
         app.include_router(router)
 
     def openapi() -> dict[str, Any]:

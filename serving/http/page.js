@@ -4,6 +4,7 @@
   const RULES = {
     factors: "from the visitor's trained factors",
     projection: "computed from the visitor's items",
+    live: "computed from the visitor's items and views of today",
     popularity: "popular items: the model knows too little about this visitor",
   };
   const phone = matchMedia("(max-width: 640px)");

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from serving.models.deletion import DeletionList
 from serving.models.model import Model
 from serving.models.registry import Registry
 from serving.models.signatures import Arrays, Call, K
+
+if TYPE_CHECKING:
+    from serving.events.live import Live
 
 _ITEMS_POLL_S = 0.25  # an item that is added to a file on this machine is recommended this soon
 LOG = logging.getLogger("serving")
@@ -44,6 +47,7 @@ class Service:
         self.registry = Registry(settings.directory, settings.name, self._on_load)
         self.intake_keys, self.admin_keys = Keys(settings.intake_keys), Keys(settings.admin_keys)
         self.draining = False  # told to stop, but still answering
+        self.live: Live | None = None  # what visitors do between two trainings; set before the server runs
         self._at_work = 0
         self._batcher: Batcher | None = None
 
@@ -54,7 +58,8 @@ class Service:
         watching = asyncio.create_task(self._watch())
         watching_items = asyncio.create_task(self._watch_items())
         try:
-            yield
+            async with self.live.running() if self.live else contextlib.nullcontext():
+                yield
         finally:
             for task in (watching, watching_items):
                 task.cancel()

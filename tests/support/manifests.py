@@ -58,7 +58,12 @@ def model_manifest(
     """Return the manifest of a model of a dataset; `fields` by name replace the values of the others."""
     dataset, training = dataset or dataset_manifest(), training or TrainingSettings()
     values = {
-        "dataset": {"root": root, "fingerprint": dataset.fingerprint(), "rating": dataset.settings.rating},
+        "dataset": {
+            "root": root,
+            "fingerprint": dataset.fingerprint(),
+            "rating": dataset.settings.rating,
+            "median": dataset.median,
+        },
         "settings": training,
         "solver": "exact",
         "users": dataset.counts.users,

@@ -25,7 +25,7 @@ def hidden() -> set[str]:
         for top, names in owners.items()
         if top != "google" and not distributions & {*map(dockerfile.normalized, names)}
     }
-    return absent | {"pipeline", "trainer", "nightly", "report", "deploy", "benchmarks", "tests"}
+    return absent | {"trainer", "nightly", "report", "deploy", "benchmarks", "tests"}
 
 
 class ImageFinder(PathFinder):

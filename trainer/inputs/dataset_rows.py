@@ -15,8 +15,9 @@ import numpy as np
 
 from artifacts import checksums, factor_tables, tfrecords
 from artifacts.checksums import FileDescription
+from artifacts.items_table import ItemsTable
 from artifacts.manifests import DatasetManifest
-from artifacts.names import VIEW_DAYS
+from artifacts.names import LAST_TIME_MS, VIEW_DAYS
 from artifacts.paths import Dataset, join
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
@@ -57,6 +58,14 @@ def read_info(root: str) -> DatasetInfo:
     _check_files(Dataset(root), manifest.all_files())
     counts = (manifest.counts.users, manifest.counts.items, manifest.counts.interactions)
     return DatasetInfo(root, manifest, *counts, manifest.settings.rating, manifest.fingerprint())
+
+
+def last_view_ms(info: DatasetInfo) -> int | None:
+    """Return the time of the dataset's last view, in ms since 1970; None without times."""
+    table = ItemsTable.read(Dataset(info.root).items, optional=(LAST_TIME_MS,))
+    if LAST_TIME_MS not in table.table.column_names or not np.isfinite(table.last_time_ms).any():
+        return None
+    return int(np.nanmax(table.last_time_ms))
 
 
 def view_days(info: DatasetInfo, blocks: Sequence[SparseRows]) -> np.ndarray | None:

@@ -191,7 +191,13 @@ class TrainingJob:
         """Return the manifest's fields on the dataset, the settings and the fit."""
         info, settings, dataset = self._info, self._settings, Dataset(self._info.root)
         return {
-            "dataset": TrainedOn(root=info.root, fingerprint=info.fingerprint, rating=info.rating),
+            "dataset": TrainedOn(
+                root=info.root,
+                fingerprint=info.fingerprint,
+                rating=info.rating,
+                median=info.manifest.median,
+                last_view_ms=dataset_rows.last_view_ms(info),
+            ),
             "settings": settings.model_copy(update={"regularization_coeff": state.objective.regularization_coeff}),
             "solver": state.solver.describe(state.k),
             "users": info.users,

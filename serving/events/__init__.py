@@ -1,0 +1,1 @@
+"""What visitors do between two trainings: taken in, kept, and counted in their recommendations."""

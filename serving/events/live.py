@@ -1,0 +1,211 @@
+"""What visitors do between two trainings: requests -> views in the store -> recommendations that count them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from artifacts import privacy
+from artifacts.manifests import MANIFEST, ServedVersionManifest, TrainedOn
+from artifacts.names import DAY_MS
+from artifacts.paths import join
+from configs.errors import UserError
+from configs.settings import Settings
+from serving.errors import Refusal
+from serving.events import stores
+from serving.events.measurement import Reader
+from serving.events.rules import Rules, can_rate
+from serving.events.stores import Store, StoreDownError, View
+from serving.models.model import Arrays, Call, K, Model
+from serving.models.service import Service
+
+LOG = logging.getLogger("serving")
+RULE = b"live"
+_KEPT = "yes"
+_HASH = re.compile(rb"[0-9a-f]{64}")
+_REST_S = 1.0  # without questions to a store that did not answer, so that requests do not queue up behind it
+_TIDY_S, _PURGE_S = 60.0, 3600.0
+
+
+class Taken(NamedTuple):
+    """The account of a request: its events, the views that were kept, and what was not, by reason."""
+
+    events: int
+    kept: int
+    left_out: Counter[str]
+
+
+class Live:
+    """Takes events and recommends by them; it belongs to one event loop once it runs."""
+
+    def __init__(self, settings: Settings, service: Service):
+        """Take the settings; raise UserError if the rules, the key or the store cannot be used."""
+        self.settings, self._service, self._key = settings.events, service, privacy.read_key(settings.privacy)
+        self._rules = Rules(settings)
+        self.by_user_id = self._rules.source.prefer_user_id
+        self._reader = Reader(settings.events, settings.serving, self._rules.schema, self.by_user_id)
+        self._store: Store | None = None
+        self._down_until = 0.0
+        self._dataset: tuple[Model | None, TrainedOn | None] = None, None
+        self._removed: frozenset[bytes] = frozenset()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Use the store while the context is open."""
+        self._store = stores.opened(self.settings)
+        tidying = asyncio.create_task(self._tidy())
+        try:
+            yield
+        finally:
+            tidying.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await tidying
+            await self._store.close()
+
+    async def take(self, body: bytes) -> Taken:
+        """Keep the views of a request; raise Refusal if it is not valid (400) or the store does not answer (503).
+
+        When it returns, the views outlast the end of the server.
+        """
+        received = self._reader.read(body, time.time_ns() // 1000)
+        counted = await asyncio.to_thread(self._rules.views, received.records)
+        left_out, kept, views = received.left_out + counted.left_out, 0, self._sized(counted.views)
+        left_out["content_id_too_long"] += len(counted.views) - len(views)
+        if counted.visitor is not None and views:
+            visitor = self.known_as(counted.visitor)
+            if self._is_deleted(visitor, counted.visitor):
+                left_out["deleted_visitor"] += len(views)
+            else:
+                kept = await self._add(visitor, views)
+                left_out["sent_before"] += len(views) - kept
+        for reason, count in (+left_out | Counter({_KEPT: kept})).items():
+            self._service.metrics.events.labels(reason).inc(count)
+        return Taken(received.events, kept, +left_out)
+
+    def known_as(self, visitor: bytes) -> bytes:
+        """Return the model's id of a visitor: the hash, where the settings have the key and it is not one already."""
+        return privacy.hashed(self._key, visitor) if self._key and not _HASH.fullmatch(visitor) else visitor
+
+    async def recommend(self, visitor: bytes, k: int) -> tuple[dict[str, Any], Model]:
+        """Return items for a visitor by training and by what came since, and the model.
+
+        The output `liveItems` is the number of items whose views since the training count, None if the store does not
+        answer: then the recommendations are those of the training.
+        """
+        views = await self._views(visitor)
+        model = self._service.registry.model()
+        dataset = self._dataset_of(model)
+        if views and dataset:
+            outputs = await self._folded(model, dataset, visitor, views, k)
+            if outputs:
+                return outputs, model
+        outputs, model = await self._service.ask_one("recommend", k, visitorId=visitor)
+        return outputs | {"liveItems": None if views is None else 0}, model
+
+    async def views(self, visitor: bytes) -> list[View]:
+        """Return the views of a visitor, the newest first; raise StoreDownError."""
+        if self._is_deleted(visitor):
+            return []
+        return await self._asked(lambda store: store.of(visitor, self._oldest_ms()))
+
+    async def _views(self, visitor: bytes) -> list[View] | None:
+        with contextlib.suppress(StoreDownError):
+            return await self.views(visitor)
+        return None
+
+    async def _folded(
+        self, model: Model, dataset: TrainedOn, visitor: bytes, views: list[View], k: int
+    ) -> dict[str, Any] | None:
+        """Return the answer for the whole history; None if the views change nothing that the model knows."""
+        history = self._rules.history(views, await self._trained(model, visitor), dataset)
+        if not history.changed and not history.added:
+            return None
+        ids, ratings = np.array([history.items], object), history.ratings[None]
+        inputs = {"contentIds": ids.reshape(1, -1), "ratings": ratings, K: np.array(k, np.int32)}
+        outputs = await self._service.ask(model, Call("recommend_from_history", inputs, 1))
+        new = int(outputs["known"][0]) - (len(history.items) - history.added)
+        if not history.changed and not new:  # the new items are unknown until the next training
+            return None
+        count = int(outputs["count"][0])
+        answer = {name: value[0][:count] if value.ndim > 1 else value[0] for name, value in outputs.items()}
+        rule = RULE if answer["rule"] == b"projection" else answer["rule"]
+        return answer | {"rule": rule, "liveItems": history.changed + new}
+
+    async def _trained(self, model: Model, visitor: bytes) -> dict[bytes, float]:
+        """Return the items of a visitor in the training, and their ratings."""
+        outputs, most = await self._history(model, visitor, self._service.settings.max_history)
+        if (total := int(outputs["total"][0])) > most:
+            outputs, _ = await self._history(model, visitor, total)
+        count = int(outputs["count"][0])
+        return dict(zip(outputs["contentIds"][0][:count], outputs["ratings"][0][:count].tolist(), strict=True))
+
+    async def _history(self, model: Model, visitor: bytes, most: int) -> tuple[Arrays, int]:
+        inputs = {"visitorId": np.array([visitor], object), K: np.array(most, np.int32)}
+        return await self._service.ask(model, Call("history", inputs, 1)), most
+
+    def _dataset_of(self, model: Model) -> TrainedOn | None:
+        """Return what the manifest of a version says of its dataset; None if that does not suffice for ratings."""
+        if self._dataset[0] is not model:
+            try:
+                dataset: TrainedOn | None = ServedVersionManifest.read(join(model.path, MANIFEST)).dataset
+            except UserError:
+                dataset = None
+            if dataset is None or not can_rate(dataset):
+                dataset = None
+                LOG.warning("version %d has no rating of its dataset; train again to recommend by events", model.number)
+            self._dataset = model, dataset
+        return self._dataset[1]
+
+    async def _add(self, visitor: bytes, views: list[View]) -> int:
+        try:
+            return await self._asked(lambda store: store.add(visitor, views, self._oldest_ms()))
+        except StoreDownError:
+            raise Refusal(503, "the store of events does not answer; send the events again") from None
+
+    async def _asked(self, ask: Callable[[Store], Awaitable[Any]]) -> Any:
+        """Return the store's answer; raise StoreDownError, at once where it did not answer a moment ago."""
+        if self._store is None or time.monotonic() < self._down_until:
+            raise StoreDownError("it did not answer a moment ago")
+        try:
+            answer = await ask(self._store)
+        except StoreDownError as error:
+            if not self._down_until:
+                LOG.error("the store of events does not answer (%s); recommendations do without", error)
+            self._down_until = time.monotonic() + _REST_S
+            self._service.metrics.store_up.set(0)
+            raise
+        if self._down_until:
+            LOG.warning("the store of events answers again")
+        self._down_until = 0.0
+        self._service.metrics.store_up.set(1)
+        return answer
+
+    async def _tidy(self) -> None:
+        """Remove old views, and those of visitors on the deletion list."""
+        purged = -_PURGE_S
+        while True:
+            deleted = frozenset(self._service.deletion_list.ids)
+            new = {self.known_as(visitor) for visitor in deleted - self._removed}
+            if new or time.monotonic() - purged > _PURGE_S:
+                with contextlib.suppress(StoreDownError):
+                    await self._asked(lambda store, new=new: store.remove(new, self._oldest_ms()))
+                    self._removed, purged = deleted, time.monotonic()
+            await asyncio.sleep(_TIDY_S)
+
+    def _is_deleted(self, *names: bytes) -> bool:
+        return not self._service.deletion_list.ids.isdisjoint(names)
+
+    def _oldest_ms(self) -> int:
+        return round(time.time() * 1000 - self.settings.keep_days * DAY_MS)
+
+    def _sized(self, views: list[View]) -> list[View]:
+        most = self._service.settings.max_id_bytes
+        return [view for view in views if len(view.item) <= most]

@@ -1,0 +1,150 @@
+"""The rules of the pipeline for single requests: what an event counts, and what a visitor's views are worth together.
+
+pipeline.sources.ga4 decides what an event counts, pipeline.interactions.sessions what is a pair of visitor and item,
+and pipeline.interactions.ratings its rating, as for a dataset.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifacts.manifests import TrainedOn
+from artifacts.names import AMOUNT, CONTENT_ID, TIME_MS, VISITOR_ID
+from configs.errors import UserError
+from configs.settings import Settings, SourceSettings
+from pipeline.interactions import bots, ratings, sessions
+from pipeline.interactions.columns import ID
+from pipeline.interactions.sessions import EVENT, INTERACTIONS
+from pipeline.readers.records import RawBatch
+from pipeline.sources import ga4
+from pipeline.sources.events.schema import schema_of
+from pipeline.sources.extract import NO_SIGNAL
+from pipeline.sources.items.pages import PageRules
+from serving.events.stores import View
+
+_SKIPPED, _REJECTED = ".skipped.", ".rejected."
+# Of a source, what is about the days of an export, or needs more of an event than views do.
+_OF_EXPORTS = {"start_date": None, "end_date": None, "window_days": None, "attributes": {}, "user_attributes": {}}
+
+
+class Counted(NamedTuple):
+    """The views of one visitor in some records: the visitor, null without any; and what is left out, by reason."""
+
+    visitor: bytes | None
+    views: list[View]
+    left_out: Counter[str]
+
+
+class History(NamedTuple):
+    """A visitor's items and ratings float32[n], the trained items first; how many of these changed, and of the new."""
+
+    items: list[bytes]
+    ratings: np.ndarray
+    changed: int
+    added: int
+
+
+class Rules:
+    """The rules of a source for events that come one request at a time."""
+
+    def __init__(self, settings: Settings):
+        """Take the settings; raise UserError if they do not say what an event counts."""
+        self.source = _source(settings)
+        self.schema = schema_of(self.source)
+        self._pages = PageRules(self.source.page, self.source.page_parameters)
+        self._keeps_views = settings.rating.kind == "binary"
+
+    def views(self, records: Sequence[Mapping[str, Any]]) -> Counted:
+        """Return what the signals count in records of one visitor (serving.events.measurement)."""
+        names, left_out = self.source.events, Counter[str]()
+        if names is not None:  # most events of a site have no signal: only the others are worth an Arrow table
+            left_out[NO_SIGNAL] = len(records)
+            records = [record for record in records if record["event_name"] in names]
+            left_out[NO_SIGNAL] -= len(records)
+        if not records:
+            return Counted(None, [], left_out)
+        raw = RawBatch(pa.RecordBatch.from_pylist(records, self.schema), np.arange(1, len(records) + 1))
+        extract = ga4.extract(raw, "POST /events", self.source, self._pages)
+        table = extract.table
+        for name, count in extract.counts.items():
+            for mark in (_SKIPPED, _REJECTED):
+                if mark in name:
+                    left_out[name.partition(mark)[2]] += count
+        if not table.num_rows:
+            return Counted(None, [], left_out)
+        hashes = table[EVENT] if EVENT in table.schema.names else pa.array(_unlike(table.num_rows))
+        columns = (table[CONTENT_ID], table[AMOUNT], table[TIME_MS], hashes)
+        views = [View(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
+        return Counted(table[VISITOR_ID][0].as_py(), views, left_out)
+
+    def history(self, views: Sequence[View], trained: Mapping[bytes, float], dataset: TrainedOn) -> History:
+        """Return the trained items and ratings of a visitor with what came since.
+
+        Views up to the last one of the dataset are in it already. A pair of the dataset grows by its new views; where
+        it is not known which are new, the greater of both ratings counts.
+        """
+        last_ms = dataset.last_view_ms
+        since = [view for view in views if last_ms is None or view.time_ms > last_ms]
+        pairs = self._pairs(since)
+        is_old = np.array([item in trained for item in pairs[CONTENT_ID].to_pylist()], bool)
+        old, new = pairs.filter(pa.array(is_old)), self._bounded(pairs.filter(pa.array(~is_old)))
+        given = np.array([trained[item] for item in old[CONTENT_ID].to_pylist()], np.float32)
+        amounts = old[AMOUNT].to_numpy()
+        if last_ms is None:
+            grew = np.maximum(given, self._rated(amounts, dataset))
+        else:
+            grew = ratings.grown(given, amounts, dataset.median, dataset.rating)
+        of_old = dict(zip(old[CONTENT_ID].to_pylist(), grew.tolist(), strict=True))
+        of_new = dict(zip(new[CONTENT_ID].to_pylist(), self._rated(new[AMOUNT].to_numpy(), dataset), strict=True))
+        changed = sum(trained[item] != rating for item, rating in of_old.items())
+        whole = {item: rating for item, rating in ({**trained} | of_old).items() if rating > 0} | of_new
+        return History(list(whole), np.array(list(whole.values()), np.float32), changed, len(of_new))
+
+    def _pairs(self, views: Sequence[View]) -> pa.Table:
+        """Return one row per item, ordered by item, as pipeline.interactions.sessions has it; none of a bot."""
+        if not views:
+            return INTERACTIONS.empty_table()
+        items, amounts, times, _ = zip(*views, strict=True)
+        visitor = pa.DictionaryArray.from_arrays(pa.array([0] * len(views), pa.int32()), pa.array([b""], pa.binary()))
+        ids = pc.dictionary_encode(pa.array(items, pa.binary())).cast(ID)
+        rows = {VISITOR_ID: visitor, CONTENT_ID: ids, AMOUNT: pa.array(amounts, pa.float64())}
+        table = pa.table(rows | {TIME_MS: pa.array(times, pa.int64())}, schema=INTERACTIONS)
+        return sessions.sum_pairs(bots.leave_out(table, self.source).rows)
+
+    def _bounded(self, pairs: pa.Table) -> pa.Table:
+        """Return the pairs that count: pipeline.sources.source.Source.combine."""
+        if not self.source.counts_dwell:
+            return sessions.above_zero(pairs)[0]
+        return sessions.bound_dwell(pairs, self.source.min_dwell_ms, self.source.max_dwell_ms, self._keeps_views)[0]
+
+    def _rated(self, amounts: np.ndarray, dataset: TrainedOn) -> np.ndarray:
+        return ratings.rate(amounts, dataset.median, dataset.rating).astype(np.float32)
+
+
+def can_rate(dataset: TrainedOn) -> bool:
+    """Return whether a model's manifest has what the ratings of its dataset need."""
+    return dataset.median is not None or dataset.rating.kind != "median"
+
+
+def _source(settings: Settings) -> SourceSettings:
+    source, signals = settings.source, settings.events.signals
+    if source.kind == "table" and source.rating_column:
+        raise UserError("events.accept: events cannot be ratings; source.rating_column has ratings")
+    if source.kind != "ga4" and not signals:
+        raise UserError(f"events.accept: source.kind is {source.kind}; name the events that count in events.signals")
+    if source.kind == "ga4":
+        return source.model_copy(update=_OF_EXPORTS | ({"signals": signals} if signals else {}))
+    shared = {"page", "min_dwell_ms", "max_dwell_ms", "max_views_a_day", "max_items_a_day", "missing_ids"}
+    own = {name: getattr(source, name) for name in shared}
+    return SourceSettings(kind="ga4", signals=signals).model_copy(update=own)
+
+
+def _unlike(count: int) -> np.ndarray:
+    """Return numbers that no other event has, uint64[count]: the source counts equal events each time."""
+    return np.random.default_rng().integers(0, 1 << 64, count, np.uint64)
