@@ -234,7 +234,7 @@ class EventSettings(Section):
     max_events: PositiveInt = 100
     """Largest number of events in a request; GA4 itself takes 25."""
     max_items: PositiveInt = 200
-    """Largest number of items of an event."""
+    """Largest number of items in one event of a request."""
     signals: tuple[Signal, ...] = ()
     """What counts as interest, as in source.signals, with amounts in the unit of the source. Unset is what counts for
     the source, which must be of kind ga4; an export of GA360 and a table need signals here."""

@@ -1,1 +1,1 @@
-"""What visitors do between two trainings: taken in, kept, and counted in their recommendations."""
+"""Events between two trainings: taken in, kept, and counted in the recommendations of their visitors."""

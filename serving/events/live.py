@@ -1,4 +1,4 @@
-"""What visitors do between two trainings: requests -> views in the store -> recommendations that count them."""
+"""Events between two trainings: requests -> views in the store -> recommendations that count them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from artifacts.manifests import MANIFEST, ServedVersionManifest, TrainedOn
 from artifacts.names import DAY_MS
 from artifacts.paths import join
 from configs.errors import UserError
-from configs.settings import Settings
+from configs.settings import EventSettings, Settings
 from serving.errors import Refusal
-from serving.events import stores
+from serving.events.embedded import EmbeddedStore
 from serving.events.measurement import Reader
 from serving.events.rules import Rules, can_rate
 from serving.events.stores import Store, StoreDownError, View
@@ -44,7 +44,7 @@ class Taken(NamedTuple):
 
 
 class Live:
-    """Takes events and recommends by them; it belongs to one event loop once it runs."""
+    """Intake of events, and recommendations that count them; it belongs to one event loop once it runs."""
 
     def __init__(self, settings: Settings, service: Service):
         """Take the settings; raise UserError if the rules, the key or the store cannot be used."""
@@ -60,7 +60,7 @@ class Live:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Use the store while the context is open."""
-        self._store = stores.opened(self.settings)
+        self._store = opened_store(self.settings)
         tidying = asyncio.create_task(self._tidy())
         try:
             yield
@@ -152,7 +152,7 @@ class Live:
         return await self._service.ask(model, Call("history", inputs, 1)), most
 
     def _dataset_of(self, model: Model) -> TrainedOn | None:
-        """Return what the manifest of a version says of its dataset; None if that does not suffice for ratings."""
+        """Return what the manifest of a version has about its dataset; None if that does not suffice for ratings."""
         if self._dataset[0] is not model:
             try:
                 dataset: TrainedOn | None = ServedVersionManifest.read(join(model.path, MANIFEST)).dataset
@@ -196,9 +196,12 @@ class Live:
             new = {self.known_as(visitor) for visitor in deleted - self._removed}
             if new or time.monotonic() - purged > _PURGE_S:
                 with contextlib.suppress(StoreDownError):
-                    await self._asked(lambda store, new=new: store.remove(new, self._oldest_ms()))
+                    await self._remove(new)
                     self._removed, purged = deleted, time.monotonic()
             await asyncio.sleep(_TIDY_S)
+
+    async def _remove(self, visitors: set[bytes]) -> None:
+        await self._asked(lambda store: store.remove(visitors, self._oldest_ms()))
 
     def _is_deleted(self, *names: bytes) -> bool:
         return not self._service.deletion_list.ids.isdisjoint(names)
@@ -209,3 +212,12 @@ class Live:
     def _sized(self, views: list[View]) -> list[View]:
         most = self._service.settings.max_id_bytes
         return [view for view in views if len(view.item) <= most]
+
+
+def opened_store(settings: EventSettings) -> Store:
+    """Return the store that the settings name; raise UserError if it cannot be used."""
+    if settings.is_shared:
+        from serving.events.shared import SharedStore  # with Redis's client
+
+        return SharedStore(settings)
+    return EmbeddedStore(settings)

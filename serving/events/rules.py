@@ -1,7 +1,7 @@
 """The rules of the pipeline for single requests: what an event counts, and what a visitor's views are worth together.
 
-pipeline.sources.ga4 decides what an event counts, pipeline.interactions.sessions what is a pair of visitor and item,
-and pipeline.interactions.ratings its rating, as for a dataset.
+As for a dataset, pipeline.sources.events.signals decides what an event counts, pipeline.interactions.sessions what is
+a pair of visitor and item, and pipeline.interactions.ratings its rating.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.interactions import bots, ratings, sessions
 from pipeline.interactions.columns import ID
 from pipeline.interactions.sessions import EVENT, INTERACTIONS
 from pipeline.readers.records import RawBatch
-from pipeline.sources import ga4
+from pipeline.sources.events import signals
 from pipeline.sources.events.schema import schema_of
 from pipeline.sources.extract import NO_SIGNAL
 from pipeline.sources.items.pages import PageRules
@@ -30,7 +30,13 @@ from serving.events.stores import View
 
 _SKIPPED, _REJECTED = ".skipped.", ".rejected."
 # Of a source, what is about the days of an export, or needs more of an event than views do.
-_OF_EXPORTS = {"start_date": None, "end_date": None, "window_days": None, "attributes": {}, "user_attributes": {}}
+_OF_EXPORTS: dict[str, Any] = {
+    "start_date": None,
+    "end_date": None,
+    "window_days": None,
+    "attributes": {},
+    "user_attributes": {},
+}
 
 
 class Counted(NamedTuple):
@@ -70,7 +76,7 @@ class Rules:
         if not records:
             return Counted(None, [], left_out)
         raw = RawBatch(pa.RecordBatch.from_pylist(records, self.schema), np.arange(1, len(records) + 1))
-        extract = ga4.extract(raw, "POST /events", self.source, self._pages)
+        extract = signals.extract(raw, "POST /events", self.source, self._pages)
         table = extract.table
         for name, count in extract.counts.items():
             for mark in (_SKIPPED, _REJECTED):
@@ -133,16 +139,16 @@ def can_rate(dataset: TrainedOn) -> bool:
 
 
 def _source(settings: Settings) -> SourceSettings:
-    source, signals = settings.source, settings.events.signals
+    source, own_signals = settings.source, settings.events.signals
     if source.kind == "table" and source.rating_column:
         raise UserError("events.accept: events cannot be ratings; source.rating_column has ratings")
-    if source.kind != "ga4" and not signals:
+    if source.kind != "ga4" and not own_signals:
         raise UserError(f"events.accept: source.kind is {source.kind}; name the events that count in events.signals")
     if source.kind == "ga4":
-        return source.model_copy(update=_OF_EXPORTS | ({"signals": signals} if signals else {}))
+        return source.model_copy(update=_OF_EXPORTS | ({"signals": own_signals} if own_signals else {}))
     shared = {"page", "min_dwell_ms", "max_dwell_ms", "max_views_a_day", "max_items_a_day", "missing_ids"}
     own = {name: getattr(source, name) for name in shared}
-    return SourceSettings(kind="ga4", signals=signals).model_copy(update=own)
+    return SourceSettings(kind="ga4", signals=own_signals).model_copy(update=own)
 
 
 def _unlike(count: int) -> np.ndarray:

@@ -1,11 +1,9 @@
-"""What a store of views does; serving.events.embedded and serving.events.shared are the two kinds."""
+"""Stores of views, as the server sees them; serving.events.embedded and serving.events.shared are the two kinds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
-
-from configs.settings import EventSettings
 
 
 class StoreDownError(Exception):
@@ -13,7 +11,7 @@ class StoreDownError(Exception):
 
 
 class View(NamedTuple):
-    """What one event counts for one item, as the signals say."""
+    """The amount that one event counts for one item, as the signals say."""
 
     item: bytes
     amount: float
@@ -38,14 +36,3 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Let go of files and connections."""
-
-
-def opened(settings: EventSettings) -> Store:
-    """Return the store that the settings name; raise UserError if it cannot be used."""
-    if settings.is_shared:
-        from serving.events.shared import SharedStore
-
-        return SharedStore(settings)
-    from serving.events.embedded import EmbeddedStore
-
-    return EmbeddedStore(settings)

@@ -56,12 +56,12 @@ def _schema(service: Service) -> dict[str, Any]:
     """Return the schema of a request; items and parameters of a wrong type are counted, so they may be anything."""
     live, longest = service.live, service.settings.max_id_bytes
     limits, by_user_id = (live.settings, live.by_user_id) if live else (EventSettings(), False)
-    name = {"anyOf": [{"type": "string", "minLength": 1, "maxLength": longest}, {"type": "null"}]}
+    name: dict[str, Any] = {"anyOf": [{"type": "string", "minLength": 1, "maxLength": longest}, {"type": "null"}]}
     digits = {"type": "string", "pattern": "^[0-9]{1,18}$"}
     micros = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": (1 << 63) - 1}, digits, {"type": "null"}]}
     items = {"anyOf": [{"type": "array", "maxItems": limits.max_items}, {"type": "null"}]}
     parameters = {"anyOf": [{"type": "object", "properties": {"items": items}}, {"type": "null"}]}
-    event = {
+    event: dict[str, Any] = {
         "type": "object",
         "properties": {
             "name": {"type": "string", "minLength": 1},
@@ -71,7 +71,12 @@ def _schema(service: Service) -> dict[str, Any]:
         },
         "required": ["name"],
     }
-    properties = {"client_id": name, "app_instance_id": name, "user_id": name, "timestamp_micros": micros}
+    properties: dict[str, Any] = {
+        "client_id": name,
+        "app_instance_id": name,
+        "user_id": name,
+        "timestamp_micros": micros,
+    }
     properties |= {"events": {"type": "array", "items": event, "minItems": 1, "maxItems": limits.max_events}}
     names = ["client_id", "app_instance_id"] + ["user_id"] * by_user_id
     one = [{"required": [each], "properties": {each: name["anyOf"][0]}} for each in names]

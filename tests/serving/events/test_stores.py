@@ -10,7 +10,7 @@ import pytest
 
 from configs.errors import UserError
 from configs.settings import EventSettings
-from serving.events import stores
+from serving.events.live import opened_store
 from serving.events.stores import StoreDownError, View
 from tests.support import redis_server
 
@@ -40,7 +40,7 @@ def settings(request, tmp_path):
 
 async def asking(settings, *asks):
     """Open a store, ask it, close it, and return the answers."""
-    store = stores.opened(settings)
+    store = opened_store(settings)
     try:
         return [await ask(store) for ask in asks]
     finally:
@@ -96,7 +96,7 @@ def test_many_requests_at_once_are_all_kept(settings):
 
 def test_two_processes_see_each_others_views(settings):
     async def ask(store):
-        other = stores.opened(settings)
+        other = opened_store(settings)
         await other.add(b"ann", [view(1)], 0)
         try:
             return await store.of(b"ann", 0), await store.add(b"ann", [view(1), view(2)], 0)
@@ -151,10 +151,10 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path, monkeypatch):
         later.execute("PRAGMA user_version = 9")
     for name, reason in (("text", "not a database"), ("text/below", "name another file"), ("later", "another release")):
         with pytest.raises(UserError, match=reason):
-            stores.opened(EventSettings(store=str(tmp_path / name)))
+            opened_store(EventSettings(store=str(tmp_path / name)))
     monkeypatch.delenv("NO_SUCH_NAME", raising=False)
     pytest.importorskip("redis")
     with pytest.raises(UserError, match="NO_SUCH_NAME is not set"):
-        stores.opened(EventSettings(store="redis://localhost/0", redis_password_env="NO_SUCH_NAME"))  # noqa: S106 - the name of one
+        opened_store(EventSettings(store="redis://localhost/0", redis_password_env="NO_SUCH_NAME"))  # noqa: S106 - the name of one
     with pytest.raises(UserError, match="must be redis://"):
-        stores.opened(EventSettings(store="redis://localhost:port/0"))
+        opened_store(EventSettings(store="redis://localhost:port/0"))
