@@ -24,8 +24,9 @@ from serving.events.embedded import EmbeddedStore
 from serving.events.measurement import Reader
 from serving.events.rules import Rules, can_rate
 from serving.events.stores import Store, StoreDownError, View
-from serving.models.model import Arrays, Call, K, Model
+from serving.models.model import Model
 from serving.models.service import Service
+from serving.models.signatures import Arrays, Call, K
 
 LOG = logging.getLogger("serving")
 RULE = b"live"

@@ -29,6 +29,7 @@ async def take(request: Request) -> Response:
     service: Service = request.app.state.service
     if service.live is None:
         raise Refusal(403, "this server takes no events; set events.accept")
+    service.intake_keys.require(request.headers.get("authorization"))
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise Refusal(415, "the body must be application/json")  # which no web page of another host can send
     async with service.admitted():
@@ -44,7 +45,7 @@ def router(service: Service) -> APIRouter:
         summary="Take what a visitor does",
         operation_id="events",
         response_model=Events,
-        responses=errors(400, 403, 408, 413, 415, 429, 503, 504),
+        responses=errors(400, 401, 403, 408, 413, 415, 429, 503, 504),
         openapi_extra={
             "requestBody": {"required": True, "content": {"application/json": {"schema": _schema(service)}}}
         },

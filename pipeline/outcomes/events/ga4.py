@@ -11,8 +11,8 @@ from pipeline.readers.records import RawBatch
 from pipeline.sources import columns, times
 from pipeline.sources.events.fields import Fields
 from pipeline.sources.events.schema import ITEM, REVENUE
+from pipeline.sources.events.signals import visitors_of
 from pipeline.sources.extract import Extract, column, known_ids
-from pipeline.sources.ga4 import visitors_of
 from pipeline.sources.items.pages import PageRules
 
 _KINDS = {

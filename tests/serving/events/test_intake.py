@@ -29,8 +29,8 @@ class FakeService:
     def __init__(self, settings: Settings, path: str):
         self.settings, self.metrics = settings.serving, Metrics()
         self.deletion_list = SimpleNamespace(ids=frozenset())
-        self.registry = SimpleNamespace(model=lambda: self.model)
         self.model = SimpleNamespace(number=1, path=path)
+        self.registry = SimpleNamespace(model=lambda: self.model)
 
     async def ask(self, model, call):
         items = [item for item in call.inputs["contentIds"][0] if item == CUP] if "ratings" in call.inputs else []
