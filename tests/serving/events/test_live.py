@@ -12,13 +12,19 @@ import pytest
 from tests.support.served import predict
 
 MEDIAN, SCALE, CAP = 5.0, 3.0, 1.0  # of the ratings of tests.support.served.write_model
-KNOWN = "v7919"
 JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture
 def client(world):
     return world.client
+
+
+@pytest.fixture
+def known(world):
+    """A visitor with factors whom no other test asks for: the server is shared."""
+    rules = world.expected("recommend", visitorId=world.visitors, k=1)["rule"]
+    return [name for name, rule in zip(world.visitors, rules, strict=True) if rule == "factors"][-1].decode()
 
 
 def post(client, visitor, *items, name="view_item", **more):
@@ -32,14 +38,14 @@ def recommended(client, visitor, k=20):
     return answer.json()
 
 
-def test_a_view_changes_the_next_answer_to_that_of_the_whole_history(client):
-    before = recommended(client, KNOWN)
-    history = client.get(f"/history?visitorId={KNOWN}&k=50").json()["history"]
+def test_a_view_changes_the_next_answer_to_that_of_the_whole_history(client, known):
+    before = recommended(client, known)
+    history = client.get(f"/history?visitorId={known}&k=50").json()["history"]
     viewed, bought = before["recommendations"][0]["contentId"], before["recommendations"][3]["contentId"]
     assert (before["rule"], before["liveItems"]) == ("factors", 0)
-    assert post(client, KNOWN, viewed).json() == {"events": 1, "kept": 1, "leftOut": {}}
-    assert post(client, KNOWN, bought, "tomorrow", name="purchase").json()["kept"] == 2
-    after = recommended(client, KNOWN)
+    assert post(client, known, viewed).json() == {"events": 1, "kept": 1, "leftOut": {}}
+    assert post(client, known, bought, "tomorrow", name="purchase").json()["kept"] == 2
+    after = recommended(client, known)
     assert (after["rule"], after["liveItems"]) == ("live", 2), "the item of tomorrow is unknown until then"
 
     ratings = [line["rating"] for line in history] + [min(CAP, SCALE * a / MEDIAN) for a in (1, 10)]
@@ -49,7 +55,7 @@ def test_a_view_changes_the_next_answer_to_that_of_the_whole_history(client):
     scores = [line["score"] for line in after["recommendations"]]
     np.testing.assert_allclose(scores, whole["scores"][0], rtol=1e-5)
     assert not {viewed, bought} & set(whole["contentIds"][0])
-    of_model = predict(client, "recommend", visitorId=[KNOWN], k=20)
+    of_model = predict(client, "recommend", visitorId=[known], k=20)
     assert of_model["contentIds"][0] == [line["contentId"] for line in before["recommendations"]], (
         "predict is the model"
     )
