@@ -69,7 +69,7 @@ def model_manifest(
         "users": dataset.counts.users,
         "items": dataset.counts.items,
         "interactions": dataset.counts.interactions,
-        "embedding_dimension": training.embedding_dimension,
+        "embedding_dimension": 128 if training.embedding_dimension == "auto" else training.embedding_dimension,
         "user_factor_shards": dataset.shards["items_for_user"],
         "item_factor_shards": dataset.shards["users_for_item"],
         "stopped": "max_sweeps",
