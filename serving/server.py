@@ -97,6 +97,7 @@ def _server(settings: Settings, required_catalogue: bool) -> uvicorn.Server:
 
     from serving.draining import DrainingServer
     from serving.http import app, connections
+    from serving.models.online import Online
     from serving.models.service import Service
 
     serving = settings.serving
@@ -108,6 +109,8 @@ def _server(settings: Settings, required_catalogue: bool) -> uvicorn.Server:
         from serving.events.live import Live  # with the pipeline's rules, which other servers need not import
 
         service.live = Live(settings, service)
+    if Online.is_asked_for(settings):
+        service.online = Online(settings, service.registry, service.prepare_version)
     config = uvicorn.Config(
         app.create(service),
         http=connections.BoundedProtocol,

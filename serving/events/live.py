@@ -102,10 +102,14 @@ class Live:
         answer: then the recommendations are those of the training.
         """
         views = await self._views(visitor)
-        model = self._service.registry.model()
+        online = self._service.online
+        model, variant = online.chosen(visitor) if online else (self._service.registry.model(), None)
         dataset = self._dataset_of(model)
-        if views and dataset:
+        if views and dataset and not (online and online.is_holdout(variant)):
             outputs = await self._folded(model, dataset, visitor, views, k)
+            if outputs and online:
+                also, ask = [view.item for view in views], self._service.ask_model
+                outputs = await online.finish(outputs, ask, (model, variant), visitor, also)
             if outputs:
                 return outputs, model
         outputs, model = await self._service.ask_one("recommend", k, visitorId=visitor)

@@ -12,6 +12,7 @@ from configs.settings import ServingSettings
 from serving.errors import Refusal
 from serving.http import openapi
 from serving.models.model import Model
+from serving.models.online import PROPENSITY, VARIANT
 from serving.models.service import Service
 
 DEFAULT_K = 10
@@ -67,18 +68,21 @@ class Address(NamedTuple):
         name, (id_name, value_name) = self.name.title().replace("_", ""), self.entries
         base = openapi.Item if id_name == "contentId" else openapi.Visitor
         value: dict[str, Any] = {value_name: (float, ...)}
+        if self.signature == _RECOMMEND:
+            value[PROPENSITY] = _PROPENSITY, None
         entry = create_model(f"{name}Entry", __base__=base, **value)
         types = dict.fromkeys(self.ids, openapi.Id) | {"modelVersion": int, **self.fields, self.name: list[entry]}
         fields: dict[str, Any] = {field: (kind, ...) for field, kind in types.items()}
         if self.signature == _RECOMMEND:
             fields[LIVE_ITEMS] = _LIVE_ITEMS, None
+            fields[VARIANT] = _VARIANT, None
         return create_model(name, **fields)
 
     async def answer(self, service: Service, query: Query) -> dict[str, Any]:
         """Answer a request; raise Refusal if the query is not valid, or no version is loaded yet."""
         ids = {name: query.id(name) for name in self.ids}
         outputs, model = await self._ask(service, query.k(), ids)
-        fields = {name: outputs[name] for name in (*self.fields, LIVE_ITEMS) if name in outputs}
+        fields = {name: outputs[name] for name in (*self.fields, LIVE_ITEMS, VARIANT) if name in outputs}
         return {**ids, **fields, "modelVersion": model.number, self.name: self._list(model.title_of, outputs)}
 
     async def _ask(self, service: Service, k: int, ids: dict[str, bytes]) -> tuple[dict[str, Any], Model]:
@@ -95,6 +99,8 @@ class Address(NamedTuple):
         entries, ids_and_values = [], (outputs[f"{name}s"] for name in self.entries)
         for rank, (entry_id, value) in enumerate(zip(*ids_and_values, strict=True), 1):
             entry = {"rank": rank, id_name: entry_id, value_name: value}
+            if PROPENSITY in outputs:
+                entry[PROPENSITY] = outputs[PROPENSITY][rank - 1]
             if id_name == "contentId" and (titles := title_of(entry_id.decode("utf-8", "replace"))):
                 entry["title"], entry["category"] = titles
             entries.append(entry)
@@ -106,6 +112,8 @@ _RULE = Literal["factors", "projection", "popularity", "live"]
 _TOTAL = Annotated[int, Field(description="Number of all items of the visitor, not only of those listed.")]
 _LIVE = "Number of items whose views since the training count; null if the store of events does not answer."
 _LIVE_ITEMS = Annotated[int | None, Field(description=_LIVE)]
+_VARIANT = Annotated[str | None, Field(description="Variant of the experiment, if one runs and has the visitor.")]
+_PROPENSITY = Annotated[float | None, Field(description="Probability of the item in its slot, if slots are explored.")]
 _SUM = Annotated[float, Field(description="Sum of all contributions.")]
 ADDRESSES = (
     Address("recommendations", _RECOMMEND, _VISITOR, _SCORED, {"rule": _RULE}, "Recommend items for a visitor"),

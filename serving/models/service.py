@@ -23,6 +23,7 @@ from serving.models.added import AddedFile
 from serving.models.batching import Batcher
 from serving.models.deletion import DeletionList
 from serving.models.model import Model
+from serving.models.online import Online
 from serving.models.registry import Registry
 from serving.models.signatures import Arrays, Call, K
 
@@ -46,6 +47,7 @@ class Service:
         self.added = AddedFile(added_items, lambda: self.deletion_list.ids)
         self.registry = Registry(settings.directory, settings.name, self._on_load)
         self.intake_keys, self.admin_keys = Keys(settings.intake_keys), Keys(settings.admin_keys)
+        self.online: Online | None = None  # an experiment or exploration; set before the server runs
         self.draining = False  # told to stop, but still answering
         self.live: Live | None = None  # what visitors do between two trainings; set before the server runs
         self._at_work = 0
@@ -81,7 +83,8 @@ class Service:
     def refresh_items(self) -> None:
         """Pass the added items to the live version if they have changed."""
         model = self.registry.current
-        self.added.refresh(model)
+        for loaded in (model, *(self.online.models if self.online else ())):
+            self.added.refresh(loaded)
         self.metrics.added_items.set(model.added.count if model and model.added else 0)
 
     def _refresh(self) -> None:
@@ -90,11 +93,17 @@ class Service:
         except UserError as error:
             LOG.error("%s; the list read before stays in use", error)
         self.registry.refresh()
+        if self.online:
+            self.online.refresh()
         self.metrics.refused.set(len(self.registry.refused))
 
-    def _on_load(self, model: Model) -> None:
+    def prepare_version(self, model: Model) -> None:
+        """Add the titles and the added items of the site to a version that was loaded."""
         model.titles = overlaid(model.titles, self.catalogue)
         self.added.give(model)
+
+    def _on_load(self, model: Model) -> None:
+        self.prepare_version(model)
         if is_loopback(self.settings.host):  # callers from other machines must not learn visitorIds from the page
             model.examples = model.sample_visitors(self.settings.example_visitors)
         self.metrics.version.set(model.number)
@@ -134,9 +143,19 @@ class Service:
         return await batcher.ask(model, call, count_rules)
 
     async def ask_one(self, signature: str, k: int, **ids: bytes) -> tuple[dict[str, Any], Model]:
-        """Run a signature for one row, cut each list of the answer to its `count`, and return the model too."""
+        """Run a signature for one row, cut each list of the answer to its `count`, and return the model too.
+
+        Recommendations are those of the visitor's variant, with explored slots, if the server has either.
+        """
+        visitor = ids.get("visitorId", b"")
+        if self.online and signature == "recommend" and visitor not in self.deletion_list.ids:
+            return await self.online.recommend(self.ask_model, visitor, k)
         model = self.registry.model()
+        return await self.ask_model(model, signature, k, ids), model
+
+    async def ask_model(self, model: Model, signature: str, k: int, ids: dict[str, bytes]) -> dict[str, Any]:
+        """Run a signature of a version for one row, and cut each list of the answer to its `count`."""
         inputs = {name: np.array([value], object) for name, value in ids.items()} | {K: np.array(k, np.int32)}
         outputs = await self.ask(model, Call(signature, inputs, 1))
         count = int(outputs["count"][0])
-        return {name: value[0][:count] if value.ndim > 1 else value[0] for name, value in outputs.items()}, model
+        return {name: value[0][:count] if value.ndim > 1 else value[0] for name, value in outputs.items()}

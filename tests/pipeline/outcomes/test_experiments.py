@@ -136,6 +136,15 @@ def test_equal_variants_are_called_different_at_the_stated_rate():
     assert all(min(one.mismatch.values()) > MISMATCH for one in outcomes)
 
 
+def test_trials_by_their_sums_are_those_by_their_events():
+    one, other = (trial(3, visitors=200, lift=0.2, days=2, by_events=by_events) for by_events in (False, True))
+    for name, variant in one.variants.items():
+        for metric in ("clicks per exposure", "clicks per visitor"):
+            assert variant.metrics[metric].value == pytest.approx(other.variants[name].metrics[metric].value)
+        assert variant.exposed == other.variants[name].exposed and variant.visitors == other.variants[name].visitors
+    assert one.mismatch["exposed"] == pytest.approx(other.mismatch["exposed"])
+
+
 def test_an_effect_and_a_mismatch_are_found():
     assert rejects(trial(1, lift=0.8), "clicks per exposure", always=True)
     broken = trial(1, lost=0.4)
