@@ -31,7 +31,7 @@ def table(first: str, right: Sequence[str], left: Sequence[str] = ()) -> Table:
     return result
 
 
-def interval(low: float, high: float, form: str = ".3f") -> str:
+def interval(low: float, high: float, form: str = "z.3f") -> str:
     """Return an interval as text, such as `0.266 to 0.486`."""
     return f"{low:{form}} to {high:{form}}"
 

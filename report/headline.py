@@ -78,7 +78,7 @@ def _since(previous: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> Itera
         apart = new["low"] > old["high"] or new["high"] < old["low"]
         kind = "open" if not apart else "good" if change > 0 else "bad"
         note = "" if apart else "; the intervals overlap"
-        yield f"Last run: {name} {old['value']:.3f}, now {new['value']:.3f} ({change:+.3f}{note}).", kind
+        yield f"Last run: {name} {old['value']:.3f}, now {new['value']:.3f} ({change:+z.3f}{note}).", kind
 
 
 def _k(metric: str) -> int:

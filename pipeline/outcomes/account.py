@@ -12,6 +12,7 @@ from artifacts import checksums, storage
 from artifacts.manifests.outcome import ListCount, Outcome, OutcomeManifest, OutcomeSections, RunRecord
 from artifacts.names import OUTCOME
 from artifacts.paths import OutcomeFiles
+from configs.nouns import counted
 from pipeline.beam import finalize
 from pipeline.outcomes.events.rows import LISTS
 from pipeline.outcomes.experiments import display as experiments
@@ -93,23 +94,32 @@ def _warnings(counts: Counter[str], job: Job) -> Iterator[str]:
     """Yield a line for each thing that makes figures less than they could be, with what to do."""
     name, lists = job.settings.outcome.list_name, lists_of(counts)
     exposures, clicks = counts[f"{LISTS}.ours.exposures"], counts[f"{LISTS}.ours.clicks"]
+    shown = counted(exposures, "exposure")
     if name and name not in lists and not exposures:
         others = ", ".join(list(lists)[:3]) or "none"
         yield f"the list {name} does not occur in the export, whose lists are {others}; wals outcome --lists shows all"
     elif name and not exposures:
         yield f"clicks in {name} have no exposures; send view_item_list, too, so that they can be rated"
     elif name and not clicks:
-        yield f"{exposures:,} exposures in {name} have no click; check that the site sends select_item with the list"
+        yield f"no click on {shown} in {name}; check that the site sends select_item with the list"
     if (alone := counts[f"{LISTS}.skipped.click_without_exposure"]) and exposures:
-        yield f"{alone:,} clicks have no exposure of the same item before them and are left out"
-    if unlisted := counts[f"{LISTS}.exposures_not_in_predictions"]:
-        yield f"{unlisted:,} of {exposures:,} exposures are of items that were not in the visitor's list"
+        yield f"left out {counted(alone, 'click')} without an exposure of the same item before"
+    unlisted = counts[f"{LISTS}.exposures_not_in_predictions"]
+    if unlisted and unlisted == exposures:
+        yield (
+            f"no item of {shown} was in its visitor's list; check that the site sends the ids of the predictions as "
+            "item_id (productSKU), and that these predictions are the site's"
+        )
+    elif unlisted:
+        yield f"{unlisted:,} of {shown}: items that were not in the visitor's list"
     if unknown := counts[f"{LISTS}.skipped.version_not_in_predictions"]:
-        yield f"{unknown:,} exposures are of versions that are not among the predictions; name theirs, too"
+        yield f"left out {counted(unknown, 'exposure')} of versions that are not among the predictions; name theirs, too"
     if older := counts[f"{LISTS}.exposures_of_an_older_version"]:
-        yield f"{older:,} exposures are of an older version than the newest of their time; they count for that version"
+        yield f"{counted(older, 'exposure')} of an older version than the newest of the time, counted for that version"
     if (doubled := counts[f"{LISTS}.skipped.duplicate_exposure"]) > max(exposures, 1) / 10:
-        yield f"{doubled:,} exposures are sent more than once; check that one tag alone sends them"
+        yield f"left out {counted(doubled, 'exposure')} that the site sent again; check that one tag alone sends them"
+    if bots := counts["visitors.skipped.bot"]:
+        yield f"left out {counted(bots, 'visitor')} as bots, with {counted(counts[f'{LISTS}.skipped.bot'], 'list event')}"
 
 
 def _iso(time_ms: int) -> str:

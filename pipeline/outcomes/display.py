@@ -107,13 +107,13 @@ def _compared(figure: Compared) -> tuple[str, ...]:
 
 
 def _value(estimate: Estimate | None, sign: str = "") -> str:
-    return "" if estimate is None or estimate.value is None else f"{estimate.value:{sign}.4f}"
+    return "" if estimate is None or estimate.value is None else f"{estimate.value:{sign}z.4f}"
 
 
 def _limits(estimate: Estimate, sign: str = "") -> str:
     if estimate.low is None or estimate.high is None:
         return ""
-    return tables.interval(estimate.low, estimate.high, f"{sign}.3f")
+    return tables.interval(estimate.low, estimate.high, f"{sign}z.3f")
 
 
 def _print(console: Console, first: str, right: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -38,7 +38,7 @@ from pipeline.sources.source import Source
 
 VIEWS, EVENTS, PREDICTED, HAD = "views", "events", "predicted", "had"
 _COUNTS, _ITEMS = "counts", "items"
-_SHARD_BYTES = 1 << 25  # of input per shard, so that a worker has one in its memory
+_SHARD_BYTES = 1 << 22  # of input, which is compressed, per shard, so that a worker has one in its memory
 _MAX_SHARDS = 4096
 _OF_LISTS: dict[str, tuple[ModuleType, Signal]] = {
     "ga4": (

@@ -142,7 +142,7 @@ def _beats(evaluation: Evaluation, name: str) -> Rule:
     texts = []
     for metric, cell in differences.items():
         lack = "" if cell.low > 0 else f" (the interval must be above 0, {_digits(-cell.low)} more)"
-        texts.append(f"{metric} {cell.text('+.4f')}{lack}")
+        texts.append(f"{metric} {cell.text('+z.4f')}{lack}")
     worst = min(differences.values(), key=lambda cell: cell.low)
     summary = f"minus those of {system}: {', '.join(texts)}"
     return Rule(f"beats {system}", worst.low > 0, worst.value, max(-worst.low, 0.0), summary)

@@ -127,4 +127,4 @@ def for_held_out(items: str) -> str:
 
 
 def _signed(cell: Cell, level: str) -> str:
-    return f"{cell.value:+.3f}, {level} CI {cell.low:+.3f} to {cell.high:+.3f}"
+    return f"{cell.value:+z.3f}, {level} CI {cell.low:+z.3f} to {cell.high:+z.3f}"

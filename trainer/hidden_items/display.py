@@ -27,7 +27,7 @@ def show(found: NewItemsEvaluation, k: int) -> None:
     tables.say(console, "\nlists of known items alone, with attributes minus without:")
     alone = tables.table("held out", names)
     for group, cells in found.known_alone.items():
-        alone.add_row(group, *_texts(cells, names, "+.3f"))
+        alone.add_row(group, *_texts(cells, names, "+z.3f"))
     console.print(alone)
 
 

@@ -19,14 +19,14 @@ def show(found: NewVisitorsEvaluation, k: int) -> None:
     for system, cells in found.systems.items():
         table.add_row(system, *_texts(cells, names))
         if difference := found.over_popularity.get(system):
-            table.add_row("  minus popularity", *_texts(difference, names, "+.3f"))
+            table.add_row("  minus popularity", *_texts(difference, names, "+z.3f"))
     console.print(table)
     if found.after_one_view:
         tables.say(console, "\nthe same visitors after one view:")
         table = tables.table("system", names)
         for system, cells in found.after_one_view.items():
             table.add_row(system, *_texts(cells, names))
-        table.add_row("difference", *_texts(found.gain_after_one_view, names, "+.3f"))
+        table.add_row("difference", *_texts(found.gain_after_one_view, names, "+z.3f"))
         console.print(table)
 
 

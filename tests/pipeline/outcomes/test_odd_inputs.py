@@ -125,13 +125,13 @@ def test_exposures_without_clicks_and_clicks_without_exposures(root, tmp_path, l
     exposure = event("v0", "view_item_list", ms(2), shown(item, 1))
     click = event("v0", "select_item", ms(2, 2), shown(item))
     manifest, _ = measured(of(root, tmp_path, [seen("v0", item), exposure]))
-    assert any("have no click" in line for line in manifest.warnings)
+    assert any(line.startswith("no click on 1 exposure in") for line in manifest.warnings)
     manifest, figures = measured(of(root, tmp_path, [seen("v0", item), click]))
     assert any("have no exposures" in line for line in manifest.warnings) and figures.versions["monday"].tracked is None
     assert manifest.excluded["lists.skipped.click_without_exposure"] == 1
     manifest, figures = measured(of(root, tmp_path, [seen("v0", item), exposure, click]))
     assert figures.versions["monday"].tracked.whole.clicks == 0, "two hours later"
-    assert "1 clicks have no exposure of the same item before them and are left out" in manifest.warnings
+    assert "left out 1 click without an exposure of the same item before" in manifest.warnings
     _, figures = measured(of(root, tmp_path, [seen("v0", item), exposure, click], click_hours=2))
     assert figures.versions["monday"].tracked.whole.clicks == 1
 
@@ -142,7 +142,8 @@ def test_exposures_that_are_sent_twice_and_bots(root, tmp_path, lists):
     bot = [event("v1", "view_item_list", ms(2, hour), shown(lists["v1"][0], 1)) for hour in range(9)]
     events = [exposure, exposure, *bot, seen("v0", items[0]), seen("v1", lists["v1"][0])]
     manifest, figures = measured(of(root, tmp_path, events, max_exposures_a_day=8))
-    assert any("3 exposures are sent more than once" in line for line in manifest.warnings)
+    assert any("left out 3 exposures that the site sent again" in line for line in manifest.warnings)
+    assert "left out 1 visitor as bots, with 9 list events" in manifest.warnings
     assert manifest.excluded["lists.skipped.duplicate_exposure"] == 3 and manifest.excluded["lists.skipped.bot"] == 9
     assert manifest.excluded["visitors.skipped.bot"] == manifest.excluded["views.skipped.bot"] == 1
     whole = figures.versions["monday"]
@@ -178,8 +179,8 @@ def test_a_later_version_and_one_that_was_rolled_back(root, tmp_path, lists):
     manifest, figures = measured(of(root, tmp_path, rows, predictions=both, version_field="param.version"))
     assert [figures.versions[name].tracked.whole.exposures for name in ("monday", "tuesday")] == [2, 2]
     assert manifest.excluded["lists.skipped.version_not_in_predictions"] == 1
-    assert any("are of versions that are not among the predictions" in line for line in manifest.warnings)
-    assert any("1 exposures are of an older version" in line for line in manifest.warnings)
+    assert any("left out 1 exposure of versions that are not" in line for line in manifest.warnings)
+    assert any(line.startswith("1 exposure of an older version") for line in manifest.warnings)
     assert "have the same run_time" in refused(of(root, tmp_path, rows, predictions=(both[0], both[0])))
 
 
@@ -190,6 +191,16 @@ def test_positions_that_begin_with_0_and_none(root, tmp_path, lists):
     manifest, figures = measured(of(root, tmp_path, [*rows, seen("v0", first)], first_position=0))
     assert list(figures.versions["monday"].tracked.by_rank) == ["01", "02", "unknown"]
     assert manifest.counts["lists.exposures_without_position"] == 2
+    assert "1 of 3 exposures: items that were not in the visitor's list" in manifest.warnings
+
+
+def test_items_of_another_site(root, tmp_path):
+    """Its visitors may be known all the same, as they are if one property has two sites."""
+    rows = [event("v0", "view_item_list", ms(2), shown("x1", 1), shown("x2", 2)), seen("v0", "x1")]
+    manifest, figures = measured(of(root, tmp_path, rows))
+    assert any(line.startswith("no item of 2 exposures was in its visitor's list;") for line in manifest.warnings)
+    tracked = figures.versions["monday"].tracked
+    assert list(tracked.by_rule) == ["not in the predictions"] and tracked.whole.exposures == 2
 
 
 def test_attribution_to_the_exposure(root, tmp_path, lists):
