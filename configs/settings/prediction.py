@@ -35,6 +35,11 @@ class PredictionSettings(Section):
     """File with one id per line: predict for these ids alone; unset predicts for all."""
     allow: str | None = None
     """File with one id per line: only these ids may appear in a list; unset allows all."""
+    unclicked: str | None = None
+    """Directory of an outcome with files unclicked-*; a night takes that of its step outcome."""
+    unclicked_weight: float = Field(0, ge=0, le=1)
+    """Weight of an exposure without a click, after its decay: an item rests, that is, it is left out of a visitor's
+    list, while the weights add up to 1 or more. 0.2 lets it rest after five fresh ones, 0 never."""
     block: str | None = None
     """File with one id per line that no list may contain: unpublished, out of stock, opted out."""
     min_score: float | None = None
@@ -86,6 +91,8 @@ class PredictionSettings(Section):
             yield "max_age_days is for items; similar_visitors returns visitors"
         if self.table and self.kind.startswith("similar_"):
             yield f"table is for recommendations and audiences, not for {self.kind}"
+        if self.unclicked_weight and self.kind != "recommendations":
+            yield f"unclicked_weight is for recommendations, not for {self.kind}"
         if self.explanation and set(self.formats) == {"text"}:
             yield "explanation needs jsonl or parquet in formats; the text form has no place for it"
 

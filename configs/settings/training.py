@@ -187,6 +187,9 @@ class OutcomeSettings(Section):
     """The touch that purchases, additions to the cart and dwell are attributed to: the last one before them."""
     attribution_hours: PositiveFloat = 24.0
     """Hours after a touch in which they are attributed to it."""
+    unclicked_half_life_days: PositiveFloat | None = None
+    """Days after which an exposure without a click counts half in the files unclicked-*, which prediction.unclicked
+    reads; unset writes none."""
     max_exposures_a_day: PositiveInt | None = None
     """A visitor with more exposures on a day in UTC is a bot: left out, counted. Those of source.max_views_a_day and
     source.max_items_a_day are left out, too."""

@@ -248,9 +248,19 @@ class Predict(Step):
     def flags(self, plan: Plan) -> tuple[str, ...]:
         dataset = plan.night.whole_dataset if plan.settings.nightly.refit else plan.night.dataset
         model = live_model(plan.settings, plan.night)
-        return ("--dataset_dir", dataset, "--model_dir", model, "--output_dir", plan.night.predictions, "--replace")
+        flags = ("--dataset_dir", dataset, "--model_dir", model, "--output_dir", plan.night.predictions, "--replace")
+        return (*flags, *(("--set", f"prediction.unclicked={plan.night.outcome}") if self._rests(plan) else ()))
+
+    @staticmethod
+    def _rests(plan: Plan) -> bool:
+        """Return whether items rest that the night's outcome has as shown and not clicked."""
+        outcome = OutcomeFiles(plan.night.outcome).manifest
+        return bool(plan.settings.prediction.unclicked_weight) and storage.exists(outcome)
 
     def inputs(self, plan: Plan) -> Any:
+        if self._rests(plan):
+            outcome = _checksum(OutcomeFiles(plan.night.outcome).figures)
+            return {"model": outputs.model_digest(live_model(plan.settings, plan.night)), "outcome": outcome}
         return {"model": outputs.model_digest(live_model(plan.settings, plan.night))}
 
 

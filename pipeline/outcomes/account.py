@@ -104,7 +104,12 @@ def _warnings(counts: Counter[str], job: Job) -> Iterator[str]:
         yield f"no click on {shown} in {name}; check that the site sends select_item with the list"
     if (alone := counts[f"{LISTS}.skipped.click_without_exposure"]) and exposures:
         yield f"left out {counted(alone, 'click')} without an exposure of the same item before"
-    unlisted = counts[f"{LISTS}.exposures_not_in_predictions"]
+    yield from _of_exposures(counts, exposures)
+
+
+def _of_exposures(counts: Counter[str], exposures: int) -> Iterator[str]:
+    """Yield a line for exposures of items, of versions and of visitors that are not as expected."""
+    shown, unlisted = counted(exposures, "exposure"), counts[f"{LISTS}.exposures_not_in_predictions"]
     if unlisted and unlisted == exposures:
         yield (
             f"no item of {shown} was in its visitor's list; check that the site sends the ids of the predictions as "
@@ -113,13 +118,15 @@ def _warnings(counts: Counter[str], job: Job) -> Iterator[str]:
     elif unlisted:
         yield f"{unlisted:,} of {shown}: items that were not in the visitor's list"
     if unknown := counts[f"{LISTS}.skipped.version_not_in_predictions"]:
-        yield f"left out {counted(unknown, 'exposure')} of versions that are not among the predictions; name theirs, too"
+        left_out = counted(unknown, "exposure")
+        yield f"left out {left_out} of versions that are not among the predictions; name theirs, too"
     if older := counts[f"{LISTS}.exposures_of_an_older_version"]:
         yield f"{counted(older, 'exposure')} of an older version than the newest of the time, counted for that version"
     if (doubled := counts[f"{LISTS}.skipped.duplicate_exposure"]) > max(exposures, 1) / 10:
         yield f"left out {counted(doubled, 'exposure')} that the site sent again; check that one tag alone sends them"
     if bots := counts["visitors.skipped.bot"]:
-        yield f"left out {counted(bots, 'visitor')} as bots, with {counted(counts[f'{LISTS}.skipped.bot'], 'list event')}"
+        events = counted(counts[f"{LISTS}.skipped.bot"], "list event")
+        yield f"left out {counted(bots, 'visitor')} as bots, with {events}"
 
 
 def _iso(time_ms: int) -> str:

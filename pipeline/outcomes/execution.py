@@ -36,19 +36,29 @@ def run(settings: Settings, runs: tuple[Run, ...], beam_flags: Sequence[str], st
     beam_options.check_bucket(options)
     privacy.open_rules(settings.privacy)
     start_ms, end_ms = (runs[0].start_ms, runs[-1].end_ms) if runs else (None, None)
-    asked = Asked(settings.outcome, start_ms, end_ms)
+    asked, until_ms = Asked(settings.outcome, start_ms, end_ms), _end_of_window(settings, end_ms)
     settings = settings.model_copy(update={"source": _days_after(settings, asked)})
     # Only what is read differs, so that BigQuery's tables are opened with the columns of lists, too.
     wide = settings.model_copy(update={"source": transforms.read_source(settings.source, asked)})
     store = BlockStore(beam_options.shared_folder(options, join(staging, finalize.TEMPORARY, "blocks")))
     with inputs.opened(wide) as files:
-        job = Job(settings, files, runs, asked, staging, store, compared(settings) if runs else None)
+        other = compared(settings) if runs else None
+        job = Job(settings, files, runs, asked, staging, store, other, until_ms)
         with progress.waiting(f"reading {len(files.files)} {'streams' if files.read else 'files'}"):
             result = beam_options.run(lambda pipeline: transforms.build(pipeline, job), options)
     summary = finalize.take_summary(staging)
     summary["counts"] = Counter(summary["counts"])
     _check(summary["counts"], job)
     return Result(job, summary, counters.by_step(result))
+
+
+def _end_of_window(settings: Settings, end_ms: int | None) -> int | None:
+    """Return the end of the config's window in UTC, if it is before the end of the last run."""
+    last = settings.source.end_date
+    if last is None or end_ms is None:
+        return None
+    end = datetime.datetime.combine(last + _DAY, datetime.time(), datetime.UTC)
+    return min(round(end.timestamp() * 1000), end_ms)
 
 
 def _days_after(settings: Settings, asked: Asked) -> Any:

@@ -14,6 +14,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.utils.shared import Shared
 
+from artifacts.exposures import unclicked
 from artifacts.paths import join
 from configs.settings import RatingSettings, Settings, SourceSettings
 from configs.settings.signals import Signal
@@ -63,6 +64,7 @@ class Job:
     staging: str
     store: BlockStore
     compared: OtherLists | None = None  # the lists that exposures are compared with
+    until_ms: int | None = None  # the end of the config's window, if that is before the end of the last run
 
     @property
     def shards(self) -> int:
@@ -196,10 +198,13 @@ class _Measure(beam.DoFn):
         if VIEWS in tables:
             tables[VIEWS], account = source.interactions(tables[VIEWS])
             tally.counts.update(account)
-        live = Live(
-            job.runs, self._items.items, source, job.settings.outcome, tuple(sorted(set(job.settings.evaluation.k)))
-        )
+        ks = tuple(sorted(set(job.settings.evaluation.k)))
+        live = Live(job.runs, self._items.items, source, job.settings.outcome, ks, job.until_ms)
         measure(Tables.of(**tables), live, tally)
+        if job.settings.outcome.unclicked_half_life_days is not None:
+            tally.counts["unclicked.pairs"] += tally.unclicked.num_rows
+            unclicked.write(job.staging, element[0], job.shards, tally.unclicked)
+        tally.unclicked = tally.unclicked.slice(0, 0)
         for batch in tally.items:
             for shard, part in columns.split(batch, columns.shard_of(batch.column(items.CONTENT_ID), items.SHARDS)):
                 yield beam.pvalue.TaggedOutput(_ITEMS, (shard, columns.to_bytes(part)))

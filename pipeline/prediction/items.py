@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from artifacts import factor_tables
+from artifacts.exposures.unclicked import Resting
 from artifacts.items_table import ItemsTable
 from artifacts.sparse_rows import SparseRows
 from artifacts.vocabulary import Vocabulary
@@ -68,6 +69,14 @@ class Items:
     @cached_property
     def _by_popularity(self) -> np.ndarray:
         return popularity.order(self._popularity)
+
+    @cached_property
+    def resting(self) -> Resting | None:
+        """The items that rest for visitors, None if none can."""
+        options = self._plan.options
+        if not options.unclicked or not options.unclicked_weight:
+            return None
+        return Resting.read(options.unclicked.rstrip("/"), options.unclicked_weight, self.names.ids)
 
     @cached_property
     def least_known(self) -> np.ndarray:

@@ -68,6 +68,7 @@ def write(plan: Plan, root: str, shard: int, shards: int, blocks: Iterable[Answe
             counts.update(Counter(f"rule.{rule}" for rule in block.rules))
             if block.arm:
                 counts[f"variant.{block.arm.variant or EXCLUDED}"] += len(block)
+            counts["resting"] += block.rested
             if block.explored:
                 counts["explored"] += int(block.explored.explored.sum())
             counts.update(
@@ -137,16 +138,18 @@ def recommendations(
         unknown = [name for name in plan.unknown if only is None or name in only]
         for start in range(0, len(unknown), plan.block_size):
             ids = unknown[start : start + plan.block_size]
-            left_out, rules = SparseRows.empty(len(ids)), [cold_start.POPULARITY] * len(ids)
-            best = items.popular(left_out)
+            left_out, rested = _with_resting(items, ids, SparseRows.empty(len(ids)))
+            best, rules = items.popular(left_out), [cold_start.POPULARITY] * len(ids)
             explored = _explored(plan, items, ids, best, left_out, share)
             best = explored.best if explored else best
-            yield Answers(ids, rules, items.names, best, _no_reasons(plan, best), explored=explored)
+            reasons = _no_reasons(plan, best)
+            yield Answers(ids, rules, items.names, best, reasons, explored=explored, rested=rested)
 
 
 def _recommend(plan: Plan, items: Items, block: Visitors, share: float) -> Answers:
     options, best = plan.options, Best.empty(len(block), plan.options.top_k)
     left_out = SparseRows.empty(len(block)) if options.include_seen else block.rows.left_out()
+    left_out, rested = _with_resting(items, block.ids, left_out)
     by_popularity = block.rules == cold_start.POPULARITY
     known, unknown = np.flatnonzero(~by_popularity), np.flatnonzero(by_popularity)
     if len(known):
@@ -157,7 +160,15 @@ def _recommend(plan: Plan, items: Items, block: Visitors, share: float) -> Answe
     explored = _explored(plan, items, block.ids, best, left_out, share)
     best = explored.best if explored else best
     reasons = _explain(plan, items, block, best)
-    return Answers(block.ids, block.rules.tolist(), items.names, best, reasons, explored=explored)
+    return Answers(block.ids, block.rules.tolist(), items.names, best, reasons, explored=explored, rested=rested)
+
+
+def _with_resting(items: Items, ids: Sequence[bytes], left_out: SparseRows) -> tuple[SparseRows, int]:
+    """Return what is left out of visitors' lists with the items that rest for them, and the number of these."""
+    if items.resting is None:
+        return left_out, 0
+    more = items.resting.added_to(left_out, ids)
+    return more, more.entries - left_out.entries
 
 
 def _explored(

@@ -64,6 +64,7 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
     """,
     ("outcome",): """
         outcome.predictions outcome.datasets outcome.input outcome.days outcome.list_name outcome.version_field
+        outcome.unclicked_half_life_days
         outcome.first_position outcome.click_hours outcome.attribute_to outcome.attribution_hours
         outcome.max_exposures_a_day
         nightly.outcome_nights
@@ -76,6 +77,7 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
     """,
     ("predict",): """
         prediction.kind prediction.top_k prediction.include_seen prediction.factors prediction.metric
+        prediction.unclicked prediction.unclicked_weight
         prediction.only prediction.allow prediction.block prediction.min_score prediction.max_age_days
         prediction.max_per_category prediction.explanation prediction.block_size prediction.table
         prediction.table_keeps prediction.table_days prediction.formats

@@ -157,7 +157,7 @@ class World:
             start = StartAccount(digest="d" if parent else None)
             write_output(flags["--model_dir"], "model", text, start=start)
         elif module == "pipeline.outcome":
-            _write_outcome(flags["--outcome_dir"], settings["outcome"]["predictions"], settings["source"]["end_date"])
+            write_outcome(flags["--outcome_dir"], settings["outcome"]["predictions"], settings["source"]["end_date"])
         elif module == "trainer.evaluate":
             ours = {"recall@20": {"value": 0.25, "low": 0.2, "high": 0.3}, "coverage@20": {"value": 0.5}}
             content = {"kind": "evaluation", "systems": {"WALS": ours}}
@@ -168,7 +168,7 @@ class World:
         return 0
 
 
-def _write_outcome(root: str, predictions: Sequence[str], day: str) -> None:
+def write_outcome(root: str, predictions: Sequence[str], day: str) -> None:
     """Write an outcome with as many exposures as there are versions, a tenth of which are clicked."""
     size = len(predictions)
     ctr = Estimate(value=0.1, low=0.05, high=0.2)

@@ -33,6 +33,7 @@ class Live:
     source: Source
     options: OutcomeSettings
     ks: tuple[int, ...]
+    until_ms: int | None = None  # the time at which an exposure counts whole; None is the end of the last run
 
     @property
     def settings(self) -> SourceSettings:

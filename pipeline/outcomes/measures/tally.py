@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from artifacts.exposures.unclicked import SCHEMA as UNCLICKED
+
 BUCKETS = 512  # of visitors, which resampling draws whole
 EXAMPLES = 4  # of a version with a hit, and as many without
 Key = tuple[str, ...]  # version, figure, kind of group, group
@@ -20,6 +22,7 @@ class Tally:
     def __init__(self) -> None:
         self.sums: dict[Key, np.ndarray] = {}
         self.counts: Counter[str] = Counter()
+        self.unclicked = UNCLICKED.empty_table()  # of one shard, not added up
         self.items: list[pa.RecordBatch] = []  # columns of pipeline.outcomes.measures.items.ITEMS
         self.examples: dict[tuple[str, bool], list[Drawn]] = {}  # by version, and whether they have a hit
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from artifacts.exposures.unclicked import SCHEMA as UNCLICKED
 from artifacts.names import AMOUNT, DAY_MS, TIME_MS
 from pipeline.outcomes.events.rows import (
     CART,
@@ -101,6 +102,8 @@ def _touched(exposures: Exposures, clicks: Moments, shard: Shard, live: Live, ta
     _add_shown(shard, live, exposures, clicked, tally)
     variants.add_shown(shard, live, exposures.run, exposures.visitor, clicked, tally)
     compared.measure(shard, live, exposures.run, exposures.place, clicked, tally)
+    if (half_life := live.options.unclicked_half_life_days) is not None:
+        tally.unclicked = _unclicked(shard, exposures, clicked, live.until_ms or live.runs[-1].end_ms, half_life)
     if live.options.attribute_to == "exposure":
         return Touched(exposures, exposures.moments, np.arange(len(exposures.run)))
     return Touched(exposures, clicks.take(np.flatnonzero(found)), of_click[found])
@@ -203,6 +206,25 @@ def _add_shown(shard: Shard, live: Live, exposures: Exposures, clicked: np.ndarr
         codes = items.codes_of(shard.items)[each]
         for kind, groups in (("category", items.categories), ("age", items.ages)):
             tally.add_groups((run.version, SHOWN, kind), groups.names, items.group(groups, codes), buckets, columns)
+
+
+def _unclicked(
+    shard: Shard, exposures: Exposures, clicked: np.ndarray, until_ms: int, half_life_days: float
+) -> pa.Table:
+    """Return the pairs of visitor and item without a click, and their exposures, which count less with their age.
+
+    until_ms: the time at which an exposure counts as one.
+    """
+    pairs, place = np.unique(exposures.moments.pairs, return_inverse=True)
+    ages = np.maximum(until_ms - exposures.moments.times_ms, 0) / (half_life_days * DAY_MS)
+    numbers = np.bincount(place, np.exp2(-ages), len(pairs))
+    kept = np.flatnonzero(np.bincount(place, clicked, len(pairs)) == 0)
+    first = np.full(len(pairs), -1)
+    first[place] = np.arange(len(place))
+    rows = first[kept]
+    codes = (shard.visitors, exposures.visitor), (shard.items, exposures.item)
+    ids = [names.take(pa.array(of_row[rows])) for names, of_row in codes]
+    return pa.table([*ids, pa.array(numbers[kept].astype(np.float32))], schema=UNCLICKED)
 
 
 def _add_due(shard: Shard, live: Live, touched: Touched, following: Following, tally: Tally) -> None:

@@ -118,6 +118,7 @@ def _counts(counts: Counter[str], plan: Plan) -> dict[str, int]:
         options.kind: counts["entries"],
         **_of_new_items(counts, plan),
         **({"explored": counts["explored"]} if plan.exploration.share else {}),
+        **({"items_resting": counts["resting"]} if options.unclicked_weight else {}),
         f"{asked}_with_fewer": counts["with_fewer"],
         f"{asked}_without": counts["without"],
     }

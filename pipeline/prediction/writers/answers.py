@@ -111,6 +111,7 @@ class Answers:
     reasons: Reasons | None = None  # the explanations, if the job asks for them
     arm: Arm | None = None  # the variant that is answered, if there is an experiment
     explored: Explored | None = None  # the propensities, of recommendations
+    rested: int = 0  # items that are left out because they were shown and not clicked
 
     def __len__(self) -> int:
         return len(self.asked)

@@ -53,7 +53,7 @@ class World:
             event("v1", "view_item", ms(8, 4), {"item_id": "c2"}),  # the window's end
         ]
         write_export(root, self.events + self.odd)
-        self.settings = settings(root)
+        self.settings = settings(root, unclicked_half_life_days=2)
         self.manifest, outcome = measured(self.settings)
         self.figures, self.together = outcome.versions["monday"], outcome.together
         self.root, self.had = root, self._had(Dataset(str(root / "dataset")))
@@ -219,6 +219,29 @@ def test_purchases_are_due_to_the_last_click_within_a_day(world):
     assert (
         world.manifest.counts["purchases.read"] > world.manifest.counts["purchases.attributed"] == sum(number.values())
     )
+
+
+def test_exposures_without_a_click_are_listed(world):
+    """A pair that was clicked is not; an exposure counts half with each two days before the window's end."""
+    clicked = {
+        (row["user_pseudo_id"], item["item_id"])
+        for row in world.events + world.odd
+        if row["event_name"] == "select_item"
+        for item in row["items"]
+    }
+    expected, seen, end_ms = defaultdict(float), set(), FIRST_MS + 7 * 86_400_000
+    for row in world.events + world.odd:
+        for item in row["items"] if row["event_name"] == "view_item_list" else ():
+            pair, at = (row["user_pseudo_id"], item["item_id"]), int(row["event_timestamp"]) // 1000
+            if pair not in clicked and (pair, at) not in seen:
+                expected[pair] += 0.5 ** ((end_ms - at) / 86_400_000 / 2)
+                seen.add((pair, at))
+    tables = [pq.read_table(path) for path in Path(world.settings.outcome_dir).glob("unclicked-*")]
+    rows = [row for table in tables for row in table.to_pylist()]
+    found = {(row["visitorId"].decode(), row["contentId"].decode()): row["number"] for row in rows}
+    assert found == {pair: pytest.approx(number, rel=1e-5) for pair, number in expected.items()}
+    assert world.manifest.counts["unclicked.pairs"] == len(found) > 100
+    assert all(name in world.manifest.other_files for name in (f"unclicked-00000-of-0000{len(tables)}.parquet",))
 
 
 def test_all_rows_left_out_are_counted(world):

@@ -20,6 +20,7 @@ from pipeline.prediction.writers.parquet import table_schema
 from ranking.experiments import promoted
 from ranking.experiments.assignment import Experiment
 from tests.support.exports import PLAIN_RUNNER
+from tests.support.exposures import written
 from tests.support.predicted import make_world, write_model
 
 FORMATS = ["jsonl", "parquet"]
@@ -198,3 +199,21 @@ def test_a_variant_of_another_dataset_is_one_line(world, tmp_path):
 def test_exploration_and_a_limit_on_categories_do_not_go_together(world):
     with pytest.raises(ValueError, match=r"exploration\.share leaves prediction\.max_per_category aside"):
         world.settings(exploration={"share": 0.1}, max_per_category=2)
+
+
+def test_items_that_were_shown_and_not_clicked_rest(world):
+    """Only for their visitor; the rest of the list moves up, also where popularity answers."""
+    before, _ = world.lists("all", formats=FORMATS)
+    visitors = list(before)
+    shown = {visitor: [one["contentId"] for one in before[visitor]["recommendations"]] for visitor in visitors}
+    worn = {visitor: shown[visitor][:2] for visitor in visitors[::2]}
+    rows = [(visitor.encode(), item.encode(), 5.0) for visitor, items in worn.items() for item in items]
+    root = written(world.root / "outcome", rows, [(visitors[1].encode(), b"c0", 4.9)])
+    after, manifest = world.lists("rested", unclicked=root, unclicked_weight=0.2)
+    assert manifest["counts"]["items_resting"] == len(rows)
+    for visitor in visitors:
+        found = [one["contentId"] for one in after[visitor]["recommendations"]]
+        assert not set(worn.get(visitor, ())) & set(found)
+        kept = [item for item in shown[visitor] if item not in worn.get(visitor, ())]
+        assert found[: len(kept)] == kept
+    assert {line["rule"] for line in before.values()} > {"popularity"}
