@@ -10,7 +10,7 @@ from artifacts.paths import Nights
 from configs.settings import Settings
 from nightly.runs import live, outputs, record
 from nightly.runs.record import Record
-from nightly.steps import commands
+from nightly.steps import commands, selection
 
 
 def open_attempt(
@@ -90,4 +90,4 @@ def version_of(run: Record, settings: Settings) -> LiveVersion:
 
 def _identity(settings: Settings, tables: list[InputTable]) -> str:
     """Return a digest of everything that changes what a night puts live."""
-    return digest_of([[table.model_dump() for table in tables], commands.select(settings, commands.SETTINGS)])
+    return digest_of([[table.model_dump() for table in tables], selection.select(settings, commands.SETTINGS)])

@@ -97,6 +97,19 @@ class Comparison(Part):
     median: tuple[float | None, float | None]
 
 
+class RecommendedAccount(Part):
+    """Interest after clicks on recommendations, in occurrences of signals, before it is weighed."""
+
+    clicks: int
+    interest: int  # all of it, of humans and bots
+    after_clicks: int
+
+    @property
+    def share(self) -> float:
+        """The share of all interest."""
+        return self.after_clicks / max(self.interest, 1)
+
+
 class DatasetManifest(Manifest):
     """The manifest of a dataset."""
 
@@ -113,6 +126,7 @@ class DatasetManifest(Manifest):
     capped_at_max_dwell: int
     # interactions with an item that may be recommended again; null if no signal allows it
     recommended_again: int | None = None
+    recommended: RecommendedAccount | None = None  # null unless source.recommended tells it apart
     median: float | None  # of the amounts, in ms for a dwell; null if the ratings need none
     days: Days
     shards: dict[str, int]  # number of files of each side, by the prefix of their names

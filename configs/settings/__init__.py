@@ -14,7 +14,7 @@ from configs.settings.prediction import (
     VariantSettings,
 )
 from configs.settings.run import Settings, load_settings, resolve
-from configs.settings.signals import PageSettings, Signal
+from configs.settings.signals import PageSettings, RecommendedSettings, Signal
 from configs.settings.source import BIGQUERY, CsvSettings, SourceSettings
 from configs.settings.training import (
     ColdStartSettings,

@@ -160,6 +160,20 @@ class PageSettings(Section):
     """RE2 expression whose first group is the item's id, e.g. /article/([0-9]+); other pages are not items."""
 
 
+class RecommendedSettings(Section):
+    """Interest after a click on a recommendation, told from other interest, so that a model can be kept from feeding on
+    itself.
+    """
+
+    list_name: str | None = None
+    """Name or id of the list in which the site shows recommendations, as in outcome.list_name; unset tells nothing
+    apart."""
+    hours: PositiveFloat = 24
+    """Hours after a click in this list in which interest of the visitor in the item counts as due to it."""
+    weight: float = Field(1, ge=0, le=1)
+    """Factor of what such interest counts; 1 only counts how much there is, 0 leaves it out."""
+
+
 class Preset(NamedTuple):
     """Settings of `source` that fit one kind of property."""
 

@@ -14,6 +14,7 @@ from configs.settings.signals import (
     PRESETS,
     PageSettings,
     PresetName,
+    RecommendedSettings,
     Signal,
     problems_of_attributes,
     problems_of_user_attributes,
@@ -76,6 +77,8 @@ class SourceSettings(Section):
     page: PageSettings = PageSettings()
     """Rules that make one item of all URLs of a page: same_hosts, keep_host, keep_parameters, lower_case_path, include,
     exclude, pattern."""
+    recommended: RecommendedSettings = RecommendedSettings()
+    """GA: interest after a click on a recommendation: list_name, hours, weight."""
     attributes: dict[str, str] | None = None
     """GA: columns of items.parquet and their fields, e.g. {title: items.item_name}. Unset is that of the preset."""
     attribute_rule: Literal["last", "most_frequent"] = "last"
@@ -221,7 +224,7 @@ class SourceSettings(Section):
         if self.kind == "table":
             given = {"preset": bool(self.preset), "signals": bool(self.signals), "attributes": bool(self.attributes)}
             given["user_attributes"] = bool(self.user_attributes)
-            given["page"] = self._has_page_rules
+            given["page"], given["recommended"] = self._has_page_rules, bool(self.recommended.list_name)
             yield from (
                 f"{name} is for exports of Google Analytics, not for kind table" for name, on in given.items() if on
             )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import abc
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from artifacts import checksums, storage
+from artifacts import storage
 from artifacts.checksums import digest_of
 from artifacts.manifests import (
     DatasetManifest,
@@ -23,25 +23,12 @@ from artifacts.manifests import (
 from artifacts.manifests.outcome import ONLINE
 from artifacts.paths import Dataset, Night, OutcomeFiles
 from artifacts.storage import locks
-from configs.settings import BIGQUERY, Settings
+from configs.settings import Settings
 from nightly import inputs
 from nightly.runs import outputs
 from nightly.steps.process import GRACE_SECONDS
+from nightly.steps.selection import checksum_of, select
 
-# Settings that name a file whose bytes change an output.
-FILES = (
-    "privacy.deleted_visitors",
-    "training.row_weights_file",
-    "training.col_weights_file",
-    "prediction.only",
-    "prediction.allow",
-    "prediction.block",
-    "experiment.exclude",
-    "experiment.promoted",
-    "catalogue",
-    "added_items",
-    "user_catalogue",
-)
 _LEASE_SECONDS = 360.0  # a lock on gs:// lapses sooner if nobody renews it
 
 
@@ -205,7 +192,7 @@ class Evaluate(Step):
         model = {"model": outputs.model_digest(plan.night.model)}
         if not any(ONLINE in rule for rule in plan.settings.nightly.require):
             return model
-        return model | {ONLINE: _checksum(OutcomeFiles(plan.night.outcome).figures)}
+        return model | {ONLINE: checksum_of(OutcomeFiles(plan.night.outcome).figures)}
 
 
 class RefitPreprocess(Preprocess):
@@ -259,7 +246,7 @@ class Predict(Step):
 
     def inputs(self, plan: Plan) -> Any:
         if self._rests(plan):
-            outcome = _checksum(OutcomeFiles(plan.night.outcome).figures)
+            outcome = checksum_of(OutcomeFiles(plan.night.outcome).figures)
             return {"model": outputs.model_digest(live_model(plan.settings, plan.night)), "outcome": outcome}
         return {"model": outputs.model_digest(live_model(plan.settings, plan.night))}
 
@@ -277,28 +264,3 @@ SETTINGS = frozenset({"nightly.refit"}).union(*(step.settings for step in STEPS 
 def live_model(settings: Settings, night: Night) -> str:
     """Return the directory of the model that goes live."""
     return night.refit_model if settings.nightly.refit else night.model
-
-
-def select(settings: Settings, keys: Collection[str]) -> dict[str, Any]:
-    """Return the values of sections and of dotted keys as JSON, and the checksums of the files that they name."""
-    tree = settings.model_dump(mode="json")
-    del tree["training"]["warm_start"]  # the night sets it to the live model, whatever the config has
-    paths = {key: _value(tree, key) for key in FILES if key.partition(".")[0] in keys}
-    # A table is among a step's inputs.
-    files = {key: path for key, path in paths.items() if path and not path.startswith(BIGQUERY)}
-    checksums_of_files = {key: _checksum(path) for key, path in files.items()}
-    return {key: _value(tree, key) for key in keys} | {"files": checksums_of_files}
-
-
-def _value(tree: dict[str, Any], dotted: str) -> Any:
-    for part in dotted.split("."):
-        tree = tree[part]
-    return tree
-
-
-def _checksum(path: str) -> str | None:
-    """Return the checksum of a file, None if it cannot be read; the command then reports the error."""
-    try:
-        return checksums.describe(path).crc32c
-    except OSError:
-        return None

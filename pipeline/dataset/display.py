@@ -25,6 +25,10 @@ def show(root: str, manifest: DatasetManifest) -> None:
         rows += [(f"split: {name.replace('_', ' ')}", value) for name, value in manifest.split]
     if manifest.recommended_again is not None:
         rows.append(("may be recommended again", manifest.recommended_again))
+    if found := manifest.recommended:
+        weight = manifest.settings.source.recommended.weight
+        share = f"{found.after_clicks:,} of {found.interest:,}, {found.share:.1%}, weighed {weight:g}"
+        rows.append(("interest after clicks on recommendations", share))
     rows += [(f"rejected: {reason}", count) for reason, count in manifest.rejected.items()]
     rows += [(f"skipped: {reason}", count) for reason, count in manifest.skipped.items()]
     rows += [(f"CSV files: {dialect}", count) for dialect, count in manifest.csv_dialects.items()]
@@ -43,6 +47,9 @@ def show(root: str, manifest: DatasetManifest) -> None:
 
 def _remarks(manifest: DatasetManifest) -> Iterator[str]:
     """Yield a line per thing that is probably not meant."""
+    if manifest.recommended and not manifest.recommended.clicks:
+        name = manifest.settings.source.recommended.list_name
+        yield f"the export has no click in the list {name} (source.recommended); wals outcome --lists shows its lists"
     if manifest.catalogue and not manifest.catalogue["items"]:
         yield "no item of the dataset is in the catalogue: write its contentIds as in the export"
     if manifest.user_catalogue and not manifest.user_catalogue["visitors"]:

@@ -9,12 +9,19 @@ from dataclasses import dataclass
 
 from artifacts import checksums, storage
 from artifacts.checksums import FileDescription
-from artifacts.manifests import DatasetCounts, DatasetManifest, DatasetSections, Days, SplitAccount
+from artifacts.manifests import (
+    DatasetCounts,
+    DatasetManifest,
+    DatasetSections,
+    Days,
+    RecommendedAccount,
+    SplitAccount,
+)
 from artifacts.names import HELD_OUT, ITEM, USER, VIEW_DAYS
 from artifacts.paths import Dataset
 from artifacts.privacy import key_name
 from artifacts.vocabulary import iterate_ids
-from configs.settings import PrivacySettings, Settings
+from configs.settings import PrivacySettings, Settings, SourceSettings
 from pipeline.beam.finalize import Summary
 from pipeline.dataset import comparison, dataset_statistics
 from pipeline.dataset.checks import by_reason, check_counts, days_seen, unread_events
@@ -22,7 +29,7 @@ from pipeline.dataset.features import account
 from pipeline.dataset.features.choice import Choice
 from pipeline.dataset.grouping import SIDES, Sizes
 from pipeline.dataset.row_files import AGAIN_PAIRS
-from pipeline.interactions import splits
+from pipeline.interactions import recommended, splits
 from pipeline.sources import privacy
 from pipeline.sources.input_files import Input
 from pipeline.sources.table import DIALECT
@@ -74,6 +81,7 @@ class Job:
             split=_split_account(counts, settings),
             capped_at_max_dwell=counts["pairs.capped_at_max_dwell"],
             recommended_again=counts[AGAIN_PAIRS] if settings.source.recommends_again else None,
+            recommended=_recommended(counts, settings.source),
             median=summary["median"],
             days=Days(**days_seen(counts)),
             shards={side: sum(name.startswith(side) for name in files) for side in sides},
@@ -123,6 +131,14 @@ def _found_of_list(counts: Counter[str], settings: PrivacySettings) -> dict[str,
         return None
     found = sum(name.startswith(privacy.DELETED_LINE) for name in counts)
     return {"lines": len(set(privacy.rules(settings)[1].values())), "found": found}
+
+
+def _recommended(counts: Counter[str], source: SourceSettings) -> RecommendedAccount | None:
+    """Return how much interest follows clicks on recommendations."""
+    if not source.recommended.list_name:
+        return None
+    names = (recommended.CLICKS, recommended.WHOLE, recommended.AFTER)
+    return RecommendedAccount(**{name.partition(".")[2]: counts[name] for name in names})
 
 
 def _split_account(counts: Counter[str], settings: Settings) -> SplitAccount:

@@ -14,9 +14,9 @@ from artifacts.names import OUTCOME
 from artifacts.paths import OutcomeFiles
 from configs.nouns import counted
 from pipeline.beam import finalize
-from pipeline.outcomes.events.rows import LISTS
 from pipeline.outcomes.experiments import display as experiments
 from pipeline.outcomes.transforms import Job
+from pipeline.sources.lists.rows import LISTS
 
 _LISTS = 100  # that the manifest names, those with the most exposures
 

@@ -14,10 +14,11 @@ from pipeline.beam import counters, finalize, progress
 from pipeline.beam import options as beam_options
 from pipeline.beam.block_store import BlockStore
 from pipeline.outcomes import transforms
-from pipeline.outcomes.events.rows import Asked
 from pipeline.outcomes.live.runs import Run, compared
 from pipeline.outcomes.transforms import Job
 from pipeline.sources import inputs, privacy
+from pipeline.sources.lists import reading
+from pipeline.sources.lists.rows import Asked
 
 _DAY = datetime.timedelta(days=1)
 
@@ -39,7 +40,7 @@ def run(settings: Settings, runs: tuple[Run, ...], beam_flags: Sequence[str], st
     asked, until_ms = Asked(settings.outcome, start_ms, end_ms), _end_of_window(settings, end_ms)
     settings = settings.model_copy(update={"source": _days_after(settings, asked)})
     # Only what is read differs, so that BigQuery's tables are opened with the columns of lists, too.
-    wide = settings.model_copy(update={"source": transforms.read_source(settings.source, asked)})
+    wide = settings.model_copy(update={"source": reading.wide(settings.source, asked)})
     store = BlockStore(beam_options.shared_folder(options, join(staging, finalize.TEMPORARY, "blocks")))
     with inputs.opened(wide) as files:
         other = compared(settings) if runs else None

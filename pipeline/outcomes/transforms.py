@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
 
 import apache_beam as beam
 import pyarrow as pa
@@ -16,15 +15,12 @@ from apache_beam.utils.shared import Shared
 
 from artifacts.exposures import unclicked
 from artifacts.paths import join
-from configs.settings import RatingSettings, Settings, SourceSettings
-from configs.settings.signals import Signal
+from configs.settings import RatingSettings, Settings
 from pipeline.beam import finalize
 from pipeline.beam.block_store import BlockStore
 from pipeline.beam.counters import StepCounter
 from pipeline.interactions import columns
 from pipeline.outcomes import figures
-from pipeline.outcomes.events import ga4, ga360
-from pipeline.outcomes.events.rows import Asked
 from pipeline.outcomes.live import lists
 from pipeline.outcomes.live.items import Items
 from pipeline.outcomes.live.runs import OtherLists, Run
@@ -34,6 +30,8 @@ from pipeline.outcomes.measures.tally import Tally
 from pipeline.sources import privacy
 from pipeline.sources.input_files import Input
 from pipeline.sources.items.pages import PageRules
+from pipeline.sources.lists import reading
+from pipeline.sources.lists.rows import Asked
 from pipeline.sources.select import source_of
 from pipeline.sources.source import Source
 
@@ -41,16 +39,6 @@ VIEWS, EVENTS, PREDICTED, HAD = "views", "events", "predicted", "had"
 _COUNTS, _ITEMS = "counts", "items"
 _SHARD_BYTES = 1 << 22  # of input, which is compressed, per shard, so that a worker has one in its memory
 _MAX_SHARDS = 4096
-_OF_LISTS: dict[str, tuple[ModuleType, Signal]] = {
-    "ga4": (
-        ga4,
-        Signal(
-            event=("view_item_list", "view_promotion", "select_item", "select_promotion", "add_to_cart", "purchase"),
-            item="items.item_id",
-        ),
-    ),
-    "ga360": (ga360, Signal(event=("click", "add_to_cart", "purchase"), item="product.productSKU")),
-}
 
 
 @dataclass(frozen=True)
@@ -75,16 +63,6 @@ class Job:
     def source(self) -> Source:
         """Return the source, whose rules say what a visitor came for."""
         return source_of(self.settings.source, self.settings.rating)
-
-
-def read_source(source: SourceSettings, asked: Asked) -> SourceSettings:
-    """Return a source that also reads the fields and the events of lists; a table has none."""
-    if source.kind not in _OF_LISTS:
-        return source
-    module, signal = _OF_LISTS[source.kind]
-    more = {f"list_{number}": field for number, field in enumerate(module.fields(source, asked))}
-    signals, attributes = (*source.all_signals, signal), {**source.item_attributes, **more}
-    return source.model_copy(update={"signals": signals, "attributes": attributes})
 
 
 def build(pipeline: beam.Pipeline, job: Job) -> None:
@@ -136,8 +114,8 @@ class _ReadExport(_Reader):
         super().__init__(job, "read")
         source = job.settings.source
         self._source = job.source()
-        self._read = source_of(read_source(source, job.asked), RatingSettings(), read=job.files.read).read
-        self._lists = _OF_LISTS[source.kind][0] if source.kind in _OF_LISTS else None
+        self._read = source_of(reading.wide(source, job.asked), RatingSettings(), read=job.files.read).read
+        self._lists = reading.module_of(source)
         self._rules = PageRules(source.page, source.page_parameters)
 
     def process(self, path: str) -> Iterator[object]:

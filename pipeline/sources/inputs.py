@@ -15,6 +15,7 @@ from configs.settings import Settings
 from pipeline.sources import privacy
 from pipeline.sources.input_files import Input, match_files
 from pipeline.sources.items import catalogue
+from pipeline.sources.lists.reading import Clicks
 from pipeline.sources.select import source_of
 
 
@@ -29,8 +30,14 @@ def opened(settings: Settings, keep: bool = False) -> Iterator[Input]:
         return
     from pipeline.sources.bigquery import source  # Google's clients take a second to import
 
-    with source.opened(settings, keep) as stream_input:
+    with source.opened(_with_lists(settings), keep) as stream_input:
         yield stream_input
+
+
+def _with_lists(settings: Settings) -> Settings:
+    """Return settings whose source reads the lists of the export, too, if it tells clicks in one apart."""
+    clicks = Clicks.of(settings.source)
+    return settings.model_copy(update={"source": clicks.wide()}) if clicks else settings
 
 
 def check(settings: Settings) -> None:
@@ -47,7 +54,7 @@ def describe(settings: Settings) -> str:
     if settings.source.in_bigquery:
         from pipeline.sources.bigquery import source
 
-        return source.describe(settings)
+        return source.describe(_with_lists(settings))
     files = match_files(settings.source)
     more = [f"and {len(files.files) - 10} more"] if len(files.files) > 10 else []
     return "\n".join(

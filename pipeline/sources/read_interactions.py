@@ -18,14 +18,15 @@ import pyarrow as pa
 from configs.settings import PrivacySettings, RatingSettings, SourceSettings, SplitSettings
 from pipeline.beam.block_store import BlockStore
 from pipeline.beam.counters import TALLY, StepCounter
-from pipeline.interactions import amounts, columns, sessions, splits
+from pipeline.interactions import amounts, columns, recommended, sessions, splits
 from pipeline.interactions.blocks import interactions_in, make_blocks
 from pipeline.interactions.splits import Division
 from pipeline.sources import privacy
 from pipeline.sources.input_files import Input
 from pipeline.sources.items import attributes
+from pipeline.sources.lists.reading import Clicks
 from pipeline.sources.select import source_of
-from pipeline.sources.source import Source
+from pipeline.sources.source import Read, Source
 
 REJECTS, COUNTS, HELD_OUT, ATTRIBUTES, VISITORS = "rejects", "counts", "held_out", "attributes", "visitors"
 
@@ -132,11 +133,18 @@ class _ReadFile(beam.DoFn):
     def __init__(self, source: Source, privacy: PrivacySettings, shards: int, store: BlockStore):
         self._source, self._privacy, self._shards, self._store = source, privacy, shards, store
         self._counter = StepCounter("read")
+        self._clicks = Clicks.of(source.settings)
+        # The files are read with the fields of lists, too; BigQuery's streams are opened with them.
+        self._read = source.read if self._clicks is None else self._wide(self._clicks)
+
+    def _wide(self, clicks: Clicks) -> Read:
+        read = self._source.read if self._source.is_stream else None
+        return source_of(clicks.wide(), RatingSettings(), read=read).read
 
     def process(self, path: str) -> Iterator[object]:
         counts: Counter[str] = Counter()
         values, of_visitors = list[pa.RecordBatch](), list[pa.RecordBatch]()
-        for raw in self._source.read(path):
+        for raw in self._read(path):
             # Ids are hashed, and deleted visitors left out, before anything else sees them.
             extract = privacy.protect(self._source.extract(raw, path), self._privacy, self._source.by_visit)
             counts.update(extract.counts)
@@ -150,13 +158,21 @@ class _ReadFile(beam.DoFn):
                 if sum(batch.num_rows for batch in of_visitors) > _MAX_VALUES:
                     yield from self._added_up(VISITORS, of_visitors, self._shards)
                     of_visitors = []
-            rows = self._source.shrink(extract.table)
-            for shard, part in columns.split(rows, columns.shard_of(rows.column(0), self._shards)):
-                yield shard, self._store.put(part, self._counter)
+            if self._clicks is None:
+                yield from self._by_shard(self._source.shrink(extract.table))
+            else:
+                clicks = privacy.protect(self._clicks.extract(raw), self._privacy, self._source.by_visit)
+                counts.update(clicks.counts)
+                yield from self._by_shard(extract.table)
+                yield from self._by_shard(recommended.as_rows(clicks.table, extract.table.schema))
         yield from self._added_up(ATTRIBUTES, values, _ITEM_SHARDS)
         yield from self._added_up(VISITORS, of_visitors, self._shards)
         yield beam.pvalue.TaggedOutput(COUNTS, counts)
         TALLY["files"] += 1
+
+    def _by_shard(self, rows: pa.RecordBatch) -> Iterator[tuple[int, bytes]]:
+        for shard, part in columns.split(rows, columns.shard_of(rows.column(0), self._shards)):
+            yield shard, self._store.put(part, self._counter)
 
     @staticmethod
     def _added_up(tag: str, values: list[pa.RecordBatch], shards: int) -> Iterator[beam.pvalue.TaggedOutput]:
@@ -197,7 +213,13 @@ class _Combine(beam.DoFn):
         return Division(train, held_out, counts + account)
 
     def _interactions(self, references: Iterable[bytes], rejects: list[bytes]) -> tuple[pa.Table, Counter[str]]:
-        interactions, counts = self._source.interactions(self._store.get(references))
+        rows, settings = self._store.get(references), self._source.settings.recommended
+        if settings.list_name:
+            rows, clicks = recommended.apart(rows)
+        interactions, counts = self._source.interactions(rows)
+        if settings.list_name:
+            interactions, of_clicks = recommended.weigh(interactions, clicks, settings)
+            counts += of_clicks
         kept, lines, account = self._source.without_bots(interactions)
         rejects += lines
         return kept, counts + account

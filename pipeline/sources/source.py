@@ -44,6 +44,11 @@ class Source(ABC):
         return other
 
     @property
+    def is_stream(self) -> bool:
+        """Return whether streams of BigQuery are read, and not files."""
+        return self._label is not None
+
+    @property
     def by_visit(self) -> bool:
         """Return whether a visitorId is `visitor-visitNumber`."""
         return self.settings.kind == "ga360" and self.settings.visitor_key == "visit"

@@ -14,7 +14,8 @@ from artifacts.paths import Night
 from configs.settings import Settings, Signal
 from configs.settings.section import keys_of, section_of
 from nightly import attempt
-from nightly.steps.commands import FILES, NAMES, STEPS, Plan
+from nightly.steps.commands import NAMES, STEPS, Plan
+from nightly.steps.selection import FILES
 from tests.support.nights import write_output
 
 # A setting that is not in this table fails the test: decide which steps it repeats, and add it to the right line.
@@ -31,6 +32,7 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         source.page.same_hosts source.page.keep_host source.page.keep_parameters source.page.keep_fragment
         source.page.lower_case_path
         source.page.include source.page.exclude source.page.pattern
+        source.recommended.list_name source.recommended.hours source.recommended.weight
         rating.kind rating.preset rating.scale rating.cap rating.epsilon rating.ordinal rating.weight
         rating.half_life_days
         privacy.hash_key_file privacy.hash_key_env privacy.deleted_visitors

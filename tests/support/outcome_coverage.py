@@ -18,8 +18,6 @@ from pipeline.demo.lists.deeds import List, Site
 from pipeline.demo.lists.habits import Habits, draw
 from pipeline.demo.sample.rows import Row
 from pipeline.outcomes import figures
-from pipeline.outcomes.events import ga4, ga360
-from pipeline.outcomes.events.rows import Asked
 from pipeline.outcomes.live.items import Groups, Items
 from pipeline.outcomes.live.lists import PREDICTED
 from pipeline.outcomes.live.runs import Run
@@ -28,6 +26,8 @@ from pipeline.outcomes.measures.tally import Tally
 from pipeline.outcomes.transforms import measure
 from pipeline.readers.records import RawBatch
 from pipeline.sources.items.pages import PageRules
+from pipeline.sources.lists import ga4, ga360
+from pipeline.sources.lists.rows import Asked
 from pipeline.sources.select import source_of
 from pipeline.sources.source import Source
 

@@ -14,11 +14,11 @@ from artifacts.names import CONTENT_ID, DAY_MS, TIME_MS, VISITOR_ID
 from configs.settings import OutcomeSettings, SourceSettings
 from pipeline.interactions import sessions, splits
 from pipeline.interactions.columns import ID
-from pipeline.outcomes.events.rows import EXPOSURE, KIND, ROWS
 from pipeline.outcomes.live.items import Items
 from pipeline.outcomes.live.lists import HAD, PREDICTED
 from pipeline.outcomes.live.runs import Run
 from pipeline.outcomes.measures.tally import BUCKETS, Tally
+from pipeline.sources.lists.rows import EXPOSURE, KIND, ROWS
 from pipeline.sources.source import Source
 
 _SEED = 7  # of the buckets

@@ -9,7 +9,13 @@ import pyarrow as pa
 
 from artifacts.exposures.unclicked import SCHEMA as UNCLICKED
 from artifacts.names import AMOUNT, DAY_MS, TIME_MS
-from pipeline.outcomes.events.rows import (
+from pipeline.interactions.matching import Moments, firsts, last_before
+from pipeline.outcomes.live.lists import RANK, RULE, RUN
+from pipeline.outcomes.measures import compared, variants
+from pipeline.outcomes.measures import items as of_items
+from pipeline.outcomes.measures.shard import Live, Shard
+from pipeline.outcomes.measures.tally import Tally
+from pipeline.sources.lists.rows import (
     CART,
     CLICK,
     EXPOSURE,
@@ -22,12 +28,6 @@ from pipeline.outcomes.events.rows import (
     VALUE,
     VERSION,
 )
-from pipeline.outcomes.live.lists import RANK, RULE, RUN
-from pipeline.outcomes.measures import compared, variants
-from pipeline.outcomes.measures import items as of_items
-from pipeline.outcomes.measures.matching import Moments, firsts, last_before
-from pipeline.outcomes.measures.shard import Live, Shard
-from pipeline.outcomes.measures.tally import Tally
 
 SHOWN, DUE = "shown", "due"  # figures
 CELL, DAY = "cell", "day"  # groups of the first: by rule and rank, and by day

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs.settings import OutcomeSettings, RatingSettings, SourceSettings
-from pipeline.outcomes.events import ga4, ga360
-from pipeline.outcomes.events.rows import Asked
-from pipeline.outcomes.transforms import read_source
 from pipeline.sources.items.pages import PageRules
+from pipeline.sources.lists import ga4, ga360
+from pipeline.sources.lists.reading import wide as read_source
+from pipeline.sources.lists.rows import Asked
 from pipeline.sources.select import source_of
 from tests.support.exports import SHARED, write_ndjson
 from tests.support.outcomes import NAME, event, ms, shown

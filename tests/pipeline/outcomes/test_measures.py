@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from configs.settings import OutcomeSettings, RatingSettings, SourceSettings
 from pipeline.demo.lists.deeds import List
+from pipeline.interactions.matching import Moments, firsts, last_before
 from pipeline.interactions.sessions import INTERACTIONS
 from pipeline.outcomes.live.lists import HAD
 from pipeline.outcomes.measures import positions
-from pipeline.outcomes.measures.matching import Moments, firsts, last_before
 from pipeline.outcomes.measures.shard import Tables
 from pipeline.outcomes.measures.tally import BUCKETS, Tally
 from pipeline.sources.select import source_of

@@ -14,12 +14,12 @@ from configs.errors import UserError
 from configs.settings import BigQuerySettings, OutcomeSettings
 from pipeline.inspection import inspection
 from pipeline.inspection.sampling import tables
-from pipeline.outcomes.events import ga4, ga360
-from pipeline.outcomes.events.rows import Asked
-from pipeline.outcomes.transforms import read_source
 from pipeline.sources import inputs
 from pipeline.sources.bigquery import source as bigquery_source
 from pipeline.sources.items.pages import PageRules
+from pipeline.sources.lists import ga4, ga360
+from pipeline.sources.lists.reading import wide as read_source
+from pipeline.sources.lists.rows import Asked
 from pipeline.sources.select import source_of
 from tests.support.bigquery_server import PROJECT, SCHEMAS, relaying_streams, settings
 from tests.support.exports import SHARED, START, event, hit, interactions, session, write_ndjson

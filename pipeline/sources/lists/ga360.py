@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 
 from configs.settings import SourceSettings
-from pipeline.outcomes.events.rows import CART, CLICK, EXPOSURE, NOTHING, PURCHASE, Asked, Found, extract, item_field
 from pipeline.readers.records import RawBatch
 from pipeline.sources import columns, times
 from pipeline.sources.extract import Extract, Ledger, known_ids
@@ -14,6 +13,7 @@ from pipeline.sources.ga360 import visits_of
 from pipeline.sources.hits.fields import Hits
 from pipeline.sources.hits.schema import IS_CLICK, IS_IMPRESSION, LIST_POSITION, REVENUE
 from pipeline.sources.items.pages import PageRules
+from pipeline.sources.lists.rows import CART, CLICK, EXPOSURE, NOTHING, PURCHASE, Asked, Found, extract, item_field
 
 _ACTIONS = {b"1": CLICK, b"3": CART, b"6": PURCHASE}
 _PRODUCT = "product."

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 
 from configs.settings import SourceSettings
-from pipeline.outcomes.events.rows import CART, CLICK, EXPOSURE, NOTHING, PURCHASE, Asked, Found, extract, item_field
 from pipeline.readers.records import RawBatch
 from pipeline.sources import columns, times
 from pipeline.sources.events.fields import Fields
@@ -14,6 +13,7 @@ from pipeline.sources.events.schema import ITEM, REVENUE
 from pipeline.sources.events.signals import visitors_of
 from pipeline.sources.extract import Extract, column, known_ids
 from pipeline.sources.items.pages import PageRules
+from pipeline.sources.lists.rows import CART, CLICK, EXPOSURE, NOTHING, PURCHASE, Asked, Found, extract, item_field
 
 _KINDS = {
     b"view_item_list": EXPOSURE,
