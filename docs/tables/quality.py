@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tables.cells import interval, number, results, signed, table
+from tables.cells import count, interval, number, results, signed, table
 
 
 def dataset_quality() -> str:
@@ -237,4 +237,27 @@ def outcome_coverage() -> str:
     rows = (
         (row["figure"], f"{row['truth']:.4f}", f"{row['mean']:.4f}", f"{row['covered']:.1%}") for row in found["rows"]
     )
+    return table(header, rows)
+
+
+def resting() -> str:
+    """Return the true clicks per exposure by the weight of an exposure without a click."""
+    found = results("resting")
+    weights = found["weights"]
+    header = ("error of the model", *(f"weight {weight:g}" if weight else "no rest" for weight in weights))
+    rows = (
+        (f"{row['error']:g}", *(f"{row[f'ctr_{weight:g}']:.4f} ± {row[f'error_{weight:g}']:.4f}" for weight in weights))
+        for row in found["rows"]
+    )
+    return table(header, rows)
+
+
+def outcome_memory() -> str:
+    """Return the time and memory of an outcome by the number of exposures."""
+    header = ("exposures", "clicks", "export, MB", "processor s", "peak memory, GB", "CTR", "95 % interval", "truth")
+    rows = (
+        (count(row["exposures"]), count(row["clicks"]), count(row["export_mb"]), count(row["processor_seconds"]),
+         number(row["gb"]), f"{row['ctr']:.5f}", f"{row['low']:.5f} to {row['high']:.5f}", f"{row['truth']:g}")
+        for row in results("outcome_memory")["rows"]
+    )  # fmt: skip
     return table(header, rows)

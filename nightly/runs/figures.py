@@ -43,6 +43,7 @@ _HELP = {
     "rating_drift": "Jensen-Shannon divergence of the ratings from those of the live model's dataset, in bits.",
     "exposures": "Recommendations shown on the last day of the window, as the site's tags report them.",
     "clicks": "Clicks on them.",
+    "split_mismatch": "Least p-value that the visitors of an experiment were split as asked.",
     "outcome_warnings": "Warnings of the outcome, which are in its manifest.",
     "item_drift": "Jensen-Shannon divergence of the visitors by item from those of the live model's dataset, in bits.",
 }
@@ -95,12 +96,13 @@ def _outcome(run: Record) -> dict[str, Any]:
     outcome = Outcome.model_validate_json(storage.read_bytes(files.figures))
     tracked = outcome.together.tracked if outcome.together else None
     of_day = tracked.by_day.get(run.manifest.date) if tracked else None
+    splits = [value for experiment in outcome.experiments.values() for value in experiment.mismatch.values()]
     return {
         ONLINE: {name: estimate.model_dump() for name, estimate in online(outcome).items()},
         "exposures": of_day.exposures if of_day else 0,
         "clicks": of_day.clicks if of_day else 0,
         "outcome_warnings": len(manifest.warnings),
-    }
+    } | ({"split_mismatch": min(splits)} if splits else {})
 
 
 def _finished(manifest: type[M], output: Output) -> M | None:

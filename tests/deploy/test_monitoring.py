@@ -32,6 +32,7 @@ def test_figures_of_a_run_as_a_line_and_as_prometheus_reads_them(site, tmp_path)
     assert (last["interactions"], last["rows_rejected"], last["loss"], last["warm_start"]) == (9, 1, 12.5, True)
     assert "online" not in lines[0] and last["online"]["ctr"] == {"value": 0.1, "low": 0.05, "high": 0.2}
     assert (last["exposures"], last["clicks"], last["outcome_warnings"]) == (10, 1, 1)
+    assert last["split_mismatch"] == 0.0004
     assert last["quality"] == {"recall@20": 0.25, "coverage@20": 0.5}
     assert 0 < last["rating_drift"] < 0.1 and 0 < last["item_drift"] < 0.1
     text = (tmp_path / "wals.prom").read_text()

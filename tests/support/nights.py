@@ -33,6 +33,7 @@ from artifacts.manifests import (
 from artifacts.manifests.outcome import (
     Compared,
     Estimate,
+    ExperimentOutcome,
     NextDays,
     Outcome,
     OutcomeManifest,
@@ -177,7 +178,12 @@ def write_outcome(root: str, predictions: Sequence[str], day: str) -> None:
     hits = Compared(live=ctr, popularity=ctr, difference=ctr)
     group = VisitorGroup(visitors=size, metrics={"hit_rate@10": hits})
     days = NextDays(visitors=size, active=size, pairs=size, whole=group)
-    figures = Outcome(confidence=0.95, together=VersionOutcome(next_days=days, tracked=tracked))
+    split = {"visitors": 0.5, "exposed": 0.0004}
+    experiment = ExperimentOutcome(
+        control="c", planned_visitors=9, changed=0, shares_changed=False, mismatch=split, variants={}
+    )
+    together = VersionOutcome(next_days=days, tracked=tracked)
+    figures = Outcome(confidence=0.95, together=together, experiments={"e": experiment})
     storage.write_bytes(OutcomeFiles(root).figures, figures.model_dump_json().encode())
     sections = OutcomeSections(outcome=OutcomeSettings(), source=SourceSettings(), resamples=1, confidence=0.95, seed=0)
     OutcomeManifest(
