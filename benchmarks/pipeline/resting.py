@@ -30,7 +30,7 @@ _MEAN = 0.05  # taste
 
 
 class Logs:
-    """What one model's visitors were shown, and what they clicked."""
+    """Exposures and clicks of one model's visitors."""
 
     def __init__(self, visitors: int, error: float, seed: int):
         self.rng = np.random.default_rng(seed)
