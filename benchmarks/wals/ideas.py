@@ -17,9 +17,10 @@ NDCG@20 of what is held out of each sixth user. Held out is a random fifth, or a
   are entries too. Their weight is 0.2 of an entry's, their rating half of that of own items.
 - unobserved B: a cell without an entry weighs w0 (visitors of the item)^B, scaled to mean 1, in place of w0.
 
-The rule for test, stated before k = 1024 was measured: of the ideas that are better in both figures on both hold-outs
-at k = 1024, the one with the greatest sum of both on the random fifth is added to the constant ridge at k = 2048 with
-the term, whose weight is the one that was chosen there without the idea, and read on test once.
+The rule for test: of the ideas that are better in both figures on the random fifth at k = 64, and on both hold-outs at
+k = 1024, the one with the greatest sum of both on the random fifth at k = 1024 is added to the constant ridge at
+k = 2048 with the term, whose weight is the one that was chosen there without the idea, and read on test once. It was
+stated before any idea but the filter was measured at k = 1024, and before test was read.
 """
 
 from __future__ import annotations
