@@ -73,13 +73,21 @@ def factors(point: Point, passes: int, matrix: sp.csr_matrix) -> tuple[np.ndarra
 
 
 def measure(
-    name: str, k: int, rows: SparseRows, test: SparseRows, *, gamma: float | None = None, train: Train = factors
+    name: str,
+    k: int,
+    rows: SparseRows,
+    test: SparseRows,
+    *,
+    gamma: float | None = None,
+    train: Train = factors,
+    sides: tuple[str, ...] = ("plain", "term"),
 ) -> dict:
     """Return the row of one number of factors: the weight of the term first, then test.
 
     Args:
         gamma: the weight, 0 for no term; None chooses it.
         train: returns the factors of a training with these settings and passes on a matrix.
+        sides: to measure, of a model with the term.
     """
     (point, passes), settings, items = POINTS[name][k], NeighbourhoodSettings(gamma="auto"), ITEMS
     whole, trials = matrix_of(rows, items), []
@@ -91,17 +99,21 @@ def measure(
     users, table = train(point, passes, whole)
     training = time.process_time() - started
     term = Neighbourhood(neighbourhood.matrix(settings, rows, items), gamma) if gamma else None
-    terms = (None, term) if term else (None,)
-    each = [metrics.Columns.of(metrics.of_each_user(users, table, test, rows, K, one)) for one in terms]
+    systems = {"plain": None, "term": term} if term else {"plain": None}
+    each = {
+        side: metrics.Columns.of(metrics.of_each_user(users, table, test, rows, K, one))
+        for side, one in systems.items()
+        if side in sides or not term
+    }
     row = {"name": name, "k": k, "passes": passes, "gamma": gamma if gamma or trials else None}
     row |= {"training_cpu_s": training, "settings": vars(point), "lambda": point.regularization(whole)}
     row["looks_at_test"] = LOOKS[name]
     row["trials"] = [trial.model_dump() for trial in trials]
     for metric in ("recall", "ndcg"):
-        values = [getattr(columns, metric) for columns in each]
-        row[metric] = {"plain": interval(values[0])}
-        if term:
-            row[metric] |= {"term": interval(values[1]), "difference": interval(values[1] - values[0])}
+        values = {side: getattr(columns, metric) for side, columns in each.items()}
+        row[metric] = {side: interval(numbers) for side, numbers in values.items()}
+        if len(values) > 1:
+            row[metric]["difference"] = interval(values["term"] - values["plain"])
     return row
 
 
