@@ -68,6 +68,20 @@ def scan(first, last, queries, compressed, candidates):
 
 
 @numba.njit(**FAST)
+def scan_products(first, tile, queries, candidates):
+    """Collect candidates of a tile float32 [b, t] of products with the items first, first + 1, ..."""
+    exactly = np.zeros(_BLOCK, np.float32)
+    for query in range(len(tile)):
+        for start in range(0, tile.shape[1], _BLOCK):
+            products = tile[query, start : start + _BLOCK]
+            greatest = np.float32(-np.inf)
+            for product in products:  # vectorises; most stretches contain no candidate
+                greatest = max(greatest, product)
+            if greatest + queries.slacks[query] >= candidates.lower[query, 0]:
+                _collect(query, first + start, products, exactly, queries, candidates)
+
+
+@numba.njit(**FAST)
 def _multiply(whole, rows, sums):
     """Set sums[i] = p . q_i, by instructions that multiply and add pairs of int16."""
     for i in range(len(rows)):

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import ssl
 import subprocess
+import sys
+import urllib.error
+import urllib.request
 from types import SimpleNamespace
 
 import httpx
@@ -18,7 +23,7 @@ from serving.http import app, observers
 from serving.http.limiter import Limiter
 from serving.keys import Keys
 from serving.models.service import Service
-from tests.support.served import running, settings
+from tests.support.served import running, settings, wait
 
 KEY = "k" * 20
 
@@ -131,3 +136,38 @@ def test_the_server_speaks_https(tmp_path):
     (tmp_path / "cert.pem").write_text("no certificate")
     with pytest.raises(UserError, match="cannot be used"):
         server.prepare(settings(tmp_path, **files))
+
+
+def test_workers_share_a_port_and_one_that_dies_is_replaced(served_model, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(f"serving: {{directory: {served_model / 'served'}, port: 0, workers: 2, drain_seconds: 0.5}}\n")
+    command = [sys.executable, "-m", "serving.server", "--config", str(config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        url = process.stdout.readline().split(" on ")[1].strip()
+
+        def metric(name):
+            with urllib.request.urlopen(f"{url}metrics", timeout=20) as answer:  # noqa: S310 - loopback
+                lines = answer.read().decode().splitlines()
+            return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+        def children():
+            command = ["ps", "--ppid", str(process.pid), "-o", "pid=,args="]
+            listed = subprocess.run(command, capture_output=True, text=True)
+            return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
+
+        wait(lambda: metric("wals_model_loads_total") == 2)
+        assert len(children()) == 2
+        os.kill(children()[0], signal.SIGKILL)
+        wait(lambda: metric("wals_model_loads_total") == 3)
+        process.terminate()
+        codes = set()
+        while process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"{url}readyz", timeout=2) as answer:  # noqa: S310 - loopback
+                    codes.add(answer.status)
+            except urllib.error.HTTPError as error:
+                codes.add(error.code)
+            except OSError:
+                break
+        assert process.wait(30) == 0 and 503 in codes, "it drained first"
+        assert "another one starts" in process.stderr.read()

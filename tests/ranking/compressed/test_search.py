@@ -43,8 +43,9 @@ def test_whole_numbers_tie_and_are_sorted_by_index(seed, rows, items, k, dimensi
     rng = np.random.default_rng(seed)
     users, table = (rng.integers(-2, 3, (n, dimensions)).astype(np.float32) for n in (rows, items))
     left_out, allowed = left_out_of(rng, rows, items), rng.random(items) < 0.7
-    best = search.top_k(users, table_of(table), left_out, k, allowed=allowed)
-    assert best.indices.tolist() == sorted_by_hand(users @ table.T, left_out, allowed, k)
+    for limits in (search.LIMITS, search.Limits(by_blas=1)):
+        best = search.top_k(users, table_of(table), left_out, k, allowed=allowed, limits=limits)
+        assert best.indices.tolist() == sorted_by_hand(users @ table.T, left_out, allowed, k)
 
 
 @pytest.mark.parametrize("how", ["plain", "equal", "zeros", "tiny", "huge", "one large"])
@@ -62,7 +63,8 @@ def test_answers_are_those_of_topk(how, dimensions):
     else:
         items *= np.float32({"plain": 1, "tiny": 1e-38, "huge": 1e36}[how])
     left_out, table = left_out_of(rng, 7, 900), table_of(items)
-    same(search.top_k(users, table, left_out, 10), topk.top_k(users, items, left_out, 10))
+    for limits in (search.LIMITS, search.Limits(by_blas=1)):
+        same(search.top_k(users, table, left_out, 10, limits=limits), topk.top_k(users, items, left_out, 10))
     norms = similarity.norms(items)
     directions = similarity.directions(items)
     same(search.top_k(users, table.directions(norms), left_out, 10), topk.top_k(users, directions, left_out, 10))
@@ -76,7 +78,8 @@ def test_parts_and_full_candidates_change_nothing():
     left_out, table = left_out_of(rng, 5, 4_000), table_of(items)
     expected = topk.top_k(users, items, left_out, 10)
     same(search.top_k(users, table, left_out, 10, limits=search.Limits(alone=1, queries=2)), expected)
-    same(search.top_k(users, table, left_out, 10, limits=search.Limits(candidates=12)), expected)
+    for limits in ({"candidates": 12}, {"by_blas": 1}, {"by_blas": 1, "candidates": 12}, {"by_blas": 9, "alone": 1}):
+        same(search.top_k(users, table, left_out, 10, limits=search.Limits(**limits)), expected)
 
 
 def test_the_neighbourhood_adds_what_it_adds_in_topk():
