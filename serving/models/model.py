@@ -18,7 +18,7 @@ from artifacts.served.tables import Tables
 from configs import cli
 from configs.errors import UserError
 from serving.errors import UnusableError
-from serving.models import versions
+from serving.models import local_copy, versions
 from serving.models.signatures import DEFAULT_SIGNATURE, WITH_ITEMS, Arrays, Signature, WithItems
 
 REQUIRED_SIGNATURES = (DEFAULT_SIGNATURE, "recommend", "history", "audience", "similar_items", "explanation")
@@ -134,10 +134,10 @@ class Model:
 
 
 def _load(path: str) -> Backend:
-    if Tables.are_in(path) and not storage.is_remote(path):
+    if Tables.are_in(path):
         from serving.models.engine.engine import Engine
 
-        return Engine(path)
+        return Engine(local_copy.of(path) if storage.is_remote(path) else path)
     cli.import_tensorflow()
     from serving.models.graph import Graph  # which imports TensorFlow
 
