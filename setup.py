@@ -105,7 +105,7 @@ setup(
         "threadpoolctl>=3.5",
     ],
     extras_require={
-        "all": ["wals-recommender[gcp,nightly,report,serving,tuning]"],
+        "all": ["wals-recommender[gcp,nightly,opentelemetry,report,serving,tuning]"],
         "gcp": ["apache-beam[gcp]==2.77.*"],  # TF-Transform asks for it in any case
         "serving": [
             "fastapi>=0.160",
@@ -119,6 +119,11 @@ setup(
         "tuning": ["optuna>=4", "sqlalchemy>=2"],
         "docs": ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"],
         "nightly": ["prometheus-client>=0.21"],
+        "opentelemetry": [
+            "opentelemetry-api>=1.30",
+            "opentelemetry-exporter-otlp-proto-http>=1.30",
+            "opentelemetry-sdk>=1.30",
+        ],
         "report": ["jinja2>=3.1", "scikit-learn>=1.5"],
         "dev": [
             "axe-playwright-python",

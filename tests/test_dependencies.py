@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PIPELINE = ROOT / "deploy" / "vertex_pipeline" / "pipeline.py"
 ROOMS = sorted(path.parent.name for path in ROOT.glob("[a-z]*/__init__.py"))
 PRODUCT = sorted(set(ROOMS) - {"benchmarks", "tests"})
-EXTRAS = {"nightly": ["nightly"], "report": ["report"], "serving": ["serving"], "trainer": ["tuning"]}
+EXTRAS = {"nightly": ["nightly"], "report": ["report"], "serving": ["serving", "opentelemetry"], "trainer": ["tuning"]}
 # Uvicorn loads these two by name.
 LOADED_BY_NAME = {"httptools", "uvloop"}
 

@@ -1,4 +1,4 @@
-"""One request over a million items beside one read of the items' table, and requests per second in batches.
+"""One request over a million items next to one read of the items' table, and requests per second in batches.
 
     python -m benchmarks.serving.million [--items 1000000] [--k 128] [--users 30000] [--model_dir DIR] [--graph]
 

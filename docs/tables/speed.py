@@ -245,19 +245,18 @@ def serve_load() -> str:
 
 
 def serve_items() -> str:
-    """Return the table of a request over many items, beside one read of their table in the same turns."""
+    """Return the table of a request over many items, next to one read of their table in the same turns."""
     run = results("serve_items_1000000")
     names = {
         "table_read_s": "one read of the items' table, float32",
         "compressed_read_s": "one read of the compressed table, int8",
         "request_s": "a request for 10 items",
     }
-    rows = [
-        (name, number(1000 * run[key], 1), number(run[key] / run["table_read_s"], 2)) for key, name in names.items()
-    ]
+    limit = run["table_read_s"]
+    rows = [(name, number(1000 * run[key], 1), number(run[key] / limit, 2)) for key, name in names.items()]
     share = f"{run['batched_per_second']:.0f} requests per second, {100 * run['batched_share_of_gemm']:.0f} %"
-    text = f"In batches of {run['batch']} on both cores: {share} of the machine's rate of float32 products in the same run."
-    return f"Measured on {run['machine']}:\n\n{table(('', 'ms, median', 'of one read'), rows)}\n\n{text}"
+    text = f"In batches of {run['batch']}: {share} of the machine's rate of float32 products in the same run."
+    return f"Measured on {run['machine']}:\n\n{table(('', 'ms, median', 'of one read'), rows)}\n\n{text}\n"
 
 
 def evaluate_scale() -> str:

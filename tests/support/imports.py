@@ -12,8 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ROOMS = {path.parent.name for path in ROOT.glob("[a-z]*/__init__.py")}
 
-# Distributions below the package `google`, which many share.
-GOOGLE = {
+# Distributions below packages that many share.
+SHARED = {
     "google.api_core": "google-api-core",
     "google.auth": "google-auth",
     "google.cloud.aiplatform_v1": "google-cloud-aiplatform",
@@ -21,6 +21,10 @@ GOOGLE = {
     "google.cloud.bigquery_storage_v1": "google-cloud-bigquery-storage",
     "google.cloud.storage": "google-cloud-storage",
     "google.protobuf": "protobuf",
+    "opentelemetry.exporter.otlp.proto.http": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry.propagate": "opentelemetry-api",
+    "opentelemetry.sdk": "opentelemetry-sdk",
+    "opentelemetry.trace": "opentelemetry-api",
 }
 
 
@@ -57,10 +61,12 @@ def reached(module: str) -> tuple[set[str], set[str]]:
 def owners(name: str) -> list[str]:
     """Return the distributions that a module of another package may be from; none for a namespace."""
     top = name.partition(".")[0]
-    if top != "google":
+    if top not in ("google", "opentelemetry"):
         return list(_distributions()[top])
-    found = [owner for prefix, owner in GOOGLE.items() if f"{name}.".startswith(f"{prefix}.")]
-    assert found or name == "google.cloud", f"{name} is not in the table GOOGLE of tests/support/imports.py"
+    found = [owner for prefix, owner in SHARED.items() if f"{name}.".startswith(f"{prefix}.")]
+    assert found or name in ("google.cloud", "opentelemetry"), (
+        f"{name} is not in SHARED of tests/support/imports.py"
+    )
     return found
 
 
