@@ -64,9 +64,7 @@ def owners(name: str) -> list[str]:
     if top not in ("google", "opentelemetry"):
         return list(_distributions()[top])
     found = [owner for prefix, owner in SHARED.items() if f"{name}.".startswith(f"{prefix}.")]
-    assert found or name in ("google.cloud", "opentelemetry"), (
-        f"{name} is not in SHARED of tests/support/imports.py"
-    )
+    assert found or name in ("google.cloud", "opentelemetry"), f"{name} is not in SHARED of tests/support/imports.py"
     return found
 
 
