@@ -11,7 +11,7 @@ import pytest
 
 from artifacts.manifests import InputTable, LiveVersion
 from artifacts.paths import Night
-from configs.settings import Settings, Signal
+from configs.settings import Settings, Signal, VariantSettings
 from configs.settings.section import keys_of, section_of
 from nightly import attempt
 from nightly.steps.commands import NAMES, STEPS, Plan
@@ -68,7 +68,7 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         outcome.predictions outcome.datasets outcome.input outcome.days outcome.list_name outcome.version_field
         outcome.unclicked_half_life_days
         outcome.first_position outcome.click_hours outcome.attribute_to outcome.attribution_hours
-        outcome.max_exposures_a_day
+        outcome.max_exposures_a_day outcome.compare
         nightly.outcome_nights
     """,
     ("evaluate",): "nightly.require nightly.beats",
@@ -84,6 +84,9 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         prediction.max_per_category prediction.explanation prediction.block_size prediction.table
         prediction.table_keeps prediction.table_days prediction.formats
         added_items
+        experiment.name experiment.salt experiment.variants experiment.exclude experiment.planned_visitors
+        experiment.promoted
+        exploration.share exploration.items exploration.seed
         nightly.refit
     """,
     (): """
@@ -93,6 +96,9 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         serving.max_batch serving.max_history serving.max_id_bytes serving.max_body_bytes serving.max_waiting
         serving.threads serving.timeout_seconds serving.allowed_hosts serving.example_visitors
         serving.deleted_visitors serving.accept_items
+        serving.workers serving.drain_seconds serving.tls_certificate serving.tls_key serving.intake_keys
+        serving.admin_keys serving.cors_origins serving.requests_per_second serving.trusted_proxies
+        serving.access_log serving.opentelemetry
         report.output report.title report.previous report.evaluation report.map_items report.visitors
         report.recommendations
         outcome_dir
@@ -134,6 +140,8 @@ def another(annotation: Any, value: Any) -> Any:
         return next(choice for choice in typing.get_args(annotation) if choice != value)
     if kind is tuple:
         return (*(value or ()), another(typing.get_args(annotation)[0], None))
+    if kind is dict and typing.get_args(annotation)[1] is VariantSettings:
+        return {"x": VariantSettings(share=0.5)}
     if kind is dict:
         return (value or {}) | {"x": 1.5 if typing.get_args(annotation)[1] is float else "y"}
     if annotation in (datetime.date, datetime.datetime):
@@ -210,6 +218,7 @@ def test_every_setting_that_names_a_file_of_ids_or_weights_is_known():
         "csv file with the columns contentid,",
         "table of items with",
         "file of the items",
+        "file of the experiments",
         "table of visitors with",
     )
     named = set()
@@ -220,7 +229,7 @@ def test_every_setting_that_names_a_file_of_ids_or_weights_is_known():
             model = section_of(model.model_fields[section].annotation)
         if str(model.model_fields[name].description).lower().startswith(words):
             named.add(key)
-    assert named == {*FILES, "serving.deleted_visitors"}, "this one changes no step"
+    assert named == {*FILES, "serving.deleted_visitors", "serving.intake_keys"}, "these change no step"
 
 
 def test_inputs_repeat_the_steps_that_depend_on_them(night, tmp_path):
