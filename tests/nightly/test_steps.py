@@ -99,6 +99,8 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         serving.workers serving.drain_seconds serving.tls_certificate serving.tls_key serving.intake_keys
         serving.admin_keys serving.cors_origins serving.requests_per_second serving.trusted_proxies
         serving.access_log serving.opentelemetry
+        events.accept events.store events.fsync events.keep_days events.max_per_visitor events.max_events
+        events.max_items events.signals events.timeout_seconds events.redis_password_env
         report.output report.title report.previous report.evaluation report.map_items report.visitors
         report.recommendations
         outcome_dir
