@@ -183,6 +183,9 @@ coverage: setup  ## the test suite with its coverage: data/coverage/html; fails 
 kill-test: setup  ## kill preprocess, train and predict at 50 random moments, and start each again
 	@$(BIN)/python -m tests.kits.kill_kit $(ARGS)
 
+events-test: setup  ## kill the server, and Redis, at random moments while clients send events
+	@$(BIN)/python -m tests.kits.events_kit $(ARGS)
+
 night-test: setup  ## seven nights on a small sample, each with another disturbance, against seven quiet ones
 	@WALS_SEVEN_NIGHTS=1 $(BIN)/python -m pytest tests/nightly/test_seven.py $(ARGS)
 

@@ -23,6 +23,8 @@ from serving.models.signatures import K
 
 _HERE = Path(__file__).parent
 _PAGE = {"/": ("page.html", "html"), "/page.css": ("page.css", "css"), "/page.js": ("page.js", "javascript")}
+_SITE = {"/wals.js": ("wals.js", "javascript")}  # for pages of the site
+_SHOP = {"/shop": ("shop.html", "html"), "/shop.css": ("shop.css", "css"), "/shop.js": ("shop.js", "javascript")}
 _PAGE_HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
     "referrer-policy": "no-referrer",
@@ -66,7 +68,14 @@ def _application(service: Service) -> FastAPI:
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=off)
     app.state.service = service
     replies.add_handlers(app)
-    for router in (endpoints.router, _answers(service), events.router(service), items.router, operations, _page()):
+    for router in (
+        endpoints.router,
+        _answers(service),
+        events.router(service),
+        items.router,
+        operations,
+        _pages(service),
+    ):
         app.include_router(router)
 
     def openapi() -> dict[str, Any]:
@@ -146,10 +155,13 @@ async def about(request: Request) -> Response:
     return reply(answers.about(request.app.state.service))
 
 
-def _page() -> APIRouter:
+def _pages(service: Service) -> APIRouter:
+    """Return the page, the script for pages of the site, and the demo shop where the server takes events."""
     router = APIRouter(include_in_schema=False)
-    for path, (file, kind) in _PAGE.items():
-        router.get(path)(_static((_HERE / file).read_bytes(), f"text/{kind}; charset=utf-8"))
+    of_site = _SITE | (_SHOP if service.live else {})
+    for folder, files in ((_HERE, _PAGE), (_HERE.parent / "site", of_site)):
+        for path, (file, kind) in files.items():
+            router.get(path)(_static((folder / file).read_bytes(), f"text/{kind}; charset=utf-8"))
     return router
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from configs.settings import EventSettings, SourceSettings
@@ -22,3 +24,17 @@ def world(served_model, tmp_path_factory):
     shop = SourceSettings(kind="ga4", preset="ga4_shop")
     with running(made.model_copy(update={"source": shop, "events": events})) as client:
         yield World(served_model, client)
+
+
+@pytest.fixture(scope="package")
+def browser():
+    """Chromium, for the pages of the server."""
+    from playwright.sync_api import sync_playwright
+
+    path = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("no Chromium; make system installs it")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from tests.support import accessibility
 from tests.support.served import running, settings
-
-CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; make system installs it")
 
 VISITOR = "v7919"
 ODD = "a&b=c+d%"
@@ -24,14 +19,6 @@ def client(served_model, tmp_path_factory):
     catalogue.write_text("contentId,title,category\n" + "".join(lines), encoding="utf-8")
     with running(settings(served_model / "served", catalogue)) as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

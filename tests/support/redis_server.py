@@ -15,13 +15,18 @@ import pytest
 PROGRAM = shutil.which("redis-server")
 
 
+def free_port() -> int:
+    """Return a port of loopback that no process listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
 class RedisServer:
     """A server that writes each command to its append-only file before it answers."""
 
     def __init__(self, root: Path, *flags: str):
         self._root, self._flags = root, flags
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            self.port = taken.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen | None = None
 

@@ -38,7 +38,7 @@ def recommended(client, visitor, k=20):
     return answer.json()
 
 
-def test_a_view_changes_the_next_answer_to_that_of_the_whole_history(client, known):
+def test_a_view_changes_the_next_answer_to_that_of_the_whole_history(world, client, known):
     before = recommended(client, known)
     history = client.get(f"/history?visitorId={known}&k=50").json()["history"]
     viewed, bought = before["recommendations"][0]["contentId"], before["recommendations"][3]["contentId"]
@@ -50,7 +50,7 @@ def test_a_view_changes_the_next_answer_to_that_of_the_whole_history(client, kno
 
     ratings = [line["rating"] for line in history] + [min(CAP, SCALE * a / MEDIAN) for a in (1, 10)]
     items = [line["contentId"] for line in history] + [viewed, bought]
-    whole = predict(client, "recommend_from_history", contentIds=[items], ratings=[ratings], k=20)
+    whole = world.expected("recommend_from_history", contentIds=[items], ratings=np.array([ratings], "f"), k=20)
     assert [line["contentId"] for line in after["recommendations"]] == whole["contentIds"][0]
     scores = [line["score"] for line in after["recommendations"]]
     np.testing.assert_allclose(scores, whole["scores"][0], rtol=1e-5)
