@@ -77,6 +77,7 @@ def test_an_event_that_the_server_could_not_take_is_sent_again_and_counts_once(p
 
 def test_the_script_is_small_and_finds_the_visitor_of_google_analytics(page):
     assert len(SCRIPT.read_bytes()) < 3000
+    page.locator("#shelf button").first.wait_for()  # the shop has asked what it asks
     page.evaluate("document.cookie = '_ga=GA1.1.1234567890.0987654321'")
     with page.expect_request("**/recommendations?*") as asked:
         page.evaluate("Wals().recommendations(2)")
