@@ -27,7 +27,7 @@ class FakeService:
     """A service whose model knows one item, the cup, and no visitor."""
 
     def __init__(self, settings: Settings, path: str):
-        self.settings, self.metrics = settings.serving, Metrics()
+        self.settings, self.metrics, self.online = settings.serving, Metrics(), None
         self.deletion_list = SimpleNamespace(ids=frozenset())
         self.model = SimpleNamespace(number=1, path=path)
         self.registry = SimpleNamespace(model=lambda: self.model)
