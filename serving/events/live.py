@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class Live:
         self._reader = Reader(settings.events, settings.serving, self._rules.schema, self.by_user_id)
         self._store: Store | None = None
         self._down_until = 0.0
-        self._dataset: tuple[Model | None, TrainedOn | None] = None, None
+        self._datasets: WeakKeyDictionary[Model, TrainedOn | None] = WeakKeyDictionary()  # of the versions in use
         self._removed: frozenset[bytes] = frozenset()
 
     @contextlib.asynccontextmanager
@@ -158,7 +159,7 @@ class Live:
 
     def _dataset_of(self, model: Model) -> TrainedOn | None:
         """Return what the manifest of a version has about its dataset; None if that does not suffice for ratings."""
-        if self._dataset[0] is not model:
+        if model not in self._datasets:
             try:
                 dataset: TrainedOn | None = ServedVersionManifest.read(join(model.path, MANIFEST)).dataset
             except UserError:
@@ -166,8 +167,8 @@ class Live:
             if dataset is None or not can_rate(dataset):
                 dataset = None
                 LOG.warning("version %d has no rating of its dataset; train again to recommend by events", model.number)
-            self._dataset = model, dataset
-        return self._dataset[1]
+            self._datasets[model] = dataset
+        return self._datasets[model]
 
     async def _add(self, visitor: bytes, views: list[View]) -> int:
         try:
