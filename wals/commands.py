@@ -28,6 +28,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "items": Command("pipeline.items", "bring items in between two trainings, by their attributes"),
         "show": Command("pipeline.show", "show what some visitors read, and what is recommended to them"),
         "outcome": Command("pipeline.outcome", "measure what recommendations did, by the export of the days after"),
+        "experiment": Command("pipeline.experiment", "compute how many visitors and days an experiment needs"),
         "runs": Command("wals.runs", "list datasets, models and predictions with their figures"),
         "report": Command("report.page", "write one HTML file on the data, the model and its quality"),
     },

@@ -130,8 +130,8 @@ class ExperimentSettings(Section):
     exclude: str | None = None
     """File with one visitorId per line: employees and testers, who get model_dir and do not count."""
     planned_visitors: PositiveInt = 10_000
-    """Visitors after which the experiment is to be read (wals experiment computes them); its always-valid intervals are
-    narrowest there."""
+    """Visitors of the control and of one variant together after which they are to be compared (wals experiment
+    computes them); always-valid intervals are narrowest there."""
     promoted: str = "data/promoted.json"
     """File of the experiments that wals promote ended, local or gs://; prediction and the server read it."""
 
