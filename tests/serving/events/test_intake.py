@@ -23,13 +23,20 @@ ANN, CUP = "ann@example.com", b"cup"
 HASHED = hmac.digest(KEY.encode(), ANN.encode(), hashlib.sha256).hex()
 
 
+class FakeModel:
+    """A version by its number and its directory."""
+
+    def __init__(self, path: str):
+        self.number, self.path = 1, path
+
+
 class FakeService:
     """A service whose model knows one item, the cup, and no visitor."""
 
     def __init__(self, settings: Settings, path: str):
         self.settings, self.metrics, self.online = settings.serving, Metrics(), None
         self.deletion_list = SimpleNamespace(ids=frozenset())
-        self.model = SimpleNamespace(number=1, path=path)
+        self.model = FakeModel(path)
         self.registry = SimpleNamespace(model=lambda: self.model)
 
     async def ask(self, model, call):
