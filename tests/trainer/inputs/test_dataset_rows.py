@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 import tensorflow as tf
 
 from artifacts.paths import Dataset
 from configs.errors import UserError
-from tests.support.datasets import example, write_dataset
+from tests.support.datasets import example, write_dataset, write_items
 from trainer.inputs import dataset_rows
 
 
@@ -36,6 +37,15 @@ def test_the_worked_example(tmp_path, options):
     assert listed(dataset_rows.read_rows(path, 4, 3, records=2)) == {
         k: (indices, values) for k, indices, values in records
     }
+
+
+@pytest.mark.parametrize(("times", "last"), [([1000, 3000, None], 3000), ([None] * 3, None), (None, None)])
+def test_the_last_view_is_that_of_any_item(tmp_path, times, last):
+    root = write_dataset(tmp_path / "dataset", sp.csr_matrix(np.ones((2, 3), "f")))
+    more = {} if times is None else {"last_time_ms": pa.array(times, pa.int64())}
+    write_items(Dataset(root), ["a", "b", "c"], np.ones(3), **more)
+    info = dataset_rows.DatasetInfo(root, None, 2, 3, 6, None, "")
+    assert dataset_rows.last_view_ms(info) == last
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 100])

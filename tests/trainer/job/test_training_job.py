@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from artifacts import factor_tables
 from artifacts.checksums import digest_of
+from artifacts.manifests import DatasetManifest
 from artifacts.paths import Dataset, Model
 from configs import cli
 from tests.support import forkserver, quick_export
@@ -93,6 +94,7 @@ def test_the_manifest_says_what_made_the_model(trained, dataset):
     assert content["kind"] == "model" and content["dataset"]["root"] == dataset
     assert content["settings"]["embedding_dimension"] == K and content["solver"] == f"exact (auto, k = {K})"
     assert content["user_factor_shards"] == 3 and content["users"] == N
+    assert content["dataset"]["median"] == DatasetManifest.read(Dataset(dataset).manifest).median
     assert not (trained / "checkpoints").exists()
 
 
