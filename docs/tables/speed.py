@@ -244,6 +244,25 @@ def serve_load() -> str:
     return table(header, rows)
 
 
+def events() -> str:
+    """Return the table of the time from a view to the answer that it changes, by store."""
+    run = results("events")
+    names = {
+        "view_to_answer": "from the view to the changed answer",
+        "post": "of it, POST /events",
+        "answer_with_events": "of it, the answer with events",
+        "answer_before": "an answer before the view",
+        "fsync": "4 kB that the disk confirms",
+    }
+    stores = run["stores"]
+    header = ("", *(f"{store}: {kind}, ms" for store in stores for kind in ("p50", "p99")))
+    rows = [
+        (name, *(number(found[f"{key}_{kind}_ms"], 1) for found in stores.values() for kind in ("p50", "p99")))
+        for key, name in names.items()
+    ]
+    return f"Measured on {run['machine']}:\n\n{table(header, rows)}\n"
+
+
 def serve_items() -> str:
     """Return the table of a request over many items, next to one read of their table in the same turns."""
     run = results("serve_items_1000000")
