@@ -1,4 +1,4 @@
-"""The Python client asks what the server's OpenAPI description says, and nothing else."""
+"""The Python client asks for what the server's OpenAPI description has, and for nothing else."""
 
 from __future__ import annotations
 
