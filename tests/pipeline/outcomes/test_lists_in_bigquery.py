@@ -13,7 +13,7 @@ from pipeline import outcome as command
 from pipeline.demo.lists.deeds import Site
 from pipeline.demo.lists.habits import Habits
 from pipeline.outcomes.live import runs
-from pipeline.prediction.writers.answers import WORDS
+from pipeline.prediction.writers.answers import WORDS, Extra
 from pipeline.prediction.writers.parquet import table_schema
 from tests.support.bigquery_server import PROJECT
 from tests.support.outcomes import NAME, RUN_TIME, measured, settings, simulated, write_export, write_world
@@ -40,7 +40,7 @@ def world(tmp_path_factory, bigquery_server):
             for rank, item in enumerate(one.items, 1):
                 row = {"visitorId": one.visitor, "contentId": item, "rank": rank, "score": 1 / rank, "rule": one.rule}
                 rows.append(row | {"model_version": version, "run_time": time.isoformat()})
-    names = [field for field in table_schema(WORDS["recommendations"]) if field.name in rows[0]]
+    names = [field for field in table_schema(WORDS["recommendations"], Extra()) if field.name in rows[0]]
     schema = [bigquery.SchemaField(field.name, _TYPES[str(field.type)]) for field in names]
     bigquery_server.load("lists", "predictions", schema, rows)
     return root
