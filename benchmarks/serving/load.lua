@@ -11,7 +11,9 @@ end
 function init(args)
   requests, at = {}, 0
   for line in io.lines(args[1]) do
-    if args[2] == "get" then
+    if args[2] == "get" and line:sub(1, 1) == "{" then
+      requests[#requests + 1] = wrk.format("POST", "/events", { ["Content-Type"] = "application/json" }, line)
+    elseif args[2] == "get" then
       requests[#requests + 1] = wrk.format("GET", line)
     else
       requests[#requests + 1] = wrk.format("POST", "/v1/models/wals:predict", { ["Content-Type"] = "application/json" }, line)

@@ -1,11 +1,12 @@
 """The server under load on loopback, while versions of the model roll over: requests a second, p50, p99, errors.
 
-    python -m benchmarks.serving.load [--seconds 60] [--connections 32] [--versions 3] [--api get|predict]
+    python -m benchmarks.serving.load [--seconds 60] [--connections 32] [--versions 3] [--api get|predict] [--events 10]
     python -m benchmarks.serving.load --model_dir data/model
 
 The model is a made one (--users 30000 --items 5000 --k 64, seed 0, 10 items a visitor on average), or one that
 training wrote. The server runs as users run it, in a process of its own; wrk (Debian has it) asks it for 10
-recommendations of one visitor after the other from one thread, on the same machine.
+recommendations of one visitor after the other from one thread, on the same machine. With --events, so many of 100
+requests are views of an item in place of a question.
 Ends with 1 where any request failed.
 """
 
@@ -59,13 +60,19 @@ def make(root: Path, users: int, items: int, k: int) -> Path:
     return root / "model"
 
 
-def write_requests(model: Path, path: Path, api: str) -> None:
-    """Write one address or body per line, for visitors in random order."""
+def write_requests(model: Path, path: Path, api: str, events: int) -> None:
+    """Write one address or body per line, for visitors in random order; `events` of 100 are views."""
+    items = (model / "saved_model" / "assets" / "vocab_items").read_bytes().split(b"\n")[:-1]
+    chance = random.Random(SEED + 1)
     ids = (model / "saved_model" / "assets" / "vocab_users").read_bytes().split(b"\n")[:-1]
     random.Random(SEED).shuffle(ids)
     with open(path, "w") as file:
         for name in ids[:VISITORS]:
-            if api == "get":
+            if chance.random() < events / 100:
+                item = chance.choice(items).decode("utf-8", "replace")
+                event = {"name": "view_item", "params": {"items": [{"item_id": item}]}}
+                file.write(json.dumps({"client_id": name.decode("utf-8", "replace"), "events": [event]}) + "\n")
+            elif api == "get":
                 file.write(f"/recommendations?visitorId={quote_from_bytes(name, safe='')}&k={K}\n")
             else:
                 inputs = {"visitorId": [name.decode("utf-8", "replace")], "k": K}
@@ -92,8 +99,12 @@ def publish(model: Path, config: Path, number: int) -> None:
 def measure(args: argparse.Namespace, model: Path, root: Path) -> dict:
     """Run wrk once: its figures, the versions that the server loaded, and its memory with each of them."""
     config, requests = root / "config.yaml", root / "requests"
-    config.write_text(f"serving: {{directory: {root / 'served'}, port: 0}}\n")
-    write_requests(model, requests, args.api)
+    sections = {"serving": {"directory": str(root / "served"), "port": 0}}
+    if args.events:
+        sections["source"] = {"kind": "ga4", "preset": "ga4_shop"}
+        sections["events"] = {"accept": True, "store": str(root / "events.sqlite")}
+    config.write_text(json.dumps(sections))
+    write_requests(model, requests, args.api, args.events)
     publish(model, config, 1)
     more = [text for value in args.more for text in ("--set", value)]
     command = [sys.executable, "-m", "serving.server", "--config", str(config), *more]
@@ -112,13 +123,13 @@ def measure(args: argparse.Namespace, model: Path, root: Path) -> dict:
                 for number in range(2, args.versions + 2):
                     due = started + args.seconds * (number - 1) / (args.versions + 1)
                     time.sleep(max(0.0, due - time.monotonic()))
-                    resident.append(machine.resident_of_tree(server.pid))
+                    resident.append(machine.proportional_of_tree(server.pid))
                     publish(model, config, number)
                     while json.loads(get(url + "readyz"))["version"] != number and load.poll() is None:
                         time.sleep(0.2)  # the next one would take its place
                 said = load.communicate(timeout=args.seconds + 30)[0]
             figures = [line for line in get(url + "metrics").splitlines() if line.startswith("wals_model_loads_total ")]
-            resident.append(machine.resident_of_tree(server.pid))
+            resident.append(machine.proportional_of_tree(server.pid))
         finally:
             server.terminate()
     found = json.loads(said.strip().splitlines()[-1])
@@ -129,6 +140,7 @@ def measure(args: argparse.Namespace, model: Path, root: Path) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model_dir", type=Path, help="of a trained model (default: a made one)")
+    parser.add_argument("--events", type=int, default=0, metavar="PERCENT", help="of the requests that are views")
     parser.add_argument("--api", choices=["get", "predict"], default="get")
     sizes = {"seconds": 60, "connections": 32, "versions": 3, "users": 30_000, "items": 5_000, "k": 64}
     for name, size in sizes.items():
@@ -155,9 +167,14 @@ def main() -> None:
         f"{found['loads'] - 1} versions taken over; server, MB with each "
         f"version: {', '.join(map(str, found['resident_mb']))}"
     )
+    _, bandwidth = machine.limits()
+    read_ms = 1000 * 4 * items * args.k / bandwidth
+    print(f"one read of the items' table at the measured {bandwidth / 1e9:.1f} GB/s: {read_ms:.1f} ms")
     about = {"seed": SEED, "users": users, "items": items, "k": args.k, "versions": args.versions, "rate": round(rate)}
+    about |= {"events_percent": args.events, "bandwidth_bytes": bandwidth, "table_read_ms": read_ms}
     figures = about | found | {"errors": errors, "taken_over": found["loads"] - 1}
-    machine.save(f"serve_load_{args.api}_{args.seconds}", figures)
+    size = "" if items == sizes["items"] else f"_{items}"
+    machine.save(f"serve_load_{args.api}_{args.seconds}{size}{'_mixed' if args.events else ''}", figures)
     if errors or found["loads"] != args.versions + 1:
         sys.exit(f"not without errors, or not all versions were taken over: {found}")
 

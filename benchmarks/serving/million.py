@@ -84,6 +84,10 @@ def measure(saved_model: str, graph: bool) -> dict:
         for turn in range(TURNS):
             for name, function in turns.items():
                 times[name].append(seconds(function(turn)))
+        before = time.process_time()
+        for turn in range(TURNS):
+            ask(names[turn : turn + 1])()
+        processor = (time.process_time() - before) / TURNS
         ask(names[:ROWS])()
         batches = [seconds(ask(names[:ROWS])) for _ in range(BATCHES)]
     medians = {name: statistics.median(values) for name, values in times.items()}
@@ -96,6 +100,7 @@ def measure(saved_model: str, graph: bool) -> dict:
         "k": K,
         "open_s": opened,
         **medians,
+        "request_processor_s": processor,
         "times_one_read": statistics.median(
             one / read for one, read in zip(times["request_s"], times["table_read_s"], strict=True)
         ),

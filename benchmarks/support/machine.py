@@ -113,6 +113,19 @@ def resident_of_tree(pid: int) -> int:
     return total
 
 
+def proportional_of_tree(pid: int) -> int:
+    """Return the bytes in memory of a process and all below it; a page that n share counts as 1/n for each."""
+    total, waiting = 0, [pid]
+    while waiting:
+        root = Path("/proc", str(waiting.pop()))
+        with contextlib.suppress(OSError):  # it has just ended
+            lines = (root / "smaps_rollup").read_text().splitlines()
+            total += next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+            for task in (root / "task").iterdir():
+                waiting += map(int, (task / "children").read_text().split())
+    return total
+
+
 def limits() -> tuple[float, float]:
     """Measured float32 GEMM rate (flop/s) and memory bandwidth (bytes/s, two threads reading)."""
     from concurrent.futures import ThreadPoolExecutor

@@ -263,6 +263,20 @@ def events() -> str:
     return f"Measured on {run['machine']}:\n\n{table(header, rows)}\n"
 
 
+def serve_mixed() -> str:
+    """Return the table of loads in which some requests are events, by the number of items."""
+    names = ("rate", "p50_ms", "p99_ms", "table_read_ms")
+    header = ("items", "dimensions", "requests per second", "p50, ms", "p99, ms", "one read of the table, ms")
+    rows = []
+    for ending in ("", "_100000", "_1000000"):
+        run = results(f"serve_load_get_60{ending}_mixed")
+        figures = (number(run[name], 1) for name in names)
+        load = run["machine"].rpartition("load ")[2]
+        memory = f"{run['resident_mb'][-1]:,}"
+        rows.append((f"{run['items']:,}", run["k"], *figures, run["errors"], run["taken_over"], memory, load))
+    return table((*header, "errors", "versions taken over", "MB of the worker", "load of the machine"), rows)
+
+
 def serve_items() -> str:
     """Return the table of a request over many items, next to one read of their table in the same turns."""
     run = results("serve_items_1000000")
@@ -274,7 +288,8 @@ def serve_items() -> str:
     limit = run["table_read_s"]
     rows = [(name, number(1000 * run[key], 1), number(run[key] / limit, 2)) for key, name in names.items()]
     share = f"{run['batched_per_second']:.0f} requests per second, {100 * run['batched_share_of_gemm']:.0f} %"
-    text = f"In batches of {run['batch']}: {share} of the machine's rate of float32 products in the same run."
+    processor = f"A request takes {number(1000 * run['request_processor_s'], 1)} ms of processor time."
+    text = f"{processor} In batches of {run['batch']}: {share} of the machine's rate of float32 products."
     return f"Measured on {run['machine']}:\n\n{table(('', 'ms, median', 'of one read'), rows)}\n\n{text}\n"
 
 

@@ -35,6 +35,13 @@ class View(NamedTuple):
     norms: np.ndarray  # float64 [n], or empty
 
 
+class Decided(NamedTuple):
+    """The result of the pass over the items, by query."""
+
+    least: np.ndarray  # float32 [b], that so many items reach as the list has entries
+    undecided: np.ndarray  # bool [b], whether all items must be looked at
+
+
 class Candidates(NamedTuple):
     """The candidates of b queries in a part of the items."""
 
@@ -156,7 +163,21 @@ def _raise(value, heap):
 
 
 @numba.njit(**STRICT)
-def settle(query, queries, view, candidates, least, best):
+def settle(first, last, queries, view, parts, decided, best):
+    """Fill the lists of the queries first .. last - 1 by exact scores of the candidates of all parts."""
+    for query in range(first, last):
+        if decided.undecided[query]:
+            _look_at_all(query, queries, view, best)
+            continue
+        if len(queries.addends.indices):
+            _offer_with_addends(query, queries, view, best)
+        for candidates in parts:
+            _offer_candidates(query, queries, view, candidates, decided.least[query], best)
+        sort(best.scores[query], best.indices[query])
+
+
+@numba.njit(**STRICT)
+def _offer_candidates(query, queries, view, candidates, least, best):
     """Offer the exact scores of a part's candidates to the heap of a query."""
     scores, indices = best.scores[query], best.indices[query]
     user, error, slack = queries.exact[query], queries.errors[query], queries.slacks[query]
@@ -172,8 +193,8 @@ def settle(query, queries, view, candidates, least, best):
 
 
 @numba.njit(**STRICT)
-def offer_with_addends(query, queries, view, best):
-    """Offer the items to which the neighbourhood adds something, which `settle` then passes over."""
+def _offer_with_addends(query, queries, view, best):
+    """Offer the items to which the neighbourhood adds something, which `_offer_candidates` then passes over."""
     scores, indices, addends = best.scores[query], best.indices[query], queries.addends
     user, error = queries.exact[query], queries.errors[query]
     for entry in range(addends.starts[query, 0], addends.starts[query, -1]):
@@ -184,7 +205,7 @@ def offer_with_addends(query, queries, view, best):
 
 
 @numba.njit(**STRICT)
-def look_at_all(query, queries, view, best):
+def _look_at_all(query, queries, view, best):
     """Fill a query's list from all items: too many scores are too close together."""
     scores, indices, addends = best.scores[query], best.indices[query], queries.addends
     user, error, added = queries.exact[query], queries.errors[query], np.zeros(len(view.rows))

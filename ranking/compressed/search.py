@@ -22,7 +22,7 @@ from ranking import threads
 from ranking.compressed import kernels
 from ranking.compressed.kernels import Candidates, Queries, View
 from ranking.compressed.table import Compressed
-from ranking.heap import Best, sort
+from ranking.heap import Best
 from ranking.machine import cores
 from ranking.neighbourhood import Addends, AmongVisitors, Term
 
@@ -131,7 +131,7 @@ def _answer(queries: Queries, table: Table, best: Best, limits: Limits) -> None:
     parts = 1 if count * table.compressed.rows.size < limits.alone else cores()
     edges = [size * part // parts for part in range(parts + 1)]
     kept, view = min(k, size), View(table.rows, table.norms)
-    by_blas = count >= limits.by_blas and not len(table.norms)
+    by_blas = count >= limits.by_blas and parts > 1 and not len(table.norms)
     if by_blas:
         queries = queries._replace(slacks=np.nextafter(queries.errors.astype(np.float32), np.float32(np.inf)))
 
@@ -149,18 +149,12 @@ def _answer(queries: Queries, table: Table, best: Best, limits: Limits) -> None:
     undecided = np.max([part.counts > part.indices.shape[1] for part in scanned], axis=0)
     undecided |= queries.slacks > _LARGEST_SLACK
 
-    def settle(query: int) -> None:
-        if undecided[query]:
-            kernels.look_at_all(query, queries, view, best)
-            return
-        if len(queries.addends.indices):
-            kernels.offer_with_addends(query, queries, view, best)
-        for part in scanned:
-            kernels.settle(query, queries, view, part, least[query], best)
-        sort(best.scores[query], best.indices[query])
+    def settle(part: int) -> None:
+        rows = count * part // parts, count * (part + 1) // parts
+        kernels.settle(*rows, queries, view, tuple(scanned), kernels.Decided(least, undecided), best)
 
     if kept:
-        threads.shared(settle, range(count))
+        threads.shared(settle, range(parts))
 
 
 def _multiply(part: range, queries: Queries, rows: np.ndarray, candidates: Candidates) -> None:
