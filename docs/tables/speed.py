@@ -289,7 +289,7 @@ def serve_items() -> str:
     rows = [(name, number(1000 * run[key], 1), number(run[key] / limit, 2)) for key, name in names.items()]
     share = f"{run['batched_per_second']:.0f} requests per second, {100 * run['batched_share_of_gemm']:.0f} %"
     processor = f"A request takes {number(1000 * run['request_processor_s'], 1)} ms of processor time."
-    text = f"{processor} In batches of {run['batch']}: {share} of the machine's rate of float32 products."
+    text = f"{processor}\n\nIn batches of {run['batch']}: {share} of the machine's rate of float32 products."
     return f"Measured on {run['machine']}:\n\n{table(('', 'ms, median', 'of one read'), rows)}\n\n{text}\n"
 
 
