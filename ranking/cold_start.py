@@ -11,6 +11,7 @@ FACTORS = "factors"  # the visitor's (the item's) own factors, as trained
 PROJECTION = "projection"  # factors solved for from the visitor's ratings, with the items' factors as they are
 POPULARITY = "popularity"  # the items that most visitors have
 ATTRIBUTES = "attributes"  # factors from the attributes of an item without visitors, or of a visitor without items
+NEWEST = "newest"  # the last places of a list, for new items without attributes: named after the rule of the list
 MEAN_ITEM = "mean item"  # the mean of all items' factors, for an item of which nothing is known
 
 
@@ -40,6 +41,11 @@ def rules(
     projected = rated & ~enough & learned
     by_attributes = described & ~rated & learned
     return Rules(enough, projected, by_attributes, ~(enough | projected | by_attributes))
+
+
+def with_newest(rule: str) -> str:
+    """Return the name of a rule for a list whose last places have the newest items."""
+    return f"{rule}, {NEWEST}"
 
 
 def mean_item(factors: Any) -> Any:

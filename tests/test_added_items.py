@@ -83,14 +83,18 @@ def test_the_command_counts_what_it_did(world, tmp_path, capsys):
 
 
 def test_batch_prediction_the_saved_model_and_the_server_have_the_same_lists(world, client):
-    """A thousand visitors, with ties: the added items have the factors of the model's own new items of their topic."""
+    """A thousand visitors, with ties: the added items have the factors of the model's own new items of their topic.
+
+    The one of which nothing is known has the last place of each list that has new items at all.
+    """
     plan = world.plan()
-    assert (plan.new.ids, plan.unplaced) == ([*NEW, *ADDED], 1)
+    assert (plan.new.ids, plan.new.newest) == ([*NEW, *ADDED], (b"nothing known",))
     items, lists = Items(plan), {}
     for shard in range(plan.user_shards):
         lists |= world.rows_of(recommend.recommendations(plan, items, shard, None), items.names.ids)
     added = plan.new.ids[len(NEW) :]
-    given = {"newContentIds": tf.constant(added), "newFactors": tf.constant(plan.new.factors[len(NEW) :])}
+    factors = np.concatenate([plan.new.factors[len(NEW) :], np.zeros((1, 6), np.float32)])
+    given = {"newContentIds": tf.constant([*added, b"nothing known"]), "newFactors": tf.constant(factors)}
     visitors = tf.constant(world.visitors)
     answer = world.signatures["recommend_with_items"](visitorId=visitors, k=tf.constant(10), **given)
     body = {"inputs": {"visitorId": [name.decode() for name in world.visitors], "k": 10}}
@@ -104,6 +108,8 @@ def test_batch_prediction_the_saved_model_and_the_server_have_the_same_lists(wor
         assert np.float32(served["scores"][row][: len(names)]).tolist() == scores
         assert served["rule"][row] == rule and served["count"][row] == len(names)
         among += any(name in ADDED for name in names)
+        is_last = rule.endswith(", newest")
+        assert (b"nothing known" in names) == (names[-1] == b"nothing known") == is_last == (rule != "popularity")
     assert among > len(world.visitors) / 3
 
 

@@ -194,15 +194,18 @@ def remove(path: str, ids: Collection[bytes]) -> Change:
 
 
 def placed(ids: Sequence[bytes], answers: Sequence[Mapping[str, np.ndarray]]) -> tuple[list[bytes], np.ndarray]:
-    """Return the items that have features or views of known visitors, and their factors float32 [n, d].
+    """Return the items and their factors float32 [n, d]; those without features and views come last, with zeros.
+
+    Of these, the latest come first: nothing else ranks them (ranking.attributes.newest).
 
     answers: those of FROM_ATTRIBUTES to the `requests` of these ids; at least one.
     """
     factors, features, views = (
         np.concatenate([answer[name] for answer in answers]) for name in ("factors", "features", "views")
     )
-    rows = np.flatnonzero((features > 0) | (views > 0))
-    return [ids[row] for row in rows.tolist()], factors[rows]
+    is_placed = (features > 0) | (views > 0)
+    rows = np.append(np.flatnonzero(is_placed), np.flatnonzero(~is_placed)[::-1])
+    return [ids[row] for row in rows.tolist()], np.where(is_placed[:, None], factors, np.float32(0))[rows]
 
 
 def column_of(field: Field) -> str:

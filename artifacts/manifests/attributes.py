@@ -16,6 +16,7 @@ class AttributesAccount(Part):
     reach_views: int = 0
     scale: float = 1.0  # what the factors of new items are multiplied by
     new_items: int = 0  # items that nobody has viewed and that can be recommended
+    newest_items: int = 0  # others of which only a time in the last week is known
     without_features: int = 0  # other items that nobody has viewed: nothing is known of them
     seconds: float = 0.0
 

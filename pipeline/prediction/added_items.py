@@ -114,7 +114,7 @@ def fields_of(dataset: Dataset) -> list[Field]:
 
 
 def placed(items: AddedItems, model: Model, dataset: Dataset, left_out: Collection[bytes]) -> NewItems:
-    """Return the items that a model can place, with their factors by its SavedModel, as the server has them.
+    """Return the items with their factors by a model's SavedModel, as the server has them; others are the newest.
 
     left_out: visitors whose views do not count.
     """
@@ -129,7 +129,7 @@ def placed(items: AddedItems, model: Model, dataset: Dataset, left_out: Collecti
     for inputs in items.requests(fields, left_out):
         outputs = signature(**{name: tf.constant(values) for name, values in inputs.items()})
         answers.append({name: tensor.numpy() for name, tensor in outputs.items()})
-    return NewItems(*added_items.placed(items.ids, answers))
+    return NewItems.of_added(*added_items.placed(items.ids, answers))
 
 
 def _plain(values: np.ndarray | pa.Array) -> pa.Array:

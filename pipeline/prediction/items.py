@@ -16,7 +16,7 @@ from pipeline.prediction import allowed
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.writers.answers import Names
 from ranking import popularity, similarity
-from ranking.attributes import one_list
+from ranking.attributes import newest, one_list
 from ranking.diversity import Cap, capped_top_k, within_cap
 from ranking.experiments import exploration
 from ranking.fold_in import Projection
@@ -29,7 +29,7 @@ class Items:
     """All m items, by itemId, the n new ones after them, and those that may be answers, as the rows of two tables.
 
     Attributes:
-        names: the ids. factors: float32 [m + n, d].
+        names: the ids; those of items without factors come last. factors: float32 [m + n, d].
         compared: float32 [m + n, d], what scores are computed from: the factors, or their directions.
         allowed_ids: int64 [g], the indices of those that may be answers (or be asked about).
         neighbourhood: the model's item-item term over known items; None without one, and for similar_*.
@@ -41,12 +41,14 @@ class Items:
         described = ItemsTable.read(plan.dataset.items, size, allowed.COLUMNS)
         factors = factor_tables.read_table(plan.model.item_factors, plan.item_shards, size)
         new = plan.new
-        self.names = Names([*ids, *new.ids])
+        self.names = Names([*ids, *new.all_ids])
         self.factors = np.concatenate([factors, new.factors]) if len(new) else factors
         by_cosine = options.kind == "similar_items" and options.metric == "cosine"
         self.compared = similarity.directions(self.factors) if by_cosine else self.factors
         may_be = allowed.allowed_items(options, ids, described), allowed.allowed_new(options, new.ids)
         self.allowed_ids = np.flatnonzero(np.concatenate(may_be))
+        may_be_last = np.flatnonzero(allowed.allowed_new(options, new.newest)) + len(self.factors)
+        self._newest = may_be_last if options.kind == "recommendations" else may_be_last[:0]
         tables = plan.dataset, plan.catalogue, plan.added_items
         categories, self._cap = allowed.categories(options, self.names.ids, *tables), None
         if categories is not None and options.max_per_category is not None:
@@ -105,7 +107,12 @@ class Items:
         if options.min_score is not None:
             low = answers.scores < np.float32(options.min_score)  # lists are best first: only the end is cut off
             answers.indices[low], answers.scores[low] = -1, -np.inf
-        return answers
+        each = np.full(len(queries), k)
+        return newest.in_last_places(answers, self._newest, each, self._plan.cold_start.newest_items_share)
+
+    def are_newest(self, best: Best) -> np.ndarray:
+        """Return bool [b], the lists that have new items without attributes."""
+        return np.any(best.indices >= len(self.factors), axis=1)
 
     def popular(self, left_out: SparseRows) -> Best:
         """Return the most popular itemIds for each row of `left_out`; the scores are popularities."""

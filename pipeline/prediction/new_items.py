@@ -10,17 +10,18 @@ import pyarrow as pa
 
 from artifacts import catalogue, factor_tables, id_lists
 from artifacts.features.added_items import AddedItems
-from artifacts.manifests import ModelManifest
+from artifacts.manifests import DatasetManifest, ModelManifest
 from artifacts.names import CONTENT_ID
 from artifacts.paths import Dataset, Model
 from artifacts.vocabulary import Vocabulary
 from pipeline.prediction import added_items
+from ranking.attributes import newest
 from ranking.attributes.new_items import NewItems
 from ranking.attributes.prior import Prior
 
 
 class ItemsOfJob(NamedTuple):
-    """The new items of a job, and how many added ones are not among them because nothing is known of them."""
+    """The new items of a job, and how many added ones are not among them, because the model has no attributes."""
 
     new: NewItems
     unplaced: int = 0
@@ -41,7 +42,7 @@ def of_job(
         added_path: the file of added items. left_out: visitors whose views of added items do not count.
     """
     account = trained.attributes
-    new = NewItems.read(model, account.new_items, trained.embedding_dimension)
+    new = NewItems.read(model, account.new_items, trained.embedding_dimension, account.newest_items)
     # Read even where no item can come of it: a catalogue that no job could read is an error each time it is named.
     table = catalogue.read_table(catalogue_path) if catalogue_path and catalogue.is_file(catalogue_path) else None
     added = AddedItems.read(added_path) if added_path else None
@@ -49,14 +50,13 @@ def of_job(
         return ItemsOfJob(new)
     if not account.features:
         return ItemsOfJob(new, len(added) if added else 0)
-    known = {*Vocabulary.read(dataset.vocab_items).ids, *new.ids}
+    known = {*Vocabulary.read(dataset.vocab_items).ids, *new.all_ids}
     if table is not None:
         new = new.followed_by(_later(table, known, model, trained, dataset))
     if not added:
         return ItemsOfJob(new)
-    others = added.without({*known, *new.ids})
-    placed = added_items.placed(others, model, dataset, left_out)
-    return ItemsOfJob(new.followed_by(placed), len(others) - len(placed))
+    others = added.without({*known, *new.all_ids})
+    return ItemsOfJob(new.followed_by(added_items.placed(others, model, dataset, left_out)))
 
 
 def _later(table: pa.Table, known: Set[bytes], model: Model, trained: ModelManifest, dataset: Dataset) -> NewItems:
@@ -70,6 +70,9 @@ def _later(table: pa.Table, known: Set[bytes], model: Model, trained: ModelManif
 
     ids = sorted(rows)
     features = FeatureGraph(dataset.root).of_table(table.take([rows[name] for name in ids]))
-    some = np.flatnonzero(features.has_some)
+    made = DatasetManifest.read(dataset.manifest).item_features
+    fields = made.fields if made else []
+    some = np.flatnonzero(newest.described(features, fields))
+    last = tuple(ids[row] for row in newest.order(features, fields).tolist())
     prior = Prior(factor_tables.read_table(model.item_attributes, 1, account.features + 1))
-    return NewItems([ids[row] for row in some.tolist()], prior.scaled(features.matrix()[some], account.scale))
+    return NewItems([ids[row] for row in some.tolist()], prior.scaled(features.matrix()[some], account.scale), last)

@@ -157,10 +157,12 @@ def _recommend(plan: Plan, items: Items, block: Visitors, share: float) -> Answe
         best.indices[known], best.scores[known] = items.best(block.factors[known], excluded, has)
     if len(unknown):
         best.indices[unknown], best.scores[unknown] = items.popular(left_out.take(unknown))
+    has_newest = zip(block.rules.tolist(), items.are_newest(best).tolist(), strict=True)
+    rules = [cold_start.with_newest(rule) if some else rule for rule, some in has_newest]
     explored = _explored(plan, items, block.ids, best, left_out, share)
     best = explored.best if explored else best
     reasons = _explain(plan, items, block, best)
-    return Answers(block.ids, block.rules.tolist(), items.names, best, reasons, explored=explored, rested=rested)
+    return Answers(block.ids, rules, items.names, best, reasons, explored=explored, rested=rested)
 
 
 def _with_resting(items: Items, ids: Sequence[bytes], left_out: SparseRows) -> tuple[SparseRows, int]:
@@ -197,6 +199,7 @@ def _explain(plan: Plan, items: Items, block: Visitors, best: Best) -> Reasons |
     for row in np.flatnonzero((block.rules != cold_start.POPULARITY) & (block.rows.lengths > 0)).tolist():
         own = block.rows.between(row, row + 1)
         answers = best.indices[row][best.indices[row] >= 0]
+        answers = answers[answers < len(items.factors)]  # nothing explains the newest, which come last
         shares = explain.contributions(items.projection, own, block.weights[row], items.factors[answers])
         if items.neighbourhood:
             shares += items.neighbourhood.contributions(own.indices, answers)
@@ -208,7 +211,8 @@ def _explain(plan: Plan, items: Items, block: Visitors, best: Best) -> Reasons |
 
 def similar_items(plan: Plan, items: Items, shard: int, shards: int) -> Iterator[Answers]:
     """Yield the answers to a part of the items: the items like each, without itself."""
-    asked, ids = np.arange(len(items.names.ids)), items.names.ids
+    ids = items.names.ids[: len(items.factors)]
+    asked = np.arange(len(ids))
     if (only := plan.asked_ids()) is not None:
         asked = np.array([item for item, name in enumerate(ids) if name in only], np.int64)
     part = np.array_split(asked, shards)[shard]

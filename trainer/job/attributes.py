@@ -11,11 +11,11 @@ import numpy as np
 from artifacts import factor_tables
 from artifacts.features import feature_rows
 from artifacts.features.feature_rows import Features
-from artifacts.manifests import AttributesAccount
+from artifacts.manifests import AttributesAccount, FieldFeatures
 from artifacts.paths import Model
 from artifacts.sparse_rows import SparseRows
 from configs.settings import ColdStartSettings
-from ranking.attributes import one_list
+from ranking.attributes import newest, one_list
 from ranking.attributes import prior as priors
 from ranking.attributes.new_items import NewItems
 from ranking.attributes.prior import Prior
@@ -70,7 +70,7 @@ def learn(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) 
     scale = one_list.scale(table[shown], predicted[shown], settings.new_items_length)
     trial = _change_known(state, predicted, (shown, views, table), settings)
     ids, rows = feature_rows.read_new(info.root) or ([], Features.from_matrix(known.matrix()[:0]))
-    new = _new_items(ids, rows, prior, scale)
+    new = _new_items(ids, rows, fields_of(info), prior, scale)
     account = AttributesAccount(
         features=known.width,
         items=int(shown.sum()),
@@ -80,7 +80,8 @@ def learn(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) 
         reach_views=trial.views,
         scale=scale,
         new_items=len(new),
-        without_features=len(ids) - len(new),
+        newest_items=len(new.newest),
+        without_features=len(ids) - len(new.all_ids),
         seconds=round(time.perf_counter() - started, 3),
     )
     return Learned(prior, new, account)
@@ -168,16 +169,24 @@ def _pieces(blocks: Iterable[SparseRows], wanted: np.ndarray) -> Iterator[Sparse
         yield waiting.joined()
 
 
-def _new_items(ids: list[bytes], rows: Features, prior: Prior, scale: float) -> NewItems:
-    """Return the new items that have features; the constant alone would say the same of all others."""
-    some = np.flatnonzero(rows.has_some)
-    return NewItems([ids[row] for row in some.tolist()], prior.scaled(rows.matrix()[some], scale))
+def fields_of(info: DatasetInfo) -> list[FieldFeatures]:
+    """Return the fields of the features of items."""
+    account = info.manifest.item_features
+    return account.fields if account else []
+
+
+def _new_items(ids: list[bytes], rows: Features, fields: list[FieldFeatures], prior: Prior, scale: float) -> NewItems:
+    """Return the new items with attributes, and the newest of the others, which the constant alone does not rank."""
+    some = np.flatnonzero(newest.described(rows, fields))
+    last = tuple(ids[row] for row in newest.order(rows, fields).tolist())
+    return NewItems([ids[row] for row in some.tolist()], prior.scaled(rows.matrix()[some], scale), last)
 
 
 def describe(account: AttributesAccount) -> str:
     """Return one line about the factors from attributes."""
     return (
         f"attributes: {account.features:,} features of {account.items:,} items; {account.known_items:,} known items "
-        f"of fewer than {account.reach:,.0f} views changed; {account.new_items:,} new items, {account.without_features:,} more without features, "
+        f"of fewer than {account.reach:,.0f} views changed; {account.new_items:,} new items, "
+        f"{account.newest_items:,} more of known time alone, {account.without_features:,} more without features, "
         f"{account.seconds:.1f} s"
     )

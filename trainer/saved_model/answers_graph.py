@@ -15,7 +15,8 @@ from ranking.attributes import one_list
 from ranking.attributes.new_items import NewItems
 from ranking.fold_in import Projection
 from ranking.neighbourhood import Neighbourhood
-from trainer.saved_model import topk_graph
+from trainer.saved_model import new_items_graph, topk_graph
+from trainer.saved_model.entries import answered, check, counts
 from trainer.saved_model.fold_in_graph import FoldIn
 from trainer.saved_model.id_lookup import NONE, AllIds, Ids
 from trainer.saved_model.neighbourhood_graph import Related
@@ -68,7 +69,7 @@ class Answers(tf.Module):
         self.owner_splits = _constant("owner_splits", tables.owners.indptr)
         self.owners = _constant("owners", tables.owners.indices)
         self.fold_in = FoldIn(self.items, projection)
-        self.new = NewItemsOfModel(tables.new, tables.new_ids) if len(tables.new) else None
+        self.new = NewItemsOfModel(tables.new, tables.new_ids) if tables.new.all_ids else None
         self.related = Related(tables.neighbourhood) if tables.neighbourhood else None
         self.all_owner_splits, self.all_owners = self.owner_splits, self.owners
         if self.related and len(tables.histories.again):
@@ -110,15 +111,15 @@ class Answers(tf.Module):
 
         by_attributes: factors from their attributes, float32 [b, d], and whether these are known, bool [b].
         """
-        check = _check(tf.reduce_all(tf.math.is_finite(ratings)), "ratings must be finite numbers")
+        finite = check(tf.reduce_all(tf.math.is_finite(ratings)), "ratings must be finite numbers")
         same = tf.reduce_all(tf.equal(tf.shape(content_ids), tf.shape(ratings)))
-        with tf.control_dependencies([check, _check(same, "contentIds and ratings must have one shape")]):
+        with tf.control_dependencies([finite, check(same, "contentIds and ratings must have one shape")]):
             items = self.item_ids.indices(content_ids)
         known = (items >= 0) & (tf.strings.length(content_ids) > 0)
         history = tf.ragged.boolean_mask(items, known)
         ordered = tf.sort(tf.where(known, items, -1 - tf.range(tf.shape(items, tf.int64)[1])), axis=1)
         once = tf.reduce_all(ordered[:, 1:] != ordered[:, :-1])
-        with tf.control_dependencies([_check(once, "a history names an item twice; name it once")]):
+        with tf.control_dependencies([check(once, "a history names an item twice; name it once")]):
             unknown = tf.zeros(tf.shape(items)[:1], tf.bool)
         rows = tf.shape(items)[0]
         prior, described = by_attributes or (tf.zeros([rows, self.items.shape[1]]), unknown)
@@ -168,7 +169,7 @@ class Answers(tf.Module):
         *,
         seen: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
-        most, each = _counts(k, tf.shape(factors)[0])
+        most, each = counts(k, tf.shape(factors)[0])
         instead = rules.popularity, self.popularity.value()
         search = factors, self.items.value(), left_out, most, instead
         if self.related:
@@ -182,7 +183,11 @@ class Answers(tf.Module):
         rule = tf.where(rules.factors, cold_start.FACTORS, cold_start.PROJECTION)
         rule = tf.where(rules.attributes, cold_start.ATTRIBUTES, rule)
         rule = tf.where(rules.popularity, cold_start.POPULARITY, rule)
-        return _answer("contentIds", self._all_ids(new), items, scores, each) | {"rule": rule}
+        answer = answered("contentIds", self._all_ids(new), items, scores, each) | {"rule": rule}
+        if new:
+            each = tf.where(rules.popularity, 0, each)
+            answer = new_items_graph.in_last_places(answer, new.newest, each, self._settings.newest_items_share, seen)
+        return answer
 
     def projected(self, indices: tf.Tensor, values: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the factors of rows of itemIds, padded with -1, with the items' factors as they are."""
@@ -210,7 +215,7 @@ class Answers(tf.Module):
 
     def _audience(self, items: tf.Tensor, factors: tf.Tensor, rule: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         owners = _wide(topk_graph.take(topk_graph.rows_of(self.owner_splits, items), self.owners))
-        most, each = _counts(k, tf.shape(items)[0])
+        most, each = counts(k, tf.shape(items)[0])
         search = factors, self.users.value(), owners, most
         if self.related:
             size = self.users.shape[0]
@@ -219,17 +224,17 @@ class Answers(tf.Module):
             users, scores = topk_graph.best_with_addends(*search, instead, addends)
         else:
             users, scores = topk_graph.best(*search)
-        return _answer("visitorIds", self.visitor_ids, users, scores, each) | {"rule": rule}
+        return answered("visitorIds", self.visitor_ids, users, scores, each) | {"rule": rule}
 
     def like_items(self, names: tf.Tensor, k: tf.Tensor, norms: Any, new: NewRows | None) -> dict[str, tf.Tensor]:
         """Return the items like each item: of the greatest cosine if `norms` are the items', else product."""
         if not new:
             return self.like(names, k, self.item_ids, "contentIds", self.items, norms)
-        most, each = _counts(k, tf.shape(names)[0])
+        most, each = counts(k, tf.shape(names)[0])
         ids = self._all_ids(new)
         indices = ids.indices(names)
         best, scores = new.similar(indices, self.items, norms, most)
-        return _answer("contentIds", ids, best, scores, tf.where(indices >= 0, each, 0))
+        return answered("contentIds", ids, best, scores, tf.where(indices >= 0, each, 0))
 
     def like(
         self, names: tf.Tensor, k: tf.Tensor, ids: Ids, called: str, table: tf.Tensor, norms: Any = None
@@ -237,11 +242,11 @@ class Answers(tf.Module):
         """Return the rows of a table like each row of it: of the greatest cosine if `norms` are its, else product."""
         indices = ids.indices(names)
         known = tf.maximum(indices, 0)
-        most, each = _counts(k, tf.shape(indices)[0])
+        most, each = counts(k, tf.shape(indices)[0])
         itself = tf.RaggedTensor.from_tensor(known[:, None])
         search = topk_graph.rows(table, known, norms), table.value(), itself, most
         best, scores = topk_graph.best(*search) if norms is None else topk_graph.best_by_cosine(*search, norms.value())
-        return _answer(called, ids, best, scores, tf.where(indices >= 0, each, 0))
+        return answered(called, ids, best, scores, tf.where(indices >= 0, each, 0))
 
     def explained(
         self, visitor_ids: tf.Tensor, content_ids: tf.Tensor, k: tf.Tensor, new: NewRows | None
@@ -254,47 +259,24 @@ class Answers(tf.Module):
             wanted = tf.where(is_new[:, None], of_new, wanted)
         users = tf.where(items >= 0, users, NONE)
         history, ratings = self._histories(users)
-        most, each = _counts(k, tf.shape(users)[0])
+        most, each = counts(k, tf.shape(users)[0])
         own, entries = self._entry_weights(users, ratings), tf.gather(users, ratings.value_rowids())
         weights = own.with_values(own.values * tf.gather(self.user_weights, tf.maximum(entries, 0)))
         shares = self.fold_in.contributions(history, ratings, weights, wanted)
         if self.related:
             shares += self.related.contributions(history, items)
-        answer = _answer("contentIds", self.item_ids, *topk_graph.best_of_each(history, shares, most), each)
+        answer = answered("contentIds", self.item_ids, *topk_graph.best_of_each(history, shares, most), each)
         answer["contributions"] = answer.pop("scores")
         return answer | {"score": tf.cast(tf.reduce_sum(shares, 1), tf.float32)}
 
     def histories_of(self, visitor_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the items that each visitor has, the best rated first."""
         history, ratings = self._histories(self.visitor_ids.indices(visitor_ids))
-        most, each = _counts(k, tf.shape(visitor_ids)[0])
-        answer = _answer("contentIds", self.item_ids, *topk_graph.best_of_each(history, ratings, most), each)
+        most, each = counts(k, tf.shape(visitor_ids)[0])
+        answer = answered("contentIds", self.item_ids, *topk_graph.best_of_each(history, ratings, most), each)
         answer["ratings"] = answer.pop("scores")
         return answer | {"total": tf.cast(history.row_lengths(), tf.int32)}
 
 
 def _wide(indices: tf.RaggedTensor) -> tf.RaggedTensor:
     return tf.cast(indices, tf.int64)
-
-
-def _check(condition: tf.Tensor, message: str) -> tf.Operation:
-    return tf.debugging.Assert(condition, [message])
-
-
-def _counts(k: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the greatest k, and k of each row, from k of any rank."""
-    flat = tf.reshape(k, [-1])
-    fits = (tf.size(flat) == 1) | (tf.size(flat) == rows)
-    checks = [_check(tf.reduce_all(flat >= 1), "k must be at least 1"), _check(fits, "give one k, or one a row")]
-    with tf.control_dependencies(checks):
-        each = tf.broadcast_to(tf.identity(flat), rows[None])
-    return tf.reduce_max(tf.concat([each, [1]], 0)), each
-
-
-def _answer(
-    name: str, ids: Ids | AllIds, indices: tf.Tensor, scores: tf.Tensor, each: tf.Tensor
-) -> dict[str, tf.Tensor]:
-    """Return ids and scores [b, k], and the number of entries in each row; an empty id and 0 after the last entry."""
-    count = tf.minimum(tf.reduce_sum(tf.cast(indices >= 0, tf.int32), 1), each)
-    given = tf.sequence_mask(count, tf.shape(indices)[1])
-    return {name: ids.ids(tf.where(given, indices, NONE)), "scores": tf.where(given, scores, 0.0), "count": count}

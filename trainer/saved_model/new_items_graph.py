@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from ranking import similarity
 from ranking.attributes.new_items import NewItems
+from ranking.attributes.newest import most
+from ranking.cold_start import NEWEST
 from trainer.saved_model import topk_graph
 from trainer.saved_model.id_lookup import NONE, AllIds, GivenIds, Ids
 
@@ -25,13 +27,15 @@ class NewItemsOfModel(tf.Module):
 
     def __init__(self, new: NewItems, ids: str):
         super().__init__(name="new_items")
-        self.ids = Ids(ids, "new_item_ids")
+        self.ids = Ids(ids, "new_item_ids") if len(new) else None
+        self.newest = tf.constant(np.array(new.newest, object), tf.string)
         self.factors = tf.Variable(new.factors, trainable=False, name="factors")
         self.norms = tf.Variable(similarity.norms(new.factors), trainable=False, name="norms")
 
     def rows(self, known: int) -> NewRows:
         """Return the rows, which follow `known` items."""
-        return NewRows(self.ids, self.factors.value(), self.norms.value(), known)
+        ids = self.ids or GivenIds(tf.zeros([0], tf.string))
+        return NewRows(ids, self.factors.value(), self.norms.value(), known, self.newest)
 
 
 class NewRows(NamedTuple):
@@ -41,20 +45,26 @@ class NewRows(NamedTuple):
     factors: tf.Tensor  # float32 [n, d]
     norms: tf.Tensor  # float64 [n], lengths of the factors
     known: int  # m
+    newest: tf.Tensor  # string [q], ids of others without attributes, which have no index; the newest first
 
     @classmethod
     def given(cls, names: tf.Tensor, factors: tf.Tensor, all_known: Ids | AllIds, known: int) -> NewRows:
-        """Return the items of a request, without those that the model has: ids [e] and factors float32 [e, d]."""
+        """Return the items of a request, without those that the model has: ids [e] and factors float32 [e, d].
+
+        Items of zeros are the newest of which nothing is known.
+        """
         is_other = (all_known.indices(names) < 0) & (tf.strings.length(names) > 0)
+        has_factors = tf.reduce_any(factors != 0, 1)
+        newest, is_other = tf.boolean_mask(names, is_other & ~has_factors), is_other & has_factors
         names, factors = tf.boolean_mask(names, is_other), tf.boolean_mask(factors, is_other)
         lengths = tf.sqrt(tf.reduce_sum(tf.cast(factors, tf.float64) ** 2, 1))
-        return cls(GivenIds(names), factors, tf.where(lengths > 0, lengths, tf.ones_like(lengths)), known)
+        return cls(GivenIds(names), factors, tf.where(lengths > 0, lengths, tf.ones_like(lengths)), known, newest)
 
     def followed_by(self, others: NewRows, count: int) -> NewRows:
         """Return these `count` items and others after them."""
         ids = AllIds(self.ids, others.ids, count)
         factors, norms = (tf.concat(pair, 0) for pair in ((self.factors, others.factors), (self.norms, others.norms)))
-        return NewRows(ids, factors, norms, self.known)
+        return NewRows(ids, factors, norms, self.known, tf.concat([others.newest, self.newest], 0))
 
     def rows(self, names: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return whether each id is of a new item, bool [b], and its factors float32 [b, d]."""
@@ -119,6 +129,37 @@ class NewRows(NamedTuple):
         top = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
         merged = tf.gather(indices, top.indices, batch_dims=1)
         return tf.where(top.values > -float("inf"), merged, _NONE), top.values
+
+
+def in_last_places(
+    answer: dict[str, tf.Tensor], newest: tf.Tensor, each: tf.Tensor, share: float, seen: tf.Tensor | None
+) -> dict[str, tf.Tensor]:
+    """Return answers whose lists end with the newest items, and whose rule states so; see `ranking.attributes.newest`.
+
+    each: int32 [b], the length of each list, 0 for one that has none. seen: ids [b, n] that a list may not have.
+    """
+    names, scores, count, rule = (answer[name] for name in ("contentIds", "scores", "count", "rule"))
+    places = tf.cast(most(share, tf.cast(each, tf.int64)), tf.int32)
+    candidates = newest[: tf.reduce_max(tf.concat([places, [0]], 0))]
+    size, rows = tf.size(candidates), tf.shape(names)[0]
+    may_be = tf.range(size)[None, :] < places[:, None]
+    if seen is not None:
+        may_be &= ~tf.reduce_any(candidates[None, :, None] == seen[:, None, :], 2)
+    number = tf.reduce_sum(tf.cast(may_be, tf.int32), 1)
+    kept = tf.minimum(count, each - number)
+    number = tf.where(kept > 0, number, 0)
+    kept = tf.where(number > 0, kept, count)
+    given = tf.ragged.boolean_mask(tf.tile(candidates[None, :], [rows, 1]), may_be).to_tensor("")
+    given = tf.pad(given, [[0, 0], [0, size + 1 - tf.shape(given)[1]]])  # so that there is always a column
+    names, scores = (tf.pad(table, [[0, 0], [0, size]]) for table in (names, scores))
+    place = tf.range(tf.shape(names)[1])[None, :] - kept[:, None]
+    is_given = (place >= 0) & (place < number[:, None])
+    items = tf.gather(given, tf.clip_by_value(place, 0, size), batch_dims=1)
+    last = tf.gather(scores, tf.maximum(kept - 1, 0)[:, None], batch_dims=1)
+    names, scores = tf.where(is_given, items, names), tf.where(is_given, last, scores)
+    width = tf.maximum(tf.shape(answer["contentIds"])[1], tf.reduce_max(tf.concat([kept + number, [0]], 0)))
+    rule = tf.where(number > 0, tf.strings.join([rule, f", {NEWEST}"]), rule)
+    return {"contentIds": names[:, :width], "scores": scores[:, :width], "count": kept + number, "rule": rule}
 
 
 def _itself(asked: tf.Tensor) -> tf.RaggedTensor:

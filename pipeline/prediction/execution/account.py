@@ -128,7 +128,9 @@ def _counts(counts: Counter[str], plan: Plan) -> dict[str, int]:
 def _of_new_items(counts: Counter[str], plan: Plan) -> dict[str, int]:
     """Return how many new items there are, and how many entries they have; nothing without new items."""
     unplaced = {"added_items_unplaced": plan.unplaced} if plan.unplaced else {}
-    if not len(plan.new):
+    if plan.new.newest:
+        unplaced |= {"new_items_without_attributes": len(plan.new.newest)}
+    if not plan.new.all_ids:
         return unplaced
     entries = {} if plan.options.returns_visitors else {"new_items_in_lists": counts["new_entries"]}
     return {"new_items": len(plan.new)} | entries | unplaced
