@@ -86,6 +86,7 @@ class Model(Output):
     user_attributes = Below("factors", "user_attributes")  # prefix of the regression from attributes to users' factors
     new_items = Below("factors", "new_items")  # prefix of the factors of the items that are not in the vocabulary
     new_item_ids = Below("factors", "new_item_ids.txt")  # their ids, one per line
+    segments = Below("factors", "segments.npz")  # the most popular items of each segment of visitors
     newest_item_ids = Below("factors", "newest_item_ids.txt")  # ids of new items without attributes, newest first
     evaluation = Below(EVALUATION)  # what trainer.evaluate writes by default, once the model is whole
     report = Below(REPORT)  # what the report writes by default

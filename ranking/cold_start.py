@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 FACTORS = "factors"  # the visitor's (the item's) own factors, as trained
 PROJECTION = "projection"  # factors solved for from the visitor's ratings, with the items' factors as they are
 POPULARITY = "popularity"  # the items that most visitors have
+SEGMENT = "popularity in segment"  # the items that most visitors of the visitor's country have, or the like
 ATTRIBUTES = "attributes"  # factors from the attributes of an item without visitors, or of a visitor without items
 NEWEST = "newest"  # the last places of a list, for new items without attributes: named after the rule of the list
 MEAN_ITEM = "mean item"  # the mean of all items' factors, for an item of which nothing is known
@@ -41,6 +42,11 @@ def rules(
     projected = rated & ~enough & learned
     by_attributes = described & ~rated & learned
     return Rules(enough, projected, by_attributes, ~(enough | projected | by_attributes))
+
+
+def by_attributes(new_visitors: str) -> str:
+    """Return the name of the rule `attributes` of `Rules`, by the setting."""
+    return SEGMENT if new_visitors == "segment" else ATTRIBUTES
 
 
 def with_newest(rule: str) -> str:

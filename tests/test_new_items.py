@@ -137,6 +137,15 @@ def test_rows_that_the_catalogue_gained_are_new_items_too(world, tmp_path):
     assert items.names.ids[ITEMS + len(NEW) :] == [b"later a", b"later b"]
 
 
+def test_a_catalogue_that_lost_an_attribute_since_the_training_says_so(world, tmp_path, capsys):
+    catalogue = tmp_path / "catalogue.csv"
+    catalogue.write_text("contentId,labels\nlater a,1\n")
+    tree = {"dataset_dir": world.dataset.root, "model_dir": world.model.root, "catalogue": str(catalogue)}
+    plan = plans.make(Settings.model_validate(tree | {"prediction": {"top_k": 20}}))[0]
+    assert plan.new.ids == NEW
+    assert "1 new item of the catalogue: it has no tags, of which the model has features" in capsys.readouterr().out
+
+
 def test_lists_and_categories_limit_new_items_too(world, tmp_path):
     block = tmp_path / "block.txt"
     block.write_bytes(b"\n".join([NEW[2], b"c2"]))

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 import tensorflow as tf
 
 from artifacts import factor_tables
-from artifacts.manifests import ModelManifest
+from artifacts.manifests import DatasetManifest, FieldFeatures, ModelManifest
 from artifacts.names import USER
 from artifacts.paths import Dataset, Model
 from artifacts.vocabulary import Vocabulary
@@ -17,6 +17,7 @@ from configs.settings import ColdStartSettings, Settings, TrainingSettings
 from pipeline.prediction import plan as plans
 from pipeline.prediction import recommend
 from pipeline.prediction.items import Items
+from serving.models.engine.engine import Engine
 from tests.support import quick_export
 from tests.support.datasets import write_dataset, write_items
 from tests.support.features import add_features, rows_of
@@ -161,6 +162,57 @@ def test_those_who_are_asked_are_answered_once_and_deleted_ones_never(world, tmp
         NEW[1]: "attributes",
         b"nobody": "popularity",
     }
+
+
+def test_the_popularity_in_a_segment_answers_in_batch_prediction_the_saved_model_and_the_server(world, tmp_path):
+    """By plain Python; a visitor of an unknown country, and one with views, are answered as without segments."""
+    manifest = DatasetManifest.read(world.dataset.manifest)
+    field = FieldFeatures(name="country", kind="category", weight=1, offset=1, size=TOPICS - 1)  # topic 1 is "missing"
+    account = manifest.user_features.model_copy(update={"fields": [field]})
+    manifest.model_copy(update={"user_features": account}).write(world.dataset.manifest)
+    model, settings = tmp_path / "model", {"min_ratings": 3, "min_site_ratings": 10, "new_visitors": "segment"}
+    with quick_export.only("recommend_from_attributes"):
+        settings = ColdStartSettings(**settings, segment="country")
+        training_job.train(TRAINING, world.dataset.root, str(model), False, settings)
+        other = settings.model_copy(update={"segment": "city"})
+        with pytest.raises(UserError, match=r"city is not a category of user_features; set one of country"):
+            training_job.train(TRAINING, world.dataset.root, str(tmp_path / "other"), False, other)
+    assert ModelManifest.read(Model(str(model)).manifest).visitors.segments == TOPICS - 2
+    tree = {"dataset_dir": world.dataset.root, "model_dir": str(model), "prediction": {"top_k": K}}
+    plan = plans.make(Settings.model_validate(tree))[0]
+    items = Items(plan)
+    blocks = [b for shard in range(plan.answer_shards) for b in recommend.recommendations(plan, items, shard, None)]
+    answers = {
+        name: (rule, *(table[row].tolist() for table in b.best))
+        for b in blocks
+        for row, (name, rule) in enumerate(zip(b.asked, b.rules, strict=True))
+    }
+    request = {
+        "country": np.array([str(number % TOPICS) for number in range(6)] + [""], object),
+        "k": np.array(K, np.int32),
+    }
+    request |= {"contentIds": np.full((7, 1), b"", object), "ratings": np.zeros((7, 1), np.float32)}
+    path, ids = Model(str(model)).saved_model, Vocabulary.read(world.dataset.vocab_items).ids
+    graph = tf.saved_model.load(path).signatures["recommend_from_attributes"]
+    graph = {name: tensor.numpy() for name, tensor in graph(**{k: tf.constant(v) for k, v in request.items()}).items()}
+    server = Engine(path).run("recommend_from_attributes", request)
+    total, visitors = world.has.sum(0), (world.has.sum(1) > 0).sum()
+    for number, visitor in enumerate(NEW):
+        rule, listed, scores = answers[visitor]
+        topic = number % TOPICS
+        known = number < 6 and topic > 1
+        expected = total.astype(float)
+        if known:
+            own = (np.arange(VISITORS) % TOPICS == topic) & world.has.any(1)
+            expected = (world.has[own].sum(0) + 100 * total / visitors) / (own.sum() + 100)
+        best = np.argsort(-expected.astype(np.float32), kind="stable")[:K]
+        assert (rule, listed) == ("popularity in segment" if known else "popularity", best.tolist())
+        np.testing.assert_allclose(scores, expected[best], rtol=1e-6)
+        for served in (graph, server):
+            assert served["rule"][number] == rule.encode() and served["count"][number] == K
+            assert served["contentIds"][number, :K].tolist() == [ids[item] for item in listed]
+            assert served["scores"][number, :K].tolist() == scores
+    assert {rule for rule, _, _ in answers.values()} == {"factors", "projection", "popularity", "popularity in segment"}
 
 
 def test_a_dataset_without_features_cannot_answer_by_attributes(tmp_path, without_graphs):

@@ -22,8 +22,12 @@ class AttributesAccount(Part):
 
 
 class VisitorsAccount(Part):
-    """The regression from the visitors' features to their factors, if cold_start.new_visitors asks for one."""
+    """The answers to visitors without views, if cold_start.new_visitors asks for more than popularity.
+
+    It is the regression from the visitors' features to their factors, or the lists of segments.
+    """
 
     features: int = 0  # columns of the regression without its constant; 0 is a model without one
     visitors: int = 0  # visitors that it was learned from: those with features
+    segments: int = 0  # segments with a list of their own
     seconds: float = 0.0

@@ -99,9 +99,12 @@ class ColdStartSettings(Section):
     and to improve those of the others (docs/cold-start.md)."""
     attributes_penalty: PositiveFloat = 1.0
     """mu, the penalty of the regression from attributes to factors; larger values trust attributes less."""
-    new_visitors: Literal["popularity", "attributes"] = "popularity"
-    """Answer for visitors without views whose attributes are known: popularity, or factors that are learned from the
-    attributes, for which the dataset needs user_features. Measure by evaluation.new_visitors which one is better."""
+    new_visitors: Literal["popularity", "segment", "attributes"] = "popularity"
+    """Answer for visitors without views whose attributes are known: popularity, the popularity in their segment, or
+    factors that are learned from the attributes. The last two need a dataset with user_features. Measure by
+    evaluation.new_visitors which one is better."""
+    segment: str | None = None
+    """new_visitors segment: name of the category of user_features whose values are the segments, e.g. country."""
     user_attributes_penalty: PositiveFloat = 100.0
     """mu of the regression from visitors' attributes to factors, which needs more of it than that of items."""
     few_views: NonNegativeInt = 10
@@ -116,6 +119,10 @@ class ColdStartSettings(Section):
     newest_items_share: float = Field(0.1, ge=0, le=1)
     """Share of the last places of recommendations for new items without attributes, the newest first: those published
     in the last week, or added between two trainings. Rounded down to whole items; 0 recommends none."""
+
+    def _problems(self) -> Iterator[str]:
+        if (self.new_visitors == "segment") != (self.segment is not None):
+            yield "segment is the attribute of new_visitors: segment; set both or neither"
 
 
 class EvaluationSettings(Section):

@@ -17,13 +17,15 @@ from artifacts import factor_tables, tfrecords
 from artifacts.sparse_rows import SparseRows
 from pipeline.prediction.plan import Plan
 from ranking.attributes.prior import Prior
+from ranking.attributes.segments import Segments
 
 
 class Described(NamedTuple):
-    """Factors of b visitors from their attributes."""
+    """Factors of b visitors from their attributes, or their segments."""
 
     prior: np.ndarray  # float32 [b, d]; zeros where none is known
     is_known: np.ndarray  # bool [b]
+    segments: np.ndarray  # int64 [b]; -1 where none is known
 
 
 class Attributes:
@@ -36,7 +38,8 @@ class Attributes:
         """Return the factors of visitors of the dataset, by their userIds int64 [b]."""
         if self._plan.user_features:
             return self._described(self._features.take(np.searchsorted(self._features.keys, users)))
-        return Described(np.zeros((len(users), self._dimensions), np.float32), np.zeros(len(users), bool))
+        nothing = np.zeros((len(users), self._dimensions), np.float32), np.zeros(len(users), bool)
+        return Described(*nothing, np.full(len(users), -1))
 
     def of_new(self, size: int) -> Iterator[tuple[list[bytes], Described]]:
         """Yield the ids and the factors of visitors without items, `size` at a time; a file is of one shard."""
@@ -61,7 +64,14 @@ class Attributes:
         rows = SparseRows.concatenated(blocks)
         return rows.take(np.argsort(rows.keys))
 
+    @cached_property
+    def _segments(self) -> Segments:
+        return Segments.read(self._plan.model.segments)
+
     def _described(self, rows: SparseRows) -> Described:
+        if self._plan.by_segment:
+            segments = self._segments.of(rows.indptr, rows.indices)
+            return Described(np.zeros((len(rows), self._dimensions), np.float32), segments >= 0, segments)
         shape = len(rows), len(self._prior.table) - 1
         matrix = scipy.sparse.csr_matrix((rows.values, rows.indices, rows.indptr), shape)
-        return Described(self._prior.of_described(matrix), rows.lengths > 0)
+        return Described(self._prior.of_described(matrix), rows.lengths > 0, np.full(len(rows), -1))

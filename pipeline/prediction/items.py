@@ -17,6 +17,7 @@ from pipeline.prediction.plan import Plan
 from pipeline.prediction.writers.answers import Names
 from ranking import popularity, similarity
 from ranking.attributes import newest, one_list
+from ranking.attributes.segments import Segments
 from ranking.diversity import Cap, capped_top_k, within_cap
 from ranking.experiments import exploration
 from ranking.fold_in import Projection
@@ -78,7 +79,7 @@ class Items:
         options = self._plan.options
         if not options.unclicked or not options.unclicked_weight:
             return None
-        return Resting.read(options.unclicked.rstrip("/"), options.unclicked_weight, self.names.ids)
+        return Resting.read(options.unclicked.rstrip("/"), options.unclicked_weight, self.names.ids[: len(self.factors)])
 
     @cached_property
     def least_known(self) -> np.ndarray:
@@ -109,6 +110,18 @@ class Items:
             answers.indices[low], answers.scores[low] = -1, -np.inf
         each = np.full(len(queries), k)
         return newest.in_last_places(answers, self._newest, each, self._plan.cold_start.newest_items_share)
+
+    def popular_in(self, segments: np.ndarray, left_out: SparseRows) -> Best:
+        """Return the most popular itemIds of segments, int64 [b]; the scores are the popularities in them."""
+        lists, part, k = Segments.read(self._plan.model.segments), self._known, self._plan.options.top_k
+        best, excluded = Best.empty(len(segments), k), part.in_table(left_out)
+        for segment in np.unique(segments).tolist():
+            rows, values = np.flatnonzero(segments == segment), np.zeros(len(part.ids), np.float32)
+            order = part.rows_of[lists.items[segment]]
+            values[order[order >= 0]] = lists.scores[segment][order >= 0]
+            found = popularity.first_k(order[order >= 0], values, excluded.take(rows), k, part.cap)
+            best.indices[rows], best.scores[rows] = part.item_ids(found)
+        return best
 
     def are_newest(self, best: Best) -> np.ndarray:
         """Return bool [b], the lists that have new items without attributes."""

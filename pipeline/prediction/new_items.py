@@ -14,6 +14,7 @@ from artifacts.manifests import DatasetManifest, ModelManifest
 from artifacts.names import CONTENT_ID
 from artifacts.paths import Dataset, Model
 from artifacts.vocabulary import Vocabulary
+from configs.nouns import counted
 from pipeline.prediction import added_items
 from ranking.attributes import newest
 from ranking.attributes.new_items import NewItems
@@ -72,6 +73,9 @@ def _later(table: pa.Table, known: Set[bytes], model: Model, trained: ModelManif
     features = FeatureGraph(dataset.root).of_table(table.take([rows[name] for name in ids]))
     made = DatasetManifest.read(dataset.manifest).item_features
     fields = made.fields if made else []
+    if missing := [field.name for field in fields if field.name not in table.column_names]:
+        rows_of = counted(len(ids), "new item")
+        print(f"{rows_of} of the catalogue: it has no {', '.join(missing)}, of which the model has features")
     some = np.flatnonzero(newest.described(features, fields))
     last = tuple(ids[row] for row in newest.order(features, fields).tolist())
     prior = Prior(factor_tables.read_table(model.item_attributes, 1, account.features + 1))

@@ -74,6 +74,11 @@ class Plan:
         return max(1, min(self.options.block_size, _ENTRIES // width))
 
     @property
+    def by_segment(self) -> bool:
+        """True if visitors without views are answered by the popularity in their segment."""
+        return bool(self.user_features) and self.cold_start.new_visitors == "segment"
+
+    @property
     def extra(self) -> Extra:
         """The columns that only some jobs write."""
         return Extra(self.experiment is not None, self.exploration.share > 0)

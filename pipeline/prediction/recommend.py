@@ -150,13 +150,18 @@ def _recommend(plan: Plan, items: Items, block: Visitors, share: float) -> Answe
     options, best = plan.options, Best.empty(len(block), plan.options.top_k)
     left_out = SparseRows.empty(len(block)) if options.include_seen else block.rows.left_out()
     left_out, rested = _with_resting(items, block.ids, left_out)
-    by_popularity = block.rules == cold_start.POPULARITY
-    known, unknown = np.flatnonzero(~by_popularity), np.flatnonzero(by_popularity)
+    by_popularity, by_segment = (block.rules == rule for rule in (cold_start.POPULARITY, cold_start.SEGMENT))
+    known, unknown = np.flatnonzero(~(by_popularity | by_segment)), np.flatnonzero(by_popularity)
+    in_segments = np.flatnonzero(by_segment)
     if len(known):
-        excluded, has = (rows if not len(unknown) else rows.take(known) for rows in (left_out, block.rows))
+        is_all = len(known) == len(block)
+        excluded, has = (rows if is_all else rows.take(known) for rows in (left_out, block.rows))
         best.indices[known], best.scores[known] = items.best(block.factors[known], excluded, has)
     if len(unknown):
         best.indices[unknown], best.scores[unknown] = items.popular(left_out.take(unknown))
+    if len(in_segments):
+        found = items.popular_in(block.segments[in_segments], left_out.take(in_segments))
+        best.indices[in_segments], best.scores[in_segments] = found
     has_newest = zip(block.rules.tolist(), items.are_newest(best).tolist(), strict=True)
     rules = [cold_start.with_newest(rule) if some else rule for rule, some in has_newest]
     explored = _explored(plan, items, block.ids, best, left_out, share)

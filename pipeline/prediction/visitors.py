@@ -35,13 +35,14 @@ class Visitors:
     rules: np.ndarray  # [b], names of `ranking.cold_start`
     prior: np.ndarray  # float32 [b, d], factors from attributes; zeros where none are known
     described: np.ndarray  # bool [b], whether some are known
+    segments: np.ndarray  # int64 [b], those whose popular items answer; -1 for none
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, positions: np.ndarray) -> Visitors:
         """Return the visitors at the positions int64 [r]."""
-        parts = self.weights, self.factors, self.rules, self.prior, self.described
+        parts = self.weights, self.factors, self.rules, self.prior, self.described, self.segments
         columns = (part[positions] for part in parts)
         return Visitors([self.ids[position] for position in positions], self.rows.take(positions), *columns)
 
@@ -130,7 +131,7 @@ def _by_rules(plan: Plan, items: Items, block: Visitors) -> Visitors:
     rules = np.full(len(block), cold_start.POPULARITY, object)
     rules[chosen.factors] = cold_start.PROJECTION if plan.projected else cold_start.FACTORS
     rules[chosen.projection] = cold_start.PROJECTION
-    rules[chosen.attributes] = cold_start.ATTRIBUTES
+    rules[chosen.attributes] = cold_start.by_attributes(plan.cold_start.new_visitors)
     positions = np.flatnonzero(counts > 0 if plan.projected else chosen.projection)
     factors = np.where(chosen.attributes[:, None], block.prior, block.factors)
     if len(positions):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import parse_qs
 
 from pydantic import BaseModel, Field, create_model
@@ -108,7 +108,12 @@ class Address(NamedTuple):
 
 
 _VISITOR, _ITEM, _SCORED = ("visitorId",), ("contentId",), ("contentId", "score")
-_RULE = Literal["factors", "projection", "popularity", "live"]
+_RULE = Annotated[
+    str,
+    Field(
+        description="factors, projection, live or popularity; ', newest' after it: so are the last places of the list."
+    ),
+]
 _TOTAL = Annotated[int, Field(description="Number of all items of the visitor, not only of those listed.")]
 _LIVE = "Number of items whose views since the training count; null if the store of events does not answer."
 _LIVE_ITEMS = Annotated[int | None, Field(description=_LIVE)]

@@ -68,7 +68,7 @@ class AddedFile:
             return
         requests = items.requests(model.attributes, self._left_out())
         ids, factors = added_items.placed(items.ids, [model.run(FROM_ATTRIBUTES, inputs) for inputs in requests])
-        unknown = len(items) - len(ids)
-        LOG.info("version %d: %d added items; of %d more nothing is known", model.number, len(ids), unknown)
+        unknown = len(ids) - int(factors.any(axis=1).sum())
+        LOG.info("version %d: %d added items; of %d of them nothing is known", model.number, len(ids), unknown)
         given = WithItems(ids, factors, items.titles())
         model.added = given if ids else None

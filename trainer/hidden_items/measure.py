@@ -17,7 +17,7 @@ from configs.errors import UserError
 from configs.settings import EvaluationSettings
 from configs.settings.search import ValidationSettings
 from ranking import popularity
-from ranking.attributes import one_list
+from ranking.attributes import newest, one_list
 from ranking.heap import Best
 from ranking.topk import top_k
 from trainer.als.collectives import Cluster
@@ -30,7 +30,7 @@ from trainer.inputs.dataset_rows import DatasetInfo, read_info
 from trainer.inputs.hashing import hashes
 from trainer.job import assembly, attributes
 
-ATTRIBUTES, WITHOUT = "attributes", "without attributes"
+ATTRIBUTES, WITHOUT, LAST = "attributes", "without attributes", "newest in the last places"
 VIEWS = {"1-5": (1, 5), "6-10": (6, 10), "11 and more": (11, None)}  # groups of known items
 _HELD_OUT = 0.2  # of the entries of known items
 METRICS = ("recall", "ndcg")
@@ -96,7 +96,7 @@ class _Measurement:
         new: SparseRows,
         parts: validation_split.Split,
     ):
-        self._info, self._settings, self._share = info, settings, model.cold_start.new_items_share
+        self._info, self._settings, self._cold_start = info, settings, model.cold_start
         self._hidden, self._new, self._parts = hidden, new, parts
         self._ks = sorted(set(settings.k))
         blocks, sizes = [[parts.train], [parts.train.transpose(info.items)]], (info.users, info.items)
@@ -116,6 +116,8 @@ class _Measurement:
             ATTRIBUTES: self._in_one_list(every, self._items, new),
             WITHOUT: self._in_one_list(every, self._trained, None),
         }
+        if (last := self._newest_last(lists[WITHOUT])) is not None:
+            lists[LAST] = last
         groups = {"new": self._new, "known": self._parts.held_out}
         for name, (low, high) in VIEWS.items():
             of_group = (self._views >= low) & (self._views <= (np.inf if high is None else high))
@@ -170,11 +172,24 @@ class _Measurement:
         best = top_k(self._users[rated], items[ids], left_out, k)
         if new is None:
             return np.where(best.indices >= 0, ids[best.indices], -1)
-        most = one_list.most_new(self._share, k)
+        most = one_list.most_new(self._cold_start.new_items_share, k)
         some = top_k(self._users[rated], new, SparseRows.empty(len(rated)), most)
         some = Best(np.where(some.indices >= 0, some.indices + len(ids), -1), some.scores)
         merged = one_list.merged(best, some, k).indices
         return np.where(merged >= 0, np.append(ids, np.flatnonzero(self._hidden))[merged], -1)
+
+    def _newest_last(self, lists: np.ndarray) -> np.ndarray | None:
+        """Return lists of known items with the newest hidden ones in their last places; None without times."""
+        table = ItemsTable.read(Dataset(self._info.root).items, self._info.items, (CONTENT_ID,), (FIRST_TIME_MS,))
+        times = table.first_time_ms if FIRST_TIME_MS in table.table.column_names else np.zeros(0)
+        order = baselines.newest(times, self._hidden) if len(times) else None
+        if order is None:
+            return None
+        given = np.flatnonzero(self._hidden)[popularity.order(order)]
+        best = Best(lists, np.zeros(lists.shape, np.float32))
+        return newest.in_last_places(
+            best, given, np.full(len(lists), lists.shape[1]), self._cold_start.newest_items_share
+        ).indices
 
     def _cells(self, lists: np.ndarray, truth: SparseRows) -> Cells:
         """Return recall and NDCG of the lists of users with something held out."""

@@ -16,6 +16,7 @@ from configs.errors import UserError
 from configs.settings import EvaluationSettings
 from ranking import popularity
 from ranking.attributes import prior as priors
+from ranking.attributes import segments as of_segments
 from ranking.fold_in import Projection
 from ranking.topk import top_k
 from trainer.als.collectives import Cluster
@@ -127,7 +128,7 @@ class _Measurement:
         own = of_visitors[self._hidden]
         lists = np.empty((len(own), self._ks[-1]), np.int64)
         for segment in np.unique(own).tolist():
-            values = baselines.scores(self._train, of_visitors == segment, self._total, visitors)
+            values = of_segments.scores(self._train, of_visitors == segment, self._total, visitors)
             lists[own == segment] = self._first(values, 1)
         return lists
 

@@ -37,12 +37,13 @@ class Learned:
 
     prior: Prior
     new: NewItems
+    telling: np.ndarray  # bool [f], see `ranking.attributes.newest`
     account: AttributesAccount
 
     @property
     def regression(self) -> Regression:
         """The regression, and what it is multiplied by for new items."""
-        return Regression(self.prior, self.account.scale)
+        return Regression(self.prior, self.account.scale, self.telling)
 
     def write(self, model: Model) -> None:
         """Write the regression and the new items."""
@@ -84,7 +85,7 @@ def learn(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) 
         without_features=len(ids) - len(new.all_ids),
         seconds=round(time.perf_counter() - started, 3),
     )
-    return Learned(prior, new, account)
+    return Learned(prior, new, newest.telling(fields_of(info), known.width), account)
 
 
 def regression(cluster: Cluster, known: Features, table: np.ndarray, shown: np.ndarray, penalty: float) -> Prior:

@@ -109,7 +109,7 @@ def write(
         new, regression = (more.learned.new, more.learned.regression) if more.learned else (None, None)
         save = functools.partial(export.save, neighbourhood=more.neighbourhood, new=new, regression=regression)
         if more.visitors:
-            save = functools.partial(save, of_visitors=more.visitors.prior)
+            save = functools.partial(save, of_visitors=more.visitors.prior, segments=more.visitors.segments)
         sides = dataset, rows, cols, blocks, state.objective, cold_start, row_weight
         save(model.saved_model, *sides, new_ids=model.new_item_ids)
         tensorboard.write_projector(model.logs, dataset, cols.table, cols.counts, catalogue)

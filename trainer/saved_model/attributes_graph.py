@@ -10,18 +10,30 @@ import tensorflow as tf
 from artifacts.names import ITEM, USER
 from ranking import cold_start
 from ranking.attributes.prior import Prior
+from ranking.attributes.segments import Segments
 from ranking.fold_in import Projection
 from trainer.als.wals import Side
 from trainer.saved_model.answers_graph import Answers
+from trainer.saved_model.entries import answered, counts
 from trainer.saved_model.fold_in_graph import FoldIn
+from trainer.saved_model.id_lookup import Ids
 from trainer.saved_model.signatures import HISTORY, K
 
 
 class Regression(NamedTuple):
-    """The regression of a model, and what the factors of new items are multiplied by."""
+    """The regression of a model, what the factors of new items are multiplied by, and the features that tell of them.
+
+    telling: bool [f], see `ranking.attributes.newest`.
+    """
 
     prior: Prior
     scale: float
+    telling: np.ndarray
+
+    @classmethod
+    def of_visitors(cls, prior: Prior) -> Regression:
+        """Return the regression of visitors, whose features all tell."""
+        return cls(prior, 1.0, np.ones(len(prior.table) - 1, bool))
 
 
 class Features(tf.Module):
@@ -35,6 +47,12 @@ class Features(tf.Module):
         self._function = self._features.signatures[signature]
         self._specs: dict[str, tf.TensorSpec] = self._function.structured_input_signature[1]
         self._names = sorted(self._specs)
+        self._tells = tf.constant(regression.telling.astype(np.int64))
+
+    def _known(self, rows: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Return the number of features that tell of each row, int64 [n]."""
+        tells = tf.gather(self._tells, rows["indices"])
+        return tf.reduce_sum(tf.RaggedTensor.from_row_splits(tells, rows["row_splits"]), 1)
 
     def _with(self, answer: Any, *specs: tf.TensorSpec) -> Any:
         """Return a function of the attributes and of other inputs; one that an attribute's name has begins with _."""
@@ -83,7 +101,7 @@ class FromAttributes(Features):
 
     def _audience(self, rows: dict[str, tf.Tensor], k: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the audience of each item; one without features is answered by the mean item."""
-        has_some = _lengths(rows) > 0
+        has_some = self._known(rows) > 0
         factors = tf.where(has_some[:, None], self._factors(rows), self.answers.mean_item[None, :])
         rule = tf.where(has_some, cold_start.ATTRIBUTES, cold_start.MEAN_ITEM)
         return self.answers.audience_of_factors(factors, rule, k) | {"factors": factors}
@@ -95,23 +113,26 @@ class FromAttributes(Features):
 
         visitor_ids, ratings: [b, n], padded with empty ids; visitors that the model does not have are left out.
         """
-        prior = tf.where(_lengths(rows)[:, None] > 0, self._factors(rows), 0.0)
+        prior = tf.where(self._known(rows)[:, None] > 0, self._factors(rows), 0.0)
         users = self.answers.visitor_ids.indices(visitor_ids)
         is_known = (users >= 0) & (tf.strings.length(visitor_ids) > 0)
         history, given = (tf.ragged.boolean_mask(values, is_known) for values in (users, ratings))
         count = history.row_lengths()
         own = self._weight * tf.maximum(tf.cast(count, tf.float64), 1) ** -self._exponent
         factors = self.viewers.from_prior(prior, history, given, own, tf.where(count > 0)[:, 0])
-        return {"factors": factors, "features": tf.cast(_lengths(rows), tf.int32), "views": tf.cast(count, tf.int32)}
+        return {"factors": factors, "features": tf.cast(self._known(rows), tf.int32), "views": tf.cast(count, tf.int32)}
 
 
 class VisitorsFromAttributes(Features):
     """Visitors who are not in the dataset, by their attributes, and by the views since."""
 
-    def __init__(self, features_fn: str, prior: Prior, answers: Answers):
-        """Load the features."""
-        super().__init__("visitors_from_attributes", features_fn, USER.features, Regression(prior, 1.0))
-        self.answers = answers
+    def __init__(self, features_fn: str, prior: Prior | None, segments: Segments | None, answers: Answers):
+        """Load the features; prior: the regression; without one, the lists of segments answer."""
+        regression = Regression.of_visitors(prior or Prior(np.zeros((1, answers.items.shape[1]), np.float32)))
+        super().__init__("visitors_from_attributes", features_fn, USER.features, regression)
+        self.answers, self._segments = answers, None
+        if segments:
+            self._segments = SegmentLists(segments, answers.item_ids)
 
     def exported(self) -> dict[str, Any]:
         """Return the signature by name: it takes the attributes by name, as the dataset's own signature does."""
@@ -121,9 +142,44 @@ class VisitorsFromAttributes(Features):
         self, rows: dict[str, tf.Tensor], content_ids: tf.Tensor, ratings: tf.Tensor, k: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """Return the best items for each visitor; one without features is answered as by `recommend_from_history`."""
-        described = _lengths(rows) > 0
+        if self._segments:
+            return self._segments.among(
+                self.answers.for_histories(content_ids, ratings, k, self.answers.new_rows()), rows, k
+            )
+        described = self._known(rows) > 0
         prior = tf.where(described[:, None], self._factors(rows), 0.0)
         return self.answers.for_histories(content_ids, ratings, k, self.answers.new_rows(), (prior, described))
+
+
+class SegmentLists(tf.Module):
+    """The most popular items of each segment of visitors."""
+
+    def __init__(self, segments: Segments, ids: Ids):
+        super().__init__(name="segments")
+        self._first, self._size, self._ids = segments.first, len(segments.items), ids
+        self._items = tf.Variable(segments.items, trainable=False, name="segment_items")
+        self._scores = tf.Variable(segments.scores, trainable=False, name="segment_scores")
+
+    def among(self, answer: dict[str, tf.Tensor], rows: dict[str, tf.Tensor], k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return answers in which the popularity in the segment is in place of that of all, where it is known."""
+        columns = rows["indices"] - self._first
+        inside = tf.where((columns >= 0) & (columns < self._size), columns, -1)
+        segments = tf.reduce_max(tf.RaggedTensor.from_row_splits(inside, rows["row_splits"]), 1)
+        is_known = (segments >= 0) & (answer["rule"] == cold_start.POPULARITY) & (answer["known"] == 0)
+        _, each = counts(k, tf.shape(segments)[0])
+        width = tf.shape(answer["contentIds"])[1]
+        size = tf.minimum(self._items.shape[1], width)
+        chosen = tf.maximum(segments, 0)
+        items, scores = (tf.gather(table, chosen)[:, :size] for table in (self._items, self._scores))
+        own = answered("contentIds", self._ids, items, scores, tf.minimum(each, size))
+        padding = [[0, 0], [0, width - size]]
+        names, points = tf.pad(own["contentIds"], padding), tf.pad(own["scores"], padding)
+        return answer | {
+            "contentIds": tf.where(is_known[:, None], names, answer["contentIds"]),
+            "scores": tf.where(is_known[:, None], points, answer["scores"]),
+            "count": tf.where(is_known, own["count"], answer["count"]),
+            "rule": tf.where(is_known, cold_start.SEGMENT, answer["rule"]),
+        }
 
 
 def weights_by_views(weights: np.ndarray, views: np.ndarray) -> tuple[float, float]:
@@ -135,8 +191,3 @@ def weights_by_views(weights: np.ndarray, views: np.ndarray) -> tuple[float, flo
     spread = logarithms.var()
     exponent = -((logarithms - logarithms.mean()) * (levels - levels.mean())).mean() / spread if spread else 0.0
     return float(np.exp(levels.mean() + exponent * logarithms.mean())), float(exponent)
-
-
-def _lengths(rows: dict[str, tf.Tensor]) -> tf.Tensor:
-    """Return the number of features of each row, int64 [n]."""
-    return rows["row_splits"][1:] - rows["row_splits"][:-1]

@@ -23,6 +23,7 @@ from ranking import cold_start
 from ranking.attributes import prior
 from ranking.attributes.new_items import NewItems
 from ranking.attributes.prior import Prior
+from ranking.attributes.segments import Segments
 from ranking.fold_in import Objective, Projection
 from ranking.neighbourhood import Neighbourhood
 from trainer.als import wals
@@ -47,6 +48,7 @@ def save(
     new_ids: str = "",
     regression: Regression | None = None,
     of_visitors: Prior | None = None,
+    segments: Segments | None = None,
 ) -> None:
     """Write the SavedModel.
 
@@ -59,6 +61,7 @@ def save(
         regression: from attributes to factors, if the model has one; with it and the dataset's SavedModel of features,
             the model has the signatures that take items which come later.
         of_visitors: the same of visitors; those with few ratings start from it, and a signature takes their attributes.
+        segments: lists for visitors by their segment, in place of that.
 
     Raises:
         UserError: the dataset's vocabularies do not fit the tables, or it has no items.parquet.
@@ -88,14 +91,15 @@ def save(
         from_attributes = FromAttributes(dataset.item_features_fn, regression, module, viewers, cols)
         module.from_attributes = from_attributes  # an attribute, to be saved too
         exported |= from_attributes.exported() | module.with_items()
-    takes_visitors = of_visitors if storage.exists(dataset.user_features_fn) else None
+    takes_visitors = bool(of_visitors or segments) and storage.exists(dataset.user_features_fn)
     if takes_visitors:
-        module.of_visitors = VisitorsFromAttributes(dataset.user_features_fn, takes_visitors, module)
+        module.of_visitors = VisitorsFromAttributes(dataset.user_features_fn, of_visitors, segments, module)
         exported |= module.of_visitors.exported()
     tf.saved_model.save(module, path, signatures=exported)
     _write_titles(join(path, SERVED_ITEMS), dataset)
-    served_tables.write(path, tables, projection, settings, items=by_attributes, of_visitors=takes_visitors)
-    served_tables.copy_features(path, dataset, items=bool(by_attributes), visitors=bool(takes_visitors))
+    by_visitors = (of_visitors, segments) if takes_visitors else (None, None)
+    served_tables.write(path, tables, projection, settings, items=by_attributes, of_visitors=by_visitors)
+    served_tables.copy_features(path, dataset, items=bool(by_attributes), visitors=takes_visitors)
     if by_attributes:
         _write_attributes(join(path, SERVED_ATTRIBUTES), dataset)
 

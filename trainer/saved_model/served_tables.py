@@ -16,6 +16,7 @@ from artifacts.served.signatures import described
 from configs.settings import ColdStartSettings
 from ranking import similarity
 from ranking.attributes.prior import Prior
+from ranking.attributes.segments import Segments
 from ranking.compressed.table import Compressed
 from ranking.fold_in import Projection
 from trainer.als import wals
@@ -30,13 +31,14 @@ def write(
     settings: ColdStartSettings,
     *,
     items: tuple[Regression, wals.Side, Projection] | None = None,
-    of_visitors: Prior | None = None,
+    of_visitors: tuple[Prior | None, Segments | None] = (None, None),
 ) -> None:
     """Write the tables next to the graphs of a SavedModel.
 
     Args:
         items: the regression of items' attributes, the items' side, and the solver over the users, if the graphs have
-            signatures that take items. of_visitors: the regression of visitors' attributes, in the same way.
+            signatures that take items.
+        of_visitors: the regression of visitors' attributes, or the lists of their segments, in the same way.
     """
     arrays = _arrays(tables, projection)
     related, objective = tables.neighbourhood, projection.objective
@@ -47,14 +49,20 @@ def write(
         "cold_start": settings.model_dump(),
         "gamma": related.gamma if related else None,
         "new_ids": [name.decode("latin-1") for name in tables.new.ids],  # a byte is a character
+        "newest_ids": [name.decode("latin-1") for name in tables.new.newest],
     }
     if items:
         regression, side, viewers = items
         weight, exponent = weights_by_views(side.weights, side.counts)
         about["items_from_attributes"] = {"scale": regression.scale, "weight": weight, "exponent": exponent}
         arrays |= {"item_regression": regression.prior.table, "viewers.gramian": viewers.gramian}
-    if of_visitors:
-        arrays["user_regression"] = of_visitors.table
+        arrays["item_telling"] = regression.telling
+    regression_of_visitors, segments = of_visitors
+    if regression_of_visitors:
+        arrays["user_regression"] = regression_of_visitors.table
+    if segments:
+        about["first_segment"] = segments.first
+        arrays |= {"segment_items": segments.items, "segment_scores": segments.scores}
     served.write(path, about, arrays)
 
 

@@ -30,13 +30,17 @@ class Habits:
     listed: float = 0.2  # share of these items that are in the list all the same
     new: float = 0.3  # share of the others that came on that day
 
+    def attracts(self, rule: str) -> float:
+        """Return the attraction of the lists of a rule; what has their last places does not change it."""
+        return self.attraction.get(rule.partition(", ")[0], self.attraction["popularity"])
+
     def ctr(self, rule: str, rank: int) -> float:
         """Return the clicks per exposure at a rank."""
-        return self.attraction[rule] * self.examination[rank - 1]
+        return self.attracts(rule) * self.examination[rank - 1]
 
     def corrected(self, rule: str, shares: Sequence[float]) -> float:
         """Return the CTR of a rule with these shares of its exposures at each rank."""
-        return self.attraction[rule] * float(np.dot(shares, self.examination[: len(shares)]))
+        return self.attracts(rule) * float(np.dot(shares, self.examination[: len(shares)]))
 
 
 class Draws(NamedTuple):
@@ -56,7 +60,7 @@ class Draws(NamedTuple):
 def draw(habits: Habits, rules: Sequence[str], length: int, days: int, rng: np.random.Generator) -> Draws:
     """Draw what visitors with lists of these rules do."""
     shape = len(rules), days, length
-    attraction = np.array([habits.attraction[rule] for rule in rules])
+    attraction = np.array([habits.attracts(rule) for rule in rules])
     tastes = rng.gamma(_TASTES, 1 / _TASTES, len(rules))
     chance = (attraction * tastes)[:, None] * np.array(habits.examination[:length])
     comes = rng.random(shape[:2]) < habits.comes

@@ -23,8 +23,9 @@ class Asked(NamedTuple):
 
     factors: np.ndarray  # float32 [b, d]; zeros without features
     described: np.ndarray  # bool [b], whether some features are known
-    features: np.ndarray  # int64 [b], their number
+    features: np.ndarray  # int64 [b], the number of those that tell of the row
     others: list[np.ndarray]  # the inputs that are not attributes
+    segments: np.ndarray | None = None  # int64 [b], of visitors of a model that answers by them; -1 for none
 
 
 class FromAttributes:
@@ -56,22 +57,35 @@ class FromAttributes:
         return {"factors": factors, **counts}
 
     def of_visitors(self, inputs: Arrays) -> Asked:
-        """Return the factors of visitors by their attributes; the other inputs are contentIds, ratings and k."""
-        return self._asked(USER, inputs, "contentIds", "ratings", "k")
+        """Return the factors, or the segments, of visitors by their attributes; others: contentIds, ratings and k."""
+        others = "contentIds", "ratings", "k"
+        if self._content.segments is None:
+            return self._asked(USER, inputs, *others)
+        rows, rest = self._rows(USER, inputs, *others)
+        segments = self._content.segments.of(rows.indptr, rows.indices)
+        nothing = np.zeros((len(segments), 0), np.float32)
+        return Asked(nothing, segments >= 0, np.diff(rows.indptr), rest, segments)
 
     def _asked(self, side: Side, inputs: Arrays, *others: str) -> Asked:
+        is_items = side is ITEM
+        rows, rest = self._rows(side, inputs, *others)
+        table = self._content.tables.array("item_regression" if is_items else "user_regression")
+        matrix = scipy.sparse.csr_matrix((rows.values, rows.indices, rows.indptr), (len(rows), len(table) - 1))
+        scale = self._content.about["items_from_attributes"]["scale"] if is_items else 1.0
+        tells = self._content.tables.array("item_telling") if is_items else np.ones(len(table) - 1, bool)
+        counts = np.diff(np.append(0, np.cumsum(tells[rows.indices]))[rows.indptr])
+        factors = np.where(counts[:, None] > 0, Prior(table).scaled(matrix, scale), np.float32(0))
+        return Asked(factors, counts > 0, counts, rest)
+
+    def _rows(self, side: Side, inputs: Arrays, *others: str) -> tuple[SparseRows, list[np.ndarray]]:
+        """Return the features of a request, and its other inputs."""
         tensorflow, function = self._graph(side)
         names = function.structured_input_signature[1]
-        rows = function(**{name: tensorflow.constant(inputs[name]) for name in names})
-        indices, values, splits = (rows[part].numpy() for part in ("indices", "values", "row_splits"))
-        is_items = side is ITEM
-        table = self._content.tables.array("item_regression" if is_items else "user_regression")
-        matrix = scipy.sparse.csr_matrix((values, indices, splits), (len(splits) - 1, len(table) - 1))
-        scale = self._content.about["items_from_attributes"]["scale"] if is_items else 1.0
-        counts = np.diff(splits)
-        factors = np.where(counts[:, None] > 0, Prior(table).scaled(matrix, scale), np.float32(0))
+        made = function(**{name: tensorflow.constant(inputs[name]) for name in names})
+        indices, values, splits = (made[part].numpy() for part in ("indices", "values", "row_splits"))
         # The name of an input that an attribute has begins with _.
-        return Asked(factors, counts > 0, counts, [inputs[f"_{name}" if name in names else name] for name in others])
+        rest = [inputs[f"_{name}" if name in names else name] for name in others]
+        return SparseRows(np.arange(len(splits) - 1), splits, indices, values), rest
 
     def _graph(self, side: Side) -> tuple[Any, Any]:
         with self._lock:

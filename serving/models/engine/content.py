@@ -16,6 +16,7 @@ from artifacts.sparse_rows import SparseRows
 from configs.settings import ColdStartSettings
 from ranking import cold_start, popularity
 from ranking.attributes.new_items import NewItems
+from ranking.attributes.segments import Segments
 from ranking.compressed.search import Table
 from ranking.compressed.table import Compressed
 from ranking.fold_in import Objective, Projection
@@ -35,8 +36,8 @@ class Content:
         self.user_weights, self.popularity = self.tables.array("user_weights"), self.tables.array("popularity")
         self.cold_start = ColdStartSettings(**self.about["cold_start"])
         self.default_row_weight: float = self.about["default_row_weight"]
-        names = [name.encode("latin-1") for name in self.about["new_ids"]]
-        self.new = NewItems(names, self.tables.array("new_items"))
+        names, last = ([name.encode("latin-1") for name in self.about[key]] for key in ("new_ids", "newest_ids"))
+        self.new = NewItems(names, self.tables.array("new_items"), tuple(last))
         self.projection = Projection(
             self.items.rows, self.tables.array("item_weights"), self._objective, self.tables.array("gramian")
         )
@@ -59,6 +60,14 @@ class Content:
     def user_directions(self) -> Table:
         """The visitors, compared by cosine."""
         return self.users.directions(self.tables.array("users.norms"))
+
+    @cached_property
+    def segments(self) -> Segments | None:
+        """The lists of segments of visitors, if the model answers by them."""
+        if "first_segment" not in self.about:
+            return None
+        tables = (self.tables.array(f"segment_{name}") for name in ("items", "scores"))
+        return Segments(self.about["first_segment"], *tables)
 
     @cached_property
     def mean_item(self) -> np.ndarray:
@@ -98,9 +107,9 @@ class Content:
     def new_items(self, ids: list[bytes], factors: np.ndarray) -> NewItems:
         """Return the new items of the model, and of others those that it does not have."""
         is_known = self.item_ids.indices(np.array(ids, object)) >= 0
-        own = set(self.new.ids)
+        own = set(self.new.all_ids)
         others = [row for row, name in enumerate(ids) if name and not is_known[row] and name not in own]
-        return self.new.followed_by(NewItems([ids[row] for row in others], factors[others]))
+        return self.new.followed_by(NewItems.of_added([ids[row] for row in others], factors[others]))
 
 
 def rows_of(table: SparseRows, indices: np.ndarray) -> SparseRows:

@@ -11,7 +11,7 @@ from artifacts.served.ids import NONE
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
 from ranking import cold_start, explain, popularity
-from ranking.attributes import one_list, prior
+from ranking.attributes import newest, one_list, prior
 from ranking.compressed import search
 from ranking.heap import Best
 from ranking.neighbourhood import Audience, Term
@@ -43,7 +43,7 @@ class Engine:
         except (UserError, OSError, KeyError, TypeError, ValueError) as error:
             raise UnusableError(f"its tables cannot be read ({error}); copy the version again") from error
         self.described: dict[str, Any] = content.about["signatures"]
-        self._of_model = NewRows(content.new, len(content.items.rows)) if len(content.new) else None
+        self._of_model = NewRows(content.new, len(content.items.rows)) if content.new.all_ids else None
         self._with_added: tuple[WithItems, NewRows] | None = None
         self._attributes = FromAttributes(content)
         self._answers: dict[str, Callable[[Arrays, NewRows | None], Arrays]] = {
@@ -97,6 +97,10 @@ class Engine:
     def _recommend_from_attributes(self, inputs: Arrays, new: NewRows | None) -> Arrays:
         asked = self._attributes.of_visitors(inputs)
         names, ratings, k = asked.others
+        if asked.segments is not None and self._content.segments:
+            answers = self._for_histories(names, ratings, k, self._of_model)
+            each = Counts.of(k, len(names)).each
+            return lists.in_segments(answers, asked.segments, self._content.segments, self._content.item_ids, each)
         return self._for_histories(names, ratings, k, self._of_model, asked.factors, asked.described)
 
     def _for_histories(
@@ -161,9 +165,14 @@ class Engine:
         if new:
             most_new = np.where(rules.popularity, 0, one_list.most_new(content.cold_start.new_items_share, each))
             best = lists.recommended(best, factors, new, seen, most_new, most)
+            each_new = np.where(rules.popularity, 0, each)
+            best = newest.in_last_places(best, new.newest, each_new, content.cold_start.newest_items_share, seen)
         rule = np.full(len(factors), cold_start.POPULARITY.encode(), object)
         for name in (cold_start.FACTORS, cold_start.PROJECTION, cold_start.ATTRIBUTES):
             rule[getattr(rules, name)] = name.encode()
+        if new:
+            has_newest = (best.indices >= new.newest[0]).any(axis=1) if len(new.newest) else np.zeros(len(rule), bool)
+            rule[has_newest] = [cold_start.with_newest(name.decode()).encode() for name in rule[has_newest]]
         return answer("contentIds", content.item_ids, best, each, new) | {"rule": rule}
 
     def _project(self, inputs: Arrays, new: NewRows | None) -> Arrays:
@@ -182,7 +191,7 @@ class Engine:
         factors = np.where((items >= 0)[:, None], content.items.rows[np.maximum(items, 0)], content.mean_item)
         rule = np.where(items >= 0, cold_start.FACTORS.encode(), cold_start.MEAN_ITEM.encode()).astype(object)
         if new:
-            of_new = new.indices(names)
+            of_new = new.with_factors(names)
             is_new = (of_new >= 0) & (items < 0)
             factors[is_new], rule[is_new] = new.rows(of_new[is_new]), cold_start.ATTRIBUTES.encode()
         return self._visitors_for(items, factors, rule, inputs["k"])
@@ -210,7 +219,7 @@ class Engine:
         content, names = self._content, inputs["contentId"]
         indices = content.item_ids.indices(names)
         if new:
-            indices = np.where(indices >= 0, indices, new.indices(names))
+            indices = np.where(indices >= 0, indices, new.with_factors(names))
         most, each = Counts.of(inputs["k"], len(names))
         table = content.item_directions if by_cosine else content.items
         best = lists.alike(indices, table, new, by_cosine, most)
@@ -229,7 +238,7 @@ class Engine:
         users, items = content.visitor_ids.indices(inputs["visitorId"]), content.item_ids.indices(names)
         wanted = content.items.rows[np.maximum(items, 0)]
         if new:
-            of_new = new.indices(names)
+            of_new = new.with_factors(names)
             is_new = (of_new >= 0) & (items < 0)
             wanted[is_new], items = new.rows(of_new[is_new]), np.where(is_new, of_new, items)
         history = rows_of(content.histories, np.where(items >= 0, users, NONE))

@@ -8,9 +8,10 @@ import numpy as np
 
 from artifacts.served.ids import NONE, IdTable
 from artifacts.sparse_rows import SparseRows
-from ranking import similarity, topk
+from ranking import cold_start, similarity, topk
 from ranking.attributes import one_list
 from ranking.attributes.new_items import NewItems
+from ranking.attributes.segments import Segments
 from ranking.compressed import search
 from ranking.compressed.search import Table
 from ranking.heap import Best
@@ -39,11 +40,17 @@ class NewRows:
     """n new items, whose indices follow those of m known ones."""
 
     def __init__(self, new: NewItems, known: int):
-        self.factors, self.known, self._ids = new.factors, known, np.array([*new.ids, b""], object)
-        self._indices = {name: known + index for index, name in enumerate(new.ids)}
+        self.factors, self.known, self._ids = new.factors, known, np.array([*new.all_ids, b""], object)
+        self._indices = {name: known + index for index, name in enumerate(new.all_ids)}
+        self.newest = known + len(self.factors) + np.arange(len(new.newest))  # those without factors
 
     def __len__(self) -> int:
-        return len(self.factors)
+        return len(self.factors) + len(self.newest)
+
+    def with_factors(self, names: np.ndarray) -> np.ndarray:
+        """Return the indices int64 [...] of ids of items with factors; -1 for others."""
+        indices = self.indices(names)
+        return np.where(indices < self.known + len(self.factors), indices, NONE)
 
     def indices(self, names: np.ndarray) -> np.ndarray:
         """Return the indices int64 [...] of ids object [...]; -1 for an id that is not of a new item."""
@@ -61,13 +68,16 @@ class NewRows:
 
     def best(self, queries: np.ndarray, left_out: np.ndarray, k: int, by_cosine: bool = False) -> Best:
         """Return the best k of the new items, with their indices; left_out: int64 [b, n], of new items, else -1."""
+        if not len(self.factors):
+            return Best.empty(len(queries), 0)
         table = similarity.directions(self.factors) if by_cosine else self.factors
-        own = np.sort(np.where(left_out >= self.known, left_out - self.known, NONE), axis=1)
+        own = left_out - self.known
+        own = np.sort(np.where((own >= 0) & (own < len(self.factors)), own, NONE), axis=1)
         is_one = own >= 0
         indptr = np.append(0, np.cumsum(is_one.sum(1)))
         values = np.ones(indptr[-1], np.float32)
         rows = SparseRows(np.arange(len(own)), indptr, own[is_one].astype(np.int32), values)
-        best = topk.top_k(queries, table, rows, min(k, len(self)))
+        best = topk.top_k(queries, table, rows, min(k, len(self.factors)))
         return Best(np.where(best.indices >= 0, best.indices + self.known, NONE), best.scores)
 
 
@@ -114,3 +124,16 @@ def answer(name: str, ids: IdTable, best: Best, each: np.ndarray, new: NewRows |
     if new:
         names = np.where(indices >= len(ids), new.ids(indices), names)
     return {name: names, "scores": np.where(given, best.scores, np.float32(0)), "count": count}
+
+
+def in_segments(answers: Arrays, segments: np.ndarray, lists: Segments, ids: IdTable, each: np.ndarray) -> Arrays:
+    """Return answers with the popularity in the segment int64 [b], where one is known, in place of that of all."""
+    by_popularity = (answers["rule"] == cold_start.POPULARITY.encode()) & (answers["known"] == 0)
+    rows, width = np.flatnonzero((segments >= 0) & by_popularity), answers["contentIds"].shape[1]
+    best, size = Best.empty(len(rows), width), min(width, lists.items.shape[1])
+    best.indices[:, :size] = lists.items[segments[rows], :size]
+    best.scores[:, :size] = lists.scores[segments[rows], :size]
+    for name, part in answer("contentIds", ids, best, each[rows]).items():
+        answers[name][rows] = part
+    answers["rule"][rows] = cold_start.SEGMENT.encode()
+    return answers

@@ -15,6 +15,7 @@ from artifacts.paths import Dataset, Model
 from artifacts.sparse_rows import SparseRows
 from configs.errors import GateError, UserError
 from configs.settings import ColdStartSettings, EvaluationSettings, TrainingSettings
+from ranking.attributes import segments as of_segments
 from tests.support import quick_export
 from tests.support.datasets import write_dataset
 from tests.support.features import add_features, rows_of
@@ -83,7 +84,7 @@ def test_segments_and_their_popularity_are_their_definitions():
     assert baselines.segments(rows, field).tolist() == [0, 0, 2, 0]
     views = SparseRows.from_matrix(sp.csr_matrix(np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0]], np.float32)))
     total = np.array([1, 2, 0])
-    scores = baselines.scores(views, np.array([True, False, True]), total, 2)
+    scores = of_segments.scores(views, np.array([True, False, True]), total, 2)
     np.testing.assert_allclose(scores, [(1 + 100 / 2) / 101, (1 + 100) / 101, 0], rtol=1e-6)
 
 
