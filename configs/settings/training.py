@@ -99,6 +99,9 @@ class ColdStartSettings(Section):
     and to improve those of the others (docs/cold-start.md)."""
     attributes_penalty: PositiveFloat = 1.0
     """mu, the penalty of the regression from attributes to factors; larger values trust attributes less."""
+    attributes_in_training: bool = False
+    """Let items start from their attributes at the end of each pass, so that visitors' factors learn from them too. It
+    is no better for new items and takes longer (docs/cold-start.md)."""
     new_visitors: Literal["popularity", "segment", "attributes"] = "popularity"
     """Answer for visitors without views whose attributes are known: popularity, the popularity in their segment, or
     factors that are learned from the attributes. The last two need a dataset with user_features. Measure by

@@ -186,7 +186,9 @@ def hidden_in_one_list() -> str:
         for found in results("hidden_items")["rows"]
         for group, cells in found["one_list"].items()
     )
-    return table(("data", "held out, by its views in train", "Recall@20 with attributes", "without", "newest last"), rows)
+    return table(
+        ("data", "held out, by its views in train", "Recall@20 with attributes", "without", "newest last"), rows
+    )
 
 
 def attributes_cost() -> str:
@@ -216,6 +218,17 @@ def hidden_known_alone() -> str:
         for group, cells in found["known_alone"].items()
     )
     return table(("data", "held out, by its views in train", "Recall@20, with minus without", "NDCG@20"), rows)
+
+
+def attributes_in_training() -> str:
+    """Return what attributes within the training change."""
+    rows = (
+        ("in each pass" if row["within"] else "after the training",
+         *(f"{row[part]['recall@20']['value']:.3f} / {row[part]['ndcg@20']['value']:.3f}" for part in ("new", "known")),
+         f"{row['cpu_s']:.1f}")
+        for row in results("attributes_in_training")["rows"]
+    )  # fmt: skip
+    return table(("attributes", "new articles", "known articles", "processor seconds"), rows)
 
 
 def one_list() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -86,6 +86,29 @@ def learn(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) 
         seconds=round(time.perf_counter() - started, 3),
     )
     return Learned(prior, new, newest.telling(fields_of(info), known.width), account)
+
+
+def start_from(settings: ColdStartSettings, info: DatasetInfo, state: Factorization) -> Callable[[], None]:
+    """Return what a pass ends with by `cold_start.attributes_in_training`: items start from their attributes.
+
+    A regression of the items' factors as they are becomes their prior, and their views add to it, so that the users'
+    next sweep sees items as their attributes have them. Without the setting or features, nothing is done.
+    """
+    cluster, cols = state.cluster, state.cols
+    wanted = settings.attributes and settings.attributes_in_training
+    known = cluster.agree(lambda: feature_rows.read_known(info.root) if wanted else None)
+    shown = None if known is None else known.has_some & (cluster.all_gather(cols.counts, cols.size) > 0)
+
+    def start() -> None:
+        if known is None or shown is None or not shown.any():
+            return
+        table = cluster.all_gather(cols.table, cols.size)
+        prior = regression(cluster, known, table, shown, settings.attributes_penalty).factors(known.matrix())
+        mine, users = slice(cluster.rank, None, cluster.size), _all_users(state)
+        for rows in _pieces(state.col_blocks, shown[mine]):
+            cols.table[rows.keys] = folded(state, prior[mine][rows.keys], rows, users)
+
+    return start
 
 
 def regression(cluster: Cluster, known: Features, table: np.ndarray, shown: np.ndarray, penalty: float) -> Prior:

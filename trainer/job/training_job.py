@@ -108,7 +108,8 @@ class TrainingJob:
         start = warm_start.carry_over(self._origin, state, Dataset(info.root))
         resumed = self._resume(state, display)
         summaries = Summaries(model.logs, self._cluster.rank)
-        watch = _Watch(state, display, stop, self._checkpoints, summaries, held_out)
+        from_attributes = attributes.start_from(cold_start, info, state)
+        watch = _Watch(state, display, stop, self._checkpoints, summaries, held_out, from_attributes)
         stopped = fit(state, self.sweeps, settings.tolerance, watch.after_sweep, watch.after_pass)
         summaries.close()
         term, account = self._add_term(state, watch)
@@ -221,6 +222,7 @@ class _Watch:
     checkpoints: Checkpoints
     summaries: Summaries
     held_out: HeldOutEntries | None
+    from_attributes: Callable[[], None]  # items start from their attributes, see `attributes.start_from`
 
     def after_sweep(self, sweep: SweepRecord) -> None:
         """Report a sweep."""
@@ -234,6 +236,7 @@ class _Watch:
     def after_pass(self, state: Factorization) -> str | None:
         """Save a checkpoint; return the reason to stop, or None."""
         reason = None
+        self.from_attributes()
         if self.held_out:
             reason = self.held_out.after_pass(state)
             self.display.say(f"{self.held_out.name} on held-out entries: {self.held_out.values[-1]:.4f}")

@@ -15,13 +15,16 @@ from artifacts.manifests import AttributesAccount, ModelManifest
 from artifacts.paths import Model
 from artifacts.sparse_rows import SparseRows
 from configs.settings import ColdStartSettings, TrainingSettings
+from ranking.attributes import prior as priors
 from ranking.attributes.new_items import NewItems
+from ranking.fold_in import Projection
 from tests.support import datasets
 from tests.support.features import add_features, rows_of
 from trainer.als import wals
 from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization
 from trainer.als.solver import Solver
+from trainer.attributes import ridge
 from trainer.inputs import dataset_rows
 from trainer.job import attributes, training_job
 
@@ -100,7 +103,25 @@ def test_the_regression_new_items_and_known_items(world, without_graphs, capsys)
     assert account.scale == pytest.approx(lengths[0] / lengths[1], rel=1e-5)
     counted = account.features, account.items, account.known_items, account.new_items, account.without_features
     assert counted == (12, shown.sum(), changed.sum(), 2, 1)
-    assert "2 new items, 1 more without features" in capsys.readouterr().out
+    assert "2 new items, 0 more of known time alone, 1 more without features" in capsys.readouterr().out
+
+
+def test_items_start_from_their_attributes_in_each_pass_if_the_settings_ask_for_it(world, without_graphs):
+    """After the last pass, by the solver of single rows: the items of the users, a regression, and the views on it."""
+    manifest = world.train("within", attributes_in_training=True, few_views=0)
+    model, settings = Model(str(world.root / "within")), manifest.settings
+    users, weights, item_weights = map(
+        factor_tables.read_table, (model.user_factors, model.user_weights, model.item_weights)
+    )
+    ridges = settings.unobserved_weight, float(settings.regularization_coeff), settings.frequency_exponent
+    projection = Projection(users, weights[:, 0], wals.Objective(*ridges))
+    by_item = SparseRows.from_matrix(world.matrix.T.tocsr())
+    solved = projection.solve(by_item, item_weights[:, 0])
+    shown, features = world.features.any(axis=1) & (world.views > 0), rows_of(world.features).matrix()
+    start = ridge.fit(features[shown], solved[shown], 1.0).factors(features)
+    expected = np.where(shown[:, None], priors.fold_in(start, projection, by_item, item_weights[:, 0]), solved)
+    np.testing.assert_allclose(world.table("within"), expected, atol=2e-3)  # the regression is solved to 0.01
+    assert np.abs(world.table("within") - solved)[shown].max() > 0.01
 
 
 def test_without_the_setting_or_without_features_nothing_is_learned(world, without_graphs, tmp_path):
