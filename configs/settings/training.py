@@ -103,17 +103,15 @@ class ColdStartSettings(Section):
     """Let items start from their attributes at the end of each pass, so that visitors' factors learn from them too. It
     is no better for new items and takes longer (docs/cold-start.md)."""
     new_visitors: Literal["popularity", "segment", "attributes"] = "popularity"
-    """Answer for visitors without views whose attributes are known: popularity, the popularity in their segment, or
-    factors that are learned from the attributes. The last two need a dataset with user_features. Measure by
-    evaluation.new_visitors which one is better."""
+    """Answer for visitors without views whose attributes are known: popularity, that in their segment, or factors from
+    the attributes. The last two need user_features; evaluation.new_visitors measures which one is better."""
     segment: str | None = None
     """new_visitors segment: name of the category of user_features whose values are the segments, e.g. country."""
     user_attributes_penalty: PositiveFloat = 100.0
     """mu of the regression from visitors' attributes to factors, which needs more of it than that of items."""
     few_views: NonNegativeInt = 10
-    """Known items have factors from attributes and views up to half as many visitors as this, and less of them up to
-    twice as many; up to twice, and 20 times, where views that are left out of items show that this is better. Scores of
-    items with fewer are greater, by new_items_length; 0 leaves items as trained."""
+    """Attributes count for known items of up to twice as many visitors as this, of up to 20 times as many where
+    training finds it better. Scores of items with fewer are greater, by new_items_length; 0 leaves items as trained."""
     new_items_length: float = Field(0.5, ge=0, le=1)
     """Length of the factors of new items: 0 as predicted, which is short; 1 as long as those of known items. A longer
     one puts new items, and those of few views, higher up."""

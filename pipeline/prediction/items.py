@@ -79,7 +79,9 @@ class Items:
         options = self._plan.options
         if not options.unclicked or not options.unclicked_weight:
             return None
-        return Resting.read(options.unclicked.rstrip("/"), options.unclicked_weight, self.names.ids[: len(self.factors)])
+        return Resting.read(
+            options.unclicked.rstrip("/"), options.unclicked_weight, self.names.ids[: len(self.factors)]
+        )
 
     @cached_property
     def least_known(self) -> np.ndarray:
