@@ -19,7 +19,7 @@ from ranking.attributes.one_list import FAR, NEAR, Reach
 from trainer.als.collectives import Cluster
 from trainer.inputs.hashing import hashes
 
-_SHARE, _MOST = 0.2, 1000  # of the views of an item, and views of all, that are left out
+_SHARE, _MOST = 0.2, 500  # of the views of an item, and views of all, that are left out
 _SCORES = 1 << 24  # in memory at once
 _SEED = 19  # another one than that of splits, whose entries are not in train
 
@@ -64,7 +64,8 @@ def choose(
     left, owners, users = rows.keep(~is_out), owners[is_out], tables.users[rows.indices[is_out]]
     total = 0.0
     if len(users):
-        without, folded = (fold_in(start, left) for start in (np.zeros_like(prior), prior))
+        starts, both = np.concatenate([np.zeros_like(prior), prior]), SparseRows.concatenated([left, left])
+        without, folded = np.split(fold_in(starts, both), 2)
         whole, nothing = np.ones(len(rows)), np.zeros(len(rows))
         tried = one_list.of_known(without, folded, whole, nothing, tables.metric), without
         gains = _gains(users, tables.items, items[owners], [table[owners] for table in tried])

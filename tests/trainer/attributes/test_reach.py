@@ -31,7 +31,7 @@ def test_the_reach_is_chosen_by_the_ranks_of_items_for_visitors_who_were_left_ou
         """Return the start, and a tenth of the sum of the viewers that are left."""
         seen.append(left)
         sums = [users[left.indices[a:b]].sum(0) for a, b in zip(left.indptr, left.indptr[1:], strict=False)]
-        return (start + 0.1 * np.array(sums)).astype("f")
+        return (start + 0.1 * np.array(sums)).astype("f")  # the rows are there twice
 
     trial = reach.choose(rows, chosen, prior, reach.Tables(users, items, metric), fold_in, Cluster())
     gains = []
@@ -53,7 +53,7 @@ def test_items_between_the_reaches_are_sampled():
     assert reach.sample(views, 10, shown).tolist() == [False, False, True, True, True, False, False]
     assert not reach.sample(views, 0, shown).any()
     many = reach.sample(np.full(10_000, 100), 10, np.ones(10_000, bool))
-    assert 20 < many.sum() < 90  # of which a fifth of the views is about a thousand
+    assert 10 < many.sum() < 45  # of which a fifth of the views is about five hundred
 
 
 def test_without_views_to_leave_out_attributes_do_not_reach_far():
