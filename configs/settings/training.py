@@ -100,8 +100,8 @@ class ColdStartSettings(Section):
     attributes_penalty: PositiveFloat = 1.0
     """mu, the penalty of the regression from attributes to factors; larger values trust attributes less."""
     attributes_in_training: bool = False
-    """Let items start from their attributes at the end of each pass, so that visitors' factors learn from them too. It
-    is no better for new items and takes longer (docs/cold-start.md)."""
+    """Let items start from their attributes at the end of each pass, so that visitors' factors learn from them too. New
+    items do not gain by it for sure, and it takes longer (docs/cold-start.md)."""
     new_visitors: Literal["popularity", "segment", "attributes"] = "popularity"
     """Answer for visitors without views whose attributes are known: popularity, that in their segment, or factors from
     the attributes. The last two need user_features; evaluation.new_visitors measures which one is better."""
