@@ -64,8 +64,9 @@ class Reader:
         return Received(records, +left_out, len(events))
 
     def _visitor(self, request: dict[str, Any]) -> dict[str, str | None]:
-        client = _id(request, "client_id", self._limits) or _id(request, "app_instance_id", self._limits)
-        user = _id(request, "user_id", self._limits)
+        names = ("client_id", "app_instance_id", "user_id")
+        browser, app, user = (_id(request, name, self._limits) for name in names)
+        client = browser or app
         if not client and not (user and self._by_user_id):
             advice = ", or user_id" if self._by_user_id else ": the model knows visitors by it, not by user_id"
             raise Refusal(400, f"give client_id{advice}")
@@ -84,17 +85,21 @@ class Reader:
         parameters = _or(event.get("params"), {})
         if not isinstance(parameters, dict):
             raise Refusal(400, f"{where}: params must be an object")
-        items = _or(event.get(ITEMS), _or(parameters.get(ITEMS), []))
-        if not isinstance(items, list):
-            raise Refusal(400, f"{where}: items must be a list")
-        if len(items) > self._settings.max_items:
-            raise Refusal(400, f"{where}: an event may have at most {self._settings.max_items} items, not {len(items)}")
+        own, of_parameters = (self._listed(holder.get(ITEMS), where) for holder in (event, parameters))
         return {
             "event_name": name,
             "event_timestamp": str(_micros(event, f"{where}: timestamp_micros", sent_us)),
             "event_params": _parameters(parameters, left_out),
-            ITEMS: self._items(items, left_out),
+            ITEMS: self._items(_or(own, _or(of_parameters, [])), left_out),
         }
+
+    def _listed(self, items: Any, where: str) -> list[Any] | None:
+        """Return a list of items, which may be missing; raise Refusal if it is not a list, or too long."""
+        if items is not None and not isinstance(items, list):
+            raise Refusal(400, f"{where}: items must be a list")
+        if items and len(items) > self._settings.max_items:
+            raise Refusal(400, f"{where}: an event may have at most {self._settings.max_items} items, not {len(items)}")
+        return items
 
     def _items(self, items: list[Any], left_out: Counter[str]) -> list[dict[str, Any]]:
         """Return the items with the fields that the rules need."""

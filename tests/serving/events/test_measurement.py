@@ -56,6 +56,7 @@ def of(*events, **more):
         ({"client_id": "ann", "events": [VIEW | {"params": [1]}]}, r"events\[0\]: params must be an object"),
         ({"client_id": "ann", "events": [VIEW | {"items": {}}]}, r"events\[0\]: items must be a list"),
         ({"client_id": "ann", "events": [VIEW | {"items": [{}] * 3}]}, "at most 2 items, not 3"),
+        ({"client_id": "ann", "events": [{"name": "x", "items": [], "params": {"items": 1}}]}, "items must be a list"),
         ({"client_id": "ann", "events": [VIEW], "timestamp_micros": 1.5}, "^timestamp_micros must be a number"),
         ({"client_id": "ann", "events": [VIEW | {"timestamp_micros": "now"}]}, r"events\[0\]: timestamp_micros must"),
         ({"client_id": "ann", "events": [VIEW], "timestamp_micros": -1}, "timestamp_micros must be a number"),
