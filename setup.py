@@ -24,7 +24,7 @@ DATA = {
     "configs": ["*.yaml"],
     "deploy": ["environment.sh", "vertex_pipeline/*.yaml"],
     "report": ["page.*"],
-    "serving": ["http/page.*", "site/*"],
+    "serving": ["http/page/page.*", "site/*"],
 }
 MARK = "rooms-at-top"  # a file that only an sdist for Dataflow has
 AT_TOP = (HERE / MARK).exists() or "editable_wheel" in sys.argv

@@ -1,4 +1,4 @@
-"""Titles and categories of items: of a dataset's items.parquet, and of the catalogue, the site's own table of items.
+"""Titles, categories, links and pictures of items: of an items.parquet, and of the catalogue, the site's own table.
 
 A catalogue has a row per item: its contentId, and any other columns. It is a CSV, JSON lines (.jsonl, .ndjson, .json),
 Parquet (.parquet) or a table of BigQuery, which only preprocessing reads; that joins all of its columns to the dataset.
@@ -7,6 +7,7 @@ Parquet (.parquet) or a table of BigQuery, which only preprocessing reads; that 
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import orjson
@@ -24,6 +25,12 @@ from configs.errors import UserError
 COLUMNS = (CONTENT_ID, TITLE, CATEGORY)
 _BIGQUERY = "bq://"
 
+# Columns with the address of an item's page and of its picture, as feeds of products name them; the first wins.
+LINK_COLUMNS, PICTURE_COLUMNS = ("link", "url"), ("image_link", "image_url", "image")
+# Nothing else becomes a link: not javascript:, and no host that could end a directive of the page's policy.
+_WEB = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?([/?#][^\s\x00-\x1f\x7f]{0,2000})?")
+
+Links = dict[str, tuple[str, str]]  # link and picture by contentId, "" for one that the item does not have
 Catalogue = dict[str, tuple[str, str]]  # title and category by contentId; an item without a title has its id as title
 
 
@@ -38,7 +45,11 @@ def of_dataset(dataset: Dataset, path: str | None, required: bool = False) -> Ca
 
 def of_items(path: str) -> Catalogue:
     """Return the titles and categories in an items.parquet, without the items that have neither."""
-    table = ItemsTable.read(path, optional=(TITLE, CATEGORY)).table
+    return names_of_items(ItemsTable.read(path, optional=(TITLE, CATEGORY)).table)
+
+
+def names_of_items(table: pa.Table) -> Catalogue:
+    """Return the titles and categories in the table of an items.parquet, see `of_items`."""
     rows = zip(*(_texts_or_empty(table, name) for name in COLUMNS), strict=True)
     return {item: (title or item, category) for item, title, category in rows if title or category}
 
@@ -53,14 +64,40 @@ def overlaid(names: Catalogue, above: Catalogue) -> Catalogue:
 
 
 def read(path: str) -> Catalogue:
+    """Return title and category by contentId, of the rows of `read_table`; see `names_in`."""
+    return names_in(read_table(path))
+
+
+def names_in(table: pa.Table) -> Catalogue:
     """Return title and category by contentId, of the rows of `read_table`; of rows with one contentId, the last."""
-    table = read_table(path)
     result: Catalogue = {}
     for item, title, category in zip(*(_texts_or_empty(table, name) for name in COLUMNS), strict=True):
         for name in (item.strip(), item):  # as in any list of ids
             result[name] = title or name, category
     result.pop("", None)
     return result
+
+
+def links_in(table: pa.Table) -> Links:
+    """Return the link and the picture of the items that have one, of a catalogue or an items.parquet.
+
+    An address that is not a complete one of http or https, with a host in ASCII, counts as missing.
+    """
+    columns = [_first_text(table, names) for names in (LINK_COLUMNS, PICTURE_COLUMNS)]
+    if not any(columns):
+        return {}
+    ids, result = table[CONTENT_ID].cast(pa.string()).fill_null("").to_pylist(), Links()
+    for item, *addresses in zip(ids, *(column or [""] * len(ids) for column in columns), strict=True):
+        link, picture = (address if _WEB.fullmatch(address) else "" for address in addresses)
+        if link or picture:
+            result[item] = result[item.strip()] = link, picture
+    return result
+
+
+def _first_text(table: pa.Table, names: tuple[str, ...]) -> list[str]:
+    """Return the first of these columns that is text, null as ""; nothing if there is none."""
+    texts = [table[name] for name in names if name in table.column_names and pa.types.is_string(table[name].type)]
+    return texts[0].fill_null("").to_pylist() if texts else []
 
 
 def in_bigquery(path: str) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from artifacts import catalogue
+from artifacts.catalogue import Catalogue, Links
 from configs import cli
 from configs.errors import UserError
 from configs.settings import Settings
@@ -104,7 +105,8 @@ def _server(settings: Settings, required_catalogue: bool) -> uvicorn.Server:
     for path in filter(None, (serving.tls_certificate, serving.tls_key)):
         if not os.path.isfile(path):
             raise UserError(f"{path} does not exist; name the PEM files of --tls_certificate and --tls_key")
-    service = Service(serving, _read_catalogue(settings.catalogue, required_catalogue), settings.added_items)
+    names, links = _read_catalogue(settings.catalogue, required_catalogue)
+    service = Service(serving, names, settings.added_items, links)
     if settings.events.accept:
         from serving.events.live import Live  # with the pipeline's rules, which other servers need not import
 
@@ -132,14 +134,15 @@ def _server(settings: Settings, required_catalogue: bool) -> uvicorn.Server:
     return DrainingServer(config, service)
 
 
-def _read_catalogue(path: str | None, required: bool) -> catalogue.Catalogue:
-    """Return the names in a file; a table of BigQuery has come with the model already."""
+def _read_catalogue(path: str | None, required: bool) -> tuple[Catalogue, Links]:
+    """Return the names and the links in a file; a table of BigQuery has come with the model already."""
     if path is None or (not required and catalogue.in_bigquery(path)):
-        return {}
+        return {}, {}
     if not required and not catalogue.is_file(path):
         logging.getLogger("serving").warning("catalogue %s does not exist; items have the model's titles", path)
-        return {}
-    return catalogue.read(path)
+        return {}, {}
+    table = catalogue.read_table(path)
+    return catalogue.names_in(table), catalogue.links_in(table)
 
 
 if __name__ == "__main__":

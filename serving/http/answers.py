@@ -17,7 +17,7 @@ from serving.models.service import Service
 
 DEFAULT_K = 10
 LIVE_ITEMS, _RECOMMEND = "liveItems", "recommend"
-TitleOf = Callable[[str], tuple[str, str] | None]
+KnownOf = Callable[[str], dict[str, str]]
 
 
 class Query:
@@ -83,7 +83,7 @@ class Address(NamedTuple):
         ids = {name: query.id(name) for name in self.ids}
         outputs, model = await self._ask(service, query.k(), ids)
         fields = {name: outputs[name] for name in (*self.fields, LIVE_ITEMS, VARIANT) if name in outputs}
-        return {**ids, **fields, "modelVersion": model.number, self.name: self._list(model.title_of, outputs)}
+        return {**ids, **fields, "modelVersion": model.number, self.name: self._list(model.known_of, outputs)}
 
     async def _ask(self, service: Service, k: int, ids: dict[str, bytes]) -> tuple[dict[str, Any], Model]:
         """Run the signature; where the server takes events, recommend by them too."""
@@ -93,16 +93,16 @@ class Address(NamedTuple):
                 return await live.recommend(ids["visitorId"], k)
         return await service.ask_one(self.signature, k, **ids)
 
-    def _list(self, title_of: TitleOf, outputs: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return entries with rank, id and value, and with title and category if they are known."""
+    def _list(self, known_of: KnownOf, outputs: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return entries with rank, id and value, and with what is known of an item."""
         id_name, value_name = self.entries
         entries, ids_and_values = [], (outputs[f"{name}s"] for name in self.entries)
         for rank, (entry_id, value) in enumerate(zip(*ids_and_values, strict=True), 1):
             entry = {"rank": rank, id_name: entry_id, value_name: value}
             if PROPENSITY in outputs:
                 entry[PROPENSITY] = outputs[PROPENSITY][rank - 1]
-            if id_name == "contentId" and (titles := title_of(entry_id.decode("utf-8", "replace"))):
-                entry["title"], entry["category"] = titles
+            if id_name == "contentId":
+                entry |= known_of(entry_id.decode("utf-8", "replace"))
             entries.append(entry)
         return entries
 
@@ -130,18 +130,3 @@ ADDRESSES = (
             "Explain a score by the visitor's own items"),
 )  # fmt: skip
 RENAMED = {"/similar": "/similar_items", "/why": "/explanation"}  # old address -> new address
-
-
-def about(service: Service) -> dict[str, Any]:
-    """Return what the page shows about the model, and a few visitors to start with."""
-    model = service.registry.current
-    if model is None:
-        return {"model": service.settings.name, "version": None, "reason": service.registry.reason(), "examples": []}
-    examples = [visitor for visitor in model.examples if visitor not in service.deletion_list.ids]
-    return {
-        "model": service.settings.name,
-        "version": model.number,
-        "visitors": model.count("users"),
-        "items": model.count("items"),
-        "examples": examples[: service.settings.example_visitors],
-    }

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -16,21 +15,12 @@ from serving.errors import Refusal
 from serving.http import answers, endpoints, events, items, replies
 from serving.http import openapi as schema
 from serving.http.middleware import FastPath, Handler, Middleware
+from serving.http.page import routes
 from serving.http.replies import errors, reply
 from serving.metrics import CONTENT_TYPE
 from serving.models.service import Service
 from serving.models.signatures import K
 
-_HERE = Path(__file__).parent
-_PAGE = {"/": ("page.html", "html"), "/page.css": ("page.css", "css"), "/page.js": ("page.js", "javascript")}
-_SITE = {"/wals.js": ("wals.js", "javascript")}  # for pages of the site
-_SHOP = {"/shop": ("shop.html", "html"), "/shop.css": ("shop.css", "css"), "/shop.js": ("shop.js", "javascript")}
-_PAGE_HEADERS = {
-    "content-security-policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-cache",
-}
 _DESCRIPTION = "TensorFlow Serving's REST API for a WALS model, and answers with titles. Ids are the site's own."
 
 operations = APIRouter(tags=["Operations"])
@@ -71,10 +61,11 @@ def _application(service: Service) -> FastAPI:
     for router in (
         endpoints.router,
         _answers(service),
+        routes.answers(service),
         events.router(service),
         items.router,
         operations,
-        _pages(service),
+        routes.pages(service),
     ):
         app.include_router(router)
 
@@ -148,25 +139,3 @@ async def readyz(request: Request) -> Response:
 )
 async def metrics(request: Request) -> Response:
     return Response(request.app.state.service.metrics.text(), media_type=CONTENT_TYPE)
-
-
-@operations.get("/about", include_in_schema=False)
-async def about(request: Request) -> Response:
-    return reply(answers.about(request.app.state.service))
-
-
-def _pages(service: Service) -> APIRouter:
-    """Return the page, the script for pages of the site, and the demo shop where the server takes events."""
-    router = APIRouter(include_in_schema=False)
-    of_site = _SITE | (_SHOP if service.live else {})
-    for folder, files in ((_HERE, _PAGE), (_HERE.parent / "site", of_site)):
-        for path, (file, kind) in files.items():
-            router.get(path)(_static((folder / file).read_bytes(), f"text/{kind}; charset=utf-8"))
-    return router
-
-
-def _static(body: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:
-    async def serve() -> Response:
-        return Response(body, headers=_PAGE_HEADERS, media_type=media_type)
-
-    return serve

@@ -29,12 +29,14 @@ class Error(BaseModel):
 
 
 class Item(BaseModel):
-    """An item of a list, with title and category if they are known."""
+    """An item of a list, with title, category, and the addresses of its page and picture, if they are known."""
 
     rank: int
     contentId: Id  # noqa: N815 - the field's name in the answer
     title: str | None = None
     category: str | None = None
+    link: str | None = None
+    picture: str | None = None
 
 
 class Visitor(BaseModel):
@@ -74,6 +76,7 @@ class Metadata(BaseModel):
 _PARAMETERS = {
     "visitorId": "The site's id of the visitor.",
     "contentId": "The site's id of the item.",
+    "query": "The beginning of an item's id or title, or words that it has.",
     K: "Most entries of the answer.",
 }
 

@@ -7,14 +7,18 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from artifacts import catalogue, storage
-from artifacts.catalogue import Catalogue
+from artifacts.catalogue import LINK_COLUMNS, PICTURE_COLUMNS, Catalogue, Links
 from artifacts.features.fields import Field
-from artifacts.names import SERVED_ATTRIBUTES, SERVED_ITEMS, VOCAB_ITEMS, VOCAB_USERS
+from artifacts.items_table import ItemsTable
+from artifacts.names import CATEGORY, SERVED_ATTRIBUTES, SERVED_ITEMS, TITLE, VOCAB_ITEMS, VOCAB_USERS
 from artifacts.paths import join
 from artifacts.served.tables import Tables
+from artifacts.vocabulary import Vocabulary
 from configs import cli
 from configs.errors import UserError
 from serving.errors import UnusableError
@@ -22,6 +26,7 @@ from serving.models import local_copy, versions
 from serving.models.signatures import DEFAULT_SIGNATURE, WITH_ITEMS, Arrays, Signature, WithItems
 
 REQUIRED_SIGNATURES = (DEFAULT_SIGNATURE, "recommend", "history", "audience", "similar_items", "explanation")
+_MOST_ORIGINS = 20
 _released: deque[Callable[[], None]] = deque()  # frees what TensorFlow keeps of models that were garbage-collected
 
 
@@ -57,7 +62,7 @@ class Model:
         self._check_vocabularies()
         for name in self._backend.to_warm_up():
             self.run(name, {key: tensor.blank() for key, tensor in self._signatures[name].inputs.items()})
-        self.titles, self.attributes = self._read_titles(), self._read_attributes()
+        (self.titles, self.links), self.attributes = self._read_titles(), self._read_attributes()
         self.examples: list[bytes] = []  # visitors that the page offers
         self.seconds = time.monotonic() - started
 
@@ -68,6 +73,28 @@ class Model:
     def title_of(self, item: str) -> tuple[str, str] | None:
         """Return title and category of an item, if it has one of them."""
         return self.titles.get(item) or (self.added.titles.get(item) if self.added else None)
+
+    def known_of(self, item: str) -> dict[str, str]:
+        """Return what an answer states of an item: title and category, link and picture, where it has them."""
+        known = dict(zip((TITLE, CATEGORY), self.title_of(item) or (), strict=False))
+        addresses = zip(("link", "picture"), self.links.get(item, ()), strict=False)
+        return known | {name: address for name, address in addresses if address}
+
+    @cached_property
+    def picture_origins(self) -> list[str]:
+        """The origins of the items' pictures, or all of the web's if there are many."""
+        pictures = filter(None, (picture for _, picture in self.links.values()))
+        origins = {f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, pictures)}
+        return sorted(origins) if len(origins) <= _MOST_ORIGINS else ["https:", "http:"]
+
+    def item_ids(self) -> tuple[list[bytes], list[bytes]]:
+        """Return the ids of the items of the training, those of most visitors first, and of those since."""
+        known = Vocabulary.read(self._asset(VOCAB_ITEMS)).ids
+        since = (
+            [name.encode("latin-1") for name in Tables(self.path).about["new_ids"]] if Tables.are_in(self.path) else []
+        )
+        own = {*known, *since} if self.added else set()
+        return known, since + [name for name in (self.added.ids if self.added else ()) if name not in own]
 
     def metadata(self, name: str) -> dict[str, Any]:
         """Return the answer of TensorFlow Serving's metadata address."""
@@ -97,13 +124,14 @@ class Model:
         except (KeyError, TypeError, ValueError) as error:
             raise UnusableError("its signatures cannot be read; train the model again") from error
 
-    def _read_titles(self) -> Catalogue:
-        """Return the titles and categories that came with the version; none of an older trainer's."""
+    def _read_titles(self) -> tuple[Catalogue, Links]:
+        """Return titles and categories, links and pictures that came with the version; none of an older trainer's."""
         path = join(self.path, SERVED_ITEMS)
         if not storage.exists(path):
-            return {}
+            return {}, {}
         try:
-            return catalogue.of_items(path)
+            table = ItemsTable.read(path, optional=(TITLE, CATEGORY, *LINK_COLUMNS, *PICTURE_COLUMNS)).table
+            return catalogue.names_of_items(table), catalogue.links_in(table)
         except UserError as error:
             raise UnusableError(f"its {SERVED_ITEMS} cannot be read; copy the version again") from error
 

@@ -13,11 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from artifacts.names import VOCAB_ITEMS
-from artifacts.paths import join
-from artifacts.served.tables import Tables
 from artifacts.sparse_rows import SparseRows
-from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from configs.settings import ExplorationSettings, Settings
 from ranking.experiments import exploration, promoted
@@ -147,12 +143,8 @@ class Online:
         """Return the pool of a version, with the items that were added to it."""
         key = model.number, model.added_stamp
         if key not in self._pools:
-            known = Vocabulary.read(join(model.path, "assets", VOCAB_ITEMS)).ids
-            ids = known[exploration.least_known(len(known), self._exploration.items) :]
-            if Tables.are_in(model.path):
-                ids = [*ids, *(name.encode("latin-1") for name in Tables(model.path).about["new_ids"])]
-            own = set(ids) | set(known)
-            ids = [*ids, *(name for name in (model.added.ids if model.added else ()) if name not in own)]
+            known, since = model.item_ids()
+            ids = [*known[exploration.least_known(len(known), self._exploration.items) :], *since]
             self._pools = {key: Pool(ids, {name: place for place, name in enumerate(ids)})} | {
                 other: pool for other, pool in self._pools.items() if other[0] != model.number
             }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from artifacts.catalogue import Catalogue, overlaid
+from artifacts.catalogue import Catalogue, Links, overlaid
 from artifacts.storage import is_remote
 from configs.errors import UserError
 from configs.settings import ServingSettings
@@ -37,12 +37,19 @@ LOG = logging.getLogger("serving")
 class Service:
     """The state of one server; it belongs to one event loop once it has started."""
 
-    def __init__(self, settings: ServingSettings, catalogue: Catalogue | None = None, added_items: str | None = None):
+    def __init__(
+        self,
+        settings: ServingSettings,
+        catalogue: Catalogue | None = None,
+        added_items: str | None = None,
+        links: Links | None = None,
+    ):
         """Read the deletion list and the added items.
 
-        catalogue: titles and categories that win over those of a version. added_items: path of their file.
+        catalogue, links: titles and categories, links and pictures that win over those of a version. added_items: path
+        of their file.
         """
-        self.settings, self.catalogue, self.metrics = settings, catalogue or {}, Metrics()
+        self.settings, self.catalogue, self.links, self.metrics = settings, catalogue or {}, links or {}, Metrics()
         self.deletion_list = DeletionList(settings.deleted_visitors)
         self.added = AddedFile(added_items, lambda: self.deletion_list.ids)
         self.registry = Registry(settings.directory, settings.name, self._on_load)
@@ -98,8 +105,8 @@ class Service:
         self.metrics.refused.set(len(self.registry.refused))
 
     def prepare_version(self, model: Model) -> None:
-        """Add the titles and the added items of the site to a version that was loaded."""
-        model.titles = overlaid(model.titles, self.catalogue)
+        """Add the titles, the links and the added items of the site to a version that was loaded."""
+        model.titles, model.links = overlaid(model.titles, self.catalogue), model.links | self.links
         self.added.give(model)
 
     def _on_load(self, model: Model) -> None:

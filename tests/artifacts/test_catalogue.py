@@ -123,3 +123,23 @@ def test_a_table_of_bigquery_is_in_the_dataset_already(dataset):
     assert catalogue.of_dataset(dataset, "bq://p.d.t") == catalogue.of_dataset(dataset, None)
     with pytest.raises(UserError, match=r"only pipeline\.preprocess reads tables of BigQuery"):
         catalogue.of_dataset(dataset, "bq://p.d.t", required=True)
+
+
+@pytest.mark.parametrize(("name", "picture"), [("link", "image_link"), ("url", "image"), ("url", "image_url")])
+def test_links_and_pictures_are_complete_addresses_of_the_web(name, picture):
+    good = ["https://a.example/1?b=c&d#e", "http://127.0.0.1:80", "HTTPS://A.EXAMPLE/x"]
+    bad = ["javascript:alert(1)", "data:text/html,x", "//a.example/1", "/1", "https://", "https:a", " https://a.example/",
+           "https://a.example;script-src *", "https://a.example;script-src'none'/", "https://u:p@a.example/", "https://ä.example/",
+           "https://a.example/1\n2", "https://a.example/" + "x" * 3000, None, ""]  # fmt: skip
+    addresses = [*good, *bad]
+    ids = [f"i{n}" for n in range(len(addresses))]
+    table = pa.table({"contentId": ids, name: addresses, picture: addresses[::-1]})
+    web = dict(zip(ids, addresses, strict=True)), dict(zip(ids, addresses[::-1], strict=True))
+    expected = {
+        item: tuple(column[item] if column[item] in good[:2] else "" for column in web)
+        for item in ids
+        if web[0][item] in good[:2] or web[1][item] in good[:2]
+    }
+    assert catalogue.links_in(table) == expected and len(expected) == 4
+    assert catalogue.links_in(table.select(["contentId"])) == {}
+    assert catalogue.links_in(pa.table({"contentId": ["a"], "link": [1]})) == {}

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from playwright.sync_api import expect
 
+from configs.settings import EventSettings, SourceSettings
 from tests.support import accessibility
 from tests.support.served import running, settings
 
 VISITOR = "v7919"
 ODD = "a&b=c+d%"
+PICTURES = "https://pictures.example"
+ADDRESSES = (f"https://site.example/1?a=b&c=d,{PICTURES}/1.svg", "javascript:alert(1),data:x", ",")
+SQUARE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><path d="M0 0h1v1H0z"/></svg>'
 
 
 @pytest.fixture(scope="module")
 def client(served_model, tmp_path_factory):
     catalogue = tmp_path_factory.mktemp("page") / "catalogue.csv"
-    lines = [f'c{n * 7919 % 10_007},"Title <b>{n}</b>, a & b",Category {n % 3}\n' for n in range(160)]
-    catalogue.write_text("contentId,title,category\n" + "".join(lines), encoding="utf-8")
-    with running(settings(served_model / "served", catalogue)) as client:
+    lines = [
+        f'c{n * 7919 % 10_007},"Title <b>{n}</b>, a & b",Category {n % 3},{ADDRESSES[n % 3]}\n' for n in range(160)
+    ]
+    catalogue.write_text("contentId,title,category,link,image_link\n" + "".join(lines), encoding="utf-8")
+    events = EventSettings(accept=True, store=str(catalogue.with_name("events.sqlite")))
+    made = settings(served_model / "served", catalogue)
+    source = SourceSettings(kind="ga4", preset="ga4_shop")
+    with running(made.model_copy(update={"source": source, "events": events})) as client:
         yield client
 
 
@@ -34,8 +45,9 @@ def page(browser, client):
         return message.type in ("error", "warning") and "the server responded with a status of 400" not in message.text
 
     def of_server(url: str) -> bool:
-        return url.startswith((str(client.base_url), "data:"))
+        return url.startswith((str(client.base_url), "data:", f"{PICTURES}/1.svg"))
 
+    context.route(f"{PICTURES}/**", lambda route: route.fulfill(body=SQUARE, content_type="image/svg+xml"))
     page.goto(str(client.base_url))
     yield page
     context.close()
@@ -102,6 +114,93 @@ def test_the_keyboard_opens_explanation_and_similar_items(page, client):
     assert first.evaluate("button => button === document.activeElement")
 
 
+def in_three_digits(value: float) -> str:
+    """Return a number as the page shows it: whole ones with all digits, others with three significant ones."""
+    if value == int(value):
+        return f"{int(value):,}"
+    if abs(value) < 0.001:
+        base, exponent = f"{value:.2e}".split("e")
+        return f"{base}e{int(exponent):+d}"
+    magnitude = math.floor(math.log10(abs(value))) + 1
+    return f"{value:,.{max(0, 3 - magnitude)}f}"
+
+
+def test_scores_have_three_significant_digits(page, client):
+    page.goto(f"{client.base_url}#{VISITOR}")
+    page.locator("#recommended button").first.wait_for()
+    shown = page.locator("#recommended .value").all_text_contents()
+    listed = client.get(f"/recommendations?visitorId={VISITOR}&k=20").json()["recommendations"]
+    assert shown == [in_three_digits(line["score"]) for line in listed]
+    scores = (629.0, 12345.0, 12.3456, 1.0, 0.5, 0.06251, 0.0, -0.0, -0.0000123)
+    lines = [{"rank": rank, "contentId": f"c{rank}", "score": score} for rank, score in enumerate(scores, 1)]
+    answer = {"visitorId": "x", "rule": "factors", "modelVersion": 1, "recommendations": lines}
+    page.route("**/recommendations?*", lambda route: route.fulfill(json=answer))
+    page.goto(f"{client.base_url}#x")
+    page.get_by_text("12,345").wait_for()
+    shown = page.locator("#recommended .value").all_text_contents()
+    assert shown == ["629", "12,345", "12.3", "1", "0.500", "0.0625", "0", "0", "-1.23e-5"]
+
+
+def test_items_are_found_and_have_safe_links_and_pictures(page, client):
+    field = page.get_by_label("Find an item")
+    field.fill("no such item")
+    expect(page.locator("#found")).to_have_text("No item has this title or id.")
+    field.fill("c7919")
+    expect(page.locator("#found button")).to_have_count(1)
+    page.locator("#found button").press("Enter")
+    expect(page.locator("#found > li #detail")).to_be_visible()
+    expect(page.locator("#h-detail")).to_have_text("Title <b>1</b>, a & b")
+    assert page.locator("#explained").is_hidden(), "no visitor, nothing to explain"
+    assert titles(page, "#similar") == names(client.get("/similar_items?contentId=c7919&k=8").json()["similar_items"])
+    assert page.locator("#at-site").is_hidden(), "neither javascript: nor data: is an address of a page or a picture"
+    field.fill("category 0")
+    found = client.get("/search?query=category 0&k=8").json()["items"]
+    expect(page.locator("#found button")).to_have_count(len(found))
+    assert titles(page, "#found") == names(found)
+    page.locator("#found button").first.click()
+    link = page.get_by_role("link", name="Open its page")
+    expect(link).to_have_attribute("href", "https://site.example/1?a=b&c=d")
+    assert link.get_attribute("rel") == "noopener noreferrer"
+    page.wait_for_function("document.querySelector('#picture').naturalWidth > 0")
+    assert accessibility.findings(page) == []
+
+
+def test_options_are_those_of_the_server_and_stay_in_the_address(page, client):
+    page.get_by_text("Options").click()
+    described = client.get("/openapi.json").json()["paths"]["/recommendations"]["get"]["parameters"]
+    elsewhere = {"visitorId", "variant", "version"}
+    expected = [one["name"] for one in described if one["name"] not in elsewhere]
+    fields = page.locator("#fields").evaluate("form => Array.from(form.elements, field => field.name)")
+    assert [name for name in fields if name != "with"] == expected
+    page.get_by_label("Items", exact=True).fill("3")
+    page.get_by_label("Visitor", exact=True).fill(VISITOR)
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("#recommended button")).to_have_count(3)
+    assert page.url.endswith(f"#{VISITOR}&k=3")
+    page.reload()
+    expect(page.locator("#recommended button")).to_have_count(3)
+    expect(page.locator("#chosen")).to_have_text("(1 set)")
+    page.get_by_text("Options").click()
+    page.get_by_label("Items", exact=True).fill("")
+    page.get_by_label("Items", exact=True).press("Enter")
+    expect(page.locator("#recommended button")).to_have_count(20)
+
+
+def test_what_a_visitor_does_now_appears_by_itself(page, client):
+    page.goto(f"{client.base_url}#{VISITOR}")
+    page.locator("#recommended button").first.wait_for()
+    assert page.locator("#s-views").is_hidden()
+    first = client.get(f"/recommendations?visitorId={VISITOR}&k=1").json()["recommendations"][0]
+    event = {"name": "view_item", "params": {"items": [{"item_id": first["contentId"]}]}}
+    assert client.post("/events", json={"client_id": VISITOR, "events": [event]}).json()["kept"] == 1
+    expect(page.locator("#views button")).to_have_count(1, timeout=20_000)
+    assert titles(page, "#views") == names([first]) and names([first])[0] not in titles(page, "#recommended")
+    expect(page.locator("#views .value")).to_have_text("just now")
+    answer = client.get(f"/views?visitorId={VISITOR}&k=5").json()
+    assert answer["total"] == 1 and answer["views"][0]["contentId"] == first["contentId"]
+    assert client.get("/views?visitorId=another").json()["views"] == []
+
+
 def test_examples_unknown_visitors_and_odd_ids(page, client):
     expect(page.locator("#examples button")).to_have_count(6)
     example = page.locator("#examples button").first
@@ -131,12 +230,12 @@ def test_the_page_shows_a_refusal(page, client):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_in_light_and_dark(browser, client, scheme):
-    context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    context = browser.new_context(viewport={"width": 375, "height": 740}, color_scheme=scheme)
     page = context.new_page()
     page.goto(f"{client.base_url}#{VISITOR}")
     page.locator("#recommended button").first.click()
     page.locator("#similar button").first.wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
     row = page.locator("#recommended > li").first
     assert row.locator("#detail").is_visible() and row.locator("button").first.get_attribute("aria-expanded") == "true"
     ground, ink = page.evaluate(

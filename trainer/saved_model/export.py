@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from artifacts import storage
+from artifacts.catalogue import LINK_COLUMNS, PICTURE_COLUMNS
 from artifacts.features import feature_rows
 from artifacts.features.fields import Field
 from artifacts.items_table import ItemsTable
@@ -105,8 +106,8 @@ def save(
 
 
 def _write_titles(path: str, dataset: Dataset) -> None:
-    """Write contentId, title and category of the items, if the dataset has titles or categories."""
-    items = ItemsTable.read(dataset.items, optional=(TITLE, CATEGORY))
+    """Write contentId, title, category, link and picture of the items, those that the dataset has."""
+    items = ItemsTable.read(dataset.items, optional=(TITLE, CATEGORY, *LINK_COLUMNS, *PICTURE_COLUMNS))
     if items.table.num_columns > 1:
         storage.write_bytes(path, items.to_bytes())
 
