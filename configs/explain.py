@@ -14,12 +14,10 @@ def explain(source: SourceSettings) -> str:
     """Return the signals, page rules and attributes of a source as YAML that means the same without the preset."""
     if source.kind == "table":
         raise UserError("kind table has columns in place of signals; --explain_source is for kind ga4 and ga360")
-    parameters = source.page_parameters
-    page = source.page.model_dump() | {"keep_parameters": parameters if parameters == "all" else list(parameters)}
     section = {
         "kind": source.kind,
         "signals": [_signal(signal) for signal in source.all_signals],
-        "page": {name: list(value) if isinstance(value, tuple) else value for name, value in page.items()},
+        "page": {name: list(value) if isinstance(value, tuple) else value for name, value in source.page_rules.model_dump().items()},
         "attributes": dict(source.item_attributes),
     }
     return yaml.safe_dump({"source": section}, sort_keys=False, allow_unicode=True, width=120)

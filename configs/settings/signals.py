@@ -154,8 +154,9 @@ class PageSettings(Section):
     """True: the path is case-insensitive."""
     include: tuple[str, ...] = ()
     """RE2 expressions of pages that are items; unset accepts all pages."""
-    exclude: tuple[str, ...] = ()
-    """RE2 expressions of pages that are not items, such as the home page, search and checkout."""
+    exclude: tuple[str, ...] | None = None
+    """RE2 expressions of pages that are not items, such as search and checkout. Unset is none, and the home page for
+    presets ga4_pages and ga360_pages."""
     pattern: str | None = None
     """RE2 expression whose first group is the item's id, e.g. /article/([0-9]+); other pages are not items."""
 
@@ -180,13 +181,14 @@ class Preset(NamedTuple):
     kind: Literal["ga360", "ga4"]
     signals: tuple[Signal, ...]
     attributes: Mapping[str, str]
-    keep_parameters: tuple[str, ...] | Literal["all"] = ()
+    page: Mapping[str, Any] = {}  # of what the page rules leave unset
 
 
 def _weighed(item: str, **weights: float) -> tuple[Signal, ...]:
     return tuple(Signal(event=(event,), item=item, weight=weight) for event, weight in weights.items())
 
 
+_HOME_PAGE = ("^[^/]*/$",)  # each visitor finds it without a recommendation
 _GA4_SHOP = {
     "title": "items.item_name",
     "brand": "items.item_brand",
@@ -207,6 +209,7 @@ PRESETS: Mapping[str, Preset] = {
         "ga4",
         (Signal(event=("user_engagement", "scroll", "page_view"), item="page", dwell=True),),
         {"title": "page_title"},
+        {"exclude": _HOME_PAGE},
     ),
     "ga4_articles": Preset(
         "ga4", (Signal(event=(ANY_EVENT,), item="param.content_id", dwell=True),), {"title": "page_title"}
@@ -214,7 +217,10 @@ PRESETS: Mapping[str, Preset] = {
     "ga4_app": Preset("ga4", (Signal(event=("screen_view", "user_engagement"), item="screen", dwell=True),), {}),
     "ga360_shop": Preset("ga360", _weighed("product.productSKU", purchase=10, add_to_cart=4, detail=1), _GA360_SHOP),
     "ga360_pages": Preset(
-        "ga360", (Signal(event=("page",), item="page", dwell=True),), {"title": "page_title"}, keep_parameters="all"
+        "ga360",
+        (Signal(event=("page",), item="page", dwell=True),),
+        {"title": "page_title"},
+        {"keep_parameters": "all", "exclude": _HOME_PAGE},
     ),
     "ga360_dimension": Preset(
         "ga360", (Signal(event=("page",), item="dimension.10", dwell=True),), {"title": "page_title"}

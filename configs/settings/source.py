@@ -24,6 +24,7 @@ _NO_IDS = ("(not set)", "NULL", "NaN", "null", "undefined")
 _NO_IDS_OF_GOOGLE, _NO_IDS_OF_PYTHON = ("(other)", "not available in demo dataset", "(data deleted)"), ("None", "nan")
 # Settings that a preset of the command line takes the place of.
 OF_PRESETS = ("kind", "signals", "attributes", "item_dimension_index", "item_parameter")
+_NO_PAGE_RULES: Mapping[str, Any] = {"keep_parameters": (), "exclude": ()}
 BIGQUERY = "bq://"  # before the name of a table, as in Vertex AI
 
 
@@ -177,11 +178,11 @@ class SourceSettings(Section):
         return self.user_attributes or {}
 
     @property
-    def page_parameters(self) -> tuple[str, ...] | Literal["all"]:
-        """The parameters of a URL's query that are part of its page's id."""
-        if self.page.keep_parameters is not None:
-            return self.page.keep_parameters
-        return PRESETS[self.preset].keep_parameters if self.preset else ()
+    def page_rules(self) -> PageSettings:
+        """The page rules, with those of the preset where `page` leaves one unset."""
+        defaults = {**_NO_PAGE_RULES, **(PRESETS[self.preset].page if self.preset else {})}
+        unset = {name: value for name, value in defaults.items() if getattr(self.page, name) is None}
+        return self.page.model_copy(update=unset)
 
     @property
     def counts_dwell(self) -> bool:
@@ -244,7 +245,8 @@ class SourceSettings(Section):
 
     @property
     def _has_page_rules(self) -> bool:
-        return self.page.model_copy(update={"keep_parameters": self.page.keep_parameters or None}) != PageSettings()
+        empty = {name: None for name in _NO_PAGE_RULES if not getattr(self.page, name)}
+        return self.page.model_copy(update=empty) != PageSettings()
 
     @property
     def names_of_no_id(self) -> tuple[str, ...]:

@@ -116,7 +116,7 @@ class _ReadExport(_Reader):
         self._source = job.source()
         self._read = source_of(reading.wide(source, job.asked), RatingSettings(), read=job.files.read).read
         self._lists = reading.module_of(source)
-        self._rules = PageRules(source.page, source.page_parameters)
+        self._rules = PageRules(source.page_rules)
 
     def process(self, path: str) -> Iterator[object]:
         tally, rules = Tally(), self._job.settings.privacy

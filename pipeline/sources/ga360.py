@@ -64,7 +64,7 @@ class Ga360(Source):
         schema = schema_of(settings)
         reader = reader or ExportReader(schema)
         super().__init__(settings, reader.read, schema=schema)
-        self._rules = PageRules(settings.page, settings.page_parameters)
+        self._rules = PageRules(settings.page_rules)
         self._split = split
 
     def _rows_of(self, raw: RawBatch, path: str) -> Extract:
@@ -116,7 +116,7 @@ def extract(
     if not inside.all():
         batch, numbers = batch.filter(pa.array(inside)), numbers[inside]
     visits, sound = visits_of(batch, numbers, source, ledger)
-    hits = Hits(batch, rules or PageRules(source.page, source.page_parameters))
+    hits = Hits(batch, rules or PageRules(source.page_rules))
     time, has_time = times.durations(columns.field(hits.flat, "time"))
     parts = find(hits, sound[hits.session], has_time, numbers, source, ledger)
     used = np.zeros(batch.num_rows, bool)

@@ -23,7 +23,7 @@ class Ga4(Source):
     def __init__(self, settings: SourceSettings, split: SplitSettings, reader: ExportReader | None = None):
         schema = schema_of(settings)
         super().__init__(settings, (reader or ExportReader(schema)).read, schema=schema)
-        self._split, self._rules = split, PageRules(settings.page, settings.page_parameters)
+        self._split, self._rules = split, PageRules(settings.page_rules)
 
     def _rows_of(self, raw: RawBatch, path: str) -> Extract:
         before_ms = self._split.time_ms if self._split.kind == "time" else None

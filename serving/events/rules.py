@@ -63,7 +63,7 @@ class Rules:
         """Take the settings; raise UserError if they do not say what an event counts."""
         self.source = _source(settings)
         self.schema = schema_of(self.source)
-        self._pages = PageRules(self.source.page, self.source.page_parameters)
+        self._pages = PageRules(self.source.page_rules)
         self._keeps_views = settings.rating.kind == "binary"
 
     def views(self, records: Sequence[Mapping[str, Any]]) -> Counted:

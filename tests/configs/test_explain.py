@@ -13,8 +13,7 @@ from tests.support.documents import ROOT
 
 
 def meaning(source: SourceSettings) -> tuple:
-    page = source.page.model_copy(update={"keep_parameters": None})
-    return source.kind, source.all_signals, source.page_parameters, page, source.item_attributes
+    return source.kind, source.all_signals, source.page_rules, source.item_attributes
 
 
 @pytest.mark.parametrize(
@@ -23,6 +22,7 @@ def meaning(source: SourceSettings) -> tuple:
         *({"preset": name} for name in PRESETS),
         {"kind": "ga4", "item_parameter": "page_location", "page": {"keep_parameters": ["id"], "pattern": "/(.*)"}},
         {"preset": "ga360_pages", "page": {"exclude": ["/cart", "ü"], "same_hosts": []}},
+        {"preset": "ga4_pages", "page": {"exclude": []}},
         {"kind": "ga360", "item_dimension_index": 7},
         {"preset": "ga4_shop", "attributes": {"title": "items.item_name"}, "end_date": "2024-01-31",
          "signals": [{"event": ["a", "b"], "item": "param.x", "weight": -2, "half_life_days": 9},

@@ -324,4 +324,4 @@ def test_a_leading_zero_is_no_octal(tmp_path):
     ],
 )
 def test_page_rules_need_the_field_page(more):
-    assert SourceSettings.model_validate({"page": {"include": ["/a"]}} | more).page_parameters == ()
+    assert SourceSettings.model_validate({"page": {"include": ["/a"]}} | more).page_rules.keep_parameters == ()

@@ -63,7 +63,7 @@ class Expected:
 def expected(records: list[dict[str, Any] | None], source: SourceSettings) -> Expected:
     """Return what becomes of records in the form of GA4's schema, their leaves text or floats; None is malformed."""
     made = Expected()
-    rules = PageRules(source.page, source.page_parameters)
+    rules = PageRules(source.page_rules)
     for record in records:
         made.counts["records.read"] += 1
         if record is None:

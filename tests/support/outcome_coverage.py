@@ -112,7 +112,7 @@ def tally_of_events(
     source = source_of(SourceSettings(preset=f"{kind}_shop"), RatingSettings())
     views, _ = source.interactions(pa.Table.from_batches([source.extract(raw, "made").table]))
     asked = Asked(options, RUN.start_ms, RUN.end_ms)
-    rules = PageRules(source.settings.page, ())
+    rules = PageRules(source.settings.page_rules)
     events = pa.Table.from_batches([module.rows(raw, source.settings, rules, asked).table])
     return tally_of(lists, source, options, Tables.of(views, events), run, variants)
 

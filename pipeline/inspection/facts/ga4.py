@@ -149,6 +149,6 @@ def _candidates(params: _Parameters, items: Entries, visitors: np.ndarray, names
         places = np.flatnonzero(codes == code)
         event, ids = params.event[places], params.value.take(pa.array(places))
         if name == "page":
-            ids = PageRules(PageSettings(), ()).of(ids).ids.dictionary_decode()
+            ids = PageRules(PageSettings()).of(ids).ids.dictionary_decode()
         found.append(measure(name, event, visitors[event], ids, names, events))
     return [each for each in found if each.carried or each.no_ids]

@@ -1,6 +1,6 @@
 """Page rules: URLs or paths of pages -> one id per page. The same for files, BigQuery, GA360 and GA4.
 
-    rules = PageRules(source.page, source.page_parameters)
+    rules = PageRules(source.page_rules)
     pages = rules.of(urls)  # any array of text, one URL per row, null where there is none
     pages.ids, pages.reasons
 
@@ -64,15 +64,10 @@ class _Url(NamedTuple):
 class PageRules:
     """The rules of `source.page`."""
 
-    def __init__(self, page: PageSettings, parameters: tuple[str, ...] | Literal["all"]):
-        """Check the rules.
-
-        Args:
-            parameters: those of the query that are part of the id (SourceSettings.page_parameters).
-
-        Raises:
-            UserError: RE2 refuses an expression, or the pattern has no group.
+    def __init__(self, page: PageSettings):
+        """Check the rules, SourceSettings.page_rules; raise UserError if RE2 refuses one, or the pattern has no group.
         """
+        parameters = page.keep_parameters or ()
         self._url = _Url(
             frozenset(label.lower().encode() for label in page.same_hosts),
             page.keep_host,
@@ -80,9 +75,9 @@ class PageRules:
             page.keep_fragment,
             page.lower_case_path,
         )
-        self._include, self._exclude, self._pattern = page.include, page.exclude, page.pattern
-        for name in ("include", "exclude"):
-            for number, expression in enumerate(getattr(page, name), 1):
+        self._include, self._exclude, self._pattern = page.include, page.exclude or (), page.pattern
+        for name, expressions in (("include", self._include), ("exclude", self._exclude)):
+            for number, expression in enumerate(expressions, 1):
                 _check(f"source.page.{name}, number {number}", expression)
         if page.pattern is not None:
             _check("source.page.pattern", page.pattern, groups=True)

@@ -48,7 +48,7 @@ class Clicks:
     """The clicks in the list of recommendations, of a source that tells the interest after them apart."""
 
     def __init__(self, source: SourceSettings):
-        self._source, self._rules = source, PageRules(source.page, source.page_parameters)
+        self._source, self._rules = source, PageRules(source.page_rules)
         self._asked = Asked(OutcomeSettings(list_name=source.recommended.list_name))
 
     @classmethod

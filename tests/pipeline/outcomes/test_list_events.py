@@ -43,7 +43,7 @@ def read(path, preset, **options) -> tuple[pa.Table, Counter]:
     source, module = SourceSettings(preset=preset), ga4 if preset.startswith("ga4") else ga360
     times = {name: options.pop(name) for name in ("start_ms", "end_ms") if name in options}
     asked, counts = Asked(OutcomeSettings(**options), **times), Counter()
-    rules, tables = PageRules(source.page, source.page_parameters), []
+    rules, tables = PageRules(source.page_rules), []
     for raw in source_of(read_source(source, asked), RatingSettings()).read(str(path)):
         extract = module.rows(raw, source, rules, asked)
         counts += extract.counts

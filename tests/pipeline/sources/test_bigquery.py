@@ -78,7 +78,7 @@ def test_list_events_of_googles_samples_are_the_same_from_tables_and_files(sampl
     for section, place in ((samples.settings(), f"bq://{PROJECT}.sample.{tables}"), ({}, str(GOOGLE[kind][0]))):
         made = settings(section, {"preset": preset, "input": place})
         wide = made.model_copy(update={"source": read_source(made.source, asked)})
-        rules, counts, rows = PageRules(made.source.page, made.source.page_parameters), Counter(), []
+        rules, counts, rows = PageRules(made.source.page_rules), Counter(), []
         with inputs.opened(wide) as opened:
             source = source_of(wide.source, wide.rating, read=opened.read)
             for path in opened.files:

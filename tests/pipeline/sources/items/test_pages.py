@@ -16,7 +16,7 @@ from pipeline.sources.items.pages import REASONS, PageRules
 
 
 def pages_of(urls: list, parameters=(), **page) -> list:
-    return PageRules(PageSettings(**page), parameters).of(pa.array(urls, pa.string())).ids.to_pylist()
+    return PageRules(PageSettings(keep_parameters=parameters, **page)).of(pa.array(urls, pa.string())).ids.to_pylist()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_host_and_the_case_of_the_path_can_be_left_out():
 def test_pages_that_are_not_items_are_left_out_with_a_reason():
     page = PageSettings(include=("/article/", "/story/"), exclude=("/story/old",), pattern="/([0-9]+)|/(x)")
     urls = ["/article/12-a", "/story/7", "/story/old/7", "/home", "/article/x", "/article/y", None, "/article/12-a"]
-    found = PageRules(page, ()).of(pa.array(urls))
+    found = PageRules(page).of(pa.array(urls))
     assert found.ids.to_pylist() == [b"12", b"7", None, None, None, None, None, b"12"]
     _, not_included, excluded, without_pattern = REASONS
     reasons = [None, None, excluded, not_included, without_pattern, without_pattern, None, None]
@@ -86,13 +86,13 @@ def test_pages_that_are_not_items_are_left_out_with_a_reason():
 )
 def test_expressions_that_re2_refuses_are_one_line(page, message):
     with pytest.raises(UserError, match=message) as error:
-        PageRules(PageSettings(**page), ())
+        PageRules(PageSettings(**page))
     assert "\n" not in str(error.value)
 
 
 def test_an_expression_that_backtracks_elsewhere_takes_no_time():
     page = PageSettings(pattern="(a*)*b", exclude=("(x+x+)+y",))
-    assert PageRules(page, ()).of(pa.array(["a" * 20_000 + "x" * 20_000])).ids.to_pylist() == [None]
+    assert PageRules(page).of(pa.array(["a" * 20_000 + "x" * 20_000])).ids.to_pylist() == [None]
 
 
 SAFE = "!#$&'()*+,/:;=?@[]-._~"
@@ -168,6 +168,6 @@ def test_pages_are_those_of_urllib(addresses, parameters, lower, same_hosts):
 
 @given(st.lists(st.none() | st.binary(max_size=12), max_size=5))
 def test_any_bytes_become_an_id_of_ascii(addresses):
-    found = PageRules(PageSettings(), "all").of(pa.array(addresses, pa.binary()))
+    found = PageRules(PageSettings(keep_parameters="all")).of(pa.array(addresses, pa.binary()))
     assert all(page is None or page.isascii() for page in found.ids.to_pylist())
     assert len(found.ids) == len(found.reasons) == len(addresses)
