@@ -14,10 +14,11 @@ def explain(source: SourceSettings) -> str:
     """Return the signals, page rules and attributes of a source as YAML that means the same without the preset."""
     if source.kind == "table":
         raise UserError("kind table has columns in place of signals; --explain_source is for kind ga4 and ga360")
+    rules = source.page_rules.model_dump()
     section = {
         "kind": source.kind,
         "signals": [_signal(signal) for signal in source.all_signals],
-        "page": {name: list(value) if isinstance(value, tuple) else value for name, value in source.page_rules.model_dump().items()},
+        "page": {name: list(value) if isinstance(value, tuple) else value for name, value in rules.items()},
         "attributes": dict(source.item_attributes),
     }
     return yaml.safe_dump({"source": section}, sort_keys=False, allow_unicode=True, width=120)

@@ -170,9 +170,9 @@ def test_the_popularity_in_a_segment_answers_in_batch_prediction_the_saved_model
     field = FieldFeatures(name="country", kind="category", weight=1, offset=1, size=TOPICS - 1)  # topic 1 is "missing"
     account = manifest.user_features.model_copy(update={"fields": [field]})
     manifest.model_copy(update={"user_features": account}).write(world.dataset.manifest)
-    model, settings = tmp_path / "model", {"min_ratings": 3, "min_site_ratings": 10, "new_visitors": "segment"}
+    model = tmp_path / "model"
     with quick_export.only("recommend_from_attributes"):
-        settings = ColdStartSettings(**settings, segment="country")
+        settings = ColdStartSettings(min_ratings=3, min_site_ratings=10, new_visitors="segment", segment="country")
         training_job.train(TRAINING, world.dataset.root, str(model), False, settings)
         other = settings.model_copy(update={"segment": "city"})
         with pytest.raises(UserError, match=r"city is not a category of user_features; set one of country"):

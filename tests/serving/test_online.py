@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def test_each_visitor_has_the_own_version_and_the_list_of_batch_prediction(world
 def test_a_version_that_is_not_there_is_logged_once_and_counts_for_no_variant(directory, caplog):
     variants = VARIANTS | {"old": {"share": 0.3, "version": 77}}
     made = settings(directory, variants=variants, promoted=str(directory / "none.json"))
-    newest = SimpleNamespace(number=2)
+    newest: Any = SimpleNamespace(number=2)
     registry = SimpleNamespace(directory=made.serving.directory, name="wals", current=newest, model=lambda: newest)
     online = Online(made, registry, lambda model: None)
     for _ in range(2):

@@ -61,7 +61,7 @@ def test_publishing_copies_whole_and_numbers_versions(models, tmp_path):
 
 def test_a_version_that_goes_gives_its_tables_back(models):
     model = Model(1, str(models[0] / "saved_model"))
-    loaded = model._backend._loaded
+    loaded = vars(model._backend)["_loaded"]
     tables = [part for name in ("visitor_ids", "item_ids") for part in vars(getattr(loaded, name)).values()]
     handles = [table.resource_handle for table in tables if hasattr(table, "resource_handle")]
     sizes = [int(tf.raw_ops.LookupTableSizeV2(table_handle=handle)) for handle in handles]
