@@ -1,18 +1,27 @@
-"""Caps on the items of one category in an answer."""
+"""Lists that are not all alike: caps on the items of one category, and maximal marginal relevance (MMR).
+
+MMR (Carbonell & Goldstein 1998) chooses a list from candidates, each time the one of the greatest
+
+    lambda * relevance - (1 - lambda) * greatest cosine with an item that is chosen already
+
+where the relevance is the score as a part of the range of the candidates' scores, 1 for the first and 0 for the last,
+and the cosine is of the items' factors. Candidates are bounded: of all items, those of the best scores.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numba
 import numpy as np
 
-from artifacts.sparse_rows import SparseRows
 from ranking.heap import STRICT, Best
-from ranking.neighbourhood import Term
-from ranking.topk import top_k
 
 _ENTRIES = 1 << 20  # of the longer lists that are in memory at once
+_NUMBERS = 1 << 22  # of the candidates' factors that are in memory at once
+
+Search = Callable[[np.ndarray, int], Best]  # the best entries of some rows int64 [r], as many as the number
 
 
 class Cap(NamedTuple):
@@ -27,32 +36,23 @@ def no_cap(items: int) -> Cap:
     return Cap(np.full(items, -1, np.int32), 0)
 
 
-def capped_top_k(
-    users: np.ndarray,
-    items: np.ndarray,
-    left_out: SparseRows,
-    k: int,
-    cap: Cap,
-    entries: int = _ENTRIES,
-    *,
-    term: Term | None = None,
-) -> Best:
-    """Return what `topk.top_k` returns, skipping items that exceed the cap of their category.
+def capped_top_k(search: Search, rows: int, items: int, k: int, cap: Cap, entries: int = _ENTRIES) -> Best:
+    """Return the k best of all items for each row that the cap allows, as a search over them returns them.
 
-    The search goes down each user's order as far as needed, in longer and longer lists for fewer and fewer users.
+    The search goes down each row's order as far as needed, in longer and longer lists for fewer and fewer rows.
     """
-    best, unfilled, length = Best.empty(len(users), k), np.arange(len(users)), min(len(items), 2 * k + cap.most)
+    best, unfilled, length = Best.empty(rows, k), np.arange(rows), min(items, 2 * k + cap.most)
     while len(unfilled):
-        rows, still_unfilled = max(1, entries // length), []
-        for start in range(0, len(unfilled), rows):
-            part = unfilled[start : start + rows]
-            longer = top_k(users[part], items, left_out.take(part), length, term=term and term.take(part))
+        size, still_unfilled = max(1, entries // length), []
+        for start in range(0, len(unfilled), size):
+            part = unfilled[start : start + size]
+            longer = search(part, length)
             filled, shorter = np.empty(len(part), np.bool_), Best.empty(len(part), k)
             _within_cap(longer, cap, shorter, filled)
             best.indices[part], best.scores[part] = shorter
             still_unfilled.append(part[~filled & (longer.indices[:, -1] >= 0)])
-        unfilled = np.concatenate(still_unfilled) if length < len(items) else unfilled[:0]
-        length = min(len(items), 4 * length)
+        unfilled = np.concatenate(still_unfilled) if length < items else unfilled[:0]
+        length = min(items, 4 * length)
     return best
 
 
@@ -89,3 +89,68 @@ def fits(given, cap, index):
     for other in given:
         same += cap.categories[other] == category
     return same < cap.most
+
+
+class Mmr(NamedTuple):
+    """MMR: lambda, 1 for lists by score alone, and the number of candidates of a list, k if that is more."""
+
+    weight: float
+    candidates: int
+
+
+def mmr(best: Best, factors: Callable[[np.ndarray], np.ndarray], weight: float, k: int) -> Best:
+    """Return the first k entries that MMR chooses of each list of candidates, in the order of choice.
+
+    Of equal values, the candidate that comes first in the list is chosen. Scores stay as they are.
+
+    Args:
+        best: candidates, best first. factors: returns those of items int64 [n], float32 [n, d].
+        weight: lambda, 0 to 1.
+    """
+    chosen = Best.empty(len(best.indices), min(k, best.indices.shape[1]))
+    width = max(1, best.indices.shape[1]) * factors(np.zeros(1, np.int64)).shape[1]
+    rows = max(1, _NUMBERS // width)
+    for start in range(0, len(best.indices), rows):
+        part = slice(start, start + rows)
+        indices = best.indices[part]
+        vectors = factors(np.maximum(indices, 0).ravel()).reshape(*indices.shape, -1)
+        _mmr(best.rows(part), vectors, float(weight), chosen.rows(part))
+    return chosen
+
+
+@numba.njit(**STRICT)
+def _mmr(best, vectors, weight, chosen):
+    """Fill `chosen` from candidates with their factors [b, c, d]; sums are in float64 and in order."""
+    rows, width = best.indices.shape
+    for row in range(rows):
+        size = 0
+        while size < width and best.indices[row, size] >= 0:
+            size += 1
+        relevance, nearest, lengths = np.ones(size), np.zeros(size), np.empty(size)
+        for place in range(size):
+            lengths[place] = np.sqrt(_product(vectors[row, place], vectors[row, place]))
+            low, high = np.float64(best.scores[row, size - 1]), np.float64(best.scores[row, 0])
+            if high > low:
+                relevance[place] = (np.float64(best.scores[row, place]) - low) / (high - low)
+        is_left = np.ones(size, np.bool_)
+        for slot in range(min(size, chosen.indices.shape[1])):
+            first, greatest = -1, -np.inf
+            for place in range(size):
+                value = weight * relevance[place] - (1 - weight) * nearest[place]
+                if is_left[place] and value > greatest:
+                    first, greatest = place, value
+            is_left[first] = False
+            chosen.indices[row, slot], chosen.scores[row, slot] = best.indices[row, first], best.scores[row, first]
+            for place in range(size):
+                both = lengths[place] * lengths[first]
+                cosine = _product(vectors[row, place], vectors[row, first]) / both if both > 0 else 0.0
+                nearest[place] = cosine if slot == 0 else max(nearest[place], cosine)
+
+
+@numba.njit(**STRICT)
+def _product(left, right):
+    """Return the dot product in float64, summed in order."""
+    total = 0.0
+    for d in range(len(left)):
+        total += np.float64(left[d]) * np.float64(right[d])
+    return total

@@ -46,6 +46,7 @@ class Metrics:
             "wals_events", "Views taken, and what was left out, by reason.", ("kept",), registry=registry
         )
         self.store_up = gauge("wals_event_store_up", "1 if the store of views answered last.")
+        self.stale_lists = gauge("wals_lists_stale", "Files of serving.allow and block whose newest state is not used.")
         self.refused = gauge("wals_model_versions_refused", "Versions that cannot be served.")
 
     def text(self) -> bytes:

@@ -112,7 +112,7 @@ def _server(settings: Settings, required_catalogue: bool) -> uvicorn.Server:
 
         service.live = Live(settings, service)
     if Online.is_asked_for(settings):
-        service.online = Online(settings, service.registry, service.prepare_version)
+        service.online = Online(settings, service.registry, service.prepare_version, service.limits)
     config = uvicorn.Config(
         app.create(service),
         http=connections.BoundedProtocol,

@@ -48,6 +48,11 @@ class PredictionSettings(Section):
     """Largest age of an item in days, from its first view to the last view in the dataset; older items are left out."""
     max_per_category: PositiveInt | None = None
     """Largest number of items of one category of the catalogue in a list; unset allows any number."""
+    mmr_lambda: float | None = Field(None, ge=0, le=1)
+    """Diversity by maximal marginal relevance (MMR): 1 chooses by score alone, 0 by difference from the items that are
+    chosen already; unset does not choose by difference."""
+    mmr_candidates: int = Field(100, ge=1, le=1000)
+    """Number of items, the best that all other options allow, from which MMR chooses a list; top_k if that is more."""
     explanation: NonNegativeInt = 0
     """Number of the visitor's own items to name as reasons for each recommendation."""
     block_size: PositiveInt = 4096
@@ -87,6 +92,8 @@ class PredictionSettings(Section):
             yield f"explanation is for recommendations, not for {self.kind}"
         if self.max_per_category and self.returns_visitors:
             yield f"max_per_category is for items; {self.kind} returns visitors"
+        if self.mmr_lambda is not None and self.returns_visitors:
+            yield f"mmr_lambda is for items; {self.kind} returns visitors"
         if self.max_age_days and self.kind == "similar_visitors":
             yield "max_age_days is for items; similar_visitors returns visitors"
         if self.table and self.kind.startswith("similar_"):
@@ -219,6 +226,11 @@ class ServingSettings(Section):
     accept_items: bool = False
     """Let POST /items add items, and views of them, to the file of added_items. Set admin_keys, or allow it
     where only your own programs reach the server."""
+    allow: str | None = None
+    """File with one contentId per line: only these items are in answers; unset allows all. A change takes effect
+    within two polls; the last line must be ended, so that a file that is being written is not taken."""
+    block: str | None = None
+    """The same for items that no answer contains."""
     deleted_visitors: str | None = None
     """File with one visitorId per line; these visitors are answered as unknown and never shown."""
 

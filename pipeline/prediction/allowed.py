@@ -9,11 +9,12 @@ import numpy as np
 from artifacts import catalogue, id_lists
 from artifacts.features.added_items import AddedItems
 from artifacts.items_table import ItemsTable
-from artifacts.names import DAY_MS, FIRST_TIME_MS, LAST_TIME_MS, POPULARITY
+from artifacts.names import FIRST_TIME_MS, LAST_TIME_MS, POPULARITY
 from artifacts.paths import Dataset
 from artifacts.vocabulary import Vocabulary
 from configs.errors import UserError
 from configs.settings import PredictionSettings
+from ranking.rules import items as item_rules
 
 COLUMNS = (POPULARITY, FIRST_TIME_MS, LAST_TIME_MS)  # of items.parquet, that `allowed_items` and `Items` read
 
@@ -64,8 +65,7 @@ def allowed_items(options: PredictionSettings, ids: Sequence[bytes], items: Item
             raise UserError(
                 "prediction.max_age_days: the dataset has no times; set source.time_column and make it again"
             )
-        oldest = np.nanmax(last) - options.max_age_days * DAY_MS
-        allowed &= np.nan_to_num(first, nan=-np.inf) >= oldest
+        allowed &= item_rules.recent(first, np.nanmax(last), options.max_age_days)
     return allowed
 
 
@@ -91,7 +91,6 @@ def categories(
     known = catalogue.of_dataset(dataset, catalogue_path)
     if added_path:
         known = catalogue.overlaid(AddedItems.read(added_path).titles(), known)
-    numbers: dict[str, int] = {"": -1}
     names = [known.get(name.decode(), ("", ""))[1] for name in ids]
     if not any(names):
         where = f", nor has catalogue {catalogue_path}" if catalogue_path else ""
@@ -99,4 +98,4 @@ def categories(
             f"prediction.max_per_category: no item of {dataset.root} has a category{where}; "
             "set source.attributes or a catalogue with the contentIds of the export, and make the dataset again"
         )
-    return np.array([numbers.setdefault(name, len(numbers) - 1) for name in names], np.int32)
+    return item_rules.numbered(names)[0]

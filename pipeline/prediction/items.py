@@ -18,11 +18,12 @@ from pipeline.prediction.writers.answers import Names
 from ranking import popularity, similarity
 from ranking.attributes import newest, one_list
 from ranking.attributes.segments import Segments
-from ranking.diversity import Cap, capped_top_k, within_cap
+from ranking.diversity import Cap, Mmr
 from ranking.experiments import exploration
 from ranking.fold_in import Projection
 from ranking.heap import Best
 from ranking.neighbourhood import Neighbourhood, Term
+from ranking.rules.lists import ListRules
 from ranking.topk import top_k
 
 
@@ -51,11 +52,13 @@ class Items:
         may_be_last = np.flatnonzero(allowed.allowed_new(options, new.newest)) + len(self.factors)
         self._newest = may_be_last if options.kind == "recommendations" else may_be_last[:0]
         tables = plan.dataset, plan.catalogue, plan.added_items
-        categories, self._cap = allowed.categories(options, self.names.ids, *tables), None
+        categories, cap, mmr = allowed.categories(options, self.names.ids, *tables), None, None
         if categories is not None and options.max_per_category is not None:
-            self._cap = Cap(categories, options.max_per_category)
-        is_known = self.allowed_ids < size
-        self._known, self._new = (_Part.of(self, self.allowed_ids[one], self._cap) for one in (is_known, ~is_known))
+            cap = Cap(categories, options.max_per_category)
+        if options.mmr_lambda is not None:
+            mmr = Mmr(options.mmr_lambda, options.mmr_candidates)
+        self._rules, is_known = ListRules(cap, options.min_score, mmr), self.allowed_ids < size
+        self._known, self._new = (_Part.of(self, self.allowed_ids[one], self._rules) for one in (is_known, ~is_known))
         self.neighbourhood, self._related = None, None
         if not options.kind.startswith("similar_"):
             self.neighbourhood = Neighbourhood.read(plan.model, size, plan.gamma)
@@ -96,34 +99,29 @@ class Items:
             left_out: b rows of the itemIds that each query is not given.
             histories: b rows of the itemIds that each visitor has, for the item-item term.
         """
-        options, k = self._plan.options, self._plan.options.top_k
-        term = Term(self._related, histories) if self._related and histories else None
-        answers = self._known.best(queries, left_out, k, term)
+        options, k, rules = self._plan.options, self._plan.options.top_k, self._rules
+        width, term = rules.width(k), Term(self._related, histories) if self._related and histories else None
+        answers = self._known.best(queries, left_out, width, term)
         if len(self._new.ids):
             is_similar = options.kind == "similar_items"
-            most = k if is_similar else one_list.most_new(self._plan.cold_start.new_items_share, k)
-            new = self._new.best(queries, left_out, most)
-            width = k if self._cap is None else k + most
-            answers = one_list.merged(answers, new, width)
-            if self._cap is not None:
-                answers = within_cap(answers, self._cap, k)
-        if options.min_score is not None:
-            low = answers.scores < np.float32(options.min_score)  # lists are best first: only the end is cut off
-            answers.indices[low], answers.scores[low] = -1, -np.inf
+            most = width if is_similar else one_list.most_new(self._plan.cold_start.new_items_share, k)
+            answers = rules.merged(answers, self._new.best(queries, left_out, most), width)
+        answers = rules.chosen(rules.at_least(answers), self.factors.__getitem__, k)
         each = np.full(len(queries), k)
         return newest.in_last_places(answers, self._newest, each, self._plan.cold_start.newest_items_share)
 
     def popular_in(self, segments: np.ndarray, left_out: SparseRows) -> Best:
         """Return the most popular itemIds of segments, int64 [b]; the scores are the popularities in them."""
-        lists, part, k = Segments.read(self._plan.model.segments), self._known, self._plan.options.top_k
-        best, excluded = Best.empty(len(segments), k), part.in_table(left_out)
+        lists, part, rules = Segments.read(self._plan.model.segments), self._known, self._rules
+        width, excluded = rules.width(self._plan.options.top_k), part.in_table(left_out)
+        best = Best.empty(len(segments), width)
         for segment in np.unique(segments).tolist():
             rows, values = np.flatnonzero(segments == segment), np.zeros(len(part.ids), np.float32)
             order = part.rows_of[lists.items[segment]]
             values[order[order >= 0]] = lists.scores[segment][order >= 0]
-            found = popularity.first_k(order[order >= 0], values, excluded.take(rows), k, part.cap)
+            found = popularity.first_k(order[order >= 0], values, excluded.take(rows), width, part.rules.cap)
             best.indices[rows], best.scores[rows] = part.item_ids(found)
-        return best
+        return rules.chosen(best, self.factors.__getitem__, self._plan.options.top_k)
 
     def are_newest(self, best: Best) -> np.ndarray:
         """Return bool [b], the lists that have new items without attributes."""
@@ -131,9 +129,10 @@ class Items:
 
     def popular(self, left_out: SparseRows) -> Best:
         """Return the most popular itemIds for each row of `left_out`; the scores are popularities."""
-        part, k = self._known, self._plan.options.top_k
-        best = popularity.first_k(self._by_popularity, self._popularity, part.in_table(left_out), k, part.cap)
-        return part.item_ids(best)
+        part, k, rules = self._known, self._plan.options.top_k, self._rules
+        excluded, cap = part.in_table(left_out), part.rules.cap
+        best = popularity.first_k(self._by_popularity, self._popularity, excluded, rules.width(k), cap)
+        return rules.chosen(part.item_ids(best), self.factors.__getitem__, k)
 
 
 @dataclass(frozen=True)
@@ -143,23 +142,26 @@ class _Part:
     ids: np.ndarray  # int64 [g], their indices among all items
     table: np.ndarray  # float32 [g, d]
     rows_of: np.ndarray  # int64 [m + n], the row of each index; -1 for one that is not here
-    cap: Cap | None  # the limit on one category, if there is one
+    rules: ListRules  # over the rows
 
     @classmethod
-    def of(cls, items: Items, ids: np.ndarray, cap: Cap | None) -> _Part:
+    def of(cls, items: Items, ids: np.ndarray, rules: ListRules) -> _Part:
         """Return the part of all items with these indices, int64 [g], ascending."""
         size = len(items.compared)
         rows_of = np.full(size, -1, np.int64)
         rows_of[ids] = np.arange(len(ids))
         table = items.compared if len(ids) == size else items.compared[ids]
-        return cls(ids, table, rows_of, cap and Cap(cap.categories[ids], cap.most))
+        cap = rules.cap and Cap(rules.cap.categories[ids], rules.cap.most)
+        return cls(ids, table, rows_of, rules._replace(cap=cap))
 
     def best(self, queries: np.ndarray, left_out: SparseRows, k: int, term: Term | None = None) -> Best:
         """Return the indices of the k greatest scores of each query; see `Items.best`."""
         excluded = self.in_table(left_out)
-        if self.cap is None:
-            return self.item_ids(top_k(queries, self.table, excluded, k, term=term))
-        return self.item_ids(capped_top_k(queries, self.table, excluded, k, self.cap, term=term))
+
+        def search(rows: np.ndarray, length: int) -> Best:
+            return top_k(queries[rows], self.table, excluded.take(rows), length, term=term and term.take(rows))
+
+        return self.item_ids(self.rules.best(search, len(queries), len(self.ids), k))
 
     def in_table(self, rows: SparseRows) -> SparseRows:
         """Return rows of indices as rows of rows of the table, without those that are not here."""

@@ -70,7 +70,9 @@ class Plan:
     @property
     def block_size(self) -> int:
         """Visitors (or items) answered at once."""
-        width = self.options.top_k * (1 + self.options.explanation)
+        options = self.options
+        candidates = options.top_k if options.mmr_lambda is None else max(options.top_k, options.mmr_candidates)
+        width = max(candidates, options.top_k * (1 + options.explanation))
         return max(1, min(self.options.block_size, _ENTRIES // width))
 
     @property

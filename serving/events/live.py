@@ -23,11 +23,14 @@ from configs.settings import EventSettings, Settings
 from serving.errors import Refusal
 from serving.events.embedded import EmbeddedStore
 from serving.events.measurement import Reader
-from serving.events.rules import Rules, can_rate
+from serving.events.rules import Rules as EventRules
+from serving.events.rules import can_rate
 from serving.events.stores import Store, StoreDownError, View
 from serving.models.model import Model
+from serving.models.online import Asked
 from serving.models.service import Service
 from serving.models.signatures import Arrays, Call, K
+from serving.rules.limits import NO_RULES, Rules
 
 LOG = logging.getLogger("serving")
 RULE = b"live"
@@ -51,7 +54,7 @@ class Live:
     def __init__(self, settings: Settings, service: Service):
         """Take the settings; raise UserError if the rules, the key or the store cannot be used."""
         self.settings, self._service, self._key = settings.events, service, privacy.read_key(settings.privacy)
-        self._rules = Rules(settings)
+        self._rules = EventRules(settings)
         self.by_user_id = self._rules.source.prefer_user_id
         self._reader = Reader(settings.events, settings.serving, self._rules.schema, self.by_user_id)
         self._store: Store | None = None
@@ -96,7 +99,7 @@ class Live:
         """Return the model's id of a visitor: the hash, where the settings have the key and it is not one already."""
         return privacy.hashed(self._key, visitor) if self._key and not _HASH.fullmatch(visitor) else visitor
 
-    async def recommend(self, visitor: bytes, k: int) -> tuple[dict[str, Any], Model]:
+    async def recommend(self, visitor: bytes, k: int, rules: Rules = NO_RULES) -> tuple[dict[str, Any], Model]:
         """Return items for a visitor by training and by what came since, and the model.
 
         The output `liveItems` is the number of items whose views since the training count, None if the store does not
@@ -104,16 +107,16 @@ class Live:
         """
         views = await self._views(visitor)
         online = self._service.online
-        model, variant = online.chosen(visitor) if online else (self._service.registry.model(), None)
-        dataset = self._dataset_of(model)
+        model, variant = online.chosen(visitor, rules.variant) if online else (self._service.registry.model(), None)
+        dataset, by = self._dataset_of(model), Asked(model, variant, visitor, rules)
         if views and dataset and not (online and online.is_holdout(variant)):
-            outputs = await self._folded(model, dataset, visitor, views, k)
+            outputs = await self._folded(by, dataset, views, k)
             if outputs and online:
                 also, ask = [view.item for view in views], self._service.ask_model
-                outputs = await online.finish(outputs, ask, (model, variant), visitor, also)
+                outputs = await online.finish(outputs, ask, by, also)
             if outputs:
                 return outputs, model
-        outputs, model = await self._service.ask_one("recommend", k, visitorId=visitor)
+        outputs, model = await self._service.ask_one("recommend", k, rules, visitorId=visitor)
         return outputs | {"liveItems": None if views is None else 0}, model
 
     async def views(self, visitor: bytes) -> list[View]:
@@ -127,16 +130,17 @@ class Live:
             return await self.views(visitor)
         return None
 
-    async def _folded(
-        self, model: Model, dataset: TrainedOn, visitor: bytes, views: list[View], k: int
-    ) -> dict[str, Any] | None:
+    async def _folded(self, asked: Asked, dataset: TrainedOn, views: list[View], k: int) -> dict[str, Any] | None:
         """Return the answer for the whole history; None if the views change nothing that the model knows."""
+        model, _, visitor, rules = asked
         history = self._rules.history(views, await self._trained(model, visitor), dataset)
         if not history.changed and not history.added:
             return None
         ids, ratings = np.array([history.items], object), history.ratings[None]
         inputs = {"contentIds": ids.reshape(1, -1), "ratings": ratings, K: np.array(k, np.int32)}
-        outputs = await self._service.ask(model, Call("recommend_from_history", inputs, 1))
+        outputs = await self._service.ask(
+            model, Call("recommend_from_history", inputs, 1, limits=self._service.limits(rules))
+        )
         new = int(outputs["known"][0]) - (len(history.items) - history.added)
         if not history.changed and not new:  # the new items are unknown until the next training
             return None

@@ -14,9 +14,11 @@ from serving.http import openapi
 from serving.models.model import Model
 from serving.models.online import PROPENSITY, VARIANT
 from serving.models.service import Service
+from serving.rules import parameters
+from serving.rules.limits import LEFT_OUT, LIMITED, NO_RULES, Rules
 
 DEFAULT_K = 10
-LIVE_ITEMS, _RECOMMEND = "liveItems", "recommend"
+LIVE_ITEMS, _RECOMMEND, _RULES = "liveItems", "recommend", "rules"
 KnownOf = Callable[[str], dict[str, str]]
 
 
@@ -45,6 +47,10 @@ class Query:
         if not value.isdigit() or len(value) > 20 or not 1 <= int(value) <= self._limits.max_k:
             raise Refusal(400, f"k must be a whole number between 1 and {self._limits.max_k}")
         return int(value)
+
+    def rules(self, for_visitors: bool) -> Rules:
+        """Return the rules of the list; raise Refusal (422) if one is not within its bounds."""
+        return parameters.parse(self._values, for_visitors)
 
     def _single(self, name: str) -> bytes | None:
         values = self._values.get(name, [])
@@ -76,22 +82,34 @@ class Address(NamedTuple):
         if self.signature == _RECOMMEND:
             fields[LIVE_ITEMS] = _LIVE_ITEMS, None
             fields[VARIANT] = _VARIANT, None
+        if self.is_limited:
+            fields |= {_RULES: (_STATED, None), LEFT_OUT: (_LEFT_OUT, None)}
         return create_model(name, **fields)
 
     async def answer(self, service: Service, query: Query) -> dict[str, Any]:
         """Answer a request; raise Refusal if the query is not valid, or no version is loaded yet."""
         ids = {name: query.id(name) for name in self.ids}
-        outputs, model = await self._ask(service, query.k(), ids)
-        fields = {name: outputs[name] for name in (*self.fields, LIVE_ITEMS, VARIANT) if name in outputs}
+        asked = query.rules(self.signature == _RECOMMEND) if self.is_limited else NO_RULES
+        if asked.variant and not service.online:
+            raise Refusal(422, "variant: the server has no experiment")
+        outputs, model = await self._ask(service, query.k(), ids, asked)
+        fields = {name: outputs[name] for name in (*self.fields, LIVE_ITEMS, VARIANT, LEFT_OUT) if name in outputs}
+        if self.is_limited and (limits := service.limits(asked)):
+            fields[_RULES] = parameters.stated(limits)
         return {**ids, **fields, "modelVersion": model.number, self.name: self._list(model.known_of, outputs)}
 
-    async def _ask(self, service: Service, k: int, ids: dict[str, bytes]) -> tuple[dict[str, Any], Model]:
+    @property
+    def is_limited(self) -> bool:
+        """True if the answer is a list of items that the rules of a request limit."""
+        return self.signature.startswith(LIMITED)
+
+    async def _ask(self, service: Service, k: int, ids: dict[str, bytes], asked: Rules) -> tuple[dict[str, Any], Model]:
         """Run the signature; where the server takes events, recommend by them too."""
         if (live := service.live) and "visitorId" in ids:
             ids = ids | {"visitorId": live.known_as(ids["visitorId"])}
             if self.signature == _RECOMMEND:
-                return await live.recommend(ids["visitorId"], k)
-        return await service.ask_one(self.signature, k, **ids)
+                return await live.recommend(ids["visitorId"], k, asked)
+        return await service.ask_one(self.signature, k, asked, **ids)
 
     def _list(self, known_of: KnownOf, outputs: dict[str, Any]) -> list[dict[str, Any]]:
         """Return entries with rank, id and value, and with what is known of an item."""
@@ -119,6 +137,10 @@ _LIVE = "Number of items whose views since the training count; null if the store
 _LIVE_ITEMS = Annotated[int | None, Field(description=_LIVE)]
 _VARIANT = Annotated[str | None, Field(description="Variant of the experiment, if one runs and has the visitor.")]
 _PROPENSITY = Annotated[float | None, Field(description="Probability of the item in its slot, if slots are explored.")]
+_STATED = Annotated[dict[str, Any] | None, Field(description="The rules in effect; of exclude, the number of ids.")]
+_LEFT_OUT = Annotated[
+    dict[str, int] | None, Field(description="Number of items that each rule left out; an item counts for the first.")
+]
 _SUM = Annotated[float, Field(description="Sum of all contributions.")]
 ADDRESSES = (
     Address("recommendations", _RECOMMEND, _VISITOR, _SCORED, {"rule": _RULE}, "Recommend items for a visitor"),

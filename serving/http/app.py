@@ -20,6 +20,7 @@ from serving.http.replies import errors, reply
 from serving.metrics import CONTENT_TYPE
 from serving.models.service import Service
 from serving.models.signatures import K
+from serving.rules import parameters
 
 _DESCRIPTION = "TensorFlow Serving's REST API for a WALS model, and answers with titles. Ids are the site's own."
 
@@ -87,10 +88,15 @@ def _answers(service: Service) -> APIRouter:
             summary=address.summary,
             operation_id=address.name,
             response_model=address.schema(),
-            responses=errors(400, 429, 503, 504),
-            openapi_extra={"parameters": [schema.parameter(name, service.settings) for name in (*address.ids, K)]},
+            responses=errors(*([400, 404, 422] if address.is_limited else [400]), 429, 503, 504),
+            openapi_extra={"parameters": _parameters(address, service)},
         )(_handler(address))
     return router
+
+
+def _parameters(address: answers.Address, service: Service) -> list[dict[str, Any]]:
+    described = [schema.parameter(name, service.settings) for name in (*address.ids, K)]
+    return described + (parameters.described("visitorId" in address.ids) if address.is_limited else [])
 
 
 def _handler(address: answers.Address) -> Handler:

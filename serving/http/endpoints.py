@@ -14,6 +14,7 @@ from serving.http import codec, openapi
 from serving.http.replies import errors, reply
 from serving.models.service import Service
 from serving.models.signatures import Arrays
+from serving.rules.limits import LEFT_OUT
 
 router = APIRouter(prefix="/v1/models", tags=["TensorFlow Serving"])
 
@@ -74,6 +75,7 @@ async def _predict(request: Request, name: str, version: int | None) -> Response
         parsed = codec.parse(body, model.signatures, service.settings)
 
         def encode(outputs: Arrays) -> bytes:
+            outputs.pop(LEFT_OUT, None)
             return codec.encode(outputs, parsed.by_columns)
 
         return reply(await service.ask(model, parsed, encode))

@@ -102,7 +102,8 @@ def complete(document: dict[str, Any], model: Model | None, limits: ServingSetti
     known = {"name": [limits.name], "version": [model.number] if model else []}
     for path, methods in document["paths"].items():
         for operation in methods.values():
-            operation["responses"].pop("422", None)
+            if operation["responses"].get("422", {}).get("description") == "Validation Error":
+                del operation["responses"]["422"]  # FastAPI's own
             for described in operation.get("parameters", []):
                 if described["in"] == "path" and known.get(described["name"]):
                     described["schema"]["enum"] = known[described["name"]]

@@ -20,6 +20,7 @@ _DESCRIPTIONS = {
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "The body is not of the type application/json.",
+    422: "A rule of the list is not within its bounds, or the version lacks what it needs.",
     429: "Too many requests are in progress; try again.",
     503: "No version of the model is loaded yet.",
     504: "No answer within serving.timeout_seconds.",

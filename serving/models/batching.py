@@ -102,7 +102,7 @@ class Batcher:
 def _key(job: _Job) -> _Key:
     k = job.call.inputs.get(K)
     if job.call.signature in BATCHED_SIGNATURES and k is not None and k.ndim == 0:
-        return job.model, job.call.signature, int(k)
+        return job.model, job.call.signature, int(k), job.call.limits
     return (id(job),)
 
 
@@ -113,7 +113,7 @@ def _run(jobs: list[_Job]) -> list[Any]:
     model, first = jobs[0].model, jobs[0].call
     joined = {name: _concatenate([job.call.inputs[name] for job in jobs]) for name in first.inputs}
     try:
-        outputs = model.run(first.signature, joined)
+        outputs = model.run(first.signature, joined, first.limits)
     except Refusal:
         return [_run_alone(job) for job in jobs]  # only the job that caused it is refused
     ends = np.cumsum([job.call.rows for job in jobs])
@@ -125,7 +125,7 @@ def _run(jobs: list[_Job]) -> list[Any]:
 
 def _run_alone(job: _Job) -> Any:
     try:
-        return job.finish(job.model.run(job.call.signature, job.call.inputs))
+        return job.finish(job.model.run(job.call.signature, job.call.inputs, job.call.limits))
     except Refusal as refusal:
         return refusal
 

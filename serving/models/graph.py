@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -17,6 +18,9 @@ from artifacts.served.signatures import described
 from serving.errors import Refusal, UnusableError
 from serving.models import versions
 from serving.models.signatures import DEFAULT_SIGNATURE, WITH_ITEMS, Arrays, WithItems
+from serving.rules.limits import LIMITED, Limited
+
+_NO_TABLES = "this version has no tables, by which rules are applied; ask without rules, or train it again"
 
 
 class Graph:
@@ -33,8 +37,12 @@ class Graph:
         except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
             raise UnusableError(f"TensorFlow cannot load it ({_summary(error)}); copy the version again") from error
 
-    def run(self, signature: str, inputs: Arrays, added: WithItems | None = None) -> Arrays:
+    def run(
+        self, signature: str, inputs: Arrays, added: WithItems | None = None, limited: Limited | None = None
+    ) -> Arrays:
         """Return a signature's outputs; raise Refusal if the graph refuses the inputs or memory is short (503)."""
+        if limited and signature.startswith(LIMITED):
+            raise Refusal(422, _NO_TABLES)
         tensors = {name: tf.constant(value) for name, value in inputs.items()}
         extended = f"{'recommend' if signature == DEFAULT_SIGNATURE else signature}{WITH_ITEMS}"
         if added and extended in self.described:
@@ -47,6 +55,10 @@ class Graph:
         except tf.errors.ResourceExhaustedError as error:
             raise Refusal(503, "not enough memory for this request; send fewer rows") from error
         return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    def may_be(self, ids: list[bytes], added: WithItems | None, limited: Limited) -> np.ndarray:
+        """Refuse to apply limits."""
+        raise Refusal(422, _NO_TABLES)
 
     def count(self, table: str) -> int | None:
         """Return the number of rows of the table `users` or `items`, or None if the model has no such table."""

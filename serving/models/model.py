@@ -11,6 +11,8 @@ from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from artifacts import catalogue, storage
 from artifacts.catalogue import LINK_COLUMNS, PICTURE_COLUMNS, Catalogue, Links
 from artifacts.features.fields import Field
@@ -24,9 +26,11 @@ from configs.errors import UserError
 from serving.errors import UnusableError
 from serving.models import local_copy, versions
 from serving.models.signatures import DEFAULT_SIGNATURE, WITH_ITEMS, Arrays, Signature, WithItems
+from serving.rules.limits import Limited, Limits, Rules
 
 REQUIRED_SIGNATURES = (DEFAULT_SIGNATURE, "recommend", "history", "audience", "similar_items", "explanation")
 _MOST_ORIGINS = 20
+_WARM = Limits(Rules(mmr_lambda=0.5))  # so that no request waits for the kernel of MMR either
 _released: deque[Callable[[], None]] = deque()  # frees what TensorFlow keeps of models that were garbage-collected
 
 
@@ -35,7 +39,11 @@ class Backend(Protocol):
 
     described: dict[str, Any]  # the signature definitions by name, see `artifacts.served.signatures`
 
-    def run(self, signature: str, inputs: Arrays, added: WithItems | None = None) -> Arrays: ...
+    def run(
+        self, signature: str, inputs: Arrays, added: WithItems | None = None, limited: Limited | None = None
+    ) -> Arrays: ...
+
+    def may_be(self, ids: list[bytes], added: WithItems | None, limited: Limited) -> np.ndarray: ...
 
     def count(self, table: str) -> int | None: ...
 
@@ -63,12 +71,31 @@ class Model:
         for name in self._backend.to_warm_up():
             self.run(name, {key: tensor.blank() for key, tensor in self._signatures[name].inputs.items()})
         (self.titles, self.links), self.attributes = self._read_titles(), self._read_attributes()
+        if self.has_tables:
+            blank = {key: tensor.blank() for key, tensor in self._signatures["recommend"].inputs.items()}
+            self.run("recommend", blank, _WARM)
         self.examples: list[bytes] = []  # visitors that the page offers
         self.seconds = time.monotonic() - started
 
-    def run(self, signature: str, inputs: Arrays) -> Arrays:
-        """Return a signature's outputs; raise Refusal if the inputs are refused (400) or memory is short (503)."""
-        return self._backend.run(signature, inputs, self.added)
+    def run(self, signature: str, inputs: Arrays, limits: Limits | None = None) -> Arrays:
+        """Return a signature's outputs; raise Refusal if inputs (400) or limits (422) are refused, or memory is short.
+
+        limits: of the items in the answer; None lets all be there.
+        """
+        limited = None if limits is None else Limited(limits, self._category_of)
+        return self._backend.run(signature, inputs, self.added, limited)
+
+    def may_be(self, ids: list[bytes], limits: Limits) -> np.ndarray:
+        """Return bool [n], which items the limits allow in an answer."""
+        return self._backend.may_be(ids, self.added, Limited(limits, self._category_of))
+
+    @property
+    def has_tables(self) -> bool:
+        """True if the version can answer under limits."""
+        return Tables.are_in(self.path)
+
+    def _category_of(self, item: bytes) -> str:
+        return (self.title_of(item.decode("utf-8", "replace")) or ("", ""))[1]
 
     def title_of(self, item: str) -> tuple[str, str] | None:
         """Return title and category of an item, if it has one of them."""

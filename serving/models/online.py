@@ -1,14 +1,16 @@
 """Experiments and exploration in the server: the version that answers a visitor, and slots for little known items.
 
 The rules are those of batch prediction (`ranking.experiments`): a visitor has the same variant in both, and on a day
-the same list, as far as the limits of prediction (allow, block, max_age_days), which the server lacks, are unset.
+the same list under the same options.
 """
 
 from __future__ import annotations
 
 import datetime
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,19 +21,19 @@ from configs.settings import ExplorationSettings, Settings
 from ranking.experiments import exploration, promoted
 from ranking.experiments.assignment import Experiment
 from ranking.heap import Best
-from serving.errors import UnusableError
+from serving.errors import Refusal, UnusableError
 from serving.models import versions
 from serving.models.model import Model
 from serving.models.registry import Registry
+from serving.rules.limits import NO_RULES, Limits, Rules
 
 PROPENSITY, VARIANT = "propensity", "variant"  # outputs that an answer has too
-_ITEMS, _SCORES, _POPULARITY = "contentIds", "scores", b"popularity"
+_ITEMS, _SCORES = "contentIds", "scores"
 _HISTORY = 100_000  # items of a visitor that are left out at most
-_UNKNOWN = b""  # no visitor has this id: popularity answers
 LOG = logging.getLogger("serving")
 
 Answer = dict[str, Any]
-Ask = Callable[[Model, str, int, dict[str, bytes]], Awaitable[Answer]]
+Ask = Callable[..., Awaitable[Answer]]  # see `Service.ask_model`
 
 
 class Pool(NamedTuple):
@@ -40,12 +42,36 @@ class Pool(NamedTuple):
     ids: list[bytes]
     places: dict[bytes, int]
 
+    @classmethod
+    def of(cls, ids: list[bytes]) -> Pool:
+        """Return the pool of some items."""
+        return cls(ids, {name: place for place, name in enumerate(ids)})
+
+
+class Asked(NamedTuple):
+    """A request: the version and the variant that answer, the visitor, and the rules."""
+
+    model: Model
+    variant: str | None
+    visitor: bytes
+    rules: Rules = NO_RULES
+
 
 class Online:
     """The variants of an experiment and their versions; `refresh` runs in one thread, all else in any."""
 
-    def __init__(self, settings: Settings, registry: Registry, on_load: Callable[[Model], None]):
-        """Read the list of excluded visitors; raise UserError if it, or the file of promotions, cannot be read."""
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        on_load: Callable[[Model], None],
+        limits: Callable[[Rules], Limits | None] = lambda rules: None,
+    ):
+        """Read the list of excluded visitors; raise UserError if it, or the file of promotions, cannot be read.
+
+        limits: returns those of a request by its rules.
+        """
+        self._limits = limits
         self._settings, self._exploration = settings.experiment, settings.exploration
         self._registry, self._on_load = registry, on_load
         self._experiment = Experiment.of(settings.experiment)
@@ -95,9 +121,14 @@ class Online:
         LOG.info("version %d: live for a variant", number)
         return model
 
-    def chosen(self, visitor: bytes) -> tuple[Model, str | None]:
-        """Return the version that answers a visitor, and the variant: None for one who is not in an experiment."""
+    def chosen(self, visitor: bytes, wanted: str | None = None) -> tuple[Model, str | None]:
+        """Return the version that answers a visitor, and the variant: None for one who is not in an experiment.
+
+        wanted: a variant in place of the visitor's own; raise Refusal if it does not exist, or its version does not.
+        """
         newest = self._registry.model()
+        if wanted is not None:
+            return self._wanted(wanted, newest), wanted
         name = self._promoted
         if name is None and self._experiment:
             name = self._experiment.variant_of(visitor)
@@ -109,45 +140,57 @@ class Online:
         model = self._loaded.get(number)
         return (newest, None) if model is None else (model, None if self._promoted else name)
 
+    def _wanted(self, name: str, newest: Model) -> Model:
+        variants = self._settings.variants
+        if name not in variants:
+            raise Refusal(422, "variant: the experiment has no variant of this name; see the setting experiment")
+        number = variants[name].version
+        model = newest if number in (None, newest.number) else self._loaded.get(number or 0)
+        if model is None:
+            raise Refusal(404, "the version of this variant is not loaded")
+        return model
+
     def is_holdout(self, variant: str | None) -> bool:
         """Return whether popularity answers a variant."""
         return variant is not None and self._settings.variants[variant].is_holdout
 
-    async def recommend(self, ask: Ask, visitor: bytes, k: int) -> tuple[Answer, Model]:
+    async def recommend(self, ask: Ask, visitor: bytes, k: int, rules: Rules = NO_RULES) -> tuple[Answer, Model]:
         """Answer a visitor by the own variant; ask: runs a signature of a version for one row."""
-        model, variant = self.chosen(visitor)
-        if self.is_holdout(variant):
-            had = await _history(ask, model, visitor)
-            popular = await ask(model, "recommend", k + len(had), {"visitorId": _UNKNOWN})
-            answer = _without(popular, set(had), k)
-        else:
-            answer = await ask(model, "recommend", k, {"visitorId": visitor})
-        return await self.finish(answer, ask, (model, variant), visitor), model
+        model, variant = self.chosen(visitor, rules.variant)
+        by = replace(rules, by_popularity=self.is_holdout(variant))
+        answer = await ask(model, "recommend", k, {"visitorId": visitor}, by)
+        return await self.finish(answer, ask, Asked(model, variant, visitor, rules)), model
 
-    async def finish(
-        self, answer: Answer, ask: Ask, by: tuple[Model, str | None], visitor: bytes, also: Sequence[bytes] = ()
-    ) -> Answer:
+    async def finish(self, answer: Answer, ask: Ask, asked: Asked, also: Sequence[bytes] = ()) -> Answer:
         """Return an answer by a version for a variant with explored slots, and with the variant.
 
         also: items that the visitor is not given, next to those of the training.
         """
-        model, variant = by
-        if self._exploration.share and self.is_holdout(variant):
+        model, variant, visitor, rules = asked
+        share = self._exploration.share if rules.explore else 0.0
+        if share and self.is_holdout(variant):
             answer = answer | {PROPENSITY: np.ones(len(answer[_ITEMS]))}
-        elif self._exploration.share:
-            had = [*await _history(ask, model, visitor), *also]
-            answer = explored(answer, self._pool(model), had, self._exploration, visitor, _today())
-        return answer | ({VARIANT: variant} if self._experiment and not self._promoted else {})
+        elif share:
+            had = [] if rules.include_seen else [*await _history(ask, model, visitor), *also]
+            answer = explored(answer, self._pool(model, rules), had, self._exploration, visitor, _today())
+        return answer | ({VARIANT: variant} if self._experiment and (rules.variant or not self._promoted) else {})
 
-    def _pool(self, model: Model) -> Pool:
-        """Return the pool of a version, with the items that were added to it."""
+    def _pool(self, model: Model, rules: Rules) -> Pool:
+        """Return the pool of a version, with the items that were added to it, under the limits."""
+        whole = self._whole_pool(model)
+        limits = self._limits(rules)
+        if limits is None:
+            return whole
+        ids = list(itertools.compress(whole.ids, model.may_be(whole.ids, limits).tolist()))
+        return Pool.of(ids)
+
+    def _whole_pool(self, model: Model) -> Pool:
         key = model.number, model.added_stamp
         if key not in self._pools:
             known, since = model.item_ids()
             ids = [*known[exploration.least_known(len(known), self._exploration.items) :], *since]
-            self._pools = {key: Pool(ids, {name: place for place, name in enumerate(ids)})} | {
-                other: pool for other, pool in self._pools.items() if other[0] != model.number
-            }
+            others = {other: pool for other, pool in self._pools.items() if other[0] != model.number}
+            self._pools = others | {key: Pool.of(ids)}
         return self._pools[key]
 
 
@@ -176,12 +219,6 @@ async def _history(ask: Ask, model: Model, visitor: bytes) -> list[bytes]:
     """Return the items of a visitor in the training."""
     answer = await ask(model, "history", _HISTORY, {"visitorId": visitor})
     return answer[_ITEMS].tolist()
-
-
-def _without(answer: Answer, had: set[bytes], k: int) -> Answer:
-    """Return the first k entries of an answer of popularity that a visitor does not have."""
-    kept = [place for place, name in enumerate(answer[_ITEMS].tolist()) if name not in had][:k]
-    return answer | {name: answer[name][kept] for name in (_ITEMS, _SCORES)}
 
 
 def _today() -> str:

@@ -15,7 +15,7 @@ from artifacts.catalogue import Catalogue, Links, overlaid
 from artifacts.storage import is_remote
 from configs.errors import UserError
 from configs.settings import ServingSettings
-from serving.errors import Refusal
+from serving.errors import Refusal, UnusableError
 from serving.hosts import is_loopback
 from serving.keys import Keys
 from serving.metrics import Metrics
@@ -26,6 +26,8 @@ from serving.models.model import Model
 from serving.models.online import Online
 from serving.models.registry import Registry
 from serving.models.signatures import Arrays, Call, K
+from serving.rules.limits import NO_LIMITS, NO_RULES, Limits, Rules
+from serving.rules.lists import Lists
 
 if TYPE_CHECKING:
     from serving.events.live import Live
@@ -51,6 +53,7 @@ class Service:
         """
         self.settings, self.catalogue, self.links, self.metrics = settings, catalogue or {}, links or {}, Metrics()
         self.deletion_list = DeletionList(settings.deleted_visitors)
+        self.lists = Lists(settings)
         self.added = AddedFile(added_items, lambda: self.deletion_list.ids)
         self.registry = Registry(settings.directory, settings.name, self._on_load)
         self.intake_keys, self.admin_keys = Keys(settings.intake_keys), Keys(settings.admin_keys)
@@ -99,6 +102,7 @@ class Service:
             self.deletion_list.refresh()
         except UserError as error:
             LOG.error("%s; the list read before stays in use", error)
+        self.metrics.stale_lists.set(self.lists.refresh())
         self.registry.refresh()
         if self.online:
             self.online.refresh()
@@ -106,6 +110,8 @@ class Service:
 
     def prepare_version(self, model: Model) -> None:
         """Add the titles, the links and the added items of the site to a version that was loaded."""
+        if (self.settings.allow or self.settings.block) and not model.has_tables:
+            raise UnusableError("it has no tables, which serving.allow and block need; train it again")
         model.titles, model.links = overlaid(model.titles, self.catalogue), model.links | self.links
         self.added.give(model)
 
@@ -145,24 +151,36 @@ class Service:
         async def run(inputs: Arrays) -> Arrays:
             return await batcher.ask(model, replace(call, inputs=inputs))
 
+        if call.limits is None:
+            call = replace(call, limits=self.limits())
+
         if self.deletion_list.ids:
             return count_rules(await self.deletion_list.answer(run, call.inputs))
         return await batcher.ask(model, call, count_rules)
 
-    async def ask_one(self, signature: str, k: int, **ids: bytes) -> tuple[dict[str, Any], Model]:
+    def limits(self, rules: Rules = NO_RULES) -> Limits | None:
+        """Return the rules of a request with the lists of the settings; None if nothing limits its items."""
+        limits = Limits(rules, *self.lists.ids)
+        return None if limits == NO_LIMITS else limits
+
+    async def ask_one(
+        self, signature: str, k: int, rules: Rules = NO_RULES, **ids: bytes
+    ) -> tuple[dict[str, Any], Model]:
         """Run a signature for one row, cut each list of the answer to its `count`, and return the model too.
 
         Recommendations are those of the visitor's variant, with explored slots, if the server has either.
         """
         visitor = ids.get("visitorId", b"")
         if self.online and signature == "recommend" and visitor not in self.deletion_list.ids:
-            return await self.online.recommend(self.ask_model, visitor, k)
+            return await self.online.recommend(self.ask_model, visitor, k, rules)
         model = self.registry.model()
-        return await self.ask_model(model, signature, k, ids), model
+        return await self.ask_model(model, signature, k, ids, rules), model
 
-    async def ask_model(self, model: Model, signature: str, k: int, ids: dict[str, bytes]) -> dict[str, Any]:
+    async def ask_model(
+        self, model: Model, signature: str, k: int, ids: dict[str, bytes], rules: Rules = NO_RULES
+    ) -> dict[str, Any]:
         """Run a signature of a version for one row, and cut each list of the answer to its `count`."""
         inputs = {name: np.array([value], object) for name, value in ids.items()} | {K: np.array(k, np.int32)}
-        outputs = await self.ask(model, Call(signature, inputs, 1))
+        outputs = await self.ask(model, Call(signature, inputs, 1, limits=self.limits(rules)))
         count = int(outputs["count"][0])
         return {name: value[0][:count] if value.ndim > 1 else value[0] for name, value in outputs.items()}

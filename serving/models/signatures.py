@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from artifacts.catalogue import Catalogue
+from serving.rules.limits import Limits
 
 DEFAULT_SIGNATURE = "serving_default"
 K = "k"  # the input that bounds the length of an answer
@@ -74,6 +75,7 @@ class Call:
     signature: str
     inputs: Arrays
     rows: int
+    limits: Limits | None = field(default=None, kw_only=True)  # None: every item may be in the answer
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,11 @@ def test_caps_see_the_term():
     world = World(5, True)
     categories = (np.arange(ITEMS) % 4).astype(np.int32)
     term = Term(world.neighbourhood, world.histories)
-    best = capped_top_k(world.u, world.v, world.histories, 6, Cap(categories, 2), entries=200, term=term)
+
+    def search(rows, length):
+        return topk.top_k(world.u[rows], world.v, world.histories.take(rows), length, term=term.take(rows))
+
+    best = capped_top_k(search, len(world.u), ITEMS, 6, Cap(categories, 2), entries=200)
     order = by_sorting(world.scores(), world.have, ITEMS).indices
     for row, given in zip(order.tolist(), best.indices.tolist(), strict=True):
         kept: list[int] = []

@@ -99,7 +99,7 @@ def save(
     tf.saved_model.save(module, path, signatures=exported)
     _write_titles(join(path, SERVED_ITEMS), dataset)
     by_visitors = (of_visitors, segments) if takes_visitors else (None, None)
-    served_tables.write(path, tables, projection, settings, items=by_attributes, of_visitors=by_visitors)
+    served_tables.write(path, tables, projection, settings, dataset, items=by_attributes, of_visitors=by_visitors)
     served_tables.copy_features(path, dataset, items=bool(by_attributes), visitors=takes_visitors)
     if by_attributes:
         _write_attributes(join(path, SERVED_ATTRIBUTES), dataset)

@@ -8,7 +8,8 @@ import numpy as np
 from tensorflow.core.protobuf import saved_model_pb2
 
 from artifacts import storage
-from artifacts.names import VOCAB_ITEMS, VOCAB_USERS
+from artifacts.items_table import ItemsTable
+from artifacts.names import FIRST_TIME_MS, LAST_TIME_MS, VOCAB_ITEMS, VOCAB_USERS
 from artifacts.paths import Dataset, join
 from artifacts.served import tables as served
 from artifacts.served.ids import IdTable
@@ -29,6 +30,7 @@ def write(
     tables: Tables,
     projection: Projection,
     settings: ColdStartSettings,
+    dataset: Dataset,
     *,
     items: tuple[Regression, wals.Side, Projection] | None = None,
     of_visitors: tuple[Prior | None, Segments | None] = (None, None),
@@ -40,7 +42,7 @@ def write(
             signatures that take items.
         of_visitors: the regression of visitors' attributes, or the lists of their segments, in the same way.
     """
-    arrays = _arrays(tables, projection)
+    arrays, times = _arrays(tables, projection), _times(dataset)
     related, objective = tables.neighbourhood, projection.objective
     about: dict[str, Any] = {
         "signatures": _signatures(path),
@@ -51,6 +53,8 @@ def write(
         "new_ids": [name.decode("latin-1") for name in tables.new.ids],  # a byte is a character
         "newest_ids": [name.decode("latin-1") for name in tables.new.newest],
     }
+    if times:
+        arrays["items.first_time_ms"], about["newest_view_ms"] = times
     if items:
         regression, side, viewers = items
         weight, exponent = weights_by_views(side.weights, side.counts)
@@ -98,6 +102,14 @@ def _arrays(tables: Tables, projection: Projection) -> dict[str, np.ndarray]:
         if len(histories.again):
             arrays |= served.of_rows("all_owners", histories.transpose(len(items)))
     return arrays
+
+
+def _times(dataset: Dataset) -> tuple[np.ndarray, float] | None:
+    """Return the time of each item's first view, float64 [m], and of the last view; None if the dataset has none."""
+    items = ItemsTable.read(dataset.items, optional=(FIRST_TIME_MS, LAST_TIME_MS))
+    if LAST_TIME_MS not in items.table.column_names or not np.isfinite(items.last_time_ms).any():
+        return None
+    return items.first_time_ms, float(np.nanmax(items.last_time_ms))
 
 
 def _signatures(path: str) -> dict[str, Any]:

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from artifacts.served.ids import NONE
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
-from ranking import cold_start, explain, popularity
-from ranking.attributes import newest, one_list, prior
+from ranking import cold_start, explain
+from ranking.attributes import prior
 from ranking.compressed import search
 from ranking.heap import Best
-from ranking.neighbourhood import Audience, Term
+from ranking.neighbourhood import Audience
 from serving.errors import Refusal, UnusableError
-from serving.models.engine import lists
 from serving.models.engine.attributes import FromAttributes
 from serving.models.engine.content import Content, rows_of
 from serving.models.engine.lists import Counts, NewRows, answer
+from serving.models.engine.recommendations import Alike, By, Visitors, in_segments, recommended, rows_like, similar
+from serving.models.engine.selection import ALL, Selector
 from serving.models.signatures import DEFAULT_SIGNATURE, WITH_ITEMS, Arrays, WithItems
-
-
-class _Visitors(NamedTuple):
-    """Visitors to answer, b."""
-
-    rules: cold_start.Rules
-    factors: np.ndarray  # float32 [b, d]
-    history: SparseRows
-    left_out: SparseRows  # the items that each is not given
-    seen: np.ndarray  # int64 [b, n], indices of which the new items are left out, too
+from serving.rules.limits import LIMITED, Limited
 
 
 class Engine:
@@ -45,8 +37,8 @@ class Engine:
         self.described: dict[str, Any] = content.about["signatures"]
         self._of_model = NewRows(content.new, len(content.items.rows)) if content.new.all_ids else None
         self._with_added: tuple[WithItems, NewRows] | None = None
-        self._attributes = FromAttributes(content)
-        self._answers: dict[str, Callable[[Arrays, NewRows | None], Arrays]] = {
+        self._attributes, self._selector = FromAttributes(content), Selector(content)
+        self._answers: dict[str, Callable[[Arrays, By], Arrays]] = {
             DEFAULT_SIGNATURE: self._recommend,
             "recommend": self._recommend,
             "recommend_from_history": self._recommend_from_history,
@@ -54,18 +46,26 @@ class Engine:
             "project": self._project,
             "audience": self._audience,
             "item_from_attributes": self._item_from_attributes,
-            "factors_from_attributes": lambda inputs, new: self._attributes.of_items(inputs),
-            "similar_items": lambda inputs, new: self._similar_items(inputs, new, by_cosine=True),
-            "similar_items_dot": lambda inputs, new: self._similar_items(inputs, new, by_cosine=False),
-            "similar_visitors": lambda inputs, new: self._similar_visitors(inputs, by_cosine=True),
-            "similar_visitors_dot": lambda inputs, new: self._similar_visitors(inputs, by_cosine=False),
+            "factors_from_attributes": lambda inputs, by: self._attributes.of_items(inputs),
+            "similar_items": lambda inputs, by: self._similar_items(inputs, by, by_cosine=True),
+            "similar_items_dot": lambda inputs, by: self._similar_items(inputs, by, by_cosine=False),
+            "similar_visitors": lambda inputs, by: self._similar_visitors(inputs, by_cosine=True),
+            "similar_visitors_dot": lambda inputs, by: self._similar_visitors(inputs, by_cosine=False),
             "explanation": self._explanation,
             "history": self._history,
         }
 
-    def run(self, signature: str, inputs: Arrays, added: WithItems | None = None) -> Arrays:
-        """Return a signature's outputs; raise Refusal if the inputs are refused (400)."""
-        return self._answers[signature](inputs, self._new_rows(added))
+    def run(
+        self, signature: str, inputs: Arrays, added: WithItems | None = None, limited: Limited | None = None
+    ) -> Arrays:
+        """Return a signature's outputs; raise Refusal if the inputs (400) or the limits (422) are refused."""
+        new = self._new_rows(added)
+        selection = self._selector.of(limited, new) if signature.startswith(LIMITED) else ALL
+        return self._answers[signature](inputs, By(new, selection))
+
+    def may_be(self, ids: list[bytes], added: WithItems | None, limited: Limited) -> np.ndarray:
+        """Return bool [n], which items the limits allow in an answer."""
+        return self._selector.may_be(ids, limited, self._new_rows(added))
 
     def count(self, table: str) -> int | None:
         """Return the number of rows of the table `users` or `items`."""
@@ -83,32 +83,33 @@ class Engine:
             self._with_added = added, NewRows(new, len(self._content.items.rows))
         return self._with_added[1] if len(self._with_added[1]) else None
 
-    def _recommend(self, inputs: Arrays, new: NewRows | None) -> Arrays:
+    def _recommend(self, inputs: Arrays, by: By) -> Arrays:
         """Return the best items for each visitor, without those that the visitor has and may not be given again."""
         content, users = self._content, self._content.visitor_ids.indices(inputs["visitorId"])
         history, nobody = rows_of(content.histories, users), np.zeros((len(users), 0), np.int64)
         factors = content.users.rows[np.maximum(users, 0)]
         rules = self._rules(users >= 0, history)
-        return self._lists(_Visitors(rules, factors, history, history.left_out(), nobody), inputs["k"], new)
+        visitors = Visitors(rules, factors, history, history.left_out(), nobody)
+        return recommended(self._content, visitors, inputs["k"], by)
 
-    def _recommend_from_history(self, inputs: Arrays, new: NewRows | None) -> Arrays:
-        return self._for_histories(inputs["contentIds"], inputs["ratings"], inputs["k"], new)
+    def _recommend_from_history(self, inputs: Arrays, by: By) -> Arrays:
+        return self._for_histories(inputs["contentIds"], inputs["ratings"], inputs["k"], by)
 
-    def _recommend_from_attributes(self, inputs: Arrays, new: NewRows | None) -> Arrays:
+    def _recommend_from_attributes(self, inputs: Arrays, by: By) -> Arrays:
         asked = self._attributes.of_visitors(inputs)
         names, ratings, k = asked.others
+        by_model = By(self._of_model, by.selection)
         if asked.segments is not None and self._content.segments:
-            answers = self._for_histories(names, ratings, k, self._of_model)
-            each = Counts.of(k, len(names)).each
-            return lists.in_segments(answers, asked.segments, self._content.segments, self._content.item_ids, each)
-        return self._for_histories(names, ratings, k, self._of_model, asked.factors, asked.described)
+            answers = self._for_histories(names, ratings, k, by_model)
+            return in_segments(self._content, answers, asked.segments, Counts.of(k, len(names)).each, by_model)
+        return self._for_histories(names, ratings, k, by_model, asked.factors, asked.described)
 
     def _for_histories(
         self,
         names: np.ndarray,
         ratings: np.ndarray,
         k: np.ndarray,
-        new: NewRows | None,
+        by: By,
         own: np.ndarray | None = None,
         described: Any = False,
     ) -> Arrays:
@@ -125,8 +126,8 @@ class Engine:
         if len(rows):
             weights = np.full(len(rows), content.default_row_weight, np.float32)
             factors[rows] = prior.fold_in(factors[rows], content.projection, history.take(rows), weights)
-        seen = new.indices(names) if new else indices
-        return self._lists(_Visitors(rules, factors, history, history, seen), k, new) | {
+        seen = by.new.indices(names) if by.new else indices
+        return recommended(content, Visitors(rules, factors, history, history, seen), k, by) | {
             "known": history.lengths.astype(np.int32)
         }
 
@@ -147,35 +148,7 @@ class Engine:
         least = settings.min_ratings, settings.min_site_ratings
         return cold_start.rules(known, history.lengths, self._content.histories.entries, *least, described)
 
-    def _lists(self, visitors: _Visitors, k: np.ndarray, new: NewRows | None) -> Arrays:
-        """Return the best items for visitors."""
-        rules, factors, history, left_out, seen = visitors
-        content, (most, each) = self._content, Counts.of(k, len(factors))
-        size = min(most, len(content.items.rows))
-        best, popular = Best.empty(len(factors), size), np.flatnonzero(rules.popularity)
-        scored = np.flatnonzero(~rules.popularity)
-        if len(scored):
-            term = Term(content.neighbourhood, history.take(scored)) if content.neighbourhood else None
-            found = search.top_k(factors[scored], content.items, left_out.take(scored), size, term=term)
-            best.indices[scored], best.scores[scored] = found
-        if len(popular):
-            order = content.by_popularity, content.popularity
-            found = popularity.first_k(*order, left_out.take(popular), size)
-            best.indices[popular], best.scores[popular] = found
-        if new:
-            most_new = np.where(rules.popularity, 0, one_list.most_new(content.cold_start.new_items_share, each))
-            best = lists.recommended(best, factors, new, seen, most_new, most)
-            each_new = np.where(rules.popularity, 0, each)
-            best = newest.in_last_places(best, new.newest, each_new, content.cold_start.newest_items_share, seen)
-        rule = np.full(len(factors), cold_start.POPULARITY.encode(), object)
-        for name in (cold_start.FACTORS, cold_start.PROJECTION, cold_start.ATTRIBUTES):
-            rule[getattr(rules, name)] = name.encode()
-        if new:
-            has_newest = (best.indices >= new.newest[0]).any(axis=1) if len(new.newest) else np.zeros(len(rule), bool)
-            rule[has_newest] = [cold_start.with_newest(name.decode()).encode() for name in rule[has_newest]]
-        return answer("contentIds", content.item_ids, best, each, new) | {"rule": rule}
-
-    def _project(self, inputs: Arrays, new: NewRows | None) -> Arrays:
+    def _project(self, inputs: Arrays, by: By) -> Arrays:
         """Return the factors of rows of itemIds, padded with -1."""
         content, indices = self._content, inputs["indices"]
         if indices.shape != inputs["values"].shape or (indices >= len(content.items.rows)).any():
@@ -184,9 +157,9 @@ class Engine:
         weights = np.full(len(rows), content.default_row_weight, np.float32)
         return {"factors": content.projection.solve(rows, weights)}
 
-    def _audience(self, inputs: Arrays, new: NewRows | None) -> Arrays:
+    def _audience(self, inputs: Arrays, by: By) -> Arrays:
         """Return the visitors with the greatest scores for each item, without those whose history leaves it out."""
-        content, names = self._content, inputs["contentId"]
+        content, names, new = self._content, inputs["contentId"], by.new
         items = content.item_ids.indices(names)
         factors = np.where((items >= 0)[:, None], content.items.rows[np.maximum(items, 0)], content.mean_item)
         rule = np.where(items >= 0, cold_start.FACTORS.encode(), cold_start.MEAN_ITEM.encode()).astype(object)
@@ -206,7 +179,7 @@ class Engine:
         best = search.top_k(factors, content.users, left_out, size, term=term)
         return answer("visitorIds", content.visitor_ids, best, each) | {"rule": rule}
 
-    def _item_from_attributes(self, inputs: Arrays, new: NewRows | None) -> Arrays:
+    def _item_from_attributes(self, inputs: Arrays, by: By) -> Arrays:
         """Return the audience of each item; one without features is answered by the mean item."""
         asked = self._attributes.of_new_items(inputs)
         described = asked.described[:, None]
@@ -215,26 +188,25 @@ class Engine:
         nobody = np.full(len(factors), NONE, np.int64)
         return self._visitors_for(nobody, factors, rule, asked.others[0]) | {"factors": factors}
 
-    def _similar_items(self, inputs: Arrays, new: NewRows | None, by_cosine: bool) -> Arrays:
-        content, names = self._content, inputs["contentId"]
+    def _similar_items(self, inputs: Arrays, by: By, by_cosine: bool) -> Arrays:
+        content, names, new = self._content, inputs["contentId"], by.new
         indices = content.item_ids.indices(names)
         if new:
             indices = np.where(indices >= 0, indices, new.with_factors(names))
-        most, each = Counts.of(inputs["k"], len(names))
         table = content.item_directions if by_cosine else content.items
-        best = lists.alike(indices, table, new, by_cosine, most)
-        return answer("contentIds", content.item_ids, best, np.where(indices >= 0, each, 0), new)
+        return similar(content, Alike(indices, table, by_cosine), inputs["k"], by)
 
     def _similar_visitors(self, inputs: Arrays, by_cosine: bool) -> Arrays:
         content = self._content
         indices = content.visitor_ids.indices(inputs["visitorId"])
         most, each = Counts.of(inputs["k"], len(indices))
-        best = lists.alike(indices, content.user_directions if by_cosine else content.users, None, by_cosine, most)
+        table = content.user_directions if by_cosine else content.users
+        best = rows_like(Alike(indices, table, by_cosine), By(None, ALL), most)
         return answer("visitorIds", content.visitor_ids, best, np.where(indices >= 0, each, 0))
 
-    def _explanation(self, inputs: Arrays, new: NewRows | None) -> Arrays:
+    def _explanation(self, inputs: Arrays, by: By) -> Arrays:
         """Return the visitor's items of the greatest contributions to the projected score of an item."""
-        content, names = self._content, inputs["contentId"]
+        content, names, new = self._content, inputs["contentId"], by.new
         users, items = content.visitor_ids.indices(inputs["visitorId"]), content.item_ids.indices(names)
         wanted = content.items.rows[np.maximum(items, 0)]
         if new:
@@ -254,7 +226,7 @@ class Engine:
         fields["contributions"] = fields.pop("scores")
         return fields | {"score": totals.astype(np.float32)}
 
-    def _history(self, inputs: Arrays, new: NewRows | None) -> Arrays:
+    def _history(self, inputs: Arrays, by: By) -> Arrays:
         """Return the items that each visitor has, the best rated first."""
         content = self._content
         history = rows_of(content.histories, content.visitor_ids.indices(inputs["visitorId"]))
