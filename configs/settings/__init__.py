@@ -5,7 +5,6 @@ from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSet
 from configs.settings.features import FeatureField, FeatureSettings, ItemFeatureSettings, UserFeatureSettings
 from configs.settings.prediction import (
     HOLDOUT,
-    EventSettings,
     ExperimentSettings,
     ExplorationSettings,
     NightlySettings,
@@ -14,7 +13,7 @@ from configs.settings.prediction import (
     VariantSettings,
 )
 from configs.settings.run import Settings, load_settings, resolve
-from configs.settings.signals import PageSettings, RecommendedSettings, Signal
+from configs.settings.signals import EventSettings, PageSettings, RecommendedSettings, Signal
 from configs.settings.source import BIGQUERY, CsvSettings, SourceSettings
 from configs.settings.training import (
     ColdStartSettings,

@@ -9,7 +9,6 @@ from typing import Literal, get_args
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from configs.settings.section import Section
-from configs.settings.signals import Signal
 
 Kind = Literal["recommendations", "audiences", "similar_items", "similar_visitors"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -233,47 +232,6 @@ class ServingSettings(Section):
     """The same for items that no answer contains."""
     deleted_visitors: str | None = None
     """File with one visitorId per line; these visitors are answered as unknown and never shown."""
-
-
-class EventSettings(Section):
-    """Events between two trainings: POST /events takes them, and recommendations count them at once."""
-
-    accept: bool = False
-    """Let POST /events take events in the shape of GA4's Measurement Protocol, and recommend by them too."""
-    store: str = Field("data/events.sqlite", min_length=1)
-    """Where the views are kept: a file that all servers of one machine share, or redis://HOST:PORT/DB for several
-    machines, with rediss:// for TLS."""
-    fsync: bool = True
-    """File: answer once the disk has the events. False: once the operating system has them, so that a server that is
-    killed loses none, and a loss of power may."""
-    keep_days: PositiveFloat = 7
-    """Days after which a view is removed; older events are not taken."""
-    max_per_visitor: PositiveInt = 200
-    """Largest number of views of a visitor that are kept; the newest are."""
-    max_events: PositiveInt = 100
-    """Largest number of events in a request; GA4 itself takes 25."""
-    max_items: PositiveInt = 200
-    """Largest number of items in one event of a request."""
-    signals: tuple[Signal, ...] = ()
-    """What counts as interest, as in source.signals, with amounts in the unit of the source. Unset is what counts for
-    the source, which must be of kind ga4; an export of GA360 and a table need signals here."""
-    timeout_seconds: PositiveFloat = 1.0
-    """Seconds that a request waits for the store. Then events are answered 503, and recommendations without them."""
-    redis_password_env: str | None = None
-    """Environment variable with the password of Redis, so that no config contains it."""
-
-    @property
-    def is_shared(self) -> bool:
-        """True if the views are in Redis, False if they are in a file."""
-        return "://" in self.store
-
-    def _problems(self) -> Iterator[str]:
-        if self.is_shared and not self.store.startswith(("redis://", "rediss://", "unix://")):
-            yield "store must be a file of this machine, redis://HOST:PORT/DB or rediss://HOST:PORT/DB"
-        for number, signal in enumerate(self.signals, 1):
-            yield from (f"signals, number {number}: {problem}" for problem in signal.problems("ga4"))
-        if self.signals and all(signal.weight < 0 for signal in self.signals):
-            yield "signals: all weights are below 0, so that no interest is left"
 
 
 class NightlySettings(Section):

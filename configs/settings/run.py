@@ -13,7 +13,6 @@ from configs.settings.cloud import BigQuerySettings, CloudSettings, DataflowSett
 from configs.settings.dataset import DatasetSettings, PrivacySettings, RatingSettings, SplitSettings, ValidationSettings
 from configs.settings.features import ItemFeatureSettings, UserFeatureSettings
 from configs.settings.prediction import (
-    EventSettings,
     ExperimentSettings,
     ExplorationSettings,
     NightlySettings,
@@ -21,7 +20,7 @@ from configs.settings.prediction import (
     ServingSettings,
 )
 from configs.settings.section import Section, validate
-from configs.settings.signals import USER_ATTRIBUTES
+from configs.settings.signals import USER_ATTRIBUTES, EventSettings
 from configs.settings.source import SourceSettings
 from configs.settings.training import (
     ColdStartSettings,

@@ -1,4 +1,4 @@
-"""Which items may be in a list: their age and their category."""
+"""Items that may be in a list, by their age and their category."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a list contains of the items that may be in it: a cap on categories, a least score, and MMR."""
+"""The list that rules make of the items that may be in it: a cap on categories, a least score, and MMR."""
 
 from __future__ import annotations
 

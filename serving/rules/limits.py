@@ -1,4 +1,4 @@
-"""What limits the items of an answer: the rules of a request, and the lists of the settings."""
+"""Limits of the items of an answer: the rules of a request, and the lists of the settings."""
 
 from __future__ import annotations
 

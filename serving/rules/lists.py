@@ -27,7 +27,7 @@ class ListFile:
     def refresh(self) -> bool:
         """Read the file again if it has changed and rests since the last look; return whether the ids are its own.
 
-        A file that is being written, or cannot be read, leaves the ids as they are; the log says so once.
+        A file that is being written, or cannot be read, leaves the ids as they are; the log states so once.
         """
         try:
             stamp, seen = self._stamp_now(), self._seen

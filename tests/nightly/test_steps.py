@@ -81,7 +81,8 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         prediction.kind prediction.top_k prediction.include_seen prediction.factors prediction.metric
         prediction.unclicked prediction.unclicked_weight
         prediction.only prediction.allow prediction.block prediction.min_score prediction.max_age_days
-        prediction.max_per_category prediction.explanation prediction.block_size prediction.table
+        prediction.max_per_category prediction.mmr_lambda prediction.mmr_candidates
+        prediction.explanation prediction.block_size prediction.table
         prediction.table_keeps prediction.table_days prediction.formats
         added_items
         experiment.name experiment.salt experiment.variants experiment.exclude experiment.planned_visitors
@@ -95,7 +96,7 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         serving.directory serving.name serving.host serving.port serving.poll_seconds serving.max_k
         serving.max_batch serving.max_history serving.max_id_bytes serving.max_body_bytes serving.max_waiting
         serving.threads serving.timeout_seconds serving.allowed_hosts serving.example_visitors
-        serving.deleted_visitors serving.accept_items
+        serving.deleted_visitors serving.accept_items serving.allow serving.block
         serving.workers serving.drain_seconds serving.tls_certificate serving.tls_key serving.intake_keys
         serving.admin_keys serving.cors_origins serving.requests_per_second serving.trusted_proxies
         serving.access_log serving.opentelemetry
@@ -231,7 +232,8 @@ def test_every_setting_that_names_a_file_of_ids_or_weights_is_known():
             model = section_of(model.model_fields[section].annotation)
         if str(model.model_fields[name].description).lower().startswith(words):
             named.add(key)
-    assert named == {*FILES, "serving.deleted_visitors", "serving.intake_keys"}, "these change no step"
+    of_server = {f"serving.{name}" for name in ("allow", "block", "deleted_visitors", "intake_keys")}
+    assert named == {*FILES, *of_server}, "these change no step"
 
 
 def test_inputs_repeat_the_steps_that_depend_on_them(night, tmp_path):

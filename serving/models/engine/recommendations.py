@@ -23,7 +23,7 @@ from serving.rules.limits import LEFT_OUT
 
 
 class By(NamedTuple):
-    """What a call answers by, next to the tables: the new items, and the limits."""
+    """The new items and the limits by which a call answers, next to the tables."""
 
     new: NewRows | None
     selection: Selection

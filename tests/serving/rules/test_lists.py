@@ -1,4 +1,4 @@
-"""Files of ids that change while the server runs: what is half-written is not taken, and the log says so."""
+"""Files of ids that change while the server runs: what is half-written is not taken, and the log states so."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_change_is_taken_once_it_rests(tmp_path, caplog):
     ("text", "reason"),
     [("a\nb\nhalf", "its last line has no end"), ("", "has no ids"), (b"\xff\n", "is not UTF-8"), (None, "not exist")],
 )
-def test_a_half_written_file_leaves_the_list_as_it_is_and_says_so_once(tmp_path, caplog, text, reason):
+def test_a_half_written_file_leaves_the_list_as_it_is_and_states_so_once(tmp_path, caplog, text, reason):
     path = tmp_path / "block.txt"
     path.write_text("a\n")
     lists = Lists(ServingSettings(block=str(path)))
