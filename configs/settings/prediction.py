@@ -229,7 +229,7 @@ class ServingSettings(Section):
     """File with one contentId per line: only these items are in answers; unset allows all. A change takes effect
     within two polls; the last line must be ended, so that a file that is being written is not taken."""
     block: str | None = None
-    """The same for items that no answer contains."""
+    """File with one contentId per line that no answer contains; it is read again as that of allow."""
     deleted_visitors: str | None = None
     """File with one visitorId per line; these visitors are answered as unknown and never shown."""
 
