@@ -86,6 +86,11 @@ class Online:
         return settings.experiment.name is not None or settings.exploration.share > 0
 
     @property
+    def variants(self) -> list[str]:
+        """The names of the experiment's variants."""
+        return list(self._settings.variants)
+
+    @property
     def models(self) -> list[Model]:
         """The versions that are loaded next to the newest."""
         return list(self._loaded.values())

@@ -140,6 +140,7 @@ def _about(service: Service) -> dict[str, Any]:
     return {
         "model": service.settings.name,
         "version": model.number,
+        "variants": service.online.variants if service.online else [],
         "visitors": model.count("users"),
         "items": model.count("items"),
         "examples": examples[: service.settings.example_visitors],
