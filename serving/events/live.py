@@ -99,15 +99,18 @@ class Live:
         """Return the model's id of a visitor: the hash, where the settings have the key and it is not one already."""
         return privacy.hashed(self._key, visitor) if self._key and not _HASH.fullmatch(visitor) else visitor
 
-    async def recommend(self, visitor: bytes, k: int, rules: Rules = NO_RULES) -> tuple[dict[str, Any], Model]:
+    async def recommend(
+        self, visitor: bytes, k: int, rules: Rules = NO_RULES, named: Model | None = None
+    ) -> tuple[dict[str, Any], Model]:
         """Return items for a visitor by training and by what came since, and the model.
 
         The output `liveItems` is the number of items whose views since the training count, None if the store does not
-        answer: then the recommendations are those of the training.
+        answer: then the recommendations are those of the training. named: the version that answers, in place of the
+        visitor's variant.
         """
         views = await self._views(visitor)
-        online = self._service.online
-        model, variant = online.chosen(visitor, rules.variant) if online else (self._service.registry.model(), None)
+        online, newest = None if named else self._service.online, named or self._service.registry.model()
+        model, variant = online.chosen(visitor, rules.variant) if online else (newest, None)
         dataset, by = self._dataset_of(model), Asked(model, variant, visitor, rules)
         if views and dataset and not (online and online.is_holdout(variant)):
             outputs = await self._folded(by, dataset, views, k)
@@ -116,7 +119,7 @@ class Live:
                 outputs = await online.finish(outputs, ask, by, also)
             if outputs:
                 return outputs, model
-        outputs, model = await self._service.ask_one("recommend", k, rules, visitorId=visitor)
+        outputs, model = await self._service.ask_one("recommend", k, rules, named, visitorId=visitor)
         return outputs | {"liveItems": None if views is None else 0}, model
 
     async def views(self, visitor: bytes) -> list[View]:

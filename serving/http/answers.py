@@ -14,11 +14,12 @@ from serving.http import openapi
 from serving.models.model import Model
 from serving.models.online import PROPENSITY, VARIANT
 from serving.models.service import Service
+from serving.models.signatures import K
 from serving.rules import parameters
 from serving.rules.limits import LEFT_OUT, LIMITED, NO_RULES, Rules
 
 DEFAULT_K = 10
-LIVE_ITEMS, _RECOMMEND, _RULES = "liveItems", "recommend", "rules"
+LIVE_ITEMS, VERSION, _RECOMMEND, _RULES = "liveItems", "version", "recommend", "rules"
 KnownOf = Callable[[str], dict[str, str]]
 
 
@@ -41,12 +42,18 @@ class Query:
 
     def k(self) -> int:
         """Return k, 10 if the query has none; raise Refusal if it is not a whole number within the limits."""
-        value = self._single("k")
-        if value is None:
-            return min(DEFAULT_K, self._limits.max_k)
-        if not value.isdigit() or len(value) > 20 or not 1 <= int(value) <= self._limits.max_k:
-            raise Refusal(400, f"k must be a whole number between 1 and {self._limits.max_k}")
-        return int(value)
+        k = self._whole(K, self._limits.max_k)
+        return min(DEFAULT_K, self._limits.max_k) if k is None else k
+
+    def version(self) -> int | None:
+        """Return the version that is to answer, None if the query names none; raise Refusal if it is no number."""
+        return self._whole(VERSION, openapi.MOST_VERSION)
+
+    def _whole(self, name: str, most: int) -> int | None:
+        value = self._single(name)
+        if value is not None and (not value.isdigit() or len(value) > 20 or not 1 <= int(value) <= most):
+            raise Refusal(400, f"{name} must be a whole number between 1 and {most}")
+        return None if value is None else int(value)
 
     def rules(self, for_visitors: bool) -> Rules:
         """Return the rules of the list; raise Refusal (422) if one is not within its bounds."""
@@ -92,24 +99,33 @@ class Address(NamedTuple):
         asked = query.rules(self.signature == _RECOMMEND) if self.is_limited else NO_RULES
         if asked.variant and not service.online:
             raise Refusal(422, "variant: the server has no experiment")
-        outputs, model = await self._ask(service, query.k(), ids, asked)
+        version = query.version() if VERSION in self.also else None
+        named = None if version is None else await service.version(version)
+        outputs, model = await self._ask(service, query.k(), ids, asked, named)
         fields = {name: outputs[name] for name in (*self.fields, LIVE_ITEMS, VARIANT, LEFT_OUT) if name in outputs}
         if self.is_limited and (limits := service.limits(asked)):
             fields[_RULES] = parameters.stated(limits)
         return {**ids, **fields, "modelVersion": model.number, self.name: self._list(model.known_of, outputs)}
 
     @property
+    def also(self) -> tuple[str, ...]:
+        """The names of the parameters that the address takes next to its ids and the rules."""
+        return (K, VERSION) if self.signature == _RECOMMEND else (K,)
+
+    @property
     def is_limited(self) -> bool:
         """True if the answer is a list of items that the rules of a request limit."""
         return self.signature.startswith(LIMITED)
 
-    async def _ask(self, service: Service, k: int, ids: dict[str, bytes], asked: Rules) -> tuple[dict[str, Any], Model]:
-        """Run the signature; where the server takes events, recommend by them too."""
+    async def _ask(
+        self, service: Service, k: int, ids: dict[str, bytes], asked: Rules, named: Model | None
+    ) -> tuple[dict[str, Any], Model]:
+        """Run the signature; where the server takes events, recommend by them too. named: the version that answers."""
         if (live := service.live) and "visitorId" in ids:
             ids = ids | {"visitorId": live.known_as(ids["visitorId"])}
             if self.signature == _RECOMMEND:
-                return await live.recommend(ids["visitorId"], k, asked)
-        return await service.ask_one(self.signature, k, asked, **ids)
+                return await live.recommend(ids["visitorId"], k, asked, named)
+        return await service.ask_one(self.signature, k, asked, named, **ids)
 
     def _list(self, known_of: KnownOf, outputs: dict[str, Any]) -> list[dict[str, Any]]:
         """Return entries with rank, id and value, and with what is known of an item."""

@@ -19,7 +19,6 @@ from serving.http.page import routes
 from serving.http.replies import errors, reply
 from serving.metrics import CONTENT_TYPE
 from serving.models.service import Service
-from serving.models.signatures import K
 from serving.rules import parameters
 
 _DESCRIPTION = "TensorFlow Serving's REST API for a WALS model, and answers with titles. Ids are the site's own."
@@ -95,7 +94,7 @@ def _answers(service: Service) -> APIRouter:
 
 
 def _parameters(address: answers.Address, service: Service) -> list[dict[str, Any]]:
-    described = [schema.parameter(name, service.settings) for name in (*address.ids, K)]
+    described = [schema.parameter(name, service.settings) for name in (*address.ids, *address.also)]
     return described + (parameters.described("visitorId" in address.ids) if address.is_limited else [])
 
 

@@ -10,6 +10,7 @@ from configs.settings import ServingSettings
 from serving.models.model import Model
 from serving.models.signatures import DEFAULT_SIGNATURE, K, Signature, Tensor
 
+MOST_VERSION = 10**18 - 1
 COMPONENT = "#/components/schemas/"
 
 
@@ -78,6 +79,7 @@ _PARAMETERS = {
     "contentId": "The site's id of the item.",
     "query": "The beginning of an item's id or title, or words that it has.",
     K: "Most entries of the answer.",
+    "version": "The version that answers, in place of the newest and of the visitor's variant.",
 }
 
 
@@ -85,9 +87,17 @@ def parameter(name: str, limits: ServingSettings) -> dict[str, Any]:
     """Return the OpenAPI description of a query parameter."""
     if name == K:
         kind = {"type": "integer", "minimum": 1, "maximum": limits.max_k, "default": min(10, limits.max_k)}
+    elif name == "version":
+        kind = {"type": "integer", "minimum": 1, "maximum": MOST_VERSION}
     else:
         kind = {"type": "string", "minLength": 1, "maxLength": limits.max_id_bytes}
-    return {"name": name, "in": "query", "required": name != K, "description": _PARAMETERS[name], "schema": kind}
+    return {
+        "name": name,
+        "in": "query",
+        "required": name not in (K, "version"),
+        "description": _PARAMETERS[name],
+        "schema": kind,
+    }
 
 
 def complete(document: dict[str, Any], model: Model | None, limits: ServingSettings) -> dict[str, Any]:

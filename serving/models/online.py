@@ -87,8 +87,8 @@ class Online:
 
     @property
     def variants(self) -> list[str]:
-        """The names of the experiment's variants."""
-        return list(self._settings.variants)
+        """The names of the experiment's variants; none if one was promoted."""
+        return [] if self._promoted or not self._experiment else list(self._settings.variants)
 
     @property
     def models(self) -> list[Model]:

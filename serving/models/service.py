@@ -21,6 +21,7 @@ from serving.keys import Keys
 from serving.metrics import Metrics
 from serving.models.added import AddedFile
 from serving.models.batching import Batcher
+from serving.models.compared import Compared
 from serving.models.deletion import DeletionList
 from serving.models.model import Model
 from serving.models.online import Online
@@ -58,6 +59,9 @@ class Service:
         self.registry = Registry(settings.directory, settings.name, self._on_load)
         self.intake_keys, self.admin_keys = Keys(settings.intake_keys), Keys(settings.admin_keys)
         self.online: Online | None = None  # an experiment or exploration; set before the server runs
+        self.compared = Compared(
+            self.registry, lambda: self.online.models if self.online else [], is_loopback(settings.host)
+        )
         self.draining = False  # told to stop, but still answering
         self.live: Live | None = None  # what visitors do between two trainings; set before the server runs
         self._at_work = 0
@@ -93,7 +97,7 @@ class Service:
     def refresh_items(self) -> None:
         """Pass the added items to the live version if they have changed."""
         model = self.registry.current
-        for loaded in (model, *(self.online.models if self.online else ())):
+        for loaded in (model, self.compared.one, *(self.online.models if self.online else ())):
             self.added.refresh(loaded)
         self.metrics.added_items.set(model.added.count if model and model.added else 0)
 
@@ -163,17 +167,22 @@ class Service:
         limits = Limits(rules, *self.lists.ids)
         return None if limits == NO_LIMITS else limits
 
+    async def version(self, number: int) -> Model:
+        """Return the version that a request names; raise Refusal if this server does not have it."""
+        return await self.compared.model(number, self.prepare_version)
+
     async def ask_one(
-        self, signature: str, k: int, rules: Rules = NO_RULES, **ids: bytes
+        self, signature: str, k: int, rules: Rules = NO_RULES, named: Model | None = None, **ids: bytes
     ) -> tuple[dict[str, Any], Model]:
         """Run a signature for one row, cut each list of the answer to its `count`, and return the model too.
 
-        Recommendations are those of the visitor's variant, with explored slots, if the server has either.
+        named: the version that answers. Otherwise recommendations are those of the visitor's variant, with explored
+        slots, if the server has either.
         """
         visitor = ids.get("visitorId", b"")
-        if self.online and signature == "recommend" and visitor not in self.deletion_list.ids:
+        if named is None and self.online and signature == "recommend" and visitor not in self.deletion_list.ids:
             return await self.online.recommend(self.ask_model, visitor, k, rules)
-        model = self.registry.model()
+        model = named or self.registry.model()
         return await self.ask_model(model, signature, k, ids, rules), model
 
     async def ask_model(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import shutil
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from artifacts.manifests import MANIFEST
+from artifacts.served import tables
 from configs.settings import EventSettings, SourceSettings
 from tests.support import accessibility
 from tests.support.served import running, settings
@@ -26,7 +30,13 @@ def client(served_model, tmp_path_factory):
     ]
     catalogue.write_text("contentId,title,category,link,image_link\n" + "".join(lines), encoding="utf-8")
     events = EventSettings(accept=True, store=str(catalogue.with_name("events.sqlite")))
-    made = settings(served_model / "served", catalogue)
+    versions = catalogue.with_name("served") / "wals"
+    for number in ("1", "2"):
+        shutil.copytree(served_model / "served" / "wals" / "1", versions / number)
+    (versions / "1" / MANIFEST).unlink()  # copied by hand, so no checksum refuses the change
+    factors = versions / "1" / tables.FOLDER / "items.npy"
+    np.save(factors, np.load(factors)[::-1])
+    made = settings(versions.parent, catalogue)
     source = SourceSettings(kind="ga4", preset="ga4_shop")
     with running(made.model_copy(update={"source": source, "events": events})) as client:
         yield client
@@ -75,7 +85,7 @@ def test_the_page_shows_the_answers_with_titles(page, client):
     assert titles(page, "#history") == names(history["history"])
     assert any("<b>" in title for title in titles(page, "#recommended")), "titles are text, not markup"
     assert page.url.endswith("#" + VISITOR)
-    expect(page.locator("#model")).to_have_text("wals, version 1 · 1,000 visitors · 160 items")
+    expect(page.locator("#model")).to_have_text("wals, version 2 · 1,000 visitors · 160 items")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -184,6 +194,33 @@ def test_options_are_those_of_the_server_and_stay_in_the_address(page, client):
     page.get_by_label("Items", exact=True).fill("")
     page.get_by_label("Items", exact=True).press("Enter")
     expect(page.locator("#recommended button")).to_have_count(20)
+
+
+def test_two_versions_are_side_by_side(page, client):
+    page.goto(f"{client.base_url}#{VISITOR}")
+    page.get_by_text("Options").click()
+    page.get_by_label("Side by side with").select_option("version 1")
+    expect(page.locator("#compared button")).to_have_count(20)
+    newest, other = (
+        client.get(f"/recommendations?visitorId={VISITOR}&k=20{version}").json() for version in ("", "&version=1")
+    )
+    assert (newest["modelVersion"], other["modelVersion"]) == (2, 1)
+    assert titles(page, "#recommended") == names(newest["recommendations"])
+    assert titles(page, "#compared") == names(other["recommendations"])
+    places = {line["contentId"]: line["rank"] for line in newest["recommendations"]}
+    both = [line for line in other["recommendations"] if line["contentId"] in places]
+    expect(page.locator("#common")).to_have_text(f"{len(both)} of 20 are in both")
+    for line in other["recommendations"]:
+        place = places.get(line["contentId"])
+        text = "not there" if place is None else "same place" if place == line["rank"] else f"place {place}"
+        expect(page.locator("#compared .value").nth(line["rank"] - 1)).to_have_text(
+            f"{in_three_digits(line['score'])} · {text}"
+        )
+    page.locator("#compared button").first.click()
+    expect(page.locator("#compared > li #detail")).to_be_visible()
+    assert accessibility.findings(page) == []
+    page.go_back()
+    expect(page.locator("#s-compared")).to_be_hidden()
 
 
 def test_what_a_visitor_does_now_appears_by_itself(page, client):

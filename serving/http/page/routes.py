@@ -119,7 +119,9 @@ def pages(service: Service) -> APIRouter:
 
     @router.get("/about")
     async def about() -> Response:
-        return reply(_about(service))
+        return reply(
+            _about(service) | {"versions": await service.compared.numbers() if service.registry.current else []}
+        )
 
     return router
 
@@ -140,8 +142,8 @@ def _about(service: Service) -> dict[str, Any]:
     return {
         "model": service.settings.name,
         "version": model.number,
-        "variants": service.online.variants if service.online else [],
         "visitors": model.count("users"),
         "items": model.count("items"),
         "examples": examples[: service.settings.example_visitors],
+        "variants": service.online.variants if service.online else [],
     }
