@@ -46,7 +46,7 @@ class Query:
         return min(DEFAULT_K, self._limits.max_k) if k is None else k
 
     def version(self) -> int | None:
-        """Return the version that is to answer, None if the query names none; raise Refusal if it is no number."""
+        """Return the version that is to answer, None if the query names none; raise Refusal if it is not a number."""
         return self._whole(VERSION, openapi.MOST_VERSION)
 
     def _whole(self, name: str, most: int) -> int | None:

@@ -196,10 +196,36 @@ def test_options_are_those_of_the_server_and_stay_in_the_address(page, client):
     expect(page.locator("#recommended button")).to_have_count(20)
 
 
+def test_rules_are_fields_and_what_they_left_out_is_stated(page, client):
+    page.goto(f"{client.base_url}#{VISITOR}")
+    page.get_by_text("Options").click()
+    page.get_by_label("Only categories").fill("Category 1; Category 2")
+    page.get_by_label("Only categories").press("Enter")
+    rules = "category=Category 1&category=Category 2"
+    answer = client.get(f"/recommendations?visitorId={VISITOR}&k=20&{rules}").json()
+    expect(page.locator("#left")).to_contain_text(f"{answer['leftOut']['category']} by category")
+    assert titles(page, "#recommended") == names(answer["recommendations"])
+    field = page.get_by_label("Diversity", exact=True)
+    field.focus()
+    for _ in range(4):
+        field.press("ArrowRight")
+    page.wait_for_url("**lambda=0.8")
+    answer = client.get(f"/recommendations?visitorId={VISITOR}&k=20&{rules}&lambda=0.8").json()
+    expect(page.locator("#recommended .title")).to_have_text(names(answer["recommendations"]))
+    expect(page.locator("#chosen")).to_have_text("(3 set)")
+    page.reload()
+    page.get_by_text("Options").click()
+    assert field.input_value() == "0.2"
+    page.get_by_label("Lowest score").fill("1e9")
+    page.get_by_label("Lowest score").press("Enter")
+    expect(page.locator("#recommended")).to_have_text("There is nothing left to recommend.")
+    assert accessibility.findings(page) == []
+
+
 def test_two_versions_are_side_by_side(page, client):
     page.goto(f"{client.base_url}#{VISITOR}")
     page.get_by_text("Options").click()
-    page.get_by_label("Side by side with").select_option("version 1")
+    page.get_by_label("Side by side with").select_option("Version 1")
     expect(page.locator("#compared button")).to_have_count(20)
     newest, other = (
         client.get(f"/recommendations?visitorId={VISITOR}&k=20{version}").json() for version in ("", "&version=1")

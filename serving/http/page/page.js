@@ -13,6 +13,10 @@
     exclude: "Leave out ids", maxPerCategory: "Most per category", minScore: "Lowest score", maxAgeDays: "Oldest, in days",
     includeSeen: "With the visitor's own items", explore: "Explore slots",
   };
+  const LEFT_OUT = {
+    seen: "that the visitor has", exclude: "by id", block: "on the block list", allow: "not on the allow list", category: "by category",
+    maxAgeDays: "too old", minScore: "with a lower score",
+  };
   const ELSEWHERE = ["visitorId", "version", "variant"]; // parameters with a place of their own on the page
   const K = 20, SHORT = 8, POLL_MS = 3000;
   const narrow = matchMedia("(max-width: 980px)");
@@ -168,12 +172,12 @@
     const lines = answer.recommendations, left = Object.entries(answer.leftOut || {}).filter(([, count]) => count);
     fill(at("recommended"), lines, numbered("score", lines, "There is nothing left to recommend."));
     at("rule").textContent = RULES[answer.rule] || answer.rule;
-    at("left").textContent = left.length ? "Left out: " + left.map(([name, count]) => `${count.toLocaleString("en")} by ${name}`).join(", ") + "." : "";
+    at("left").textContent = left.length ? "Left out: " + left.map(([name, count]) => `${count.toLocaleString("en")} ${LEFT_OUT[name] || name}`).join(", ") + "." : "";
     at("s-compared").hidden = !compared;
     if (!compared) return;
     const ranks = new Map(lines.map((line) => [JSON.stringify(line.contentId), line.rank]));
     const others = compared.recommendations, before = (line) => ranks.get(JSON.stringify(line.contentId));
-    at("by").textContent = other[1].replace("=", " ");
+    at("by").textContent = nameOf(other[1]);
     at("common").textContent = `${others.filter(before).length} of ${others.length} are in both`;
     fill(at("compared"), others, {
       value: (line) => `${figure(line.score)} · ${before(line) ? (before(line) === line.rank ? "same place" : "place " + before(line)) : "not there"}`,
@@ -273,6 +277,7 @@
     }
     at("fields").append(label);
   };
+  const nameOf = (other) => other.replace("=", " ").replace(/^v/, "V"); // e.g. version=1
   const addComparison = (about) => {
     const has = (name) => about.parameters.some((one) => one.name === name);
     const others = [
@@ -282,7 +287,7 @@
     if (!others.length) return;
     const label = element("label", "field"), input = document.createElement("select");
     input.name = "with";
-    input.append(new Option("", ""), ...others.map((value) => new Option(value.replace("=", " "), value)));
+    input.append(new Option("", ""), ...others.map((value) => new Option(nameOf(value), value)));
     label.append(element("span", "", "Side by side with"), input);
     at("fields").append(label);
   };
@@ -308,10 +313,12 @@
 
   at("ask").addEventListener("submit", (event) => {
     event.preventDefault();
-    go(at("visitor").value, fromFields());
+    if (at("fields").reportValidity()) go(at("visitor").value, fromFields());
   });
   at("fields").addEventListener("submit", (event) => event.preventDefault());
-  at("fields").addEventListener("change", () => { if (at("fields").reportValidity()) go(state().id, fromFields()); });
+  at("fields").addEventListener("change", () => {
+    if (at("visitor").value && at("fields").reportValidity()) go(at("visitor").value, fromFields());
+  });
   at("find").addEventListener("submit", (event) => { event.preventDefault(); search(); });
   let typing = 0;
   at("text").addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(search, 150); });
