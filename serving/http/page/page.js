@@ -311,13 +311,18 @@
     return (several ? input.value.split(";") : [input.value]).map((value) => value.trim()).filter(Boolean).map((value) => [input.name, value]);
   });
 
+  const areValid = () => {
+    if (!at("fields").checkValidity()) at("options").open = true; // the browser points at the field
+    return at("fields").reportValidity();
+  };
+
   at("ask").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (at("fields").reportValidity()) go(at("visitor").value, fromFields());
+    if (areValid()) go(at("visitor").value, fromFields());
   });
   at("fields").addEventListener("submit", (event) => event.preventDefault());
   at("fields").addEventListener("change", () => {
-    if (at("visitor").value && at("fields").reportValidity()) go(at("visitor").value, fromFields());
+    if (at("visitor").value && areValid()) go(at("visitor").value, fromFields());
   });
   at("find").addEventListener("submit", (event) => { event.preventDefault(); search(); });
   let typing = 0;
