@@ -87,9 +87,11 @@ def in_segments(content: Content, answers: Arrays, segments: np.ndarray, each: n
     """Return answers with the popularity in the segment int64 [b], where one is known, in place of that of all."""
     by_popularity = (answers["rule"] == cold_start.POPULARITY.encode()) & (answers["known"] == 0)
     rows, lists = np.flatnonzero((segments >= 0) & by_popularity), content.segments
+    if lists is None:
+        return answers
     width = answers["contentIds"].shape[1]
     best = Best.empty(len(rows), width)
-    for row, segment in enumerate(segments[rows].tolist()) if lists else ():
+    for row, segment in enumerate(segments[rows].tolist()):
         items = lists.items[segment]
         kept = np.flatnonzero(np.isin(items, _allowed(items, by.selection)))[:width]
         best.indices[row, : len(kept)], best.scores[row, : len(kept)] = items[kept], lists.scores[segment][kept]

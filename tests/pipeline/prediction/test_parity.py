@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from artifacts.paths import Dataset
+from artifacts.vocabulary import Vocabulary
 from configs.settings import ColdStartSettings, Settings
 from pipeline import batch_predict, preprocess, sample
 from pipeline.prediction import plan, visitors
 from pipeline.prediction.items import Items
 from serving import publish
+from serving.models.engine.engine import Engine
+from serving.rules.limits import Limited, Limits, Rules
 from tests.support import served
 from tests.support.exports import PLAIN_RUNNER, SHARED, needs_shared, settings
 from trainer.job import training_job
@@ -88,6 +92,21 @@ def test_recommendations_are_the_same_by_every_rule(world):
                 part["contentId"] for part in line["recommendations"]
             ]
             assert answer["rule"] == line["rule"]
+
+
+def test_lists_are_the_same_under_all_options(world, tmp_path):
+    """Those of batch prediction and of the server's engine."""
+    engine = Engine(str(world.root / "model" / "saved_model"))
+    block = frozenset(Vocabulary.read(Dataset(str(world.root / "dataset")).vocab_items).ids[::7])
+    (tmp_path / "block").write_bytes(b"\n".join(block) + b"\n")
+    options = {"min_score": 0.01, "max_age_days": 2.97, "mmr_lambda": 0.7, "mmr_candidates": 30}
+    for seen in (False, True):
+        lines = world.predict("recommendations", block=str(tmp_path / "block"), include_seen=seen, **options)
+        lines = list(lines.values())[:ASKED]
+        rules = Rules(include_seen=seen, min_score=0.01, max_age_days=2.97, mmr_lambda=0.7, candidates=30)
+        inputs = {"visitorId": np.array([line["visitorId"].encode() for line in lines], object), "k": np.array(K)}
+        found = engine.run("recommend", inputs, None, Limited(Limits(rules, None, block), lambda item: ""))
+        same(lines, "visitorId", found, "contentIds", "recommendations", "contentId")
 
 
 def test_unknown_visitors_get_the_same(world, tmp_path):
