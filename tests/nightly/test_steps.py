@@ -62,6 +62,7 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
     ("train", "refit", "predict"): """
         cold_start.min_ratings cold_start.min_site_ratings cold_start.attributes cold_start.attributes_penalty
         cold_start.user_attributes_penalty cold_start.new_visitors
+        cold_start.segment cold_start.attributes_in_training cold_start.newest_items_share
         cold_start.few_views cold_start.new_items_length cold_start.new_items_share
     """,
     ("outcome",): """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,8 @@ from serving.errors import Refusal, UnusableError
 from serving.models import compared
 from serving.models.compared import Compared
 
-NEWEST, OF_VARIANT = SimpleNamespace(number=9), SimpleNamespace(number=7)
+NEWEST: Any = SimpleNamespace(number=9)
+OF_VARIANT: Any = SimpleNamespace(number=7)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ class PageRules:
     """The rules of `source.page`."""
 
     def __init__(self, page: PageSettings):
-        """Check the rules, SourceSettings.page_rules; raise UserError if RE2 refuses one, or the pattern has no group."""
+        """Check `SourceSettings.page_rules`; raise UserError if RE2 refuses one, or the pattern has no group."""
         parameters = page.keep_parameters or ()
         self._url = _Url(
             frozenset(label.lower().encode() for label in page.same_hosts),

@@ -32,11 +32,11 @@ def test_a_half_written_file_leaves_the_list_as_it_is_and_states_so_once(tmp_pat
     else:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     assert [lists.refresh() for _ in range(4)] == [1] * 4
-    assert lists.ids == (None, {b"a"})
+    assert lists.ids == (None, frozenset({b"a"}))
     assert caplog.text.count(reason) == 1 and caplog.text.count("the list read before stays in use") == 1
     path.write_text("a\nb\nhalf-no-more\n")
     assert [lists.refresh() for _ in range(3)] == [1, 0, 0]
-    assert lists.ids == (None, {b"a", b"b", b"half-no-more"})
+    assert lists.ids == (None, frozenset({b"a", b"b", b"half-no-more"}))
 
 
 def test_a_list_that_is_half_written_at_the_start_stops_the_server(tmp_path):
@@ -45,4 +45,4 @@ def test_a_list_that_is_half_written_at_the_start_stops_the_server(tmp_path):
     with pytest.raises(UserError, match=r"allow\.txt: its last line has no end, so it may be half-written"):
         Lists(ServingSettings(allow=str(path)))
     path.write_bytes("a\nb\n".encode("utf-16"))
-    assert Lists(ServingSettings(allow=str(path))).ids == ({b"a", b"b"}, frozenset())
+    assert Lists(ServingSettings(allow=str(path))).ids == (frozenset({b"a", b"b"}), frozenset[bytes]())
