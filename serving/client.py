@@ -49,17 +49,20 @@ class Client:
         body |= {"timestamp_micros": timestamp_micros or time.time_ns() // 1000, "events": list(events)}
         return self._ask("POST", "/events", json.dumps(body).encode())
 
-    def recommendations(self, visitor_id: str, k: int = 10) -> dict[str, Any]:
-        """Return items for a visitor; raise ServerError."""
-        return self._get("/recommendations", visitorId=visitor_id, k=k)
+    def recommendations(self, visitor_id: str, k: int = 10, **rules: Any) -> dict[str, Any]:
+        """Return items for a visitor; raise ServerError.
+
+        rules: parameters of the server by their names, such as category=["Shoes"], maxPerCategory=2.
+        """
+        return self._get("/recommendations", visitorId=visitor_id, k=k, **rules)
 
     def history(self, visitor_id: str, k: int = 10) -> dict[str, Any]:
         """Return a visitor's own items in the training, highest rating first; raise ServerError."""
         return self._get("/history", visitorId=visitor_id, k=k)
 
-    def similar_items(self, content_id: str, k: int = 10) -> dict[str, Any]:
-        """Return items that are similar to an item; raise ServerError."""
-        return self._get("/similar_items", contentId=content_id, k=k)
+    def similar_items(self, content_id: str, k: int = 10, **rules: Any) -> dict[str, Any]:
+        """Return items that are similar to an item; rules are as in `recommendations`; raise ServerError."""
+        return self._get("/similar_items", contentId=content_id, k=k, **rules)
 
     def audience(self, content_id: str, k: int = 10) -> dict[str, Any]:
         """Return visitors for an item; raise ServerError."""
@@ -69,8 +72,17 @@ class Client:
         """Return the visitor's items that contribute most to a score; raise ServerError."""
         return self._get("/explanation", visitorId=visitor_id, contentId=content_id, k=k)
 
-    def _get(self, path: str, **parameters: str | int) -> dict[str, Any]:
-        return self._ask("GET", f"{path}?{urllib.parse.urlencode(parameters)}", None)
+    def search(self, query: str, k: int = 10) -> dict[str, Any]:
+        """Return items by their id, title or category; raise ServerError."""
+        return self._get("/search", query=query, k=k)
+
+    def views(self, visitor_id: str, k: int = 10) -> dict[str, Any]:
+        """Return a visitor's views since the training, newest first; raise ServerError."""
+        return self._get("/views", visitorId=visitor_id, k=k)
+
+    def _get(self, path: str, **parameters: Any) -> dict[str, Any]:
+        sent = {name: str(value).lower() if isinstance(value, bool) else value for name, value in parameters.items()}
+        return self._ask("GET", f"{path}?{urllib.parse.urlencode(sent, doseq=True)}", None)
 
     def _ask(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
         headers = self._headers | ({"content-type": "application/json"} if body else {})

@@ -37,7 +37,7 @@ def build(kind: str, source: Path, target: Path, **variables: str) -> Path:
 
 
 def files_of_rooms() -> set[str]:
-    packages = [path.parent for room in ROOMS for path in (ROOT / room).rglob("__init__.py")]
+    packages = [path.parent for room in ROOMS for path in (ROOT / room).rglob("__init__.py")] + [ROOT / "serving/site"]
     return {str(path.relative_to(ROOT)) for package in packages for path in package.glob("*.*")}
 
 

@@ -16,7 +16,7 @@ from pipeline.prediction import allowed
 from pipeline.prediction.plan import Plan
 from pipeline.prediction.writers.answers import Names
 from ranking import popularity, similarity
-from ranking.attributes import newest, one_list
+from ranking.attributes import last_places, one_list
 from ranking.attributes.segments import Segments
 from ranking.diversity import Cap, Mmr
 from ranking.experiments import exploration
@@ -108,7 +108,7 @@ class Items:
             answers = rules.merged(answers, self._new.best(queries, left_out, most), width)
         answers = rules.chosen(rules.at_least(answers), self.factors.__getitem__, k)
         each = np.full(len(queries), k)
-        return newest.in_last_places(answers, self._newest, each, self._plan.cold_start.newest_items_share)
+        return last_places.in_last_places(answers, self._newest, each, self._plan.cold_start.newest_items_share)
 
     def popular_in(self, segments: np.ndarray, left_out: SparseRows) -> Best:
         """Return the most popular itemIds of segments, int64 [b]; the scores are the popularities in them."""

@@ -17,7 +17,7 @@ from configs.errors import UserError
 from configs.settings import EvaluationSettings
 from configs.settings.search import ValidationSettings
 from ranking import popularity
-from ranking.attributes import newest, one_list
+from ranking.attributes import last_places, one_list
 from ranking.heap import Best
 from ranking.topk import top_k
 from trainer.als.collectives import Cluster
@@ -187,7 +187,7 @@ class _Measurement:
             return None
         given = np.flatnonzero(self._hidden)[popularity.order(order)]
         best = Best(lists, np.zeros(lists.shape, np.float32))
-        return newest.in_last_places(
+        return last_places.in_last_places(
             best, given, np.full(len(lists), lists.shape[1]), self._cold_start.newest_items_share
         ).indices
 

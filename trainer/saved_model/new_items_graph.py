@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from ranking import similarity
+from ranking.attributes.last_places import most
 from ranking.attributes.new_items import NewItems
-from ranking.attributes.newest import most
 from ranking.cold_start import NEWEST
 from trainer.saved_model import topk_graph
 from trainer.saved_model.id_lookup import NONE, AllIds, GivenIds, Ids

@@ -32,7 +32,8 @@ class Habits:
 
     def attracts(self, rule: str) -> float:
         """Return the attraction of the lists of a rule; what has their last places does not change it."""
-        return self.attraction.get(rule.partition(", ")[0], self.attraction["popularity"])
+        name = rule.partition(", ")[0]
+        return self.attraction[name if name in self.attraction else "popularity"]
 
     def ctr(self, rule: str, rank: int) -> float:
         """Return the clicks per exposure at a rank."""

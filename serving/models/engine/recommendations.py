@@ -10,7 +10,7 @@ import numpy as np
 from artifacts.served.ids import NONE
 from artifacts.sparse_rows import SparseRows
 from ranking import cold_start, popularity
-from ranking.attributes import newest, one_list
+from ranking.attributes import last_places, one_list
 from ranking.compressed import search
 from ranking.compressed.search import Table
 from ranking.heap import Best
@@ -72,7 +72,7 @@ def recommended(content: Content, visitors: Visitors, k: np.ndarray, by: By) -> 
     best = selection.lists.chosen(best, _factors(content, by.new), most)
     if new:
         each_new, share = np.where(by_score, each, 0), content.cold_start.newest_items_share
-        best = newest.in_last_places(best, _allowed(new.newest, selection), each_new, share, visitors.seen)
+        best = last_places.in_last_places(best, _allowed(new.newest, selection), each_new, share, visitors.seen)
     rule = np.full(len(each), cold_start.POPULARITY.encode(), object)
     for name in (cold_start.FACTORS, cold_start.PROJECTION, cold_start.ATTRIBUTES):
         rule[getattr(rules, name)] = name.encode()

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from artifacts.manifests import FieldFeatures
-from ranking.attributes import newest
+from ranking.attributes import last_places, newest
 from ranking.heap import Best
 from tests.support.features import rows_of
 from trainer.saved_model.new_items_graph import in_last_places
@@ -57,7 +57,7 @@ def test_the_newest_have_the_last_places_in_lists_and_in_the_graph(seed):
         indices[row, :length] = rng.permutation(50)[:length]
         scores[row, :length] = -np.sort(rng.random(length)).astype("f")
     seen = rng.choice([7, 100, 101, 102], (30, 2))
-    best = newest.in_last_places(Best(indices, scores), np.array(names), each, share, seen)
+    best = last_places.in_last_places(Best(indices, scores), np.array(names), each, share, seen)
 
     def ids(table):
         return tf.constant(np.where(table >= 0, table.astype(str), "").astype(object))
@@ -81,5 +81,5 @@ def test_the_newest_have_the_last_places_in_lists_and_in_the_graph(seed):
 
 def test_a_share_of_nothing_gives_no_places():
     best = Best(np.array([[3, 4]]), np.ones((1, 2), "f"))
-    assert newest.in_last_places(best, np.array([9]), np.array([2]), 0.0) is best
-    assert newest.most(0.1, 9) == 0 and newest.most(0.1, 10) == 1 and newest.most(0.29, 100) == 29
+    assert last_places.in_last_places(best, np.array([9]), np.array([2]), 0.0) is best
+    assert last_places.most(0.1, 9) == 0 and last_places.most(0.1, 10) == 1 and last_places.most(0.29, 100) == 29
