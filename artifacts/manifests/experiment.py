@@ -9,13 +9,28 @@ from pydantic import Field
 from artifacts.manifests.base import Manifest, Part
 
 
-class VariantRecord(Part):
-    """A variant of an experiment: its share as asked, the model that answers, and the visitors who have it."""
+class VariantSplit(Part):
+    """A variant of an experiment: its share as asked, and the model that answers."""
 
     share: float
     model_version: str
     is_holdout: bool  # popularity answers
+
+
+class VariantRecord(VariantSplit):
+    """A variant with the visitors who have it."""
+
     visitors: int
+
+
+class ExperimentOfRows(Part):
+    """The experiment of a run, as rows of a table have it; model_version: of the visitors who are not part of it."""
+
+    name: str
+    salt: str
+    variants: dict[str, VariantSplit]  # in order, the control first
+    planned_visitors: int  # after which it is to be read
+    model_version: str
 
 
 class ExperimentRecord(Part):

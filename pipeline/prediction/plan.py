@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from artifacts import tfrecords
 from artifacts.id_lists import IdList
 from artifacts.manifests import DatasetManifest, ModelManifest
+from artifacts.manifests.experiment import ExperimentOfRows, VariantSplit
 from artifacts.names import USER
 from artifacts.paths import Dataset, Model
 from configs import cli
@@ -115,7 +116,28 @@ def make(settings: Settings) -> tuple[Plan, ModelManifest]:
         variants.append(Variant(name, its, variant.is_holdout))
     if experiment.excluded:
         variants.append(Variant(None, plan))
-    return replace(plan, experiment=experiment, variants=tuple(variants)), trained
+    stamp = replace(plan.stamp, experiment=_of_rows(experiment, variants, plan.stamp.model_version))
+    return replace(plan, stamp=stamp, experiment=experiment, variants=tuple(variants)), trained
+
+
+def _of_rows(experiment: Experiment, variants: Collection[Variant], version: str) -> str:
+    """Return what rows of a table need, so that they can be measured without the manifest."""
+    by_name = {variant.name: variant for variant in variants}
+    splits = {
+        name: VariantSplit(
+            share=share,
+            model_version=by_name[name].plan.stamp.model_version,
+            is_holdout=by_name[name].is_holdout,
+        )
+        for name, share in zip(experiment.variants, experiment.shares, strict=True)
+    }
+    return ExperimentOfRows(
+        name=experiment.name,
+        salt=experiment.salt,
+        variants=splits,
+        planned_visitors=experiment.planned_visitors,
+        model_version=version,
+    ).model_dump_json()
 
 
 def running(settings: Settings) -> Experiment | None:

@@ -35,14 +35,19 @@ _BLOCK = 20_000  # visitors that are read at once
 
 def of_run(run: Run, number: int, path: str) -> Iterator[pa.RecordBatch]:
     """Yield the entries of a file or a stream of a run, columns of PREDICTED; raise UserError if it cannot be read."""
-    if run.table is None:
+    if run.table is None or number == COMPARED:  # the compared lists are files, whatever the runs are
         yield from predicted(path, number)
         return
     from pipeline.outcomes.live import table  # Google's clients take a second to import
 
     for batch in table.entries(path, run.table):
-        visitors, items, ranks, rules = batch.columns
-        yield _batch(visitors, number, rules, items, ranks)
+        visitors, items, ranks, rules = batch.columns[:4]
+        none = pa.nulls(len(batch))
+        more = [
+            (batch[name] if name in batch.schema.names else none).cast(PREDICTED.field(name).type)
+            for name in (VARIANT, PROPENSITY)
+        ]
+        yield _batch(visitors, number, rules, items, ranks, Extra(*more))
 
 
 def predicted(path: str, run: int) -> Iterator[pa.RecordBatch]:
@@ -79,13 +84,14 @@ class Extra(NamedTuple):
 
 
 def _batch(
-    visitors: pa.Array, run: int, rules: pa.Array, items: pa.Array, ranks: pa.Array, extra: Extra | None = None
+    visitors: pa.Array, run: int, rules: pa.Array, items: pa.Array, ranks: pa.Array, extra: Extra
 ) -> pa.RecordBatch:
     size = len(visitors)
     numbers = pa.array(np.full(size, run, np.int16))
     ids = [column.cast(pa.binary()).dictionary_encode() for column in (visitors, items)]
-    more = extra or Extra(pa.nulls(size, pa.string()), pa.nulls(size, pa.float64()))
-    return pa.RecordBatch.from_arrays([ids[0], numbers, rules, ids[1], ranks.cast(pa.int32()), *more], schema=PREDICTED)
+    return pa.RecordBatch.from_arrays(
+        [ids[0], numbers, rules, ids[1], ranks.cast(pa.int32()), *extra], schema=PREDICTED
+    )
 
 
 def _blocks(path: str) -> Iterator[list[dict[str, Any]]]:

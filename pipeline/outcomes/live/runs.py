@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from artifacts.manifests import DatasetManifest, ExperimentRecord, PredictionsManifest
+from artifacts.manifests.experiment import ExperimentOfRows
 from artifacts.names import DAY_MS
 from artifacts.paths import Dataset, Predictions, join, shard_name
 from artifacts.privacy import key_name
@@ -41,7 +42,7 @@ class Run:
     suffix: str  # of the dataset's files
     bytes: int
     table: BigQuerySettings | None = None  # how the streams are read; None for files
-    experiment: ExperimentRecord | None = None
+    experiment: ExperimentRecord | ExperimentOfRows | None = None
     is_compared: bool = False  # whether its exposures can be compared with the lists of outcome.compare
 
     @property
@@ -73,7 +74,7 @@ def of_settings(settings: Settings) -> tuple[Run, ...]:
     runs, other = list[Run](), compared(settings)
     for root in roots:
         if root.startswith(BIGQUERY):
-            runs += _of_table(root, found, settings)
+            runs += _of_table(root, found, settings, other)
             continue
         predictions = Predictions(root.rstrip("/"))
         made = PredictionsManifest.read(predictions.manifest)
@@ -83,7 +84,7 @@ def of_settings(settings: Settings) -> tuple[Run, ...]:
             raise UserError(f"{root} is not from {', '.join(datasets)}; name its dataset with outcome.datasets")
         name, dataset = by_fingerprint[made.dataset_fingerprint]
         run = _run(predictions, made, Dataset(name.rstrip("/")), dataset, options.days)
-        runs.append(replace(run, is_compared=other is not None and _can_be_compared(made, other)))
+        runs.append(replace(run, is_compared=_is_compared(made.settings.exploration is not None, dataset, other)))
     if other is not None and not any(run.is_compared for run in runs):
         raise UserError(
             f"no predictions of the dataset of {options.compare} were made with exploration, so that nothing was shown "
@@ -113,8 +114,8 @@ def compared(settings: Settings) -> OtherLists | None:
     return OtherLists(made.model_version, made.dataset_fingerprint, _files(predictions, made))
 
 
-def _can_be_compared(made: PredictionsManifest, other: OtherLists) -> bool:
-    return made.settings.exploration is not None and made.dataset_fingerprint == other.dataset_fingerprint
+def _is_compared(is_explored: bool, dataset: DatasetManifest, other: OtherLists | None) -> bool:
+    return is_explored and other is not None and dataset.fingerprint() == other.dataset_fingerprint
 
 
 def _run(
@@ -141,7 +142,9 @@ def _run(
     )
 
 
-def _of_table(url: str, datasets: Mapping[str, DatasetManifest], settings: Settings) -> list[Run]:
+def _of_table(
+    url: str, datasets: Mapping[str, DatasetManifest], settings: Settings, other: OtherLists | None
+) -> list[Run]:
     """Return the runs of a table, each with the newest of the datasets that is older than it.
 
     The table does not name the dataset. Runs before all datasets are left out: raise UserError if all are.
@@ -151,10 +154,6 @@ def _of_table(url: str, datasets: Mapping[str, DatasetManifest], settings: Setti
     made = sorted(datasets.items(), key=lambda one: datetime.datetime.fromisoformat(one[1].created))
     created = [datetime.datetime.fromisoformat(manifest.created) for _, manifest in made]
     runs, all_runs = [], table.runs(url, settings.bigquery)
-    if len({found.time for found in all_runs}) < len(all_runs):
-        raise UserError(
-            f"{url} has several versions of one time, as an experiment has; name the directories of its files"
-        )
     for found in all_runs:
         if place := bisect.bisect_right(created, found.time):
             name, manifest = made[place - 1]
@@ -174,6 +173,8 @@ def _of_table(url: str, datasets: Mapping[str, DatasetManifest], settings: Setti
                 suffix=_suffix(manifest),
                 bytes=found.bytes,
                 table=settings.bigquery,
+                experiment=found.experiment,
+                is_compared=_is_compared(found.is_explored, manifest, other),
             )
             runs.append(run)
     if not runs:

@@ -149,10 +149,11 @@ class Answers:
 
 @dataclass(frozen=True)
 class Stamp:
-    """The run that wrote a row of a table."""
+    """The run that wrote a row of a table; experiment: JSON of `ExperimentOfRows`, if there is one."""
 
     model_version: str
     run_time: datetime.datetime
+    experiment: str | None = None
 
 
 class Writer(ABC):

@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.prediction.writers.answers import Answers, Extra, Stamp, Words, Writer
@@ -82,7 +83,10 @@ def _offsets(counts: np.ndarray) -> pa.Array:
 
 
 def table_schema(words: Words, extra: Extra) -> pa.Schema:
-    """Return the columns of one row per entry, with the run that wrote it."""
+    """Return the columns of one row per entry, with the run that wrote it.
+
+    experiment: what splits the visitors, null in all rows but those of rank 1, since BigQuery bills each text.
+    """
     fields = [
         (words.asked, pa.string()),
         (words.entry, pa.string()),
@@ -94,7 +98,7 @@ def table_schema(words: Words, extra: Extra) -> pa.Schema:
         *([("propensity", pa.float64())] if extra.propensity else []),
     ]
     schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
-    return schema.append(pa.field("variant", pa.string())) if extra.variant else schema
+    return pa.schema([*schema, ("variant", pa.string()), ("experiment", pa.string())]) if extra.variant else schema
 
 
 class TableWriter(Writer):
@@ -120,7 +124,11 @@ class TableWriter(Writer):
         if self._extra.propensity:
             columns.append(pa.array(answers.propensities))
         if self._extra.variant:
-            columns.append(_variants(answers, len(rows)))
+            experiment = pa.scalar(self._stamp.experiment, pa.string())
+            columns += [
+                _variants(answers, len(rows)),
+                pc.if_else(pa.array(answers.ranks == 1), experiment, pa.scalar(None, pa.string())),
+            ]
         if len(rows):
             self._writer.write_table(pa.table(columns, schema=self._writer.schema), row_group_size=len(rows))
 

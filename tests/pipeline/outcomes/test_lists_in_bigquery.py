@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+import datetime
+
+import orjson
 import pytest
 from google.cloud import bigquery
 
 from artifacts.manifests import DatasetManifest
+from artifacts.manifests.experiment import ExperimentOfRows, ExperimentRecord, VariantRecord
 from artifacts.paths import Dataset
 from configs.errors import UserError
-from configs.settings import BigQuerySettings
+from configs.settings import BigQuerySettings, ExplorationSettings
 from pipeline import outcome as command
 from pipeline.demo.lists.deeds import Site
 from pipeline.demo.lists.habits import Habits
 from pipeline.outcomes.live import runs
 from pipeline.prediction.writers.answers import WORDS, Extra
 from pipeline.prediction.writers.parquet import table_schema
+from ranking.experiments.assignment import Experiment
+from tests.support import manifests
 from tests.support.bigquery_server import PROJECT
-from tests.support.outcomes import NAME, RUN_TIME, measured, settings, simulated, write_export, write_world
+from tests.support.outcomes import (
+    NAME,
+    RUN_TIME,
+    measured,
+    settings,
+    simulated,
+    write_export,
+    write_predictions,
+    write_world,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::UserWarning", "ignore::DeprecationWarning")
 _TYPES = {"string": "STRING", "int64": "INTEGER", "double": "FLOAT", "timestamp[us, tz=UTC]": "TIMESTAMP"}
 TABLE = f"bq://{PROJECT}.lists.predictions"
+OF_EXPERIMENT, STAFF = f"bq://{PROJECT}.lists.experiment", "v5"
+SHARES = {"old": 0.5, "new": 0.3, "holdout": 0.2}, {"old": 0.4, "new": 0.4, "holdout": 0.2}  # of each run
+
+
+def fields(extra: Extra) -> list[bigquery.SchemaField]:
+    """Return the columns of the table that predictions are loaded into."""
+    return [bigquery.SchemaField(f.name, _TYPES[str(f.type)]) for f in table_schema(WORDS["recommendations"], extra)]
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +62,7 @@ def world(tmp_path_factory, bigquery_server):
             for rank, item in enumerate(one.items, 1):
                 row = {"visitorId": one.visitor, "contentId": item, "rank": rank, "score": 1 / rank, "rule": one.rule}
                 rows.append(row | {"model_version": version, "run_time": time.isoformat()})
-    names = [field for field in table_schema(WORDS["recommendations"], Extra()) if field.name in rows[0]]
-    schema = [bigquery.SchemaField(field.name, _TYPES[str(field.type)]) for field in names]
-    bigquery_server.load("lists", "predictions", schema, rows)
+    bigquery_server.load("lists", "predictions", fields(Extra()), rows)
     return root
 
 
@@ -81,3 +101,93 @@ def test_runs_that_are_all_older_than_the_dataset(world, bigquery_server, tmp_pa
     with pytest.raises(UserError) as error:
         runs.of_settings(from_table(world, bigquery_server, datasets=(str(tmp_path / "later"),)))
     assert "has 2 runs, and none after its dataset was made; name the datasets" in str(error.value)
+
+
+def with_experiment(root, shares: dict[str, float]) -> list[dict]:
+    """Write variants and propensities into the files of predictions; return the same as rows of a table."""
+    (file,) = root.glob("*.jsonl")
+    manifest, lines, rows = orjson.loads((root / "manifest.json").read_bytes()), [], []
+    versions = {name: "other" if name == "new" else manifest["model_version"] for name in shares}
+    made = [
+        VariantRecord(share=share, model_version=versions[name], is_holdout=name == "holdout", visitors=0)
+        for name, share in shares.items()
+    ]
+    variants = dict(zip(shares, made, strict=True))
+    of_run = {"name": "summer", "salt": "s", "planned_visitors": 80}
+    text = ExperimentOfRows(
+        **of_run,
+        model_version=manifest["model_version"],
+        variants={name: one.model_dump(exclude={"visitors"}) for name, one in variants.items()},
+    ).model_dump_json()
+    split = Experiment("summer", "s", tuple(shares), tuple(shares.values()), frozenset([STAFF.encode()]))
+    for number, line in enumerate(map(orjson.loads, file.read_bytes().splitlines())):
+        variant = split.variant_of(line["visitorId"].encode())
+        for entry in line["recommendations"]:
+            entry["propensity"] = 0.05 * (1 + (number + entry["rank"]) % 19)
+            of_table = {"visitorId": line["visitorId"], "rule": line["rule"], "variant": variant, **entry}
+            of_table |= {"run_time": manifest["run_time"], "experiment": text if entry["rank"] == 1 else None}
+            rows.append(of_table | {"model_version": versions.get(variant, manifest["model_version"])})
+        lines.append(orjson.dumps(line | {"variant": variant}) + b"\n")
+    file.write_bytes(b"".join(lines))
+    manifest["files"] = {name: each.model_dump() for name, each in manifests.describe_below(root, file).items()}
+    manifest["settings"]["exploration"] = ExplorationSettings(share=0.5).model_dump()
+    manifest["experiment"] = ExperimentRecord(**of_run, variants=variants, excluded=1).model_dump()
+    (root / "manifest.json").write_bytes(orjson.dumps(manifest))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory, bigquery_server):
+    """Two runs of an experiment with exploration, whose shares changed, as files and in a table; rows of the table."""
+    root = tmp_path_factory.mktemp("experiment")
+    lists = write_world(root, visitors=150, items=20, length=3)
+    dataset = Dataset(str(root / "dataset"))
+    made = DatasetManifest.read(dataset.manifest)
+    made.created = "2024-01-01T03:00:00+00:00"
+    made.write(dataset.manifest)
+    for name, day, version in (("first", 0, "monday"), ("later", 2, "wednesday"), ("plain", 2, "plain")):
+        time = RUN_TIME + datetime.timedelta(days=day)
+        write_predictions(root / name, lists, dataset, 3, run_time=time.isoformat(), model_version=version)
+    rows = [row for name, shares in zip(("first", "later"), SHARES, strict=True)
+            for row in with_experiment(root / name, shares)]  # fmt: skip
+    site = Site(NAME, catalogue=[f"c{number}" for number in range(20)])
+    write_export(root, simulated(lists, Habits(), 4, 1, site)[0])
+    bigquery_server.load("lists", "experiment", fields(Extra(variant=True, propensity=True)), rows)
+    return root, rows
+
+
+def test_files_and_a_table_give_the_same_experiment_and_estimates(experiment, bigquery_server):
+    root, _ = experiment
+    plain = str(root / "plain")
+    manifest, figures = measured(settings(root, predictions=(str(root / "first"), str(root / "later")), compare=plain))
+    of_table, same = measured(from_table(root, bigquery_server, OF_EXPERIMENT, compare=plain))
+    assert same == figures
+    assert (of_table.counts, of_table.excluded, of_table.warnings) == (
+        manifest.counts, manifest.excluded, manifest.warnings)  # fmt: skip
+    summer = same.experiments["summer"]
+    assert (
+        summer.shares_changed and summer.changed > 3 and set(summer.mismatch) == {"with a list", "who came", "exposed"}
+    )
+    assert all(one.exposed and "clicks per exposure" in one.metrics for one in summer.variants.values())
+    assert list(summer.variants) == list(SHARES[0]) and same.compared.rounds > 100
+    assert same.compared.ips.value != pytest.approx(same.compared.shown.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            None,
+            "several versions or variants of one time, and not the experiment that they are of; name the",
+        ),
+        ("{}", "has an invalid experiment; predict again"),
+    ],
+)
+def test_an_experiment_whose_shares_are_unknown_is_refused(experiment, bigquery_server, text, said):
+    root, rows = experiment
+    name = "unknown" if text is None else "invalid"
+    others = [row | {"experiment": text} for row in rows[:60]]
+    bigquery_server.load("lists", name, fields(Extra(variant=True, propensity=True)), others)
+    with pytest.raises(UserError) as error:
+        runs.of_settings(from_table(root, bigquery_server, f"bq://{PROJECT}.lists.{name}"))
+    assert said in str(error.value) and "\n" not in str(error.value)

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from artifacts.manifests import DatasetManifest, ModelManifest
+from artifacts.manifests.experiment import ExperimentOfRows
 from artifacts.paths import Dataset, Model
 from configs.errors import UserError
 from configs.settings import Settings
@@ -151,6 +152,17 @@ def test_rows_of_a_table_have_variant_and_propensity_as_the_files_do(world):
         for e in line["recommendations"]:
             expected[line["visitorId"], e["rank"]] = (e["contentId"], line["variant"], e["propensity"], version)
     assert found == expected
+    assert {row["experiment"] is not None for row in rows if row["rank"] == 1} == {True}
+    assert {row["experiment"] for row in rows if row["rank"] > 1} == {None}
+    (text,) = {row["experiment"] for row in rows if row["rank"] == 1}
+    of_rows, asked = ExperimentOfRows.model_validate_json(text), settings.experiment
+    assert (of_rows.name, of_rows.salt) == (asked.name, asked.salt or asked.name)
+    assert (of_rows.model_version, of_rows.planned_visitors) == (world.digests["model"], asked.planned_visitors)
+    assert [(name, one.share, one.is_holdout) for name, one in of_rows.variants.items()] == [
+        (name, one.share, one.is_holdout) for name, one in asked.variants.items()
+    ]
+    for name, one in of_rows.variants.items():
+        assert one.model_version == world.digests["second" if name == "other" else "model"]
 
 
 def test_a_promoted_variant_answers_all(world, alone, tmp_path):
