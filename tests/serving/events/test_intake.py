@@ -47,7 +47,10 @@ class FakeService:
         rule = np.array([b"projection"], object)
         return answer | {"count": np.array([count]), "known": np.array([len(items)]), "rule": rule}
 
-    async def ask_one(self, signature, k, **ids):
+    def limits(self, rules):
+        return None
+
+    async def ask_one(self, signature, k, rules, named, **ids):
         return {"contentIds": [CUP], "scores": [1.0], "rule": b"popularity"}, self.model
 
 
