@@ -203,6 +203,16 @@ def attributes_cost() -> str:
     return table((*header, "memory"), rows)
 
 
+def feature_scale() -> str:
+    """Return what features of a million items, with as many tags, take in preprocessing."""
+    rows = (
+        (found["run"], f"{found.get('features', 0):,}", f"{found.get('dropped', {}).get('over_max_values', 0):,}",
+         f"{found['cpu_seconds']:.0f}", f"{found['peak_gb']:.1f} GB")
+        for found in results("feature_scale")["rows"]
+    )  # fmt: skip
+    return table(("run", "features", "tags left out", "processor seconds", "memory"), rows)
+
+
 def hidden_known_alone() -> str:
     """Return what attributes change in lists of known items alone."""
     rows = (
