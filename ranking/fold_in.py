@@ -27,6 +27,7 @@ from ranking import threads
 from ranking.heap import FAST
 
 _ROWS = 256  # of a piece of work
+_BLOCK = 4096  # rows of a product
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,16 @@ class Projection:
 
 
 def _gramian(items: np.ndarray) -> np.ndarray:
-    gramian = np.zeros((items.shape[1],) * 2)
-    for start in range(0, len(items), 4096):
-        block = items[start : start + 4096].astype(np.float64)
-        gramian += block.T @ block
-    return gramian
+    def partial_sum(start: int) -> np.ndarray:
+        total = np.zeros((items.shape[1],) * 2)
+        for first in range(start, min(start + stretch, len(items)), _BLOCK):
+            block = items[first : min(first + _BLOCK, start + stretch)].astype(np.float64)
+            total += block.T @ block
+        return total
+
+    # A few stretches whatever the machine: each has its own sum, and the order of addition is the same everywhere.
+    stretch = max(_BLOCK, -(-len(items) // 8))
+    return sum(threads.each(partial_sum, range(0, len(items), stretch)), np.zeros((items.shape[1],) * 2))
 
 
 @numba.njit(**FAST)
