@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Generator
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from configs import cli
 from tests.support import forkserver
+from tests.support.kernel_cache import KernelCache
 
 # The workers of the suite share the cores: a thread of scikit-learn that spins takes them from another.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -27,6 +29,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("house")
+
+# A graph of TensorFlow or Beam is many objects, of which few are garbage: by default they are looked through too often.
+gc.set_threshold(20_000, 10, 10)
 
 _LONGEST = ("test_storage_end_to_end.py", "test_seven.py", "test_notebook.py")
 
@@ -49,6 +54,10 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a fork cannot use what CUDA set up before it
         forkserver.import_libraries(tensorflow_last=_begins_at_the_end(config))
         forkserver.fork_here()
+    elif not config.option.collectonly:
+        kernels = KernelCache()
+        kernels.restore()
+        config.add_cleanup(kernels.keep)
 
 
 def _begins_at_the_end(config: pytest.Config) -> bool:
