@@ -10,16 +10,18 @@ def experiment_errors() -> str:
     found = results("experiment_errors")
     header = (
         "figure",
-        f"A/A, read once, of {found['tests']:,}",
-        f"of the first {found['seeds']}",
+        f"A/A, read once: {found['seeds']} seeds, {found['splits']} splits each",
+        "one split",
+        f"{found['tests']:,} seeds, one split",
         f"looked at on {found['looks']} days",
         "the same, always valid",
         "lift of 30 %, read once",
         "always valid",
     )
     names = (
-        "read once",
-        "read once, of the seeds",
+        "read once, all splits",
+        "read once, one split",
+        "read once, all tests",
         "looked at daily",
         "looked at daily, always valid",
         "with a lift of 30%",

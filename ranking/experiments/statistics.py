@@ -5,12 +5,48 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
 MISMATCH = 0.001  # p-value below which the split is not as asked (Fabijan et al. 2019)
 POWER = 0.8
+
+
+class Ratio(NamedTuple):
+    """A ratio of sums over visitors, or a difference of two. variance: its squared standard error; freedom: of that."""
+
+    value: float
+    variance: float
+    freedom: float
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Return the limits of Student's t interval."""
+        width = float(special.stdtrit(self.freedom, (1 + confidence) / 2)) * math.sqrt(self.variance)
+        return self.value - width, self.value + width
+
+
+def ratio(totals: np.ndarray, counts: np.ndarray) -> Ratio | None:
+    """Return sum of totals / sum of counts, float64 [buckets] of visitors; None if fewer than two buckets have any.
+
+    The variance is that of the delta method (Deng, Knoblich and Lu 2018, Applying the Delta Method in Metric Analytics,
+    section 3), of buckets in place of visitors: they are as independent, and memory does not grow with the visitors.
+    """
+    there = np.flatnonzero((counts != 0) | (totals != 0))
+    whole, number = float(counts.sum()), len(there)
+    if number < 2 or not whole:
+        return None
+    value = float(totals.sum()) / whole
+    parts = (totals[there] - value * counts[there]) / whole
+    return Ratio(value, float(parts @ parts) * number / (number - 1), number - 1)
+
+
+def difference(one: Ratio, other: Ratio) -> Ratio:
+    """Return one minus the other, of different visitors, as Welch (1947) compares two means."""
+    variance = one.variance + other.variance
+    parts = one.variance**2 / one.freedom + other.variance**2 / other.freedom
+    return Ratio(one.value - other.value, variance, variance**2 / parts if parts else one.freedom + other.freedom)
 
 
 def always_valid(error: float, visitors: float, planned: int, confidence: float) -> float:

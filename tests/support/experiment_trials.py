@@ -30,14 +30,16 @@ def trial(
     days: int = DAYS,
     planned: int = 1000,
     by_events: bool = False,
+    salt: int = 0,
 ) -> ExperimentOutcome:
     """Simulate an experiment of two variants with a seed, and measure it.
 
     lift: relative, of what attracts in variant b. lost: share of the visitors of b who are not tracked. days: those
     that are measured, of DAYS. planned: visitors after which the experiment is to be read. by_events: measure the
-    events of an export, not the sums that follow from the draws, in fifty times as long.
+    events of an export, not the sums that follow from the draws, in fifty times as long. salt: of the split, by which
+    the same visitors are split again.
     """
-    split = Experiment(f"trial {seed}", f"salt {seed}", VARIANTS, (0.5, 0.5))
+    split = Experiment(f"trial {seed}", f"salt {seed}" + f" {salt}" * (salt > 0), VARIANTS, (0.5, 0.5))
     rng = np.random.default_rng([seed, 3])
     lists = [
         List(f"v{number}", "factors", [f"c{item}" for item in rng.permutation(40)[:LENGTH]])
@@ -64,7 +66,7 @@ def trial(
         tally = tally_of_events(lists, events, "ga4", run, variants)
     else:
         tally = _sums(split.name, variants, draws._replace(comes=comes))
-    settings = EvaluationSettings(k=(LENGTH,), resamples=500, seed=seed)
+    settings = EvaluationSettings(k=(LENGTH,), resamples=100, seed=seed)  # of no difference
     return figures.of_tally(tally, (run,), settings, by_exposure=False).experiments[split.name]
 
 

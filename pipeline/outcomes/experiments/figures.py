@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -86,8 +87,12 @@ class _Experiment:
         )
         metrics = {}
         for metric in METRICS:
-            if (drawn := self._drawn(metric, name)) is not None:
-                metrics[metric] = self._estimate(*drawn)
+            figure, above, below = METRICS[metric]
+            sums = self._sums(figure, name)
+            if sums is not None and sums[:, below].any():
+                with np.errstate(invalid="ignore", divide="ignore"):  # a draw may have nobody of a small variant
+                    cell = self._draws.mean(sums[:, above], sums[:, below])
+                metrics[metric] = Estimate(value=cell.value, low=cell.low, high=cell.high)
         return VariantOutcome(
             share=self._shares[name],
             visitors=visitors,
@@ -96,38 +101,30 @@ class _Experiment:
             metrics=metrics,
         )
 
-    def _drawn(self, metric: str, variant: str) -> tuple[float, np.ndarray] | None:
-        """Return a metric and that of each draw; None if nobody has it."""
-        figure, above, below = METRICS[metric]
-        sums = self._sums(figure, variant)
-        if sums is None or not sums[:, below].any():
-            return None
-        with np.errstate(invalid="ignore", divide="ignore"):
-            drawn = (self._draws.draws @ sums[:, above]) / (self._draws.draws @ sums[:, below])
-        return float(sums[:, above].sum() / sums[:, below].sum()), drawn
-
-    def _estimate(self, value: float, draws: np.ndarray) -> Estimate:
-        cell = self._draws.cell(value, np.where(np.isfinite(draws), draws, np.nan))
-        return Estimate(value=cell.value, low=cell.low, high=cell.high)
-
     def _difference(self, metric: str, control: str, variant: str) -> Difference | None:
-        pair = [self._drawn(metric, name) for name in (control, variant)]
+        figure = METRICS[metric][0]
+        pair = [self._ratio(metric, name) for name in (variant, control)]
         if pair[0] is None or pair[1] is None:
             return None
-        (before, before_draws), (value, draws) = pair[0], pair[1]
-        fixed = self._estimate(value - before, draws - before_draws)
-        column = variants.EXPOSED if METRICS[metric][0] == variants.SHOWN else variants.VISITORS
-        visitors = sum(self._total(METRICS[metric][0], name, column) for name in (control, variant))
-        error = float(np.nanstd(draws - before_draws))
+        found = statistics.difference(pair[0], pair[1])
+        low, high = found.interval(self._confidence)
+        column = variants.EXPOSED if figure == variants.SHOWN else variants.VISITORS
+        visitors = sum(self._total(figure, name, column) for name in (control, variant))
+        error = math.sqrt(found.variance)
         width = statistics.always_valid(error, visitors, self._planned, self._confidence)
         return Difference(
-            value=fixed.value,
-            low=fixed.low,
-            high=fixed.high,
-            always_low=value - before - width,
-            always_high=value - before + width,
+            value=found.value,
+            low=low,
+            high=high,
+            always_low=found.value - width,
+            always_high=found.value + width,
             visitors=round(visitors),
         )
+
+    def _ratio(self, metric: str, variant: str) -> statistics.Ratio | None:
+        figure, above, below = METRICS[metric]
+        sums = self._sums(figure, variant)
+        return None if sums is None else statistics.ratio(sums[:, above], sums[:, below])
 
 
 def _shares_in_all(splits: list[dict[str, float]]) -> dict[str, float]:

@@ -51,3 +51,27 @@ def test_an_always_valid_interval_is_narrowest_at_the_plan():
     ratios = [statistics.always_valid(1 / math.sqrt(n), n, 1000, 0.95) * math.sqrt(n) for n in (250, 1000, 4000)]
     assert ratios[1] == min(ratios) and ratios[1] == pytest.approx(3.04, abs=0.02)
     assert statistics.always_valid(0.1, 0, 1000, 0.95) == math.inf
+
+
+def test_a_difference_of_means_is_that_of_welch_and_of_ratios_that_of_the_jackknife():
+    rng = np.random.default_rng(4)
+    one, other = rng.gamma(2.0, size=40), rng.gamma(2.0, size=25)
+    found = statistics.difference(*(statistics.ratio(each, np.ones(len(each))) for each in (one, other)))
+    welch = stats.ttest_ind(one, other, equal_var=False)
+    limits = welch.confidence_interval(0.9)
+    assert found.freedom == pytest.approx(welch.df)
+    assert found.interval(0.9) == pytest.approx((limits.low, limits.high))
+    sizes = rng.integers(1, 5, 300)
+    totals = rng.binomial(sizes, 0.3).astype(float)
+    empty = np.zeros(200)  # buckets without visitors change nothing
+    found = statistics.ratio(np.append(totals, empty), np.append(sizes, empty))
+    without = (totals.sum() - totals) / (sizes.sum() - sizes)
+    assert found.value == pytest.approx(totals.sum() / sizes.sum()) and found.freedom == 299
+    assert found.variance == pytest.approx(299 / 300 * ((without - without.mean()) ** 2).sum(), rel=0.01)
+
+
+def test_too_few_visitors_have_no_interval():
+    assert statistics.ratio(np.array([1.0, 0.0]), np.array([2.0, 0.0])) is None
+    assert statistics.ratio(np.zeros(3), np.zeros(3)) is None
+    same = statistics.ratio(np.ones(3), np.ones(3))
+    assert statistics.difference(same, same).interval(0.95) == (0, 0)
