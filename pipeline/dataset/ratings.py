@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 
 import tensorflow as tf
 
@@ -19,7 +18,7 @@ def rate(amounts: tf.Tensor, median: tf.Tensor, settings: RatingSettings) -> tf.
 
 def weigh(amounts: tf.Tensor, median: tf.Tensor) -> tf.Tensor:
     """Return the weights E float32[n] of entries in the loss: log2(1 + amount / median), so 1 for the median."""
-    return tf.math.log1p(tf.math.divide_no_nan(amounts, median)) / math.log(2)
+    return formulas.weigh(tf.math.divide_no_nan(amounts, median), tf.math)
 
 
 def decay(times_ms: tf.Tensor, last_day: datetime.date, half_life_days: float) -> tf.Tensor:

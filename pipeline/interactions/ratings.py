@@ -1,10 +1,11 @@
-"""Formulas of ratings: of a pair's amount, and of a pair whose amount grew since it was rated.
+"""Formulas of ratings and weights: of a pair's amount, and of a pair whose amount grew since it was rated.
 
 They are the same for NumPy, which the server uses for the views of today, and for the graph that TF-Transform stores.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,17 @@ def rate(amounts: Any, median: Any, settings: RatingSettings, maths: Any = np) -
     if settings.kind == "binary":
         return amounts**0
     return settings.factor * amounts  # linear; ordinal answers are ratings already
+
+
+def weigh(relative: Any, maths: Any = np) -> Any:
+    """Return the weights E in the loss of amounts as parts of the median, float32[n]: log2(1 + amount / median)."""
+    return maths.log1p(relative) / math.log(2)
+
+
+def grown_weights(weights: np.ndarray, relative: np.ndarray) -> np.ndarray:
+    """Return the weights, float32[n], of pairs that had `weights` and grew by amounts as parts of the median."""
+    before = np.expm1(weights.astype(np.float64) * math.log(2))
+    return weigh(np.maximum(before + relative, 0)).astype(np.float32)
 
 
 def grown(ratings: np.ndarray, amounts: np.ndarray, median: float | None, settings: RatingSettings) -> np.ndarray:

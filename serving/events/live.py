@@ -23,13 +23,13 @@ from configs.settings import EventSettings, Settings
 from serving.errors import Refusal
 from serving.events.embedded import EmbeddedStore
 from serving.events.measurement import Reader
+from serving.events.rules import Entry, can_rate
 from serving.events.rules import Rules as EventRules
-from serving.events.rules import can_rate
 from serving.events.stores import Store, StoreDownError, View
 from serving.models.model import Model
 from serving.models.online import Asked
 from serving.models.service import Service
-from serving.models.signatures import Arrays, Call, K
+from serving.models.signatures import FROM_WEIGHTS, HISTORY_WITH_WEIGHTS, Arrays, Call, K
 from serving.rules.limits import NO_RULES, Rules
 
 LOG = logging.getLogger("serving")
@@ -141,9 +141,10 @@ class Live:
             return None
         ids, ratings = np.array([history.items], object), history.ratings[None]
         inputs = {"contentIds": ids.reshape(1, -1), "ratings": ratings, K: np.array(k, np.int32)}
-        outputs = await self._service.ask(
-            model, Call("recommend_from_history", inputs, 1, limits=self._service.limits(rules))
-        )
+        signature = "recommend_from_history"
+        if model.has_tables:
+            signature, inputs = FROM_WEIGHTS, inputs | {"weights": history.weights[None]}
+        outputs = await self._service.ask(model, Call(signature, inputs, 1, limits=self._service.limits(rules)))
         new = int(outputs["known"][0]) - (len(history.items) - history.added)
         if not history.changed and not new:  # the new items are unknown until the next training
             return None
@@ -152,17 +153,21 @@ class Live:
         rule = RULE if answer["rule"] == b"projection" else answer["rule"]
         return answer | {"rule": rule, "liveItems": history.changed + new}
 
-    async def _trained(self, model: Model, visitor: bytes) -> dict[bytes, float]:
-        """Return the items of a visitor in the training, and their ratings."""
-        outputs, most = await self._history(model, visitor, self._service.settings.max_history)
-        if (total := int(outputs["total"][0])) > most:
-            outputs, _ = await self._history(model, visitor, total)
-        count = int(outputs["count"][0])
-        return dict(zip(outputs["contentIds"][0][:count], outputs["ratings"][0][:count].tolist(), strict=True))
+    async def _trained(self, model: Model, visitor: bytes) -> dict[bytes, Entry]:
+        """Return the items of a visitor in the training, with ratings and weights, which are 1 without tables."""
+        if model.has_tables:
+            outputs = await self._history(model, HISTORY_WITH_WEIGHTS, visitor, 1)
+        else:
+            outputs = await self._history(model, "history", visitor, most := self._service.settings.max_history)
+            if (total := int(outputs["total"][0])) > most:
+                outputs = await self._history(model, "history", visitor, total)
+        count, ratings = int(outputs["count"][0]), outputs["ratings"]
+        entries = (values[0][:count].tolist() for values in (ratings, outputs.get("weights", np.ones_like(ratings))))
+        return dict(zip(outputs["contentIds"][0][:count], zip(*entries, strict=True), strict=True))
 
-    async def _history(self, model: Model, visitor: bytes, most: int) -> tuple[Arrays, int]:
+    async def _history(self, model: Model, signature: str, visitor: bytes, most: int) -> Arrays:
         inputs = {"visitorId": np.array([visitor], object), K: np.array(most, np.int32)}
-        return await self._service.ask(model, Call("history", inputs, 1)), most
+        return await self._service.ask(model, Call(signature, inputs, 1))
 
     def _dataset_of(self, model: Model) -> TrainedOn | None:
         """Return what the manifest of a version has about its dataset; None if that does not suffice for ratings."""

@@ -47,11 +47,18 @@ class Counted(NamedTuple):
     left_out: Counter[str]
 
 
+Entry = tuple[float, float]  # the rating and the weight of a pair
+
+
 class History(NamedTuple):
-    """A visitor's items and ratings float32[n], the trained items first; how many of these changed, and of the new."""
+    """A visitor's items, with ratings and weights in the loss float32[n]: the trained items first, then new ones.
+
+    changed: how many of the trained ones changed. added: how many are new.
+    """
 
     items: list[bytes]
     ratings: np.ndarray
+    weights: np.ndarray
     changed: int
     added: int
 
@@ -89,28 +96,26 @@ class Rules:
         views = [View(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
         return Counted(table[VISITOR_ID][0].as_py(), views, left_out)
 
-    def history(self, views: Sequence[View], trained: Mapping[bytes, float], dataset: TrainedOn) -> History:
-        """Return the trained items and ratings of a visitor with what came since.
+    def history(self, views: Sequence[View], trained: Mapping[bytes, Entry], dataset: TrainedOn) -> History:
+        """Return the trained items of a visitor, with ratings and weights, and what came since.
 
         Views up to the last one of the dataset are in it already. A pair of the dataset grows by its new views; where
-        it is not known which are new, the greater of both ratings counts.
+        it is not known which are new, the greater of both counts.
         """
         last_ms = dataset.last_view_ms
         since = [view for view in views if last_ms is None or view.time_ms > last_ms]
         pairs = self._pairs(since)
         is_old = np.array([item in trained for item in pairs[CONTENT_ID].to_pylist()], bool)
         old, new = pairs.filter(pa.array(is_old)), self._bounded(pairs.filter(pa.array(~is_old)))
-        given = np.array([trained[item] for item in old[CONTENT_ID].to_pylist()], np.float32)
+        given = np.array([trained[item] for item in old[CONTENT_ID].to_pylist()], np.float32).reshape(-1, 2)
         amounts = old[AMOUNT].to_numpy()
-        if last_ms is None:
-            grew = np.maximum(given, self._rated(amounts, dataset))
-        else:
-            grew = ratings.grown(given, amounts, dataset.median, dataset.rating)
-        of_old = dict(zip(old[CONTENT_ID].to_pylist(), grew.tolist(), strict=True))
-        of_new = dict(zip(new[CONTENT_ID].to_pylist(), self._rated(new[AMOUNT].to_numpy(), dataset), strict=True))
-        changed = sum(trained[item] != rating for item, rating in of_old.items())
-        whole = {item: rating for item, rating in ({**trained} | of_old).items() if rating > 0} | of_new
-        return History(list(whole), np.array(list(whole.values()), np.float32), changed, len(of_new))
+        grew = np.maximum(given, _entries(amounts, dataset)) if last_ms is None else _grown(given, amounts, dataset)
+        of_old = dict(zip(old[CONTENT_ID].to_pylist(), map(tuple, grew.tolist()), strict=True))
+        of_new = dict(zip(new[CONTENT_ID].to_pylist(), _entries(new[AMOUNT].to_numpy(), dataset), strict=True))
+        changed = sum(trained[item] != entry for item, entry in of_old.items())
+        whole = {item: entry for item, entry in ({**trained} | of_old).items() if entry[0] > 0} | of_new
+        entries = np.array(list(whole.values()), np.float32).reshape(-1, 2)
+        return History(list(whole), entries[:, 0], entries[:, 1], changed, len(of_new))
 
     def _pairs(self, views: Sequence[View]) -> pa.Table:
         """Return one row per item, ordered by item, as pipeline.interactions.sessions has it; none of a bot."""
@@ -129,8 +134,24 @@ class Rules:
             return sessions.above_zero(pairs)[0]
         return sessions.bound_dwell(pairs, self.source.min_dwell_ms, self.source.max_dwell_ms, self._keeps_views)[0]
 
-    def _rated(self, amounts: np.ndarray, dataset: TrainedOn) -> np.ndarray:
-        return ratings.rate(amounts, dataset.median, dataset.rating).astype(np.float32)
+
+def _entries(amounts: np.ndarray, dataset: TrainedOn) -> np.ndarray:
+    """Return the ratings and weights of amounts, float32[n, 2]; the weights are 1 in a dataset without."""
+    rated = ratings.rate(amounts, dataset.median, dataset.rating)
+    weights = ratings.weigh(amounts / dataset.median) if _weighs(dataset) else np.ones(len(amounts))
+    return np.stack([rated, weights], axis=1).astype(np.float32)
+
+
+def _grown(given: np.ndarray, amounts: np.ndarray, dataset: TrainedOn) -> np.ndarray:
+    """Return the ratings and weights float32[n, 2] of pairs that had `given` and grew by amounts."""
+    rated, weights = ratings.grown(given[:, 0], amounts, dataset.median, dataset.rating), given[:, 1]
+    if _weighs(dataset):
+        weights = ratings.grown_weights(weights, amounts / dataset.median)
+    return np.stack([rated, weights], axis=1)
+
+
+def _weighs(dataset: TrainedOn) -> bool:
+    return dataset.rating.weight == "log" and bool(dataset.median)
 
 
 def can_rate(dataset: TrainedOn) -> bool:

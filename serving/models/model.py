@@ -89,7 +89,7 @@ class Model:
         """Return bool [n], which items the limits allow in an answer."""
         return self._backend.may_be(ids, self.added, Limited(limits, self._category_of))
 
-    @property
+    @cached_property
     def has_tables(self) -> bool:
         """True if the version can answer under limits."""
         return Tables.are_in(self.path)

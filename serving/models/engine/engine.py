@@ -21,7 +21,14 @@ from serving.models.engine.content import Content, rows_of
 from serving.models.engine.lists import Counts, NewRows, answer
 from serving.models.engine.recommendations import Alike, By, Visitors, in_segments, recommended, rows_like, similar
 from serving.models.engine.selection import ALL, Selector
-from serving.models.signatures import DEFAULT_SIGNATURE, WITH_ITEMS, Arrays, WithItems
+from serving.models.signatures import (
+    DEFAULT_SIGNATURE,
+    FROM_WEIGHTS,
+    HISTORY_WITH_WEIGHTS,
+    WITH_ITEMS,
+    Arrays,
+    WithItems,
+)
 from serving.rules.limits import LIMITED, Limited
 
 
@@ -53,6 +60,8 @@ class Engine:
             "similar_visitors_dot": lambda inputs, by: self._similar_visitors(inputs, by_cosine=False),
             "explanation": self._explanation,
             "history": self._history,
+            HISTORY_WITH_WEIGHTS: self._history_with_weights,
+            FROM_WEIGHTS: self._recommend_from_history,
         }
 
     def run(
@@ -93,7 +102,8 @@ class Engine:
         return recommended(self._content, visitors, inputs["k"], by)
 
     def _recommend_from_history(self, inputs: Arrays, by: By) -> Arrays:
-        return self._for_histories(inputs["contentIds"], inputs["ratings"], inputs["k"], by)
+        weights = inputs.get("weights")  # of FROM_WEIGHTS
+        return self._for_histories(inputs["contentIds"], inputs["ratings"], inputs["k"], by, weights=weights)
 
     def _recommend_from_attributes(self, inputs: Arrays, by: By) -> Arrays:
         asked = self._attributes.of_visitors(inputs)
@@ -112,13 +122,16 @@ class Engine:
         by: By,
         own: np.ndarray | None = None,
         described: Any = False,
+        *,
+        weights: np.ndarray | None = None,
     ) -> Arrays:
         """Return the best items for visitors without a row in the dataset, from their ratings.
 
         own: float32 [b, d], their factors from attributes; described: whether these are known, bool [b].
+        weights: float32 [b, n], of the ratings in the loss; 1 if they are not given.
         """
         content, indices = self._content, self._history_of(names, ratings)
-        history = _as_rows(indices, ratings)
+        history = _as_rows(indices, ratings, weights)
         size = len(history)
         factors = np.zeros((size, content.items.rows.shape[1]), np.float32) if own is None else own.copy()
         rules = self._rules(np.zeros(size, bool), history, described)
@@ -238,6 +251,19 @@ class Engine:
         fields["ratings"] = fields.pop("scores")
         return fields | {"total": history.lengths.astype(np.int32)}
 
+    def _history_with_weights(self, inputs: Arrays, by: By) -> Arrays:
+        """Return whole histories, and the weights of their entries in the loss; k is not a limit."""
+        content = self._content
+        history = rows_of(content.histories, content.visitor_ids.indices(inputs["visitorId"]))
+        columns = np.arange(max(1, int(history.lengths.max(initial=0))))
+        given = columns < history.lengths[:, None]
+        indices, ratings, weights = (np.full(given.shape, blank) for blank in (NONE, np.float32(0), np.float32(0)))
+        indices[given], ratings[given], weights[given] = history.indices, history.values, history.entry_weights
+        return {
+            "contentIds": content.item_ids.ids(indices), "ratings": ratings, "weights": weights,
+            "count": history.lengths.astype(np.int32),
+        }  # fmt: skip
+
     @staticmethod
     def _best_of_each(history: SparseRows, k: np.ndarray) -> Best:
         """Return empty lists, as long as the longest history allows, of one entry at least."""
@@ -251,11 +277,12 @@ def _set(best: Best, row: int, chosen: Best) -> None:
     best.indices[row, :count], best.scores[row, :count] = chosen.indices[0], chosen.scores[0]
 
 
-def _as_rows(indices: np.ndarray, values: np.ndarray) -> SparseRows:
+def _as_rows(indices: np.ndarray, values: np.ndarray, weights: np.ndarray | None = None) -> SparseRows:
     """Return padded rows int64 [b, n], with -1 for no entry, as sparse rows, ascending."""
     order = np.argsort(indices, axis=1, kind="stable")
-    indices, values = (np.take_along_axis(table, order, 1) for table in (indices, values))
+    indices = np.take_along_axis(indices, order, 1)
     given = indices >= 0
     indptr = np.append(0, np.cumsum(given.sum(1)))
-    columns = indices[given].astype(np.int32), values[given].astype(np.float32)
-    return SparseRows(np.arange(len(indices)), indptr, *columns)
+    tables = (values,) if weights is None else (values, weights)
+    columns = (np.take_along_axis(table, order, 1)[given].astype(np.float32) for table in tables)
+    return SparseRows(np.arange(len(indices)), indptr, indices[given].astype(np.int32), *columns)

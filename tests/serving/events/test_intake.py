@@ -27,7 +27,7 @@ class FakeModel:
     """A version by its number and its directory."""
 
     def __init__(self, path: str):
-        self.number, self.path = 1, path
+        self.number, self.path, self.has_tables = 1, path, False
 
 
 class FakeService:

@@ -7,10 +7,12 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 
 from artifacts.manifests import TrainedOn
 from configs.errors import UserError
 from configs.settings import RatingSettings, Settings, SourceSettings
+from pipeline.dataset import ratings as graph
 from pipeline.interactions import ratings
 from pipeline.sources.select import source_of
 from serving.events.measurement import Reader
@@ -117,7 +119,7 @@ def test_a_pair_that_grew_has_the_rating_of_its_whole_amount(kind):
 def test_the_history_is_that_of_the_training_and_what_came_since():
     rules, _ = rules_of({"preset": "ga4_shop"})
     dataset = TrainedOn(root="", fingerprint="", rating=RatingSettings(kind="linear"), last_view_ms=1000)
-    trained = {b"tea": 2.0, b"cup": 1.0, b"pot": 3.0}
+    trained = {b"tea": (2.0, 1.0), b"cup": (1.0, 1.0), b"pot": (3.0, 1.0)}
     views = [View(b"tea", 4.0, 1001, 1), View(b"tea", 1.0, 1000, 2), View(b"new", 1.0, 1002, 3)]
     views += [View(b"new", 10.0, 1003, 4), View(b"pot", -3.0, 1004, 5), View(b"gone", -1.0, 1005, 6)]
     history = rules.history(views, trained, dataset)
@@ -126,6 +128,31 @@ def test_the_history_is_that_of_the_training_and_what_came_since():
     assert (history.changed, history.added) == (2, 1)
     undated = rules.history(views, trained, dataset.model_copy(update={"last_view_ms": None}))
     assert dict(zip(undated.items, undated.ratings.tolist(), strict=True))[b"tea"] == 5.0, "the greater of both"
+
+
+def test_weights_are_those_of_a_dataset_of_the_whole_amounts():
+    """The ratings and weights of amounts of training, and of what came since, by the graph of TF-Transform."""
+    rules, _ = rules_of({"preset": "ga4_shop"})
+    rating, median = RatingSettings(weight="log"), 4.0
+    dataset = TrainedOn(root="", fingerprint="", rating=rating, median=median, last_view_ms=1000)
+    before = {b"tea": 11.0, b"cup": 1.0, b"pot": 4.0}
+    after = before | {b"tea": 21.0, b"cup": 2.0, b"new": 14.0}
+
+    def entries(amounts: dict) -> dict:
+        values = tf.constant(list(amounts.values()))
+        rated, weights = graph.rate(values, tf.constant(median), rating), graph.weigh(values, tf.constant(median))
+        return dict(zip(amounts, zip(rated.numpy().tolist(), weights.numpy().tolist(), strict=True), strict=True))
+
+    views = [View(b"tea", 10.0, 1001, 1), View(b"cup", 1.0, 1001, 2), View(b"new", 4.0, 1, 4)]
+    views += [View(b"new", amount, 1002 + number, 5) for number, amount in enumerate((4.0, 10.0))]
+    history = rules.history(views, entries(before), dataset)
+    columns = history.items, history.ratings.tolist(), history.weights.tolist()
+    found = {item: (rating, weight) for item, rating, weight in zip(*columns, strict=True)}
+    assert found.keys() == after.keys() and (history.changed, history.added) == (2, 1)
+    for item, entry in entries(after).items():
+        assert found[item] == pytest.approx(entry, rel=1e-6)
+    rules_without = rules.history(views, entries(before), dataset.model_copy(update={"rating": RatingSettings()}))
+    assert rules_without.weights[-1] == 1
 
 
 @pytest.mark.parametrize(
