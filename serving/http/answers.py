@@ -16,7 +16,7 @@ from serving.models.online import PROPENSITY, VARIANT
 from serving.models.service import Service
 from serving.models.signatures import K
 from serving.rules import parameters
-from serving.rules.limits import LEFT_OUT, LIMITED, NO_RULES, Rules
+from serving.rules.limits import LEFT_OUT, LIMITED, NO_RULES, Limits, Rules
 
 DEFAULT_K = 10
 LIVE_ITEMS, VERSION, _RECOMMEND, _RULES = "liveItems", "version", "recommend", "rules"
@@ -103,8 +103,8 @@ class Address(NamedTuple):
         named = None if version is None else await service.version(version)
         outputs, model = await self._ask(service, query.k(), ids, asked, named)
         fields = {name: outputs[name] for name in (*self.fields, LIVE_ITEMS, VARIANT, LEFT_OUT) if name in outputs}
-        if self.is_limited and (limits := service.limits(asked)):
-            fields[_RULES] = parameters.stated(limits)
+        if self.is_limited and (stated := parameters.stated(Limits(asked, *service.lists.ids))):
+            fields[_RULES] = stated
         return {**ids, **fields, "modelVersion": model.number, self.name: self._list(model.known_of, outputs)}
 
     @property

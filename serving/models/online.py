@@ -176,6 +176,8 @@ class Online:
         if share and self.is_holdout(variant):
             answer = answer | {PROPENSITY: np.ones(len(answer[_ITEMS]))}
         elif share:
+            if rules.max_per_category:
+                raise Refusal(422, "maxPerCategory: explored slots leave it aside; give explore=false, too")
             had = [] if rules.include_seen else [*await _history(ask, model, visitor), *also]
             answer = explored(answer, self._pool(model, rules), had, self._exploration, visitor, _today())
         return answer | ({VARIANT: variant} if self._experiment and (rules.variant or not self._promoted) else {})

@@ -27,7 +27,7 @@ from serving.models.model import Model
 from serving.models.online import Online
 from serving.models.registry import Registry
 from serving.models.signatures import Arrays, Call, K
-from serving.rules.limits import NO_LIMITS, NO_RULES, Limits, Rules
+from serving.rules.limits import NO_RULES, Limits, Rules
 from serving.rules.lists import Lists
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class Service:
     def limits(self, rules: Rules = NO_RULES) -> Limits | None:
         """Return the rules of a request with the lists of the settings; None if nothing limits its items."""
         limits = Limits(rules, *self.lists.ids)
-        return None if limits == NO_LIMITS else limits
+        return limits if limits.are_of_items else None
 
     async def version(self, number: int) -> Model:
         """Return the version that a request names; raise Refusal if this server does not have it."""

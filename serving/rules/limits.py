@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 LIMITED = ("recommend", "serving_default", "similar_items")  # the signatures that return items begin with one of them
@@ -39,8 +39,10 @@ class Limits:
     allow: frozenset[bytes] | None = None
     block: frozenset[bytes] = frozenset()
 
-
-NO_LIMITS = Limits()
+    @property
+    def are_of_items(self) -> bool:
+        """True if some limit the items; others choose the version, or what is explored."""
+        return replace(self, rules=replace(self.rules, explore=True, variant=None)) != Limits()
 
 
 class Limited(NamedTuple):

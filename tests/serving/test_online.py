@@ -95,10 +95,31 @@ def test_each_visitor_has_the_own_version_and_the_list_of_batch_prediction(world
                 assert [name for name, _ in found] == [name for name in popular if name not in had][:K]
                 assert answer["rule"] == "popularity" and {share for _, share in found} == {1.0}
         assert explored > 20
+        _check_options(client, world, next(name for name in visitors if split.variant_of(name.encode()) == "new"))
         assert client.get("/openapi.json").is_success
         promoted.end(made.experiment, "old")
         wait(lambda: "variant" not in ask(visitors[0]))
         assert {ask(visitor)["modelVersion"] for visitor in visitors} == {1}
+
+
+def _check_options(client, world, visitor: str) -> None:
+    """Check requests that name a variant, or let nothing be explored."""
+
+    def ask(status: int = 200, **options) -> dict:
+        answer = client.get("/recommendations", params={"visitorId": visitor, "k": K} | options)
+        assert answer.status_code == status
+        return answer.json()
+
+    forced = ask(variant="old")
+    assert (forced["variant"], forced["modelVersion"], forced["rules"]) == ("old", 1, {"variant": "old"})
+    assert ask(variant="holdout")["rule"] == "popularity"
+    assert "no variant of this name" in ask(422, variant="unknown")["error"]
+    assert "give explore=false, too" in ask(422, maxPerCategory=1)["error"]
+    plain = ask(explore="false")["recommendations"]
+    listed = texts(world.expected("recommend", visitorId=[visitor.encode()], k=K)["contentIds"][0])
+    assert texts([entry["contentId"] for entry in plain]) == listed and "propensity" not in plain[0]
+    kinds = [entry.get("category") for entry in ask(explore="false", maxPerCategory=1)["recommendations"]]
+    assert len(kinds) == K and max(map(kinds.count, set(kinds) - {None})) == 1
 
 
 def test_a_version_that_is_not_there_is_logged_once_and_counts_for_no_variant(directory, caplog):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +20,15 @@ from pipeline.prediction import plan, visitors
 from pipeline.prediction.items import Items
 from serving import publish
 from serving.models.engine.engine import Engine
+from serving.models.online import Online
+from serving.models.service import Service
 from serving.rules.limits import Limited, Limits, Rules
 from tests.support import served
 from tests.support.exports import PLAIN_RUNNER, SHARED, needs_shared, settings
 from trainer.job import training_job
 
 K, ASKED = 10, 1000
+NO_LISTS = {"allow": None, "block": frozenset()}
 TRAINING = {"embedding_dimension": 16, "max_sweeps": 7, "solver": "cholesky", "regularization_coeff": 0.5}
 
 
@@ -42,9 +47,13 @@ class World:
 
     def predict(self, kind: str, **options) -> dict[str, dict]:
         """Return the answers, by who was asked."""
-        out = self.root / f"{kind}-{len(options)}"
-        prediction = {"kind": kind, "top_k": K, "formats": ["jsonl"]} | options
-        batch_predict.predict(Settings.model_validate(self.tree | {"prediction": prediction}), [], True, str(out))
+        return self.predicted(f"{kind}-{len(options)}", {"kind": kind} | options)
+
+    def predicted(self, name: str, options: dict, **sections) -> dict[str, dict]:
+        """Return the answers under options of the section prediction, and other sections."""
+        out = self.root / name
+        tree = self.tree | sections | {"prediction": {"top_k": K, "formats": ["jsonl"]} | options}
+        batch_predict.predict(Settings.model_validate(tree), [], True, str(out))
         lines = [json.loads(line) for path in sorted(out.glob("*.jsonl")) for line in path.read_text().splitlines()]
         return {next(iter(line.values())): line for line in lines}
 
@@ -94,19 +103,69 @@ def test_recommendations_are_the_same_by_every_rule(world):
             assert answer["rule"] == line["rule"]
 
 
-def test_lists_are_the_same_under_all_options(world, tmp_path):
+DIVERSE = {"mmr_lambda": 0.7, "mmr_candidates": 30}
+OPTIONS = {  # of batch prediction; each option is among them with and without others
+    "block, score, age, MMR": {"block": "", "min_score": 0.01, "max_age_days": 2.97, **DIVERSE},
+    "allow, cap, seen": {"allow": "", "max_per_category": 2, "include_seen": True},
+    "all": {"allow": "", "block": "", "max_per_category": 3, "max_age_days": 6, "min_score": 0.0, **DIVERSE},
+}
+
+
+def category_of(item: bytes) -> str:
+    return f"Shelf {zlib.crc32(item) % 5}" if zlib.crc32(item) % 7 else ""
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_lists_are_the_same_under_the_options(world, tmp_path, name):
     """Those of batch prediction and of the server's engine."""
+    ids = Vocabulary.read(Dataset(str(world.root / "dataset")).vocab_items).ids
+    listed = {"allow": frozenset(ids[::2] + ids[1::4]), "block": frozenset(ids[::7])}
+    for part, some in listed.items():
+        (tmp_path / part).write_bytes(b"\n".join(some) + b"\n")
+    rows = [b'"%s",,%s' % (item.replace(b'"', b'""'), category_of(item).encode()) for item in ids]
+    (tmp_path / "catalogue.csv").write_bytes(b"\n".join([b"contentId,title,category", *rows]) + b"\n")
+    options = OPTIONS[name]
+    files = {part: str(tmp_path / part) for part in listed if part in options}
+    lines = world.predicted(name, options | files, catalogue=str(tmp_path / "catalogue.csv"))
+    lines = list(lines.values())[:ASKED]
+    asked = {key: value for key, value in options.items() if key not in listed}
+    rules = Rules(**({"candidates": asked.pop("mmr_candidates")} if "mmr_candidates" in asked else {}), **asked)
+    limits = Limits(rules, *(listed[part] if part in options else empty for part, empty in NO_LISTS.items()))
+    inputs = {"visitorId": np.array([line["visitorId"].encode() for line in lines], object), "k": np.array(K)}
     engine = Engine(str(world.root / "model" / "saved_model"))
-    block = frozenset(Vocabulary.read(Dataset(str(world.root / "dataset")).vocab_items).ids[::7])
-    (tmp_path / "block").write_bytes(b"\n".join(block) + b"\n")
-    options = {"min_score": 0.01, "max_age_days": 2.97, "mmr_lambda": 0.7, "mmr_candidates": 30}
-    for seen in (False, True):
-        lines = world.predict("recommendations", block=str(tmp_path / "block"), include_seen=seen, **options)
-        lines = list(lines.values())[:ASKED]
-        rules = Rules(include_seen=seen, min_score=0.01, max_age_days=2.97, mmr_lambda=0.7, candidates=30)
-        inputs = {"visitorId": np.array([line["visitorId"].encode() for line in lines], object), "k": np.array(K)}
-        found = engine.run("recommend", inputs, None, Limited(Limits(rules, None, block), lambda item: ""))
-        same(lines, "visitorId", found, "contentIds", "recommendations", "contentId")
+    found = engine.run("recommend", inputs, None, Limited(limits, category_of))
+    same(lines, "visitorId", found, "contentIds", "recommendations", "contentId")
+
+
+@pytest.mark.parametrize("world", ["sample"], indirect=True)
+def test_variants_and_explored_slots_are_the_same(world):
+    """Those of batch prediction and of the server's answers to single visitors."""
+    sections = {
+        "experiment": {
+            "name": "parity",
+            "promoted": str(world.root / "promoted.json"),
+            "variants": {"new": {"share": 0.7}, "holdout": {"share": 0.3, "model": "none"}},
+        },
+        "exploration": {"share": 0.3, "items": 0.5, "seed": 4},
+    }
+    lines = list(world.predicted("variants", {"kind": "recommendations"}, **sections).values())[:ASKED]
+    publish.publish(str(world.root / "model"), str(world.root / "of-variants"), "wals")
+    tree = served.settings(world.root / "of-variants").model_dump(exclude_unset=True)
+    settings = Settings.model_validate(tree | sections)
+    service = Service(settings.serving)
+    service.online = Online(settings, service.registry, service.prepare_version, service.limits)
+
+    async def answers() -> list[dict]:
+        async with service.running():
+            await asyncio.to_thread(served.wait, lambda: service.registry.current)
+            return [(await service.ask_one("recommend", K, visitorId=line["visitorId"].encode()))[0] for line in lines]
+
+    assert {line["variant"] for line in lines} == {"new", "holdout"} and len(lines) == ASKED
+    for line, answer in zip(lines, asyncio.run(answers()), strict=True):
+        assert (answer["variant"], answer["rule"].decode()) == (line["variant"], line["rule"])
+        entries = [(entry["contentId"], entry["propensity"]) for entry in line["recommendations"]]
+        names = [name.decode() for name in answer["contentIds"]]
+        assert list(zip(names, answer["propensity"], strict=True)) == entries, line["visitorId"]
 
 
 def test_unknown_visitors_get_the_same(world, tmp_path):

@@ -50,25 +50,26 @@ class Service:
 
 
 @pytest.fixture
-def engine(served_model):
-    """The tables of the model; the amounts of its pairs, so that ratings and weights go together."""
+def world(served_model) -> tuple[Engine, np.ndarray]:
+    """The tables of the model, and the amounts of its pairs, so that ratings and weights go together."""
     made = Engine(str(served_model / "model" / "saved_model"))
     histories = made._content.histories
-    made.amounts = np.random.default_rng(1).integers(1, 30, histories.entries).astype("d")
-    values, weights = (part.astype("f") for part in rated(made.amounts))
+    amounts = np.random.default_rng(1).integers(1, 30, histories.entries).astype("d")
+    values, weights = (part.astype("f") for part in rated(amounts))
     made._content.histories = replace(histories, values=values, weights=weights)
-    return made
+    return made, amounts
 
 
 @pytest.mark.parametrize("number", [0, 5, 7])
-def test_events_count_by_their_signals_as_in_a_training_of_the_same_pairs(engine, number, tmp_path):
+def test_events_count_by_their_signals_as_in_a_training_of_the_same_pairs(world, number, tmp_path):
+    engine, trained = world
     content = engine._content
     items, lengths = content.items.rows, content.histories.lengths.copy()
     lengths[: len(ODD)] = 0
     row, ids = np.argsort(-lengths, kind="stable")[number * 10], content.item_ids.ids(np.arange(len(items)))
     has = slice(*content.histories.indptr[row : row + 2])
     amounts = np.zeros(len(items))
-    amounts[content.histories.indices[has]] = engine.amounts[has]
+    amounts[content.histories.indices[has]] = trained[has]
     visitor = content.visitor_ids.ids(np.array([row]))[0]
     free = [item for item in range(len(ODD), len(items)) if not amounts[item]][:2]
     own = content.histories.indices[has][-1:].tolist()
