@@ -154,3 +154,32 @@ def _product(left, right):
     for d in range(len(left)):
         total += np.float64(left[d]) * np.float64(right[d])
     return total
+
+
+@numba.njit(**STRICT)
+def intra_list_similarity(lists, ks, items, norms):
+    """Return the mean cosine of the pairs among the first K items of each list, float64 [b, ks]; 0 without a pair.
+
+    This is the intra-list similarity of Ziegler et al. 2005. With n unit vectors whose sum is s it is
+    (|s|^2 - n) / (n (n - 1)), so a list of k takes k steps and not k^2. An item without factors has the cosine 0 with
+    every other.
+
+    Args:
+        lists: int [b, k], -1 after the last item. ks: int64 [ks], ascending.
+        items: float32 [m, d]. norms: float64 [m], the lengths of their rows, 1 for zeros (`ranking.similarity.norms`).
+    """
+    means, total = np.zeros((len(lists), len(ks))), np.empty(items.shape[1])
+    for row in range(len(lists)):
+        total[:] = 0
+        size, squares, place = 0, 0.0, 0
+        for column in range(len(ks)):
+            while place < min(ks[column], lists.shape[1]) and lists[row, place] >= 0:
+                item = lists[row, place]
+                for d in range(len(total)):
+                    unit = np.float64(items[item, d]) / norms[item]
+                    total[d] += unit
+                    squares += unit * unit
+                size, place = size + 1, place + 1
+            if size > 1:
+                means[row, column] = ((total * total).sum() - squares) / (size * (size - 1))
+    return means

@@ -55,8 +55,8 @@ def flags_of(name: str, folder: Path) -> list[str]:
     return [flag.replace("rating_column", "duration_column") for flag in DATA[name](folder)]
 
 
-def evaluation(name: str) -> dict[str, Any]:
-    """Return the evaluation of a data set."""
+def evaluation(name: str, *flags: str) -> dict[str, Any]:
+    """Return the evaluation of a data set; flags: more of them for wals evaluate."""
     data = name.removesuffix(WITH_TERM)
     folder = machine.output() / "segments" / "".join(letter if letter.isalnum() else "_" for letter in data)
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def evaluation(name: str) -> dict[str, Any]:
     if not model.exists():
         more = ["--set", "neighbourhood.gamma=auto"] if name.endswith(WITH_TERM) else []
         run("trainer.task", *paths, f"--model_dir={model}", *more)
-    run("trainer.evaluate", *paths, f"--model_dir={model}", f"--output_json={figures}")
+    run("trainer.evaluate", *paths, f"--model_dir={model}", f"--output_json={figures}", *flags)
     return json.loads(figures.read_text())
 
 

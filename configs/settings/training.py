@@ -152,6 +152,10 @@ class EvaluationSettings(Section):
     new_visitors: float = Field(0.0, ge=0, lt=1)
     """Share of the visitors to hide from a second training, who are then answered by their attributes: measures what
     these are worth next to popularity, if the dataset has features of visitors; 0 does not measure it."""
+    mmr_lambda: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
+    """Values of prediction.mmr_lambda to measure, e.g. [0.9, 0.7]: what diversity costs."""
+    mmr_candidates: int = Field(100, ge=1, le=1000)
+    """Number of items from which MMR chooses a list, as prediction.mmr_candidates."""
     resamples: int = Field(1000, ge=100, le=100_000)
     """Bootstrap samples from which the intervals are computed."""
     confidence: float = Field(0.95, gt=0.5, lt=1)

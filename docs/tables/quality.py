@@ -93,6 +93,16 @@ def _groups(lines: list[str]) -> str:
     return "; ".join(f"{line.split(': ')[0]}: {line.split(': ')[1].split(' is better')[0]}" for line in lines)
 
 
+def diversity() -> str:
+    """Return what lists by MMR lose and gain, by data set and lambda."""
+    names = ("recall", "ndcg", "ils", "coverage")
+    rows = (
+        (row["data"], row["lambda"], *(f"{row[name]['value']:.4f}" for name in names))
+        for row in results("diversity")["rows"]
+    )
+    return table(("data", "lambda", "recall@20", "NDCG@20", "intra-list similarity", "coverage"), rows)
+
+
 def minimal() -> str:
     """Return a config with a source and an input alone next to the settings that the configs repeated."""
     rows = []

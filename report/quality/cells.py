@@ -44,7 +44,7 @@ def row(metric: str, systems: Systems) -> Row:
     """Return the values of a metric for each system."""
     cells = [interval(values[metric]) if values.get(metric) else None for values in systems.values()]
     values = [cell.value for cell in cells if cell]
-    best = min(values) if metric.lower().startswith(("rmse", "gini")) else max(values)
+    best = min(values) if metric.lower().startswith(("rmse", "gini", "ils")) else max(values)
     return Row(metric, cells, best if len(values) > 1 else None)
 
 

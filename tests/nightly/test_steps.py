@@ -76,7 +76,7 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
     ("outcome", "evaluate"): """
         evaluation.k evaluation.headline evaluation.baselines evaluation.neighbours evaluation.resamples
         evaluation.confidence evaluation.seed evaluation.new_items evaluation.new_items_days
-        evaluation.new_visitors
+        evaluation.new_visitors evaluation.mmr_lambda evaluation.mmr_candidates
     """,
     ("predict",): """
         prediction.kind prediction.top_k prediction.include_seen prediction.factors prediction.metric

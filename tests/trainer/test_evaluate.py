@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from artifacts.paths import Dataset
 from artifacts.sparse_rows import SparseRows
 from configs import cli
 from configs.settings import EvaluationSettings, TrainingSettings
+from tests.ranking.test_diversity import mmr_plainly
 from tests.support import quick_export, ranx_metrics
 from tests.support.datasets import write_dataset, write_items
 from trainer import evaluate as command
@@ -60,7 +62,7 @@ def world(tmp_path_factory):
 
 
 def factors(root, name="model"):
-    return (factor_tables.read_table(str(root / name / "factors" / f"{side}_factors")) for side in ("user", "item"))
+    return [factor_tables.read_table(str(root / name / "factors" / f"{side}_factors")) for side in ("user", "item")]
 
 
 def dense_scores(world):
@@ -86,13 +88,13 @@ def dense_scores(world):
 @pytest.fixture(scope="module")
 def found(world):
     root = world[0]
-    settings = EvaluationSettings(k=KS, neighbours=7, resamples=400)
+    settings = EvaluationSettings(k=KS, neighbours=7, resamples=400, mmr_lambda=(0.2, 0.7), mmr_candidates=15)
     return evaluation.evaluate(str(root / "dataset"), str(root / "model"), settings, str(root / "other"))
 
 
 def test_metrics_are_those_of_ranx(world, found):
     """All systems, all K, to 1e-9: lists by plain sorting, metrics by the library."""
-    _, train, truth, _ = world
+    root, train, truth, _ = world
     who = np.flatnonzero(truth.sum(1))
     relevant = {str(u): {str(i): 1 for i in np.flatnonzero(truth[u])} for u in who}
     assert found.users == len(who) and found.pairs == np.count_nonzero(truth)
@@ -117,6 +119,33 @@ def test_metrics_are_those_of_ranx(world, found):
             assert found.cells[name][f"coverage@{k}"].value == len(set(given)) / ITEMS
             spread = np.abs(counts[:, None] - counts).sum() / (2 * ITEMS**2 * counts.mean())  # the definition
             assert found.cells[name][f"gini@{k}"].value == pytest.approx(spread)
+            alike = np.mean([mean_cosine(factors(root)[1], lists[user][:k]) for user in who])
+            assert found.cells[name][f"ils@{k}"].value == pytest.approx(alike, abs=1e-12)
+
+
+def mean_cosine(table, items) -> float:
+    """Return the mean over all pairs of items of the cosine of their rows; 0 without a pair."""
+    pairs = list(combinations(table[items].astype("d"), 2))
+    return float(np.mean([a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in pairs])) if pairs else 0.0
+
+
+def test_lists_by_mmr_are_measured_as_those_by_score(world, found):
+    root, train, truth, _ = world
+    scores, table = dense_scores(world)[baselines.WALS].astype("f"), factors(root)[1]
+    who = np.flatnonzero(truth.sum(1))
+    assert list(found.diversity) == ["0.7", "0.2"] and found.as_json()["diversity"]["0.7"]["ils@10"]
+    for weight, cells in found.diversity.items():
+        alike, recalls = [], []
+        for user in who:
+            order = np.lexsort((np.arange(ITEMS), -scores[user]))
+            best = np.array([item for item in order if train[user, item] == 0][:15])
+            chosen = mmr_plainly(best, scores[user, best], table, float(weight), 10)
+            alike.append(mean_cosine(table, chosen))
+            recalls.append(np.count_nonzero(truth[user, chosen]) / np.count_nonzero(truth[user]))
+        assert cells["ils@10"].value == pytest.approx(np.mean(alike), abs=1e-9)
+        assert cells["recall@10"].value == pytest.approx(np.mean(recalls), abs=1e-9)
+    similarities = [cells["ils@10"].value for cells in (found.cells[baselines.WALS], *found.diversity.values())]
+    assert similarities == sorted(similarities, reverse=True)
 
 
 def test_training_measures_as_evaluation_does(world, found):

@@ -47,7 +47,7 @@ def cells(*names: str, sign: float = 1) -> dict[str, Cell]:
 
 def evaluation() -> Evaluation:
     """Return one of four systems and another model, with groups of long names."""
-    names = [f"{metric}@{k}" for metric in (*USER_METRICS, "novelty", "coverage", "gini") for k in (5, 10, 100)]
+    names = [f"{metric}@{k}" for metric in (*USER_METRICS, "novelty", "ils", "coverage", "gini") for k in (5, 10, 100)]
     others = [baselines.POPULAR, baselines.RECENT, baselines.KNN, AGAINST]
     groups = [
         kind + group for kind in (HAVE, HELD_OUT) for group in ("the most popular third", "category " + "Wu" * 20)

@@ -73,8 +73,12 @@ class Factors(System):
         return self._rows[np.searchsorted(self._keys, keys)]
 
     def top(self, keys: np.ndarray, seen: SparseRows, k: int) -> np.ndarray:
+        return self.best(keys, seen, k).indices
+
+    def best(self, keys: np.ndarray, seen: SparseRows, k: int) -> Best:
+        """Return the best k with their scores; see `top`."""
         term = Term(self._neighbourhood, seen) if self._neighbourhood else None
-        return top_k(self.rows(keys), self.items, seen.left_out(), k, term=term).indices
+        return top_k(self.rows(keys), self.items, seen.left_out(), k, term=term)
 
 
 class Popular(System):

@@ -14,8 +14,10 @@ from trainer.evaluation.baselines import RECENT, WALS
 from trainer.evaluation.evaluation import ByGroup, Evaluation
 from trainer.evaluation.gate import Rule
 from trainer.evaluation.intervals import Cell
+from trainer.evaluation.metrics import ILS, LESS_IS_MORE
 from trainer.evaluation.segments import AGED, HAVE, HELD_OUT
 
+DIVERSITY = ("recall", "ndcg", ILS, "coverage")  # what a list gains and loses
 _SHORT = {RECENT: "time-decayed"}
 _KINDS = (HAVE, HELD_OUT, AGED, "")  # how the names of groups begin
 
@@ -32,6 +34,7 @@ def show(evaluation: Evaluation, rules: Sequence[Rule]) -> None:
     display = _Display(evaluation)
     display.about()
     display.metrics()
+    display.diversity()
     display.by_group("items that a visitor has", evaluation.by_activity, "")
     display.by_group("what visitors have most of", evaluation.by_segment, HAVE)
     display.by_group("what is held out", evaluation.by_segment, HELD_OUT)
@@ -84,9 +87,21 @@ class _Display:
         for metric in _metrics(self._evaluation):
             cells = {name: cells.get(metric) for name, cells in self._evaluation.cells.items()}
             values = [cell.value for cell in cells.values() if cell is not None]
-            best = min(values) if metric.startswith(("gini", "rmse")) else max(values)
+            best = min(values) if metric.startswith(LESS_IS_MORE) else max(values)
             ours, *others = ("" if cell is None else _value(cell, best) for cell in cells.values())
             table.add_row(metric, ours, _range(cells[WALS]), *others)
+        self.console.print(table)
+
+    def diversity(self) -> None:
+        """Print what lists by MMR cost and change, by lambda, if the settings ask for it."""
+        evaluation = self._evaluation
+        if not evaluation.diversity:
+            return
+        names = [f"{metric}@{max(evaluation.about['settings']['k'])}" for metric in DIVERSITY]
+        table = tables.table("lambda of MMR", names)
+        for weight, cells in ({"unset": evaluation.cells[WALS]} | evaluation.diversity).items():
+            table.add_row(weight, *(f"{cells[name].value:.4f}" for name in names))
+        self.console.print()
         self.console.print(table)
 
     def by_group(self, kind: str, groups: ByGroup, prefix: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -17,9 +17,10 @@ from configs.errors import UserError
 from configs.settings import EvaluationSettings
 from trainer.evaluation import baselines, inputs, metrics, verdicts
 from trainer.evaluation.baselines import WALS, Factors, System
+from trainer.evaluation.diversity import Diversity
 from trainer.evaluation.inputs import Block, HeldOut
 from trainer.evaluation.intervals import Cells, Intervals
-from trainer.evaluation.metrics import ACTIVITY, Sums, Users
+from trainer.evaluation.metrics import ACTIVITY, Directions, Sums, Users
 from trainer.evaluation.segments import COLUMNS, HAVE, HELD_OUT, OPTIONAL, Segments
 from trainer.evaluation.verdicts import Comparison, Group, Verdict
 from trainer.inputs.dataset_rows import DatasetInfo
@@ -71,6 +72,7 @@ class Evaluation:
     about: dict[str, Any] = field(default_factory=dict)  # the model, the dataset, the settings, and what was left out
     # by system, the share of the items of a band of popularity that is recommended at all
     coverage_by_band: dict[str, dict[str, float]] = field(default_factory=dict)
+    diversity: dict[str, Cells] = field(default_factory=dict)  # metrics of our lists by MMR, by lambda
 
     @property
     def headline(self) -> list[str]:
@@ -123,7 +125,7 @@ class Evaluation:
             "kind": "evaluation",
             "code_version": __version__,
             **self.about,
-            **{name: plain[name] for name in ("users", "pairs", "differences", "coverage_by_band")},
+            **{name: plain[name] for name in ("users", "pairs", "differences", "coverage_by_band", "diversity")},
             "systems": plain["cells"],
             "activity": activity.users,
             "by_activity": activity.cells,
@@ -202,7 +204,9 @@ class _Run:
         information = metrics.information(items.visitors, held_out.info.users)
         self._sums = {name: Sums(settings.k, information, held_out.users) for name in systems}
         self._segments = Segments.of(items)
-        size = len(self._segments.names)
+        size, model = len(self._segments.names), cast(Factors, systems[WALS])
+        self._directions = Directions.of(model.items)
+        self._diversity = Diversity(model, settings, lambda: Sums(settings.k, information, held_out.users))
         self._parts = {name: Sums(settings.k[-1:], information, held_out.users, size) for name in systems}
         self._ks, self._buckets = self._sums[WALS].ks, len(self._sums[WALS].counts)
         self._overlap = np.zeros((self._buckets, len(self._ks)))
@@ -212,15 +216,17 @@ class _Run:
         """Add the users of one file."""
         for system in self._systems.values():
             system.prepare(block.keys)
-        for piece in block.pieces(int(self._ks[-1])):
+        for piece in block.pieces(max(int(self._ks[-1]), self._diversity.width)):
             keys, seed = piece.keys, self._settings.seed
             users = Users.of(keys, piece.seen.lengths, self.done, self._held_out.users, seed)
             lists = {name: system.top(keys, piece.seen, int(self._ks[-1])) for name, system in self._systems.items()}
             segments = list(self._segments.members(piece.seen, piece.truth))
             for name, top in lists.items():
                 self._sums[name].add(top, piece.truth, users)
+                self._sums[name].add_similarity(top, self._directions, users)
                 for positions, groups, truth in segments:
                     self._parts[name].add(top[positions], truth, users.take(positions, groups))
+            self._diversity.add(piece, users, self._directions)
             if self._against:
                 shares = metrics.overlap(lists[WALS], lists[self._against], self._ks)
                 np.add.at(self._overlap, users.buckets, shares)
@@ -255,4 +261,5 @@ class _Run:
             coverage_by_band={
                 name: self._segments.coverage_by_band(own.exposure.sum(axis=(0, 1))) for name, own in sums.items()
             },
+            diversity=self._diversity.cells(intervals),
         )

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ranking.measures.bootstrap import Bootstrap, Cell
-from trainer.evaluation.metrics import RMSE, USER_METRICS, Columns, Sums, coverage, gini
+from trainer.evaluation.metrics import ILS, RMSE, USER_METRICS, Columns, Sums, coverage, gini
 
 Cells = dict[str, Cell]
 Means = dict[str, np.ndarray]
@@ -39,7 +39,9 @@ class Intervals(Bootstrap):
 
     def of(self, sums: Sums) -> Cells:
         """Return all metrics of a system."""
-        cells = self.means(self.drawn(sums)) | self._of_all_lists(sums, coverage) | self._of_all_lists(sums, gini)
+        users, alike = sums.counts.sum(axis=1), zip(sums.ks, sums.similarity.T, strict=True)
+        cells = self.means(self.drawn(sums)) | {f"{ILS}@{k}": self.mean(column, users) for k, column in alike}
+        cells |= self._of_all_lists(sums, coverage) | self._of_all_lists(sums, gini)
         if sums.errors.any():
             drawn, total = self.draws @ sums.errors, sums.errors.sum(axis=0)
             cells[RMSE] = self.cell(math.sqrt(total[0] / total[1]), np.sqrt(drawn[:, 0] / drawn[:, 1]))

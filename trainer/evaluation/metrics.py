@@ -2,7 +2,8 @@
 
 Those of one list are in `ranking.measures.lists`; the items that are right are those held out. Of all lists together,
 novelty is the mean of -log2(visitors of the item / visitors) over all recommendations (Vargas & Castells 2011);
-coverage the share of the catalogue that is recommended at all; gini how uneven the recommendations are, 0 to 1.
+coverage the share of the catalogue that is recommended at all; gini how uneven the recommendations are, 0 to 1. ils
+is the intra-list similarity, by the factors of the measured model for all systems.
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ import numba
 import numpy as np
 
 from artifacts.sparse_rows import SparseRows
+from ranking.diversity import intra_list_similarity
 from ranking.heap import STRICT
 from ranking.measures.lists import USER_METRICS, Columns, of_lists
 from ranking.neighbourhood import Neighbourhood, Term
+from ranking.similarity import norms
 from ranking.topk import top_k
 from trainer.inputs.hashing import hashes
 
-ALL_METRICS = (*USER_METRICS, "novelty", "coverage", "gini")
+ILS = "ils"  # intra-list similarity
+ALL_METRICS = (*USER_METRICS, "novelty", ILS, "coverage", "gini")
 RMSE = "rmse"
+LESS_IS_MORE = (ILS, "gini", RMSE)  # metrics whose least value is the best
 ACTIVITY = {"1": 1, "2-5": 5, "6-20": 20, "21+": None}  # items in train: the greatest number of each group
 
 _BUCKETS = 2048  # of users, which resampling draws whole
@@ -125,12 +130,25 @@ class Users:
         return Users(self.buckets[positions], self.parts[positions], groups)
 
 
+class Directions(NamedTuple):
+    """Factors of items float32 [m, d], and their lengths float64 [m], by which items are compared."""
+
+    items: np.ndarray
+    norms: np.ndarray
+
+    @classmethod
+    def of(cls, items: np.ndarray) -> Directions:
+        """Return the factors with their lengths."""
+        return cls(items, norms(items))
+
+
 class Sums:
     """The sums of one system by groups of users, which are those of `ACTIVITY` unless others are given.
 
     Attributes:
         cells: float64 [buckets, groups, ks, columns]. counts: float64 [buckets, groups], users.
         exposure: int32 [parts, ks, items]. errors: float64 [buckets, 2], squared errors of ratings and their number.
+        similarity: float64 [buckets, ks], intra-list similarities.
     """
 
     def __init__(self, ks: Sequence[int], information: np.ndarray, users: int, groups: int = len(ACTIVITY)):
@@ -141,6 +159,7 @@ class Sums:
         self.counts = np.zeros((buckets, groups))
         self.exposure = np.zeros((_PARTS, len(ks), len(information)), np.int32)
         self.errors = np.zeros((buckets, 2))
+        self.similarity = np.zeros((buckets, len(ks)))
 
     def add(self, lists: np.ndarray, truth: SparseRows, users: Users) -> None:
         """Add the lists int [b, k] of users, with what is held out of each."""
@@ -148,6 +167,10 @@ class Sums:
         np.add.at(self.cells, (users.buckets, users.activity), values)
         np.add.at(self.counts, (users.buckets, users.activity), 1)
         _expose(lists, users.parts, self.ks, self.exposure)
+
+    def add_similarity(self, lists: np.ndarray, table: Directions, users: Users) -> None:
+        """Add the intra-list similarities of lists int [b, k] of users."""
+        np.add.at(self.similarity, users.buckets, intra_list_similarity(lists, self.ks, *table))
 
     def add_errors(self, errors: np.ndarray, truth: SparseRows, users: Users) -> None:
         """Add errors float64 [entries] of the held-out ratings."""
