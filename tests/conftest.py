@@ -115,14 +115,21 @@ def new_items_world(tmp_path_factory):
     return World(tmp_path_factory.mktemp("new-items"))
 
 
+@pytest.fixture(scope="session")
+def odd_worlds():
+    """The worlds of `odd_world`, since pytest forgets one where a test needs the other."""
+    return {}
+
+
 @pytest.fixture(scope="session", params=[(1, False), (3, True)], ids=["one shard", "three shards, gzip"])
-def odd_world(request, tmp_path_factory):
+def odd_world(request, tmp_path_factory, odd_worlds):
     """A directory with a `dataset` and a `model` of few visitors and items, whose ids are odd."""
     from tests.support.predicted import make_odd_world
 
-    root = tmp_path_factory.mktemp("odd")
-    make_odd_world(root, *request.param)
-    return root
+    if request.param not in odd_worlds:
+        odd_worlds[request.param] = tmp_path_factory.mktemp("odd")
+        make_odd_world(odd_worlds[request.param], *request.param)
+    return odd_worlds[request.param]
 
 
 @pytest.fixture(scope="session")

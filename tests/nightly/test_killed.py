@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,15 +48,32 @@ class Killed(BaseException):
     """An exception that no code of ours catches: the process is gone."""
 
 
-@pytest.mark.parametrize("place", range(26))
-def test_killed_at_any_write_the_live_one_stays_whole_and_a_rerun_ends_like_an_undisturbed_one(
-    tmp_path, monkeypatch, place
-):
-    """Dies at the place-th replacing of a file (before and after it), and once more in the step that follows."""
-    undisturbed, disturbed = Site(tmp_path / "a"), Site(tmp_path / "b")
+@pytest.fixture(scope="module")
+def two_nights(tmp_path_factory):
+    """A site after two nights, and one after the first of them, with a copy of its directory."""
+    root = tmp_path_factory.mktemp("nights")
+    undisturbed, disturbed = Site(root / "a"), Site(root / "b")
     for site in (undisturbed, disturbed):
         assert site.run(site.day(2)) == 0
     assert undisturbed.run(undisturbed.day(3)) == 0
+    return undisturbed, disturbed, shutil.copytree(disturbed.root, root / "copy")
+
+
+@pytest.fixture
+def sites(two_nights):
+    """The undisturbed site, and the other one as it was after its first night."""
+    undisturbed, disturbed, copy = two_nights
+    shutil.rmtree(disturbed.root)
+    shutil.copytree(copy, disturbed.root)
+    return undisturbed, disturbed
+
+
+@pytest.mark.parametrize("place", range(26))
+def test_killed_at_any_write_the_live_one_stays_whole_and_a_rerun_ends_like_an_undisturbed_one(
+    sites, monkeypatch, place
+):
+    """Dies at the place-th replacing of a file (before and after it), and once more in the step that follows."""
+    undisturbed, disturbed = sites
     real, left = os.replace, [place]
 
     def replace(source, target):

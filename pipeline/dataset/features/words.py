@@ -46,10 +46,10 @@ def parts(texts: tf.Tensor, separator: str | None) -> tuple[tf.Tensor, tf.Tensor
     """
     if separator:
         split = tf.strings.split(texts, separator)
+        rows, stripped = split.value_rowids(), trimmed(split.values)
     else:
-        split = tf.RaggedTensor.from_tensor(tf.expand_dims(texts, 1), row_splits_dtype=tf.int64)
-    stripped = trimmed(split.values)
-    rows, values = chosen(tf.not_equal(stripped, ""), split.value_rowids(), stripped)
+        rows, stripped = tf.range(tf.size(texts, tf.int64)), trimmed(texts)
+    rows, values = chosen(tf.not_equal(stripped, ""), rows, stripped)
     return rows, values
 
 

@@ -338,18 +338,30 @@ def decoded(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
+@pytest.fixture(scope="module")
+def sample_by_format(tmp_path_factory):
+    """The paths of Google's sample in each format."""
+    root = tmp_path_factory.mktemp("formats")
+    batches = [raw.columns for raw in ExportReader(ga360.SCHEMA).read(str(SAMPLE))]
+    schema = pa.schema(list(decoded(pa.struct(list(batches[0].schema)))))
+    paths = {name: str(root / name) + suffix for name, (_, suffix) in FORMATS.items()}
+    writers = [make(paths[name], schema) for name, (make, _) in FORMATS.items()]
+    for batch in batches:
+        rows = batch.to_pylist()
+        for writer in writers:
+            writer.write(rows)
+    for writer in writers:
+        writer.close()
+    return paths
+
+
 @needs_sample
 @pytest.mark.parametrize("preset", ["ga360_pages", "ga360_shop"])
-def test_google_s_sample_gives_the_same_bytes_in_every_format(tmp_path, preset):
+def test_google_s_sample_gives_the_same_bytes_in_every_format(sample_by_format, preset):
     source = source_of(SourceSettings(preset=preset, input="x"), RatingSettings())
-    batches = [raw.columns for raw in ExportReader(ga360.SCHEMA).read(str(SAMPLE))]
     found = {}
-    for name, (make, suffix) in FORMATS.items():
-        writer = make(str(tmp_path / name) + suffix, pa.schema(list(decoded(pa.struct(list(batches[0].schema))))))
-        for batch in batches:
-            writer.write(batch.to_pylist())
-        writer.close()
-        extracts = [source.extract(raw, "sample") for raw in source.read(str(tmp_path / name) + suffix)]
+    for name, path in sample_by_format.items():
+        extracts = [source.extract(raw, "sample") for raw in source.read(path)]
         views, _ = source.interactions(from_bytes(to_bytes(one.table) for one in extracts))
         pairs, _ = source.combine(views)
         values = from_bytes(to_bytes(one.attributes) for one in extracts if one.attributes)
