@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from configs.settings import load_settings
+from tests.support import forkserver
 from wals import __main__ as program
 from wals.commands import COMMANDS, usage
 
@@ -39,16 +40,20 @@ def test_an_unknown_command_names_the_one_that_was_meant(capsys):
 
 
 @pytest.mark.parametrize(
-    ("command", "package", "extra"),
-    [("tune", "optuna", "tuning"), ("report", "jinja2", "report"), ("serve", "uvicorn", "serving")],
+    ("command", "package", "extra", "start"),
+    [
+        ("tune", "optuna", "tuning", forkserver),
+        ("report", "jinja2", "report", forkserver),
+        ("serve", "uvicorn", "serving", subprocess),  # it imports no TensorFlow, so a fork saves nothing
+    ],
 )
-def test_a_command_whose_extra_is_not_installed_names_it(command, package, extra):
-    """In a process of its own, as the modules are imported once."""
+def test_a_command_whose_extra_is_not_installed_names_it(command, package, extra, start):
+    """In a process of its own, which has not imported the package."""
     code = (
         f"import sys; sys.modules[{package!r}] = None; from wals.__main__ import main; "
         f"sys.exit(main([{command!r}, '--config', 'configs/local.yaml']))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = start.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith(f"error: {package}") and f"wals-recommender[{extra}]" in done.stderr
 

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from pipeline.sources.bigquery import names
 from pipeline.sources.bigquery.names import TableName
 from pipeline.sources.bigquery.service import Service
 from pipeline.sources.bigquery.streams import read_stream
+from tests.support import forkserver
 from tests.support.bigquery_server import PROJECT, SCHEMAS, relaying, relaying_streams, settings
 from tests.support.exports import event, hit, interactions, reads, session, write_ndjson
 from trainer.job import training_job as job
@@ -202,11 +205,15 @@ def test_pipeline_then_train_says_what_each_would_do(server, tmp_path):
     tree["bigquery"] |= server.settings()
     config = tmp_path / "gcp.yaml"
     config.write_text(yaml.safe_dump(tree))
-    command = ["make", "--no-print-directory", "pipeline-then-train"]
-    done = subprocess.run(
-        [*command, f"CONFIG={config}", "ARGS=--dry_run"], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    make = ["make", "--dry-run", "pipeline-then-train", f"CONFIG={config}", "ARGS=--dry_run"]
+    recipes = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    jobs = [shlex.split(line) for line in recipes.splitlines() if " -m wals " in line]
+    assert len(jobs) == 2
+    said_by_both = ""
+    for _, *arguments in jobs:
+        done = forkserver.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said_by_both += done.stdout
     for said in (
         f"-- the table bq://{PROJECT}.analytics_123456789.events_* by the Storage Read API",
         "-- 1 table, 2024-01-01 to 2024-01-01",
@@ -218,7 +225,7 @@ def test_pipeline_then_train_says_what_each_would_do(server, tmp_path):
         f'"imageUri": "europe-west1-docker.pkg.dev/{PROJECT}/wals/trainer:0.1.0"',
         '"gs://site-wals/wals/dataset"',
     ):
-        assert said in done.stdout
+        assert said in said_by_both
     assert server.tables("wals_temp") == ["none"]
     server.remove("wals_temp")
 
