@@ -50,7 +50,7 @@ def test_a_change_on_which_a_kernel_may_depend_compiles_again(tmp_path, kept, ch
     assert not (tmp_path / "new" / KERNEL).exists()
 
 
-def test_a_clone_that_has_kernels_keeps_them_and_is_no_example(tmp_path, kept):
+def test_a_clone_that_has_kernels_is_left_as_it_is_and_nothing_of_it_is_kept(tmp_path, kept):
     other = KernelCache(clone(tmp_path / "other"), kept)
     compile_kernel(tmp_path / "other", "of an older state")
     other.restore()

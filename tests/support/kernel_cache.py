@@ -2,7 +2,7 @@
 
 Numba keeps it in `__pycache__`, next to a source that it knows by a hash. So the files of another clone are valid if
 every source that a kernel may depend on is the same: those that use Numba, and the modules that they import. A clone in
-which kernels were compiled already is left as it is, and is no example for others: Numba does not notice a change in
+which kernels were compiled already is left as it is, and nothing of it is kept: Numba does not notice a change in
 another module than the kernel's own.
 """
 
