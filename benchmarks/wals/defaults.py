@@ -22,9 +22,15 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from artifacts.paths import Dataset
+from artifacts.sparse_rows import SparseRows
 from benchmarks.support import machine
 from configs.settings import RatingSettings, TrainingSettings
+from trainer import WALSMatrixFactorization
+from trainer.als.weights import by_frequency
+from trainer.evaluation import metrics
 from trainer.evaluation.metrics import FactorMetrics
+from trainer.inputs import dataset_rows
 
 K, LOOKS = 20, "None: what is held out is of each train."
 ALTERNATIVES: dict[str, tuple] = {
@@ -107,10 +113,6 @@ DWELL = ("last.fm", "sample, articles", "sample, pages", "Google's GA360 pages")
 
 def amounts(name: str) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Return the amounts to train on and the held-out ones, float32 [users, items]."""
-    from artifacts.paths import Dataset
-    from artifacts.sparse_rows import SparseRows
-    from trainer.inputs import dataset_rows
-
     folder = machine.output() / "defaults" / "".join(letter if letter.isalnum() else "_" for letter in name)
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "config.yaml"
@@ -129,11 +131,11 @@ def amounts(name: str) -> tuple[sp.csr_matrix, sp.csr_matrix]:
 
 def measure(train: sp.csr_matrix, truth: sp.csr_matrix, changes: dict, dwell: bool) -> FactorMetrics:
     """Train with the defaults and these changes; return recall@20 and NDCG@20."""
-    from artifacts.sparse_rows import SparseRows
-    from trainer import WALSMatrixFactorization
-    from trainer.als.weights import by_frequency
-    from trainer.evaluation import metrics
+    return metrics.of_factors(*fit(train, changes, dwell), SparseRows.from_matrix(truth), SparseRows.from_matrix(train))
 
+
+def fit(train: sp.csr_matrix, changes: dict, dwell: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Train with the defaults and these changes; return the factors of users and items."""
     training = TrainingSettings.model_validate({k: v for k, v in changes.items() if k in TrainingSettings.model_fields})
     scale = changes.get("scale", RatingSettings().factor)
     weight = changes.get("weight", "none" if dwell else "log")
@@ -151,8 +153,7 @@ def measure(train: sp.csr_matrix, truth: sp.csr_matrix, changes: dict, dwell: bo
         max_sweeps=training.max_sweeps,
         seed=training.seed,
     ).fit(values, entry_weights=weights)
-    held, seen = SparseRows.from_matrix(truth), SparseRows.from_matrix(train)
-    return metrics.of_factors(model.get_row_factors(), model.get_col_factors(), held, seen)
+    return model.get_row_factors(), model.get_col_factors()
 
 
 def main() -> None:
@@ -161,9 +162,10 @@ def main() -> None:
     parser.add_argument("--settings", nargs="*", choices=sorted(ALTERNATIVES), default=list(ALTERNATIVES))
     parser.add_argument("--write", action="store_true", help="put the figures in place of these in defaults.json")
     arguments = parser.parse_args()
-    rows = []
+    rows, sizes = [], {}
     for name in arguments.data:
         train, truth = amounts(name)
+        sizes[name] = {"visitors": train.shape[0], "items": train.shape[1], "pairs": train.nnz}
         print(f"{name}: {train.shape[0]:,} x {train.shape[1]:,}, {train.nnz:,} pairs; {machine.describe()}", flush=True)
         tries = [("", None), *((key, value) for key in arguments.settings for value in ALTERNATIVES[key])]
         for key, value in tries:
@@ -177,12 +179,13 @@ def main() -> None:
             )
     if arguments.write:
         path = machine.RESULTS / "defaults.json"
-        written = json.loads(path.read_text())["rows"] if path.exists() else []
+        written = json.loads(path.read_text()) if path.exists() else {"sizes": {}, "rows": []}
         own = {(row["data"], row["setting"]) for row in rows}
-        merged = [row for row in written if (row["data"], row["setting"]) not in own] + rows
+        merged = [row for row in written["rows"] if (row["data"], row["setting"]) not in own] + rows
         order, settings = list(DATA), ["", *ALTERNATIVES]
         merged.sort(key=lambda row: (order.index(row["data"]), settings.index(row["setting"])))
-        machine.save("defaults", {"seed": TrainingSettings().seed, "looks_at_test": LOOKS, "rows": merged})
+        figures = {"seed": TrainingSettings().seed, "looks_at_test": LOOKS, "sizes": written["sizes"] | sizes}
+        machine.save("defaults", figures | {"rows": merged})
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from tables.cells import count, interval, number, results, signed, table
 
+_SHORT = {"sample, articles": "articles", "sample, shop": "shop", "sample, pages": "pages",
+          "Google's GA4 shop": "GA4", "Google's GA360 pages": "GA360", "Gowalla, a third": "Gowalla"}  # fmt: skip
+
 
 def dataset_quality() -> str:
     columns = ("last.fm", "last.fm, binary", "sample")
@@ -37,16 +40,26 @@ def signal_strength() -> str:
 
 def defaults() -> str:
     """Return recall@20 of the default settings and of each alternative, per data set."""
-    short = {"sample, articles": "articles", "sample, shop": "shop", "sample, pages": "pages"}
-    short |= {"Google's GA4 shop": "GA4", "Google's GA360 pages": "GA360", "Gowalla, a third": "Gowalla"}
     columns: dict[str, None] = {}
     rows: dict[str, dict[str, str | None]] = {}
     for row in results("defaults")["rows"]:
         label = f"`{row['setting']}` {row['value']}" if row["setting"] else "the defaults"
-        name = short.get(row["data"], row["data"])
+        name = _SHORT.get(row["data"], row["data"])
         columns[name] = None
         rows.setdefault(label, {})[name] = number(row["recall"], 4)
     return table(("", *columns), ((label, *(cells[name] for name in columns)) for label, cells in rows.items()))
+
+
+def scales() -> str:
+    """Return the losses of rules for lambda that are fitted without the kind of data, by data set."""
+    rules = results("scales")["rules"]
+    names = [_SHORT.get(name, name) for name in rules[0]["losses"]]
+    rows = []
+    for rule in rules:
+        power = f"{rule['power']:.2f}" if rule["power"] else None
+        losses = (f"{100 * loss:.1f} %" for loss in (rule["mean"], *rule["losses"].values()))
+        rows.append((rule["rule"], power, *losses))
+    return table(("lambda by", "power", "mean loss", *names), rows)
 
 
 def validation() -> str:
