@@ -91,14 +91,18 @@ def compare(name: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="*", choices=NAMES, default=NAMES)
-    parser.add_argument("--write", action="store_true", help="write benchmarks/results/minimal.json")
+    parser.add_argument("--write", action="store_true", help="put the figures in place of these in minimal.json")
     arguments = parser.parse_args()
     rows = []
     for name in arguments.data:
         rows.append(compare(name))
         print(json.dumps(rows[-1], indent=1), flush=True)
     if arguments.write:
-        machine.save("minimal", {"seed": 42, "looks_at_test": LOOKS, "repeated": REPEATED, "rows": rows})
+        path = machine.RESULTS / "minimal.json"
+        written = json.loads(path.read_text())["rows"] if path.exists() else []
+        others = [row for row in written if row["data"] not in arguments.data]
+        merged = sorted(others + rows, key=lambda row: NAMES.index(row["data"]))
+        machine.save("minimal", {"seed": 42, "looks_at_test": LOOKS, "repeated": REPEATED, "rows": merged})
 
 
 if __name__ == "__main__":
