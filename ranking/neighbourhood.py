@@ -1,12 +1,13 @@
 """The neighbourhood: what the items of a visitor say about other items directly, next to the factors.
 
-    score(u, j) = u . v_j + gamma * sum of B_ij over the visitor's items i
+    score(u, j) = u . v_j + gamma / sqrt(n) * sum of B_ij over the visitor's n items i
 
-B is sparse, m x m: row i contains the items most related to item i, and how much (`trainer.neighbourhood`).
+or gamma alone in place of gamma / sqrt(n); Koren (2008) has the root in his neighbourhood model. B is sparse, m x m:
+row i contains the items most related to item i, and how much (`trainer.neighbourhood`).
 
 The sum is exact. All values of B are whole multiples of one power of two, at most 2^24 of them each, so that float64
 adds up to 2^29 of them without rounding, in any order: NumPy, Numba and TensorFlow have the same sum. It is multiplied
-by gamma in float64, added to the float64 dot product, and the result is rounded to float32 once.
+by that weight in float64, added to the float64 dot product, and the result is rounded to float32 once.
 """
 
 from __future__ import annotations
@@ -34,28 +35,35 @@ class Neighbourhood:
 
     related: SparseRows  # B: m rows by itemId, the related items, and the values float32 that `on_a_grid` returns
     gamma: float  # the weight of the term, at least 0
+    few_items: bool = False  # gamma / sqrt(n) is the weight of a visitor with n items
 
     @classmethod
-    def read(cls, model: Model, items: int, gamma: float) -> Neighbourhood | None:
+    def read(cls, model: Model, items: int, gamma: float, few_items: bool) -> Neighbourhood | None:
         """Return the term of a model with m items, None if its weight is 0.
 
         Raises:
             UserError: its matrix is missing or damaged.
         """
-        return cls(factor_tables.read_related(model.related_items, items), gamma) if gamma else None
+        return cls(factor_tables.read_related(model.related_items, items), gamma, few_items) if gamma else None
 
     def renumbered(self, new: np.ndarray) -> Neighbourhood:
         """Return the term over a part of the items as answers: new[j] in place of item j, -1 to leave it out."""
         return replace(self, related=self.related.renumbered(new))
 
+    def weights(self, counts: np.ndarray) -> np.ndarray:
+        """Return the weights float64 [b] of visitors with int [b] items; they are the same in any library."""
+        if not self.few_items:
+            return np.full(len(counts), self.gamma)
+        return self.gamma / np.sqrt(np.maximum(counts, 1).astype(np.float64))
+
     def contributions(self, items: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """Return gamma B_ij float64 [w, n] for a visitor's items i int [n] and w others j int [w]."""
+        """Return the weight times B_ij, float64 [w, n], for a visitor's items i int [n] and w others j int [w]."""
         rows, table = self.related.take(items), np.zeros((len(wanted), len(items)))
         owners = np.repeat(np.arange(len(items)), rows.lengths)
         for row, item in enumerate(wanted):
             same = rows.indices == item
             table[row, owners[same]] = rows.values[same]
-        return self.gamma * table
+        return self.weights(np.array([len(items)])) * table
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,8 @@ class Term:
         """Return what the term adds to the scores of some visitors with all `items`, by tiles of `width` items."""
         related, histories = self.neighbourhood.related, self.histories
         starts = histories.indptr[rows.start : rows.stop + 1]
-        matrix = _Matrix(related.indptr, related.indices, related.values)
-        return Addends(*_add_up(matrix, starts, histories.indices, self.neighbourhood.gamma, _Sizes(items, width)))
+        matrix, weights = _Matrix(related.indptr, related.indices, related.values), self.neighbourhood.weights
+        return Addends(*_add_up(matrix, starts, histories.indices, weights(np.diff(starts)), _Sizes(items, width)))
 
 
 @dataclass(frozen=True)
@@ -82,12 +90,12 @@ class Audience:
     """The term of q items over all m, whose answers are visitors: the same sums as those of `Term`.
 
     Attributes:
+        neighbourhood: the term.
         sources: float64 [q, m], B transposed: the items i that add B_ij to the score of each of the q items j.
-        gamma: the weight of the term.
     """
 
+    neighbourhood: Neighbourhood
     sources: scipy.sparse.csr_matrix
-    gamma: float
 
     @classmethod
     def of(cls, neighbourhood: Neighbourhood, items: np.ndarray, unknown: int) -> Audience:
@@ -95,20 +103,28 @@ class Audience:
         related, size = neighbourhood.related, len(neighbourhood.related)
         matrix = as_matrix(related, size, related.values).T.tocsr()[items]
         nothing = scipy.sparse.csr_matrix((unknown, size))
-        return cls(scipy.sparse.vstack([matrix, nothing], "csr"), neighbourhood.gamma)
+        return cls(neighbourhood, scipy.sparse.vstack([matrix, nothing], "csr"))
 
     def among(self, visitors: SparseRows, first: int, last: int) -> AmongVisitors:
         """Return the term of the items first .. last - 1 with v visitors, rows of all their items."""
-        return self._sums(self.sources[first:last], as_matrix(visitors, self.sources.shape[1]).T.tocsr())
+        owners = as_matrix(visitors, self.sources.shape[1]).T.tocsr()
+        return self._sums(self.sources[first:last], owners, visitors.lengths)
 
-    def among_owners(self, owners: scipy.sparse.csr_matrix) -> AmongVisitors:
-        """Return the term of all q items with v visitors, by who has each item: float64 [m, v], ones."""
-        return self._sums(self.sources, owners)
+    def among_owners(self, owners: scipy.sparse.csr_matrix, counts: np.ndarray) -> AmongVisitors:
+        """Return the term of all q items with v visitors.
 
-    def _sums(self, sources: scipy.sparse.csr_matrix, owners: scipy.sparse.csr_matrix) -> AmongVisitors:
+        Args:
+            owners: who has each item, float64 [m, v], ones. counts: how many items each visitor has, int [v].
+        """
+        return self._sums(self.sources, owners, counts)
+
+    def _sums(
+        self, sources: scipy.sparse.csr_matrix, owners: scipy.sparse.csr_matrix, counts: np.ndarray
+    ) -> AmongVisitors:
         sums = sources @ owners
         sums.sort_indices()
-        return AmongVisitors(sums.indptr.astype(np.int64), sums.indices, self.gamma * sums.data)
+        weights = self.neighbourhood.weights(counts)
+        return AmongVisitors(sums.indptr.astype(np.int64), sums.indices, weights[sums.indices] * sums.data)
 
 
 def as_matrix(rows: SparseRows, columns: int, values: np.ndarray | None = None) -> scipy.sparse.csr_matrix:
@@ -171,7 +187,7 @@ class _Matrix(NamedTuple):
 
 
 @numba.njit(**STRICT)
-def _add_up(matrix, starts, histories, gamma, sizes):
+def _add_up(matrix, starts, histories, weights, sizes):
     """Return the fields of `Addends` for the rows starts[r] : starts[r + 1] of `histories`."""
     rows, tiles = len(starts) - 1, (sizes.items + sizes.width - 1) // sizes.width
     tile_of = (np.arange(sizes.items) // sizes.width).astype(np.uint16)  # small: it is read at random
@@ -198,7 +214,7 @@ def _add_up(matrix, starts, histories, gamma, sizes):
             ends[tile] += free[tile]
         for other in reached[:count]:
             tile = tile_of[other]
-            position, value = free[tile], gamma * totals[other]
+            position, value = free[tile], weights[row] * totals[other]
             indices[position], values[position], totals[other] = other, value, 0
             free[tile] = position + 1
             best = max(best, value)

@@ -8,7 +8,8 @@ The rules, which this file stated before it read test for the first time:
 - `chosen`: settings and passes are those of `benchmarks.wals.quality`, which a search on a random fifth of train found;
   k = 512 has the settings of k = 1024, the nearest that were searched with a w0 as small. The weight of the term is the
   one that `neighbourhood.gamma: auto` chooses: the smallest with half of the greatest gain in NDCG@20 on a random fifth
-  of train, with the defaults of the matrix. Each k is read on test once, plain and with this weight.
+  of train, with the defaults of the matrix, and the same for all users (`benchmarks.wals.few_items`). Each k is read on
+  test once, plain and with this weight.
 - `constant ridge`: nu = 0, lambda 4.5, w0 0.03, b 0.4, a 0.25, 4 passes, k = 1024 and 2048. These settings were noticed
   on test, in a comparison of ridges, so no rule chose them: hold-outs of train prefer the others.
 
@@ -89,12 +90,12 @@ def measure(
         train: returns the factors of a training with these settings and passes on a matrix.
         sides: to measure, of a model with the term.
     """
-    (point, passes), settings, items = POINTS[name][k], NeighbourhoodSettings(gamma="auto"), ITEMS
+    (point, passes), settings, items = POINTS[name][k], NeighbourhoodSettings(gamma="auto", few_items=False), ITEMS
     whole, trials = matrix_of(rows, items), []
     if gamma is None:
         parts = validation_split.split(rows, ValidationSettings(share=0.2, users=5000))
         trials = neighbourhood.compare(settings, *train(point, passes, matrix_of(parts.train, items)), parts)
-        gamma = neighbourhood.best(trials)
+        gamma = neighbourhood.best(trials).gamma
     started = time.process_time()
     users, table = train(point, passes, whole)
     training = time.process_time() - started

@@ -2,11 +2,12 @@
 
     python -m benchmarks.wals.neighbourhood [--write] [--rates]
 
-The settings of WALS are those of wals_quality.json, the matrix has its defaults. For each number of factors the weight
-is chosen as `neighbourhood.gamma: auto` chooses it, on a fifth of train. Then a model is trained on all of train, and
-test is read: recall@20 and NDCG@20 without and with the term, paired, with 95 % intervals by a bootstrap over users.
-`greatest` is the same for the weight of the greatest NDCG on the hold-out. Times are processor seconds; those of
-recommending are medians of rounds in turns; --rates measures them alone, and reads no test.
+The settings of WALS are those of wals_quality.json, the matrix has its defaults, and all users have the same weight.
+For each number of factors that weight is chosen as `neighbourhood.gamma: auto` chooses it, on a fifth of train. Then a
+model is trained on all of train, and test is read: recall@20 and NDCG@20 without and with the term, paired, with 95 %
+intervals by a bootstrap over users. `greatest` is the same for the weight of the greatest NDCG on the hold-out. Times
+are processor seconds; those of recommending are medians of rounds in turns; --rates measures them alone, and reads no
+test.
 """
 
 from __future__ import annotations
@@ -65,10 +66,10 @@ def timed(action: Callable[[], Any]) -> tuple[Any, float]:
 
 def measure(point: tuple, rows: SparseRows, test: SparseRows, items: int) -> dict:
     """Return the figures of one number of factors."""
-    settings = NeighbourhoodSettings(gamma="auto")
+    settings = NeighbourhoodSettings(gamma="auto", few_items=False)
     parts = validation_split.split(rows, ValidationSettings(share=0.2, users=5000))
     trials, choosing = timed(lambda: neighbourhood.compare(settings, *factors(point, parts.train, items), parts))
-    gamma = neighbourhood.best(trials)
+    gamma = neighbourhood.best(trials).gamma
     users, table = factors(point, rows, items)
     related, making = timed(lambda: neighbourhood.matrix(settings, rows, items))
     term = Neighbourhood(related, gamma)

@@ -55,17 +55,28 @@ def flags_of(name: str, folder: Path) -> list[str]:
     return [flag.replace("rating_column", "duration_column") for flag in DATA[name](folder)]
 
 
+def dataset_of(data: str) -> Path:
+    """Return the directory of a data set with what it holds out, which is made if it is not there; its config is next
+    to it."""
+    folder = machine.output() / "segments" / "".join(letter if letter.isalnum() else "_" for letter in data)
+    folder.mkdir(parents=True, exist_ok=True)
+    config, dataset = folder / "config.yaml", folder / "dataset"
+    config.write_text("source: {kind: ga4, item_parameter: content_id}\n")
+    if not dataset.exists():
+        paths = [f"--config={config}", f"--dataset_dir={dataset}"]
+        run("pipeline.preprocess", *paths, *flags_of(data, folder), "--runner=FnApiRunner")
+    return dataset
+
+
 def evaluation(name: str, *flags: str) -> dict[str, Any]:
     """Return the evaluation of a data set; flags: more of them for wals evaluate."""
     data = name.removesuffix(WITH_TERM)
-    folder = machine.output() / "segments" / "".join(letter if letter.isalnum() else "_" for letter in data)
-    folder.mkdir(parents=True, exist_ok=True)
-    config, dataset, figures = folder / "config.yaml", folder / "dataset", folder / "evaluation.json"
-    model = folder / ("model" if name == data else f"model{name.removeprefix(data).replace(' ', '_')}")
-    config.write_text("source: {kind: ga4, item_parameter: content_id}\n")
-    paths = [f"--config={config}", f"--dataset_dir={dataset}"]
-    if not dataset.exists():
-        run("pipeline.preprocess", *paths, *flags_of(data, folder), "--runner=FnApiRunner")
+    dataset = dataset_of(data)
+    folder = dataset.parent
+    figures, model = folder / "evaluation.json", folder / "model"
+    paths = [f"--config={folder / 'config.yaml'}", f"--dataset_dir={dataset}"]
+    if name != data:
+        model = folder / f"model{name.removeprefix(data).replace(' ', '_')}"
     if not model.exists():
         more = ["--set", "neighbourhood.gamma=auto"] if name.endswith(WITH_TERM) else []
         run("trainer.task", *paths, f"--model_dir={model}", *more)
@@ -85,6 +96,7 @@ def summary(name: str, found: dict[str, Any]) -> dict[str, Any]:
         "data": name,
         "visitors": found["users"],
         "gamma": found["model"]["gamma"],
+        "few_items": found["model"]["few_items"],
         "groups": sum(size >= 100 for size in sizes),
         "systems": systems,
         "weak_spots": [spot for verdict in verdicts for spot in verdict["weak_spots"]],

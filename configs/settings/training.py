@@ -75,6 +75,9 @@ class NeighbourhoodSettings(Section):
     gamma: NonNegativeFloat | Literal["auto"] = 0.0
     """Weight of the term; 0 leaves it out. auto: a weight with half or more of the greatest gain in NDCG@20 on a part
     of the training data, 0 without a sure gain; this trains a second time."""
+    few_items: bool | Literal["auto"] = "auto"
+    """Divide gamma by the root of the number of the visitor's items, so that the term counts for more where there are
+    few; false is the same gamma for all. auto: with gamma auto what ranks better, with a number false."""
     neighbours: int = Field(50, ge=1, le=1000)
     """Related items that are kept for each item, those with the greatest relations."""
     power: float = Field(2.0, gt=0, le=4)

@@ -50,6 +50,29 @@ def defaults() -> str:
     return table(("", *columns), ((label, *(cells[name] for name in columns)) for label, cells in rows.items()))
 
 
+def few_items() -> str:
+    """Return NDCG by how the term's weight follows the number of a visitor's items, minus one weight for all."""
+    rows = []
+    for row in results("few_items")["rows"]:
+        same, *others = row["rules"]
+        differences = (f"{rule['gain']:+.4f} ({rule['error']:.4f})" for rule in others)
+        rows.append((row["data"], row["visitors"], number(row["without"], 4), number(same["ndcg"], 4), *differences))
+    names = (f"f = {rule['rule']}" for rule in results("few_items")["rows"][0]["rules"][1:])
+    return table(("data", "visitors", "NDCG@20 without the term", "f = 1", *names), rows)
+
+
+def few_items_bands() -> str:
+    """Return how much the term counts, and what it gains, by number of items."""
+    rows = []
+    for row in results("few_items")["rows"]:
+        (root,) = (rule["bands"] for rule in row["rules"] if rule["rule"] == "n^-1/2")
+        for band, share in row["shares"].items():
+            if share is not None:
+                gain = row["gains"][band]
+                rows.append((row["data"], band, number(share), f"{gain:+.4f}", f"{gain + root[band]:+.4f}"))
+    return table(("data", "items", "share of the term", "gain, f = 1", "gain, f = n^-1/2"), rows)
+
+
 def scales() -> str:
     """Return the losses of rules for lambda that are fitted without the kind of data, by data set."""
     rules = results("scales")["rules"]
@@ -87,7 +110,7 @@ def segments() -> str:
             (
                 row["data"],
                 row["visitors"],
-                f"{row['gamma']:g}" if "gamma" in row else None,
+                f"{row['gamma']:g}" + (" / sqrt(n)" if row.get("few_items") else "") if "gamma" in row else None,
                 *(
                     " / ".join(f"{row['systems'][name][metric]['value']:.4f}" for metric in ("recall", "ndcg"))
                     for name in ("WALS", "item kNN", "popularity")

@@ -61,7 +61,7 @@ class Items:
         self._known, self._new = (_Part.of(self, self.allowed_ids[one], self._rules) for one in (is_known, ~is_known))
         self.neighbourhood, self._related = None, None
         if not options.kind.startswith("similar_"):
-            self.neighbourhood = Neighbourhood.read(plan.model, size, plan.gamma)
+            self.neighbourhood = Neighbourhood.read(plan.model, size, plan.gamma, plan.few_items)
             self._related = self.neighbourhood and self.neighbourhood.renumbered(self._known.rows_of[:size])
         self._popularity = described.popularity[self._known.ids]
 

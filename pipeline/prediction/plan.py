@@ -64,6 +64,7 @@ class Plan:
     user_features: tuple[str, ...] = ()  # files of the visitors' features, if the model answers by their attributes
     new_user_features: tuple[str, ...] = ()  # those of visitors without items
     gamma: float = 0.0  # weight of the model's item-item term; 0 if it has none
+    few_items: bool = False  # of the term: divide the weight by the root of the visitor's number of items
     exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
     experiment: Experiment | None = None
     variants: tuple[Variant, ...] = ()  # of the experiment, each with the plan of its model
@@ -181,6 +182,7 @@ def _of_model(settings: Settings) -> tuple[Plan, ModelManifest]:
         user_features=of_visitors[0],
         new_user_features=of_visitors[1] if options.kind == "recommendations" else (),
         gamma=trained.neighbourhood.gamma,
+        few_items=trained.neighbourhood.few_items,
         exploration=settings.exploration if options.kind == "recommendations" else ExplorationSettings(),
         projected=projected,
         catalogue=settings.catalogue,

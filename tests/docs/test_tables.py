@@ -33,7 +33,8 @@ def test_each_results_file_names_its_command_and_machine_and_is_shown():
 
 
 @pytest.mark.parametrize("name", ["defaults", "segments", "minimal", "comparators", "gowalla_hold_outs", "ideas",
-                                  "validation", "wals_quality", "neighbourhood", "signal_strength", "scales"])  # fmt: skip
+                                  "validation", "wals_quality", "neighbourhood", "few_items", "signal_strength",
+                                  "scales"])  # fmt: skip
 def test_a_table_of_quality_has_its_seed_and_the_number_of_looks_at_test(name):
     assert {"seed", "looks_at_test"} <= tables.results(name).keys()
 

@@ -57,7 +57,7 @@ REPEATED_BY: dict[tuple[str, ...], str] = {
         training.memory_limit_gb training.tolerance training.stop_metric training.patience training.seed
         training.init_stddev training.warm_start_sweeps
         neighbourhood.gamma neighbourhood.neighbours neighbourhood.power neighbourhood.item_exponent
-        neighbourhood.related_exponent neighbourhood.shrinkage
+        neighbourhood.related_exponent neighbourhood.shrinkage neighbourhood.few_items
     """,
     ("train", "refit", "predict"): """
         cold_start.min_ratings cold_start.min_site_ratings cold_start.attributes cold_start.attributes_penalty

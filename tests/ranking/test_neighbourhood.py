@@ -24,7 +24,7 @@ class World:
         near[rng.random(near.shape) < 0.2] = -1
         relations = rng.integers(1, 4, near.shape) / 4 if ties else rng.random(near.shape) + 1e-6
         self.related = on_a_grid(Best(near, relations.astype(np.float32)))
-        self.neighbourhood = Neighbourhood(self.related, 2.0 if ties else 0.37)
+        self.neighbourhood = Neighbourhood(self.related, 2.0 if ties else 0.37, few_items=not ties)
         self.have = rng.random((USERS, ITEMS)) < 0.15
         self.have[3] = False
         self.histories = rows(self.have)
@@ -35,7 +35,8 @@ class World:
         dense[np.repeat(np.arange(ITEMS), self.related.lengths), self.related.indices] = self.related.values
         products = self.u.astype(np.float64)[:, None, :] * self.v.astype(np.float64)[None, :, :]
         dots = np.add.accumulate(products, axis=2)[:, :, -1]
-        return (dots + self.neighbourhood.gamma * (self.have @ dense)).astype(np.float32)
+        roots = np.sqrt(np.maximum(self.have.sum(1, keepdims=True), 1)) if self.neighbourhood.few_items else 1
+        return (dots + self.neighbourhood.gamma / roots * (self.have @ dense)).astype(np.float32)
 
 
 def rows(table: np.ndarray) -> SparseRows:
@@ -82,7 +83,7 @@ def test_equal_addends_do_not_hide_items_whose_products_float32_cannot_tell_apar
     world = World(8, False, 64)
     world.v[:] = world.v[0] + (1e-6 * world.rng.standard_normal(world.v.shape)).astype(np.float32)
     world.related = on_a_grid(Best(np.tile(np.arange(60), (ITEMS, 1)), np.ones((ITEMS, 60), np.float32)))
-    world.neighbourhood = Neighbourhood(world.related, 0.37)
+    world.neighbourhood = Neighbourhood(world.related, 0.37)  # the same weight for all
     best = topk.top_k(world.u, world.v, world.histories, 5, term=Term(world.neighbourhood, world.histories))
     expected = by_sorting(world.scores(), world.have, 5)
     np.testing.assert_array_equal(best.indices, expected.indices)

@@ -10,6 +10,7 @@ import numpy as np
 
 from artifacts import factor_tables
 from artifacts.items_table import ItemsTable
+from artifacts.manifests.neighbourhood import NeighbourhoodAccount
 from artifacts.paths import Dataset, Model
 from artifacts.sparse_rows import SparseRows
 from configs.errors import UserError
@@ -42,8 +43,8 @@ class System(ABC):
 class Factors(System):
     """A model, with its item-item term if it has one. One shard of the users' factors is in memory at a time."""
 
-    def __init__(self, model: Model, info: DatasetInfo, gamma: float = 0.0):
-        """Read the items' factors; gamma: the weight of the term.
+    def __init__(self, model: Model, info: DatasetInfo, term: NeighbourhoodAccount | None = None):
+        """Read the items' factors; term: what the model's manifest has on it, None for none.
 
         Raises:
             UserError: the factors are missing, damaged, or not of this dataset.
@@ -51,7 +52,8 @@ class Factors(System):
         self._model, self._info, self._shard = model, info, -1
         self.items = factor_tables.read_table(model.item_factors, rows=info.items)
         self._shards = factor_tables.count_shards(model.user_factors)
-        self._neighbourhood = Neighbourhood.read(model, info.items, gamma)
+        gamma, few_items = (term.gamma, term.few_items) if term else (0.0, False)
+        self._neighbourhood = Neighbourhood.read(model, info.items, gamma, few_items)
 
     def prepare(self, keys: np.ndarray) -> None:
         self._keys, self._rows = keys, np.empty((len(keys), self.items.shape[1]), np.float32)

@@ -159,10 +159,10 @@ def evaluate(
         raise UserError(f"K is {ks[-1]}, and {dataset_dir} has {info.items} items; lower evaluation.k")
     read = {path: inputs.read_model(path, info) for path in (model_dir, against_dir) if path}
     items = ItemsTable.read(Dataset(info.root).items, info.items, (*COLUMNS, RECENT_POPULARITY), OPTIONAL)
-    systems: dict[str, System] = {WALS: Factors(Model(model_dir), info, read[model_dir].neighbourhood.gamma)}
+    systems: dict[str, System] = {WALS: Factors(Model(model_dir), info, read[model_dir].neighbourhood)}
     against = f"WALS of {against_dir}" if against_dir else None
     if against_dir and against:
-        systems[against] = Factors(Model(against_dir), info, read[against_dir].neighbourhood.gamma)
+        systems[against] = Factors(Model(against_dir), info, read[against_dir].neighbourhood)
     systems |= baselines.baselines(info, items, settings.baselines, settings.neighbours)
     run = _Run(held_out, systems, against, items, settings.model_copy(update={"k": tuple(ks)}))
     for block in held_out.blocks():
@@ -170,7 +170,8 @@ def evaluate(
         progress(run.done, held_out.users)
     evaluation = run.finish()
     evaluation.about = {
-        "model": {"root": model_dir, "digest": read[model_dir].digest(), "gamma": read[model_dir].neighbourhood.gamma},
+        "model": {"root": model_dir, "digest": read[model_dir].digest()}
+        | read[model_dir].neighbourhood.model_dump(include={"gamma", "few_items"}),
         "dataset": {"root": dataset_dir, "fingerprint": info.fingerprint, "split": info.manifest.split.model_dump()},
         "settings": settings.model_dump(mode="json") | {"k": ks},
         "left_out": _left_out(info, evaluation.users),

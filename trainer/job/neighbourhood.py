@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,8 +29,9 @@ from trainer.neighbourhood import related
 
 # Weights to compare, as shares of the one at which the term of an answer is as great as its product of factors.
 _SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2)
-_K = 20
+_K, _ROOT = 20, "sqrt(items of the visitor)"
 _HELD_OUT = ValidationSettings(share=0.2, users=5000)
+_NOTHING = GammaTrial(gamma=0.0, recall=0.0, ndcg=0.0, gain=0.0, error=0.0)
 
 AfterPass = Callable[[Factorization], str | None]
 
@@ -49,16 +51,19 @@ def of_dataset(
         rows: of all visitors, keyed 0 .. n - 1 in order.
         watch: called after each pass of the training by which the weight is chosen, if it is.
     """
-    started, gamma, visitors, trials = time.perf_counter(), settings.gamma, 0, list[GammaTrial]()
+    started, visitors, trials = time.perf_counter(), 0, list[GammaTrial]()
+    gamma, few_items = settings.gamma, settings.few_items is True
     if gamma == "auto":
         parts = _hold_out(info, rows)
         visitors = int(np.count_nonzero(parts.held_out.lengths))
         trials = _compare(settings, training, info, parts, watch)
-        gamma = best(trials)
-    neighbourhood = Neighbourhood(matrix(settings, rows, info.items), gamma) if gamma else None
+        chosen = best(trials)
+        gamma, few_items = chosen.gamma, chosen.few_items
+    neighbourhood = Neighbourhood(matrix(settings, rows, info.items), gamma, few_items) if gamma else None
     return neighbourhood, NeighbourhoodAccount(
         settings=settings,
         gamma=gamma,
+        few_items=few_items,
         entries=neighbourhood.related.entries if neighbourhood else 0,
         visitors=visitors,
         trials=trials,
@@ -66,17 +71,20 @@ def of_dataset(
     )
 
 
-def best(trials: Sequence[GammaTrial]) -> float:
-    """Return the weight to choose; 0 if any gain in NDCG over weight 0 may be chance.
+def best(trials: Sequence[GammaTrial]) -> GammaTrial:
+    """Return the trial to choose; one of weight 0 if any gain in NDCG over weight 0 may be chance.
 
-    A gain may be chance if it is less than two standard errors, paired by visitor. Of the weights with at least half of
-    the greatest other gain, the smallest is chosen for which the fewest groups of visitors are behind item kNN. Half,
-    because what is held out can flatter the term: items that a visitor had in one sitting are on both sides of it.
+    A gain may be chance if it is less than two standard errors, paired by visitor. The greatest other gain decides
+    between the same weight for all and more for visitors with few items. Of these weights with at least half of that
+    gain, the smallest is chosen for which the fewest groups of visitors are behind item kNN. Half, because what is held
+    out can flatter the term: items that a visitor had in one sitting are on both sides of it.
     """
     sure = [trial for trial in trials if trial.gain > 2 * trial.error]
-    least = max((trial.gain for trial in sure), default=0.0) / 2
-    enough = [(trial.behind, trial.gamma) for trial in sure if trial.gain >= least]
-    return min(enough, default=(0, 0.0))[1]
+    if not sure:
+        return _NOTHING
+    greatest = max(sure, key=lambda trial: trial.gain)
+    enough = (trial for trial in sure if trial.gain >= greatest.gain / 2 and trial.few_items == greatest.few_items)
+    return min(enough, key=lambda trial: (trial.behind, trial.gamma))
 
 
 def _hold_out(info: DatasetInfo, rows: SparseRows) -> validation_split.Split:
@@ -118,25 +126,37 @@ def compare(
         users: float32 [n, d]. items: float32 [m, d]. Both are factors of a model that was trained on the rest.
         groups: of the visitors with held-out items, those that may be behind item kNN.
     """
-    train, held_out = parts.train, parts.held_out
-    b, asked = matrix(settings, train, len(items)), np.flatnonzero(held_out.lengths)
-    scale = _scale(users[asked], items, b, train.take(asked))
-    trials, without = list[GammaTrial](), np.zeros(0)
-    for gamma in sorted({0.0, *(float(f"{share * scale:.2g}") for share in _SHARES)}):
-        measured = metrics.of_each_user(users, items, held_out, train, _K, Neighbourhood(b, gamma))
-        recall, ndcg = (getattr(metrics.Columns.of(measured), name) for name in ("recall", "ndcg"))
-        without = ndcg if gamma == 0 else without
-        gains = ndcg - without
+    train, held_out, trials = parts.train, parts.held_out, list[GammaTrial]()
+    related, asked = matrix(settings, train, len(items)), np.flatnonzero(held_out.lengths)
+
+    def measure(term: Neighbourhood | None) -> tuple[np.ndarray, np.ndarray]:
+        columns = metrics.Columns.of(metrics.of_each_user(users, items, held_out, train, _K, term))
+        return columns.recall, columns.ndcg
+
+    def add(recall: np.ndarray, ndcg: np.ndarray, **weight: float) -> None:
+        gains = ndcg - without[1]
         gain, error = gains.mean(), gains.std() / len(gains) ** 0.5
-        trial = GammaTrial(gamma=gamma, recall=recall.mean(), ndcg=ndcg.mean(), gain=gain, error=error)
-        trials.append(trial.model_copy(update={"behind": groups.behind(recall, ndcg)}) if groups else trial)
+        behind = groups.behind(recall, ndcg) if groups else 0
+        figures = {"recall": recall.mean(), "ndcg": ndcg.mean(), "gain": gain, "error": error, "behind": behind}
+        trials.append(GammaTrial(**weight, **figures))
+
+    without = measure(None)
+    add(*without, gamma=0.0)
+    for few_items in (False, True) if settings.few_items == "auto" else (settings.few_items,):
+        term = Neighbourhood(related, 1.0, few_items)
+        scale = _scale(users[asked], items, term, train.take(asked))
+        for gamma in sorted({float(f"{share * scale:.2g}") for share in _SHARES} - {0.0}):
+            add(*measure(replace(term, gamma=gamma)), gamma=gamma, few_items=few_items)
     return trials
 
 
-def _scale(users: np.ndarray, items: np.ndarray, b: SparseRows, rows: SparseRows) -> float:
-    """Return the weight at which the greatest terms of users are as great, on average, as their greatest products."""
+def _scale(users: np.ndarray, items: np.ndarray, term: Neighbourhood, rows: SparseRows) -> float:
+    """Return the weight at which the greatest terms of users are as great, on average, as their greatest products.
+
+    term: of weight 1.
+    """
     products, terms = (
-        _mean(top_k(factors, items, rows, _K, term=Term(Neighbourhood(b, gamma), rows)))
+        _mean(top_k(factors, items, rows, _K, term=Term(replace(term, gamma=gamma), rows)))
         for factors, gamma in ((users, 0.0), (np.zeros_like(users), 1.0))
     )
     return products / terms if products > 0 and terms > 0 else 0.0
@@ -149,8 +169,13 @@ def _mean(best: Best) -> float:
 
 def describe(account: NeighbourhoodAccount) -> str:
     """Return a line on the term: its weight, the weights that were compared, and the time."""
-    text = f"neighbourhood: gamma {account.gamma:g}, {account.entries:,} related items, {account.seconds:.1f} s"
+    root = f" / {_ROOT}" if account.few_items else ""
+    text = f"neighbourhood: gamma {account.gamma:g}{root}, {account.entries:,} related items, {account.seconds:.1f} s"
     if not account.trials:
         return text
-    trials = ", ".join(f"{trial.gamma:g}: {trial.ndcg:.4f}" for trial in account.trials)
+    same, by_root = (
+        ", ".join(f"{trial.gamma:g}: {trial.ndcg:.4f}" for trial in account.trials if trial.few_items == few_items)
+        for few_items in (False, True)
+    )
+    trials = f"{same}; over {_ROOT}: {by_root}" if by_root else same
     return f"{text}; NDCG@20 on what is held out of {account.visitors:,} visitors: {trials}"

@@ -218,9 +218,9 @@ class Answers(tf.Module):
         most, each = counts(k, tf.shape(items)[0])
         search = factors, self.users.value(), owners, most
         if self.related:
-            size = self.users.shape[0]
-            instead = tf.zeros(tf.shape(items), tf.bool), tf.zeros([size])  # popularity answers for no item
-            addends = self.related.audience_addends(items, self.all_owner_splits, self.all_owners, size)
+            instead = tf.zeros(tf.shape(items), tf.bool), tf.zeros(self.users.shape[:1])  # popularity for no item
+            counts_of_items = self.splits[1:] - self.splits[:-1]
+            addends = self.related.audience_addends(items, self.all_owner_splits, self.all_owners, counts_of_items)
             users, scores = topk_graph.best_with_addends(*search, instead, addends)
         else:
             users, scores = topk_graph.best(*search)

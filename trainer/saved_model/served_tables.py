@@ -50,6 +50,7 @@ def write(
         "default_row_weight": tables.default_row_weight,
         "cold_start": settings.model_dump(),
         "gamma": related.gamma if related else None,
+        "few_items": bool(related and related.few_items),
         "new_ids": [name.decode("latin-1") for name in tables.new.ids],  # a byte is a character
         "newest_ids": [name.decode("latin-1") for name in tables.new.newest],
     }

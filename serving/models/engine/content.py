@@ -43,7 +43,8 @@ class Content:
         )
         self.neighbourhood: Neighbourhood | None = None
         if self.about["gamma"] is not None:
-            self.neighbourhood = Neighbourhood(self.tables.rows("related"), self.about["gamma"])
+            few_items = self.about.get("few_items", False)  # an older trainer has the same weight for all
+            self.neighbourhood = Neighbourhood(self.tables.rows("related"), self.about["gamma"], few_items)
 
     @cached_property
     def viewers(self) -> Projection:
@@ -90,6 +91,11 @@ class Content:
         """The visitors of each item, those who may be recommended it again included."""
         rows = self.tables.rows("all_owners") if self.tables.has("all_owners.indptr") else self.owners
         return as_matrix(rows, len(self.users.rows))
+
+    @cached_property
+    def items_of_each(self) -> np.ndarray:
+        """The number of items of each visitor, int64 [n]."""
+        return self.histories.lengths
 
     @property
     def _objective(self) -> Objective:

@@ -187,7 +187,8 @@ class Engine:
         term = None
         if content.neighbourhood:
             chosen = content.sources[np.maximum(items, 0)].multiply((items >= 0)[:, None]).tocsr()
-            term = Audience(chosen, content.neighbourhood.gamma).among_owners(content.all_owners)
+            audience = Audience(content.neighbourhood, chosen)
+            term = audience.among_owners(content.all_owners, content.items_of_each)
         left_out, size = rows_of(content.owners, items), min(most, len(content.users.rows))
         best = search.top_k(factors, content.users, left_out, size, term=term)
         return answer("visitorIds", content.visitor_ids, best, each) | {"rule": rule}

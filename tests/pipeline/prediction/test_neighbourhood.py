@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import tensorflow as tf
 
 from artifacts import factor_tables
+from artifacts.manifests.neighbourhood import NeighbourhoodAccount
 from artifacts.paths import Dataset, Model
 from artifacts.sparse_rows import SparseRows
 from configs.settings import Settings
@@ -44,7 +45,10 @@ class World:
         ids = [f"c{number}" for number in range(ITEMS)]
         write_items(Dataset(self.dataset), ids, self.matrix.getnnz(0), first_time_ms=days, last_time_ms=days)
         self.tree = {"dataset_dir": self.dataset, "model_dir": str(root / "model"), "training": TRAINING}
-        self.tree |= {"neighbourhood": {"gamma": 0.7, "neighbours": 7}, "beam": {"runner": PLAIN_RUNNER}}
+        self.tree |= {
+            "neighbourhood": {"gamma": 0.7, "few_items": True, "neighbours": 7},
+            "beam": {"runner": PLAIN_RUNNER},
+        }
         given = Settings.model_validate(self.tree)
         training_job.train(
             given.training, self.dataset, given.model_dir, False, given.cold_start, term=given.neighbourhood
@@ -68,7 +72,9 @@ class World:
         """Return what each user's scores are by the formula, float32 [users, items]."""
         items = factor_tables.read_table(Model(str(self.root / "model")).item_factors).astype(np.float64)
         products = np.add.accumulate(factors.astype(np.float64)[:, None, :] * items[None], axis=2)[:, :, -1]
-        return (products + 0.7 * ((self.matrix.toarray() > 0) @ self.related.astype(np.float64))).astype(np.float32)
+        have = self.matrix.toarray() > 0
+        weights = 0.7 / np.sqrt(np.maximum(have.sum(1, keepdims=True), 1))
+        return (products + weights * (have @ self.related.astype(np.float64))).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +128,7 @@ def test_saved_model_server_and_evaluation_agree_with_batch(world, lines):
             assert answer["contentIds"] == [[name.decode() for name in row] for row in found["contentIds"][part]]
             np.testing.assert_array_equal(np.float32(answer["scores"]), scores[part])
     info = dataset_rows.read_info(world.dataset)
-    system = Factors(Model(str(world.root / "model")), info, 0.7)
+    system = Factors(Model(str(world.root / "model")), info, NeighbourhoodAccount(gamma=0.7, few_items=True))
     system.prepare(np.arange(USERS))
     top = system.top(np.arange(USERS), SparseRows.from_matrix(world.matrix), K)
     for row, line, best in zip(top, lines, lists(lines), strict=True):

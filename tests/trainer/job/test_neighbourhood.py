@@ -61,10 +61,12 @@ def test_a_model_without_the_term_has_no_matrix(tmp_path, without_graphs):
 
 def test_a_weight_that_ranks_held_out_entries_better_is_chosen(tmp_path, without_graphs):
     account = train(tmp_path, in_pairs(1, 0.02), gamma="auto").neighbourhood
-    trials = {trial.gamma: trial.ndcg for trial in account.trials}
-    assert len(trials) == 8 and account.visitors > 200 and account.gamma > 0
-    assert max(trials.values()) > trials[0.0] + 0.05
-    assert trials[account.gamma] >= (max(trials.values()) + trials[0.0]) / 2
+    trials = {(trial.gamma, trial.few_items): trial.ndcg for trial in account.trials}
+    without = trials[0.0, False]
+    assert len(trials) == 15 and account.visitors > 200 and account.gamma > 0
+    assert max(trials.values()) > without + 0.05
+    assert trials[account.gamma, account.few_items] >= (max(trials.values()) + without) / 2
+    assert account.few_items == max(trials, key=trials.get)[1]
 
 
 def test_an_item_of_each_visitors_last_day_is_held_out_where_there_are_times(tmp_path, without_graphs, monkeypatch):
@@ -91,7 +93,7 @@ def test_no_weight_is_chosen_where_the_term_does_not_help(tmp_path, without_grap
     table = rng.random((USERS, 60)) < np.linspace(0.6, 0.02, 60)[None, :]
     rare = {"item_exponent": 0, "related_exponent": 1, "power": 4}
     account = train(tmp_path, sp.csr_matrix(table.astype(np.float32)), gamma="auto", **rare).neighbourhood
-    trials = {trial.gamma: trial.ndcg for trial in account.trials}
+    trials = {trial.gamma: trial.ndcg for trial in account.trials if not trial.few_items}
     assert account.gamma == 0 and account.entries == 0
     assert max(trials.values()) < trials[0.0] + 0.01 and min(trials.values()) < trials[0.0] - 0.1
     assert not list((tmp_path / "model/factors").glob("related_items*"))
@@ -122,11 +124,33 @@ def test_of_the_weights_with_half_of_the_gain_the_smallest_that_leaves_fewest_gr
         rows = [(0.0, 0.0, 0.0, 9), *found]
         return neighbourhood.best(
             [GammaTrial(gamma=g, recall=0, ndcg=0, gain=d, error=e, behind=b) for g, d, e, b in rows]
-        )
+        ).gamma
 
     assert chosen((0.25, 0.04, 0.01, 0), (0.5, 0.06, 0.01, 0), (1.0, 0.1, 0.02, 0), (2.0, 0.08, 0.02, 0)) == 0.5
     assert chosen((0.25, 0.04, 0.01, 0), (0.5, 0.06, 0.01, 2), (1.0, 0.1, 0.02, 2), (2.0, 0.08, 0.02, 1)) == 2.0
     assert chosen((0.25, 0.06, 0.04, 0), (0.5, 0.1, 0.01, 0)) == 0.5, "the smaller one's gain may be chance"
     assert chosen((0.5, 0.1, 0.06, 0), (1.0, 0.05, 0.01, 0)) == 1.0
     assert chosen((0.5, 0.1, 0.06, 0), (1.0, -0.05, 0.01, 0)) == 0
-    assert neighbourhood.best([]) == 0
+    assert neighbourhood.best([]).gamma == 0
+
+
+def test_the_greatest_gain_decides_whether_visitors_with_few_items_get_more():
+    def chosen(same, more):
+        gains = {False: same, True: more}
+        trials = [
+            GammaTrial(gamma=gamma, few_items=few_items, recall=0, ndcg=0, gain=gain, error=0.01)
+            for few_items in (False, True)
+            for gamma, gain in zip((1.0, 2.0), gains[few_items], strict=True)
+        ]
+        found = neighbourhood.best(trials)
+        return found.gamma, found.few_items
+
+    assert chosen((0.05, 0.09), (0.06, 0.1)) == (1.0, True)
+    assert chosen((0.05, 0.11), (0.06, 0.1)) == (2.0, False), "half of its own gain, not of the other's"
+    assert chosen((0.05, 0.09), (0.019, 0.02)) == (1.0, False)
+
+
+def test_a_number_is_the_weight_of_all_unless_visitors_with_few_items_are_to_get_more(tmp_path, without_graphs):
+    for term, divided in (({}, False), ({"few_items": True}, True)):
+        account = train(tmp_path / str(divided), in_pairs(0, 0.05), gamma=0.25, **term).neighbourhood
+        assert (account.gamma, account.few_items) == (0.25, divided)

@@ -36,12 +36,13 @@ class World:
         )
         dataset, path = Dataset(write_dataset(root / "dataset", matrix)), str(root / "saved_model")
         own, objective = ColdStartSettings(min_ratings=0, min_site_ratings=0), wals.Objective(0.1, 0.2, 0.5)
-        term = Neighbourhood(related, GAMMA)
+        term = Neighbourhood(related, GAMMA, few_items=True)
         with quick_export.only("recommend", "audience"):
             export.save(path, dataset, users, items, [histories], objective, own, neighbourhood=term)
         self.signatures = tf.saved_model.load(path).signatures
         products = np.add.accumulate(self.u.astype("d")[:, None] * self.v.astype("d")[None], axis=2)[:, :, -1]
-        self.scores = (products + GAMMA * (self.have @ self.related.astype("d"))).astype(np.float32)
+        weights = GAMMA / np.sqrt(np.maximum(self.have.sum(1, keepdims=True), 1))
+        self.scores = (products + weights * (self.have @ self.related.astype("d"))).astype(np.float32)
 
     def ask(self, signature: str, name: str, size: int):
         ids = tf.constant([b"%s%d" % (b"v" if name == "visitorId" else b"c", number) for number in range(size)])
