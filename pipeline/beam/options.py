@@ -24,6 +24,7 @@ from apache_beam.runners.runner import PipelineResult
 from configs import PREFIX
 from configs.errors import UserError, nearest, recognise
 from configs.settings import Settings
+from pipeline.beam import remembered
 
 # Beam appends the step's name to a message; from another process, the message is within the text of a traceback.
 _STEP = re.compile(r" \[while running .*\Z", re.DOTALL)
@@ -37,6 +38,7 @@ def from_settings(settings: Settings, argv: Sequence[str]) -> PipelineOptions:
 
     Raise UserError if an option is unknown to Beam, or Dataflow needs one that is not set.
     """
+    remembered.install()
     flags: list[str] = []
     for name, value in settings.beam.items():
         if isinstance(value, bool):

@@ -1,6 +1,7 @@
 """The parts that all commands share: exit status, quiet imports, and the progress bar."""
 
 import gc
+import importlib
 import os
 import re
 import subprocess
@@ -100,3 +101,12 @@ def test_elsewhere_the_lines_alone_are_printed(capsys):
         bar.say("nothing of this")
     printed = capsys.readouterr()
     assert (printed.out.strip(), printed.err) == ("sweep 1", "")
+
+
+def test_a_module_is_hidden_from_an_import_alone(monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    with cli._without("colorsys"), pytest.raises(ImportError):
+        importlib.import_module("colorsys")
+    imported = importlib.import_module("colorsys")
+    with cli._without("colorsys"):
+        assert importlib.import_module("colorsys") is imported

@@ -1,15 +1,13 @@
-"""Beam's construction of a pipeline without its repeated work: half of the processor time over a small export.
+"""Beam's construction of a pipeline without its repeated work, that of the jobs (`pipeline.beam.remembered`) and more.
 
-Beam inspects the signatures of a DoFn's methods eight times for each step, parses 500 options at each type check,
-formats a traceback for each type hint, infers the types of the same functions, pickles each function once more to see
-whether it can, and walks through all modules to measure what it caches. The results are the same; a function that
+Beam formats a traceback for each type hint, infers the types of the same functions, pickles each function once more to
+see whether it can, and walks through all modules to measure what it caches. The results are the same; a function that
 cannot be pickled is an error of the run, an error of types has no traceback of its hints, and a `process` with both
 yield and return gets no warning.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 import sys
 import types
@@ -20,20 +18,19 @@ from apache_beam.internal import pickler
 from apache_beam.internal.cloudpickle import cloudpickle
 from apache_beam.internal.gcp import auth
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.common import MethodWrapper
 from apache_beam.runners.worker import statecache
-from apache_beam.transforms import core, ptransform, userstate
+from apache_beam.transforms import core, ptransform
 from apache_beam.typehints import decorators, trivial_inference, typehints
+
+from pipeline.beam import remembered
 
 
 def install() -> None:
     """Replace functions of Beam by ones that remember; a second call changes nothing."""
-    if not hasattr(PipelineOptions.view_as, "__wrapped__"):
-        PipelineOptions.view_as = _remember_options(PipelineOptions.view_as)
+    remembered.install()
+    if not hasattr(core.get_function_args_defaults, "__wrapped__"):
         core.get_function_args_defaults = _remember_signatures(core.get_function_args_defaults)
-        userstate.get_dofn_specs = _remember_specs(userstate.get_dofn_specs)
         PipelineOptions.__getattr__ = _get_option
-        decorators.get_signature = _remember_by_function(decorators.get_signature)
         decorators.IOTypeHints._make_origin = classmethod(lambda *_, **__: [])
         core._check_fn_use_yield_and_return = lambda function: False
         trivial_inference.infer_return_type = _remember_types(trivial_inference.infer_return_type)
@@ -41,30 +38,6 @@ def install() -> None:
         ptransform.pickler = types.SimpleNamespace(**vars(pickler) | {"roundtrip": lambda value: value})
         statecache.get_deep_size = lambda *objects: 1000 * len(objects)  # far below the cache's size in any test
         auth._Credentials._credentials_init = True  # as if it had looked, and found none
-
-
-def _remember_specs(inspect_dofn: Any) -> Any:
-    """Wrap `userstate.get_dofn_specs`, which looks for arguments of state and timers among the methods' defaults."""
-    stateless: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
-
-    @functools.wraps(inspect_dofn)
-    def get_dofn_specs(dofn: Any) -> tuple[set, set]:
-        if any(isinstance(value, types.MethodType) for value in vars(dofn).values()):
-            return inspect_dofn(dofn)
-        kind = type(dofn)
-        if isinstance(dofn, core.CallableWrapperDoFn):  # its `process` has the arguments of a callable
-            own = [
-                default for default in MethodWrapper(dofn, "process").defaults if isinstance(default, core._DoFnParam)
-            ]
-            if own:
-                return inspect_dofn(dofn)
-        if kind not in stateless or not stateless[kind]:
-            found = inspect_dofn(dofn)
-            stateless[kind] = not any(found)
-            return found
-        return set(), set()
-
-    return get_dofn_specs
 
 
 def _remember_signatures(inspect_function: Any) -> Any:
@@ -80,26 +53,6 @@ def _remember_signatures(inspect_function: Any) -> Any:
         return list(args), list(defaults)
 
     return get_function_args_defaults
-
-
-def _remember_by_function(inspect_function: Any) -> Any:
-    """Wrap a function of a function or a method; of a bare one, such as a lambda, only the code matters."""
-    known: dict[tuple[types.CodeType, bool], Any] = {}
-    known_of: weakref.WeakKeyDictionary[Any, dict[tuple[types.CodeType, bool], Any]] = weakref.WeakKeyDictionary()
-
-    @functools.wraps(inspect_function)
-    def remembering(function: Any) -> Any:
-        bound = isinstance(function, types.MethodType)
-        plain = function.__func__ if bound else function
-        if not isinstance(plain, types.FunctionType):
-            return inspect_function(function)
-        more = plain.__defaults__ or plain.__kwdefaults__ or plain.__annotations__ or vars(plain)
-        results, key = known_of.setdefault(plain, {}) if more else known, (plain.__code__, bound)
-        if key not in results:
-            results[key] = inspect_function(function)
-        return results[key]
-
-    return remembering
 
 
 def _remember_types(infer: Any) -> Any:
@@ -151,25 +104,3 @@ def _get_option(self: PipelineOptions, name: str) -> Any:
     if name.startswith("__") or name not in vars(self._visible_options):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
     return self._all_options[name]
-
-
-def _remember_options(view_as: Any) -> Any:
-    known: dict[tuple, dict[str, Any]] = {}
-
-    @functools.wraps(view_as)
-    def remembering(self: PipelineOptions, cls: type[PipelineOptions]) -> PipelineOptions:
-        flags = self._flags if self._flags is not None else sys.argv[1:]
-        key = (cls, *flags)
-        if key not in known:
-            view = view_as(self, cls)
-            known[key] = copy.deepcopy(vars(cls(self._flags)._visible_options))
-            return view
-        view = cls.__new__(cls)
-        values = {name: list(value) if isinstance(value, list) else value for name, value in known[key].items()}
-        visible = type(self._visible_options)(**values)
-        vars(view).update(_flags=self._flags, _visible_options=visible, _all_options=self._all_options)
-        for name, value in vars(visible).items():
-            self._all_options.setdefault(name, value)
-        return view
-
-    return remembering
