@@ -71,14 +71,22 @@ def measure(case: Case) -> dict[str, float]:
     features = rows_of(of_items, drawn(rng, case.features, len(of_items)), (case.items, case.features))
     lengths = np.sqrt(np.diff(features.indptr)).astype(np.float32)
     features = sp.csr_matrix(sp.diags(1 / lengths) @ features, dtype=np.float32)
-    by_item = SparseRows.from_matrix(sp.csr_matrix(pairs.T))  # which a training has anyway
     small = WALSMatrixFactorization(embedding_dimension=case.k)
-    small.fit(pairs[:500], passes=1)  # compiles
-    started = time.process_time()
-    model = WALSMatrixFactorization(embedding_dimension=case.k)
+    small.fit(pairs[:500], passes=1)  # compiles, as what follows
+    learn(small, features, SparseRows.from_matrix(sp.csr_matrix(pairs[:500].T)))
+    by_item = SparseRows.from_matrix(sp.csr_matrix(pairs.T))  # which a training has anyway
+    model, started = WALSMatrixFactorization(embedding_dimension=case.k), time.process_time()
     model.fit(pairs, passes=case.passes)
-    trained, state = time.process_time(), model._state
-    before = peak()
+    training, before = time.process_time() - started, peak()
+    regression, known_items = learn(model, features, by_item)
+    seconds = {"training": training, "regression": regression, "known items": known_items}
+    ratio = (training + regression + known_items) / training
+    return {**seconds, "ratio": ratio, "peak_gb_of_training": before, "peak_gb": peak()}
+
+
+def learn(model: WALSMatrixFactorization, features: sp.csr_matrix, by_item: SparseRows) -> tuple[float, float]:
+    """Learn from attributes as a training does after its passes; return processor seconds of the two parts."""
+    started, state = time.process_time(), model._state
     prior = ridge.fit(features, model.get_col_factors())
     learned = time.process_time()
     predicted = prior.factors(features)
@@ -93,10 +101,7 @@ def measure(case: Case) -> dict[str, float]:
         share = one_list.lengthening(views[part], FEW_VIEWS, 0.5)
         folded = attributes.folded(state, predicted[part], by_item.take(part))
         one_list.of_known(tables.items[part], folded, near, share, tables.metric)
-    ended = time.process_time()
-    seconds = {"training": trained - started, "regression": learned - trained, "known items": ended - learned}
-    ratio = (ended - started) / (trained - started)
-    return {**seconds, "ratio": ratio, "peak_gb_of_training": before, "peak_gb": peak()}
+    return learned - started, time.process_time() - learned
 
 
 def peak() -> float:

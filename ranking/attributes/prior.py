@@ -21,6 +21,9 @@ import scipy.sparse
 from artifacts.sparse_rows import SparseRows
 from ranking.fold_in import Projection
 from ranking.heap import FAST
+from ranking.machine import prefetch
+
+_AHEAD = 12  # entries whose rows are prefetched, because a table of many rows is in no cache
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,9 @@ class Prior:
 
     def factors(self, features: scipy.sparse.csr_matrix) -> np.ndarray:
         """Return B'g float32 [n, d] of attributes float32 [n, f], summed in float64."""
-        table = self.table.astype(np.float64)
-        return (features.astype(np.float64) @ table[:-1] + table[-1]).astype(np.float32)
+        made = np.empty((features.shape[0], self.table.shape[1]), np.float32)
+        _add_up(features.indptr, features.indices, features.data, self.table, made)
+        return made
 
     def of_described(self, features: scipy.sparse.csr_matrix) -> np.ndarray:
         """Return the factors of rows with attributes, and zeros for the others: float32 [n, d]."""
@@ -74,9 +78,27 @@ def residuals(
 @numba.njit(**FAST)
 def _set_products(prior, users, starts, indices, products):
     """Set products[e] = prior[row] . users[indices[e]] for each entry e of each row."""
+    last = len(indices) - 1
     for row in range(len(starts) - 1):
         for entry in range(starts[row], starts[row + 1]):
+            prefetch(users, indices[min(entry + _AHEAD, last)])
             total = 0.0
             for c in range(prior.shape[1]):
                 total += prior[row, c] * users[indices[entry], c]
             products[entry] = total
+
+
+@numba.njit(**FAST)
+def _add_up(starts, columns, values, table, out):
+    """Set out[row] to the last row of the table, and the others times a row's values; summed in float64."""
+    total, last = np.empty(table.shape[1]), len(columns) - 1
+    for row in range(len(starts) - 1):
+        for c in range(len(total)):
+            total[c] = table[-1, c]
+        for entry in range(starts[row], starts[row + 1]):
+            prefetch(table, columns[min(entry + _AHEAD, last)])
+            value, column = np.float64(values[entry]), columns[entry]
+            for c in range(len(total)):
+                total[c] += value * table[column, c]
+        for c in range(len(total)):
+            out[row, c] = total[c]

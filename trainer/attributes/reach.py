@@ -14,13 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from artifacts.sparse_rows import SparseRows
+from ranking import threads
 from ranking.attributes import one_list
 from ranking.attributes.one_list import FAR, NEAR, Reach
 from trainer.als.collectives import Cluster
 from trainer.inputs.hashing import hashes
 
 _SHARE, _MOST = 0.2, 500  # of the views of an item, and views of all, that are left out
-_SCORES = 1 << 24  # in memory at once
+_SCORES = 1 << 21  # of a piece of work
 _SEED = 19  # another one than that of splits, whose entries are not in train
 
 FoldIn = Callable[[np.ndarray, SparseRows], np.ndarray]  # factors to start from, and rows -> factors
@@ -78,11 +79,14 @@ def choose(
 def _gains(users: np.ndarray, items: np.ndarray, asked: np.ndarray, tried: Sequence[np.ndarray]) -> np.ndarray:
     """Return 1 / log2(1 + rank) of one item for each user, float64 [tried, n], with other factors than in `items`."""
     ranks, size = np.zeros((len(tried), len(users))), max(1, _SCORES // len(items))
-    for start in range(0, len(users), size):
+
+    def rank(start: int) -> None:
         part = slice(start, start + size)
         scores = users[part] @ items.T
         scores[np.arange(len(scores)), asked[part]] = -np.inf
         for number, factors in enumerate(tried):
             own = np.einsum("ij,ij->i", users[part], factors[part])
             ranks[number, part] = 1 + np.count_nonzero(scores >= own[:, None], axis=1)
+
+    threads.each(rank, range(0, len(users), size))
     return 1 / np.log2(1 + ranks)

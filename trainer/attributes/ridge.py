@@ -38,9 +38,9 @@ def fit(
     table = np.zeros((features.shape[1] + 1, factors.shape[1]), np.float32)
     if not len(factors):
         return Prior(table)
-    transposed, count = features.T.tocsr(), len(factors)
-    means = np.asarray(features.mean(axis=0, dtype=np.float64)).ravel()
-    diagonal = np.asarray(features.multiply(features).sum(axis=0), np.float64).ravel() - count * means**2 + mu
+    transposed, (count, width) = features.T, features.shape  # a view: its product adds each row where its features are
+    means = np.bincount(features.indices, features.data, width) / count
+    diagonal = np.bincount(features.indices, features.data**2, width) - count * means**2 + mu
     centre, scaled = means.astype(np.float32), (count * means).astype(np.float32)[:, None]
 
     def times(block: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The Numba decorators of the kernels, and the prefetch of a row."""
+"""The Numba decorators of the kernels."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numba
-import numpy as np
 
 from artifacts.checksums import crc32c
-from ranking.machine import prefetch_line
 
 # nogil: threads are Python's own, so nothing here depends on a threading layer. error_model: a division by zero
 # gives inf as in NumPy, and the loops stay free of branches.
@@ -30,11 +28,3 @@ def compiled(function: Callable) -> Any:
     sources = sorted(Path(__file__).parent.glob("*.py"))
     dispatcher._cache._cache_file._source_stamp = crc32c(b"".join(path.read_bytes() for path in sources))
     return dispatcher
-
-
-@inner
-def prefetch(table, row):
-    """Ask for the start of a row of a float32 [n, k] table; the processor itself continues along a long row."""
-    start = np.int64(table.ctypes.data) + np.int64(4) * table.shape[1] * row
-    for line in range(min(4, (table.shape[1] + 15) // 16)):
-        prefetch_line(start + np.int64(64) * line)

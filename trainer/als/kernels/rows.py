@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ranking.machine import prefetch
 from trainer.als.kernels.cholesky import add_gram
-from trainer.als.kernels.compiling import inner, pasted, prefetch
+from trainer.als.kernels.compiling import inner, pasted
 
 # Entries handled at once: a longer row is gathered and summed piece by piece, so that a row of any length fits.
 PIECE = 1024
