@@ -26,7 +26,7 @@ def fit(
     factors: np.ndarray,
     mu: float = 1.0,
     steps: int = 40,
-    tolerance: float = 0.01,
+    tolerance: float = 0.02,
 ) -> Prior:
     """Return the regression of factors float32 [n, d] on features float32 [n, f].
 
