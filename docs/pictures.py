@@ -103,23 +103,30 @@ def weights() -> str:
 
 
 def cold_start() -> str:
-    """Draw the rule that answers a visitor, by what is known of the visitor."""
+    """Draw the rule that answers a visitor, by what is known of the visitor; narrow, so that it can be read on phones."""
     rows = (
         ("more than 10 ratings", "own trained factors", "factors"),
         ("1 to 10 ratings, or a history", "factors projected from these", "projection"),
-        ("no rating, or at most 100 on the site", "the most popular items", "popularity"),
+        ("no rating, but attributes *", "factors predicted from these", "attributes"),
+        ("no rating, but e.g. a country *", "the most popular items there", "popularity in segment"),
+        ("neither, or at most 100 on the site", "the most popular items", "popularity"),
     )
-    parts = ['<rect class="box" x="16" y="106" width="104" height="38" rx="6"/>', _text(68, 130, "a visitor", "mid")]
+    parts = ['<rect class="box" x="16" y="14" width="104" height="34" rx="6"/>', _text(68, 36, "a visitor", "mid")]
     for number, (known, answer, rule) in enumerate(rows):
-        y = 30 + 76 * number
-        parts += [f'<path class="line" d="M120 125C150 125 146 {y + 19} 172 {y + 19}"/>']
-        parts += [_text(178, y + 14, known, "small soft"), _text(178, y + 34, answer)]
+        y = 66 + 54 * number
+        parts += [f'<path class="line" d="M32 48V{y + 12}Q32 {y + 20} 40 {y + 20}H46"/>']
+        parts += [_text(54, y + 14, known, "small soft"), _text(54, y + 33, answer)]
         parts += [
-            f'<rect class="box" x="500" y="{y}" width="104" height="38" rx="6"/>',
-            _text(552, y + 24, rule, "mid"),
+            f'<rect class="box" x="300" y="{y + 1}" width="164" height="36" rx="6"/>',
+            _text(382, y + 24, rule, "mid small"),
         ]
-        parts += [f'<path class="line" d="M464 {y + 19}H494"/>']
-    return picture(620, 250, "Which rule answers a visitor", parts)
+    parts += ['<path class="line" stroke-dasharray="4 4" d="M16 340H464"/>']
+    parts += [_text(16, 364, "last places of the first three lists *", "small soft")]
+    parts += [_text(16, 383, "the newest items without attributes")]
+    parts += ['<rect class="box" x="300" y="351" width="164" height="36" rx="6"/>']
+    parts += [_text(382, 374, "RULE, newest", "mid small")]
+    parts += [_text(16, 412, "* with a setting of cold_start", "small soft")]
+    return picture(480, 426, "Which rule answers a visitor, and whose places the newest items have", parts)
 
 
 def prior() -> str:
