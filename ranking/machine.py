@@ -26,7 +26,7 @@ def prefetch_line(typing: Any, address: Any) -> Any:
 
 
 @register_jitable
-def prefetch(table, row):
+def prefetch(table: Any, row: Any) -> None:
     """Ask for the start of a row of a float32 [n, k] table; the processor itself continues along a long row."""
     start = np.int64(table.ctypes.data) + np.int64(4) * table.shape[1] * row
     for line in range(min(4, (table.shape[1] + 15) // 16)):
