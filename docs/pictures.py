@@ -103,7 +103,7 @@ def weights() -> str:
 
 
 def cold_start() -> str:
-    """Draw the rule that answers a visitor, by what is known of the visitor; narrow, so that it can be read on phones."""
+    """Draw the rule that answers a visitor, by what is known of the visitor; narrow enough for phones."""
     rows = (
         ("more than 10 ratings", "own trained factors", "factors"),
         ("1 to 10 ratings, or a history", "factors projected from these", "projection"),

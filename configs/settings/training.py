@@ -120,9 +120,9 @@ class ColdStartSettings(Section):
     one puts new items, and those of few views, higher up."""
     new_items_share: float = Field(0.3, ge=0, le=1)
     """Largest share of new items in recommendations, rounded up to whole items."""
-    newest_items_share: float = Field(0.1, ge=0, le=1)
+    newest_items_share: float = Field(0.0, ge=0, le=1)
     """Share of the last places of recommendations for new items without attributes, the newest first: those published
-    in the last week, or added between two trainings. Rounded down to whole items; 0 recommends none."""
+    in the last week, or added between two trainings. Rounded down; 0 is none, as known items find more there."""
 
     def _problems(self) -> Iterator[str]:
         if (self.new_visitors == "segment") != (self.segment is not None):

@@ -58,7 +58,8 @@ class World:
         add_features(dataset.root, np.eye(6)[topics], (NEW, new))
         module = Topics()
         tf.saved_model.save(module, dataset.item_features_fn, signatures={"item_features": module.item_features})
-        cold_start = ColdStartSettings(min_ratings=3, min_site_ratings=10, new_items_length=1, new_items_share=SHARE)
+        enough, length = {"min_ratings": 3, "min_site_ratings": 10}, {"new_items_length": 1, "new_items_share": SHARE}
+        cold_start = ColdStartSettings(**enough, **length, newest_items_share=0.1)
         settings = TrainingSettings(embedding_dimension=6, max_sweeps=6)
         with quick_export.only(*SIGNATURES):
             self.manifest: ModelManifest = training_job.train(

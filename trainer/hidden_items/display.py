@@ -24,7 +24,11 @@ def show(found: NewItemsEvaluation, k: int) -> None:
         for system, cells in systems.items():
             one_list.add_row(group, system, *_texts(cells, names))
     console.print(one_list)
-    tables.say(console, "\nlists of known items alone, with attributes minus without:")
+    tables.say(
+        console,
+        f"\nlists of known items alone, with attributes minus without; training lets attributes count for items of "
+        f"fewer than {found.reach:,.0f} views:",
+    )
     alone = tables.table("held out", names)
     for group, cells in found.known_alone.items():
         alone.add_row(group, *_texts(cells, names, "+z.3f"))

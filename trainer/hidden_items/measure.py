@@ -33,6 +33,7 @@ from trainer.job import assembly, attributes
 ATTRIBUTES, WITHOUT, LAST = "attributes", "without attributes", "newest in the last places"
 VIEWS = {"1-5": (1, 5), "6-10": (6, 10), "11 and more": (11, None)}  # groups of known items
 _HELD_OUT = 0.2  # of the entries of known items
+_LAST_PLACES = 0.1  # the share of the newest items that is tried where the setting is 0
 METRICS = ("recall", "ndcg")
 
 
@@ -44,6 +45,7 @@ class NewItemsEvaluation:
     days: int | None  # the items first viewed within so many days of the last view were hidden
     items: int  # hidden
     pairs: int  # of hidden items and users
+    reach: float  # views from which on attributes do not count for known items, as the training chose it
     among_new: dict[str, Cells]  # lists of hidden items only, by system
     one_list: dict[str, dict[str, Cells]]  # lists of all items, by what is held out, and by system
     known_alone: dict[str, Cells]  # lists of known items: with attributes minus without, paired, by what is held out
@@ -129,6 +131,7 @@ class _Measurement:
             days=self._settings.new_items_days,
             items=int(self._hidden.sum()),
             pairs=self._new.entries,
+            reach=self._learned.account.reach,
             among_new=self._among_new(known, new),
             one_list={
                 name: {system: self._cells(some, truth.take(every)) for system, some in lists.items()}
@@ -187,9 +190,8 @@ class _Measurement:
             return None
         given = np.flatnonzero(self._hidden)[popularity.order(order)]
         best = Best(lists, np.zeros(lists.shape, np.float32))
-        return last_places.in_last_places(
-            best, given, np.full(len(lists), lists.shape[1]), self._cold_start.newest_items_share
-        ).indices
+        share = self._cold_start.newest_items_share or _LAST_PLACES
+        return last_places.in_last_places(best, given, np.full(len(lists), lists.shape[1]), share).indices
 
     def _cells(self, lists: np.ndarray, truth: SparseRows) -> Cells:
         """Return recall and NDCG of the lists of users with something held out."""
