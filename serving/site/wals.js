@@ -41,7 +41,7 @@ window.Wals = ({ server = "", visitor = null, key = null, maxWaiting = 50 } = {}
   };
 
   /** Write the list as links into an element of the page; on a failure, leave it as it is. */
-  const show = async (selector, { k = 10, link = (item) => `#${item.contentId}` } = {}) => {
+  const show = async (selector, { k = 10, link = (item) => item.link || `#${item.contentId}` } = {}) => {
     const list = document.querySelector(selector), answer = await recommendations(k).catch(() => null);
     if (!list || !answer) return answer;
     list.replaceChildren(...answer.recommendations.map((item) => {

@@ -5,7 +5,7 @@
     factors: "from the visitor's trained factors",
     projection: "computed from the visitor's items",
     live: "computed from the visitor's items and views of today",
-    popularity: "popular items: the model knows too little about this visitor",
+    popularity: "popular items, the same for all visitors",
   };
   // Parameters of /recommendations with a name for readers; others are shown by their own.
   const NAMES = {
@@ -70,23 +70,25 @@
     return created;
   };
 
+  // A picture, or its place where there is none.
   const picture = (address) => {
-    const created = element("img", "thumb");
+    const created = element(address ? "img" : "span", "thumb");
+    if (!address) return created;
     created.alt = "";
     created.loading = "lazy";
-    created.addEventListener("error", () => created.remove());
+    created.addEventListener("error", () => created.replaceWith(picture("")));
     created.src = address;
     return created;
   };
 
   // Fill a list with a row per line; value: text at the right of a row; key: the number that its bar shows, if any.
   const fill = (list, lines, { value, key, empty }) => {
-    const widest = Math.max(1e-12, ...lines.map((line) => Math.abs(line[key])));
+    const widest = Math.max(1e-12, ...lines.map((line) => Math.abs(line[key]))), pictured = lines.some((line) => line.picture);
     list.replaceChildren(...lines.map((line) => {
       const item = document.createElement("li"), button = document.createElement("button"), text = value(line);
       button.type = "button";
       button.setAttribute("aria-expanded", "false");
-      if (line.picture) button.append(picture(line.picture));
+      if (pictured) button.append(picture(line.picture));
       button.append(element("span", "title", line.title || shown(line.contentId)));
       if (text) button.append(element("span", "value", text));
       if (line.category) button.append(element("span", "category", line.category));
@@ -171,7 +173,7 @@
   const showRecommended = (answer, compared, other) => {
     const lines = answer.recommendations, left = Object.entries(answer.leftOut || {}).filter(([, count]) => count);
     fill(at("recommended"), lines, numbered("score", lines, "There is nothing left to recommend."));
-    at("rule").textContent = RULES[answer.rule] || answer.rule;
+    at("rule").textContent = (RULES[answer.rule] || answer.rule) + (answer.variant ? `; variant ${answer.variant}` : "");
     at("left").textContent = left.length ? "Left out: " + left.map(([name, count]) => `${count.toLocaleString("en")} ${LEFT_OUT[name] || name}`).join(", ") + "." : "";
     at("s-compared").hidden = !compared;
     if (!compared) return;
