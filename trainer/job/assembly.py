@@ -13,6 +13,7 @@ from configs.errors import UserError
 from configs.settings import TrainingSettings
 from ranking.fold_in import Objective
 from ranking.machine import memory
+from ranking.threads import each
 from trainer.als import regularization, weights
 from trainer.als.collectives import Cluster
 from trainer.als.loop import Factorization, random_table
@@ -53,8 +54,12 @@ def assemble(
         threads: that solve rows; None for one per core.
     """
     sides, k = [], dimension(settings.embedding_dimension, sizes[1])
-    for number, size in enumerate(sizes):
-        table = random_table(size, k, settings.seed, number, settings.init_stddev, cluster)
+
+    def start(number: int) -> np.ndarray:
+        return random_table(sizes[number], k, settings.seed, number, settings.init_stddev, cluster)
+
+    tables = each(start, range(2))
+    for number, (size, table) in enumerate(zip(sizes, tables, strict=True)):
         counts = dataset_rows.count(blocks[number], len(table))
         own_weights = _weights(settings, dataset, number, size, cluster)
         if exponent := (settings.row_weights_exponent, settings.col_weights_exponent)[number]:
