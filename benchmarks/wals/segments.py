@@ -34,8 +34,9 @@ NAMES = (
 )
 BY_TIME = "last.fm, the last day"  # held out: the views of that day, in place of each visitor's last item
 LOOKS = (
-    "Once per row for its model. Before: by the former rule of equal times, the sample's shop once, its pages twice, "
-    "Google's GA4 shop four times; with 128 factors, RetailRocket twice and CiteULike once."
+    "Once per row for its model, those with gamma auto once more since auto compares gamma / sqrt(n); the rows of the "
+    "sample's pages twice, with the same figures. Before: by the former rule of equal times, the sample's shop once, "
+    "its pages twice, Google's GA4 shop four times; with 128 factors, RetailRocket twice and CiteULike once."
 )
 WITH_TERM = ", gamma auto"
 CHOICES = tuple(name + term for name in (*NAMES, BY_TIME) for term in ("", WITH_TERM))
