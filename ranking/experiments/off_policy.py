@@ -37,12 +37,6 @@ class Estimates(NamedTuple):
     support: np.ndarray
 
 
-def of_rounds(weights: np.ndarray, rewards: np.ndarray, shown: np.ndarray, expected: np.ndarray) -> Sums:
-    """Return the sums of rounds [n]: w, r, q and v as in the module's text."""
-    robust = expected + weights * (rewards - shown)
-    return Sums(*(np.asarray(column.sum()) for column in (np.ones(len(weights)), weights, weights * rewards, robust)))
-
-
 def estimate(sums: Sums) -> Estimates:
     """Return the estimates of sums; NaN where there is nothing to divide by."""
     with np.errstate(invalid="ignore", divide="ignore"):

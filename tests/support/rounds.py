@@ -24,7 +24,11 @@ class Rounds(NamedTuple):
         each = np.arange(len(self.action))
         chosen, shares = self.policy[each, self.action, self.position], self.policy[each, :, self.position]
         shown, predicted = self.predicted[each, self.action, self.position], self.predicted[each, :, self.position]
-        return off_policy.of_rounds(chosen / self.pscore, self.reward, shown, (shares * predicted).sum(1))
+        weights = chosen / self.pscore
+        robust = (shares * predicted).sum(1) + weights * (self.reward - shown)
+        return off_policy.Sums(
+            *(np.asarray(column.sum()) for column in (each >= 0, weights, weights * self.reward, robust))
+        )
 
 
 def made(seed: int, rounds: int = 300, actions: int = 6, positions: int = 3) -> Rounds:

@@ -140,7 +140,7 @@ def _read(file: BinaryIO, head: bytes, path: str, layout: Layout, most_bytes: fl
         last = read.bytes - before
         if read.bytes + last / 2 > most_bytes:
             break
-    return read, _share(file, read) if not is_parquet else _share_of_rows(file, read)
+    return read, _share(file) if not is_parquet else _share_of_rows(file, read)
 
 
 def _batches(file: BinaryIO, head: bytes, path: str, layout: Layout, most_bytes: float) -> Iterator[RawBatch]:
@@ -154,7 +154,7 @@ def _batches(file: BinaryIO, head: bytes, path: str, layout: Layout, most_bytes:
     return ExportReader(schema, ndjson, batch_rows=_BATCH_ROWS).batches(file, head, path)
 
 
-def _share(file: BinaryIO, read: _Read) -> float:
+def _share(file: BinaryIO) -> float:
     """Return the share of a file's bytes that were read; of gzip, of the compressed ones."""
     packed = file.packed if isinstance(file, GzipFile) else file
     place = packed.tell()

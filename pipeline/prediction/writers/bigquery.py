@@ -57,7 +57,7 @@ def load(settings: Settings, root: str, manifest: PredictionsManifest) -> None:
         raise UserError(f"{root} contains no rows for a table; predict again with prediction.table set")
     again = "the files are complete; `wals load` loads them again"
     with contextlib.closing(service), explained(f"prediction.table {name} was not touched ({again})"):
-        config = _job_config(settings, name, service)
+        config = _job_config(settings)
         to = f"{name}${day:%Y%m%d}" if settings.prediction.table_keeps == "day" else str(name)
         if storage.is_remote(root):
             job = service.jobs.load_table_from_uri(paths, to, job_config=config, retry=service.retry)
@@ -79,7 +79,7 @@ def _schema(settings: Settings) -> pa.Schema:
     return table_schema(WORDS[settings.prediction.kind], Extra.of(settings))
 
 
-def _job_config(settings: Settings, name: TableName, service: Service) -> bigquery.LoadJobConfig:
+def _job_config(settings: Settings) -> bigquery.LoadJobConfig:
     prediction, words = settings.prediction, WORDS[settings.prediction.kind]
     kept = prediction.table_days
     partitioning = bigquery.TimePartitioning(field="run_time", expiration_ms=kept and kept * DAY_MS)

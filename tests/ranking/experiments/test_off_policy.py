@@ -42,5 +42,5 @@ def test_estimates_are_those_of_plain_loops():
 
 
 def test_without_rounds_there_is_no_estimate():
-    nothing = np.zeros(0)
-    assert all(np.isnan(value) for value in off_policy.estimate(off_policy.of_rounds(*[nothing] * 4)))
+    nothing = np.zeros(())
+    assert all(np.isnan(value) for value in off_policy.estimate(off_policy.Sums(*[nothing] * 4)))
