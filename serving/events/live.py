@@ -29,7 +29,7 @@ from serving.events.stores import Store, StoreDownError, View
 from serving.models.model import Model
 from serving.models.online import Asked
 from serving.models.service import Service
-from serving.models.signatures import FROM_WEIGHTS, HISTORY_WITH_WEIGHTS, Arrays, Call, K
+from serving.models.signatures import FROM_PAIRS, HISTORY_OF_PAIRS, Arrays, Call, K
 from serving.rules.limits import NO_RULES, Rules
 
 LOG = logging.getLogger("serving")
@@ -143,7 +143,7 @@ class Live:
         inputs = {"contentIds": ids.reshape(1, -1), "ratings": ratings, K: np.array(k, np.int32)}
         signature = "recommend_from_history"
         if model.has_tables:
-            signature, inputs = FROM_WEIGHTS, inputs | {"weights": history.weights[None]}
+            signature, inputs = FROM_PAIRS, inputs | {"weights": history.weights[None], "again": history.again[None]}
         outputs = await self._service.ask(model, Call(signature, inputs, 1, limits=self._service.limits(rules)))
         new = int(outputs["known"][0]) - (len(history.items) - history.added)
         if not history.changed and not new:  # the new items are unknown until the next training
@@ -154,16 +154,18 @@ class Live:
         return answer | {"rule": rule, "liveItems": history.changed + new}
 
     async def _trained(self, model: Model, visitor: bytes) -> dict[bytes, Entry]:
-        """Return the items of a visitor in the training, with ratings and weights, which are 1 without tables."""
+        """Return the items of a visitor in the training; without tables, the weights are 1 and no item is again."""
         if model.has_tables:
-            outputs = await self._history(model, HISTORY_WITH_WEIGHTS, visitor, 1)
+            outputs = await self._history(model, HISTORY_OF_PAIRS, visitor, 1)
         else:
             outputs = await self._history(model, "history", visitor, most := self._service.settings.max_history)
             if (total := int(outputs["total"][0])) > most:
                 outputs = await self._history(model, "history", visitor, total)
         count, ratings = int(outputs["count"][0]), outputs["ratings"]
-        entries = (values[0][:count].tolist() for values in (ratings, outputs.get("weights", np.ones_like(ratings))))
-        return dict(zip(outputs["contentIds"][0][:count], zip(*entries, strict=True), strict=True))
+        columns = {"weights": np.ones_like(ratings), "again": np.zeros(ratings.shape, bool)} | outputs
+        names = ("contentIds", "ratings", "weights", "again")
+        rows = zip(*(columns[name][0][:count].tolist() for name in names), strict=True)
+        return {item: Entry(*entry) for item, *entry in rows}
 
     async def _history(self, model: Model, signature: str, visitor: bytes, most: int) -> Arrays:
         inputs = {"visitorId": np.array([visitor], object), K: np.array(most, np.int32)}

@@ -6,6 +6,7 @@ a pair of visitor and item, and pipeline.interactions.ratings its rating.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -47,18 +48,25 @@ class Counted(NamedTuple):
     left_out: Counter[str]
 
 
-Entry = tuple[float, float]  # the rating and the weight of a pair
+class Entry(NamedTuple):
+    """A pair: its rating, its weight in the loss, and whether its item may be recommended again."""
+
+    rating: float
+    weight: float
+    again: bool = False
 
 
 class History(NamedTuple):
     """A visitor's items, with ratings and weights in the loss float32[n]: the trained items first, then new ones.
 
-    changed: how many of the trained ones changed. added: how many are new.
+    again: bool[n], items that may be recommended again. changed: how many of the trained ones changed. added: how many
+    are new.
     """
 
     items: list[bytes]
     ratings: np.ndarray
     weights: np.ndarray
+    again: np.ndarray
     changed: int
     added: int
 
@@ -100,22 +108,26 @@ class Rules:
         """Return the trained items of a visitor, with ratings and weights, and what came since.
 
         Views up to the last one of the dataset are in it already. A pair of the dataset grows by its new views; where
-        it is not known which are new, the greater of both counts.
+        it is not known which are new, the greater of both counts. What is viewed since is not recommended again.
         """
         last_ms = dataset.last_view_ms
         since = [view for view in views if last_ms is None or view.time_ms > last_ms]
         pairs = self._pairs(since)
         is_old = np.array([item in trained for item in pairs[CONTENT_ID].to_pylist()], bool)
         old, new = pairs.filter(pa.array(is_old)), self._bounded(pairs.filter(pa.array(~is_old)))
-        given = np.array([trained[item] for item in old[CONTENT_ID].to_pylist()], np.float32).reshape(-1, 2)
+        before = [trained[item] for item in old[CONTENT_ID].to_pylist()]
+        given = np.array([entry[:2] for entry in before], np.float32).reshape(-1, 2)
         amounts = old[AMOUNT].to_numpy()
         grew = np.maximum(given, _entries(amounts, dataset)) if last_ms is None else _grown(given, amounts, dataset)
-        of_old = dict(zip(old[CONTENT_ID].to_pylist(), map(tuple, grew.tolist()), strict=True))
-        of_new = dict(zip(new[CONTENT_ID].to_pylist(), _entries(new[AMOUNT].to_numpy(), dataset), strict=True))
-        changed = sum(trained[item] != entry for item, entry in of_old.items())
-        whole = {item: entry for item, entry in ({**trained} | of_old).items() if entry[0] > 0} | of_new
-        entries = np.array(list(whole.values()), np.float32).reshape(-1, 2)
-        return History(list(whole), entries[:, 0], entries[:, 1], changed, len(of_new))
+        of_old, of_new = (
+            dict(zip(pairs[CONTENT_ID].to_pylist(), itertools.starmap(Entry, values.tolist()), strict=True))
+            for pairs, values in ((old, grew), (new, _entries(new[AMOUNT].to_numpy(), dataset)))
+        )
+        changed = sum(entry[:2] != was[:2] for entry, was in zip(of_old.values(), before, strict=True))
+        whole = {item: entry for item, entry in ({**trained} | of_old).items() if entry.rating > 0} | of_new
+        numbers = np.array([entry[:2] for entry in whole.values()], np.float32).reshape(-1, 2)
+        again = np.array([entry.again for entry in whole.values()], bool)
+        return History(list(whole), numbers[:, 0], numbers[:, 1], again, changed, len(of_new))
 
     def _pairs(self, views: Sequence[View]) -> pa.Table:
         """Return one row per item, ordered by item, as pipeline.interactions.sessions has it; none of a bot."""

@@ -18,11 +18,11 @@ import numpy as np
 
 from serving.errors import Refusal
 from serving.models.model import Model
-from serving.models.signatures import FROM_WEIGHTS, Arrays, Call, K
+from serving.models.signatures import FROM_PAIRS, Arrays, Call, K
 
 # The answers of these signatures are min(k, n) wide whatever the rows, so requests with one k can share a call.
 BATCHED_SIGNATURES = {
-    "serving_default", "recommend", "recommend_from_history", FROM_WEIGHTS, "audience",
+    "serving_default", "recommend", "recommend_from_history", FROM_PAIRS, "audience",
     "similar_items", "similar_items_dot", "similar_visitors", "similar_visitors_dot",
 }  # fmt: skip
 

@@ -13,8 +13,9 @@ from serving.rules.limits import Limits
 
 DEFAULT_SIGNATURE = "serving_default"
 K = "k"  # the input that bounds the length of an answer
-# Of a version's tables, for the server itself: histories with the weights of their entries in the loss.
-HISTORY_WITH_WEIGHTS, FROM_WEIGHTS = "history_with_weights", "recommend_from_history_with_weights"
+# Of a version's tables, for the server itself: histories with the weights of their pairs in the loss, and whether an
+# item may be recommended again.
+HISTORY_OF_PAIRS, FROM_PAIRS = "history_of_pairs", "recommend_from_pairs"
 WITH_ITEMS = "_with_items"  # end of the name of a signature that takes added items too
 _TYPES = {
     "DT_STRING": np.dtype(object),

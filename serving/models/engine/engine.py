@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,8 @@ from serving.models.engine.recommendations import Alike, By, Visitors, in_segmen
 from serving.models.engine.selection import ALL, Selector
 from serving.models.signatures import (
     DEFAULT_SIGNATURE,
-    FROM_WEIGHTS,
-    HISTORY_WITH_WEIGHTS,
+    FROM_PAIRS,
+    HISTORY_OF_PAIRS,
     WITH_ITEMS,
     Arrays,
     WithItems,
@@ -60,8 +60,8 @@ class Engine:
             "similar_visitors_dot": lambda inputs, by: self._similar_visitors(inputs, by_cosine=False),
             "explanation": self._explanation,
             "history": self._history,
-            HISTORY_WITH_WEIGHTS: self._history_with_weights,
-            FROM_WEIGHTS: self._recommend_from_history,
+            HISTORY_OF_PAIRS: self._history_of_pairs,
+            FROM_PAIRS: self._recommend_from_history,
         }
 
     def run(
@@ -102,8 +102,8 @@ class Engine:
         return recommended(self._content, visitors, inputs["k"], by)
 
     def _recommend_from_history(self, inputs: Arrays, by: By) -> Arrays:
-        weights = inputs.get("weights")  # of FROM_WEIGHTS
-        return self._for_histories(inputs["contentIds"], inputs["ratings"], inputs["k"], by, weights=weights)
+        optional = [inputs[name] for name in ("weights", "again") if name in inputs]  # of FROM_PAIRS
+        return self._for_histories(inputs["contentIds"], inputs["ratings"], inputs["k"], by, optional=optional)
 
     def _recommend_from_attributes(self, inputs: Arrays, by: By) -> Arrays:
         asked = self._attributes.of_visitors(inputs)
@@ -123,15 +123,16 @@ class Engine:
         own: np.ndarray | None = None,
         described: Any = False,
         *,
-        weights: np.ndarray | None = None,
+        optional: Sequence[np.ndarray] = (),
     ) -> Arrays:
         """Return the best items for visitors without a row in the dataset, from their ratings.
 
         own: float32 [b, d], their factors from attributes; described: whether these are known, bool [b].
-        weights: float32 [b, n], of the ratings in the loss; 1 if they are not given.
+        optional: weights of the ratings in the loss float32 [b, n], 1 if they are not given, and which items may be
+        recommended again, bool [b, n].
         """
         content, indices = self._content, self._history_of(names, ratings)
-        history = _as_rows(indices, ratings, weights)
+        history = _as_rows(indices, ratings, *optional)
         size = len(history)
         factors = np.zeros((size, content.items.rows.shape[1]), np.float32) if own is None else own.copy()
         rules = self._rules(np.zeros(size, bool), history, described)
@@ -140,7 +141,7 @@ class Engine:
             weights = np.full(len(rows), content.default_row_weight, np.float32)
             factors[rows] = prior.fold_in(factors[rows], content.projection, history.take(rows), weights)
         seen = by.new.indices(names) if by.new else indices
-        return recommended(content, Visitors(rules, factors, history, history, seen), k, by) | {
+        return recommended(content, Visitors(rules, factors, history, history.left_out(), seen), k, by) | {
             "known": history.lengths.astype(np.int32)
         }
 
@@ -252,18 +253,18 @@ class Engine:
         fields["ratings"] = fields.pop("scores")
         return fields | {"total": history.lengths.astype(np.int32)}
 
-    def _history_with_weights(self, inputs: Arrays, by: By) -> Arrays:
-        """Return whole histories, and the weights of their entries in the loss; k is not a limit."""
+    def _history_of_pairs(self, inputs: Arrays, by: By) -> Arrays:
+        """Return whole histories, the weights of their pairs and which items may come again; k is not a limit."""
         content = self._content
         history = rows_of(content.histories, content.visitor_ids.indices(inputs["visitorId"]))
-        columns = np.arange(max(1, int(history.lengths.max(initial=0))))
-        given = columns < history.lengths[:, None]
-        indices, ratings, weights = (np.full(given.shape, blank) for blank in (NONE, np.float32(0), np.float32(0)))
-        indices[given], ratings[given], weights[given] = history.indices, history.values, history.entry_weights
-        return {
-            "contentIds": content.item_ids.ids(indices), "ratings": ratings, "weights": weights,
-            "count": history.lengths.astype(np.int32),
-        }  # fmt: skip
+        given = np.arange(max(1, int(history.lengths.max(initial=0)))) < history.lengths[:, None]
+        again = history.again if len(history.again) else np.zeros(history.entries, bool)
+        columns = {"ratings": history.values, "weights": history.entry_weights, "again": again, "of": history.indices}
+        padded = {name: np.zeros(given.shape, values.dtype) for name, values in columns.items()}
+        for name, values in columns.items():
+            padded[name][given] = values
+        indices = np.where(given, padded.pop("of"), NONE)
+        return padded | {"contentIds": content.item_ids.ids(indices), "count": history.lengths.astype(np.int32)}
 
     @staticmethod
     def _best_of_each(history: SparseRows, k: np.ndarray) -> Best:
@@ -278,12 +279,11 @@ def _set(best: Best, row: int, chosen: Best) -> None:
     best.indices[row, :count], best.scores[row, :count] = chosen.indices[0], chosen.scores[0]
 
 
-def _as_rows(indices: np.ndarray, values: np.ndarray, weights: np.ndarray | None = None) -> SparseRows:
-    """Return padded rows int64 [b, n], with -1 for no entry, as sparse rows, ascending."""
+def _as_rows(indices: np.ndarray, *values: np.ndarray) -> SparseRows:
+    """Return padded rows int64 [b, n], with -1 for no entry, and their values, as sparse rows, ascending."""
     order = np.argsort(indices, axis=1, kind="stable")
     indices = np.take_along_axis(indices, order, 1)
     given = indices >= 0
     indptr = np.append(0, np.cumsum(given.sum(1)))
-    tables = (values,) if weights is None else (values, weights)
-    columns = (np.take_along_axis(table, order, 1)[given].astype(np.float32) for table in tables)
+    columns = (np.take_along_axis(table, order, 1)[given] for table in values)
     return SparseRows(np.arange(len(indices)), indptr, indices[given].astype(np.int32), *columns)

@@ -16,7 +16,7 @@ from pipeline.dataset import ratings as graph
 from pipeline.interactions import ratings
 from pipeline.sources.select import source_of
 from serving.events.measurement import Reader
-from serving.events.rules import Rules
+from serving.events.rules import Entry, Rules
 from serving.events.stores import View
 from tests.support.exports import write_ndjson
 
@@ -119,13 +119,15 @@ def test_a_pair_that_grew_has_the_rating_of_its_whole_amount(kind):
 def test_the_history_is_that_of_the_training_and_what_came_since():
     rules, _ = rules_of({"preset": "ga4_shop"})
     dataset = TrainedOn(root="", fingerprint="", rating=RatingSettings(kind="linear"), last_view_ms=1000)
-    trained = {b"tea": (2.0, 1.0), b"cup": (1.0, 1.0), b"pot": (3.0, 1.0)}
+    trained = {b"tea": Entry(2.0, 1.0, True), b"cup": Entry(1.0, 1.0, True), b"pot": Entry(3.0, 1.0)}
     views = [View(b"tea", 4.0, 1001, 1), View(b"tea", 1.0, 1000, 2), View(b"new", 1.0, 1002, 3)]
     views += [View(b"new", 10.0, 1003, 4), View(b"pot", -3.0, 1004, 5), View(b"gone", -1.0, 1005, 6)]
     history = rules.history(views, trained, dataset)
     whole = dict(zip(history.items, history.ratings.tolist(), strict=True))
     assert whole == {b"tea": 6.0, b"cup": 1.0, b"new": 11.0}, "the view at 1000 is in the dataset; of pot none is left"
     assert (history.changed, history.added) == (2, 1)
+    again = dict(zip(history.items, history.again.tolist(), strict=True))
+    assert again == {b"tea": False, b"cup": True, b"new": False}, "tea was viewed since"
     undated = rules.history(views, trained, dataset.model_copy(update={"last_view_ms": None}))
     assert dict(zip(undated.items, undated.ratings.tolist(), strict=True))[b"tea"] == 5.0, "the greater of both"
 
@@ -141,13 +143,14 @@ def test_weights_are_those_of_a_dataset_of_the_whole_amounts():
     def entries(amounts: dict) -> dict:
         values = tf.constant(list(amounts.values()))
         rated, weights = graph.rate(values, tf.constant(median), rating), graph.weigh(values, tf.constant(median))
-        return dict(zip(amounts, zip(rated.numpy().tolist(), weights.numpy().tolist(), strict=True), strict=True))
+        pairs = zip(rated.numpy().tolist(), weights.numpy().tolist(), strict=True)
+        return {item: Entry(*pair) for item, pair in zip(amounts, pairs, strict=True)}
 
     views = [View(b"tea", 10.0, 1001, 1), View(b"cup", 1.0, 1001, 2), View(b"new", 4.0, 1, 4)]
     views += [View(b"new", amount, 1002 + number, 5) for number, amount in enumerate((4.0, 10.0))]
     history = rules.history(views, entries(before), dataset)
     columns = history.items, history.ratings.tolist(), history.weights.tolist()
-    found = {item: (rating, weight) for item, rating, weight in zip(*columns, strict=True)}
+    found = {item: Entry(rating, weight) for item, rating, weight in zip(*columns, strict=True)}
     assert found.keys() == after.keys() and (history.changed, history.added) == (2, 1)
     for item, entry in entries(after).items():
         assert found[item] == pytest.approx(entry, rel=1e-6)

@@ -56,7 +56,8 @@ def world(served_model) -> tuple[Engine, np.ndarray]:
     histories = made._content.histories
     amounts = np.random.default_rng(1).integers(1, 30, histories.entries).astype("d")
     values, weights = (part.astype("f") for part in rated(amounts))
-    made._content.histories = replace(histories, values=values, weights=weights)
+    again = np.arange(histories.entries) % 4 == 0  # items that may be recommended again
+    made._content.histories = replace(histories, values=values, weights=weights, again=again)
     return made, amounts
 
 
@@ -98,7 +99,9 @@ def test_events_count_by_their_signals_as_in_a_training_of_the_same_pairs(world,
         w0=0.1, lam=0.2, nu=0.5,
     )  # fmt: skip
     scores = (dense.solve_rows(items.astype("d")) @ items.T)[0]
-    order = [item for item in np.argsort(-scores) if not amounts[item]][:K]
+    again = set(content.histories.indices[has][content.histories.again[has]]) - {item for _, item in sent}
+    order = [item for item in np.argsort(-scores) if not amounts[item] or item in again][:K]
+    assert number or again & set(order)
     assert answer["rule"] == b"live" and answer["liveItems"] == len({item for _, item in sent})
     assert answer["contentIds"].tolist() == ids[order].tolist()
     np.testing.assert_allclose(answer["scores"], scores[order], atol=1e-5)
