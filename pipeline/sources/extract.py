@@ -31,7 +31,7 @@ class Extract:
     table: the source's columns. rejects: rejected rows, as JSON lines. counts: by dotted name, e.g.
     `records.read`, `records.skipped.no_visitor_id`, `hits.rejected.content_id_newline`, `seen.date.20240101`.
     attributes: of the items, from pipeline.sources.items.attributes.collect; None if the source has none.
-    visitors: the same of the visitors.
+    visitors: the same of the visitors. records: the number of each row's record, int64[n]; None if the source has none.
     """
 
     table: pa.RecordBatch
@@ -39,6 +39,7 @@ class Extract:
     counts: Counter[str]
     attributes: pa.RecordBatch | None = None
     visitors: pa.RecordBatch | None = None
+    records: np.ndarray | None = None
 
 
 @dataclass

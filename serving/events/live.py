@@ -22,6 +22,7 @@ from configs.errors import UserError
 from configs.settings import EventSettings, Settings
 from serving.errors import Refusal
 from serving.events.embedded import EmbeddedStore
+from serving.events.intake import Intake
 from serving.events.measurement import Reader
 from serving.events.rules import Entry, can_rate
 from serving.events.rules import Rules as EventRules
@@ -57,6 +58,7 @@ class Live:
         self._rules = EventRules(settings)
         self.by_user_id = self._rules.source.prefer_user_id
         self._reader = Reader(settings.events, settings.serving, self._rules.schema, self.by_user_id)
+        self._intake = Intake(self._rules)
         self._store: Store | None = None
         self._down_until = 0.0
         self._datasets: WeakKeyDictionary[Model, TrainedOn | None] = WeakKeyDictionary()  # of the versions in use
@@ -68,7 +70,8 @@ class Live:
         self._store = opened_store(self.settings)
         tidying = asyncio.create_task(self._tidy())
         try:
-            yield
+            async with self._intake.running():
+                yield
         finally:
             tidying.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -81,7 +84,7 @@ class Live:
         When it returns, the views outlast the end of the server.
         """
         received = self._reader.read(body, time.time_ns() // 1000)
-        counted = await asyncio.to_thread(self._rules.views, received.records)
+        counted = await self._intake.views(received.records)
         left_out, kept, views = received.left_out + counted.left_out, 0, self._sized(counted.views)
         left_out["content_id_too_long"] += len(counted.views) - len(views)
         if counted.visitor is not None and views:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,7 @@ from pipeline.sources.extract import NO_SIGNAL
 from pipeline.sources.items.pages import PageRules
 from serving.events.stores import View
 
+Records = Sequence[Mapping[str, Any]]
 _SKIPPED, _REJECTED = ".skipped.", ".rejected."
 # Of a source, what is about the days of an export, or needs more of an event than views do.
 _OF_EXPORTS: dict[str, Any] = {
@@ -81,28 +82,46 @@ class Rules:
         self._pages = PageRules(self.source.page_rules)
         self._keeps_views = settings.rating.kind == "binary"
 
-    def views(self, records: Sequence[Mapping[str, Any]]) -> Counted:
+    def views(self, records: Records) -> Counted:
         """Return what the signals count in records of one visitor (serving.events.measurement)."""
-        names, left_out = self.source.events, Counter[str]()
-        if names is not None:  # most events of a site have no signal: only the others are worth an Arrow table
-            left_out[NO_SIGNAL] = len(records)
-            records = [record for record in records if record["event_name"] in names]
-            left_out[NO_SIGNAL] -= len(records)
+        (counted,), left_out = self._counted([records])
+        return counted._replace(left_out=counted.left_out + left_out)
+
+    def together(self, requests: Sequence[Records]) -> list[Counted] | None:
+        """Return what `views` does of each request, in one pass, which costs as much for a hundred records as for one.
+
+        None if the rules leave out something: its number is that of all requests.
+        """
+        if len(requests) == 1:
+            return [self.views(requests[0])]
+        counted, left_out = self._counted(requests)
+        return None if left_out else counted
+
+    def _counted(self, requests: Sequence[Records]) -> tuple[list[Counted], Counter[str]]:
+        """Return what counts in each request, and what the rules leave out of all of them."""
+        named = [self._named(records) for records in requests]
+        records = [record for each in named for record in each]
+        counted = [Counted(None, [], _without_signal(*pair)) for pair in zip(requests, named, strict=True)]
         if not records:
-            return Counted(None, [], left_out)
-        raw = RawBatch(pa.RecordBatch.from_pylist(records, self.schema), np.arange(1, len(records) + 1))
+            return counted, Counter()
+        raw = RawBatch(pa.RecordBatch.from_pylist(records, self.schema), np.arange(len(records)))
         extract = signals.extract(raw, "POST /events", self.source, self._pages)
         table = extract.table
-        for name, count in extract.counts.items():
-            for mark in (_SKIPPED, _REJECTED):
-                if mark in name:
-                    left_out[name.partition(mark)[2]] += count
-        if not table.num_rows:
-            return Counted(None, [], left_out)
         hashes = table[EVENT] if EVENT in table.schema.names else pa.array(_unlike(table.num_rows))
         columns = (table[CONTENT_ID], table[AMOUNT], table[TIME_MS], hashes)
         views = [View(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
-        return Counted(table[VISITOR_ID][0].as_py(), views, left_out)
+        # Rows are in the order of their records, and these in that of the requests.
+        edges = np.searchsorted(cast(np.ndarray, extract.records), np.cumsum([0, *map(len, named)])).tolist()
+        for place, (first, last) in enumerate(itertools.pairwise(edges)):
+            if first < last:
+                visitor = table[VISITOR_ID][first].as_py()
+                counted[place] = counted[place]._replace(visitor=visitor, views=views[first:last])
+        return counted, _left_out(extract.counts)
+
+    def _named(self, records: Records) -> Records:
+        """Return the records that a signal may name: most events of a site have none, and are not worth a table."""
+        names = self.source.events
+        return records if names is None else [record for record in records if record["event_name"] in names]
 
     def history(self, views: Sequence[View], trained: Mapping[bytes, Entry], dataset: TrainedOn) -> History:
         """Return the trained items of a visitor, with ratings and weights, and what came since.
@@ -169,6 +188,20 @@ def _weighs(dataset: TrainedOn) -> bool:
 def can_rate(dataset: TrainedOn) -> bool:
     """Return whether a model's manifest has what the ratings of its dataset need."""
     return dataset.median is not None or dataset.rating.kind != "median"
+
+
+def _without_signal(records: Records, named: Records) -> Counter[str]:
+    return +Counter({NO_SIGNAL: len(records) - len(named)})
+
+
+def _left_out(counts: Counter[str]) -> Counter[str]:
+    """Return the counts of what the rules skipped or rejected, by reason."""
+    left_out = Counter[str]()
+    for name, count in counts.items():
+        for mark in (_SKIPPED, _REJECTED):
+            if mark in name:
+                left_out[name.partition(mark)[2]] += count
+    return left_out
 
 
 def _source(settings: Settings) -> SourceSettings:

@@ -90,7 +90,7 @@ def extract(
     if again is not None:
         arrays, schema = [*arrays, pa.array(again)], schema.append(MARK)
     table = pa.RecordBatch.from_arrays(arrays, schema=schema)
-    return Extract(table, ledger.rejects, ledger.counts, values, of_visitors)
+    return Extract(table, ledger.rejects, ledger.counts, values, of_visitors, numbers[event])
 
 
 class _Events(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import numpy as np
@@ -15,6 +16,7 @@ from configs.settings import RatingSettings, Settings, SourceSettings
 from pipeline.dataset import ratings as graph
 from pipeline.interactions import ratings
 from pipeline.sources.select import source_of
+from serving.events.intake import Intake
 from serving.events.measurement import Reader
 from serving.events.rules import Entry, Rules
 from serving.events.stores import View
@@ -57,6 +59,14 @@ def rules_of(source: dict, **sections) -> tuple[Rules, Reader]:
     settings = Settings.model_validate({"source": {"kind": "ga4"} | source} | sections)
     rules = Rules(settings)
     return rules, Reader(settings.events, settings.serving, rules.schema, by_user_id=False)
+
+
+def viewed(*items: str) -> dict:
+    return {"name": "view_item", "params": {"items": [{"item_id": item} for item in items]}}
+
+
+def records_of(reader: Reader, visitor: str, *events: dict) -> list:
+    return reader.read(json.dumps({"client_id": visitor, "events": events}).encode(), NOW_US).records
 
 
 def exported(number: int, event: dict, time_us: int) -> dict:
@@ -177,3 +187,36 @@ def test_other_sources_take_signals_of_their_own():
     body = {"client_id": "ann", "events": [{"name": "view", "params": {"sku": "tea"}}]}
     counted = rules.views(reader.read(json.dumps(body).encode(), NOW_US).records)
     assert [(view.item, view.amount) for view in counted.views] == [(b"tea", 1.0)]
+
+
+def test_requests_that_share_a_pass_count_what_each_does_alone():
+    rules, reader = rules_of({"preset": "ga4_shop"})
+    scroll = {"name": "scroll"}
+    sent = [("ann", viewed("tea"), viewed("cup", "tea", "pot")), ("bob", scroll)]
+    sent += [("cid", viewed("tea")), ("dan", scroll, viewed("pot"), scroll)]
+    requests = [records_of(reader, *request) for request in sent]
+    alone = [rules.views(records) for records in requests]
+    assert rules.together(requests) == alone
+    assert [len(counted.views) for counted in alone] == [4, 0, 1, 1]
+    assert [counted.visitor for counted in alone] == [b"ann", None, b"cid", b"dan"]
+    assert [counted.left_out["no_signal"] for counted in alone] == [0, 1, 0, 2]
+    unclear = records_of(reader, "eve", viewed(""))
+    assert rules.together([*requests, unclear]) is None and rules.views(unclear).left_out
+
+
+@pytest.mark.parametrize("most", [1, 3, 256])
+def test_each_request_has_its_own_answer_whatever_others_send(most):
+    rules, reader = rules_of({"preset": "ga4_shop"})
+    sent = {name: [viewed(f"item of {name}")] * (1 + number % 3) for number, name in enumerate("abcdefgh")}
+    sent["c"], sent["e"] = [viewed("")], [{"name": "scroll"}]
+    requests = {name: records_of(reader, name, *events) for name, events in sent.items()}
+    broken = [{"event_name": "view_item", "items": "no list"}]
+
+    async def ask() -> list:
+        intake = Intake(rules, rest_s=0, most=most)
+        async with intake.running():
+            return await asyncio.gather(*map(intake.views, [*requests.values(), broken]), return_exceptions=True)
+
+    *answers, failed = asyncio.run(ask())
+    assert answers == [rules.views(records) for records in requests.values()]
+    assert isinstance(failed, pa.ArrowException)
