@@ -11,6 +11,7 @@ from ranking.heap import FAST, STRICT, is_worse, offer, sort
 from ranking.neighbourhood import Addends
 
 _BLOCK = 256  # items whose rows stay in the first cache while each query reads them
+_ROWS, _USERS = 128, 3  # items of a block in float32, and queries at a time in `_products`
 
 
 class Queries(NamedTuple):
@@ -75,17 +76,51 @@ def scan(first, last, queries, compressed, candidates):
 
 
 @numba.njit(**FAST)
-def scan_products(first, tile, queries, candidates):
-    """Collect candidates of a tile float32 [b, t] of products with the items first, first + 1, ..."""
-    exactly = np.zeros(_BLOCK, np.float32)
-    for query in range(len(tile)):
-        for start in range(0, tile.shape[1], _BLOCK):
-            products = tile[query, start : start + _BLOCK]
-            greatest = np.float32(-np.inf)
-            for product in products:  # vectorises; most stretches contain no candidate
+def scan_rows(first, last, queries, rows, candidates):
+    """Do what `scan` does by products with the rows themselves in float32, whose error is the queries' slack."""
+    count, dimensions = queries.exact.shape
+    users = np.zeros((-(-count // _USERS) * _USERS, dimensions), np.float32)
+    users[:count] = queries.exact
+    tile, exactly = np.empty((len(users), _ROWS), np.float32), np.zeros(_ROWS, np.float32)
+    for start in range(first, last, _ROWS):
+        stop = min(start + _ROWS, last)
+        _products(users, rows[start:stop], tile)
+        for query in range(count):
+            upper, greatest = tile[query, : stop - start], np.float32(-np.inf)
+            for product in upper:  # vectorises; most blocks contain no candidate
                 greatest = max(greatest, product)
             if greatest + queries.slacks[query] >= candidates.lower[query, 0]:
-                _collect(query, first + start, products, exactly, queries, candidates)
+                _collect(query, start, upper, exactly, queries, candidates)
+
+
+@numba.njit(**FAST)
+def _products(users, rows, tile):
+    """Set tile[q, i] = users[q] . rows[i], for a multiple of three users.
+
+    Twelve sums at a time stay in the registers, so that a number is read once for three or four products. BLAS reaches
+    the same rate with hundreds of users only, because it first copies the rows into an order of its own.
+    """
+    whole = len(rows) // 4 * 4
+    for i in range(0, whole, 4):
+        for q in range(0, len(users), _USERS):
+            a0 = a1 = a2 = b0 = b1 = b2 = c0 = c1 = c2 = d0 = d1 = d2 = np.float32(0)
+            for k in range(users.shape[1]):
+                u, v, w = users[q, k], users[q + 1, k], users[q + 2, k]
+                a, b, c, d = rows[i, k], rows[i + 1, k], rows[i + 2, k], rows[i + 3, k]
+                a0, a1, a2 = a0 + a * u, a1 + a * v, a2 + a * w
+                b0, b1, b2 = b0 + b * u, b1 + b * v, b2 + b * w
+                c0, c1, c2 = c0 + c * u, c1 + c * v, c2 + c * w
+                d0, d1, d2 = d0 + d * u, d1 + d * v, d2 + d * w
+            tile[q, i], tile[q + 1, i], tile[q + 2, i] = a0, a1, a2
+            tile[q, i + 1], tile[q + 1, i + 1], tile[q + 2, i + 1] = b0, b1, b2
+            tile[q, i + 2], tile[q + 1, i + 2], tile[q + 2, i + 2] = c0, c1, c2
+            tile[q, i + 3], tile[q + 1, i + 3], tile[q + 2, i + 3] = d0, d1, d2
+    for i in range(whole, len(rows)):
+        for q in range(len(users)):
+            total = np.float32(0)
+            for k in range(users.shape[1]):
+                total += users[q, k] * rows[i, k]
+            tile[q, i] = total
 
 
 @numba.njit(**FAST)

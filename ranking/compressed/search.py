@@ -36,11 +36,10 @@ class Limits(NamedTuple):
     candidates: int = 1 << 16  # per query and part; with more, all items are looked at
     alone: int = 1 << 22  # numbers of a pass that one core reads sooner than several can share
     queries: int = 64  # that a pass answers together
-    by_blas: int = 8  # queries that BLAS multiplies with the rows themselves in less time than the compressed ones take
+    by_rows: int = 4  # queries whose products with the rows themselves take less time than with the compressed ones
 
 
 LIMITS = Limits()
-_TILE = 2048  # items of a product by BLAS
 
 
 class Table(NamedTuple):
@@ -131,19 +130,19 @@ def _answer(queries: Queries, table: Table, best: Best, limits: Limits) -> None:
     parts = 1 if count * table.compressed.rows.size < limits.alone else cores()
     edges = [size * part // parts for part in range(parts + 1)]
     kept, view = min(k, size), View(table.rows, table.norms)
-    by_blas = count >= limits.by_blas and parts > 1 and not len(table.norms)
-    if by_blas:
+    by_rows = count >= limits.by_rows and not len(table.norms)
+    if by_rows:
         queries = queries._replace(slacks=np.nextafter(queries.errors.astype(np.float32), np.float32(np.inf)))
 
     def scan(part: int) -> Candidates:
         candidates = Candidates.none(count, kept, min(limits.candidates, edges[part + 1] - edges[part]))
-        if by_blas:
-            _multiply(range(edges[part], edges[part + 1]), queries, table.rows, candidates)
+        if by_rows:
+            kernels.scan_rows(edges[part], edges[part + 1], queries, table.rows, candidates)
         else:
             kernels.scan(edges[part], edges[part + 1], queries, table.compressed, candidates)
         return candidates
 
-    scanned = (threads.each if by_blas else threads.shared)(scan, range(parts))
+    scanned = threads.shared(scan, range(parts))
     lower = np.concatenate([part.lower for part in scanned], axis=1)
     least = -np.partition(-lower, kept - 1, axis=1)[:, kept - 1] if kept else lower[:, :0]
     undecided = np.max([part.counts > part.indices.shape[1] for part in scanned], axis=0)
@@ -155,13 +154,3 @@ def _answer(queries: Queries, table: Table, best: Best, limits: Limits) -> None:
 
     if kept:
         threads.shared(settle, range(parts))
-
-
-def _multiply(part: range, queries: Queries, rows: np.ndarray, candidates: Candidates) -> None:
-    """Collect the candidates of a part of the items by products in float32, whose error is the queries' slack."""
-    space = np.empty(len(queries.exact) * _TILE, np.float32)
-    for start in part[::_TILE]:
-        block = rows[start : min(start + _TILE, part.stop)]
-        tile = space[: len(queries.exact) * len(block)].reshape(-1, len(block))
-        np.matmul(queries.exact, block.T, out=tile)
-        kernels.scan_products(start, tile, queries, candidates)

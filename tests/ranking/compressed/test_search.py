@@ -43,7 +43,7 @@ def test_whole_numbers_tie_and_are_sorted_by_index(seed, rows, items, k, dimensi
     rng = np.random.default_rng(seed)
     users, table = (rng.integers(-2, 3, (n, dimensions)).astype(np.float32) for n in (rows, items))
     left_out, allowed = left_out_of(rng, rows, items), rng.random(items) < 0.7
-    for limits in (search.LIMITS, search.Limits(by_blas=1, alone=1)):
+    for limits in (search.LIMITS, search.Limits(by_rows=1, alone=1)):
         best = search.top_k(users, table_of(table), left_out, k, allowed=allowed, limits=limits)
         assert best.indices.tolist() == sorted_by_hand(users @ table.T, left_out, allowed, k)
 
@@ -63,7 +63,7 @@ def test_answers_are_those_of_topk(how, dimensions):
     else:
         items *= np.float32({"plain": 1, "tiny": 1e-38, "huge": 1e36}[how])
     left_out, table = left_out_of(rng, 7, 900), table_of(items)
-    for limits in (search.LIMITS, search.Limits(by_blas=1, alone=1)):
+    for limits in (search.LIMITS, search.Limits(by_rows=1, alone=1)):
         same(search.top_k(users, table, left_out, 10, limits=limits), topk.top_k(users, items, left_out, 10))
     norms = similarity.norms(items)
     directions = similarity.directions(items)
@@ -78,7 +78,7 @@ def test_parts_and_full_candidates_change_nothing():
     left_out, table = left_out_of(rng, 5, 4_000), table_of(items)
     expected = topk.top_k(users, items, left_out, 10)
     same(search.top_k(users, table, left_out, 10, limits=search.Limits(alone=1, queries=2)), expected)
-    for limits in ({"candidates": 12}, {"by_blas": 1, "alone": 1}, {"by_blas": 1, "alone": 1, "candidates": 12}):
+    for limits in ({"candidates": 12}, {"by_rows": 1, "alone": 1}, {"by_rows": 1, "alone": 1, "candidates": 12}):
         same(search.top_k(users, table, left_out, 10, limits=search.Limits(**limits)), expected)
 
 
