@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -64,6 +65,10 @@ class Graph:
         """Return the number of rows of the table `users` or `items`, or None if the model has no such table."""
         variable = getattr(self._loaded, table, None)
         return None if variable is None else int(variable.shape[0])
+
+    def reads(self, signature: str) -> float:
+        """Return infinity: how long a graph runs is not known."""
+        return math.inf
 
     def to_warm_up(self) -> list[str]:
         """Return the signatures to run once: TensorFlow optimises a graph when it first runs."""

@@ -47,6 +47,8 @@ class Backend(Protocol):
 
     def count(self, table: str) -> int | None: ...
 
+    def reads(self, signature: str) -> float: ...
+
     def to_warm_up(self) -> list[str]: ...
 
 
@@ -131,6 +133,10 @@ class Model:
     def count(self, table: str) -> int | None:
         """Return the number of rows of the table `users` or `items`, or None if the model has no such table."""
         return self._backend.count(table)
+
+    def reads(self, signature: str) -> float:
+        """Return how many numbers of its tables a signature reads for a row; infinity if that is not known."""
+        return self._backend.reads(signature)
 
     def sample_visitors(self, most: int) -> list[bytes]:
         """Return up to `most` visitorIds of the vocabulary, the same ones each time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -79,6 +80,13 @@ class Engine:
     def count(self, table: str) -> int | None:
         """Return the number of rows of the table `users` or `items`."""
         return len(self._content.users.rows if table == "users" else self._content.items.rows)
+
+    def reads(self, signature: str) -> float:
+        """Return how many numbers of a table a signature reads for a row; infinity for those with TensorFlow."""
+        if "_attributes" in signature:
+            return math.inf
+        of_visitors = signature in ("audience", "similar_visitors", "similar_visitors_dot")
+        return (self._content.users if of_visitors else self._content.items).rows.size
 
     def to_warm_up(self) -> list[str]:
         """Return the signatures to run once, so that no request waits for a kernel: those without TensorFlow."""
