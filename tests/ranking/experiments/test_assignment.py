@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from configs.errors import UserError
 from configs.settings import ExperimentSettings
-from ranking.experiments.assignment import Experiment
+from ranking.experiments.assignment import Experiment, position
 
 VISITORS = [f"visitor {number}".encode() for number in range(20_000)] + ["é".encode(), b"\xff\x00"]
 
@@ -36,6 +37,17 @@ def test_a_variant_is_that_of_plain_python():
     ours = experiment(**shares)
     assert [ours.variant_of(visitor) for visitor in VISITORS] == [plainly("summer", v, shares) for v in VISITORS]
     assert experiment("pepper", **shares).variant_of(b"v") == plainly("pepper", b"v", shares)
+
+
+def test_a_place_has_all_bits_of_a_float64():
+    """docs/experiments.md has the formula for sites that compute it in SQL."""
+    for visitor in VISITORS[:100]:
+        digest = hashlib.sha256(b"summer\0" + visitor).hexdigest()
+        assert position("summer", visitor) == Fraction(int(digest[:16], 16) >> 11, 2**53)
+
+
+def test_without_a_name_there_is_no_experiment():
+    assert Experiment.of(ExperimentSettings()) is None
 
 
 def test_shares_are_as_asked():

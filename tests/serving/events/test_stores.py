@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 
@@ -72,6 +73,26 @@ def test_a_visitor_has_the_newest_views_and_none_that_is_too_old(settings):
     assert newest == [view(number) for number in range(999, 994, -1)]
     assert sorted(trimmed) == sorted([view(997), view(998), view(998, b"cup"), view(999)])
     assert later == [view(999)]
+
+
+def test_a_damaged_file_fails_what_was_asked_and_nothing_else(tmp_path):
+    """Neither views nor the file's path are in the reason; the store answers again once the table is there."""
+    path = tmp_path / "events.sqlite"
+
+    async def ask(store):
+        await store.add(b"ann", [view(1)], 0)
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            other.execute("ALTER TABLE views RENAME TO lost")
+        with pytest.raises(StoreDownError, match="no such table"):
+            await store.add(b"ann", [view(2)], 0)
+        with pytest.raises(StoreDownError, match="no such table"):
+            await store.of(b"ann", 0)
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            other.execute("ALTER TABLE lost RENAME TO views")
+        await store.add(b"ann", [view(3)], 0)
+        return await store.of(b"ann", 0)
+
+    assert asyncio.run(asking(EventSettings(store=str(path)), ask)) == [[view(3), view(1)]]
 
 
 def test_removal_is_of_visitors_and_of_old_views(settings):
