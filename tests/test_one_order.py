@@ -21,9 +21,11 @@ from artifacts.sparse_rows import SparseRows
 from artifacts.vocabulary import Vocabulary
 from configs.settings import ColdStartSettings
 from ranking.fold_in import Objective
+from serving.models.engine.engine import Engine
+from serving.rules.limits import Limited, Limits, Rules
 from tests.support import quick_export
 from tests.support.exports import event, make_dataset, write_ndjson
-from tests.support.predicted import predict, write_model
+from tests.support.predicted import predict, read_json, write_model
 from trainer.als import wals
 from trainer.evaluation import metrics
 from trainer.evaluation.baselines import Factors, ItemKnn, Popular
@@ -133,6 +135,33 @@ def bought(world: World) -> list[set[int]]:
 
 def test_evaluation_batch_prediction_and_saved_model_give_the_same_lists(world):
     check_lists(world, histories(world))
+
+
+MMR = {"mmr_lambda": 0.5, "mmr_candidates": 20}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"include_seen": True}, {"min_score": 1.0}, MMR, {"max_per_category": 2}, {"max_per_category": 3, **MMR}],
+    ids=lambda options: "+".join(options),
+)
+def test_the_server_orders_equal_scores_as_batch_prediction_does(marked_world, options, tmp_path):
+    world = marked_world
+    engine = Engine(world.model.saved_model)
+    shelves = {name: f"Shelf {n % 5}" for n, name in enumerate(world.items.ids)}
+    lines = [f"{name.decode()},,{shelf}\n" for name, shelf in shelves.items()]
+    (tmp_path / "catalogue.csv").write_text("contentId,title,category\n" + "".join(lines))
+    predict(world.root, tmp_path / "out", catalogue=tmp_path / "catalogue.csv", top_k=K, formats=["jsonl"], **options)
+    given = read_json(tmp_path / "out")
+    rules = Rules(**{{"mmr_candidates": "candidates"}.get(name, name): value for name, value in options.items()})
+    inputs = {"visitorId": np.array(list(given), object), "k": np.array(K)}
+    found = engine.run("recommend", inputs, None, Limited(Limits(rules), shelves.__getitem__))
+    lists = zip(found["contentIds"].tolist(), found["scores"].tolist(), found["count"], strict=True)
+    ties = 0
+    for entries, (names, scores, count) in zip(given.values(), lists, strict=True):
+        assert [name for name, _ in entries] == names[:count]
+        ties += len(scores) - len(set(scores))
+    assert len(given) == VISITORS and ties > VISITORS
 
 
 def test_they_leave_out_what_was_bought_and_recommend_again_what_was_viewed(marked_world):
