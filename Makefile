@@ -259,6 +259,8 @@ bench: setup $(BENCH) bench-pipeline  ## speed and quality against implicit, Spa
 	@$(BIN)/python benchmarks/prediction/batch.py --peer $(BENCH)/bin/python
 	@$(BIN)/python -m benchmarks.prediction.job
 	@$(BIN)/python -m benchmarks.prediction.job --kind audiences
+	@$(BIN)/python -m benchmarks.prediction.job --users 4096 16384 --items 1000000 --k 128
+	@$(BIN)/python -m benchmarks.wals.million
 	@$(BIN)/python -m benchmarks.wals.evaluate_scale
 	@$(BIN)/python -m benchmarks.prediction.writers
 	@$(BIN)/python -m benchmarks.wals.warm_start --nights 1
