@@ -26,7 +26,7 @@ class Parameters(BaseModel):
     category: list[_ID] = Field([], max_length=MOST, description="Only items of these categories; may be repeated.")
     exclude_category: list[_ID] = Field([], max_length=MOST, description="No items of these; may be repeated.")
     max_per_category: int | None = Field(None, ge=1, le=1000, description="Most items of one category in the list.")
-    min_score: float | None = Field(None, description="Lowest score of an entry; not for popularity.")
+    min_score: float | None = Field(None, description="Lowest score of an entry; not of popularity or explored slots.")
     max_age_days: float | None = Field(
         None, gt=0, le=100_000, description="Largest age of an item, from its first view to the last one of all."
     )
