@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import orjson
 
 from artifacts import privacy
 from artifacts.manifests import MANIFEST, ServedVersionManifest, TrainedOn
@@ -68,6 +69,7 @@ class Live:
     async def running(self) -> AsyncIterator[None]:
         """Use the store while the context is open."""
         self._store = opened_store(self.settings)
+        await asyncio.to_thread(self._warm_up)
         tidying = asyncio.create_task(self._tidy())
         try:
             async with self._intake.running():
@@ -77,6 +79,13 @@ class Live:
             with contextlib.suppress(asyncio.CancelledError):
                 await tidying
             await self._store.close()
+
+    def _warm_up(self) -> None:
+        """Apply the rules once: the first time, they load compiled code, for which no request should wait."""
+        names = sorted(self._rules.source.events or ["page_view"])[: self.settings.max_events]
+        events = [{"name": name, "items": [{"item_id": "-"}]} for name in names]
+        body = orjson.dumps({"client_id": "-", "events": events})
+        self._rules.views(self._reader.read(body, time.time_ns() // 1000).records)
 
     async def take(self, body: bytes) -> Taken:
         """Keep the views of a request; raise Refusal if it is not valid (400) or the store does not answer (503).
