@@ -35,6 +35,7 @@ from configs.cli import import_tensorflow
 from configs.settings import ColdStartSettings
 
 SEED, VISITORS, K = 0, 20_000, 10
+_WORKER_BYTES = 100 << 20  # what starts the workers has less
 
 
 def make(root: Path, users: int, items: int, k: int) -> Path:
@@ -91,6 +92,16 @@ def ready(url: str) -> bool:
         return False
 
 
+def loaded(url: str, wanted: int) -> int:
+    """Return how many versions all workers have loaded, once they are as many as wanted or after ten seconds."""
+    loads, ends = 0, time.monotonic() + 10
+    while loads < wanted and time.monotonic() < ends:
+        line = next(line for line in get(url + "metrics").splitlines() if line.startswith("wals_model_loads_total "))
+        loads = int(float(line.split()[1]))
+        time.sleep(0.2)
+    return loads
+
+
 def publish(model: Path, config: Path, number: int) -> None:
     command = [sys.executable, "-m", "serving.publish", "--config", str(config), "--model_dir", str(model)]
     subprocess.run([*command, "--version", str(number)], check=True, capture_output=True)
@@ -99,7 +110,7 @@ def publish(model: Path, config: Path, number: int) -> None:
 def measure(args: argparse.Namespace, model: Path, root: Path) -> dict:
     """Run wrk once: its figures, the versions that the server loaded, and its memory with each of them."""
     config, requests = root / "config.yaml", root / "requests"
-    sections = {"serving": {"directory": str(root / "served"), "port": 0}}
+    sections = {"serving": {"directory": str(root / "served"), "port": 0, "workers": args.workers}}
     if args.events:
         sections["source"] = {"kind": "ga4", "preset": "ga4_shop"}
         sections["events"] = {"accept": True, "store": str(root / "events.sqlite")}
@@ -128,13 +139,16 @@ def measure(args: argparse.Namespace, model: Path, root: Path) -> dict:
                     while json.loads(get(url + "readyz"))["version"] != number and load.poll() is None:
                         time.sleep(0.2)  # the next one would take its place
                 said = load.communicate(timeout=args.seconds + 30)[0]
-            figures = [line for line in get(url + "metrics").splitlines() if line.startswith("wals_model_loads_total ")]
+            loads = loaded(url, args.workers * (args.versions + 1))
             resident.append(machine.proportional_of_tree(server.pid))
+            processes = [process for process in machine.memory_of_tree(server.pid) if process["Rss"] > _WORKER_BYTES]
         finally:
             server.terminate()
     found = json.loads(said.strip().splitlines()[-1])
-    loads = int(float(figures[0].split()[1]))
-    return found | {"loads": loads, "resident_mb": [round(size / 2**20) for size in resident]}
+    kinds = {"Rss": "resident", "Pss": "proportional", "Private_Dirty": "own"}
+    workers = [{name: round(process[kind] / 2**20) for kind, name in kinds.items()} for process in processes]
+    versions = {"loads": loads, "taken_over": loads // args.workers - 1}
+    return found | versions | {"resident_mb": [round(size / 2**20) for size in resident], "workers_mb": workers}
 
 
 def main() -> None:
@@ -145,6 +159,7 @@ def main() -> None:
     sizes = {"seconds": 60, "connections": 32, "versions": 3, "users": 30_000, "items": 5_000, "k": 64}
     for name, size in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=size)
+    parser.add_argument("--workers", type=int, default=1, help="of the server (default: 1)")
     parser.add_argument("--set", dest="more", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     if not shutil.which("wrk"):
@@ -164,18 +179,20 @@ def main() -> None:
     print(
         f"{rate:,.0f} requests/s; p50 {found['p50_ms']:.1f} ms, p90 {found['p90_ms']:.1f}, p99 {found['p99_ms']:.1f}, "
         f"p99.9 {found['p999_ms']:.1f}, most {found['max_ms']:.0f}; {errors} errors of {found['requests']:,}; "
-        f"{found['loads'] - 1} versions taken over; server, MB with each "
+        f"{found['taken_over']} versions taken over; server, MB with each "
         f"version: {', '.join(map(str, found['resident_mb']))}"
     )
+    for worker in found["workers_mb"]:
+        print(f"a worker: {worker['resident']} MB, {worker['proportional']} by shares, {worker['own']} of its own")
     _, bandwidth = machine.limits()
     read_ms = 1000 * 4 * items * args.k / bandwidth
     print(f"one read of the items' table at the measured {bandwidth / 1e9:.1f} GB/s: {read_ms:.1f} ms")
     about = {"seed": SEED, "users": users, "items": items, "k": args.k, "versions": args.versions, "rate": round(rate)}
     about |= {"events_percent": args.events, "bandwidth_bytes": bandwidth, "table_read_ms": read_ms}
-    figures = about | found | {"errors": errors, "taken_over": found["loads"] - 1}
-    size = "" if items == sizes["items"] else f"_{items}"
+    figures = about | found | {"errors": errors}
+    size = ("" if items == sizes["items"] else f"_{items}") + f"_workers{args.workers}" * (args.workers > 1)
     machine.save(f"serve_load_{args.api}_{args.seconds}{size}{'_mixed' if args.events else ''}", figures)
-    if errors or found["loads"] != args.versions + 1:
+    if errors or found["taken_over"] != args.versions:
         sys.exit(f"not without errors, or not all versions were taken over: {found}")
 
 

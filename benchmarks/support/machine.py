@@ -115,27 +115,38 @@ def resident_of_tree(pid: int) -> int:
 
 def proportional_of_tree(pid: int) -> int:
     """Return the bytes in memory of a process and all below it; a page that n share counts as 1/n for each."""
-    total, waiting = 0, [pid]
+    return sum(process["Pss"] for process in memory_of_tree(pid))
+
+
+def memory_of_tree(pid: int) -> list[dict[str, int]]:
+    """Return the bytes of a process and all below it, each by the names of smaps_rollup: Rss, Pss, Private_Dirty."""
+    processes, waiting = [], [pid]
     while waiting:
         root = Path("/proc", str(waiting.pop()))
         with contextlib.suppress(OSError):  # it has just ended
-            lines = (root / "smaps_rollup").read_text().splitlines()
-            total += next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+            lines = [line.split() for line in (root / "smaps_rollup").read_text().splitlines()[1:]]
+            processes.append({line[0].rstrip(":"): int(line[1]) * 1024 for line in lines})
             for task in (root / "task").iterdir():
                 waiting += map(int, (task / "children").read_text().split())
-    return total
+    return processes
+
+
+def gemm(turns: int = 5) -> float:
+    """Return the measured rate of a product of matrices in float32, flop/s: the median of some."""
+    a = np.random.default_rng(0).random((2048, 2048), np.float32)
+    rates = []
+    for _ in range(turns):
+        started = time.perf_counter()
+        a @ a
+        rates.append(2 * 2048**3 / (time.perf_counter() - started))
+    return statistics.median(rates)
 
 
 def limits() -> tuple[float, float]:
     """Measured float32 GEMM rate (flop/s) and memory bandwidth (bytes/s, two threads reading)."""
     from concurrent.futures import ThreadPoolExecutor
 
-    a = np.random.default_rng(0).random((2048, 2048), np.float32)
-    rates = []
-    for _ in range(5):
-        started = time.perf_counter()
-        a @ a
-        rates.append(2 * 2048**3 / (time.perf_counter() - started))
+    rate = gemm()
     big = np.ones(1 << 26, np.float32)
     halves = np.split(big, 2)
     speeds = []
@@ -144,4 +155,4 @@ def limits() -> tuple[float, float]:
             started = time.perf_counter()
             list(pool.map(np.max, halves))
             speeds.append(big.nbytes / (time.perf_counter() - started))
-    return statistics.median(rates), max(speeds)
+    return rate, max(speeds)
