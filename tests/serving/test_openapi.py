@@ -24,7 +24,7 @@ def test_schemathesis_finds_nothing(served_model, tmp_path):
     command = Path(sys.executable).with_name("schemathesis")
     # That the inputs of a request have one number of rows is more than a schema can say: a valid one may be refused.
     flags = ["--max-examples", "5", "--seed", "1", "--no-color", "--exclude-checks", "positive_data_acceptance"]
-    flags += ["--request-timeout", "60"]  # so that a busy machine is no finding
+    flags += ["--request-timeout", "60"]  # a busy machine is not a finding
     events = EventSettings(accept=True, store=str(tmp_path / "events.sqlite"))
     sections = {"source": SourceSettings(kind="ga4", preset="ga4_shop"), "events": events}
     made = settings(served_model / "served", poll_seconds=5, timeout_seconds=60).model_copy(update=sections)
