@@ -125,7 +125,12 @@ class Night(Output):
     refit_model = Below("refit", "model")  # the model of `whole_dataset`, started from the measured one
     evaluation = Below(EVALUATION)
     predictions = Below("predictions")
+    variants = Below("variants")  # the models of an experiment's variants that have settings
     outcome = Below("outcome")  # of the versions that were live before, if nightly.outcome_nights is set
+
+    def variant(self, name: str) -> str:
+        """Return the directory of a variant's model."""
+        return join(self.variants, name)
 
     def log(self, step: str) -> str:
         """Return the path of a step's output."""

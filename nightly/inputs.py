@@ -14,6 +14,7 @@ from artifacts.names import FINAL, ITEM, USER, day_table_of_path, tables_to_read
 from configs import cli
 from configs.errors import UserError
 from configs.settings import BIGQUERY, BigQuerySettings, Settings
+from ranking.experiments import promoted
 
 
 class NoTableError(UserError):
@@ -21,8 +22,18 @@ class NoTableError(UserError):
 
 
 def settings_of(args: argparse.Namespace, date: datetime.date | None = None) -> Settings:
-    """Return the settings of a date's night, by default yesterday's."""
-    return cli.settings_from(args, {"source.end_date": str(date or yesterday())})
+    """Return the settings of a date's night, by default yesterday's: of an experiment that has ended, its variant's.
+
+    Raise UserError if a variant has a model that was trained elsewhere, on another dataset than the night's.
+    """
+    settings = cli.settings_from(args, {"source.end_date": str(date or yesterday())})
+    for name, variant in settings.experiment.variants.items():
+        if variant.model and not variant.is_holdout and not variant.settings:
+            raise UserError(
+                f"experiment.variants.{name} has the model {variant.model}, which was trained on another dataset than "
+                "a night's; name the settings that it was trained by in its settings, and each night trains it"
+            )
+    return promoted.in_effect(settings)
 
 
 def yesterday() -> datetime.date:

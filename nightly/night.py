@@ -18,6 +18,7 @@ from nightly import destinations, inputs, retention
 from nightly.attempt import new_attempt, open_attempt, version_of
 from nightly.runs import figures, live, outputs, record
 from nightly.runs.record import Record
+from nightly.steps import variants
 from nightly.steps.commands import NAMES, PROMOTE, STEPS, Plan, Step
 from nightly.steps.process import Execute, execute
 
@@ -100,6 +101,8 @@ class Runner:
         tree, night = self.settings.model_dump(mode="json"), run.night
         tree |= {"dataset_dir": night.dataset, "model_dir": night.model, "predictions_dir": night.predictions}
         tree["outcome_dir"] = night.outcome
+        for name in variants.of(self.settings):
+            tree["experiment"]["variants"][name]["model"] = night.variant(name)
         tree["training"]["warm_start"] = parent.model_dir if parent else None
         tree["validation"]["baseline"] = self.settings.validation.baseline or self._baseline(run)
         storage.write_bytes(night.config, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode())
@@ -151,10 +154,9 @@ class Runner:
             return
         step.wait(run.night)
         self.say(f"{run.name} {step.name} ...")
-        command, begin = step.command(plan), time.monotonic()
+        commands, begin = step.commands(plan), time.monotonic()
         run.update(status=record.RUNNING, message=None)
-        text = f"python -m {PREFIX}{' '.join(command)}"
-        run.update_step(step.name, identity=identity, status="running", started=record.now(), command=text)
+        run.update_step(step.name, identity=identity, status="running", started=record.now(), command=shown(commands))
         lines: list[str] = []
 
         def show(text: str) -> None:
@@ -162,7 +164,9 @@ class Runner:
             self.say(f"  {text}")
 
         try:
-            status = self.execute(command, show, 60 * self.settings.nightly.step_timeout_minutes)
+            for command in commands:
+                if status := self.execute(command, show, 60 * self.settings.nightly.step_timeout_minutes):
+                    break
         finally:
             storage.write_bytes(run.night.log(step.name), "".join(f"{text}\n" for text in lines).encode())
         run.update_step(step.name, exit_status=status, seconds=round(time.monotonic() - begin, 3))
@@ -216,6 +220,11 @@ class Runner:
         self.say(f"{run.name} is live")
         destinations.follow(self.settings, version, self.execute, self.say)
         retention.tidy(self.settings.nightly, self.nights, self.say)
+
+
+def shown(commands: list[tuple[str, ...]]) -> str:
+    """Return commands as they are typed."""
+    return " && ".join(f"python -m {PREFIX}{' '.join(command)}" for command in commands)
 
 
 def _last(lines: list[str]) -> str:

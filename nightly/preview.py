@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from artifacts.paths import Nights
-from configs import PREFIX
 from configs.errors import UserError
 from configs.settings import Settings
 from nightly import inputs
 from nightly.attempt import continued
+from nightly.night import shown
 from nightly.runs import live, record
 from nightly.steps.commands import PROMOTE, STEPS, Plan, Step
 
@@ -46,8 +46,7 @@ def show(settings: Settings, only: str | None, say: Callable[[str], None] = prin
             say(f"{step.name}: {reason}")
         elif only in (None, step.name):
             repeated = repeated or run is None or not _is_done(run, step, plan)
-            command = f"python -m {PREFIX}{' '.join(step.command(plan))}"
-            say(f"{step.name}: {f'would run {command}' if repeated else 'done already'}")
+            say(f"{step.name}: {f'would run {shown(step.commands(plan))}' if repeated else 'done already'}")
     if only in (None, PROMOTE):
         number = night.root.rpartition("/")[2]
         say(f"{PROMOTE}: {date}.{number} would go live")

@@ -9,8 +9,8 @@ from configs import cli
 from ranking.experiments import promoted
 
 _EPILOG = """\
-The next predictions, and a server at its next look (serving.poll_seconds), answer all visitors with the variant. Then
-make its settings those of the config, and remove the section `experiment`: the next model is trained by them.
+The next predictions, and a server at its next look (serving.poll_seconds), answer all visitors with the variant, and
+nights train by its settings. Then make these the settings of the config, and remove the section `experiment`.
 
 example: wals promote short --config configs/local.yaml
 """

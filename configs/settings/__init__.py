@@ -12,7 +12,7 @@ from configs.settings.prediction import (
     ServingSettings,
     VariantSettings,
 )
-from configs.settings.run import Settings, load_settings, resolve
+from configs.settings.run import Settings, load_settings, of_variant, resolve
 from configs.settings.signals import EventSettings, PageSettings, RecommendedSettings, Signal
 from configs.settings.source import BIGQUERY, CsvSettings, SourceSettings
 from configs.settings.training import (

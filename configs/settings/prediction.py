@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -12,6 +12,7 @@ from configs.settings.section import Section
 
 Kind = Literal["recommendations", "audiences", "similar_items", "similar_visitors"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+_TRAINED_BY = ("training", "neighbourhood", "cold_start")  # sections that a variant's model can differ by
 HOLDOUT = "none"  # the model of a variant whose visitors get the most popular items
 
 
@@ -111,12 +112,20 @@ class VariantSettings(Section):
     model: str | None = None
     """Directory of the model that answers, trained on the same dataset; none: the most popular items, for a holdout;
     unset: model_dir."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings of training, neighbourhood and cold_start by dotted key, such as training.embedding_dimension: 16, by
+    which wals night trains a model of this variant; unset: the night's model answers."""
     version: PositiveInt | None = None
     """Number of the version in serving.directory that the server answers with; unset: the newest."""
 
     def _problems(self) -> Iterator[str]:
         if self.is_holdout and self.version:
             yield "model none has no version; the most popular items are those of the newest"
+        if self.is_holdout and self.settings:
+            yield "model none has no settings; nothing is trained for the most popular items"
+        for key in self.settings:
+            if key.partition(".")[0] not in _TRAINED_BY or key == "training.warm_start":
+                yield f"settings has {key}; a variant can have others than the night of {', '.join(_TRAINED_BY)} alone"
 
     @property
     def is_holdout(self) -> bool:

@@ -161,4 +161,17 @@ def load_settings(
     tree, changes = layers.merge(found), yaml_files.nested(overrides or {})
     layers.make_way(tree, changes)
     yaml_files.insert(tree, overrides or {})
-    return resolve(validate(Settings, tree, f"config {found[-1].path}", origins or {}))
+    settings = resolve(validate(Settings, tree, f"config {found[-1].path}", origins or {}))
+    for name in settings.experiment.variants:
+        of_variant(settings, name)
+    return settings
+
+
+def of_variant(settings: Settings, name: str) -> Settings:
+    """Return the settings by which the model of a variant is trained; raise UserError if one of its own is wrong."""
+    changes = settings.experiment.variants[name].settings
+    if not changes:
+        return settings
+    tree = settings.model_dump(mode="json")
+    yaml_files.insert(tree, changes)
+    return validate(Settings, tree, f"experiment.variants.{name}.settings")

@@ -26,6 +26,7 @@ from artifacts.storage import locks
 from configs.settings import Settings
 from nightly import inputs
 from nightly.runs import outputs
+from nightly.steps import variants
 from nightly.steps.process import GRACE_SECONDS
 from nightly.steps.selection import checksum_of, select
 
@@ -69,9 +70,9 @@ class Step(abc.ABC):
         """Return a digest of command, inputs and settings: an output with another identity is made again."""
         return digest_of([self.module, self.inputs(plan), select(plan.settings, self.settings)])
 
-    def command(self, plan: Plan) -> tuple[str, ...]:
-        """Return module and flags."""
-        return (self.module, "--config", plan.config, *self.flags(plan))
+    def commands(self, plan: Plan) -> list[tuple[str, ...]]:
+        """Return module and flags of each command, in order."""
+        return [(self.module, "--config", plan.config, *self.flags(plan))]
 
     def damage(self, night: Night) -> str | None:
         """Return what is wrong with the output, None if it is intact."""
@@ -149,7 +150,10 @@ class Outcome(Step):
 
 
 class Train(Step):
-    """Dataset -> model, from the factors of the live model if there is one; on this machine or on Vertex AI."""
+    """Dataset -> model, from the factors of the live model if there is one; on this machine or on Vertex AI.
+
+    What trains the model that goes live trains those of an experiment's variants, too: on the same dataset.
+    """
 
     name = "train"
     module = "deploy.vertex.train"
@@ -161,8 +165,22 @@ class Train(Step):
     def flags(self, plan: Plan) -> tuple[str, ...]:
         return ("--dataset_dir", self.dataset(plan.night), "--model_dir", self.output(plan.night), "--replace")
 
+    def commands(self, plan: Plan) -> list[tuple[str, ...]]:
+        each = variants.flags(plan.settings, plan.night, self.dataset(plan.night), plan.parent)
+        of_variants = [(self.module, "--config", plan.config, *flags) for flags in each]
+        return super().commands(plan) + (of_variants if self._is_last(plan) else [])
+
+    def _is_last(self, plan: Plan) -> bool:
+        """Return whether the model of this step goes live."""
+        return self.output(plan.night) == live_model(plan.settings, plan.night)
+
+    def damage(self, night: Night) -> str | None:
+        return super().damage(night) or variants.damage(night)
+
     def inputs(self, plan: Plan) -> Any:
-        return {"dataset": outputs.dataset_fingerprint(self.dataset(plan.night)), "parent": self.parent(plan)}
+        found = {"dataset": outputs.dataset_fingerprint(self.dataset(plan.night)), "parent": self.parent(plan)}
+        changes = variants.of(plan.settings)
+        return found | {"variants": changes} if changes and self._is_last(plan) else found
 
     def parent(self, plan: Plan) -> str | None:
         """Return the digest of the model that the training starts from, None for a cold start."""
@@ -245,10 +263,12 @@ class Predict(Step):
         return bool(plan.settings.prediction.unclicked_weight) and storage.exists(outcome)
 
     def inputs(self, plan: Plan) -> Any:
+        found: dict[str, Any] = {"model": outputs.model_digest(live_model(plan.settings, plan.night))}
+        if of_variants := variants.digests(plan.settings, plan.night):
+            found["variants"] = of_variants
         if self._rests(plan):
-            outcome = checksum_of(OutcomeFiles(plan.night.outcome).figures)
-            return {"model": outputs.model_digest(live_model(plan.settings, plan.night)), "outcome": outcome}
-        return {"model": outputs.model_digest(live_model(plan.settings, plan.night))}
+            found["outcome"] = checksum_of(OutcomeFiles(plan.night.outcome).figures)
+        return found
 
 
 STEPS: tuple[Step, ...] = (

@@ -8,7 +8,7 @@ from artifacts import storage
 from artifacts.manifests.experiment import PromotedManifest, Promotion
 from artifacts.storage import locks
 from configs.errors import UserError, nearest
-from configs.settings import ExperimentSettings, Settings
+from configs.settings import ExperimentSettings, Settings, of_variant
 
 _PATIENCE_SECONDS = 60.0  # to wait for another promotion, which takes a moment
 
@@ -38,10 +38,11 @@ def read(path: str) -> PromotedManifest:
 
 
 def in_effect(settings: Settings) -> Settings:
-    """Return settings without an experiment if it has ended, with the model that all visitors have then."""
+    """Return settings without an experiment if it has ended: those of the variant that all visitors have then."""
     variant = variant_of(settings.experiment)
     if variant is None:
         return settings
+    settings = of_variant(settings, variant)
     model = settings.experiment.variants[variant].model or settings.model_dir
     ended = settings.experiment.model_copy(update={"name": None, "variants": {}})
     return settings.model_copy(update={"model_dir": model, "experiment": ended})

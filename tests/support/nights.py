@@ -164,7 +164,10 @@ class World:
             content = {"kind": "evaluation", "systems": {"WALS": ours}}
             storage.write_bytes(flags["--output_json"], json.dumps(content).encode())
         elif module == "pipeline.batch_predict":
-            write_output(flags["--output_dir"], "predictions", f"by {read_output(flags['--model_dir'])}")
+            models = {"": flags["--model_dir"]}
+            models |= {f"{name} ": one["model"] for name, one in settings["experiment"]["variants"].items()}
+            each = (f"{name}by {read_output(model)}" for name, model in models.items() if model not in (None, "none"))
+            write_output(flags["--output_dir"], "predictions", "; ".join(each))
         say("fine")
         return 0
 
@@ -224,10 +227,10 @@ class Site:
         self.config = f"{root}/config.yaml"
         self.configure()
 
-    def configure(self, split: str = "none", **nightly) -> None:
+    def configure(self, split: str = "none", experiment: dict[str, Any] | None = None, **nightly) -> None:
         source = {"kind": "ga4", "input": f"{self.root}/events_*", "window_days": 3}
         tree = {"source": source, "nightly": {"directory": self.nights.root, "keep_failed": 9} | nightly}
-        tree["split"] = {"kind": split}
+        tree |= {"split": {"kind": split}, "experiment": experiment or {}}
         storage.write_bytes(self.config, json.dumps(tree).encode())
 
     @staticmethod
