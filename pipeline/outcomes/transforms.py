@@ -39,6 +39,7 @@ VIEWS, EVENTS, PREDICTED, HAD = "views", "events", "predicted", "had"
 _COUNTS, _ITEMS = "counts", "items"
 _SHARD_BYTES = 1 << 22  # of input, which is compressed, per shard, so that a worker has one in its memory
 _MAX_SHARDS = 4096
+_PARTS = 16  # sums of the items of a shard that are kept before they are added up
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,11 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
         parts.append(pipeline | label >> beam.Create(inputs) | f"Read{label}" >> beam.ParDo(step))
     measure_all = beam.ParDo(_Measure(job)).with_outputs(_ITEMS, main="tallies")
     measured = parts | "All" >> beam.Flatten() | "ByShard" >> beam.GroupByKey() | "Measure" >> measure_all
-    of_items = measured[_ITEMS] | "ByItems" >> beam.GroupByKey() | "AddUpItems" >> beam.MapTuple(_add_up_items)
+    # Each is summed where it is made, before it is shuffled: a tally per shard of the visitors would grow with them.
+    of_items = measured[_ITEMS] | "SumItems" >> beam.CombinePerKey(_SumItems()) | "Items" >> beam.Map(_of_items)
+    tallies = measured.tallies | "SumShards" >> beam.CombineGlobally(_Merge())
     (
-        [measured.tallies, read[_COUNTS], of_items]
+        [tallies, read[_COUNTS], of_items]
         | "AllTallies" >> beam.Flatten()
         | "Sum" >> beam.CombineGlobally(_Merge())
         | "Finish" >> beam.Map(_finish, job)
@@ -190,10 +193,31 @@ class _Measure(beam.DoFn):
         yield tally
 
 
-def _add_up_items(_: int, parts: Iterable[bytes]) -> Tally:
-    """Return a tally with the sums of the items of a shard that are shown most."""
+class _SumItems(beam.CombineFn):
+    """Adds up the sums of items of a shard of them, as bytes of columns of ITEMS; those shown most remain."""
+
+    def create_accumulator(self) -> list[bytes]:
+        return []
+
+    def add_input(self, accumulator: list[bytes], element: bytes) -> list[bytes]:
+        return self.merge_accumulators([accumulator, [element]])
+
+    def merge_accumulators(self, accumulators: Iterable[list[bytes]]) -> list[bytes]:
+        parts = [part for each in accumulators for part in each]
+        if len(parts) < _PARTS:
+            return parts
+        whole = items.summed(columns.from_bytes(iter(parts)).to_batches())
+        return [columns.to_bytes(whole.combine_chunks().to_batches()[0])]
+
+    def extract_output(self, accumulator: list[bytes]) -> list[bytes]:
+        batches = items.added_up(columns.from_bytes(iter(accumulator)).to_batches())
+        return [columns.to_bytes(batch) for batch in batches]
+
+
+def _of_items(element: tuple[int, list[bytes]]) -> Tally:
+    """Return a tally with the sums of the items of a shard."""
     tally = Tally()
-    tally.items = list(items.added_up(columns.from_bytes(iter(sorted(parts))).to_batches()))
+    tally.items = columns.from_bytes(iter(element[1])).to_batches()
     return tally
 
 

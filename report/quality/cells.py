@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from artifacts.manifests.outcome import Estimate
 from report.charts import Interval
 
 VALUE, CHANGE = "%.4f", "%+.4f"
@@ -38,6 +39,14 @@ def interval(cell: Mapping[str, float]) -> Interval:
     """Return value and interval of a cell; without an interval, its limits are the value."""
     value = float(cell["value"])
     return Interval(value, float(cell.get("low", value)), float(cell.get("high", value)))
+
+
+def of_estimate(estimate: Estimate | None) -> Interval | None:
+    """Return value and interval of an outcome's figure, None if it has no value; see `interval`."""
+    if estimate is None or estimate.value is None:
+        return None
+    low, high = (estimate.value if limit is None else limit for limit in (estimate.low, estimate.high))
+    return Interval(estimate.value, low, high)
 
 
 def row(metric: str, systems: Systems) -> Row:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from artifacts.manifests.outcome import (
     Compared,
-    Estimate,
     ItemLift,
     Outcome,
     ShownGroup,
@@ -19,7 +18,8 @@ from artifacts.manifests.outcome import (
 )
 from configs.nouns import counted
 from report.charts import Axis, Interval, Series, grouped, lines
-from report.quality.cells import CHANGE, VALUE, Row, Table
+from report.quality.cells import CHANGE, VALUE, Row, Table, of_estimate
+from report.quality.experiments import Tested, tested
 from report.visitors import Line
 
 _VERSIONS = 4  # in the chart by day, the last ones: as many as there are dashes
@@ -45,6 +45,7 @@ class Happened(NamedTuple):
     charts: dict[str, str]
     details: list[Table]
     items: dict[str, list[tuple[ItemLift, Interval | None]]]
+    experiments: list[Tested]
     visitors: list[Met]
 
 
@@ -65,7 +66,8 @@ def happened(outcome: Outcome | None, version: str) -> Happened | None:
         tables=[*_next_days(found), *_clicks(tracked)],
         charts=charts,
         details=list(_details(found)),
-        items={title: [(one, _interval(one.lift)) for one in lifts] for title, lifts in items.items() if lifts},
+        items={title: [(one, of_estimate(one.lift)) for one in lifts] for title, lifts in items.items() if lifts},
+        experiments=tested(outcome),
         visitors=[_met(one) for one in in_turn],
     )
 
@@ -87,14 +89,14 @@ def _next_days(found: VersionOutcome) -> Iterator[Table]:
 
 def _compared(title: str, first: str, rows: Mapping[str, Compared]) -> Table:
     cells = {name: (one.live, one.popularity, one.difference) for name, one in rows.items()}
-    made = [Row(name, [_interval(each) for each in parts]) for name, parts in cells.items()]
+    made = [Row(name, [of_estimate(each) for each in parts]) for name, parts in cells.items()]
     return Table(title, first, ["live", "popularity", "difference"], [VALUE, VALUE, CHANGE], made)
 
 
 def _clicks(tracked: Tracked | None) -> Iterator[Table]:
     if tracked:
         groups = {"all": tracked.whole, **tracked.by_rule}
-        rows = [Row(name, [_interval(group.ctr), _interval(group.corrected)]) for name, group in groups.items()]
+        rows = [Row(name, [of_estimate(group.ctr), of_estimate(group.corrected)]) for name, group in groups.items()]
         yield Table("Clicks per exposure", "rule", ["CTR", "CTR, position-corrected"], [VALUE, VALUE], rows)
 
 
@@ -109,11 +111,11 @@ def _details(found: VersionOutcome) -> Iterator[Table]:
         if days.by_category:
             yield _compared("Hits per entry by category", "category", {k: v.share for k, v in days.by_category.items()})
     if tracked and tracked.by_category:
-        rows = [Row(name, [_interval(group.ctr)]) for name, group in tracked.by_category.items()]
+        rows = [Row(name, [of_estimate(group.ctr)]) for name, group in tracked.by_category.items()]
         yield Table("CTR by category", "category", ["CTR"], [VALUE], rows)
     for kind, by_rule in (tracked.due if tracked else {}).items():
         rows = [
-            Row(f"{rule}: {one.number:,}, value {one.value:,.2f}", [_interval(one.per_touch)])
+            Row(f"{rule}: {one.number:,}, value {one.value:,.2f}", [of_estimate(one.per_touch)])
             for rule, one in by_rule.items()
         ]
         yield Table(f"Attributed {kind}", "rule", ["per touch"], [VALUE], rows)
@@ -135,7 +137,7 @@ def _by_day(outcome: Outcome) -> dict[str, str]:
     series, top = [], 1e-12
     for name, days in of_versions.items():
         places = [(datetime.date.fromisoformat(day) - first).days for day in days]
-        values, low, high = zip(*[_interval(ctr) for ctr in days.values()], strict=True)
+        values, low, high = zip(*[of_estimate(ctr) for ctr in days.values()], strict=True)
         tips = [
             f"{name}, {day}: {v:.4f} [{a:.4f}, {b:.4f}]" for day, v, a, b in zip(days, values, low, high, strict=True)
         ]
@@ -147,7 +149,7 @@ def _by_day(outcome: Outcome) -> dict[str, str]:
 
 
 def _by_group(title: str, groups: Mapping[str, ShownGroup]) -> dict[str, str]:
-    cells = {(name.lstrip("0"), "CTR"): _interval(group.ctr) for name, group in groups.items()}
+    cells = {(name.lstrip("0"), "CTR"): of_estimate(group.ctr) for name, group in groups.items()}
     known = {key: cell for key, cell in cells.items() if cell}
     return {f"{title}, with intervals": grouped([name for name, _ in known], ["CTR"], known, "CTR")} if known else {}
 
@@ -159,10 +161,3 @@ def _met(visitor: Visitor) -> Met:
         for items in (visitor.had, visitor.listed, visitor.came)
     )
     return Met("hit" if hits else "miss", visitor.rule, had, listed, came)
-
-
-def _interval(estimate: Estimate | None) -> Interval | None:
-    if estimate is None or estimate.value is None:
-        return None
-    low, high = (estimate.value if limit is None else limit for limit in (estimate.low, estimate.high))
-    return Interval(estimate.value, low, high)

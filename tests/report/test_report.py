@@ -118,7 +118,13 @@ def outcome(version):
     hit = {"rule": "factors", "had": ["c1"], "listed": ["c2", "c5"], "came": ["c5"]}
     days = {"visitors": 40, "active": 3, "pairs": 4, "whole": whole}
     found = {"next_days": days, "tracked": tracked, "hits": [hit], "misses": [hit | {"came": ["c6"]}]}
-    return {"confidence": 0.95, "versions": {"earlier": found, version: found}}
+    sizes = {"share": 0.5, "visitors": 20, "active": 2, "exposed": 9, "metrics": {"clicks per exposure": cell(0.0796)}}
+    away = {**cell(0.0625), "always_low": -0.125, "always_high": 0.25, "visitors": 18}
+    variants = {"long": sizes, "short": sizes | {"differences": {"clicks per exposure": away}}}
+    experiment = {"control": "long", "planned_visitors": 99, "changed": 0, "shares_changed": False}
+    experiments = {name: experiment | {"mismatch": {"exposed": p}, "variants": variants}
+                   for name, p in (("length", 0.25), ("broken", 1e-9))}  # fmt: skip
+    return {"confidence": 0.95, "versions": {"earlier": found, version: found}, "experiments": experiments}
 
 
 def run(root, *flags):
@@ -293,6 +299,12 @@ def test_what_happened_after_the_model_was_live(tmp_path, world):
     assert all(text in texts[0] for text in shown)
     section = texts[0][texts[0].index('<section id="happened">') : texts[0].index('<section id="visitors">')]
     assert HOSTILE not in section and section.count('class="line c') == 4 and section.count('class="band c') == 2
+    experiments = section[section.index("Experiment length") :]
+    assert all(text in experiments for text in (
+        "Visitors are split as asked (p = 0.25 exposed).", "short: 50% asked, 20 with a list, 2 came, 9 exposed",
+        "minus long, if read once", "+0.0625", "+0.0312 to +0.0938", "-0.1250 to +0.2500",
+        "differs if read once, after 18 of 99 planned visitors, and does not at any time; wait for the plan.",
+        "Experiment broken: visitors exposed are not split as asked (p = 1e-09)"))  # fmt: skip
     assert all(f">{day}</text>" in section for day in ("02-27", "02-29", "03-02")) and ">unknown</text>" in section
     assert re.findall(r'class="badge (\w+)"', section) == ["hit", "miss"] and section.count("<mark>") == 2
     assert "88 exposures" not in texts[1] and "What happened" not in texts[1], "it is of another model"

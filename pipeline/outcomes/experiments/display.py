@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from artifacts.manifests.outcome import Estimate, ExperimentOutcome, OffPolicy, Outcome
 from configs import tables
 from configs.nouns import counted
-from pipeline.outcomes.experiments.figures import peeked
-from ranking.experiments.statistics import MISMATCH
+from ranking.experiments import verdicts
 
 _SUPPORTED = 0.9  # share of another version's items that could be shown, below which a line states it
 Table = tuple[str, Sequence[str], Sequence[tuple[str, ...]]]  # the heading of the names, those of the figures, and rows
@@ -52,20 +51,7 @@ def _of_compared(one: OffPolicy) -> Table:
 def warnings(outcome: Outcome) -> Iterator[str]:
     """Yield a line for each thing that keeps an experiment or a comparison from being read, with what to do."""
     for name, experiment in outcome.experiments.items():
-        if experiment.changed:
-            why = ", since its shares changed" if experiment.shares_changed else ""
-            yield f"experiment {name}: {experiment.changed:,} visitors changed their variant{why}; they are left out"
-        for group, value in experiment.mismatch.items():
-            if value < MISMATCH:
-                yield (
-                    f"experiment {name}: visitors {group} are not split as asked (p = {value:.1g}); its differences "
-                    "mean nothing until you know what loses visitors of one variant"
-                )
-        for variant, metric, visitors in peeked(experiment):
-            yield (
-                f"experiment {name}: {metric} of {variant} differs if read once, after {visitors:,} of "
-                f"{experiment.planned_visitors:,} planned visitors, and does not at any time; wait for the plan"
-            )
+        yield from verdicts.warnings(name, experiment)
     support = outcome.compared.support.value if outcome.compared else None
     if support is not None and support < _SUPPORTED:
         yield (

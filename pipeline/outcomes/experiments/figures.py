@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -140,16 +139,6 @@ def _shares_in_all(splits: list[dict[str, float]]) -> dict[str, float]:
     sizes = {name: max(high[name] - low[name], 0.0) for name in names}
     whole = sum(sizes.values()) or 1.0
     return {name: size / whole for name, size in sizes.items()}
-
-
-def peeked(outcome: ExperimentOutcome) -> Iterator[tuple[str, str, int]]:
-    """Yield variant, metric and visitors of each difference that only the fixed interval finds, before the plan."""
-    for name, variant in outcome.variants.items():
-        for metric, one in variant.differences.items():
-            if one.low is None or one.high is None or one.visitors >= outcome.planned_visitors:
-                continue
-            if not one.low <= 0 <= one.high and one.always_low <= 0 <= one.always_high:
-                yield name, metric, one.visitors
 
 
 def of_compared(tally: Tally, version: str, draws: Bootstrap) -> OffPolicy | None:

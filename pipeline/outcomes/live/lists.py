@@ -30,7 +30,8 @@ PREDICTED = pa.schema({
     VARIANT: pa.string(), PROPENSITY: pa.float64(),
 })  # fmt: skip
 HAD = pa.schema({VISITOR_ID: ID, RUN: pa.int16(), "itemId": pa.int32(), LEFT_OUT: pa.bool_()})
-_BLOCK = 20_000  # visitors that are read at once
+_BLOCK = 20_000  # visitors whose rows are one batch
+_PARSED = 1000  # visitors whose lists are Python objects at a time, which take ten times the memory of columns
 
 
 def of_run(run: Run, number: int, path: str) -> Iterator[pa.RecordBatch]:
@@ -52,6 +53,13 @@ def of_run(run: Run, number: int, path: str) -> Iterator[pa.RecordBatch]:
 
 def predicted(path: str, run: int) -> Iterator[pa.RecordBatch]:
     """Yield the entries of a file of recommendations, columns of PREDICTED; raise UserError if it cannot be read."""
+    parsed = _parsed(path, run)
+    while some := list(itertools.islice(parsed, _BLOCK // _PARSED)):
+        yield from pa.Table.from_batches(some).unify_dictionaries().combine_chunks().to_batches()
+
+
+def _parsed(path: str, run: int) -> Iterator[pa.RecordBatch]:
+    """Yield the entries of some visitors at a time."""
     for block in _blocks(path):
         try:
             rows = [
@@ -99,7 +107,7 @@ def _blocks(path: str) -> Iterator[list[dict[str, Any]]]:
     try:
         with storage.open_to_read(path) as file:
             if path.endswith(".parquet"):
-                for batch in pq.ParquetFile(file).iter_batches(batch_size=_BLOCK):
+                for batch in pq.ParquetFile(file).iter_batches(batch_size=_PARSED):
                     yield batch.to_pylist()
             else:
                 for lines in _batched(file):
@@ -110,7 +118,7 @@ def _blocks(path: str) -> Iterator[list[dict[str, Any]]]:
 
 def _batched(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
     lines = iter(lines)
-    while block := list(itertools.islice(lines, _BLOCK)):
+    while block := list(itertools.islice(lines, _PARSED)):
         yield block
 
 

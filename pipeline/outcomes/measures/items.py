@@ -48,12 +48,17 @@ def of_version(
     )
 
 
+def summed(batches: Sequence[pa.RecordBatch]) -> pa.Table:
+    """Return the sums of all batches by version, item and rank, in no order."""
+    table = pa.Table.from_batches(batches, ITEMS)
+    whole = table.group_by([VERSION, CONTENT_ID, RANK]).aggregate([(EXPOSURES, "sum"), (CLICKS, "sum")])
+    names = [VERSION, CONTENT_ID, RANK, f"{EXPOSURES}_sum", f"{CLICKS}_sum"]
+    return whole.select(names).rename_columns(ITEMS.names)
+
+
 def added_up(batches: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yield the sums of all batches, which have all rows of some items; those of the items with the most exposures."""
-    table = pa.Table.from_batches(batches)
-    keys = [VERSION, CONTENT_ID]
-    whole = table.group_by([*keys, RANK]).aggregate([(EXPOSURES, "sum"), (CLICKS, "sum")])
-    whole = whole.select([*keys, RANK, f"{EXPOSURES}_sum", f"{CLICKS}_sum"]).rename_columns(ITEMS.names)
+    keys, whole = [VERSION, CONTENT_ID], summed(batches)
     of_items = whole.group_by(keys).aggregate([(EXPOSURES, "sum")])
     order = [(VERSION, "ascending"), (f"{EXPOSURES}_sum", "descending"), (CONTENT_ID, "ascending")]
     of_items = of_items.sort_by(order)

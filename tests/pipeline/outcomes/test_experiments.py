@@ -12,9 +12,9 @@ from artifacts.manifests.outcome import Difference, ExperimentOutcome, VariantOu
 from artifacts.paths import Dataset
 from pipeline.demo.lists.deeds import Site
 from pipeline.demo.lists.habits import Habits
-from pipeline.outcomes.experiments.figures import peeked
 from ranking.experiments.assignment import Experiment
 from ranking.experiments.statistics import MISMATCH
+from ranking.experiments.verdicts import peeked
 from tests.support import manifests
 from tests.support.experiment_trials import rejects, trial
 from tests.support.outcomes import NAME, RUN_TIME, measured, settings, simulated, write_export, write_world
