@@ -69,7 +69,7 @@ def test_the_night_after_a_promotion_is_trained_by_the_variant(site, capsys):
     assert read_output(after.predictions) == f"by {read_output(after.model)}"
     assert site.run(site.day(3)) == 0 and site.world.calls == [], "it is as it should be"
     site.configure()
-    assert site.run(site.day(4)) == 0 and ", k auto <- " in read_output(night(site, 4).model), "as its config says"
+    assert site.run(site.day(4)) == 0 and ", k auto <- " in read_output(night(site, 4).model), "as its config has it"
 
 
 @pytest.mark.parametrize("ended", [False, True])

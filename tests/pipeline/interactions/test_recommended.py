@@ -6,6 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from configs.settings import Settings
@@ -14,6 +15,7 @@ from pipeline.demo.lists.deeds import CLICKED, SHOWN, List, Site, deeds
 from pipeline.demo.lists.habits import Habits, draw
 from pipeline.interactions import recommended
 from pipeline.interactions.sessions import VIEWS
+from tests.support.bigquery_server import PROJECT
 from tests.support.exports import make_dataset, ratings, settings, write_ndjson
 from tests.support.outcomes import MIDNIGHT_S, NAME
 
@@ -53,6 +55,7 @@ def made(site, tmp_path, kind: str, **options) -> tuple[dict, dict]:
     lists, draws, names = site
     layout, name = LAYOUTS[kind]
     rows = [row for _, row in layout.rows(lists, draws, MIDNIGHT_S, names)]
+    tmp_path.mkdir(exist_ok=True)
     write_ndjson(tmp_path / f"{name}.ndjson", rows)
     source = {"preset": f"{kind}_shop", "recommended": {"list_name": NAME} | options}
     rating = {"kind": "linear", "weight": "none"}
@@ -70,6 +73,24 @@ def test_interest_after_clicks_is_that_of_plain_loops(site, tmp_path, kind, hour
     assert (account["interest"], account["after_clicks"]) == (every, after) and 20 < after < every
     clicks = sum(deed.kind == CLICKED for deed in deeds(site[0], site[1], MIDNIGHT_S, site[2]))
     assert account["clicks"] == clicks
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::UserWarning", "ignore::DeprecationWarning")
+def test_a_table_in_bigquery_gives_the_same_as_files(site, tmp_path, bigquery_server):
+    lists, draws, names = site
+    rows = [row for _, row in events.rows(lists, draws, MIDNIGHT_S, names)]
+    pq.write_table(pa.Table.from_pylist(rows, events.SCHEMA), tmp_path / "events.parquet")
+    bigquery_server.load_parquet("recommended", "events_20240102", tmp_path / "events.parquet")
+    source = {"preset": "ga4_shop", "recommended": {"list_name": NAME, "weight": 0.25}}
+    sections = {
+        "source": source,
+        "rating": {"kind": "linear", "weight": "none"},
+        "bigquery": bigquery_server.settings(),
+    }
+    manifest = make_dataset(tmp_path / "d", f"bq://{PROJECT}.recommended.events_*", "ga4", **sections)
+    found, of_files = made(site, tmp_path / "files", "ga4", weight=0.25)
+    assert ratings(tmp_path / "d") == found and manifest["recommended"] == of_files["recommended"]
+    assert manifest["recommended"]["after_clicks"] > 20
 
 
 def test_a_list_without_clicks_is_reported(site, tmp_path, capsys):
