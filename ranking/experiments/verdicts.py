@@ -1,4 +1,4 @@
-"""What keeps an experiment from being read: visitors who are not split as asked, who changed, or who peeks."""
+"""Warnings about experiments: visitors who are not split as asked, who changed their variant, and who peeks."""
 
 from __future__ import annotations
 
