@@ -62,7 +62,9 @@ class Items:
         self.neighbourhood, self._related = None, None
         if not options.kind.startswith("similar_"):
             self.neighbourhood = Neighbourhood.read(plan.model, size, plan.gamma, plan.few_items)
-            self._related = self.neighbourhood and self.neighbourhood.renumbered(self._known.rows_of[:size])
+            self._related = self.neighbourhood
+            if self.neighbourhood and len(self._known.ids) < size:
+                self._related = self.neighbourhood.renumbered(self._known.rows_of[:size])
         self._popularity = described.popularity[self._known.ids]
 
     @cached_property
