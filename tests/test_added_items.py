@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from artifacts.features.added_items import AddedItems
+from artifacts.features.added_items import FROM_ATTRIBUTES, AddedItems
 from artifacts.sparse_rows import SparseRows
 from pipeline import items as command
 from pipeline.prediction import recommend
@@ -18,6 +19,7 @@ from pipeline.prediction.items import Items
 from ranking.attributes import prior as priors
 from ranking.fold_in import Projection
 from serving import publish
+from serving.models.added import AddedFile
 from tests.support.new_items import ITEMS, NEW, World
 from tests.support.served import running, settings, wait
 from trainer.saved_model.attributes_graph import weights_by_views
@@ -160,6 +162,19 @@ def test_an_item_that_is_posted_is_recommended_at_once_to_the_right_visitors(wor
     run(world, "remove", str(listed))
     assert AddedItems.read(world.added).ids == [*ADDED, b"nothing known"]
     wait(lambda: sum(share("posted")) == 0)
+
+
+@pytest.mark.parametrize("is_posted", [True, False])
+def test_a_version_runs_the_graph_of_features_before_the_first_item_is_posted(tmp_path, is_posted):
+    """The first run imports TensorFlow, which no request should wait for."""
+    signature = SimpleNamespace(inputs={"tags": SimpleNamespace(blank=lambda: [b""])})
+    version, ran = SimpleNamespace(number=1, signatures={FROM_ATTRIBUTES: signature}), []
+    version.run = lambda *arguments: ran.append(arguments)
+    AddedFile(str(tmp_path / "added.parquet"), is_posted=is_posted).give(version)
+    assert ran == ([(FROM_ATTRIBUTES, {"tags": [b""]})] if is_posted else []) and version.added is None
+    version.signatures = {}  # a model without features
+    AddedFile(str(tmp_path / "added.parquet"), is_posted=is_posted).give(version)
+    assert len(ran) == is_posted
 
 
 def test_views_move_an_added_item_towards_its_viewers_as_a_dense_solve_does(world):

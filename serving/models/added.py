@@ -24,9 +24,16 @@ LOG = logging.getLogger("serving")
 class AddedFile:
     """The file of added items; any thread may call its methods."""
 
-    def __init__(self, path: str | None, left_out: Callable[[], Collection[bytes]] = frozenset):
-        """Read the file, if there is one; left_out: returns visitors whose views do not count. Raise UserError."""
-        self.path, self._left_out = path, left_out
+    def __init__(
+        self, path: str | None, left_out: Callable[[], Collection[bytes]] = frozenset, is_posted: bool = False
+    ):
+        """Read the file, if there is one; raise UserError.
+
+        Args:
+            left_out: returns visitors whose views do not count.
+            is_posted: whether items come by requests, none of which may wait until TensorFlow is imported.
+        """
+        self.path, self._left_out, self._is_posted = path, left_out, is_posted
         self._lock = threading.Lock()
         self._stamp: object = None
         self._items = AddedItems.read(path) if path else None
@@ -62,6 +69,9 @@ class AddedFile:
         items, model.added_stamp = self._items, self._stamp
         if items is None or not len(items):
             model.added = None
+            if self._is_posted and FROM_ATTRIBUTES in model.signatures:
+                inputs = model.signatures[FROM_ATTRIBUTES].inputs
+                model.run(FROM_ATTRIBUTES, {name: tensor.blank() for name, tensor in inputs.items()})
             return
         if FROM_ATTRIBUTES not in model.signatures:
             LOG.warning("version %d cannot take %d added items: it has no features of items", model.number, len(items))

@@ -55,7 +55,7 @@ class Service:
         self.settings, self.catalogue, self.links, self.metrics = settings, catalogue or {}, links or {}, Metrics()
         self.deletion_list = DeletionList(settings.deleted_visitors)
         self.lists = Lists(settings)
-        self.added = AddedFile(added_items, lambda: self.deletion_list.ids)
+        self.added = AddedFile(added_items, lambda: self.deletion_list.ids, settings.accept_items)
         self.registry = Registry(settings.directory, settings.name, self._on_load)
         self.intake_keys, self.admin_keys = Keys(settings.intake_keys), Keys(settings.admin_keys)
         self.online: Online | None = None  # an experiment or exploration; set before the server runs
