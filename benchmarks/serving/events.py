@@ -42,13 +42,14 @@ def serve(root: Path, store: str) -> tuple[subprocess.Popen, int]:
     (root / "config.yaml").write_text(json.dumps(config))
     server = subprocess.Popen([sys.executable, "-m", "serving.server", "--config", str(root / "config.yaml")])
     ends = time.monotonic() + 300
-    while not _is_ready(port):
+    while not is_ready(port):
         assert time.monotonic() < ends and server.poll() is None, "the server did not start"
         time.sleep(0.1)
     return server, port
 
 
-def _is_ready(port: int) -> bool:
+def is_ready(port: int) -> bool:
+    """Return whether the server of a port answers with a version."""
     try:
         return ready(f"http://127.0.0.1:{port}/")
     except OSError:
