@@ -42,7 +42,7 @@ K, ASKED = 10, 100  # entries of a list, and visitors of either kind who are ask
 
 
 class Site(NamedTuple):
-    """What the sample's dataset tells: its visitors' names, and of which categories their items are."""
+    """The sample's visitors, and the categories of their items."""
 
     names: list[str]
     categories: list[str]
@@ -93,7 +93,7 @@ def first_with(connection: http.client.HTTPConnection, visitors: list[str], item
 
 
 def measure(port: int, site: Site, config: Path) -> dict[str, Any]:
-    """Add two items of each category; return the seconds until they are recommended, and to whom they are."""
+    """Add two items of each category; return the seconds until they are recommended, and which visitors get them."""
     connection, posted, added, commands = http.client.HTTPConnection("127.0.0.1", port), [], [], []
     found: dict[str, list[bool]] = {"right": [], "wrong": []}
     lists(connection, site.names[:ASKED])  # warms up

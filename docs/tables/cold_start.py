@@ -88,7 +88,7 @@ def hidden_in_one_list() -> str:
 
 
 def added_items() -> str:
-    """Return how long items that are added take until they are recommended, and to whom they are."""
+    """Return how long items that are added take until they are recommended, and which visitors get them."""
     found = results("added_items")
     rows = (
         (way, *(f"{found[name][cell]:.3f} s" for cell in ("median", "greatest")))
