@@ -15,8 +15,9 @@ from configs import cli
 from tests.support import forkserver
 from tests.support.kernel_cache import KernelCache
 
-# The workers of the suite share the cores: a thread of scikit-learn that spins takes them from another.
+# The workers of the suite share the cores: a thread of scikit-learn or BLAS that spins takes them from another.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # No test cuts the power, so none waits for the disk; the processes that tests fork do not either.
 os.fsync = lambda descriptor: None

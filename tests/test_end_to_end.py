@@ -173,9 +173,9 @@ def test_the_commands_run_one_after_the_other(tmp_path):
     """Run the commands of `make run` on a smaller sample."""
     env = os.environ | {"COLUMNS": "100"}
 
-    def run(module: str, *flags: str) -> str:
-        start = subprocess if module == "pipeline.batch_predict" else forkserver  # one that imports all by itself
-        done = start.run([sys.executable, "-m", module, *flags], capture_output=True, text=True, env=env, check=False)
+    def run(*words: str) -> str:
+        start = subprocess if words[0] == "pipeline.batch_predict" else forkserver  # one that imports all by itself
+        done = start.run([sys.executable, "-m", *words], capture_output=True, text=True, env=env, check=False)
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout
@@ -186,7 +186,7 @@ def test_the_commands_run_one_after_the_other(tmp_path):
     run("pipeline.sample", "--visitors", "200", "--items", "80", "--output_dir", str(tmp_path / "export"))
     table = run("pipeline.preprocess", *config, "--input", str(tmp_path / "export/ga360/*"))
     assert "interactions" in table
-    assert "RWSE" in run("trainer.task", *config, *model)
+    assert "RWSE" in run("tests.support.quick_export", "trainer.task", *config, *model)
     assert "recommendations" in run("pipeline.batch_predict", *config, *model, "--output_dir", str(tmp_path / "out"))
     shown = run("pipeline.show", *config, "--predictions_dir", str(tmp_path / "out"), "--catalogue", catalogue)
     assert shown.count("recommended") >= 5
