@@ -32,6 +32,7 @@ TESTS = {
     "tests/pipeline/sources/test_ids_of_floats.py",
     # without those that run the job
     "pipeline/sources/times.py": "tests/pipeline/sources/test_times.py -k 'not propose_it and not of_ga4'",
+    "ranking/experiments/assignment.py": "tests/ranking/experiments/test_assignment.py",
     # without those that would take a minute of every mutant: they compile TensorFlow programs, or all three kernels
     "trainer/als/wals.py": "tests/trainer/als/test_tf_collectives.py::test_a_row_longer_than_a_batch_is_cut_and_summed "
     "tests/trainer/als/test_tiles.py::test_bfloat16_tables_come_near_and_are_bfloat16 "
