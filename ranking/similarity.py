@@ -21,4 +21,8 @@ def directions(table: np.ndarray) -> np.ndarray:
 
     The cosine of two rows is the dot product of their directions; a row of zeros has cosine 0 with every row.
     """
-    return (table / norms(table)[:, None]).astype(np.float32)
+    lengths, result = norms(table), np.empty(table.shape, np.float32)
+    for start in range(0, len(table), _ROWS):
+        part = slice(start, start + _ROWS)
+        result[part] = table[part] / lengths[part, None]
+    return result

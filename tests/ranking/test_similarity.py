@@ -17,3 +17,6 @@ def test_lengths_are_those_of_the_whole_table():
 def test_directions_have_length_1_and_zeros_stay():
     table = np.array([[3, 4], [0, 0], [-1e-20, 0]], np.float32)
     np.testing.assert_array_equal(similarity.directions(table), np.array([[0.6, 0.8], [0, 0], [-1, 0]], np.float32))
+    table = np.random.default_rng(1).standard_normal((5_000, 3), np.float32)
+    expected = (table / similarity.norms(table)[:, None]).astype(np.float32)
+    np.testing.assert_array_equal(similarity.directions(table), expected)
