@@ -36,7 +36,7 @@ class Middleware:
 
     def __init__(self, app: Any, service: Service, fast_path: FastPath):
         """Wrap an application; fast_path: (method, path) -> the path's label in metrics, and its handler."""
-        self._app, self._metrics, self._fast_path = app, service.metrics, fast_path
+        self._app, self._service, self._metrics, self._fast_path = app, service, service.metrics, fast_path
         host, names = service.settings.host, service.settings.allowed_hosts
         allowed = (*names, *LOOPBACK, host) if is_loopback(host) else names
         self._limit = Limiter.of(service.settings)
@@ -73,6 +73,8 @@ class Middleware:
         else:
             status = await self._forward(scope, receive, send)
             return getattr(scope.get("route"), "path", path), status
+        if self._service.draining:  # so that the client's next request goes to another server
+            response.headers["connection"] = "close"
         await response(scope, receive, send)
         return path, response.status_code
 

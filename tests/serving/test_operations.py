@@ -28,9 +28,11 @@ from tests.support.served import running, settings, wait
 KEY = "k" * 20
 
 
-def ask(settings, *requests):
+def ask(settings, *requests, draining=False):
     """Return the answers of an application without a model to (method, path, headers)."""
-    application = app.create(Service(settings.serving))
+    service = Service(settings.serving)
+    service.draining = draining
+    application = app.create(service)
 
     async def answers():
         transport = httpx.ASGITransport(application)
@@ -81,6 +83,12 @@ def test_one_client_is_refused_but_health_checks_are_not(tmp_path):
     answers = ask(settings(tmp_path, requests_per_second=0.5), *[("GET", "/about", {})] * 2, ("GET", "/healthz", {}))
     assert [answer.status_code for answer in answers] == [200, 429, 200]
     assert answers[1].headers["retry-after"] == "1"
+
+
+def test_a_server_that_drains_closes_connections_after_their_answers(tmp_path):
+    request = "GET", "/recommendations?visitorId=v0", {}
+    (before,), (after,) = (ask(settings(tmp_path), request, draining=draining) for draining in (False, True))
+    assert "connection" not in before.headers and after.headers["connection"] == "close"
 
 
 def test_only_named_origins_may_read_answers(tmp_path):
