@@ -24,7 +24,7 @@ from benchmarks.serving import load
 from benchmarks.support import machine
 from serving.models.engine.engine import Engine
 
-SEED, K, TURNS, ROWS, BATCHES = 0, 10, 31, 64, 6
+SEED, K, TURNS, SIZES, BATCHES = 0, 10, 31, (8, 16, 32, 64), 6
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -40,6 +40,19 @@ def reader(pool: ThreadPoolExecutor, array: np.ndarray) -> Callable[[], object]:
     return lambda: list(pool.map(np.max, halves))
 
 
+def in_batches(size: int, request: Callable[[], object], flops: int) -> dict:
+    """Return the requests/s of a batch, and the share of the rate of a product of two matrices, by turns with it.
+
+    flops: of a request's products in float32, each with one item's row.
+    """
+    request()
+    runs = [(seconds(request), machine.gemm(1)) for _ in range(BATCHES)]
+    rate = size / statistics.median(seconds for seconds, _ in runs)
+    share = statistics.median(size * flops / seconds / gemm for seconds, gemm in runs)
+    return {"batch": size, "batched_per_second": rate, "batched_share_of_gemm": share,
+            "most_per_second": statistics.median(gemm for _, gemm in runs) / flops}  # fmt: skip
+
+
 def main() -> None:
     """Measure, print and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -53,7 +66,12 @@ def main() -> None:
         model = args.model_dir or load.make(Path(folder), args.users, args.items, args.k)
         figures = measure(str(model / "saved_model"), args.graph)
     rates = (f"{name} {1000 * figures[name]:.1f} ms" for name in figures if name.endswith("_s"))
-    print(", ".join(rates) + f"; {figures['batched_per_second']:.0f} requests/s in batches of {ROWS}")
+    print(", ".join(rates))
+    for run in figures["batches"]:
+        print(
+            f"batches of {run['batch']}: {run['batched_per_second']:.0f} requests/s, "
+            f"{run['batched_share_of_gemm']:.0%} of what a product of matrices allows ({run['most_per_second']:.0f})"
+        )
     machine.save(f"serve_items_{figures['items']}", {"seed": SEED} | figures)
 
 
@@ -62,7 +80,7 @@ def measure(saved_model: str, graph: bool) -> dict:
     opened = seconds(lambda: Engine(saved_model))
     engine = Engine(saved_model)
     content = engine._content
-    names = content.visitor_ids.ids(np.random.default_rng(SEED).integers(0, len(content.users.rows), TURNS + ROWS))
+    names = content.visitor_ids.ids(np.random.default_rng(SEED).integers(0, len(content.users.rows), TURNS + SIZES[-1]))
 
     def ask(part: np.ndarray) -> Callable[[], object]:
         return lambda: engine.run("recommend", {"visitorId": part, "k": np.array(K, np.int32)})
@@ -88,12 +106,11 @@ def measure(saved_model: str, graph: bool) -> dict:
         for turn in range(TURNS):
             ask(names[turn : turn + 1])()
         processor = (time.process_time() - before) / TURNS
-        ask(names[:ROWS])()
-        batches = [seconds(ask(names[:ROWS])) for _ in range(BATCHES)]
+        flops = 2 * content.items.rows.size
+        batched = [in_batches(size, ask(names[:size]), flops) for size in SIZES]
     medians = {name: statistics.median(values) for name, values in times.items()}
     gemm, bandwidth = machine.limits()
     size, dimensions = content.items.rows.shape
-    batched = ROWS / statistics.median(batches)
     return {
         "items": size,
         "dimensions": dimensions,
@@ -104,9 +121,8 @@ def measure(saved_model: str, graph: bool) -> dict:
         "times_one_read": statistics.median(
             one / read for one, read in zip(times["request_s"], times["table_read_s"], strict=True)
         ),
-        "batch": ROWS,
-        "batched_per_second": batched,
-        "batched_share_of_gemm": batched * 2 * size * dimensions / gemm,
+        **batched[-1],
+        "batches": batched,
         "gemm_flops": gemm,
         "bandwidth_bytes": bandwidth,
         "resident_mb": round(machine.resident() / 2**20),

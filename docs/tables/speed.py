@@ -287,10 +287,31 @@ def serve_items() -> str:
     }
     limit = run["table_read_s"]
     rows = [(name, number(1000 * run[key], 1), number(run[key] / limit, 2)) for key, name in names.items()]
-    share = f"{run['batched_per_second']:.0f} requests per second, {100 * run['batched_share_of_gemm']:.0f} %"
     processor = f"A request takes {number(1000 * run['request_processor_s'], 1)} ms of processor time."
-    text = f"{processor}\n\nIn batches of {run['batch']}: {share} of the machine's rate of float32 products."
-    return f"Measured on {run['machine']}:\n\n{table(('', 'ms, median', 'of one read'), rows)}\n\n{text}\n"
+    header = ("requests in a batch", "per second", "most by a product of matrices", "share")
+    batches = [
+        (
+            batch["batch"],
+            count(batch["batched_per_second"]),
+            count(batch["most_per_second"]),
+            f"{100 * batch['batched_share_of_gemm']:.0f} %",
+        )
+        for batch in run["batches"]
+    ]
+    requests = table(("", "ms, median", "of one read"), rows)
+    return f"Measured on {run['machine']}:\n\n{requests}\n\n{processor}\n\n{table(header, batches)}\n"
+
+
+def serve_approximate() -> str:
+    """Return the table of recall and time of an approximate index, next to the exact search."""
+    run = results("serve_approximate")
+    rows = [(f"exact, compressed in {count(run['compressed_s'])} s", number(run["exact_ms"], 2), number(1.0, 3))]
+    rows += [
+        (f"{point['probes']} of {run['lists']:,} lists", number(point["ms"], 2), number(point["recall"], 3))
+        for point in run["points"]
+    ]
+    about = f"{run['items']:,} items, {run['dimensions']} dimensions; the index took {count(run['build_s'])} s"
+    return f"Measured on {run['machine']}: {about}.\n\n{table(('', 'ms, median', 'recall@10'), rows)}\n"
 
 
 def evaluate_scale() -> str:
