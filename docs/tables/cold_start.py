@@ -36,7 +36,7 @@ def few_views() -> str:
 def hidden_items() -> str:
     """Return how well hidden items of two sites are recommended among themselves, by system."""
     rows = (
-        (f"{found['data']}, {found['items']} items", system,
+        (f"{found['data']}, {found['items']:,} items", system,
          *(f"{cells[name]['value']:.3f} ({cells[name]['low']:.3f} to {cells[name]['high']:.3f})" for name in cells))
         for found in results("hidden_items")["rows"]
         for system, cells in found["among"].items()
@@ -78,7 +78,14 @@ def hidden_after_one_view() -> str:
 def hidden_in_one_list() -> str:
     """Return the recall of all items in one list, with and without attributes."""
     rows = (
-        (found["data"], group, *(f"{cells[system]['recall@20']['value']:.3f}" for system in cells))
+        (
+            found["data"],
+            group,
+            *(
+                f"{cells[system]['recall@20']['value']:.3f}" if system in cells else ""
+                for system in ("attributes", "without attributes", "newest in the last places")
+            ),
+        )
         for found in results("hidden_items")["rows"]
         for group, cells in found["one_list"].items()
     )
