@@ -58,6 +58,8 @@ def test_hidden_items_are_found_by_their_topic_and_lists_have_their_share(found,
     groups = found.one_list
     assert groups["new"][measure.WITHOUT]["recall@10"].value == 0 < groups["new"][measure.ATTRIBUTES]["recall@10"].low
     assert {"new", "known", "11 and more", "all"} <= set(groups)
+    assert groups["new"][measure.LAST]["recall@10"].value > 0  # tried, though the setting leaves the newest out
+    assert found.reach > 0
     assert groups["known"][measure.WITHOUT]["recall@10"].value > 0.2
     assert set(groups["all"][measure.ATTRIBUTES]) == {f"{name}@{k}" for name in ("recall", "ndcg") for k in (5, 10)}
 
