@@ -112,6 +112,7 @@ def test_no_features_by_default():
         ({"fields": [{"name": "url"}]}, {"url": ["b"]}, "an id or an address; leave it out, or set its kind"),
         ({}, {"url": ["b"]}, "no attributes to make features of.*url: it is an id"),
         ({}, {}, "no attributes to make features of"),
+        ({}, {"colour": ["red"] * 30}, "no attributes to make features of.*colour: all have the same value"),
         ({"fields": [{"name": "e", "kind": "embedding"}]}, {"e": ["b"]}, "an embedding is a list of numbers"),
         ({}, {"e": [[1.0, 2.0], [1.0], [1.0]]}, "column e has embeddings of 1, 2 numbers; make all with one model"),
         ({}, {"e": pa.array([[], None], pa.list_(pa.float32()))}, "column e has no embedding"),
