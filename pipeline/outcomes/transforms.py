@@ -86,7 +86,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     measure_all = beam.ParDo(_Measure(job)).with_outputs(_ITEMS, main="tallies")
     measured = parts | "All" >> beam.Flatten() | "ByShard" >> beam.GroupByKey() | "Measure" >> measure_all
     # Each is summed where it is made, before it is shuffled: a tally per shard of the visitors would grow with them.
-    of_items = measured[_ITEMS] | "SumItems" >> beam.CombinePerKey(_SumItems()) | "Items" >> beam.Map(_of_items)
+    of_items = measured[_ITEMS] | "SumItems" >> beam.CombinePerKey(SumItems()) | "Items" >> beam.Map(_of_items)
     tallies = measured.tallies | "SumShards" >> beam.CombineGlobally(_Merge())
     (
         [tallies, read[_COUNTS], of_items]
@@ -193,7 +193,7 @@ class _Measure(beam.DoFn):
         yield tally
 
 
-class _SumItems(beam.CombineFn):
+class SumItems(beam.CombineFn):
     """Adds up the sums of items of a shard of them, as bytes of columns of ITEMS; those shown most remain."""
 
     def create_accumulator(self) -> list[bytes]:

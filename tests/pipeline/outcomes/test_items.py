@@ -9,7 +9,9 @@ import pyarrow as pa
 import pytest
 from scipy.stats import poisson
 
+from pipeline.interactions import columns
 from pipeline.outcomes.measures import items
+from pipeline.outcomes.transforms import SumItems
 
 RATES = {"01": 0.4, "02": 0.1, "unknown": 0.2}
 
@@ -58,3 +60,18 @@ def test_only_the_items_that_are_shown_most_are_kept():
     assert kept["version"].to_pylist() == ["a"] * 100 + ["b"] * 100
     assert kept["contentId"].to_pylist()[:100] == [b"c%03d" % number for number in range(50, 150)]
     assert kept["exposures"].to_pylist()[:100] == list(range(51, 151))
+
+
+def test_sums_of_many_shards_are_those_of_all_at_once_and_take_no_more_memory():
+    combine, whole = SumItems(), []
+    parts = combine.create_accumulator()
+    for seed in range(40):
+        batches, _ = sums(seed)
+        whole += batches
+        for batch in batches:
+            parts = combine.add_input(parts, columns.to_bytes(batch))
+            assert len(parts) < 16
+    left, right = (combine.add_input([], columns.to_bytes(batch)) for batch in whole[:2])
+    assert len(combine.merge_accumulators([left, right])) == 2
+    found = columns.from_bytes(iter(combine.extract_output(parts)))
+    assert found.equals(pa.Table.from_batches(items.added_up(whole)))
