@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Callable
 
-from tables import cold_start, experiments, gowalla, millions, quality, speed
+from tables import cold_start, experiments, gowalla, millions, quality, serving, speed
 from tables.cells import RESULTS, results
 
 __all__ = ["MARKED", "RESULTS", "TABLES", "results", "rewritten"]
@@ -18,7 +18,7 @@ __all__ = ["MARKED", "RESULTS", "TABLES", "results", "rewritten"]
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 TABLES: dict[str, Callable[[], str]] = {
     name: function
-    for module in (speed, millions, quality, cold_start, gowalla, experiments)
+    for module in (speed, serving, millions, quality, cold_start, gowalla, experiments)
     for name, function in inspect.getmembers(module, inspect.isfunction)
     if function.__module__ == module.__name__ and not name.startswith("_")
 }
