@@ -1,17 +1,19 @@
 """Views in a file of SQLite, which the server's processes on one machine share.
 
-One thread writes. All requests that wait for it share one transaction, so that a disk that takes 5 ms to confirm a
-write does not limit the server to 200 requests a second. Readers never wait for it (write-ahead log).
+All requests that wait share one transaction, so that a disk that takes 5 ms to confirm a write does not limit the
+server to 200 requests a second. A thread begins and commits it, which may wait for the disk or for another process. Its
+statements run in the event loop: in the thread they would wait for the interpreter after each row, which under load
+took seconds. Readers never wait for a writer (write-ahead log).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import queue
 import sqlite3
-import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +37,14 @@ DELETE FROM views WHERE visitor = ?1 AND (time_ms < ?2 OR (time_ms, event, item)
   ORDER BY time_ms DESC, event DESC, item DESC LIMIT 1 OFFSET ?3))
 """
 _OF = "SELECT item, amount, time_ms, event FROM views WHERE visitor = ? AND time_ms >= ? ORDER BY time_ms DESC"
-_MOST_WAITING = 256  # requests in one transaction
+_MOST_WAITING = 64  # requests in one transaction; their statements take some milliseconds
 
 _Work = Callable[[sqlite3.Connection], Any]
-_Waiting = tuple[_Work, asyncio.AbstractEventLoop, asyncio.Future]
+_Waiting = tuple[_Work, asyncio.Future[Any]]
 
 
 class EmbeddedStore:
-    """The views in a file."""
+    """The views in a file; it belongs to one event loop."""
 
     def __init__(self, settings: EventSettings):
         """Open the file, or make it; raise UserError if it cannot be used."""
@@ -60,9 +62,9 @@ class EmbeddedStore:
         except (OSError, sqlite3.Error) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"events.store {settings.store} cannot be used ({reason}); name another file") from error
-        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write, name="views", daemon=True)
-        self._thread.start()
+        self._waiting: deque[_Waiting] = deque()
+        self._writing: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="views")
 
     async def add(self, visitor: bytes, views: Sequence[View], oldest_ms: int) -> int:
         """Keep views; see Store."""
@@ -99,46 +101,42 @@ class EmbeddedStore:
 
     async def close(self) -> None:
         """Write what waits, and close the file."""
-        self._waiting.put(None)
-        await asyncio.to_thread(self._thread.join)
+        if self._writing:
+            await self._writing
+        self._thread.shutdown()
         self._reader.close()
         self._writer.close()
 
     async def _ask(self, work: _Work) -> Any:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future = loop.create_future()
-        self._waiting.put((work, loop, future))
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((work, future))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
         try:
             async with asyncio.timeout(self._timeout):  # wait_for of Python 3.11 can lose a cancellation
                 return await future
         except TimeoutError:
             raise StoreDownError("the disk did not confirm a write in time") from None
 
-    def _write(self) -> None:
-        """Write until the store is closed."""
-        while waiting := self._next():
-            jobs = [job for job in waiting if not job[2].done()]  # the others gave up
+    async def _write(self) -> None:
+        """Write all that waits."""
+        while self._waiting:
+            jobs = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_WAITING))]
+            jobs = [(work, future) for work, future in jobs if not future.done()]  # the others gave up
+            results: Sequence[Any]
             try:
-                self._writer.execute("BEGIN IMMEDIATE")
-                results = [work(self._writer) for work, _, _ in jobs]
-                self._writer.execute("COMMIT")
+                await self._in_thread("BEGIN IMMEDIATE")
+                results = [work(self._writer) for work, _ in jobs]
+                await self._in_thread("COMMIT")
             except sqlite3.Error as error:
                 if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+                    await self._in_thread("ROLLBACK")
                 results = [StoreDownError(str(error))] * len(jobs)
-            for (_, loop, future), result in zip(jobs, results, strict=True):
-                loop.call_soon_threadsafe(_resolve, future, result)
+            for (_, future), result in zip(jobs, results, strict=True):
+                _resolve(future, result)
 
-    def _next(self) -> list[_Waiting]:
-        """Wait for a job and return it with the others that wait; return none once the store is closed."""
-        jobs: list[_Waiting] = []
-        while len(jobs) < _MOST_WAITING and (not jobs or not self._waiting.empty()):
-            job = self._waiting.get()
-            if job is None:
-                self._waiting.put(None)
-                break
-            jobs.append(job)
-        return jobs
+    async def _in_thread(self, statement: str) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._writer.execute, statement)
 
 
 def _connect(path: Path, settings: EventSettings) -> sqlite3.Connection:
