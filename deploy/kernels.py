@@ -20,7 +20,7 @@ from ranking.fold_in import Objective, Projection
 from ranking.topk import top_k
 from trainer import WALSMatrixFactorization
 from trainer.evaluation.baselines import ItemKnn, Popular
-from trainer.evaluation.metrics import Sums, Users, information
+from trainer.evaluation.metrics import Directions, Sums, Users, information
 
 _USERS, _ITEMS, _K = 60, 40, 5
 
@@ -39,8 +39,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     lists = [top_k(users, items, rows.left_out(), _K).indices]
     lists += [system.top(rows.keys, rows, _K) for system in (Popular(visitors), near)]
     sums = Sums([_K], information(visitors, _USERS), _USERS)
+    groups = Users.of(rows.keys, rows.lengths, 0, _USERS, seed=0)
     for answers in lists:
-        sums.add(answers, rows, Users.of(rows.keys, rows.lengths, 0, _USERS, seed=0))
+        sums.add(answers, rows, groups)
+        sums.add_similarity(answers, Directions.of(items), groups)
 
 
 if __name__ == "__main__":

@@ -149,4 +149,4 @@ def test_no_bytes_on_a_connection_are_a_fault_of_the_server(world, sent):
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)  # the server need not wait for more
         connection.recv(65536)
-    assert not re.search(r'path="(?!/readyz).*status="5', world.client.get("/metrics").text)
+    assert not re.findall(r'method="\w+",path="(?!/readyz).*status="5\d+"', world.client.get("/metrics").text)

@@ -94,9 +94,8 @@ def test_an_evaluation(capsys):
 def test_hidden_items_and_visitors(capsys):
     systems = {name: cells("recall@100", "ndcg@100") for name in ("attributes", "without attributes", "popularity")}
     minus = {name: cells("recall@100", "ndcg@100", sign=-1) for name in systems}
-    found = SimpleNamespace(
-        items=12, among_new=systems, one_list=dict.fromkeys(("hidden", "11 and more"), systems), known_alone=minus
-    )
+    lists = dict.fromkeys(("hidden", "11 and more"), systems)
+    found = SimpleNamespace(items=12, among_new=systems, one_list=lists, known_alone=minus, reach=1234.0)
     items_display.show(found, 100)
     assert len(INTERVAL.findall("\n".join(lines_of(capsys)))) == 2 * (3 + 2 * 3 + 3)
     after = SimpleNamespace(visitors=12, pairs=34, systems=systems, over_popularity=minus, after_one_view=systems)

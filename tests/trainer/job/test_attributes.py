@@ -120,7 +120,8 @@ def test_items_start_from_their_attributes_in_each_pass_if_the_settings_ask_for_
     shown, features = world.features.any(axis=1) & (world.views > 0), rows_of(world.features).matrix()
     start = ridge.fit(features[shown], solved[shown], 1.0).factors(features)
     expected = np.where(shown[:, None], priors.fold_in(start, projection, by_item, item_weights[:, 0]), solved)
-    np.testing.assert_allclose(world.table("within"), expected, atol=2e-3)  # the regression is solved to 0.01
+    assert np.abs(expected - solved).max() > 0.1
+    np.testing.assert_allclose(world.table("within"), expected, atol=1e-2)  # the regression is solved to 0.02
     assert np.abs(world.table("within") - solved)[shown].max() > 0.01
 
 
