@@ -27,7 +27,11 @@ class SparseRows:
 
     @classmethod
     def from_matrix(cls, matrix: scipy.sparse.csr_matrix, weights: scipy.sparse.csr_matrix | None = None) -> SparseRows:
-        """Return all rows of a CSR matrix with sorted indices; `weights` is E, with entries at the same positions."""
+        """Return all rows of a CSR matrix; `weights` is E, with entries at the same positions."""
+        if not matrix.has_sorted_indices:  # such as a product of two
+            matrix = matrix.sorted_indices()
+        if weights is not None and not weights.has_sorted_indices:
+            weights = weights.sorted_indices()
         return cls(
             np.arange(matrix.shape[0], dtype=np.int64),
             matrix.indptr.astype(np.int64),

@@ -55,6 +55,15 @@ def test_blocks_in_any_order_are_put_together(dense):
     assert len(SparseRows.concatenated([])) == 0
 
 
+def test_columns_in_any_order_are_sorted_with_their_weights():
+    matrix = sp.csr_matrix((np.array([1.0, 2, 3, 4], np.float32), [2, 0, 3, 1], [0, 2, 4]), (2, 4))
+    weights = sp.csr_matrix((matrix.data * 10, matrix.indices, matrix.indptr), (2, 4))
+    for own in (weights, weights.sorted_indices()):
+        rows = SparseRows.from_matrix(matrix, own)
+        assert rows.indices.tolist() == [0, 2, 1, 3]
+        assert rows.values.tolist() == [2, 1, 4, 3] and rows.weights.tolist() == [20, 10, 40, 30]
+
+
 def test_weights_follow_their_entries(dense):
     rows = SparseRows.from_matrix(sp.csr_matrix(dense), sp.csr_matrix(dense * 3))
     blocks = [rows.take(np.arange(start, ROWS, 3)) for start in (2, 0, 1)]
