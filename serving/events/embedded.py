@@ -20,6 +20,7 @@ from typing import Any
 from configs.errors import UserError
 from configs.settings import EventSettings
 from serving.events.stores import StoreDownError, View
+from serving.futures import resolve
 
 _VERSION = 1
 _TABLES = f"""
@@ -133,7 +134,7 @@ class EmbeddedStore:
                     await self._in_thread("ROLLBACK")
                 results = [StoreDownError(str(error))] * len(jobs)
             for (_, future), result in zip(jobs, results, strict=True):
-                _resolve(future, result)
+                resolve(future, result)
 
     async def _in_thread(self, statement: str) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._writer.execute, statement)
@@ -147,15 +148,6 @@ def _connect(path: Path, settings: EventSettings) -> sqlite3.Connection:
     connection.execute(f"PRAGMA synchronous = {'FULL' if settings.fsync else 'NORMAL'}")
     connection.execute("PRAGMA secure_delete = ON")  # what is removed is not left in the file
     return connection
-
-
-def _resolve(future: asyncio.Future, result: Any) -> None:
-    if future.done():  # the request did not wait
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
 
 
 def _signed(event: int) -> int:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from serving.events.rules import Counted, Records, Rules
+from serving.futures import resolve
 
 _REST_S = 0.02
 _MOST = 256  # records of a pass in the thread of the event loop; it takes some milliseconds
@@ -74,12 +75,7 @@ class Intake:
         if counted is None:
             counted = await asyncio.to_thread(lambda: [self._one(request) for request in requests])
         for request, answer in zip(requests, counted, strict=True):
-            if request.future.done():  # the caller gave up
-                continue
-            if isinstance(answer, Exception):
-                request.future.set_exception(answer)
-            else:
-                request.future.set_result(answer)
+            resolve(request.future, answer)
 
     def _together(self, requests: list[_Waiting]) -> list[Counted] | None:
         with contextlib.suppress(Exception):  # of one request, which `_one` finds

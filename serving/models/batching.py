@@ -22,6 +22,7 @@ import numpy as np
 
 from ranking.compressed.search import LIMITS
 from serving.errors import Refusal
+from serving.futures import resolve
 from serving.models.model import Model
 from serving.models.signatures import FROM_PAIRS, Arrays, Call, K
 
@@ -144,12 +145,7 @@ def _is_quick(job: _Job) -> bool:
 
 def _deliver(jobs: list[_Job], answers: _Answers) -> None:
     for job, answer in zip(jobs, answers, strict=True):
-        if job.future.done():  # the caller gave up
-            continue
-        if isinstance(answer, BaseException):
-            job.future.set_exception(answer)
-        else:
-            job.future.set_result(answer)
+        resolve(job.future, answer)
 
 
 def _key(job: _Job) -> _Key:
