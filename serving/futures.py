@@ -7,7 +7,7 @@ from typing import Any
 
 
 def resolve(future: asyncio.Future[Any], answer: Any) -> None:
-    """Give a future its answer, or the exception that the answer is; nothing if its request waits no longer."""
+    """Set the answer of a future, or the exception that the answer is, unless its request waits no longer."""
     if future.done():
         return
     if isinstance(answer, BaseException):
